@@ -1,0 +1,69 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/runtime"
+
+const (
+	// DefaultProviderName is upstream's name for the provider that reads a kubeconfig from a Secret.
+	DefaultProviderName = "kubeconfig-secretreader"
+	// DefaultKubeconfigNamespace is the namespace of clusterpass on the hub.
+	DefaultKubeconfigNamespace = "clusterpass-system"
+	// DefaultExecAPIVersion is the version of the exchange with exec plugins, which KEP-5339's own speak.
+	DefaultExecAPIVersion = "client.authentication.k8s.io/v1"
+	// DefaultMaxInFlight is the number of calls under way to one member.
+	DefaultMaxInFlight int32 = 32
+	// DefaultBreakerFailures is the number of failures in a row after which a member is left alone.
+	DefaultBreakerFailures int32 = 5
+	// DefaultBreakerOpenSeconds is how long a member is left alone at first.
+	DefaultBreakerOpenSeconds int32 = 5
+	// DefaultBreakerMaxOpenSeconds is how long a member is left alone at most.
+	DefaultBreakerMaxOpenSeconds int32 = 60
+)
+
+func addDefaultingFuncs(scheme *runtime.Scheme) error {
+	return RegisterDefaults(scheme)
+}
+
+// SetDefaults_AccessConfiguration gives a configuration without providers the one built in.
+func SetDefaults_AccessConfiguration(obj *AccessConfiguration) {
+	if len(obj.Providers) == 0 {
+		obj.Providers = []AccessProvider{{Name: DefaultProviderName, KubeconfigSecret: &KubeconfigSecretProvider{}}}
+	}
+}
+
+// SetDefaults_KubeconfigSecretProvider fills in the namespace of clusterpass.
+func SetDefaults_KubeconfigSecretProvider(obj *KubeconfigSecretProvider) {
+	if len(obj.Namespaces) == 0 {
+		obj.Namespaces = []string{DefaultKubeconfigNamespace}
+	}
+}
+
+// SetDefaults_ExecProvider fills in the version of the exchange with the plugin.
+func SetDefaults_ExecProvider(obj *ExecProvider) {
+	if obj.APIVersion == "" {
+		obj.APIVersion = DefaultExecAPIVersion
+	}
+}
+
+// SetDefaults_Limits fills in the bound on calls under way.
+func SetDefaults_Limits(obj *Limits) {
+	if obj.MaxInFlight == 0 {
+		obj.MaxInFlight = DefaultMaxInFlight
+	}
+}
+
+// SetDefaults_Breaker fills in when, and for how long, a member is left alone. A
+// first delay above the default of the longest raises the longest.
+func SetDefaults_Breaker(obj *Breaker) {
+	if obj.Failures == 0 {
+		obj.Failures = DefaultBreakerFailures
+	}
+	if obj.OpenSeconds == 0 {
+		obj.OpenSeconds = DefaultBreakerOpenSeconds
+	}
+	if obj.MaxOpenSeconds == 0 {
+		obj.MaxOpenSeconds = max(DefaultBreakerMaxOpenSeconds, obj.OpenSeconds)
+	}
+}

@@ -1,0 +1,136 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+// outcome is what the end of a call says about the member.
+type outcome int
+
+const (
+	// inconclusive: the caller went away.
+	inconclusive outcome = iota
+	// answered: whatever the answer was.
+	answered
+	// failed: no answer, or not in time.
+	failed
+)
+
+// breaker leaves a member alone that did not answer a number of calls in a row. It
+// is closed at first. Once open, it lets nothing through for a delay, and then one
+// call, the probe: if the probe is answered the breaker closes, if it fails the
+// delay doubles, up to a bound, and if its caller goes away the next call is it.
+//
+// There is no jitter: the members of a fleet fail each for itself, and one probe at
+// a time is no herd.
+type breaker struct {
+	clock              clock.PassiveClock
+	threshold          int32
+	minDelay, maxDelay time.Duration
+
+	mu       sync.Mutex
+	failures int32
+	// delay is zero while the breaker is closed.
+	delay   time.Duration
+	until   time.Time
+	probing bool
+	// era counts openings and closings: the end of a call that began in another
+	// era says nothing about this one.
+	era     int
+	lastErr string
+}
+
+func newBreaker(config configv1alpha1.Breaker, clock clock.PassiveClock) *breaker {
+	return &breaker{
+		clock:     clock,
+		threshold: config.Failures,
+		minDelay:  time.Duration(config.OpenSeconds) * time.Second,
+		maxDelay:  time.Duration(config.MaxOpenSeconds) * time.Second,
+	}
+}
+
+// pass is leave to make one call.
+type pass struct {
+	era int
+}
+
+// check returns why no call may be made now, or nil. Unlike begin it changes nothing.
+func (b *breaker) check() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refusal()
+}
+
+// begin returns leave to make a call, whose end the caller reports, or why not.
+func (b *breaker) begin() (pass, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.refusal(); err != nil {
+		return pass{}, err
+	}
+	b.probing = b.delay > 0
+	return pass{era: b.era}, nil
+}
+
+func (b *breaker) refusal() error {
+	if b.delay == 0 {
+		return nil
+	}
+	wait := b.until.Sub(b.clock.Now())
+	if wait <= 0 && !b.probing {
+		return nil
+	}
+	return &failure{
+		cause:      CauseBreakerOpen,
+		err:        fmt.Errorf("it is left alone for a while since it did not answer %d calls in a row, the last one with: %s", b.failures, b.lastErr),
+		retryAfter: max(wait, time.Second),
+		blame:      inconclusive,
+	}
+}
+
+// end reports how the call went that p was the leave for; err is why it failed. It
+// says whether the breaker has opened with it.
+func (b *breaker) end(p pass, how outcome, err error) (opened bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.era != b.era {
+		return false
+	}
+	probe := b.probing
+	b.probing = false
+	switch how {
+	case answered:
+		b.close()
+	case failed:
+		b.failures++
+		b.lastErr = err.Error()
+		if probe || b.failures >= b.threshold {
+			b.open()
+			return true
+		}
+	case inconclusive:
+	}
+	return false
+}
+
+func (b *breaker) close() {
+	if b.delay > 0 {
+		b.era++
+	}
+	b.failures, b.delay, b.lastErr = 0, 0, ""
+}
+
+func (b *breaker) open() {
+	b.era++
+	b.delay = min(max(2*b.delay, b.minDelay), b.maxDelay)
+	b.until = b.clock.Now().Add(b.delay)
+}

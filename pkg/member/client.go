@@ -1,0 +1,179 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/client-go/util/connrotation"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const (
+	// dialTimeout bounds how long a connection may take to come about.
+	dialTimeout = 5 * time.Second
+	keepAlive   = 30 * time.Second
+
+	contentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+)
+
+// Client is the client for one member cluster with clusterpass's credential for it.
+// It is safe for concurrent use. Calls are bound by their contexts; set a deadline
+// of clusterpass's own with context.WithTimeoutCause, so that it is told from a
+// requester's and counts against a member that misses it.
+type Client struct {
+	name    types.NamespacedName
+	entry   inventoryv1alpha1.AccessProvider
+	cluster clientcmdv1.Cluster
+
+	gate           *gate
+	own            kubernetes.Interface
+	authentication rest.Interface
+	authorization  rest.Interface
+}
+
+// clientOptions is what all clients of a pool have in common.
+type clientOptions struct {
+	limits    configv1alpha1.Limits
+	clock     clock.WithTicker
+	userAgent string
+}
+
+// newClient returns a client that uses a; entry is where it comes from.
+func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvider, a *access, options clientOptions) (*Client, error) {
+	connections := connrotation.NewConnectionTracker()
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	config := rest.CopyConfig(a.config)
+	config.Dial = connrotation.NewDialerWithTracker(dialer.DialContext, connections).DialContext
+	config.UserAgent = options.userAgent
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = contentTypes
+	config.WarningHandler = rest.NoWarnings{}
+	// The gate bounds us, and the member's priority and fairness.
+	config.QPS = -1
+
+	c := &Client{
+		name:    name,
+		entry:   *entry.DeepCopy(),
+		cluster: a.cluster,
+		gate:    newGate(options.limits, options.clock, connections.CloseAll),
+	}
+	if err := c.connect(config, a.plugin); err != nil {
+		return nil, fmt.Errorf("building the client: %w", err)
+	}
+	return c, nil
+}
+
+// connect makes the clients for config: with the credential in there and without.
+func (c *Client) connect(config *rest.Config, plugin bool) error {
+	own, err := c.httpClient(config, plugin)
+	if err != nil {
+		return err
+	}
+	if c.own, err = kubernetes.NewForConfigAndClient(config, own); err != nil {
+		return err
+	}
+	// AnonymousClientConfig copies nothing that a credential of ours could be in.
+	config = rest.AnonymousClientConfig(config)
+	anonymous, err := c.httpClient(config, false)
+	if err != nil {
+		return err
+	}
+	authentication, err := authenticationv1client.NewForConfigAndClient(config, anonymous)
+	if err != nil {
+		return err
+	}
+	authorization, err := authorizationv1client.NewForConfigAndClient(config, anonymous)
+	if err != nil {
+		return err
+	}
+	c.authentication, c.authorization = authentication.RESTClient(), authorization.RESTClient()
+	return nil
+}
+
+// httpClient returns an HTTP client with the credential of config, behind the gate.
+func (c *Client) httpClient(config *rest.Config, plugin bool) (*http.Client, error) {
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	transport = &gatedTransport{gate: c.gate, inner: transport}
+	if plugin {
+		transport = &pluginTransport{inner: transport}
+	}
+	return &http.Client{Transport: transport}, nil
+}
+
+// Name returns the namespace and name of the ClusterProfile.
+func (c *Client) Name() types.NamespacedName {
+	return c.name
+}
+
+// Kubernetes returns clients that act as clusterpass on the member. There is no rate
+// limit on the side of the client, and no retry: an answer with Retry-After is an error.
+func (c *Client) Kubernetes() kubernetes.Interface {
+	return c.own
+}
+
+// Cluster returns how to reach the member with another credential: server, CA, server name and proxy.
+func (c *Client) Cluster() clientcmdv1.Cluster {
+	return *c.cluster.DeepCopy()
+}
+
+// Provider returns a copy of the access provider's entry that the client comes from.
+func (c *Client) Provider() inventoryv1alpha1.AccessProvider {
+	return *c.entry.DeepCopy()
+}
+
+// WithToken returns clients that act on the member as the holder of token. Nothing
+// of clusterpass's own credential is sent, neither token nor client certificate. It
+// costs nothing to make: all tokens share the connections of one transport.
+func (c *Client) WithToken(token string) *TokenClient {
+	return &TokenClient{client: c, token: token}
+}
+
+// TokenClient is what can be asked of a member with a token.
+type TokenClient struct {
+	client *Client
+	token  string
+}
+
+// AuthenticationV1 returns the client for the member's authenticator.
+func (t *TokenClient) AuthenticationV1() authenticationv1client.AuthenticationV1Interface {
+	return authenticationv1client.New(tokenREST{t.client.authentication, t.token})
+}
+
+// AuthorizationV1 returns the client for the member's authoriser.
+func (t *TokenClient) AuthorizationV1() authorizationv1client.AuthorizationV1Interface {
+	return authorizationv1client.New(tokenREST{t.client.authorization, t.token})
+}
+
+// tokenREST adds a token to the only requests that reviews are made of.
+type tokenREST struct {
+	rest.Interface
+	token string
+}
+
+// Post returns a request with the token.
+func (r tokenREST) Post() *rest.Request {
+	return r.Interface.Post().SetHeader("Authorization", "Bearer "+r.token)
+}
+
+// close closes the connections once no call is under way.
+func (c *Client) close() {
+	c.gate.close()
+}

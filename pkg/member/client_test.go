@@ -1,0 +1,397 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/clock"
+)
+
+// listen returns the URL of a listener that hands every connection to serve.
+func listen(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+		}
+	}()
+	t.Cleanup(func() { listener.Close() })
+	return "https://" + listener.Addr().String()
+}
+
+func TestFailuresOfMembers(t *testing.T) {
+	type target struct {
+		url string
+		ca  []byte
+	}
+	hour := time.Now().Add(time.Hour)
+	serving := func(handler http.HandlerFunc) func(*testing.T) target {
+		return func(t *testing.T) target {
+			t.Helper()
+			server := newMemberServer(t, hour, handler)
+			return target{server.URL, server.ca.pem}
+		}
+	}
+	tests := []struct {
+		name   string
+		target func(*testing.T) target
+		code   int
+		reason metav1.StatusReason
+		cause  metav1.CauseType
+		retry  int32
+		words  []string
+	}{
+		{
+			name: "a closed port",
+			target: func(t *testing.T) target {
+				t.Helper()
+				listener, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				listener.Close()
+				return target{"https://" + listener.Addr().String(), nil}
+			},
+			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable, words: []string{"connection refused"},
+		},
+		{
+			name:   "a name that does not resolve",
+			target: func(*testing.T) target { return target{"https://member.invalid", nil} },
+			code:   504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable, words: []string{"member.invalid"},
+		},
+		{
+			name: "a listener that accepts and never answers",
+			target: func(t *testing.T) target {
+				t.Helper()
+				return target{listen(t, func(conn net.Conn) { t.Cleanup(func() { conn.Close() }) }), nil}
+			},
+			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"waited for 300ms"},
+		},
+		{
+			name: "a listener that hangs up",
+			target: func(t *testing.T) target {
+				t.Helper()
+				return target{listen(t, func(conn net.Conn) { conn.Close() }), nil}
+			},
+			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable,
+		},
+		{
+			name: "a listener without TLS",
+			target: func(t *testing.T) target {
+				t.Helper()
+				return target{listen(t, answerPlain), nil}
+			},
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"no trusted connection"},
+		},
+		{
+			name: "a certificate of another CA",
+			target: func(t *testing.T) target {
+				t.Helper()
+				return target{newMemberServer(t, hour, ok).URL, newAuthority(t, "other").pem}
+			},
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"unknown authority"},
+		},
+		{
+			name: "a certificate that has expired",
+			target: func(t *testing.T) target {
+				t.Helper()
+				server := newMemberServer(t, time.Now().Add(-time.Minute), ok)
+				return target{server.URL, server.ca.pem}
+			},
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"expired"},
+		},
+		{
+			name: "a certificate for another name",
+			target: func(t *testing.T) target {
+				t.Helper()
+				server := newMemberServer(t, hour, ok)
+				return target{strings.Replace(server.URL, "127.0.0.1", "localhost", 1), server.ca.pem}
+			},
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"localhost"},
+		},
+		{
+			name:   "401 is about our credential",
+			target: serving(answer(401, metav1.StatusReasonUnauthorized, "Unauthorized")),
+			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseUnauthorized,
+			words: []string{"clusterpass's own credential (Unauthorized)", `access provider "kubeconfig-secretreader"`, "has to be renewed"},
+		},
+		{
+			name: "403 is about our permissions and does not name us",
+			target: serving(answer(403, metav1.StatusReasonForbidden,
+				`serviceaccounts "work" is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" cannot get resource "serviceaccounts" in API group "" in the namespace "default"`)),
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseForbidden,
+			words: []string{`does not allow clusterpass (not the requester)`, `clusterpass cannot get resource "serviceaccounts"`},
+		},
+		{
+			name: "403 for an escalation does not name our groups",
+			target: serving(answer(403, metav1.StatusReasonForbidden,
+				`clusterroles "x" is forbidden: user "system:serviceaccount:a:b" (groups=["system:serviceaccounts" "system:authenticated"]) is attempting to grant RBAC permissions not currently held`)),
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseForbidden,
+			words: []string{"clusterpass is attempting to grant RBAC permissions not currently held"},
+		},
+		{
+			name:   "429 with Retry-After",
+			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "too many requests", "Retry-After", "7")),
+			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 7, words: []string{"too many requests"},
+		},
+		{
+			name:   "429 without Retry-After",
+			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "too many requests")),
+			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 1,
+		},
+		{
+			name:   "429 for a day",
+			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "go away", "Retry-After", "86400")),
+			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 300,
+		},
+		{
+			name:   "503 with Retry-After",
+			target: serving(answer(503, metav1.StatusReasonServiceUnavailable, "etcd is away", "Retry-After", "2")),
+			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseThrottled, retry: 2, words: []string{"etcd is away"},
+		},
+		{
+			name: "503 of a load balancer, in HTML",
+			target: serving(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "3")
+				http.Error(w, "<html>no backend</html>", http.StatusServiceUnavailable)
+			}),
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseThrottled, retry: 3, words: []string{"unable to handle the request"},
+		},
+		{
+			name:   "500",
+			target: serving(answer(500, metav1.StatusReasonInternalError, "panic")),
+			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"panic"},
+		},
+		{
+			name:   "504",
+			target: serving(answer(504, metav1.StatusReasonTimeout, "etcd took too long")),
+			code:   504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"etcd took too long"},
+		},
+		{
+			name:   "404 stays 404",
+			target: serving(answer(404, metav1.StatusReasonNotFound, `namespaces "x" not found`)),
+			code:   404, reason: metav1.StatusReasonNotFound, cause: CauseAnswer, words: []string{`namespaces "x" not found`},
+		},
+		{
+			name:   "409 stays 409",
+			target: serving(answer(409, metav1.StatusReasonAlreadyExists, "it is there")),
+			code:   409, reason: metav1.StatusReasonAlreadyExists, cause: CauseAnswer,
+		},
+		{
+			name:   "422 stays 422",
+			target: serving(answer(422, metav1.StatusReasonInvalid, "bad name")),
+			code:   422, reason: metav1.StatusReasonInvalid, cause: CauseAnswer,
+		},
+		{
+			name: "headers at once and a body that never comes",
+			target: serving(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+			}),
+			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"waited for 300ms"},
+		},
+		{
+			name: "an answer without end",
+			target: serving(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				for chunk := make([]byte, 1<<20); ; {
+					if _, err := w.Write(chunk); err != nil {
+						return
+					}
+				}
+			}),
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 33554432 bytes"},
+		},
+		{
+			name:   "an answer that is nothing of Kubernetes",
+			target: serving(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }),
+			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			target := test.target(t)
+			client := clientFor(t, target.url, target.ca, DefaultConfig(), nil)
+			wait := 30 * time.Second
+			if test.cause == CauseTimeout && test.code == 504 {
+				wait = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), wait, fmt.Errorf("clusterpass waited for %s", wait))
+			defer cancel()
+
+			status := statusErr(t, client.Error(list(ctx, client), "list namespaces"))
+			assert.EqualValues(t, test.code, status.Code)
+			assert.Equal(t, test.reason, status.Reason)
+			assert.Equal(t, test.cause, status.Details.Causes[0].Type)
+			assert.Equal(t, test.retry, status.Details.RetryAfterSeconds)
+			assert.Equal(t, "bravelion", status.Details.Name)
+			assert.Contains(t, status.Message, "cluster default/bravelion: could not list namespaces: ")
+			for _, words := range test.words {
+				assert.Contains(t, status.Message, words)
+			}
+			assert.NotContains(t, status.Message, "system:")
+			assert.Empty(t, client.gate.slots, "its slot is given back")
+		})
+	}
+}
+
+// answerPlain answers a TLS handshake in the clear.
+func answerPlain(conn net.Conn) {
+	_, _ = conn.Read(make([]byte, 1))
+	_, _ = io.WriteString(conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+	conn.Close()
+}
+
+func TestCallsAreMadeOnce(t *testing.T) {
+	reset := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+	for name, handler := range map[string]http.HandlerFunc{
+		"429 with Retry-After":       answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"),
+		"500 with Retry-After":       answer(500, metav1.StatusReasonInternalError, "later", "Retry-After", "1"),
+		"an answer that breaks off":  reset,
+		"a refusal of what we asked": answer(403, metav1.StatusReasonForbidden, "no"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newMemberServer(t, time.Now().Add(time.Hour), handler)
+			client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+			require.Error(t, list(t.Context(), client))
+			assert.Len(t, server.seen(), 1)
+		})
+	}
+}
+
+func TestAConnectionThatIsResetIsNotTriedAgain(t *testing.T) {
+	accepted := make(chan struct{}, 100)
+	url := listen(t, func(conn net.Conn) {
+		accepted <- struct{}{}
+		_, _ = conn.Read(make([]byte, 1))
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	})
+	client := clientFor(t, url, nil, DefaultConfig(), nil)
+	err := list(t.Context(), client)
+	status := statusErr(t, client.Error(err, "list"))
+	assert.Equal(t, CauseUnreachable, status.Details.Causes[0].Type)
+	assert.Contains(t, status.Message, "reset by peer")
+	assert.Len(t, accepted, 1)
+}
+
+func TestKindsOfAnswersSurviveUntilTheyAreMapped(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "3"))
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	err := list(t.Context(), client)
+	assert.True(t, apierrors.IsTooManyRequests(err))
+	delay, ok := apierrors.SuggestsClientDelay(err)
+	assert.True(t, ok)
+	assert.Equal(t, 3, delay)
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			reached := false
+			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+			defer elsewhere.Close()
+			server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, elsewhere.URL+"/steal?token=secret", code)
+			})
+			client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+			status := statusErr(t, client.Error(list(t.Context(), client), "list"))
+			assert.Equal(t, CauseRedirect, status.Details.Causes[0].Type)
+			assert.Contains(t, status.Message, strings.TrimPrefix(elsewhere.URL, "http://"))
+			assert.NotContains(t, status.Message, "secret")
+			assert.False(t, reached)
+		})
+	}
+}
+
+func TestWhatIsNotAFailureOfTheMemberGoesThrough(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	require.NoError(t, client.Error(list(t.Context(), client), "list"))
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the requester hung up"))
+	err := list(ctx, client)
+	assert.Equal(t, err, client.Error(err, "list"))
+	assert.ErrorIs(t, err, context.Canceled)
+
+	odd := statusErr(t, client.Error(errors.New("the member's answer holds no JSON Web Token"), "issue the token"))
+	assert.EqualValues(t, 503, odd.Code)
+	assert.Contains(t, odd.Message, "could not issue the token: the member's answer holds no JSON Web Token")
+	late := statusErr(t, client.Error(fmt.Errorf("waiting: %w", context.DeadlineExceeded), "wait"))
+	assert.EqualValues(t, 504, late.Code)
+}
+
+func TestCredentials(t *testing.T) {
+	reviews := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		kind := strings.TrimSuffix(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:], "s")
+		if kind == "selfsubjectaccessreview" {
+			fmt.Fprint(w, `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":true}}`)
+			return
+		}
+		if kind == "selfsubjectreview" {
+			fmt.Fprint(w, `{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","status":{"userInfo":{"username":"work"}}}`)
+			return
+		}
+		ok(w, r)
+	}
+	server := newMemberServer(t, time.Now().Add(time.Hour), reviews)
+	cert, key := server.ca.issue(t, "clusterpass", time.Now().Add(time.Hour))
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, func(_ *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) {
+		u.ClientCertificateData, u.ClientKeyData = cert, key
+	}))
+	client, err := newTestPool(t, DefaultConfig(), secrets, clock.RealClock{}).For(t.Context(), profileFor(`{"name":"m"}`))
+	require.NoError(t, err)
+
+	require.NoError(t, list(t.Context(), client))
+	own := server.seen()[0]
+	assert.Equal(t, "Bearer hub-token", own.Header.Get("Authorization"))
+	assert.Equal(t, "clusterpass-test", own.UserAgent())
+	assert.Equal(t, "HTTP/2.0", own.Proto)
+	require.Len(t, own.TLS.PeerCertificates, 1)
+	assert.Equal(t, "clusterpass", own.TLS.PeerCertificates[0].Subject.CommonName)
+
+	for _, token := range []string{"requester-1", "requester-2"} {
+		with := client.WithToken(token)
+		review, err := with.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		assert.True(t, review.Status.Allowed)
+		who, err := with.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, "work", who.Status.UserInfo.Username)
+		requests := server.seen()
+		for _, request := range requests[len(requests)-2:] {
+			assert.Equal(t, []string{"Bearer " + token}, request.Header["Authorization"])
+			assert.Empty(t, request.TLS.PeerCertificates, "our client certificate is not shown")
+		}
+	}
+	assert.Equal(t, 2, server.connections(), "one connection with our credential and one without")
+	assert.Equal(t, uint16(tls.VersionTLS13), own.TLS.Version)
+}

@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const configHeader = "apiVersion: config.clusterpass.dev/v1alpha1\nkind: AccessConfiguration\n"
+
+func TestLoadFile(t *testing.T) {
+	ca := base64.StdEncoding.EncodeToString(newAuthority(t, "ca").pem)
+	exec := func(more string) string {
+		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    servers: [\"https://*.example.com:6443\"]\n" + more
+	}
+	tests := []struct {
+		name, file string
+		// want is in the error; empty: there is none.
+		want []string
+	}{
+		{name: "a file with nothing but its kind is the default", file: configHeader},
+		{
+			name: "providers, limits and all",
+			file: configHeader + `
+providers:
+- name: kubeconfig-secretreader
+  kubeconfigSecret: {namespaces: [a, b]}
+limits: {maxInFlight: 5, breaker: {failures: 2, openSeconds: 90}}
+`,
+		},
+		{name: "a file without a kind", file: "providers: []\n", want: []string{"Kind"}},
+		{name: "a file of another version", file: "apiVersion: config.clusterpass.dev/v9\nkind: AccessConfiguration\n", want: []string{"v9"}},
+		{name: "an unknown field", file: configHeader + "provider: []\n", want: []string{`unknown field "provider"`}},
+		{name: "a field twice", file: configHeader + "limits: {}\nlimits: {}\n", want: []string{"limits"}},
+		{
+			name: "a provider that is nothing, or two things, or nameless, or twice",
+			file: configHeader + "providers:\n- name: a\n- name: a\n  kubeconfigSecret: {}\n  exec: {command: /p, servers: []}\n- kubeconfigSecret: {}\n",
+			want: []string{"providers[0]: Required", "providers[1].exec: Forbidden", "providers[1].name: Duplicate", "providers[2].name: Required"},
+		},
+		{
+			name: "namespaces that are none",
+			file: configHeader + "providers:\n- name: a\n  kubeconfigSecret: {namespaces: [\"*\", x, x]}\n",
+			want: []string{"providers[0].kubeconfigSecret.namespaces[0]: Invalid", "namespaces[2]: Duplicate"},
+		},
+		{
+			name: "limits out of bounds",
+			file: configHeader + "limits: {maxInFlight: -1, breaker: {failures: 1001, openSeconds: 10, maxOpenSeconds: 9}}\n",
+			want: []string{"limits.maxInFlight: Invalid", "limits.breaker.failures: Invalid", "limits.breaker.maxOpenSeconds: Invalid"},
+		},
+		{name: "an exec provider", file: exec("    certificateAuthorityData: " + ca + "\n    env: [{name: A, value: b}]\n    proxyURLs: [\"http://proxy:3128\"]\n")},
+		{name: "an exec provider without a CA", file: exec(""), want: []string{"providers[0].exec.certificateAuthorityData: Required"}},
+		{
+			name: "an exec provider with what is no CA",
+			file: exec("    certificateAuthorityData: YWJj\n"),
+			want: []string{"providers[0].exec.certificateAuthorityData: Invalid"},
+		},
+		{
+			name: "an exec provider that is wrong all over",
+			file: configHeader + `
+providers:
+- name: plugin
+  exec:
+    apiVersion: v1
+    command: plugin
+    env: [{name: "", value: x}]
+    servers: ["https://*", "http://a.example.com"]
+    proxyURLs: ["http://user:secret@proxy"]
+`,
+			want: []string{
+				"exec.apiVersion: Unsupported", "exec.command: Invalid", "exec.env[0].name: Required",
+				"exec.servers[0]: Invalid", "exec.servers[1]: Invalid", "exec.proxyURLs[0]: Invalid",
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "access.yaml")
+			require.NoError(t, os.WriteFile(path, []byte(test.file), 0o600))
+			config, err := LoadFile(path)
+			if test.want == nil {
+				require.NoError(t, err)
+				require.Empty(t, Validate(config))
+				return
+			}
+			require.Error(t, err)
+			for _, want := range test.want {
+				assert.Contains(t, err.Error(), want)
+			}
+			assert.NotContains(t, err.Error(), "user:secret")
+		})
+	}
+}
+
+func TestDefaultsOfTheConfiguration(t *testing.T) {
+	assert.Equal(t, &configv1alpha1.AccessConfiguration{
+		Providers: []configv1alpha1.AccessProvider{{
+			Name:             "kubeconfig-secretreader",
+			KubeconfigSecret: &configv1alpha1.KubeconfigSecretProvider{Namespaces: []string{"clusterpass-system"}},
+		}},
+		Limits: configv1alpha1.Limits{
+			MaxInFlight: 32,
+			Breaker:     configv1alpha1.Breaker{Failures: 5, OpenSeconds: 5, MaxOpenSeconds: 60},
+		},
+	}, DefaultConfig())
+}
+
+func TestAFileThatIsNotThere(t *testing.T) {
+	_, err := LoadFile(filepath.Join(t.TempDir(), "none"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestServerPatterns(t *testing.T) {
+	tests := []struct {
+		pattern, server string
+		want            bool
+	}{
+		{"https://a.example.com", "https://a.example.com", true},
+		{"https://a.example.com", "https://a.example.com/", true},
+		{"https://a.example.com", "https://a.example.com:443", true},
+		{"https://a.example.com", "https://A.Example.com", true},
+		{"https://a.example.com", "https://a.example.com:6443", false},
+		{"https://a.example.com", "https://a.example.com.evil.com", false},
+		{"https://a.example.com", "https://a.example.com.", false},
+		{"https://a.example.com", "https://a.example.com@evil.com", false},
+		{"https://a.example.com", "https://evil.com/a.example.com", false},
+		{"https://a.example.com", "https://evil.com#a.example.com", false},
+		{"https://a.example.com", "https://evil.com?a.example.com", false},
+		{"https://a.example.com", `https://evil.com\.a.example.com`, false},
+		{"https://a.example.com", "https://a.example.com//", false},
+		{"https://a.example.com", "http://a.example.com:443", false},
+		{"https://a.example.com", "a.example.com", false},
+		{"https://a.example.com:*", "https://a.example.com:6443", true},
+		{"https://a.example.com:*", "https://a.example.com", true},
+		{"https://*.example.com", "https://a.example.com", true},
+		{"https://*.example.com", "https://a.b.example.com", false},
+		{"https://*.example.com", "https://example.com", false},
+		{"https://*.example.com", "https://.example.com", false},
+		{"https://*.*.example.com:6443", "https://a.b.example.com:6443", true},
+		{"https://127.0.0.1:6443", "https://127.0.0.1:6443", true},
+		{"https://127.0.0.1:6443", "https://127.0.0.1:06443", false},
+		{"https://[::1]:6443", "https://[::1]:6443", true},
+		{"https://proxy.example.com:9092/*", "https://proxy.example.com:9092/bravelion", true},
+		{"https://proxy.example.com:9092/*", "https://proxy.example.com:9092/bravelion/", true},
+		{"https://proxy.example.com:9092/*", "https://proxy.example.com:9092/", false},
+		{"https://proxy.example.com:9092/*", "https://proxy.example.com:9092/a/b", false},
+		{"https://proxy.example.com:9092/*", "https://proxy.example.com:9092/..", false},
+		{"https://proxy.example.com:9092/x/*", "https://proxy.example.com:9092/x/%2e%2e", false},
+		{"https://proxy.example.com:9092/x", "https://proxy.example.com:9092/y", false},
+		{"https://proxy.example.com:9092", "https://proxy.example.com:9092/y", false},
+	}
+	for _, test := range tests {
+		t.Run(test.pattern+" and "+test.server, func(t *testing.T) {
+			pattern, err := parseServerPattern(test.pattern)
+			require.NoError(t, err)
+			server, err := parseServer(test.server)
+			assert.Equal(t, test.want, err == nil && pattern.matches(server))
+		})
+	}
+	for _, pattern := range []string{
+		"", "a.example.com", "http://a.example.com", "https://", "https://*", "https://a.*", "https://a*.example.com", "https://a..b",
+		"https://a:b", "https://a:0", "https://a:70000", "https://u@a", "https://a/../b", "https://a//b", "https://a/b*", "https://a?b", "https://a b",
+	} {
+		t.Run("no pattern: "+pattern, func(t *testing.T) {
+			_, err := parseServerPattern(pattern)
+			assert.Error(t, err)
+		})
+	}
+}

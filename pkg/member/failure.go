@@ -1,0 +1,109 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// failure is a call that a member gave no usable answer to.
+//
+// It keeps its cause to itself, in the chain of errors and in its words: client-go
+// looks in both for connections that broke off, and sends a GET up to ten more
+// times, a second apart, where it finds one. Client.Error tells the cause.
+type failure struct {
+	cause metav1.CauseType
+	err   error
+	// retryAfter is when to try again, rounded up to seconds; zero: not known.
+	retryAfter time.Duration
+	// blame is what the failure says about the member.
+	blame outcome
+}
+
+// Error returns the kind of failure.
+func (f *failure) Error() string {
+	return "no usable answer from the member cluster: " + string(f.cause)
+}
+
+// Is lets callers recognise the end of their own context.
+func (f *failure) Is(target error) bool {
+	switch target {
+	case context.Canceled:
+		return f.cause == causeCancelled
+	case context.DeadlineExceeded:
+		return f.cause == CauseTimeout
+	}
+	return false
+}
+
+// newFailure returns what err, from a round trip that ctx was the context of, means.
+func newFailure(ctx context.Context, err error) *failure {
+	if known, ok := errors.AsType[*failure](err); ok {
+		return known
+	}
+	if ctx.Err() != nil {
+		return endOfContext(ctx)
+	}
+	return &failure{cause: causeOf(err), err: err, blame: failed}
+}
+
+// endOfContext blames the member for a deadline that has a cause, as those have that
+// clusterpass sets (context.WithTimeoutCause). A deadline without one is of the
+// requester's making, as is a cancellation: with them anybody could have a
+// member declared dead.
+func endOfContext(ctx context.Context) *failure {
+	err := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &failure{cause: causeCancelled, err: err, blame: inconclusive}
+	}
+	blame := failed
+	if errors.Is(err, context.DeadlineExceeded) {
+		blame = inconclusive
+	}
+	return &failure{cause: CauseTimeout, err: err, blame: blame}
+}
+
+func causeOf(err error) metav1.CauseType {
+	var netErr net.Error
+	switch {
+	// client-go's words; it keeps no type.
+	case strings.HasPrefix(err.Error(), "getting credentials: "):
+		return CausePlugin
+	case isTLS(err):
+		return CauseTLS
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return CauseTimeout
+	}
+	return CauseUnreachable
+}
+
+// isTLS says whether the two sides could not agree on who they are.
+func isTLS(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		record       tls.RecordHeaderError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		certificate  x509.CertificateInvalidError
+		operation    *net.OpError
+	)
+	switch {
+	case errors.As(err, &verification), errors.As(err, &record):
+		return true
+	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &certificate):
+		return true
+	case errors.As(err, &operation):
+		// crypto/tls reports alerts this way, and has no exported type for them.
+		return operation.Op == "remote error" || operation.Op == "local error"
+	}
+	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+}

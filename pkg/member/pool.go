@@ -1,0 +1,191 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const (
+	// idleTimeout is how long a client is kept that nobody asks for.
+	idleTimeout = 10 * time.Minute
+	// evictionPeriod is how often idle clients are looked for.
+	evictionPeriod = time.Minute
+)
+
+// Options are what a Pool is made of.
+type Options struct {
+	// Config says which providers there are, and their limits: from LoadFile or DefaultConfig.
+	Config *configv1alpha1.AccessConfiguration
+	// Secrets are where kubeconfigs are looked up.
+	Secrets Secrets
+	// Clock tells the time; nil is the real one.
+	Clock clock.WithTicker
+	// UserAgent is how clients introduce themselves; empty is that of client-go,
+	// which has the name of the program in it.
+	UserAgent string
+}
+
+// Pool keeps one client for each ClusterProfile in use. It is safe for concurrent use.
+type Pool struct {
+	providers []namedProvider
+	options   clientOptions
+
+	mu      sync.Mutex
+	clients map[types.NamespacedName]*pooled
+}
+
+// pooled is a client and what it was made for.
+type pooled struct {
+	client   *Client
+	identity identity
+	lastUsed time.Time
+}
+
+// identity tells clients for the same ClusterProfile name apart.
+type identity struct {
+	uid      types.UID
+	provider string
+	key      accessKey
+}
+
+// NewPool returns a Pool without clients. Its error says what is wrong with the configuration.
+func NewPool(options Options) (*Pool, error) {
+	if err := Validate(options.Config).ToAggregate(); err != nil {
+		return nil, err
+	}
+	providers, err := newProviders(options.Config, options.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		providers: providers,
+		clients:   map[types.NamespacedName]*pooled{},
+		options: clientOptions{
+			limits:    options.Config.Limits,
+			clock:     options.Clock,
+			userAgent: options.UserAgent,
+		},
+	}
+	if p.options.clock == nil {
+		p.options.clock = clock.RealClock{}
+	}
+	if p.options.userAgent == "" {
+		p.options.userAgent = rest.DefaultKubernetesUserAgent()
+	}
+	return p, nil
+}
+
+// For returns the client for the cluster of profile. It calls nobody. The client is
+// the same for as long as the UID of the profile and the access data are; one for
+// other data under the same name is closed. Where the profile gives no access that
+// may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
+// why, and the client that was there is closed.
+func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
+	name := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}
+	provider, entry, err := choose(p.providers, profile)
+	if err != nil {
+		return nil, p.noAccess(ctx, name, err)
+	}
+	source, err := provider.find(profile, entry)
+	if err != nil {
+		return nil, p.noAccess(ctx, name, err)
+	}
+	wanted := identity{uid: profile.UID, provider: provider.name, key: source.key}
+	if client := p.lookup(name, wanted); client != nil {
+		return client, nil
+	}
+	access, err := source.open()
+	if err != nil {
+		return nil, p.noAccess(ctx, name, err)
+	}
+	client, err := newClient(name, entry, access, p.options)
+	if err != nil {
+		return nil, p.noAccess(ctx, name, err)
+	}
+	return p.insert(name, wanted, client), nil
+}
+
+// lookup returns the client that is wanted, or nil.
+func (p *Pool) lookup(name types.NamespacedName, wanted identity) *Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ok := p.clients[name]
+	if !ok || found.identity != wanted {
+		return nil
+	}
+	found.lastUsed = p.options.clock.Now()
+	return found.client
+}
+
+// insert keeps a new client, in place of one that is not, or no longer, wanted. It
+// returns the one to use: another may have been quicker.
+func (p *Pool) insert(name types.NamespacedName, wanted identity, client *Client) *Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found, ok := p.clients[name]; ok {
+		if found.identity == wanted {
+			return found.client
+		}
+		found.client.close()
+	}
+	p.clients[name] = &pooled{client: client, identity: wanted, lastUsed: p.options.clock.Now()}
+	return client
+}
+
+// noAccess closes what was there and returns the error for the requester.
+func (p *Pool) noAccess(ctx context.Context, name types.NamespacedName, err error) error {
+	p.mu.Lock()
+	if found, ok := p.clients[name]; ok {
+		found.client.close()
+		delete(p.clients, name)
+	}
+	p.mu.Unlock()
+	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name, "reason", err)
+	return newStatusError(name, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
+}
+
+// Forget closes the client for the ClusterProfile with that UID, if there is one.
+func (p *Pool) Forget(uid types.UID) {
+	p.remove(func(c *pooled) bool { return c.identity.uid == uid })
+}
+
+// Run closes clients that have not been asked for in a while, until ctx ends, and
+// then all. Clients that are asked for after that work, but are not closed by themselves.
+func (p *Pool) Run(ctx context.Context) {
+	ticker := p.options.clock.NewTicker(evictionPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.remove(func(*pooled) bool { return true })
+			return
+		case now := <-ticker.C():
+			p.remove(func(c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
+		}
+	}
+}
+
+// remove closes the clients that match.
+func (p *Pool) remove(match func(*pooled) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, c := range p.clients {
+		if match(c) {
+			c.client.close()
+			delete(p.clients, name)
+		}
+	}
+}

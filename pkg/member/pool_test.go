@@ -1,0 +1,203 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
+	testclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+func TestOneClientForAProfileAndItsAccessData(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	profile := profileFor(`{"name":"m"}`)
+	type state struct {
+		pool    *Pool
+		secrets fakeSecrets
+		profile *inventoryv1alpha1.ClusterProfile
+	}
+	tests := []struct {
+		name   string
+		change func(*state)
+		// same client as before; else the old one is closed.
+		same bool
+		// fails to give a client.
+		fails bool
+	}{
+		{name: "nothing changes", change: func(*state) {}, same: true},
+		{name: "something else of the profile changes", same: true, change: func(s *state) {
+			s.profile = s.profile.DeepCopy()
+			s.profile.Status.Version.Kubernetes, s.profile.ResourceVersion = "v1.37.2", "2"
+		}},
+		{name: "something else of the Secret changes", same: true, change: func(s *state) {
+			s.secrets.add("m", s.secrets["clusterpass-system/m"].Data["kubeconfig"]).ResourceVersion = "2"
+		}},
+		{name: "the credential is rotated", change: func(s *state) {
+			s.secrets["clusterpass-system/m"].Data["kubeconfig"] = kubeconfig(t, server.URL+"/", server.ca.pem, nil)
+		}},
+		{name: "the cluster is replaced under its name", change: func(s *state) { s.profile = uid(s.profile, "uid-2") }},
+		{name: "the Secret is gone", fails: true, change: func(s *state) { delete(s.secrets, "clusterpass-system/m") }},
+		{name: "the Secret is for another cluster now", fails: true, change: func(s *state) {
+			s.secrets["clusterpass-system/m"].Annotations[ClusterProfileAnnotation] = "default/smartfish"
+		}},
+		{name: "the profile is forgotten", change: func(s *state) { s.pool.Forget("uid-1") }},
+		{name: "another profile is forgotten", same: true, change: func(s *state) { s.pool.Forget("uid-2") }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := &state{secrets: fakeSecrets{}, profile: profile}
+			s.secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+			s.pool = newTestPool(t, DefaultConfig(), s.secrets, nil)
+			first, err := s.pool.For(t.Context(), s.profile)
+			require.NoError(t, err)
+			require.NoError(t, list(t.Context(), first))
+			before := server.connections()
+
+			test.change(s)
+			second, err := s.pool.For(t.Context(), s.profile)
+			require.Equal(t, test.fails, err != nil, "%v", err)
+			if test.same {
+				require.Same(t, first, second)
+				assert.Equal(t, before, server.connections())
+				return
+			}
+			require.NotSame(t, first, second)
+			require.Eventually(t, func() bool { return server.connections() == before-1 }, 10*time.Second, time.Millisecond, "the old client's connection is closed")
+			require.NoError(t, list(t.Context(), first), "who still holds it is not cut off")
+			require.Eventually(t, func() bool { return server.connections() == before-1 }, 10*time.Second, time.Millisecond, "and leaves nothing open")
+		})
+	}
+}
+
+func TestManyAskForTheSameClient(t *testing.T) {
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, memberURL, nil, nil))
+	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	var (
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		clients = map[*Client]bool{}
+	)
+	for range 32 {
+		wg.Go(func() {
+			client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
+			assert.NoError(t, err)
+			mu.Lock()
+			defer mu.Unlock()
+			clients[client] = true
+		})
+	}
+	wg.Wait()
+	assert.Len(t, clients, 1)
+}
+
+func TestIdleClientsAreClosed(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+	clock := testclock.NewFakeClock(time.Now())
+	pool := newTestPool(t, DefaultConfig(), secrets, clock)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { pool.Run(ctx) })
+	require.Eventually(t, clock.HasWaiters, 10*time.Second, time.Millisecond)
+	size := func() int {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		return len(pool.clients)
+	}
+	get := func() *Client {
+		client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
+		require.NoError(t, err)
+		return client
+	}
+
+	first := get()
+	require.NoError(t, list(t.Context(), first))
+	clock.Step(idleTimeout - time.Second)
+	require.Same(t, first, get(), "it is in use")
+	clock.Step(idleTimeout - time.Second)
+	require.Never(t, func() bool { return size() == 0 }, 20*time.Millisecond, time.Millisecond)
+	clock.Step(evictionPeriod)
+	require.Eventually(t, func() bool { return size() == 0 && server.connections() == 0 }, 10*time.Second, time.Millisecond)
+
+	require.NoError(t, list(t.Context(), get()))
+	cancel()
+	wg.Wait()
+	assert.Zero(t, size(), "at the end all are closed")
+	require.NoError(t, list(t.Context(), get()), "requests that are still served get one")
+}
+
+func TestAnInvalidConfigurationMakesNoPool(t *testing.T) {
+	_, err := NewPool(Options{Config: &configv1alpha1.AccessConfiguration{}})
+	require.ErrorContains(t, err, "providers: Required")
+}
+
+func TestSecretInformers(t *testing.T) {
+	secret := func(namespace, name, label string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+		}}
+	}
+	objects := []runtime.Object{secret("a", "one", "true"), secret("a", "other", "false"), secret("b", "two", "true"), secret("c", "three", "true")}
+	config := DefaultConfig()
+	config.Providers[0].KubeconfigSecret.Namespaces = []string{"a", "b"}
+	hub := fake.NewClientset(objects...)
+	secrets := NewSecretInformers(hub, config)
+	assert.False(t, secrets.Synced())
+	_, err := secrets.Get("a", "one")
+	require.ErrorContains(t, err, "not read yet")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { secrets.Run(ctx) })
+	require.Eventually(t, secrets.Synced, 10*time.Second, time.Millisecond)
+	for _, name := range []types.NamespacedName{{Namespace: "a", Name: "one"}, {Namespace: "b", Name: "two"}} {
+		found, err := secrets.Get(name.Namespace, name.Name)
+		require.NoError(t, err)
+		assert.Empty(t, found.ManagedFields)
+	}
+	for _, name := range []types.NamespacedName{{Namespace: "a", Name: "two"}, {Namespace: "c", Name: "three"}} {
+		_, err := secrets.Get(name.Namespace, name.Name)
+		assert.Error(t, err, "%s", name)
+	}
+	for _, action := range hub.Actions() {
+		assert.Contains(t, []string{"a", "b"}, action.GetNamespace(), "no other namespace is asked for")
+	}
+	cancel()
+	wg.Wait()
+}
+
+func TestQuietLogsNoBodies(t *testing.T) {
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(10), ktesting.BufferLogs(true)))
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	logged := func() string {
+		return logger.GetSink().(ktesting.Underlier).GetBuffer().String()
+	}
+
+	ctx := klog.NewContext(t.Context(), logger)
+	klog.FromContext(Quiet(ctx)).WithName("n").WithValues("k", "v").V(7).Info("level 7")
+	require.NoError(t, list(Quiet(ctx), client))
+	assert.Contains(t, logged(), "level 7")
+	assert.NotContains(t, logged(), "NamespaceList")
+	require.NoError(t, list(ctx, client))
+	assert.Contains(t, logged(), "NamespaceList", "what it is there for")
+}

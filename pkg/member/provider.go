@@ -1,0 +1,130 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+// execExtension is the extension of an access provider's entry that KEP-5339
+// reserves for what a provider has to know of the cluster.
+const execExtension = "client.authentication.k8s.io/exec"
+
+// provider finds out how to reach the clusters of profiles in one way.
+type provider interface {
+	// find returns what entry, of profile, leads to, or why it may not be used. No
+	// error holds content of a Secret.
+	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error)
+}
+
+// source is where access to a cluster comes from.
+type source struct {
+	// key differs where what open returns would differ.
+	key accessKey
+	// open returns the access, or why it may not be used.
+	open func() (*access, error)
+}
+
+// access is how to reach a cluster.
+type access struct {
+	// config has the server, how to verify it, our credential, and always a Proxy
+	// function: without one, client-go shares a transport between members.
+	config *rest.Config
+	// cluster is what others need to know to reach it with credentials of theirs:
+	// server, CA, server name and proxy, and nothing else.
+	cluster clientcmdv1.Cluster
+	// plugin says that client-go runs a credential plugin.
+	plugin bool
+}
+
+// accessKey identifies access data. It is a digest, so that rest.Configs, which hold
+// functions, need not be compared.
+type accessKey [sha256.Size]byte
+
+func newAccessKey(parts ...[]byte) accessKey {
+	digest := sha256.New()
+	for _, part := range parts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		digest.Write(length[:])
+		digest.Write(part)
+	}
+	return accessKey(digest.Sum(nil))
+}
+
+// namedProvider is a provider with the name that its entries have.
+type namedProvider struct {
+	provider
+	name string
+}
+
+// newProviders returns the providers of a valid configuration, by preference.
+func newProviders(config *configv1alpha1.AccessConfiguration, secrets Secrets) ([]namedProvider, error) {
+	providers := make([]namedProvider, 0, len(config.Providers))
+	for i := range config.Providers {
+		named := namedProvider{name: config.Providers[i].Name}
+		if exec := config.Providers[i].Exec; exec != nil {
+			provider, err := newExecProvider(named.name, exec)
+			if err != nil {
+				return nil, fmt.Errorf("provider %s: %w", named.name, err)
+			}
+			named.provider = provider
+		} else {
+			named.provider = &secretProvider{secrets: secrets, namespaces: config.Providers[i].KubeconfigSecret.Namespaces}
+		}
+		providers = append(providers, named)
+	}
+	return providers, nil
+}
+
+// choose returns the first provider, by our preference, that profile has an entry
+// for, and that entry, which is not to be changed. As upstream's library has it, an
+// entry in accessProviders wins over one in the deprecated credentialProviders.
+func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+	for _, provider := range providers {
+		for _, entries := range [][]inventoryv1alpha1.AccessProvider{profile.Status.AccessProviders, profile.Status.CredentialProviders} {
+			for i := range entries {
+				if entries[i].Name == provider.name {
+					return provider, &entries[i], nil
+				}
+			}
+		}
+	}
+	var offered, known []string
+	for _, entry := range profile.Status.AccessProviders {
+		offered = append(offered, entry.Name)
+	}
+	for _, provider := range providers {
+		known = append(known, provider.name)
+	}
+	if len(offered) == 0 {
+		offered = []string{"none"}
+	}
+	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: status.accessProviders has %s, clusterpass knows %s",
+		strings.Join(offered, ", "), strings.Join(known, ", "))
+}
+
+// setProxy has config use the proxy, or, without one, what the environment says.
+func setProxy(config *rest.Config, proxyURL string) error {
+	config.Proxy = http.ProxyFromEnvironment
+	if proxyURL == "" {
+		return nil
+	}
+	proxy, err := parseProxy(proxyURL)
+	if err != nil {
+		return err
+	}
+	config.Proxy = http.ProxyURL(proxy)
+	return nil
+}

@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const pluginProvider = "plugin"
+
+// execConfig returns a configuration with this test binary as the only plugin.
+func execConfig(t *testing.T, mode string, ca []byte, servers ...string) *configv1alpha1.AccessConfiguration {
+	t.Helper()
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	config := &configv1alpha1.AccessConfiguration{Providers: []configv1alpha1.AccessProvider{{
+		Name: pluginProvider,
+		Exec: &configv1alpha1.ExecProvider{
+			Command: binary, Args: []string{"configured"},
+			Env:                []configv1alpha1.ExecEnvVar{{Name: pluginMode, Value: mode}},
+			ProvideClusterInfo: true, Servers: servers, CertificateAuthorityData: ca,
+		},
+	}}}
+	configScheme().Default(config)
+	return config
+}
+
+// pluginProfile returns a profile whose entry tries to pass arguments and environment to the plugin.
+func pluginProfile(name string, cluster clientcmdv1.Cluster) *inventoryv1alpha1.ClusterProfile {
+	extension := func(name, raw string) clientcmdv1.NamedExtension {
+		return clientcmdv1.NamedExtension{Name: name, Extension: runtime.RawExtension{Raw: []byte(raw)}}
+	}
+	cluster.Extensions = append(cluster.Extensions,
+		extension(execExtension, `{"clusterName":"`+name+`"}`),
+		extension("clusterprofiles.multicluster.x-k8s.io/exec/additional-args", `["evil-`+name+`"]`),
+		extension("clusterprofiles.multicluster.x-k8s.io/exec/additional-envs", `{"LEAK":"evil-`+name+`"}`))
+	profile := &inventoryv1alpha1.ClusterProfile{Status: inventoryv1alpha1.ClusterProfileStatus{
+		AccessProviders: []inventoryv1alpha1.AccessProvider{{Name: pluginProvider, Cluster: cluster}},
+	}}
+	profile.Namespace, profile.Name, profile.UID = "default", name, "uid-1"
+	return profile
+}
+
+func TestExecProvidersNeverMixClusters(t *testing.T) {
+	one := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	two := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	pool := newTestPool(t, execConfig(t, "token", concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
+
+	for range 3 {
+		for name, server := range map[string]*memberServer{"one": one, "two": two} {
+			cluster := clientcmdv1.Cluster{Server: server.URL, CertificateAuthorityData: server.ca.pem, TLSServerName: "member.example.com"}
+			client, err := pool.For(t.Context(), pluginProfile(name, cluster))
+			require.NoError(t, err)
+			require.NoError(t, list(t.Context(), client))
+			requests := server.seen()
+			assert.Equal(t, "Bearer configured||"+server.URL+"|member.example.com", requests[len(requests)-1].Header.Get("Authorization"),
+				"arguments, environment, server and server name that the plugin is run with")
+			// Another client each time: the configuration is built anew.
+			pool.Forget("uid-1")
+		}
+	}
+}
+
+func TestExecProviderIsPinned(t *testing.T) {
+	ca, other := newAuthority(t, "configured"), newAuthority(t, "other")
+	tests := []struct {
+		name    string
+		cluster clientcmdv1.Cluster
+		wantCA  []byte
+		wantErr string
+	}{
+		{
+			name:    "without a CA in the profile it is the configured ones",
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: concat(ca.pem, ca.pem),
+		},
+		{
+			name:    "a CA in the profile narrows it down",
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: ca.pem}, wantCA: ca.pem,
+		},
+		{
+			name:    "an allowed proxy",
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: concat(ca.pem, ca.pem),
+		},
+		{
+			name:    "a CA that is not configured",
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
+		},
+		{
+			name:    "a CA that is none",
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: []byte("x")}, wantErr: "not PEM",
+		},
+		{name: "a server of somebody else", cluster: clientcmdv1.Cluster{Server: "https://evil.com:6443"}, wantErr: "is not one that the credential plugin is configured for"},
+		{name: "a server without TLS", cluster: clientcmdv1.Cluster{Server: "http://a.example.com:6443"}, wantErr: "must be https"},
+		{name: "no server", wantErr: "there is no server"},
+		{name: "another proxy", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://evil.com"}, wantErr: "proxy-url is not one"},
+		{name: "insecure TLS", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", InsecureSkipTLSVerify: true}, wantErr: "insecure-skip-tls-verify"},
+		{name: "a CA file", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthority: "/etc/passwd"}, wantErr: "certificate-authority"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config := execConfig(t, "fail", concat(ca.pem, ca.pem), "https://*.example.com:6443")
+			config.Providers[0].Exec.ProxyURLs = []string{"http://proxy:3128"}
+			client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", test.cluster))
+			if test.wantErr != "" {
+				assert.Contains(t, statusErr(t, err).Message, test.wantErr)
+				return
+			}
+			require.NoError(t, err)
+			test.cluster.CertificateAuthorityData = test.wantCA
+			assert.Equal(t, test.cluster, client.Cluster())
+		})
+	}
+}
+
+func TestAPluginThatFailsIsSaidToBeThePlugin(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	pool := newTestPool(t, execConfig(t, "fail", server.ca.pem, server.URL), nil, nil)
+	client, err := pool.For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
+	require.NoError(t, err)
+
+	status := statusErr(t, client.Error(list(t.Context(), client), "list"))
+	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
+	assert.Equal(t, CausePlugin, status.Details.Causes[0].Type)
+	assert.Contains(t, status.Message, `the credential plugin of access provider "plugin" failed`)
+	assert.Contains(t, status.Message, "exit code 3")
+	assert.Empty(t, server.seen())
+}
+
+func TestAPluginThatHangsHoldsNobody(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	config := execConfig(t, "hang", server.ca.pem, server.URL)
+	config.Providers[0].Exec.Env = append(config.Providers[0].Exec.Env, configv1alpha1.ExecEnvVar{Name: "CLUSTERPASS_TEST_PIPE", Value: pipe})
+	client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("clusterpass waited for 100ms"))
+	defer cancel()
+	status := statusErr(t, client.Error(list(ctx, client), "list"))
+	assert.EqualValues(t, http.StatusGatewayTimeout, status.Code)
+	assert.Contains(t, status.Message, "clusterpass waited for 100ms")
+
+	// Opening the other end lets the plugin end, whenever it gets there.
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	writer.Close()
+	require.Eventually(t, func() bool { return len(client.gate.slots) == 0 }, 30*time.Second, 10*time.Millisecond, "its slot is given back")
+}
+
+func TestAPluginIsAskedAgainAfterItsCredentialWasRefused(t *testing.T) {
+	var refusals atomic.Int32
+	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
+		if refusals.Add(-1) >= 0 {
+			answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.NotEmpty(t, body, "the request is sent again in full")
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"n"}}`)
+	})
+	pool := newTestPool(t, execConfig(t, "token", server.ca.pem, server.URL), nil, nil)
+	client, err := pool.For(t.Context(), pluginProfile("again", clientcmdv1.Cluster{Server: server.URL}))
+	require.NoError(t, err)
+	create := func() error {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+		_, err := client.Kubernetes().CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
+		return client.Error(err, "create")
+	}
+
+	refusals.Store(1)
+	require.NoError(t, create())
+	assert.Len(t, server.seen(), 2)
+	refusals.Store(100)
+	assert.Equal(t, CauseUnauthorized, statusErr(t, create()).Details.Causes[0].Type)
+	assert.Len(t, server.seen(), 4, "and no more than once")
+}

@@ -1,0 +1,221 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"cmp"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	certutil "k8s.io/client-go/util/cert"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// defaultSecretKey is the key of a Secret that a kubeconfig is read from.
+const defaultSecretKey = "kubeconfig"
+
+// secretProvider reads kubeconfigs from Secrets, by the contract of upstream's plugin
+// kubeconfig-secretreader, in process and with guards: whoever edits a profile's
+// status must not get at other Secrets or at other profiles' kubeconfigs, and whoever
+// writes a kubeconfig must not have files read or programs run by the server.
+type secretProvider struct {
+	secrets    Secrets
+	namespaces []string
+}
+
+// secretReference is the content of the extension.
+type secretReference struct {
+	Name      string `json:"name"`
+	Key       string `json:"key"`
+	Namespace string `json:"namespace"`
+	Context   string `json:"context"`
+}
+
+func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error) {
+	reference, err := p.reference(entry)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := p.secret(profile, reference)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := secret.Data[reference.Key]
+	where := fmt.Sprintf("key %q of Secret %s/%s", reference.Key, secret.Namespace, secret.Name)
+	if len(kubeconfig) == 0 {
+		return nil, fmt.Errorf("%s is empty or missing", where)
+	}
+	return &source{
+		key: newAccessKey(kubeconfig, []byte(reference.Context)),
+		open: func() (*access, error) {
+			access, err := openKubeconfig(kubeconfig, reference.Context)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", where, err)
+			}
+			return access, nil
+		},
+	}, nil
+}
+
+// reference returns which Secret entry names, with defaults.
+func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (secretReference, error) {
+	extensions := entry.Cluster.Extensions
+	i := slices.IndexFunc(extensions, func(e clientcmdv1.NamedExtension) bool { return e.Name == execExtension })
+	if i < 0 {
+		return secretReference{}, fmt.Errorf("there is no extension %s that names a Secret", execExtension)
+	}
+	var reference secretReference
+	if err := json.Unmarshal(extensions[i].Extension.Raw, &reference); err != nil || reference.Name == "" {
+		return secretReference{}, fmt.Errorf("the extension %s is not {name, key, namespace, context} with a name", execExtension)
+	}
+	reference.Key = cmp.Or(reference.Key, defaultSecretKey)
+	reference.Namespace = cmp.Or(reference.Namespace, p.namespaces[0])
+	if !slices.Contains(p.namespaces, reference.Namespace) {
+		return secretReference{}, fmt.Errorf("member kubeconfigs are not read from namespace %q, only from %s",
+			reference.Namespace, strings.Join(p.namespaces, ", "))
+	}
+	return reference, nil
+}
+
+// secret returns the Secret if it is meant for profile.
+func (p *secretProvider) secret(profile *inventoryv1alpha1.ClusterProfile, reference secretReference) (*corev1.Secret, error) {
+	name := reference.Namespace + "/" + reference.Name
+	secret, err := p.secrets.Get(reference.Namespace, reference.Name)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no Secret %s with label %s=%s", name, KubeconfigLabel, labelled)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if secret.Labels[KubeconfigLabel] != labelled {
+		return nil, fmt.Errorf("the Secret %s has no label %s=%s", name, KubeconfigLabel, labelled)
+	}
+	if wanted := profile.Namespace + "/" + profile.Name; secret.Annotations[ClusterProfileAnnotation] != wanted {
+		return nil, fmt.Errorf("the Secret %s is not for this cluster: it has no annotation %s=%s", name, ClusterProfileAnnotation, wanted)
+	}
+	return secret, nil
+}
+
+// openKubeconfig returns the access that a context of a kubeconfig gives; the empty
+// context is the current one. Parsers' errors are left out: they may quote.
+func openKubeconfig(kubeconfig []byte, contextName string) (*access, error) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, errors.New("it is not a kubeconfig")
+	}
+	if contextName == "" {
+		contextName = config.CurrentContext
+	}
+	context, ok := config.Contexts[contextName]
+	if !ok {
+		return nil, fmt.Errorf("the kubeconfig has no context %q", contextName)
+	}
+	cluster, ok := config.Clusters[context.Cluster]
+	if !ok {
+		return nil, errors.New("the kubeconfig has no cluster for the context")
+	}
+	user, ok := config.AuthInfos[context.AuthInfo]
+	if !ok {
+		return nil, errors.New("the kubeconfig has no user for the context")
+	}
+	if err := errors.Join(checkCluster(cluster), checkUser(user)); err != nil {
+		return nil, err
+	}
+	return newSecretAccess(cluster, user)
+}
+
+func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) (*access, error) {
+	config := &rest.Config{
+		Host:               cluster.Server,
+		BearerToken:        user.Token,
+		DisableCompression: cluster.DisableCompression,
+		TLSClientConfig: rest.TLSClientConfig{
+			ServerName: cluster.TLSServerName,
+			CAData:     cluster.CertificateAuthorityData,
+			CertData:   user.ClientCertificateData,
+			KeyData:    user.ClientKeyData,
+		},
+	}
+	if err := setProxy(config, cluster.ProxyURL); err != nil {
+		return nil, err
+	}
+	return &access{config: config, cluster: clientcmdv1.Cluster{
+		Server:                   cluster.Server,
+		CertificateAuthorityData: cluster.CertificateAuthorityData,
+		TLSServerName:            cluster.TLSServerName,
+		ProxyURL:                 cluster.ProxyURL,
+	}}, nil
+}
+
+// checkCluster returns what of a kubeconfig's cluster is refused. Without a CA the
+// member is verified with those of the system, as kubectl does.
+func checkCluster(cluster *clientcmdapi.Cluster) error {
+	if _, err := parseServer(cluster.Server); err != nil {
+		return err
+	}
+	switch {
+	case cluster.InsecureSkipTLSVerify:
+		return errors.New("insecure-skip-tls-verify is refused")
+	case cluster.CertificateAuthority != "":
+		return errors.New("certificate-authority is refused: files are not read, use certificate-authority-data")
+	case len(cluster.CertificateAuthorityData) == 0:
+		return nil
+	}
+	if _, err := certutil.ParseCertsPEM(cluster.CertificateAuthorityData); err != nil {
+		return errors.New("certificate-authority-data is not PEM certificates")
+	}
+	return nil
+}
+
+// checkUser returns what of a kubeconfig's user is refused, or missing.
+func checkUser(user *clientcmdapi.AuthInfo) error {
+	refused := []struct {
+		is  bool
+		why string
+	}{
+		{user.Exec != nil, "exec is refused: programs are not run"},
+		{user.AuthProvider != nil, "auth-provider is refused"},
+		{user.TokenFile != "", "tokenFile is refused: files are not read, use token"},
+		{user.ClientCertificate != "", "client-certificate is refused: files are not read, use client-certificate-data"},
+		{user.ClientKey != "", "client-key is refused: files are not read, use client-key-data"},
+		{user.Username != "" || user.Password != "", "basic authentication is refused"},
+		{
+			user.Impersonate != "" || user.ImpersonateUID != "" || len(user.ImpersonateGroups) > 0 || len(user.ImpersonateUserExtra) > 0,
+			"impersonation (as, as-uid, as-groups, as-user-extra) is refused",
+		},
+	}
+	for _, r := range refused {
+		if r.is {
+			return errors.New(r.why)
+		}
+	}
+	return checkCredential(user)
+}
+
+func checkCredential(user *clientcmdapi.AuthInfo) error {
+	certificate := len(user.ClientCertificateData) > 0 || len(user.ClientKeyData) > 0
+	if !certificate && user.Token == "" {
+		return errors.New("the user has neither token nor client-certificate-data")
+	}
+	if strings.ContainsFunc(user.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("the token has characters that no token has")
+	}
+	if !certificate {
+		return nil
+	}
+	if _, err := tls.X509KeyPair(user.ClientCertificateData, user.ClientKeyData); err != nil {
+		return errors.New("client-certificate-data and client-key-data are not a certificate and its key in PEM")
+	}
+	return nil
+}

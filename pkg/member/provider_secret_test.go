@@ -1,0 +1,211 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+const memberURL = "https://member.example.com:6443"
+
+func TestKubeconfigSecretGuards(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	cert, key := ca.issue(t, "clusterpass", time.Now().Add(time.Hour))
+	_, otherKey := ca.issue(t, "other", time.Now().Add(time.Hour))
+	type (
+		clusterT = clientcmdapi.Cluster
+		userT    = clientcmdapi.AuthInfo
+	)
+	tests := []struct {
+		name      string
+		reference string
+		config    func(*clusterT, *userT)
+		secret    func(*corev1.Secret)
+		// want is in the error; empty: there is none.
+		want string
+	}{
+		{name: "a token and an inline CA are accepted"},
+		{name: "no CA means those of the system", config: func(c *clusterT, _ *userT) { c.CertificateAuthorityData = nil }},
+		{name: "an inline client certificate is accepted", config: func(_ *clusterT, u *userT) {
+			u.Token, u.ClientCertificateData, u.ClientKeyData = "", cert, key
+		}},
+		{name: "server name and proxy are honoured", config: func(c *clusterT, _ *userT) {
+			c.TLSServerName, c.ProxyURL = "kubernetes", "socks5://127.0.0.1:1080"
+		}},
+		{name: "namespace, key and context may be named", reference: `{"name":"m","namespace":"clusterpass-system","key":"kubeconfig","context":"c"}`},
+		{name: "the extension is missing", reference: "-", want: "no extension client.authentication.k8s.io/exec"},
+		{name: "the extension names nothing", reference: `{}`, want: "with a name"},
+		{name: "the extension is of other types", reference: `{"name":["m"]}`, want: "with a name"},
+		{name: "another namespace is refused", reference: `{"name":"m","namespace":"kube-system"}`, want: `not read from namespace "kube-system", only from clusterpass-system`},
+		{name: "a Secret that is not there", reference: `{"name":"x"}`, want: "there is no Secret clusterpass-system/x with label clusterpass.dev/member-kubeconfig=true"},
+		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil }, want: "no label clusterpass.dev/member-kubeconfig=true"},
+		{name: "a Secret whose label says otherwise", secret: func(s *corev1.Secret) { s.Labels[KubeconfigLabel] = "false" }, want: "no label"},
+		{name: "a Secret without the annotation", secret: func(s *corev1.Secret) { s.Annotations = nil }, want: "is not for this cluster"},
+		{
+			name:   "a Secret for another ClusterProfile",
+			secret: func(s *corev1.Secret) { s.Annotations[ClusterProfileAnnotation] = "default/smartfish" },
+			want:   "no annotation clusterpass.dev/cluster-profile=default/bravelion",
+		},
+		{name: "a key that is not there", reference: `{"name":"m","key":"config"}`, want: `key "config" of Secret clusterpass-system/m is empty or missing`},
+		{name: "a context that is not there", reference: `{"name":"m","context":"d"}`, want: `no context "d"`},
+		{
+			name:   "what is no kubeconfig is refused and not quoted",
+			secret: func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("kind: Config\nusers: hub-token\n") },
+			want:   "it is not a kubeconfig",
+		},
+		{name: "no server", config: func(c *clusterT, _ *userT) { c.Server = "" }, want: "there is no server"},
+		{name: "a server without TLS", config: func(c *clusterT, _ *userT) { c.Server = "http://member.example.com" }, want: "must be https"},
+		{name: "a server without a scheme", config: func(c *clusterT, _ *userT) { c.Server = "member.example.com" }, want: "must be https"},
+		{name: "a server with a password", config: func(c *clusterT, _ *userT) { c.Server = "https://a:hub-token@b" }, want: "user name"},
+		{name: "a server with a path out", config: func(c *clusterT, _ *userT) { c.Server = "https://b/k8s/../x" }, want: "segments"},
+		{name: "insecure TLS", config: func(c *clusterT, _ *userT) { c.InsecureSkipTLSVerify = true }, want: "insecure-skip-tls-verify"},
+		{name: "a CA in a file", config: func(c *clusterT, _ *userT) { c.CertificateAuthority = "/ca.crt" }, want: "certificate-authority is refused"},
+		{name: "a CA that is none", config: func(c *clusterT, _ *userT) { c.CertificateAuthorityData = []byte("hub-token") }, want: "not PEM"},
+		{name: "a proxy with a password", config: func(c *clusterT, _ *userT) { c.ProxyURL = "http://u:hub-token@p" }, want: "proxy-url must not have a user name"},
+		{name: "a proxy of another kind", config: func(c *clusterT, _ *userT) { c.ProxyURL = "file:///x" }, want: "proxy-url must be"},
+		{name: "no credential", config: func(_ *clusterT, u *userT) { u.Token = "" }, want: "neither token nor"},
+		{name: "a token in a file", config: func(_ *clusterT, u *userT) { u.TokenFile = "/token" }, want: "tokenFile"},
+		{name: "a token with a line break", config: func(_ *clusterT, u *userT) { u.Token = "hub-token\nx" }, want: "characters that no token has"},
+		{name: "a certificate in a file", config: func(_ *clusterT, u *userT) { u.ClientCertificate = "/c" }, want: "client-certificate is refused"},
+		{name: "a key in a file", config: func(_ *clusterT, u *userT) { u.ClientKey = "/k" }, want: "client-key is refused"},
+		{name: "a certificate without its key", config: func(_ *clusterT, u *userT) { u.ClientCertificateData = cert }, want: "not a certificate and its key"},
+		{name: "a certificate with another's key", config: func(_ *clusterT, u *userT) {
+			u.ClientCertificateData, u.ClientKeyData = cert, otherKey
+		}, want: "not a certificate and its key"},
+		{name: "a user name", config: func(_ *clusterT, u *userT) { u.Username = "admin" }, want: "basic"},
+		{name: "a password", config: func(_ *clusterT, u *userT) { u.Password = "hub-token" }, want: "basic"},
+		{name: "impersonation of a user", config: func(_ *clusterT, u *userT) { u.Impersonate = "a" }, want: "impersonation"},
+		{name: "impersonation of a group", config: func(_ *clusterT, u *userT) { u.ImpersonateGroups = []string{"a"} }, want: "impersonation"},
+		{name: "impersonation of an id", config: func(_ *clusterT, u *userT) { u.ImpersonateUID = "a" }, want: "impersonation"},
+		{name: "impersonation with extra", config: func(_ *clusterT, u *userT) {
+			u.ImpersonateUserExtra = map[string][]string{"a": {"b"}}
+		}, want: "impersonation"},
+		{name: "an exec plugin", config: func(_ *clusterT, u *userT) {
+			u.Exec = &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/true", InteractiveMode: "Never"}
+		}, want: "exec is refused"},
+		{name: "an auth provider", config: func(_ *clusterT, u *userT) {
+			u.AuthProvider = &clientcmdapi.AuthProviderConfig{Name: "oidc"}
+		}, want: "auth-provider"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			secrets := fakeSecrets{}
+			secret := secrets.add("m", kubeconfig(t, memberURL, ca.pem, test.config))
+			if test.secret != nil {
+				test.secret(secret)
+			}
+			reference := test.reference
+			if reference == "" {
+				reference = `{"name":"m"}`
+			}
+			profile := profileFor(reference)
+			if reference == "-" {
+				profile.Status.AccessProviders[0].Cluster.Extensions = nil
+			}
+			client, err := newTestPool(t, DefaultConfig(), secrets, clock.RealClock{}).For(t.Context(), profile)
+			if test.want == "" {
+				require.NoError(t, err)
+				assert.Equal(t, memberURL, client.Cluster().Server, "the server is that of the Secret")
+				assert.Empty(t, client.Cluster().Extensions)
+				return
+			}
+			require.Nil(t, client)
+			status := statusErr(t, err)
+			assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
+			assert.Equal(t, CauseNoAccess, status.Details.Causes[0].Type)
+			assert.Contains(t, status.Message, "cluster default/bravelion: ")
+			assert.Contains(t, status.Message, test.want)
+			for _, secret := range [][]byte{key, otherKey} {
+				assert.NotContains(t, status.Message, strings.TrimSpace(string(secret)))
+				assert.NotContains(t, status.Message, base64.StdEncoding.EncodeToString(secret))
+			}
+		})
+	}
+}
+
+func TestWhatIsToldOfAMember(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
+		c.TLSServerName, c.ProxyURL = "kubernetes", "http://127.0.0.1:3128"
+	}))
+	profile := profileFor(`{"name":"m"}`)
+	client, err := newTestPool(t, DefaultConfig(), secrets, nil).For(t.Context(), profile)
+	require.NoError(t, err)
+
+	assert.Equal(t, clientcmdv1.Cluster{
+		Server: memberURL, CertificateAuthorityData: ca.pem, TLSServerName: "kubernetes", ProxyURL: "http://127.0.0.1:3128",
+	}, client.Cluster())
+	assert.Equal(t, "default/bravelion", client.Name().String())
+	assert.Equal(t, profile.Status.AccessProviders[0], client.Provider())
+	client.Cluster().CertificateAuthorityData[0]++
+	client.Provider().Cluster.Extensions[0].Name = "changed"
+	assert.Equal(t, ca.pem, client.Cluster().CertificateAuthorityData, "a copy is handed out")
+	assert.Equal(t, profile.Status.AccessProviders[0], client.Provider(), "a copy is handed out")
+}
+
+func TestChoiceOfProvider(t *testing.T) {
+	entry := func(name, server string) inventoryv1alpha1.AccessProvider {
+		return inventoryv1alpha1.AccessProvider{Name: name, Cluster: clientcmdv1.Cluster{
+			Server:     server,
+			Extensions: []clientcmdv1.NamedExtension{{Name: "x", Extension: runtime.RawExtension{Raw: []byte(`1`)}}},
+		}}
+	}
+	providers := []namedProvider{{name: "first"}, {name: "second"}}
+	tests := []struct {
+		name               string
+		access, credential []inventoryv1alpha1.AccessProvider
+		want               string
+		wantErr            string
+	}{
+		{
+			name:   "our preference counts and not the profile's order",
+			access: []inventoryv1alpha1.AccessProvider{entry("other", "o"), entry("second", "s"), entry("first", "f")}, want: "f",
+		},
+		{
+			name:   "the deprecated field is used where nothing else is there",
+			access: []inventoryv1alpha1.AccessProvider{entry("other", "o")}, credential: []inventoryv1alpha1.AccessProvider{entry("second", "s")}, want: "s",
+		},
+		{
+			name:   "accessProviders win over credentialProviders of the same name",
+			access: []inventoryv1alpha1.AccessProvider{entry("first", "new")}, credential: []inventoryv1alpha1.AccessProvider{entry("first", "old")}, want: "new",
+		},
+		{
+			name:   "a preferred provider in the deprecated field wins over another in the new one",
+			access: []inventoryv1alpha1.AccessProvider{entry("second", "s")}, credential: []inventoryv1alpha1.AccessProvider{entry("first", "f")}, want: "f",
+		},
+		{
+			name:    "what is there and what would be understood is said",
+			access:  []inventoryv1alpha1.AccessProvider{entry("a", ""), entry("b", "")},
+			wantErr: "status.accessProviders has a, b, clusterpass knows first, second",
+		},
+		{name: "a profile without providers", wantErr: "status.accessProviders has none"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			profile := profileFor("")
+			profile.Status.AccessProviders, profile.Status.CredentialProviders = test.access, test.credential
+			_, got, err := choose(providers, profile)
+			if test.wantErr != "" {
+				require.ErrorContains(t, err, test.wantErr)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.want, got.Cluster.Server)
+		})
+	}
+}

@@ -1,0 +1,129 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const (
+	// KubeconfigLabel is the label, with the value "true", of Secrets that hold the
+	// kubeconfig of a member.
+	KubeconfigLabel = "clusterpass.dev/member-kubeconfig"
+	// ClusterProfileAnnotation names, as NAMESPACE/NAME, the ClusterProfile that such a Secret is for.
+	ClusterProfileAnnotation = "clusterpass.dev/cluster-profile"
+
+	labelled = "true"
+)
+
+// Secrets are the Secrets that hold the kubeconfigs of members.
+type Secrets interface {
+	// Get returns a Secret, which the caller does not change, or an error for which
+	// apierrors.IsNotFound holds.
+	Get(namespace, name string) (*corev1.Secret, error)
+}
+
+// SecretInformers keep the Secrets of exactly the configured namespaces that have
+// KubeconfigLabel, so that a lookup costs no call to the hub.
+type SecretInformers struct {
+	namespaces map[string]*namespaceSecrets
+}
+
+var _ Secrets = (*SecretInformers)(nil)
+
+type namespaceSecrets struct {
+	factory   informers.SharedInformerFactory
+	lister    corelisters.SecretNamespaceLister
+	hasSynced cache.InformerSynced
+}
+
+// NewSecretInformers returns informers for the Secrets that config allows; Run
+// starts them. hub has to be allowed to list and watch Secrets in these namespaces
+// and nowhere else.
+func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
+	s := &SecretInformers{namespaces: map[string]*namespaceSecrets{}}
+	for namespace := range secretNamespaces(config) {
+		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
+	}
+	return s
+}
+
+func secretNamespaces(config *configv1alpha1.AccessConfiguration) sets.Set[string] {
+	namespaces := sets.New[string]()
+	for _, provider := range config.Providers {
+		if provider.KubeconfigSecret != nil {
+			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
+		}
+	}
+	return namespaces
+}
+
+func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceSecrets {
+	factory := informers.NewSharedInformerFactoryWithOptions(hub, 0,
+		informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(options *metav1.ListOptions) {
+			options.LabelSelector = KubeconfigLabel + "=" + labelled
+		}),
+		informers.WithTransform(withoutManagedFields))
+	secrets := factory.Core().V1().Secrets()
+	return &namespaceSecrets{
+		factory:   factory,
+		lister:    secrets.Lister().Secrets(namespace),
+		hasSynced: secrets.Informer().HasSynced,
+	}
+}
+
+// withoutManagedFields saves memory: nobody here asks who set which field.
+func withoutManagedFields(object any) (any, error) {
+	if secret, ok := object.(*corev1.Secret); ok {
+		secret.ManagedFields = nil
+	}
+	return object, nil
+}
+
+// Run watches until ctx ends and returns when all has stopped.
+func (s *SecretInformers) Run(ctx context.Context) {
+	for _, secrets := range s.namespaces {
+		secrets.factory.StartWithContext(Quiet(ctx))
+	}
+	<-ctx.Done()
+	for _, secrets := range s.namespaces {
+		secrets.factory.Shutdown()
+	}
+}
+
+// Synced says whether the Secrets of all namespaces have been read.
+func (s *SecretInformers) Synced() bool {
+	for _, secrets := range s.namespaces {
+		if !secrets.hasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
+// Get returns a Secret as of the last event. One that has no KubeconfigLabel, or is
+// in another namespace than the configured ones, is not found.
+func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
+	secrets, ok := s.namespaces[namespace]
+	if !ok {
+		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+	}
+	if !secrets.hasSynced() {
+		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
+	}
+	return secrets.lister.Get(name)
+}

@@ -1,0 +1,182 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"regexp"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// What went wrong with a member, as the type of the first cause in the details of a
+// Status: see Client.Error.
+const (
+	// CauseNoAccess: there is no usable access provider, or its data is refused.
+	CauseNoAccess metav1.CauseType = "MemberAccess"
+	// CauseUnreachable: no connection, or it broke off.
+	CauseUnreachable metav1.CauseType = "MemberUnreachable"
+	// CauseTimeout: no answer in time.
+	CauseTimeout metav1.CauseType = "MemberTimeout"
+	// CauseTLS: the two sides do not accept each other's certificates.
+	CauseTLS metav1.CauseType = "MemberTLS"
+	// CausePlugin: the credential plugin gave no credential.
+	CausePlugin metav1.CauseType = "MemberCredentialPlugin"
+	// CauseUnauthorized: the member does not accept the credential of clusterpass.
+	CauseUnauthorized metav1.CauseType = "MemberUnauthorized"
+	// CauseForbidden: the member does not allow clusterpass what is needed.
+	CauseForbidden metav1.CauseType = "MemberForbidden"
+	// CauseRedirect: the member answers with a redirect.
+	CauseRedirect metav1.CauseType = "MemberRedirect"
+	// CauseThrottled: the member asks to come back later.
+	CauseThrottled metav1.CauseType = "MemberThrottled"
+	// CauseBusy: too many calls to the member are under way.
+	CauseBusy metav1.CauseType = "MemberBusy"
+	// CauseBreakerOpen: the member is left alone since it did not answer.
+	CauseBreakerOpen metav1.CauseType = "MemberBreakerOpen"
+	// CauseAnswer: the member's answer is another error, or can't be understood.
+	CauseAnswer metav1.CauseType = "MemberAnswer"
+
+	// causeCancelled: the caller went away. It reaches nobody.
+	causeCancelled metav1.CauseType = "Cancelled"
+)
+
+// maxWords bounds the words of a member's in a message, in bytes.
+const maxWords = 1024
+
+// Error returns, for the error of a call to the member, the metav1.Status error that
+// requesters are told, and nil for nil. doing is what the call was for and reads on
+// from "could not". The message names the cluster and keeps the cause's own words,
+// but for the name of the user that clusterpass is on the member.
+//
+//	what happened                                         code  reason              cause                   Retry-After
+//	no connection, DNS, connection broken off             504   Timeout             MemberUnreachable
+//	no answer in time                                     504   Timeout             MemberTimeout
+//	certificate not trusted, expired, for another name    503   ServiceUnavailable  MemberTLS
+//	credential plugin failed                              503   ServiceUnavailable  MemberCredentialPlugin
+//	member's 401: our credential is not accepted          503   ServiceUnavailable  MemberUnauthorized
+//	member's 403: we are not allowed to                   503   ServiceUnavailable  MemberForbidden
+//	redirect                                              503   ServiceUnavailable  MemberRedirect
+//	member's 429                                          429   TooManyRequests     MemberThrottled         member's, or 1 s
+//	member's 503                                          503   ServiceUnavailable  MemberThrottled         member's, or none
+//	too many calls to the member under way                429   TooManyRequests     MemberBusy              1 s
+//	left alone as it did not answer                       503   ServiceUnavailable  MemberBreakerOpen       until it is tried again
+//	member's 504                                          504   Timeout             MemberTimeout
+//	member's other 4xx (404, 409, 422, ...)               that  the member's        MemberAnswer
+//	member's other 5xx; an answer that makes no sense     503   ServiceUnavailable  MemberAnswer
+//
+// The member's 401 and 403 are about clusterpass and must not look like the
+// requester's own. Where the caller's context was cancelled, err is returned as it is.
+func (c *Client) Error(err error, doing string) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return c.failureError(failed, doing)
+	}
+	var status apierrors.APIStatus
+	switch {
+	case errors.As(err, &status):
+		return c.answerError(status.Status(), doing)
+	case errors.Is(err, context.DeadlineExceeded):
+		return c.statusError(http.StatusGatewayTimeout, CauseTimeout, doing, err.Error(), 0)
+	}
+	return c.statusError(http.StatusServiceUnavailable, CauseAnswer, doing, err.Error(), 0)
+}
+
+func (c *Client) failureError(f *failure, doing string) error {
+	code := http.StatusServiceUnavailable
+	words := f.err.Error()
+	switch f.cause {
+	case CauseUnreachable:
+		code, words = http.StatusGatewayTimeout, "it can't be reached: "+words
+	case CauseTimeout:
+		code, words = http.StatusGatewayTimeout, "no answer in time: "+words
+	case CauseTLS:
+		words = "no trusted connection: " + words
+	case CausePlugin:
+		words = fmt.Sprintf("the credential plugin of access provider %q failed: %s", c.entry.Name, words)
+	case CauseBusy:
+		code = http.StatusTooManyRequests
+	}
+	return c.statusError(code, f.cause, doing, words, seconds(f.retryAfter))
+}
+
+func (c *Client) answerError(status metav1.Status, doing string) error {
+	words := withoutUser(status.Message)
+	var retryAfter int32
+	if status.Details != nil {
+		retryAfter = status.Details.RetryAfterSeconds
+	}
+	switch code := int(status.Code); {
+	case code == http.StatusUnauthorized:
+		return c.statusError(http.StatusServiceUnavailable, CauseUnauthorized, doing, fmt.Sprintf(
+			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, or is for another cluster, and has to be renewed",
+			words, c.entry.Name), 0)
+	case code == http.StatusForbidden:
+		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing,
+			"it does not allow clusterpass (not the requester) what this needs: "+words, 0)
+	case code == http.StatusTooManyRequests:
+		return c.statusError(code, CauseThrottled, doing, words, max(retryAfter, 1))
+	case code == http.StatusServiceUnavailable:
+		return c.statusError(code, CauseThrottled, doing, words, retryAfter)
+	case code == http.StatusGatewayTimeout:
+		return c.statusError(code, CauseTimeout, doing, words, retryAfter)
+	case code >= 400 && code < 500:
+		err := c.statusError(code, CauseAnswer, doing, words, 0)
+		err.ErrStatus.Reason = status.Reason
+		return err
+	}
+	return c.statusError(http.StatusServiceUnavailable, CauseAnswer, doing, words, retryAfter)
+}
+
+// statusError returns the error that a requester is told.
+func (c *Client) statusError(code int, cause metav1.CauseType, doing, words string, retryAfter int32) *apierrors.StatusError {
+	if len(words) > maxWords {
+		words = words[:maxWords] + "..."
+	}
+	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, words), retryAfter)
+}
+
+func newStatusError(name types.NamespacedName, code int, cause metav1.CauseType, words string, retryAfter int32) *apierrors.StatusError {
+	reasons := map[int]metav1.StatusReason{
+		http.StatusTooManyRequests:    metav1.StatusReasonTooManyRequests,
+		http.StatusServiceUnavailable: metav1.StatusReasonServiceUnavailable,
+		http.StatusGatewayTimeout:     metav1.StatusReasonTimeout,
+	}
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    int32(code), //nolint:gosec // HTTP status codes have three digits
+		Reason:  reasons[code],
+		Message: fmt.Sprintf("cluster %s: %s", name, words),
+		Details: &metav1.StatusDetails{
+			Group:             inventoryv1alpha1.GroupVersion.Group,
+			Kind:              "clusterprofiles",
+			Name:              name.Name,
+			Causes:            []metav1.StatusCause{{Type: cause, Message: words}},
+			RetryAfterSeconds: retryAfter,
+		},
+	}}
+}
+
+// seconds rounds up to whole seconds.
+func seconds(d time.Duration) int32 {
+	return int32(min(math.Ceil(d.Seconds()), math.MaxInt32))
+}
+
+// userWords are how Kubernetes names the user, and its groups, that it refuses something.
+var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\[[^\]]*\]\))?`)
+
+// withoutUser returns words without the name of the user that clusterpass is on a member.
+func withoutUser(words string) string {
+	return userWords.ReplaceAllLiteralString(words, "clusterpass")
+}

@@ -1,0 +1,222 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+const (
+	// maxBody bounds the answer of a member, in bytes.
+	maxBody = 32 << 20
+	// maxErrorBody bounds what is read of an answer that says to try again later.
+	maxErrorBody = 64 << 10
+	// maxRetryAfter bounds for how long a member can send requesters away.
+	maxRetryAfter = 5 * time.Minute
+)
+
+// gatedTransport sends what the gate lets through, and turns into errors the
+// answers that net/http and client-go would act upon by themselves.
+type gatedTransport struct {
+	gate  *gate
+	inner http.RoundTripper
+}
+
+var _ utilnet.RoundTripperWrapper = (*gatedTransport)(nil)
+
+// WrappedRoundTripper returns the transport that sends.
+func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper {
+	return t.inner
+}
+
+// RoundTrip implements http.RoundTripper. The call lasts until the body of the answer is read or closed.
+func (t *gatedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	call, err := t.gate.enter(req.Context())
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := t.inner.RoundTrip(req)
+	if err != nil {
+		broken := newFailure(req.Context(), err)
+		call.end(broken.blame, broken.err)
+		return nil, broken
+	}
+	resp.Body = &gatedBody{ReadCloser: resp.Body, req: req, call: call, left: maxBody}
+	if err := refuseAnswer(req, resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// closeBody closes the body of a request that is not sent, as http.RoundTripper has to.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// refuseAnswer returns the error that an answer is instead of being handed on, if it is one:
+//   - a redirect: net/http would follow it, to any host, with our credential and the
+//     body of the request;
+//   - an answer that client-go would wait for Retry-After on, up to ten times.
+func refuseAnswer(req *http.Request, resp *http.Response) error {
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
+		return &failure{cause: CauseRedirect, err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
+	}
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
+		return nil
+	}
+	retryAfter, ok := retryAfterOf(resp)
+	if !ok {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		return err
+	}
+	return statusOf(req, resp.StatusCode, body, retryAfter)
+}
+
+// redirectTarget names the host, and not the path and query, which may hold secrets of another's.
+func redirectTarget(resp *http.Response) string {
+	target, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil || target.Host == "" {
+		return ""
+	}
+	return " to host " + target.Host
+}
+
+// retryAfterOf returns the seconds of a Retry-After header; client-go knows no dates in it either.
+func retryAfterOf(resp *http.Response) (time.Duration, bool) {
+	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return 0, false
+	}
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
+}
+
+// statusOf returns the error that client-go would have made of the answer after its last try.
+func statusOf(req *http.Request, code int, body []byte, retryAfter time.Duration) error {
+	seconds := int(retryAfter / time.Second)
+	if object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil); err == nil {
+		if status, ok := object.(*metav1.Status); ok && status.Status != metav1.StatusSuccess {
+			status.Code = int32(code) //nolint:gosec // HTTP status codes have three digits
+			if status.Details == nil {
+				status.Details = &metav1.StatusDetails{}
+			}
+			status.Details.RetryAfterSeconds = int32(seconds) //nolint:gosec // at most maxRetryAfter
+			return &apierrors.StatusError{ErrStatus: *status}
+		}
+	}
+	return apierrors.NewGenericServerResponse(code, strings.ToLower(req.Method), schema.GroupResource{}, "", string(body), seconds, true)
+}
+
+// gatedBody is the body of an answer; with its end the call ends.
+type gatedBody struct {
+	io.ReadCloser
+	req  *http.Request
+	call *call
+	left int64
+}
+
+// Read reads from the body, of which it is an error to have more than maxBody bytes.
+func (b *gatedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	switch {
+	case b.left < 0:
+		err = &failure{cause: CauseAnswer, err: fmt.Errorf("its answer has more than %d bytes", maxBody)}
+		b.call.end(answered, nil)
+	case errors.Is(err, io.EOF):
+		b.call.end(answered, nil)
+	case err != nil:
+		broken := newFailure(b.req.Context(), err)
+		b.call.end(broken.blame, broken.err)
+		err = broken
+	}
+	return n, err
+}
+
+// Close closes the body.
+func (b *gatedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.call.end(answered, nil)
+	return err
+}
+
+// pluginTransport makes up for what client-go's transport with a credential plugin
+// lacks: it runs the plugin without looking at the context, and after a 401 it runs
+// the plugin again but does not try again. Plugins that hang are bounded by the gate,
+// which is inside: their calls hold its slots.
+type pluginTransport struct {
+	inner http.RoundTripper
+}
+
+var _ utilnet.RoundTripperWrapper = (*pluginTransport)(nil)
+
+// WrappedRoundTripper returns the transport that sends.
+func (t *pluginTransport) WrappedRoundTripper() http.RoundTripper {
+	return t.inner
+}
+
+// RoundTrip implements http.RoundTripper. It returns when the context of the request ends.
+func (t *pluginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	type answer struct {
+		resp *http.Response
+		err  error
+	}
+	ctx := req.Context()
+	answers := make(chan answer, 1)
+	go func() {
+		resp, err := t.roundTrip(req) //nolint:bodyclose // by who receives it
+		answers <- answer{resp, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.resp, a.err
+	case <-ctx.Done():
+		go func() {
+			if a := <-answers; a.resp != nil {
+				a.resp.Body.Close()
+			}
+		}()
+		return nil, endOfContext(ctx)
+	}
+}
+
+// roundTrip tries once more after a 401, since plugins that name no expiry, as
+// upstream's do, are asked for a new credential only then. The requests are copies:
+// the credential may be put into their headers after our caller has gone.
+func (t *pluginTransport) roundTrip(req *http.Request) (*http.Response, error) {
+	again := req.Clone(req.Context())
+	resp, err := t.inner.RoundTrip(req.Clone(req.Context()))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	if req.Body != nil {
+		if req.GetBody == nil {
+			return resp, nil
+		}
+		if again.Body, err = req.GetBody(); err != nil {
+			return resp, nil //nolint:nilerr // the 401 stands
+		}
+	}
+	resp.Body.Close()
+	return t.inner.RoundTrip(again)
+}
