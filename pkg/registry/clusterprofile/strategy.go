@@ -1,0 +1,116 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterprofile
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+)
+
+var apiVersion = fieldpath.APIVersion(inventoryv1alpha1.GroupVersion.String())
+
+// strategy is for the main resource: it leaves the status alone.
+type strategy struct {
+	registrystrategy.Namespaced
+}
+
+// statusStrategy is for the subresource status: it leaves everything else alone.
+type statusStrategy struct {
+	registrystrategy.Namespaced
+}
+
+var _ interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+	rest.RESTDeleteStrategy
+	rest.ResetFieldsStrategy
+} = strategy{}
+
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+} = statusStrategy{}
+
+// AddDefaults makes scheme decode a profile without conditions as one with an empty list of them:
+// upstream's type would write the absent list as null, which no CRD returns.
+func AddDefaults(scheme *runtime.Scheme) {
+	scheme.AddTypeDefaultingFunc(&inventoryv1alpha1.ClusterProfile{}, func(obj any) {
+		if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.Status.Conditions == nil {
+			profile.Status.Conditions = []metav1.Condition{}
+		}
+	})
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		apiVersion: fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
+	}
+}
+
+// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status.
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	profile := toProfile(obj)
+	profile.Status = inventoryv1alpha1.ClusterProfileStatus{Conditions: []metav1.Condition{}}
+	profile.Generation = 1
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts changes of the spec.
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	profile, oldProfile := toProfile(obj), toProfile(old)
+	profile.Status = oldProfile.Status
+	if !apiequality.Semantic.DeepEqual(profile.Spec, oldProfile.Spec) {
+		profile.Generation = oldProfile.Generation + 1
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validateCreate(toProfile(obj))
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validateUpdate(toProfile(obj), toProfile(old))
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		apiVersion: fieldpath.NewSet(
+			fieldpath.MakePathOrDie("metadata"),
+			fieldpath.MakePathOrDie("spec"),
+		),
+	}
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
+// everything but the status only the managed fields change.
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	profile, oldProfile := toProfile(obj), toProfile(old)
+	managedFields := profile.ManagedFields
+	oldProfile.ObjectMeta.DeepCopyInto(&profile.ObjectMeta)
+	profile.ManagedFields = managedFields
+	profile.Spec = oldProfile.Spec
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validateStatus(&toProfile(obj).Status, field.NewPath("status"))
+}
+
+// toProfile panics for any other type than that which NewFunc of the store returns.
+func toProfile(obj runtime.Object) *inventoryv1alpha1.ClusterProfile {
+	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	return obj.(*inventoryv1alpha1.ClusterProfile)
+}

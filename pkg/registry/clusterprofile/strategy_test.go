@@ -1,0 +1,123 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterprofile
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+)
+
+func profile() *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:       "bravelion",
+			Namespace:  testNamespace,
+			Generation: 3,
+			Labels:     map[string]string{"region": "eu"},
+		},
+		Spec: inventoryv1alpha1.ClusterProfileSpec{
+			DisplayName:    "Lion",
+			ClusterManager: inventoryv1alpha1.ClusterManager{Name: "ocm"},
+		},
+		Status: inventoryv1alpha1.ClusterProfileStatus{
+			Conditions: []metav1.Condition{{Type: "ControlPlaneHealthy", Status: metav1.ConditionTrue}},
+			Version:    inventoryv1alpha1.ClusterVersion{Kubernetes: "v1.37.2"},
+		},
+	}
+}
+
+func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
+	created := profile()
+	strategy{}.PrepareForCreate(t.Context(), created)
+
+	want := profile()
+	want.Generation = 1
+	want.Status = inventoryv1alpha1.ClusterProfileStatus{Conditions: []metav1.Condition{}}
+	assert.Equal(t, want, created)
+}
+
+func TestUpdate(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		change         func(*inventoryv1alpha1.ClusterProfile)
+		wantGeneration int64
+	}{
+		{"of the spec makes another generation", func(p *inventoryv1alpha1.ClusterProfile) { p.Spec.DisplayName = "Tiger" }, 4},
+		{"of a label makes none", func(p *inventoryv1alpha1.ClusterProfile) { p.Labels = nil }, 3},
+		{"of the status does nothing", func(p *inventoryv1alpha1.ClusterProfile) { p.Status.Version.Kubernetes = "v1.0.0" }, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			old, updated := profile(), profile()
+			tc.change(updated)
+			want := updated.DeepCopy()
+			strategy{}.PrepareForUpdate(t.Context(), updated, old)
+
+			want.Status = old.Status
+			want.Generation = tc.wantGeneration
+			assert.Equal(t, want, updated)
+			assert.Equal(t, profile(), old)
+		})
+	}
+}
+
+func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
+	old, updated := profile(), profile()
+	updated.Labels = map[string]string{"region": "us"}
+	updated.Finalizers = []string{"example.com/f"}
+	updated.Spec = inventoryv1alpha1.ClusterProfileSpec{}
+	updated.Status.Version.Kubernetes = "v1.38.0"
+	updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "health"}}
+	statusStrategy{}.PrepareForUpdate(t.Context(), updated, old)
+
+	want := profile()
+	want.Status.Version.Kubernetes = "v1.38.0"
+	want.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "health"}}
+	assert.Equal(t, want, updated)
+
+	updated.Labels["region"] = "us"
+	assert.Equal(t, profile(), old, "the old object shares nothing that a change of the new one would reach")
+}
+
+func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
+	version := fieldpath.APIVersion("multicluster.x-k8s.io/v1alpha1")
+	main := strategy{}.GetResetFields()[version]
+	status := statusStrategy{}.GetResetFields()[version]
+	for path, wantMain := range map[string]bool{"spec": false, "metadata": false, "status": true} {
+		assert.Equal(t, wantMain, main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
+		assert.Equal(t, !wantMain, status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
+	}
+}
+
+func TestStrategyIsThatOfACustomResource(t *testing.T) {
+	s := strategy{registrystrategy.New(testScheme(t))}
+	assert.True(t, s.NamespaceScoped())
+	assert.False(t, s.AllowCreateOnUpdate(t.Context()))
+	assert.False(t, s.AllowUnconditionalUpdate(t.Context()))
+}
+
+func TestConditionsAreNeverNull(t *testing.T) {
+	codec := serializer.NewCodecFactory(testScheme(t)).LegacyCodec(inventoryv1alpha1.GroupVersion)
+	for name, data := range map[string]string{
+		"no status":               `{"spec":{"clusterManager":{"name":"ocm"}}}`,
+		"a status without any":    `{"status":{"version":{}}}`,
+		"conditions that are not": `{"status":{"conditions":null}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			decoded := &inventoryv1alpha1.ClusterProfile{}
+			kind := inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile")
+			_, _, err := codec.Decode([]byte(data), &kind, decoded)
+			require.NoError(t, err)
+			assert.NotNil(t, decoded.Status.Conditions)
+			assert.Empty(t, decoded.Status.Conditions)
+		})
+	}
+}

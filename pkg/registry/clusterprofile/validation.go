@@ -1,0 +1,133 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterprofile
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// The limits of upstream's CRD, in code points as JSON Schema counts.
+const (
+	maxPropertyName  = 253
+	maxPropertyValue = 1024
+)
+
+func validateCreate(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {
+	errs := validation.ValidateObjectMeta(&profile.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	return append(errs, validateManager(profile)...)
+}
+
+func validateUpdate(profile, old *inventoryv1alpha1.ClusterProfile) field.ErrorList {
+	errs := validateManager(profile)
+	if profile.Spec.ClusterManager != old.Spec.ClusterManager {
+		path := field.NewPath("spec", "clusterManager")
+		errs = append(errs, field.Invalid(path, profile.Spec.ClusterManager.Name, "ClusterManager is immutable"))
+	}
+	return errs
+}
+
+func validateManager(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {
+	manager := profile.Spec.ClusterManager.Name
+	if manager == "" {
+		return field.ErrorList{field.Required(field.NewPath("spec", "clusterManager", "name"), "")}
+	}
+	label, ok := profile.Labels[inventoryv1alpha1.LabelClusterManagerKey]
+	if !ok || label == manager {
+		return nil
+	}
+	path := field.NewPath("metadata", "labels").Key(inventoryv1alpha1.LabelClusterManagerKey)
+	return field.ErrorList{field.Invalid(path, label, fmt.Sprintf("must equal spec.clusterManager.name, which is %q, or be absent", manager))}
+}
+
+func validateStatus(status *inventoryv1alpha1.ClusterProfileStatus, path *field.Path) field.ErrorList {
+	errs := validateConditions(status.Conditions, path.Child("conditions"))
+	errs = append(errs, validateProperties(status.Properties, path.Child("properties"))...)
+	errs = append(errs, validateProviders(status.CredentialProviders, path.Child("credentialProviders"))...)
+	return append(errs, validateProviders(status.AccessProviders, path.Child("accessProviders"))...)
+}
+
+func validateProperties(properties []inventoryv1alpha1.Property, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i := range properties {
+		property, at := &properties[i], path.Index(i)
+		errs = append(errs, validateKey(property.Name, seen, at.Child("name"))...)
+		errs = append(errs, validateLength(property.Name, maxPropertyName, at.Child("name"))...)
+		if property.Value == "" {
+			errs = append(errs, field.Required(at.Child("value"), ""))
+		}
+		errs = append(errs, validateLength(property.Value, maxPropertyValue, at.Child("value"))...)
+	}
+	return errs
+}
+
+func validateProviders(providers []inventoryv1alpha1.AccessProvider, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i := range providers {
+		errs = append(errs, validateKey(providers[i].Name, seen, path.Index(i).Child("name"))...)
+		errs = append(errs, validateCluster(&providers[i].Cluster, path.Index(i).Child("cluster"))...)
+	}
+	return errs
+}
+
+// validateCluster takes a cluster without any value for an absent one, which Go can't tell from it.
+func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
+	if reflect.ValueOf(*cluster).IsZero() {
+		return nil
+	}
+	var errs field.ErrorList
+	if cluster.Server == "" {
+		errs = append(errs, field.Required(path.Child("server"), ""))
+	}
+	for i := range cluster.Extensions {
+		extension, at := &cluster.Extensions[i], path.Child("extensions").Index(i)
+		if extension.Name == "" {
+			errs = append(errs, field.Required(at.Child("name"), ""))
+		}
+		errs = append(errs, validateExtension(extension.Extension.Raw, at.Child("extension"))...)
+	}
+	return errs
+}
+
+// validateExtension requires a JSON object. That raw is JSON was seen when the request was decoded.
+func validateExtension(raw []byte, path *field.Path) field.ErrorList {
+	switch {
+	case len(raw) == 0:
+		return field.ErrorList{field.Required(path, "")}
+	case !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")):
+		return field.ErrorList{field.TypeInvalid(path, field.OmitValueType{}, "must be an object")}
+	default:
+		return nil
+	}
+}
+
+// validateKey requires the key of an entry in a list that is a map, once.
+func validateKey(key string, seen sets.Set[string], path *field.Path) field.ErrorList {
+	if key == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	if seen.Has(key) {
+		return field.ErrorList{field.Duplicate(path, key)}
+	}
+	seen.Insert(key)
+	return nil
+}
+
+// validateLength bounds the code points of value, as a CRD's maxLength does.
+func validateLength(value string, limit int, path *field.Path) field.ErrorList {
+	if utf8.RuneCountInString(value) > limit {
+		return field.ErrorList{field.TooLong(path, "", limit)}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterprofile
+
+import (
+	"regexp"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// The limits that the markers of metav1.Condition put into upstream's CRD. They differ from those of
+// apimachinery's ValidateConditions, which counts bytes and takes shorter types.
+const (
+	maxConditionType    = 316
+	maxConditionReason  = 1024
+	maxConditionMessage = 32768
+)
+
+var (
+	conditionType = regexp.MustCompile(
+		`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$`)
+	conditionReason   = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+	conditionStatuses = sets.New(metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown)
+)
+
+func validateConditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i := range conditions {
+		errs = append(errs, validateKey(conditions[i].Type, seen, path.Index(i).Child("type"))...)
+		errs = append(errs, validateCondition(&conditions[i], path.Index(i))...)
+	}
+	return errs
+}
+
+func validateCondition(condition *metav1.Condition, path *field.Path) field.ErrorList {
+	errs := validateText(condition.Type, conditionType, maxConditionType, path.Child("type"))
+	errs = append(errs, validateText(condition.Reason, conditionReason, maxConditionReason, path.Child("reason"))...)
+	errs = append(errs, validateLength(condition.Message, maxConditionMessage, path.Child("message"))...)
+	if condition.Reason == "" {
+		errs = append(errs, field.Required(path.Child("reason"), ""))
+	}
+	if !conditionStatuses.Has(condition.Status) {
+		errs = append(errs, field.NotSupported(path.Child("status"), condition.Status, sets.List(conditionStatuses)))
+	}
+	if condition.LastTransitionTime.IsZero() {
+		errs = append(errs, field.Required(path.Child("lastTransitionTime"), ""))
+	}
+	if condition.ObservedGeneration < 0 {
+		errs = append(errs, field.Invalid(path.Child("observedGeneration"), condition.ObservedGeneration, "must not be negative"))
+	}
+	return errs
+}
+
+// validateText bounds value and matches it with pattern. That it may not be empty is for others to say.
+func validateText(value string, pattern *regexp.Regexp, limit int, path *field.Path) field.ErrorList {
+	errs := validateLength(value, limit, path)
+	if len(errs) == 0 && value != "" && !pattern.MatchString(value) {
+		errs = append(errs, field.Invalid(path, value, "must match "+pattern.String()))
+	}
+	return errs
+}

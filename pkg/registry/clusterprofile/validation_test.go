@@ -1,0 +1,85 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterprofile
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// Which objects are refused is in the cases that are shared with the CRD; here is how it is said.
+func TestErrorsNameTheField(t *testing.T) {
+	old := profile()
+	for _, tc := range []struct {
+		name   string
+		change func(*inventoryv1alpha1.ClusterProfile)
+		want   string
+	}{
+		{
+			"another manager",
+			func(p *inventoryv1alpha1.ClusterProfile) { p.Spec.ClusterManager.Name = "karmada" },
+			`spec.clusterManager: Invalid value: "karmada": ClusterManager is immutable`,
+		},
+		{
+			"a label that names another manager",
+			func(p *inventoryv1alpha1.ClusterProfile) {
+				p.Labels = map[string]string{"x-k8s.io/cluster-manager": "karmada"}
+			},
+			`metadata.labels[x-k8s.io/cluster-manager]: Invalid value: "karmada": ` +
+				`must equal spec.clusterManager.name, which is "ocm", or be absent`,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			updated := profile()
+			tc.change(updated)
+			assert.Equal(t, []string{tc.want}, messages(validateUpdate(updated, old)))
+		})
+	}
+}
+
+func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
+	status := &inventoryv1alpha1.ClusterProfileStatus{
+		Conditions: []metav1.Condition{{Type: "A b", Status: "Maybe", ObservedGeneration: -1}},
+		Properties: []inventoryv1alpha1.Property{{Name: "a", Value: "b"}, {Name: "a"}},
+		CredentialProviders: []inventoryv1alpha1.AccessProvider{
+			{Name: "p", Cluster: clientcmdv1.Cluster{Server: "https://a", Extensions: []clientcmdv1.NamedExtension{
+				{Name: "x", Extension: runtime.RawExtension{Raw: []byte(` "secret"`)}}, {},
+			}}},
+		},
+		AccessProviders: []inventoryv1alpha1.AccessProvider{
+			{},
+			{Name: "p", Cluster: clientcmdv1.Cluster{ProxyURL: "http://proxy"}},
+			{Name: strings.Repeat("p", 3)},
+		},
+	}
+	assert.Equal(t, []string{
+		`status.conditions[0].type: Invalid value: "A b": must match ` + conditionType.String(),
+		`status.conditions[0].reason: Required value`,
+		`status.conditions[0].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"`,
+		`status.conditions[0].lastTransitionTime: Required value`,
+		`status.conditions[0].observedGeneration: Invalid value: -1: must not be negative`,
+		`status.properties[1].name: Duplicate value: "a"`,
+		`status.properties[1].value: Required value`,
+		`status.credentialProviders[0].cluster.extensions[0].extension: Invalid value: must be an object`,
+		`status.credentialProviders[0].cluster.extensions[1].name: Required value`,
+		`status.credentialProviders[0].cluster.extensions[1].extension: Required value`,
+		`status.accessProviders[0].name: Required value`,
+		`status.accessProviders[1].cluster.server: Required value`,
+	}, messages(validateStatus(status, field.NewPath("status"))))
+}
+
+func messages(errs field.ErrorList) []string {
+	out := make([]string, 0, len(errs))
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}

@@ -1,0 +1,14 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package placementdecision stores PlacementDecisions (KEP-5313).
+//
+// It takes and refuses what upstream's CRD takes and refuses. Objects are values of upstream's Go types
+// here and JSON in a CRD, which makes these differences:
+//
+//   - decisions[].clusterProfileRef.name, which the CRD requires, is refused when empty, too.
+//   - Optional fields that are empty are not stored.
+//   - A value of another type than the schema's is a bad request (400) and not an invalid object (422).
+//   - There is no warning about a finalizer without a domain.
+//   - A strategic merge patch is taken; a CRD offers none. It replaces the decisions as a whole.
+package placementdecision

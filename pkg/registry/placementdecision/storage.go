@@ -1,0 +1,63 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placementdecision
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	"clusterpass.dev/pkg/registry/internal/table"
+)
+
+// REST serves placementdecisions.
+type REST struct {
+	*genericregistry.Store
+}
+
+var _ interface {
+	rest.StandardStorage
+	rest.ShortNamesProvider
+	rest.CategoriesProvider
+	rest.SingularNameProvider
+} = &REST{}
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Clusters", Type: "integer", Description: "How many clusters are chosen in this slice of the decision."},
+	{Name: "Scheduler", Type: "string", Description: "Scheduler that made the decision, if it says so."},
+}
+
+// NewREST returns the storage of placementdecisions. In scheme the Go type stands for v1alpha1 and for the
+// internal version.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, error) {
+	main := strategy{registrystrategy.New(scheme)}
+	store := &genericregistry.Store{
+		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.PlacementDecision{} },
+		NewListFunc:               func() runtime.Object { return &inventoryv1alpha1.PlacementDecisionList{} },
+		DefaultQualifiedResource:  inventoryv1alpha1.Resource("placementdecisions"),
+		SingularQualifiedResource: inventoryv1alpha1.Resource("placementdecision"),
+		CreateStrategy:            main,
+		UpdateStrategy:            main,
+		DeleteStrategy:            main,
+		TableConvertor:            table.New(columns, cells),
+	}
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
+		return nil, err
+	}
+	return &REST{store}, nil
+}
+
+// ShortNames implements rest.ShortNamesProvider.
+func (*REST) ShortNames() []string { return []string{"pd"} }
+
+// Categories implements rest.CategoriesProvider.
+func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+func cells(decision *inventoryv1alpha1.PlacementDecision) []any {
+	return []any{int64(len(decision.Decisions)), decision.SchedulerName}
+}
