@@ -1,0 +1,147 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+// answer returns what the requester is told of a token that was issued.
+func answer(e *entitlement, c *member.Client, token *issuedToken) (v1alpha1.AuthTokenRequestStatus, error) {
+	cluster := c.Cluster()
+	kubeconfig, err := kubeconfig(e, cluster, token.token)
+	if err != nil {
+		return v1alpha1.AuthTokenRequestStatus{}, err
+	}
+	now := metav1.NewTime(token.issued)
+	return v1alpha1.AuthTokenRequestStatus{
+		Token:               token.token,
+		ExpirationTimestamp: timestamp(token.expires),
+		RefreshAfter:        timestamp(token.refreshAfter()),
+		Cluster:             answerCluster(cluster),
+		Kubeconfig:          kubeconfig,
+		Conditions: e.conditions(func(kind, what string) metav1.Condition {
+			c := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, LastTransitionTime: now}
+			switch {
+			case what == "":
+				c.Reason, c.Message = v1alpha1.ReasonNotRequested, "the request names none"
+			case kind == v1alpha1.ConditionTokenRetrieved:
+				c.Reason, c.Message = v1alpha1.ReasonIssued, "issued "+what
+			default:
+				c.Message = "ready: " + what
+			}
+			return c
+		}),
+	}, nil
+}
+
+// dryRunStatus returns what the requester is told of a dry run. The member was not
+// asked, so that its conditions are Unknown and say what would be created.
+func dryRunStatus(e *entitlement, cluster clientcmdv1.Cluster, now time.Time) v1alpha1.AuthTokenRequestStatus {
+	return v1alpha1.AuthTokenRequestStatus{
+		Cluster: answerCluster(cluster),
+		Conditions: e.conditions(func(kind, what string) metav1.Condition {
+			c := metav1.Condition{
+				Type: kind, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonDryRun,
+				Message: "would be found or created: " + what, LastTransitionTime: metav1.NewTime(now),
+			}
+			switch {
+			case what == "":
+				c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonNotRequested, "the request names none"
+			case kind == v1alpha1.ConditionTokenRetrieved:
+				c.Message = "would be issued " + what
+			}
+			return c
+		}),
+	}
+}
+
+// conditions returns the prototype's four conditions; one makes each of its type
+// and of what the request names for it.
+func (e *entitlement) conditions(one func(kind, what string) metav1.Condition) []metav1.Condition {
+	var clusterRoles, roles []string
+	for _, role := range e.clusterRoles {
+		clusterRoles = append(clusterRoles, e.roleName(role.Name, role.Rules))
+	}
+	for _, role := range e.roles {
+		roles = append(roles, role.Namespace+"/"+e.roleName(role.Name, role.Rules))
+	}
+	return []metav1.Condition{
+		one(v1alpha1.ConditionServiceAccountReady, e.serviceAccount.String()),
+		one(v1alpha1.ConditionRolesReady, strings.Join(roles, ", ")),
+		one(v1alpha1.ConditionClusterRolesReady, strings.Join(clusterRoles, ", ")),
+		one(v1alpha1.ConditionTokenRetrieved, "for ServiceAccount "+e.serviceAccount.String()),
+	}
+}
+
+// kubeconfig returns a kubeconfig file of one context, which everything inside is
+// named for: the cluster as the hub names it.
+func kubeconfig(e *entitlement, cluster clientcmdv1.Cluster, token string) ([]byte, error) {
+	name := e.cluster.Name
+	account := e.serviceAccount.Name + "@" + name
+	config := clientcmdv1.Config{
+		Kind:           "Config",
+		APIVersion:     clientcmdv1.SchemeGroupVersion.Version,
+		CurrentContext: name,
+		Clusters:       []clientcmdv1.NamedCluster{{Name: name, Cluster: cluster}},
+		AuthInfos:      []clientcmdv1.NamedAuthInfo{{Name: account, AuthInfo: clientcmdv1.AuthInfo{Token: token}}},
+		Contexts: []clientcmdv1.NamedContext{{Name: name, Context: clientcmdv1.Context{
+			Cluster: name, AuthInfo: account, Namespace: e.serviceAccount.Namespace,
+		}}},
+	}
+	encoded, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return encoded, nil
+}
+
+func answerCluster(c clientcmdv1.Cluster) *v1alpha1.Cluster {
+	return &v1alpha1.Cluster{
+		Server:                   c.Server,
+		CertificateAuthorityData: c.CertificateAuthorityData,
+		TLSServerName:            c.TLSServerName,
+		ProxyURL:                 c.ProxyURL,
+	}
+}
+
+func timestamp(t time.Time) *metav1.Time {
+	stamp := metav1.NewTime(t)
+	return &stamp
+}
+
+// auditAnnotations leads from an event in the hub's audit log to what was granted,
+// and, by the credential id, to the events in the member's audit log.
+func auditAnnotations(profile *inventoryv1alpha1.ClusterProfile, e *entitlement, token *issuedToken) map[string]string {
+	annotations := map[string]string{
+		"clusterpass.dev/cluster-profile":     e.cluster.String(),
+		"clusterpass.dev/cluster-profile-uid": string(profile.UID),
+		"clusterpass.dev/service-account":     e.serviceAccount.String(),
+		"clusterpass.dev/grant-uid":           e.id,
+		"clusterpass.dev/credential-id":       token.credentialID,
+		"clusterpass.dev/expiration":          token.expires.UTC().Format(time.RFC3339),
+	}
+	var roles []string
+	for _, role := range e.clusterRoles {
+		roles = append(roles, e.roleName(role.Name, role.Rules))
+	}
+	for _, role := range e.roles {
+		roles = append(roles, role.Namespace+"/"+e.roleName(role.Name, role.Rules))
+	}
+	if encoded, err := json.Marshal(roles); err == nil {
+		annotations["clusterpass.dev/roles"] = string(encoded)
+	}
+	return annotations
+}

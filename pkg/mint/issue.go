@@ -1,0 +1,79 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// refreshAt is the part of a token's lifetime after which to ask for the next.
+const refreshAt = 0.8
+
+// issuedToken is a token as the member issued it.
+type issuedToken struct {
+	token string
+	// credentialID is how the member's audit log names the token.
+	credentialID string
+	// issued and expires are by the member's clock.
+	issued, expires time.Time
+}
+
+// refreshAfter returns when to ask for the next token.
+func (t *issuedToken) refreshAfter() time.Time {
+	lifetime := t.expires.Sub(t.issued)
+	return t.issued.Add(time.Duration(float64(lifetime) * refreshAt)).Truncate(time.Second)
+}
+
+// issue has the member issue a token of exactly the ServiceAccount that was
+// prepared, bound to exactly that Secret: where either has been deleted since,
+// even if one of the same name has taken its place, the member refuses.
+func (m *Minter) issue(ctx context.Context, c *member.Client, e *entitlement, p prepared, expiration int64) (*issuedToken, error) {
+	defer observePhase(phaseIssue, m.Clock, m.Clock.Now())
+	request := &authenticationv1.TokenRequest{
+		ObjectMeta: metav1.ObjectMeta{UID: p.serviceAccount},
+		Spec: authenticationv1.TokenRequestSpec{
+			Audiences:         e.audiences,
+			ExpirationSeconds: &expiration,
+			BoundObjectRef: &authenticationv1.BoundObjectReference{
+				APIVersion: "v1",
+				Kind:       "Secret",
+				Name:       e.secretName(),
+				UID:        p.secret,
+			},
+		},
+	}
+	answer, err := c.Kubernetes().CoreV1().ServiceAccounts(e.serviceAccount.Namespace).
+		CreateToken(ctx, e.serviceAccount.Name, request, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return parseToken(answer.Status.Token, answer.Status.ExpirationTimestamp.Time)
+}
+
+// parseToken reads the claims of a token that its issuer has just sent us over TLS;
+// there is nothing to verify them against, and nothing is decided by them.
+func parseToken(token string, expires time.Time) (*issuedToken, error) {
+	parsed, err := jwt.ParseSigned(token)
+	if err != nil {
+		// The parser's words could hold a part of the token.
+		return nil, errors.New("the member's answer holds no JSON Web Token")
+	}
+	var claims jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		return nil, errors.New("the claims of the member's token can't be read")
+	}
+	issued := &issuedToken{token: token, expires: expires, issued: claims.IssuedAt.Time()}
+	if claims.ID != "" {
+		issued.credentialID = "JTI=" + claims.ID
+	}
+	return issued, nil
+}

@@ -1,0 +1,66 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"cmp"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/utils/clock"
+)
+
+// Phases of a mint, as the metrics name them.
+const (
+	phaseAuthorize = "authorize"
+	phaseEnsure    = "ensure"
+	phaseIssue     = "issue"
+	phaseSettle    = "settle"
+)
+
+// No label of these names a cluster, a user or a token.
+var (
+	tokenRequests = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "token_requests_total",
+		Help:           "Requests for tokens of member clusters, by result (Issued, DryRun, or the reason of the metav1.Status that was answered).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	phaseDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Namespace:      "clusterpass",
+		Name:           "mint_phase_duration_seconds",
+		Help:           "Time that the phases of minting a token take, in seconds.",
+		Buckets:        metrics.ExponentialBuckets(0.001, 2, 14),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"phase"})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this package with the legacy registry,
+// which /metrics serves.
+func RegisterMetrics() {
+	registerOnce.Do(func() { legacyregistry.MustRegister(tokenRequests, phaseDuration) })
+}
+
+// countRequest counts a request that ended with err.
+func countRequest(err error, dryRun bool) {
+	result := "Issued"
+	switch {
+	case err != nil:
+		result = cmp.Or(string(apierrors.ReasonForError(err)), "Unknown")
+	case dryRun:
+		result = "DryRun"
+	}
+	tokenRequests.WithLabelValues(result).Inc()
+}
+
+// observePhase times a phase that began at start and ends now.
+func observePhase(phase string, c clock.PassiveClock, start time.Time) {
+	phaseDuration.WithLabelValues(phase).Observe(c.Since(start).Seconds())
+}

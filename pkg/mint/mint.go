@@ -1,0 +1,222 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mint turns an AuthTokenRequest into a token of a member cluster: it
+// authorises the requester on the hub, ensures on the member what was asked for,
+// and has the member issue the token. It knows nothing of HTTP and stores nothing
+// on the hub.
+package mint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// verifiedTTL is how long what a mint needs on a member is taken for granted
+	// after it was last seen there.
+	verifiedTTL = 5 * time.Minute
+	// verifiedEntries bounds how many entitlements are remembered as verified, at
+	// about 200 bytes each; one that is forgotten costs a few calls to its member.
+	verifiedEntries = 50_000
+)
+
+// Profiles looks ClusterProfiles up.
+type Profiles interface {
+	// Get returns the ClusterProfile, which the caller does not change, or an error
+	// for which apierrors.IsNotFound holds.
+	Get(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
+}
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+}
+
+// Config is what a Minter works with. Every field is required, but for AllowedNamespaces.
+type Config struct {
+	// HubID tells this hub from others that use the same member clusters.
+	HubID string
+	// Profiles is the hub's inventory.
+	Profiles Profiles
+	// Members reaches the member clusters.
+	Members Members
+	// Authorizer decides on the hub who may have what.
+	Authorizer authorizer.Authorizer
+	// MaxExpiration is the longest lifetime granted to a token.
+	MaxExpiration time.Duration
+	// RequestTimeout bounds all the calls to the member that one request makes, together.
+	RequestTimeout time.Duration
+	// Clock tells the time.
+	Clock clock.PassiveClock
+	// AllowedNamespaces are the member namespaces that may be used although they are
+	// refused by default: see ReservedNamespaces.
+	AllowedNamespaces sets.Set[string]
+}
+
+// Minter mints tokens. It is safe for concurrent use.
+type Minter struct {
+	Config
+	verified *utilcache.LRUExpireCache
+}
+
+// New returns a Minter that works with c.
+func New(c Config) *Minter {
+	return &Minter{Config: c, verified: utilcache.NewLRUExpireCache(verifiedEntries)}
+}
+
+// Request is one request for a token.
+type Request struct {
+	// User is who asks.
+	User user.Info
+	// Namespace is the namespace of the request.
+	Namespace string
+	// Spec is what is asked for: defaulted, validated and admitted.
+	Spec v1alpha1.AuthTokenRequestSpec
+	// AuditID is the id of the request in the hub's audit log; it may be empty.
+	AuditID string
+	// DryRun asks what would be done, and for no token.
+	DryRun bool
+}
+
+// Result is what a request came to.
+type Result struct {
+	// Status is the answer to the requester.
+	Status v1alpha1.AuthTokenRequestStatus
+	// Warnings are for the requester, too.
+	Warnings []string
+	// AuditAnnotations tell the audit log what was granted. There is no secret in them.
+	AuditAnnotations map[string]string
+}
+
+// Mint answers r. Its errors are metav1.Status errors; none of them tells a
+// requester who is not entitled whether the ClusterProfile exists. With r.DryRun
+// nothing is changed anywhere and no member is called.
+func (m *Minter) Mint(ctx context.Context, r Request) (*Result, error) {
+	result, err := m.mint(ctx, r)
+	countRequest(err, r.DryRun)
+	return result, err
+}
+
+func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
+	if err := m.authorize(ctx, r); err != nil {
+		return nil, err
+	}
+	profile, err := m.profile(ctx, r.Spec.TargetClusterProfile)
+	if err != nil {
+		return nil, err
+	}
+	client, err := m.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	e := newEntitlement(m.HubID, r, profile.UID)
+	expiration, warnings := m.clamp(r.Spec.ExpirationSeconds)
+	if r.DryRun {
+		return &Result{Status: dryRunStatus(e, client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
+	}
+
+	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), m.RequestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, m.RequestTimeout, timeout)
+	defer cancel()
+	token, err := m.grant(ctx, client, e, expiration)
+	if err != nil {
+		return nil, err
+	}
+	status, err := answer(e, client, token)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	return &Result{
+		Status:           status,
+		Warnings:         warnings,
+		AuditAnnotations: auditAnnotations(profile, e, token),
+	}, nil
+}
+
+// profile returns the ClusterProfile that target names, or 404 where there is
+// none and 409 where it is another than target's UID says.
+func (m *Minter) profile(ctx context.Context, target v1alpha1.ClusterProfileReference) (*inventoryv1alpha1.ClusterProfile, error) {
+	profile, err := m.Profiles.Get(ctx, target.Namespace, target.Name)
+	if err != nil {
+		return nil, err
+	}
+	if target.UID != "" && target.UID != profile.UID {
+		return nil, apierrors.NewConflict(clusterProfiles, target.Name,
+			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", target.UID, profile.UID))
+	}
+	if profile.DeletionTimestamp != nil {
+		return nil, apierrors.NewConflict(clusterProfiles, target.Name, errors.New("the ClusterProfile is being deleted"))
+	}
+	return profile, nil
+}
+
+// grant ensures e on the member and has a token issued. What was verified lately
+// is trusted; when the member then proves it gone, everything is ensured anew, once.
+func (m *Minter) grant(ctx context.Context, c *member.Client, e *entitlement, expiration int64) (*issuedToken, error) {
+	if known, ok := m.known(e); ok {
+		token, err := m.issue(ctx, c, e, known, expiration)
+		if !isGone(err) {
+			return token, memberError(c, err, "issue the token")
+		}
+		m.verified.Remove(e.id)
+	}
+	ready, probes, err := m.ensure(ctx, c, e)
+	if err != nil {
+		return nil, memberError(c, err, "prepare ServiceAccount "+e.serviceAccount.String())
+	}
+	token, err := m.issue(ctx, c, e, ready, expiration)
+	if err != nil {
+		return nil, memberError(c, err, "issue the token")
+	}
+	m.settle(ctx, c, e, token, probes)
+	m.verified.Add(e.id, ready, verifiedTTL)
+	return token, nil
+}
+
+// known returns what tokens for e are issued for, where that was verified lately.
+func (m *Minter) known(e *entitlement) (prepared, bool) {
+	value, ok := m.verified.Get(e.id)
+	if !ok {
+		return prepared{}, false
+	}
+	known, ok := value.(prepared)
+	return known, ok
+}
+
+// clamp returns the lifetime to ask for, in seconds, and a warning where it is not the one asked.
+func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
+	seconds = v1alpha1.DefaultExpirationSeconds
+	if asked != nil {
+		seconds = *asked
+	}
+	longest := int64(m.MaxExpiration / time.Second)
+	if seconds <= longest {
+		return seconds, nil
+	}
+	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server", seconds, longest)}
+}
+
+// memberError maps the error of a call to the member to the one the requester is
+// told. One that is a refusal of ours goes through as it is.
+func memberError(c *member.Client, err error, doing string) error {
+	if ours, ok := errors.AsType[*refusal](err); ok {
+		return ours.status
+	}
+	return c.Error(err, doing)
+}

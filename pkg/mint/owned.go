@@ -1,0 +1,85 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// objects is the part of a typed client that a kind of object is kept by.
+type objects[T metav1.Object] interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
+	Create(ctx context.Context, object T, opts metav1.CreateOptions) (T, error)
+	Update(ctx context.Context, object T, opts metav1.UpdateOptions) (T, error)
+	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
+}
+
+// repair is what it takes to make an object as it should be.
+type repair int
+
+const (
+	keep repair = iota
+	update
+	replace
+)
+
+// ownedReady returns the object of e that want describes, created where it is
+// missing. One that is there is mended: mend changes what it finds and says what
+// that takes. One of that name that is not e's is a conflict and is not touched.
+func ownedReady[T metav1.Object](ctx context.Context, e *entitlement, api objects[T], want T, mend func(found T) repair) (T, error) {
+	found, err := api.Get(ctx, want.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found, err = api.Create(ctx, want, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			return found, err
+		}
+		found, err = api.Get(ctx, want.GetName(), metav1.GetOptions{})
+	}
+	if err != nil {
+		return found, err
+	}
+	if !e.owns(found) {
+		return found, e.conflict("%T %s exists and is not this request's", want, want.GetName())
+	}
+	switch mend(found) {
+	case update:
+		return api.Update(ctx, found, metav1.UpdateOptions{})
+	case replace:
+		if err := deleteExactly(ctx, found, api.Delete); err != nil {
+			return found, err
+		}
+		return api.Create(ctx, want, metav1.CreateOptions{})
+	default:
+		return found, nil
+	}
+}
+
+type deleteFunc func(ctx context.Context, name string, opts metav1.DeleteOptions) error
+
+// deleteExactly deletes the object that was seen, and not one that has taken its name since.
+func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc) error {
+	uid := object.GetUID()
+	err := remove(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// removeOwned deletes the object called name where it is e's, and leaves it where it is not.
+func removeOwned[T metav1.Object](ctx context.Context, e *entitlement, api objects[T], name string) error {
+	found, err := api.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case !e.owns(found):
+		return nil
+	}
+	return deleteExactly(ctx, found, api.Delete)
+}

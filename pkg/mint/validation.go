@@ -1,0 +1,228 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"fmt"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
+	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+const (
+	// maxExpirationSeconds is the longest lifetime that can be asked for; it is the
+	// maximum of the TokenRequest API of the member's kube-apiserver.
+	maxExpirationSeconds = 1 << 32
+	// maxRoleName leaves room for the prefix and the id in the name of a binding.
+	maxRoleName = 190
+	// maxAudience bounds the length of one audience, in bytes.
+	maxAudience = 1024
+	// reservedDomain is whose labels and annotations are the server's to set.
+	reservedDomain = "clusterpass.dev/"
+)
+
+// ReservedNamespaces are the namespaces of a member in which no ServiceAccount and
+// no role can be asked for, unless Config.AllowedNamespaces has them: whoever gets
+// into one of these gets everything.
+var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, "kube-node-lease", "clusterpass-system")
+
+// Validate returns what is wrong with r, which has been defaulted, by field.
+func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
+	errs := validateReserved(r.Labels, field.NewPath("metadata", "labels"))
+	errs = append(errs, validateReserved(r.Annotations, field.NewPath("metadata", "annotations"))...)
+	spec := field.NewPath("spec")
+	errs = append(errs, validateTarget(r.Spec.TargetClusterProfile, spec.Child("targetClusterProfile"))...)
+	errs = append(errs, validateServiceAccountName(r.Spec.ServiceAccountName, spec.Child("serviceAccountName"))...)
+	errs = append(errs, m.validateNamespace(r.Spec.ServiceAccountNamespace, spec.Child("serviceAccountNamespace"))...)
+	errs = append(errs, validateClusterRoles(r.Spec.ClusterRoles, spec.Child("clusterRoles"))...)
+	errs = append(errs, m.validateRoles(r.Spec.Roles, spec.Child("roles"))...)
+	errs = append(errs, validateAudiences(r.Spec.Audiences, spec.Child("audiences"))...)
+	return append(errs, validateExpiration(r.Spec.ExpirationSeconds, spec.Child("expirationSeconds"))...)
+}
+
+func validateReserved(keys map[string]string, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range sets.List(sets.KeySet(keys)) {
+		if strings.HasPrefix(key, reservedDomain) {
+			errs = append(errs, field.Forbidden(fldPath.Key(key), "keys of clusterpass.dev are the server's to set"))
+		}
+	}
+	return errs
+}
+
+func validateTarget(target v1alpha1.ClusterProfileReference, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	groups := []string{v1alpha1.GroupName, v1alpha1.SchemeGroupVersion.String()}
+	if target.APIGroup != groups[0] && target.APIGroup != groups[1] {
+		errs = append(errs, field.NotSupported(fldPath.Child("apiGroup"), target.APIGroup, groups))
+	}
+	if target.Kind != "ClusterProfile" {
+		errs = append(errs, field.NotSupported(fldPath.Child("kind"), target.Kind, []string{"ClusterProfile"}))
+	}
+	if target.Name == "" {
+		errs = append(errs, field.Required(fldPath.Child("name"), "name of a ClusterProfile"))
+	}
+	for _, msg := range content.IsPathSegmentName(target.Name) {
+		errs = append(errs, field.Invalid(fldPath.Child("name"), target.Name, msg))
+	}
+	for _, msg := range apimachineryvalidation.ValidateNamespaceName(target.Namespace, false) {
+		errs = append(errs, field.Invalid(fldPath.Child("namespace"), target.Namespace, msg))
+	}
+	return errs
+}
+
+func validateServiceAccountName(name string, fldPath *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(fldPath, "name of a ServiceAccount on the member cluster")}
+	}
+	var errs field.ErrorList
+	for _, msg := range apimachineryvalidation.ValidateServiceAccountName(name, false) {
+		errs = append(errs, field.Invalid(fldPath, name, msg))
+	}
+	return errs
+}
+
+func (m *Minter) validateNamespace(namespace string, fldPath *field.Path) field.ErrorList {
+	if namespace == "" {
+		return field.ErrorList{field.Required(fldPath, "namespace on the member cluster")}
+	}
+	if ReservedNamespaces.Has(namespace) && !m.AllowedNamespaces.Has(namespace) {
+		return field.ErrorList{field.Forbidden(fldPath, fmt.Sprintf("namespace %q of a member cluster is not for requests", namespace))}
+	}
+	var errs field.ErrorList
+	for _, msg := range apimachineryvalidation.ValidateNamespaceName(namespace, false) {
+		errs = append(errs, field.Invalid(fldPath, namespace, msg))
+	}
+	return errs
+}
+
+func validateClusterRoles(roles []v1alpha1.ClusterRole, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(roles) > v1alpha1.MaxRoles {
+		errs = append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
+	}
+	names := sets.New[string]()
+	for i, role := range roles {
+		idxPath := fldPath.Index(i)
+		errs = append(errs, validateRoleName(role.Name, idxPath.Child("name"))...)
+		errs = append(errs, validateRules(role.Rules, false, idxPath.Child("rules"))...)
+		if names.Has(role.Name) {
+			errs = append(errs, field.Duplicate(idxPath.Child("name"), role.Name))
+		}
+		names.Insert(role.Name)
+	}
+	return errs
+}
+
+func (m *Minter) validateRoles(roles []v1alpha1.Role, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(roles) > v1alpha1.MaxRoles {
+		errs = append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
+	}
+	names := sets.New[string]()
+	for i, role := range roles {
+		idxPath := fldPath.Index(i)
+		errs = append(errs, m.validateNamespace(role.Namespace, idxPath.Child("namespace"))...)
+		errs = append(errs, validateRoleName(role.Name, idxPath.Child("name"))...)
+		errs = append(errs, validateRules(role.Rules, true, idxPath.Child("rules"))...)
+		name := role.Namespace + "/" + role.Name
+		if names.Has(name) {
+			errs = append(errs, field.Duplicate(idxPath, name))
+		}
+		names.Insert(name)
+	}
+	return errs
+}
+
+// validateRoleName accepts what RBAC accepts, but for what would make a verb on the
+// hub ambiguous to its reader and for the names of roles made by clusterpass.
+func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(fldPath, "name of a role on the member cluster")}
+	}
+	var errs field.ErrorList
+	for _, msg := range content.IsPathSegmentName(name) {
+		errs = append(errs, field.Invalid(fldPath, name, msg))
+	}
+	if strings.Contains(name, "*") {
+		errs = append(errs, field.Invalid(fldPath, name, "may not contain '*'"))
+	}
+	if len(name) > maxRoleName {
+		errs = append(errs, field.TooLong(fldPath, name, maxRoleName))
+	}
+	if strings.HasPrefix(name, Prefix) {
+		errs = append(errs, field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are those of roles made for one request", Prefix)))
+	}
+	return errs
+}
+
+// validateRules checks what RBAC's own validation checks, so that a request that can
+// never work is refused before the member sees any of it.
+func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, rule := range rules {
+		idxPath := fldPath.Index(i)
+		if len(rule.Verbs) == 0 {
+			errs = append(errs, field.Required(idxPath.Child("verbs"), "verbs must contain at least one value"))
+		}
+		switch {
+		case len(rule.NonResourceURLs) > 0 && namespaced:
+			errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a Role is of one namespace and can't hold non-resource URLs"))
+		case len(rule.NonResourceURLs) > 0:
+			if len(rule.APIGroups) > 0 || len(rule.Resources) > 0 || len(rule.ResourceNames) > 0 {
+				errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a rule is for resources or for non-resource URLs, not for both"))
+			}
+		default:
+			if len(rule.APIGroups) == 0 {
+				errs = append(errs, field.Required(idxPath.Child("apiGroups"), "resource rules must supply at least one API group"))
+			}
+			if len(rule.Resources) == 0 {
+				errs = append(errs, field.Required(idxPath.Child("resources"), "resource rules must supply at least one resource"))
+			}
+		}
+	}
+	return errs
+}
+
+func validateAudiences(audiences []string, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(audiences) > v1alpha1.MaxAudiences {
+		errs = append(errs, field.TooMany(fldPath, len(audiences), v1alpha1.MaxAudiences))
+	}
+	seen := sets.New[string]()
+	for i, audience := range audiences {
+		idxPath := fldPath.Index(i)
+		switch {
+		case audience == "":
+			errs = append(errs, field.Required(idxPath, "an audience can't be empty"))
+		case len(audience) > maxAudience:
+			errs = append(errs, field.TooLong(idxPath, audience, maxAudience))
+		case strings.Contains(audience, "*"):
+			errs = append(errs, field.Invalid(idxPath, audience, "may not contain '*'"))
+		case seen.Has(audience):
+			errs = append(errs, field.Duplicate(idxPath, audience))
+		}
+		seen.Insert(audience)
+	}
+	return errs
+}
+
+func validateExpiration(seconds *int64, fldPath *field.Path) field.ErrorList {
+	switch {
+	case seconds == nil:
+		return nil
+	case *seconds < v1alpha1.MinExpirationSeconds:
+		return field.ErrorList{field.Invalid(fldPath, *seconds, fmt.Sprintf("must be at least %d (10 minutes)", v1alpha1.MinExpirationSeconds))}
+	case *seconds > maxExpirationSeconds:
+		return field.ErrorList{field.Invalid(fldPath, *seconds, fmt.Sprintf("must be at most %d", maxExpirationSeconds))}
+	}
+	return nil
+}

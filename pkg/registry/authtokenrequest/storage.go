@@ -1,0 +1,185 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package authtokenrequest serves the virtual resources that are answered with a
+// token: authtokenrequests, and the subresource token of clusterprofiles. It
+// stores nothing; pkg/mint does the work.
+package authtokenrequest
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/audit"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/apiserver/pkg/warning"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/mint"
+)
+
+// Minter mints tokens.
+type Minter interface {
+	// Validate returns what is wrong with a request, by field.
+	Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList
+	// Mint answers a request that is valid.
+	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
+}
+
+// REST serves authtokenrequests.
+type REST struct {
+	server
+}
+
+// TokenREST serves clusterprofiles/token.
+type TokenREST struct {
+	server
+}
+
+var _ interface {
+	rest.Storage
+	rest.Creater
+	rest.Scoper
+	rest.SingularNameProvider
+	rest.ShortNamesProvider
+	rest.TableConvertor
+	rest.GroupVersionKindProvider
+} = &REST{}
+
+var _ interface {
+	rest.Storage
+	rest.NamedCreater
+	rest.Scoper
+	rest.TableConvertor
+	rest.GroupVersionKindProvider
+} = &TokenREST{}
+
+// NewREST returns the storages of authtokenrequests and of clusterprofiles/token.
+func NewREST(minter Minter) (*REST, *TokenREST) {
+	return &REST{server{minter}}, &TokenREST{server{minter}}
+}
+
+// GetSingularName implements rest.SingularNameProvider.
+func (*REST) GetSingularName() string { return "authtokenrequest" }
+
+// ShortNames implements rest.ShortNamesProvider.
+func (*REST) ShortNames() []string { return []string{"atr"} }
+
+// Create answers a request whose target is in its body.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	request, err := r.prepare(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	return r.serve(ctx, request, validate, options)
+}
+
+// Create answers a request for the ClusterProfile called name. Where the body
+// names a target, it is the same one.
+func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	request, err := r.prepare(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	target := &request.Spec.TargetClusterProfile
+	if target.Name == "" {
+		target.Name = name
+	}
+	fldPath := field.NewPath("spec", "targetClusterProfile")
+	var errs field.ErrorList
+	if target.Name != name {
+		errs = append(errs, field.Invalid(fldPath.Child("name"), target.Name, "must be the ClusterProfile of the URL, if specified"))
+	}
+	if target.Namespace != request.Namespace {
+		errs = append(errs, field.Invalid(fldPath.Child("namespace"), target.Namespace, "must be the namespace of the URL, if specified"))
+	}
+	if len(errs) > 0 {
+		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, errs)
+	}
+	return r.serve(ctx, request, validate, options)
+}
+
+var kind = v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest")
+
+// server is what both storages share.
+type server struct {
+	minter Minter
+}
+
+// New implements rest.Storage.
+func (server) New() runtime.Object { return &v1alpha1.AuthTokenRequest{} }
+
+// Destroy implements rest.Storage.
+func (server) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (server) NamespaceScoped() bool { return true }
+
+// GroupVersionKind implements rest.GroupVersionKindProvider.
+func (server) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersionKind {
+	return containing.WithKind(kind.Kind)
+}
+
+// prepare completes a request from its URL and drops what is not the client's to say.
+func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.AuthTokenRequest, error) {
+	request, ok := obj.(*v1alpha1.AuthTokenRequest)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AuthTokenRequest: %T", obj))
+	}
+	namespace, ok := genericapirequest.NamespaceFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewBadRequest("namespace is required")
+	}
+	request.Namespace = namespace
+	if request.Spec.TargetClusterProfile.Namespace == "" {
+		request.Spec.TargetClusterProfile.Namespace = namespace
+	}
+	if request.Name == "" && request.GenerateName != "" {
+		request.Name = names.SimpleNameGenerator.GenerateName(request.GenerateName)
+	}
+	request.Status = v1alpha1.AuthTokenRequestStatus{}
+	request.ManagedFields = nil
+	return request, nil
+}
+
+// serve validates and admits a request and has it answered. The object that
+// admission has seen is the one that is answered.
+func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	if errs := s.minter.Validate(request); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, errs)
+	}
+	if validate != nil {
+		if err := validate(ctx, request.DeepCopyObject()); err != nil {
+			return nil, err
+		}
+	}
+	requester, ok := genericapirequest.UserFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewUnauthorized("no user in the request")
+	}
+	auditID, _ := audit.AuditIDFrom(ctx)
+	result, err := s.minter.Mint(ctx, mint.Request{
+		User:      requester,
+		Namespace: request.Namespace,
+		Spec:      request.Spec,
+		AuditID:   string(auditID),
+		DryRun:    len(options.DryRun) > 0,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range result.Warnings {
+		warning.AddWarning(ctx, "", text)
+	}
+	audit.AddAuditAnnotationsMap(ctx, result.AuditAnnotations)
+	answer := request.DeepCopy()
+	answer.Status = result.Status
+	return answer, nil
+}
