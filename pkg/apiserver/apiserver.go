@@ -1,0 +1,151 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apiserver wires the API groups of clusterpass to their storage, on the
+// generic API server: Options become a Config, a Config becomes a Server.
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/utils/clock"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/registry/authtokenrequest"
+	"clusterpass.dev/pkg/registry/clusterprofile"
+	"clusterpass.dev/pkg/registry/placementdecision"
+)
+
+// ExtraConfig is what this server needs beyond any API server.
+type ExtraConfig struct {
+	// HubID tells this hub from others that use the same member clusters.
+	HubID string
+	// Members reaches the member clusters.
+	Members *member.Pool
+	// MemberSecrets are the kubeconfigs of the member clusters.
+	MemberSecrets *member.SecretInformers
+	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
+	MemberRequestTimeout time.Duration
+	// MaxTokenExpiration is the longest lifetime granted to a token.
+	MaxTokenExpiration time.Duration
+	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	AllowedMemberNamespaces []string
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Generic *genericapiserver.RecommendedConfig
+	Extra   ExtraConfig
+}
+
+type completedConfig struct {
+	generic genericapiserver.CompletedConfig
+	extra   ExtraConfig
+}
+
+// CompletedConfig is a Config that Complete has filled in; there is no other way to one.
+type CompletedConfig struct {
+	*completedConfig
+}
+
+// Complete fills in what can be derived.
+func (c *Config) Complete() CompletedConfig {
+	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
+}
+
+// Server is the API server of clusterpass.
+type Server struct {
+	Generic *genericapiserver.GenericAPIServer
+}
+
+// New returns a Server that serves every API group and is ready to be prepared and run.
+func (c completedConfig) New() (*Server, error) {
+	generic, err := c.generic.New("clusterpass-apiserver", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("generic API server: %w", err)
+	}
+	profiles, profileStatus, err := clusterprofile.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of clusterprofiles: %w", err)
+	}
+	decisions, err := placementdecision.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of placementdecisions: %w", err)
+	}
+	requests, profileToken := authtokenrequest.NewREST(c.minter(profileGetter{profiles.Store}))
+
+	if err := install(generic, multiclusterv1alpha1.GroupName, map[string]rest.Storage{
+		"clusterprofiles":        profiles,
+		"clusterprofiles/status": profileStatus,
+		"clusterprofiles/token":  profileToken,
+		"placementdecisions":     decisions,
+		"authtokenrequests":      requests,
+	}); err != nil {
+		return nil, err
+	}
+	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
+		"authtokenrequests": requests,
+	}); err != nil {
+		return nil, err
+	}
+	if err := c.runMembers(generic); err != nil {
+		return nil, err
+	}
+	return &Server{Generic: generic}, nil
+}
+
+func (c completedConfig) minter(profiles mint.Profiles) *mint.Minter {
+	mint.RegisterMetrics()
+	return mint.New(mint.Config{
+		HubID:             c.extra.HubID,
+		Profiles:          profiles,
+		Members:           c.extra.Members,
+		Authorizer:        c.generic.Authorization.Authorizer,
+		MaxExpiration:     c.extra.MaxTokenExpiration,
+		RequestTimeout:    c.extra.MemberRequestTimeout,
+		Clock:             clock.RealClock{},
+		AllowedNamespaces: sets.New(c.extra.AllowedMemberNamespaces...),
+	})
+}
+
+// runMembers ties the clients for members to the life of the server.
+func (c completedConfig) runMembers(generic *genericapiserver.GenericAPIServer) error {
+	if err := generic.AddPostStartHook("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
+		go c.extra.MemberSecrets.Run(hook)
+		go c.extra.Members.Run(hook)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("member clients: %w", err)
+	}
+	check := healthz.NamedCheck("clusterpass-member-secrets", func(*http.Request) error {
+		if !c.extra.MemberSecrets.Synced() {
+			return errors.New("the Secrets with the kubeconfigs of members are not read yet")
+		}
+		return nil
+	})
+	if err := generic.AddReadyzChecks(check); err != nil {
+		return fmt.Errorf("readiness of member clients: %w", err)
+	}
+	return nil
+}
+
+func install(generic *genericapiserver.GenericAPIServer, group string, storage map[string]rest.Storage) error {
+	info := genericapiserver.NewDefaultAPIGroupInfo(group, Scheme, metav1.ParameterCodec, Codecs)
+	info.NegotiatedSerializer = withoutProtobuf{Codecs}
+	info.VersionedResourcesStorageMap = map[string]map[string]rest.Storage{"v1alpha1": storage}
+	if err := generic.InstallAPIGroup(&info); err != nil {
+		return fmt.Errorf("API group %s: %w", group, err)
+	}
+	return nil
+}

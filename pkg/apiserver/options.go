@@ -1,0 +1,231 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/kubernetes"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/utils/clock"
+	netutils "k8s.io/utils/net"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// etcdPrefix is ours alone: /registry belongs to kube-apiserver, which may share the etcd.
+	etcdPrefix = "/clusterpass"
+	// requestCeiling is when the generic API server answers 504 to a create that still runs.
+	requestCeiling = 34 * time.Second
+	// leastTokenExpiration is the shortest maximum that leaves anything to grant.
+	leastTokenExpiration = time.Duration(multiclusterv1alpha1.MinExpirationSeconds) * time.Second
+)
+
+// Options are the flags of the server.
+type Options struct {
+	ServerRun   *genericoptions.ServerRunOptions
+	Recommended *genericoptions.RecommendedOptions
+	Logs        *logs.Options
+
+	// EmbeddedEtcdDir is the data folder of the etcd inside this process; empty: there is none.
+	EmbeddedEtcdDir string
+	// AccessConfigFile says how members are reached; empty: member.DefaultConfig.
+	AccessConfigFile string
+	// HubID tells this hub from others; empty: the UID of the hub's namespace kube-system.
+	HubID string
+	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
+	MemberRequestTimeout time.Duration
+	// MaxTokenExpiration is the longest lifetime granted to a token.
+	MaxTokenExpiration time.Duration
+	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	AllowedMemberNamespaces []string
+}
+
+// NewOptions returns Options with their defaults.
+func NewOptions() *Options {
+	recommended := genericoptions.NewRecommendedOptions(etcdPrefix,
+		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
+	recommended.SecureServing.BindPort = 8443
+	return &Options{
+		ServerRun:            genericoptions.NewServerRunOptions(),
+		Recommended:          recommended,
+		Logs:                 logs.NewOptions(),
+		MemberRequestTimeout: 10 * time.Second,
+		MaxTokenExpiration:   24 * time.Hour,
+	}
+}
+
+// Flags returns the flags of o in named sections.
+func (o *Options) Flags() cliflag.NamedFlagSets {
+	var sections cliflag.NamedFlagSets
+	hub := sections.FlagSet("hub")
+	o.Recommended.CoreAPI.AddFlags(hub)
+	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; a label value. Default: the UID of the hub's namespace kube-system.")
+
+	storage := sections.FlagSet("etcd")
+	o.Recommended.Etcd.AddFlags(storage)
+	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir, "Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
+
+	members := sections.FlagSet("member clusters")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster take for one request, together.")
+	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
+	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Who gets a ServiceAccount there can take over the member cluster.")
+
+	o.ServerRun.AddUniversalFlags(sections.FlagSet("generic"))
+	o.Recommended.SecureServing.AddFlags(sections.FlagSet("secure serving"))
+	o.Recommended.Authentication.AddFlags(sections.FlagSet("authentication"))
+	o.Recommended.Authorization.AddFlags(sections.FlagSet("authorization"))
+	o.Recommended.Admission.AddFlags(sections.FlagSet("admission"))
+	o.Recommended.Audit.AddFlags(sections.FlagSet("auditing"))
+	o.Recommended.Features.AddFlags(sections.FlagSet("features"))
+	o.Recommended.EgressSelector.AddFlags(sections.FlagSet("egress selector"))
+	o.Recommended.Traces.AddFlags(sections.FlagSet("traces"))
+	logsapi.AddFlags(o.Logs, sections.FlagSet("logs"))
+	return sections
+}
+
+type completedOptions struct {
+	*Options
+}
+
+// CompletedOptions are Options that Complete has filled in; there is no other way to them.
+type CompletedOptions struct {
+	*completedOptions
+}
+
+// Complete fills in what follows from other options.
+func (o *Options) Complete() CompletedOptions {
+	if kubeconfig := o.Recommended.CoreAPI.CoreAPIKubeconfigPath; kubeconfig != "" {
+		if o.Recommended.Authentication.RemoteKubeConfigFile == "" {
+			o.Recommended.Authentication.RemoteKubeConfigFile = kubeconfig
+		}
+		if o.Recommended.Authorization.RemoteKubeConfigFile == "" {
+			o.Recommended.Authorization.RemoteKubeConfigFile = kubeconfig
+		}
+	}
+	return CompletedOptions{&completedOptions{o}}
+}
+
+// Validate returns everything that is wrong with o.
+func (o completedOptions) Validate() error {
+	var errs []error
+	servers := o.Recommended.Etcd.StorageConfig.Transport.ServerList
+	switch {
+	case o.EmbeddedEtcdDir != "" && len(servers) > 0:
+		errs = append(errs, errors.New("--embedded-etcd-dir and --etcd-servers exclude each other"))
+	case o.EmbeddedEtcdDir == "" && len(servers) == 0:
+		errs = append(errs, errors.New("one of --etcd-servers and --embedded-etcd-dir must be given"))
+	case o.EmbeddedEtcdDir == "":
+		errs = append(errs, o.Recommended.Etcd.Validate()...)
+	}
+	if o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= requestCeiling {
+		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s, when the API server gives a request up", requestCeiling))
+	}
+	if o.MaxTokenExpiration < leastTokenExpiration {
+		errs = append(errs, fmt.Errorf("--max-token-expiration must be at least %s", leastTokenExpiration))
+	}
+	for _, msg := range validation.IsValidLabelValue(o.HubID) {
+		errs = append(errs, fmt.Errorf("--hub-id %q: %s", o.HubID, msg))
+	}
+	for _, namespace := range o.AllowedMemberNamespaces {
+		for _, msg := range validation.IsDNS1123Label(namespace) {
+			errs = append(errs, fmt.Errorf("--allow-member-namespaces %q: %s", namespace, msg))
+		}
+	}
+	errs = append(errs, o.ServerRun.Validate()...)
+	r := o.Recommended
+	errs = append(errs, r.SecureServing.Validate()...)
+	errs = append(errs, r.Authentication.Validate()...)
+	errs = append(errs, r.Authorization.Validate()...)
+	errs = append(errs, r.Audit.Validate()...)
+	errs = append(errs, r.Features.Validate()...)
+	errs = append(errs, r.CoreAPI.Validate()...)
+	errs = append(errs, r.Admission.Validate()...)
+	errs = append(errs, r.EgressSelector.Validate()...)
+	errs = append(errs, r.Traces.Validate()...)
+	return utilerrors.NewAggregate(errs)
+}
+
+// Config returns the Config that o describes. It asks the hub for its id where none is given.
+func (o completedOptions) Config(ctx context.Context) (*Config, error) {
+	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+		return nil, fmt.Errorf("self-signed certificate: %w", err)
+	}
+	generic := genericapiserver.NewRecommendedConfig(Codecs)
+	if err := o.ServerRun.ApplyTo(&generic.Config); err != nil {
+		return nil, err
+	}
+	describe(&generic.Config)
+	if err := o.Recommended.ApplyTo(generic); err != nil {
+		return nil, err
+	}
+	if generic.AuditPolicyRuleEvaluator != nil {
+		generic.AuditPolicyRuleEvaluator = withoutTokens{generic.AuditPolicyRuleEvaluator}
+	}
+	hub, err := kubernetes.NewForConfig(generic.ClientConfig)
+	if err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	extra, err := o.extra(ctx, hub)
+	if err != nil {
+		return nil, err
+	}
+	return &Config{Generic: generic, Extra: extra}, nil
+}
+
+func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (ExtraConfig, error) {
+	hubID, err := o.hubID(ctx, hub)
+	if err != nil {
+		return ExtraConfig{}, err
+	}
+	access := member.DefaultConfig()
+	if o.AccessConfigFile != "" {
+		if access, err = member.LoadFile(o.AccessConfigFile); err != nil {
+			return ExtraConfig{}, fmt.Errorf("--access-config: %w", err)
+		}
+	}
+	secrets := member.NewSecretInformers(hub, access)
+	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Clock: clock.RealClock{}})
+	if err != nil {
+		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
+	}
+	return ExtraConfig{
+		HubID:                   hubID,
+		Members:                 members,
+		MemberSecrets:           secrets,
+		MemberRequestTimeout:    o.MemberRequestTimeout,
+		MaxTokenExpiration:      o.MaxTokenExpiration,
+		AllowedMemberNamespaces: o.AllowedMemberNamespaces,
+	}, nil
+}
+
+// hubID returns the id of the hub: what the flag says, else the UID of a namespace
+// that every cluster has, never deletes, and gets back from a backup.
+func (o completedOptions) hubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
+	if o.HubID != "" {
+		return o.HubID, nil
+	}
+	system, err := hub.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("id of the hub: %w", err)
+	}
+	return strings.ToLower(string(system.UID)), nil
+}

@@ -1,0 +1,88 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/registry/clusterprofile"
+)
+
+var (
+	// Scheme knows every type that is served. A type has one version, which is its internal version, too.
+	Scheme = runtime.NewScheme()
+	// Codecs encodes and decodes the types of Scheme.
+	Codecs = serializer.NewCodecFactory(Scheme)
+
+	// externalScheme is Scheme without the internal versions: what OpenAPI may name.
+	externalScheme = runtime.NewScheme()
+
+	// groupVersions are the API groups that are served, each in its one version.
+	groupVersions = []schema.GroupVersion{
+		multiclusterv1alpha1.SchemeGroupVersion,
+		clusterpassv1alpha1.SchemeGroupVersion,
+	}
+)
+
+func init() {
+	for _, scheme := range []*runtime.Scheme{Scheme, externalScheme} {
+		utilruntime.Must(inventoryv1alpha1.AddToScheme(scheme))
+		utilruntime.Must(multiclusterv1alpha1.AddToScheme(scheme))
+		utilruntime.Must(clusterpassv1alpha1.AddToScheme(scheme))
+	}
+	utilruntime.Must(addInternalVersions(Scheme))
+	clusterprofile.AddDefaults(Scheme)
+	clusterprofile.AddDefaults(Scheme)
+	utilruntime.Must(clusterprofile.AddFieldLabelConversion(Scheme))
+
+	// The API machinery decodes options and writes discovery documents as types of the group "".
+	unversioned := schema.GroupVersion{Version: "v1"}
+	metav1.AddToGroupVersion(Scheme, unversioned)
+	Scheme.AddUnversionedTypes(unversioned,
+		&metav1.Status{},
+		&metav1.APIVersions{},
+		&metav1.APIGroupList{},
+		&metav1.APIGroup{},
+		&metav1.APIResourceList{},
+	)
+}
+
+// addInternalVersions registers the Go type of each kind for the internal version
+// of its group, too: the generic registry stores and patches internal objects, and
+// with a single version a twin of every type and conversions between them would
+// say nothing new.
+func addInternalVersions(scheme *runtime.Scheme) error {
+	for _, gv := range groupVersions {
+		internal := schema.GroupVersion{Group: gv.Group, Version: runtime.APIVersionInternal}
+		for _, kind := range servedKinds[gv] {
+			obj, err := scheme.New(gv.WithKind(kind))
+			if err != nil {
+				return fmt.Errorf("internal version of %s: %w", gv.WithKind(kind), err)
+			}
+			scheme.AddKnownTypeWithName(internal.WithKind(kind), obj)
+		}
+		if err := scheme.SetVersionPriority(gv); err != nil {
+			return fmt.Errorf("version priority of %s: %w", gv, err)
+		}
+	}
+	return nil
+}
+
+var servedKinds = map[schema.GroupVersion][]string{
+	multiclusterv1alpha1.SchemeGroupVersion: {
+		inventoryv1alpha1.ClusterProfileKind, inventoryv1alpha1.ClusterProfileKind + "List",
+		inventoryv1alpha1.PlacementDecisionKind, inventoryv1alpha1.PlacementDecisionKind + "List",
+		"AuthTokenRequest",
+	},
+	clusterpassv1alpha1.SchemeGroupVersion: {"AuthTokenRequest"},
+}
