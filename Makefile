@@ -1,0 +1,110 @@
+# Copyright The clusterpass Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := bash
+.SHELLFLAGS := -o errexit -o nounset -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# The first port of the local fleet (34 ports); make test-e2e runs a fleet of its own 100 above.
+CLUSTERPASS_PORT_BASE ?= 18400
+export CLUSTERPASS_PORT_BASE
+
+# The same flags everywhere, so that builds, vet and linters share one cache.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath
+
+# The race detector needs cgo.
+GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race
+COMMANDS := $(notdir $(wildcard cmd/*))
+
+.PHONY: help
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  CLUSTERPASS_PORT_BASE=$(CLUSTERPASS_PORT_BASE) is the first port of the local fleet."
+
+##### Build
+
+.PHONY: build
+build: ## Build every program of ours into bin/.
+	@ldflags="$$(hack/version-ldflags.sh)"; \
+	for command in $(COMMANDS); do \
+	  hack/with-progress.sh "building $$command" go build -ldflags "$$ldflags" -o "bin/$$command" "./cmd/$$command"; \
+	  echo "built bin/$$command"; \
+	done
+
+.PHONY: tools
+tools: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/tools/, once per version.
+	@hack/build-tools.sh
+
+.PHONY: fleet
+fleet:
+	@hack/with-progress.sh "building fleet" go build -o bin/fleet ./test/testenv/fleet
+
+.PHONY: generate
+generate: ## Regenerate all generated code.
+	@hack/with-progress.sh generating hack/update-codegen.sh
+
+##### Use
+
+.PHONY: demo
+demo: ## Tell the story in a terminal: a token for a member cluster by one kubectl create. Leaves the fleet running.
+	@hack/demo.sh
+
+.PHONY: up
+up: ## Start the local fleet, heal what has died of it, print how to use it.
+	@hack/local-up.sh up
+
+.PHONY: down
+down: fleet ## End what make up started; data stays in .local/.
+	@bin/fleet down
+
+.PHONY: status
+status: fleet ## Show the processes of the local fleet.
+	@bin/fleet status
+
+##### Check
+
+.PHONY: verify
+verify: ## Run every hack/verify-*.sh: format, modules, vet, linters, generated code.
+	@hack/build-tools.sh golangci-lint
+	@hack/verify.sh
+
+.PHONY: test
+test: test-unit test-integration test-e2e ## Run all tests, with the race detector.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing but Go.
+	@echo "unit tests (the first build with the race detector takes minutes)"
+	@$(GO_TEST) $$(go list ./... | grep -v '^clusterpass.dev/test/')
+
+.PHONY: test-integration
+test-integration: tools build ## Run the tests against real kube-apiservers and etcds that they start themselves.
+	@echo "integration tests"
+	@$(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
+
+.PHONY: test-e2e
+test-e2e: tools build fleet ## Run the tests against a local fleet of their own, brought down afterwards.
+	@echo "end-to-end tests"
+	@export CLUSTERPASS_PORT_BASE="$$(($(CLUSTERPASS_PORT_BASE) + 100))" CLUSTERPASS_LOCAL_DIR='$(CURDIR)/.local-e2e'; \
+	bin/fleet down; \
+	rm -rf "$$CLUSTERPASS_LOCAL_DIR"; \
+	trap 'bin/fleet down' EXIT; \
+	bin/fleet up; \
+	$(GO_TEST) -count=1 -timeout=30m ./test/e2e/...
+
+.PHONY: bench
+bench: tools build ## Measure against what users run today; prints medians and ratios.
+	@go run ./test/bench
+
+##### Clean
+
+.PHONY: clean-fleet
+clean-fleet: down ## End the local fleet and remove its data, keys and logs.
+	@rm -rf "$${CLUSTERPASS_LOCAL_DIR:-.local}"
+
+.PHONY: clean
+clean: clean-fleet ## Remove everything that make made, the built tools included.
+	@CLUSTERPASS_LOCAL_DIR=.local-e2e bin/fleet down
+	@rm -rf bin .local-e2e

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The local fleet: a hub, the members bravelion and smartfish, and clusterpass-apiserver,
+# all on 127.0.0.1. Builds what is missing. See test/testenv/fleet.
+#
+# usage: hack/local-up.sh [up|down|status|exports]   (default: up)
+#
+# CLUSTERPASS_PORT_BASE and CLUSTERPASS_LOCAL_DIR tell two fleets apart.
+set -o errexit -o nounset -o pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+make --no-print-directory tools build fleet >&2
+exec bin/fleet "${1:-up}"

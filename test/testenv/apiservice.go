@@ -1,0 +1,158 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	apiregistrationv1ac "k8s.io/kube-aggregator/pkg/client/applyconfiguration/apiregistration/v1"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+const (
+	// fieldManager owns what is applied here.
+	fieldManager = "clusterpass-testenv"
+	// groupPriority is where discovery sorts our groups: behind those of Kubernetes.
+	groupPriority   = 1000
+	versionPriority = 15
+)
+
+// GroupVersions are those that clusterpass-apiserver serves.
+var GroupVersions = []schema.GroupVersion{
+	{Group: inventoryv1alpha1.Group, Version: "v1alpha1"},
+	{Group: "clusterpass.dev", Version: "v1alpha1"},
+}
+
+// applied takes over what another field manager set: these objects are ours alone.
+var applied = metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
+
+// RegisterAPIServices makes the hub's aggregator forward group-versions to port at 127.0.0.1, where a server has a
+// certificate for clusterpass-apiserver.clusterpass-system.svc that caBundle verifies. It waits until all are
+// available. Registered again unchanged, nothing is written.
+func RegisterAPIServices(
+	ctx context.Context, hub *rest.Config, port int, caBundle []byte, gvs ...schema.GroupVersion,
+) error {
+	client, err := kubernetes.NewForConfig(hub)
+	if err != nil {
+		return err
+	}
+	registry, err := aggregator.NewForConfig(hub)
+	if err != nil {
+		return err
+	}
+	if err := applyServerService(ctx, client, int32(port)); err != nil {
+		return fmt.Errorf("service %s of the hub: %w", serverName, err)
+	}
+	for _, gv := range gvs {
+		if err := applyAPIService(ctx, registry, gv, int32(port), caBundle); err != nil {
+			return fmt.Errorf("registering %s with the hub: %w", gv, err)
+		}
+	}
+	for _, gv := range gvs {
+		if err := waitAPIServiceAvailable(ctx, registry, apiServiceName(gv)); err != nil {
+			return err
+		}
+	}
+	return waitDiscovered(ctx, hub, gvs)
+}
+
+// applyServerService applies a Service that kube-apiserver, which runs outside of any cluster network, can reach:
+// an external name that is the machine itself.
+func applyServerService(ctx context.Context, client kubernetes.Interface, port int32) error {
+	if err := applyNamespace(ctx, client, SystemNamespace); err != nil {
+		return err
+	}
+	service := corev1ac.Service(serverName, SystemNamespace).WithSpec(corev1ac.ServiceSpec().
+		WithType(corev1.ServiceTypeExternalName).
+		WithExternalName("localhost").
+		WithPorts(corev1ac.ServicePort().WithName("https").WithPort(port)))
+	_, err := client.CoreV1().Services(SystemNamespace).Apply(ctx, service, applied)
+	return err
+}
+
+// applyNamespace makes sure that the namespace exists.
+func applyNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
+	_, err := client.CoreV1().Namespaces().Apply(ctx, corev1ac.Namespace(name), applied)
+	return err
+}
+
+func applyAPIService(
+	ctx context.Context, registry aggregator.Interface, gv schema.GroupVersion, port int32, caBundle []byte,
+) error {
+	spec := apiregistrationv1ac.APIServiceSpec().
+		WithGroup(gv.Group).
+		WithVersion(gv.Version).
+		WithGroupPriorityMinimum(groupPriority).
+		WithVersionPriority(versionPriority).
+		WithCABundle(caBundle...).
+		WithService(apiregistrationv1ac.ServiceReference().
+			WithNamespace(SystemNamespace).WithName(serverName).WithPort(port))
+	service := apiregistrationv1ac.APIService(apiServiceName(gv)).WithSpec(spec)
+	_, err := registry.ApiregistrationV1().APIServices().Apply(ctx, service, applied)
+	return err
+}
+
+func waitAPIServiceAvailable(ctx context.Context, registry aggregator.Interface, name string) error {
+	reason := errors.New("it has no condition yet")
+	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+		service, err := registry.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		for _, condition := range service.Status.Conditions {
+			if condition.Type != apiregistrationv1.Available {
+				continue
+			}
+			reason = fmt.Errorf("%s: %s", condition.Reason, condition.Message)
+			return condition.Status == apiregistrationv1.ConditionTrue, nil
+		}
+		return false, nil
+	})
+	if err != nil {
+		return fmt.Errorf("APIService %s is not available: %w (%w)", name, err, reason)
+	}
+	return nil
+}
+
+// waitDiscovered waits until the hub's aggregated discovery, which trails its APIServices, has resources of all
+// group-versions: kubectl knows them from there.
+func waitDiscovered(ctx context.Context, hub *rest.Config, gvs []schema.GroupVersion) error {
+	client, err := discovery.NewDiscoveryClientForConfig(hub)
+	if err != nil {
+		return err
+	}
+	var missing schema.GroupVersion
+	err = wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+		_, discovered, _, err := client.GroupsAndMaybeResourcesWithContext(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, missing = range gvs {
+			if resources := discovered[missing]; resources == nil || len(resources.APIResources) == 0 {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the hub's discovery does not have %s: %w", missing, err)
+	}
+	return nil
+}
+
+func apiServiceName(gv schema.GroupVersion) string {
+	return gv.Version + "." + gv.Group
+}

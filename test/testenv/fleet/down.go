@@ -1,0 +1,64 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// lastToEnd are the programs that others need to end in good order, by the end of their names: each after the ones
+// before it. All others end first.
+var lastToEnd = []string{"-kube-controller-manager", "-kube-apiserver", "-etcd"}
+
+// down ends what up started and is still the same process. Data stays.
+func down(ctx context.Context, s settings, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, downTimeout)
+	defer cancel()
+	if !exists(s.records()) {
+		return nil
+	}
+	report := newProgress(out)
+	unlock, err := lock(ctx, s, report)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	records, err := readRecords(s.records())
+	if err != nil {
+		return err
+	}
+	for phase := -1; phase < len(lastToEnd); phase++ {
+		group, groupCtx := errgroup.WithContext(ctx)
+		for _, r := range records {
+			if endPhase(r.Name) == phase {
+				group.Go(func() error { return end(groupCtx, s, r, report) })
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endPhase returns when a program is to be ended: its index in lastToEnd, or -1.
+func endPhase(name string) int {
+	return slices.IndexFunc(lastToEnd, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+// end stops a recorded process and forgets it.
+func end(ctx context.Context, s settings, r *record, report *progress) error {
+	if r.alive() {
+		if err := r.stop(ctx, stopGrace); err != nil {
+			return err
+		}
+		report.printf("%s: process %d ended", r.Name, r.PID)
+	}
+	return r.remove(s.records())
+}

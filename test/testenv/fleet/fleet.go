@@ -1,0 +1,151 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	upTimeout   = 5 * time.Minute
+	downTimeout = time.Minute
+	// profileNamespace is where the members are ClusterProfiles.
+	profileNamespace = "default"
+	// auditPolicy is the policy that deployments of clusterpass-apiserver use.
+	auditPolicy = "artifacts/deploy/base/audit-policy.yaml"
+)
+
+// fleet is what runs: the clusters and the server behind the first.
+type fleet struct {
+	hub     *testenv.Cluster
+	members []*testenv.Cluster
+	server  *testenv.Server
+}
+
+// newFleet prepares the fleet's files and starts nothing.
+func newFleet(s settings) (*fleet, error) {
+	hub, err := newCluster(s, hubName, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{hub: hub}
+	for i, name := range memberNames {
+		member, err := newCluster(s, name, i+1)
+		if err != nil {
+			return nil, err
+		}
+		f.members = append(f.members, member)
+	}
+	config := testenv.ServerConfig{
+		Hub:  hub,
+		Dir:  filepath.Join(s.dir, "clusterpass"),
+		Logs: s.logs(),
+		Port: s.serverPort(),
+	}
+	if policy := filepath.Join(s.root, auditPolicy); exists(policy) {
+		config.AuditPolicy = policy
+		config.AuditLog = filepath.Join(s.logs(), "clusterpass-apiserver-audit.log")
+	}
+	f.server, err = testenv.NewServer(config)
+	return f, err
+}
+
+func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
+	return testenv.NewCluster(testenv.ClusterConfig{
+		Name:       name,
+		Dir:        filepath.Join(s.dir, name),
+		Kubeconfig: s.kubeconfig(name),
+		Logs:       s.logs(),
+		Ports:      s.clusterPorts(i),
+		AuditLog:   filepath.Join(s.logs(), name+"-audit.log"),
+	})
+}
+
+// up starts what does not run, joins the members, and prints how to use the fleet.
+func up(ctx context.Context, s settings, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	report := newProgress(out)
+	unlock, err := lock(ctx, s, report)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := newFleet(s)
+	if err != nil {
+		return err
+	}
+	if err := f.up(ctx, &runner{records: s.records(), report: report}); err != nil {
+		return err
+	}
+	report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",
+		strings.Join(memberNames, " and "), profileNamespace)
+	return writeExports(s, out)
+}
+
+// up brings up the clusters side by side, then the server, which needs the hub, then the members' profiles, which
+// need the server.
+func (f *fleet) up(ctx context.Context, r *runner) error {
+	r.report.printf("starting what does not run of hub, %s and clusterpass-apiserver", strings.Join(memberNames, ", "))
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, cluster := range append([]*testenv.Cluster{f.hub}, f.members...) {
+		group.Go(func() error { return upCluster(groupCtx, r, cluster) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := f.upServer(ctx, r); err != nil {
+		return err
+	}
+	group, groupCtx = errgroup.WithContext(ctx)
+	for _, member := range f.members {
+		group.Go(func() error {
+			return testenv.Join(groupCtx, f.hub, member, profileNamespace, member.Name())
+		})
+	}
+	return group.Wait()
+}
+
+func upCluster(ctx context.Context, r *runner, cluster *testenv.Cluster) error {
+	programs, err := cluster.Programs()
+	if err != nil {
+		return err
+	}
+	return r.ensureAll(ctx, programs...)
+}
+
+func (f *fleet) upServer(ctx context.Context, r *runner) error {
+	if err := f.server.ApplyRBAC(ctx); err != nil {
+		return err
+	}
+	program, err := f.server.Program()
+	if err != nil {
+		return err
+	}
+	if err := r.ensureAll(ctx, program); err != nil {
+		return err
+	}
+	r.report.printf("registering clusterpass-apiserver with the hub")
+	if err := f.server.Register(ctx); err != nil {
+		return err
+	}
+	r.report.printf("joining %s", strings.Join(memberNames, " and "))
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

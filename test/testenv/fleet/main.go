@@ -1,0 +1,54 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command fleet runs the local fleet: a hub, two members and clusterpass-apiserver, detached, on 127.0.0.1.
+//
+//	fleet up        start what does not run, join the members, print how to use it
+//	fleet down      end what up started; data stays
+//	fleet status    list the processes; fails unless all serve
+//	fleet exports   print the shell lines to use the fleet
+//
+// CLUSTERPASS_PORT_BASE (default 18400) is the first of the 34 ports it uses, CLUSTERPASS_LOCAL_DIR (default .local)
+// the directory it keeps everything in, relative to the source tree. Two fleets need two of each.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want one of up, down, status, exports; got %q", args)
+	}
+	settings, err := settingsFromEnv()
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "up":
+		return up(ctx, settings, out)
+	case "down":
+		return down(ctx, settings, out)
+	case "status":
+		return status(ctx, settings, out)
+	case "exports":
+		return writeExports(settings, out)
+	default:
+		return fmt.Errorf("want one of up, down, status, exports; got %q", args[0])
+	}
+}

@@ -1,0 +1,63 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ToolsEnv names the environment variable with the directory of etcd, kube-apiserver, kube-controller-manager and
+// kubectl. Unset, they are in bin/tools of the module.
+const ToolsEnv = "CLUSTERPASS_TOOLS"
+
+// ModuleRoot returns the absolute path of the directory with the go.mod that the working directory belongs to.
+func ModuleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod here or above: run this inside the clusterpass source tree")
+		}
+		dir = parent
+	}
+}
+
+// ToolPath returns the path of one of the programs that make tools builds.
+func ToolPath(name string) (string, error) {
+	dir := os.Getenv(ToolsEnv)
+	if dir == "" {
+		root, err := ModuleRoot()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(root, "bin", "tools")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w (make tools builds it)", err)
+	}
+	return path, nil
+}
+
+// serverPath returns the path of bin/clusterpass-apiserver.
+func serverPath() (string, error) {
+	root, err := ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(root, "bin", "clusterpass-apiserver")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w (make build builds it)", err)
+	}
+	return path, nil
+}
