@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
@@ -55,10 +56,10 @@ type clientOptions struct {
 
 // newClient returns a client that uses a; entry is where it comes from.
 func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvider, a *access, options clientOptions) (*Client, error) {
-	connections := connrotation.NewConnectionTracker()
+	connections := &clientConnections{tracker: connrotation.NewConnectionTracker()}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	config := rest.CopyConfig(a.config)
-	config.Dial = connrotation.NewDialerWithTracker(dialer.DialContext, connections).DialContext
+	config.Dial = connrotation.NewDialerWithTracker(dialer.DialContext, connections.tracker).DialContext
 	config.UserAgent = options.userAgent
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = contentTypes
@@ -70,17 +71,17 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 		name:    name,
 		entry:   *entry.DeepCopy(),
 		cluster: a.cluster,
-		gate:    newGate(options.limits, options.clock, connections.CloseAll),
+		gate:    newGate(options.limits, options.clock, connections),
 	}
-	if err := c.connect(config, a.plugin); err != nil {
+	if err := c.connect(config, a.plugin, connections); err != nil {
 		return nil, fmt.Errorf("building the client: %w", err)
 	}
 	return c, nil
 }
 
 // connect makes the clients for config: with the credential in there and without.
-func (c *Client) connect(config *rest.Config, plugin bool) error {
-	own, err := c.httpClient(config, plugin)
+func (c *Client) connect(config *rest.Config, plugin bool, connections *clientConnections) error {
+	own, err := c.httpClient(config, plugin, connections)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (c *Client) connect(config *rest.Config, plugin bool) error {
 	}
 	// AnonymousClientConfig copies nothing that a credential of ours could be in.
 	config = rest.AnonymousClientConfig(config)
-	anonymous, err := c.httpClient(config, false)
+	anonymous, err := c.httpClient(config, false, connections)
 	if err != nil {
 		return err
 	}
@@ -106,11 +107,12 @@ func (c *Client) connect(config *rest.Config, plugin bool) error {
 }
 
 // httpClient returns an HTTP client with the credential of config, behind the gate.
-func (c *Client) httpClient(config *rest.Config, plugin bool) (*http.Client, error) {
+func (c *Client) httpClient(config *rest.Config, plugin bool, connections *clientConnections) (*http.Client, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, err
 	}
+	connections.transports = append(connections.transports, transport)
 	transport = &gatedTransport{gate: c.gate, inner: transport}
 	if plugin {
 		transport = &pluginTransport{inner: transport}
@@ -173,7 +175,19 @@ func (r tokenREST) Post() *rest.Request {
 	return r.Interface.Post().SetHeader("Authorization", "Bearer "+r.token)
 }
 
-// close closes the connections once no call is under way.
-func (c *Client) close() {
-	c.gate.close()
+// clientConnections are the connections of the transports of one client.
+type clientConnections struct {
+	tracker    *connrotation.ConnectionTracker
+	transports []http.RoundTripper
+}
+
+func (c *clientConnections) closeIdle() {
+	for _, transport := range c.transports {
+		utilnet.CloseIdleConnectionsFor(transport)
+	}
+}
+
+func (c *clientConnections) closeAll() {
+	c.closeIdle()
+	c.tracker.CloseAll()
 }

@@ -20,25 +20,33 @@ import (
 const queueTimeout = time.Second
 
 // gate is what all calls to one member go through: it bounds how many are under
-// way, keeps them from a member that does not answer, and knows when the last has ended.
+// way, and keeps them from a member that does not answer.
 type gate struct {
-	clock   clock.WithTicker
-	slots   chan struct{}
-	breaker *breaker
-	// disconnect closes all connections to the member.
-	disconnect func()
+	clock       clock.WithTicker
+	slots       chan struct{}
+	breaker     *breaker
+	connections connections
 
 	mu     sync.Mutex
 	calls  int
 	closed bool
 }
 
-func newGate(limits configv1alpha1.Limits, clock clock.WithTicker, disconnect func()) *gate {
+// connections are those to one member.
+type connections interface {
+	// closeIdle closes those that no call is under way on. A call that begins
+	// meanwhile gets another one.
+	closeIdle()
+	// closeAll closes all, and calls that are under way, or just begin, fail.
+	closeAll()
+}
+
+func newGate(limits configv1alpha1.Limits, clock clock.WithTicker, connections connections) *gate {
 	return &gate{
-		clock:      clock,
-		slots:      make(chan struct{}, limits.MaxInFlight),
-		breaker:    newBreaker(limits.Breaker, clock),
-		disconnect: disconnect,
+		clock:       clock,
+		slots:       make(chan struct{}, limits.MaxInFlight),
+		breaker:     newBreaker(limits.Breaker, clock),
+		connections: connections,
 	}
 }
 
@@ -96,33 +104,43 @@ func (g *gate) takeSlot(ctx context.Context) error {
 // end reports how the call went; err is why it failed. Only the first report counts.
 func (c *call) end(how outcome, err error) {
 	c.once.Do(func() {
-		opened := c.gate.breaker.end(c.pass, how, err)
-		last := c.gate.leave()
-		// Where calls in a row went unanswered, the connection may be what is dead,
-		// and with HTTP/2 they all share one.
-		if opened || last {
-			c.gate.disconnect()
+		if c.gate.breaker.end(c.pass, how, err) {
+			// Where calls in a row went unanswered, the connection may be what is
+			// dead, and with HTTP/2 they all share one.
+			c.gate.connections.closeAll()
 		}
+		c.gate.leave()
 		<-c.gate.slots
 	})
 }
 
-// leave says whether this was the last call of a gate that is closed.
-func (g *gate) leave() bool {
+// leave counts a call as ended; the last one of a gate that is closed leaves no connection idle.
+func (g *gate) leave() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.calls--
-	return g.closed && g.calls == 0
+	last := g.closed && g.calls == 0
+	g.mu.Unlock()
+	if last {
+		g.connections.closeIdle()
+	}
 }
 
-// close closes the connections as soon as no call is under way. Whoever still holds
-// the client may go on using it.
+// close keeps no connection for further calls. Whoever still holds the client may go
+// on using it.
 func (g *gate) close() {
 	g.mu.Lock()
 	g.closed = true
+	g.mu.Unlock()
+	g.connections.closeIdle()
+}
+
+// disconnect closes what connections are left, if no call is under way, and says whether it did.
+func (g *gate) disconnect() bool {
+	g.mu.Lock()
 	idle := g.calls == 0
 	g.mu.Unlock()
 	if idle {
-		g.disconnect()
+		g.connections.closeAll()
 	}
+	return idle
 }

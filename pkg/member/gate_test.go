@@ -241,19 +241,29 @@ func TestManyCallersOfAMemberThatComesAndGoes(t *testing.T) {
 	assert.Zero(t, client.gate.calls)
 }
 
-func TestAClosedGateDisconnectsWithTheLastCall(t *testing.T) {
-	disconnected := 0
-	g := newGate(DefaultConfig().Limits, testclock.NewFakeClock(time.Now()), func() { disconnected++ })
+// countedConnections counts what is asked of it.
+type countedConnections struct{ idle, all int }
+
+func (c *countedConnections) closeIdle() { c.idle++ }
+func (c *countedConnections) closeAll()  { c.all++ }
+
+func TestAClosedGateKeepsNoConnections(t *testing.T) {
+	connections := &countedConnections{}
+	g := newGate(DefaultConfig().Limits, testclock.NewFakeClock(time.Now()), connections)
 	first, err := g.enter(t.Context())
 	require.NoError(t, err)
 	g.close()
-	assert.Zero(t, disconnected, "a call is under way")
+	assert.Equal(t, 1, connections.idle)
+	assert.False(t, g.disconnect(), "a call is under way")
 	first.end(answered, nil)
 	first.end(failed, errors.New("again"))
-	assert.Equal(t, 1, disconnected)
+	assert.Equal(t, 2, connections.idle)
 
 	second, err := g.enter(t.Context())
 	require.NoError(t, err, "who still holds the client may use it")
 	second.end(answered, nil)
-	assert.Equal(t, 2, disconnected)
+	assert.Equal(t, 3, connections.idle)
+	assert.Zero(t, connections.all)
+	assert.True(t, g.disconnect())
+	assert.Equal(t, 1, connections.all)
 }

@@ -6,6 +6,7 @@ package member
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	idleTimeout = 10 * time.Minute
 	// evictionPeriod is how often idle clients are looked for.
 	evictionPeriod = time.Minute
+	// retirement is how long a connection may outlive its client: HTTP/2 connections
+	// whose last call has only just ended are not idle yet when that is asked.
+	retirement = time.Minute
 )
 
 // Options are what a Pool is made of.
@@ -45,6 +49,14 @@ type Pool struct {
 
 	mu      sync.Mutex
 	clients map[types.NamespacedName]*pooled
+	// retired are clients that were closed lately and may still be held.
+	retired []retired
+}
+
+// retired is a client that nobody gets any more.
+type retired struct {
+	client *Client
+	since  time.Time
 }
 
 // pooled is a client and what it was made for.
@@ -139,7 +151,7 @@ func (p *Pool) insert(name types.NamespacedName, wanted identity, client *Client
 		if found.identity == wanted {
 			return found.client
 		}
-		found.client.close()
+		p.retire(found.client)
 	}
 	p.clients[name] = &pooled{client: client, identity: wanted, lastUsed: p.options.clock.Now()}
 	return client
@@ -149,7 +161,7 @@ func (p *Pool) insert(name types.NamespacedName, wanted identity, client *Client
 func (p *Pool) noAccess(ctx context.Context, name types.NamespacedName, err error) error {
 	p.mu.Lock()
 	if found, ok := p.clients[name]; ok {
-		found.client.close()
+		p.retire(found.client)
 		delete(p.clients, name)
 	}
 	p.mu.Unlock()
@@ -171,9 +183,11 @@ func (p *Pool) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			p.remove(func(*pooled) bool { return true })
+			p.disconnect(p.options.clock.Now().Add(retirement))
 			return
 		case now := <-ticker.C():
 			p.remove(func(c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
+			p.disconnect(now.Add(-retirement))
 		}
 	}
 }
@@ -184,8 +198,23 @@ func (p *Pool) remove(match func(*pooled) bool) {
 	defer p.mu.Unlock()
 	for name, c := range p.clients {
 		if match(c) {
-			c.client.close()
+			p.retire(c.client)
 			delete(p.clients, name)
 		}
 	}
+}
+
+// retire closes a client; p.mu is held.
+func (p *Pool) retire(client *Client) {
+	client.gate.close()
+	p.retired = append(p.retired, retired{client: client, since: p.options.clock.Now()})
+}
+
+// disconnect closes the connections that are left of clients that retired before then.
+func (p *Pool) disconnect(then time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retired = slices.DeleteFunc(p.retired, func(r retired) bool {
+		return r.since.Before(then) && r.client.gate.disconnect()
+	})
 }

@@ -15,8 +15,8 @@
 //   - A condition without message is taken as one with an empty message, which the CRD refuses.
 //   - A cluster of an access provider that is empty altogether is taken as an absent one; the CRD refuses {} for its
 //     missing server and takes {server: ""}. An empty server beside other fields is refused; the CRD takes it.
-//   - What is stored and returned has no optional fields that are empty or false, has version, status and cluster as {}
-//     where they are empty, conditions as [] and lastObservedTime as null.
+//   - What is stored and returned has no optional fields that are empty or false, but a status with conditions: [] and
+//     version: {} where there is none, cluster as {server: ""} and lastObservedTime as null.
 //   - Times are those of RFC 3339 as Go reads it, stored in UTC without fractions of a second; the first instant
 //     of year 1 is no time.
 //   - A value of another type than the schema's is a bad request (400) and not an invalid object (422), also within a
