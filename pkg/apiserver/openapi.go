@@ -21,12 +21,10 @@ func describe(config *genericapiserver.Config) {
 	name := inventory.WithFriendlyNames(namer.GetDefinitionName)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	config.OpenAPIConfig.GetDefinitionName = name
-	config.OpenAPIConfig.GetDefinitionName = inventory.WithFriendlyNames(namer.GetDefinitionName)
 	config.OpenAPIConfig.Info.Title = "clusterpass"
 	config.OpenAPIConfig.Info.Version = version.Get().GitVersion
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	config.OpenAPIV3Config.GetDefinitionName = name
-	config.OpenAPIV3Config.GetDefinitionName = inventory.WithFriendlyNames(namer.GetDefinitionName)
 	config.OpenAPIV3Config.Info.Title = "clusterpass"
 	config.OpenAPIV3Config.Info.Version = version.Get().GitVersion
 }

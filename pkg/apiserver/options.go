@@ -33,6 +33,8 @@ const (
 	etcdPrefix = "/clusterpass"
 	// requestCeiling is when the generic API server answers 504 to a create that still runs.
 	requestCeiling = 34 * time.Second
+	// shutdownWatchGrace is how long watches get to end when the server stops.
+	shutdownWatchGrace = 10 * time.Second
 	// leastTokenExpiration is the shortest maximum that leaves anything to grant.
 	leastTokenExpiration = time.Duration(multiclusterv1alpha1.MinExpirationSeconds) * time.Second
 )
@@ -62,8 +64,12 @@ func NewOptions() *Options {
 	recommended := genericoptions.NewRecommendedOptions(etcdPrefix,
 		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
 	recommended.SecureServing.BindPort = 8443
+	run := genericoptions.NewServerRunOptions()
+	// The hub's kube-apiservers and every informer hold watches: without a bound on them the
+	// server waits for their ends in vain and dies unfinished.
+	run.ShutdownWatchTerminationGracePeriod = shutdownWatchGrace
 	return &Options{
-		ServerRun:            genericoptions.NewServerRunOptions(),
+		ServerRun:            run,
 		Recommended:          recommended,
 		Logs:                 logs.NewOptions(),
 		MemberRequestTimeout: 10 * time.Second,

@@ -42,7 +42,6 @@ func init() {
 	}
 	utilruntime.Must(addInternalVersions(Scheme))
 	clusterprofile.AddDefaults(Scheme)
-	clusterprofile.AddDefaults(Scheme)
 	utilruntime.Must(clusterprofile.AddFieldLabelConversion(Scheme))
 
 	// The API machinery decodes options and writes discovery documents as types of the group "".

@@ -132,7 +132,8 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	}
 
 	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), m.RequestTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, m.RequestTimeout, timeout)
+	// The bodies of these calls hold tokens.
+	ctx, cancel := context.WithTimeoutCause(member.Quiet(ctx), m.RequestTimeout, timeout)
 	defer cancel()
 	token, err := m.grant(ctx, client, e, expiration)
 	if err != nil {

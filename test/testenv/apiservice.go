@@ -25,9 +25,11 @@ import (
 const (
 	// fieldManager owns what is applied here.
 	fieldManager = "clusterpass-testenv"
-	// groupPriority is where discovery sorts our groups: behind those of Kubernetes.
+	// groupPriority is where discovery sorts the first of our groups, behind those of Kubernetes; each next one follows
+	// by groupStep. kubectl takes authtokenrequests, which both have, from the first.
 	groupPriority   = 1000
-	versionPriority = 15
+	groupStep       = 100
+	versionPriority = 100
 )
 
 // GroupVersions are those that clusterpass-apiserver serves.
@@ -56,8 +58,9 @@ func RegisterAPIServices(
 	if err := applyServerService(ctx, client, int32(port)); err != nil {
 		return fmt.Errorf("service %s of the hub: %w", serverName, err)
 	}
-	for _, gv := range gvs {
-		if err := applyAPIService(ctx, registry, gv, int32(port), caBundle); err != nil {
+	for i, gv := range gvs {
+		priority := int32(groupPriority - i*groupStep)
+		if err := applyAPIService(ctx, registry, gv, priority, int32(port), caBundle); err != nil {
 			return fmt.Errorf("registering %s with the hub: %w", gv, err)
 		}
 	}
@@ -90,12 +93,12 @@ func applyNamespace(ctx context.Context, client kubernetes.Interface, name strin
 }
 
 func applyAPIService(
-	ctx context.Context, registry aggregator.Interface, gv schema.GroupVersion, port int32, caBundle []byte,
+	ctx context.Context, registry aggregator.Interface, gv schema.GroupVersion, priority, port int32, caBundle []byte,
 ) error {
 	spec := apiregistrationv1ac.APIServiceSpec().
 		WithGroup(gv.Group).
 		WithVersion(gv.Version).
-		WithGroupPriorityMinimum(groupPriority).
+		WithGroupPriorityMinimum(priority).
 		WithVersionPriority(versionPriority).
 		WithCABundle(caBundle...).
 		WithService(apiregistrationv1ac.ServiceReference().
