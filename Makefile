@@ -80,9 +80,11 @@ test-unit: ## Run the tests that need nothing but Go.
 	@$(GO_TEST) $$(go list ./... | grep -v '^clusterpass.dev/test/')
 
 .PHONY: test-integration
-test-integration: tools build ## Run the tests against real kube-apiservers and etcds that they start themselves.
+test-integration: tools ## Run the tests against real kube-apiservers and etcds that they start themselves.
+	@CGO_ENABLED=1 hack/with-progress.sh "building clusterpass-apiserver with the race detector" \
+	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/clusterpass-apiserver ./cmd/clusterpass-apiserver
 	@echo "integration tests"
-	@$(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
+	@CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
 
 .PHONY: test-e2e
 test-e2e: tools build fleet ## Run the tests against a local fleet of their own, brought down afterwards.

@@ -99,6 +99,9 @@ func (c completedConfig) New() (*Server, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := c.awaitAggregator(generic); err != nil {
+		return nil, err
+	}
 	if err := c.runMembers(generic); err != nil {
 		return nil, err
 	}
@@ -117,6 +120,25 @@ func (c completedConfig) minter(profiles mint.Profiles) *mint.Minter {
 		Clock:             clock.RealClock{},
 		AllowedNamespaces: sets.New(c.extra.AllowedMemberNamespaces...),
 	})
+}
+
+// awaitAggregator keeps the server from being ready until it can tell the hub's
+// aggregator from anybody else: it would take users for anonymous and refuse them.
+func (c completedConfig) awaitAggregator(generic *genericapiserver.GenericAPIServer) error {
+	config := c.generic.Authentication.RequestHeaderConfig
+	if config == nil {
+		return nil
+	}
+	check := healthz.NamedCheck("clusterpass-aggregator-ca", func(*http.Request) error {
+		if len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
+			return errors.New("the CA of the hub's aggregator is not read yet")
+		}
+		return nil
+	})
+	if err := generic.AddReadyzChecks(check); err != nil {
+		return fmt.Errorf("readiness of authentication: %w", err)
+	}
+	return nil
 }
 
 // runMembers ties the clients for members to the life of the server.

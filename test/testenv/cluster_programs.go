@@ -73,6 +73,16 @@ func (c *Cluster) etcd() Program {
 	}
 }
 
+// EtcdArgs returns the flags by which an API server uses the cluster's etcd.
+func (c *Cluster) EtcdArgs() []string {
+	return []string{
+		"--etcd-servers=" + httpsURL(c.config.Ports.Etcd),
+		"--etcd-cafile=" + c.pki.cert("etcd-ca"),
+		"--etcd-certfile=" + c.pki.cert("etcd-client"),
+		"--etcd-keyfile=" + c.pki.key("etcd-client"),
+	}
+}
+
 func (c *Cluster) apiServer() (Program, error) {
 	args := []string{
 		"--bind-address=" + loopback,
@@ -81,10 +91,6 @@ func (c *Cluster) apiServer() (Program, error) {
 		"--tls-private-key-file=" + c.pki.key("apiserver"),
 		"--client-ca-file=" + c.pki.cert("ca"),
 		"--authorization-mode=RBAC",
-		"--etcd-servers=" + httpsURL(c.config.Ports.Etcd),
-		"--etcd-cafile=" + c.pki.cert("etcd-ca"),
-		"--etcd-certfile=" + c.pki.cert("etcd-client"),
-		"--etcd-keyfile=" + c.pki.key("etcd-client"),
 		"--service-account-issuer=https://" + c.config.Name + ".local",
 		"--service-account-key-file=" + c.pki.key("service-account"),
 		"--service-account-signing-key-file=" + c.pki.key("service-account"),
@@ -105,6 +111,7 @@ func (c *Cluster) apiServer() (Program, error) {
 		// It wants a default ServiceAccount in each namespace, which a controller not run here creates.
 		"--disable-admission-plugins=ServiceAccount",
 	}
+	args = append(args, c.EtcdArgs()...)
 	program := Program{
 		Name:  apiServerName,
 		Ports: []int{c.config.Ports.APIServer},

@@ -37,8 +37,8 @@ type ServerConfig struct {
 	Port int
 	// AuditPolicy is the file with the audit policy for AuditLog. Both empty: no audit log.
 	AuditPolicy, AuditLog string
-	// EtcdServers are the URLs of an etcd to use in place of an embedded one; its TLS flags go to Args.
-	EtcdServers string
+	// EtcdArgs are the flags of an etcd to use in place of an embedded one, such as Cluster.EtcdArgs.
+	EtcdArgs []string
 	// Args are added to the arguments of clusterpass-apiserver.
 	Args []string
 }
@@ -80,14 +80,20 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.ApplyRBAC(ctx); err != nil {
 		return err
 	}
+	if err := s.StartUnregistered(ctx); err != nil {
+		return err
+	}
+	return s.Register(ctx)
+}
+
+// StartUnregistered runs the server as a child of this process and waits until it serves. The hub, which must have
+// the server's RBAC, stays as it is: clients reach the server by DirectConfig alone.
+func (s *Server) StartUnregistered(ctx context.Context) error {
 	program, err := s.Program()
 	if err != nil {
 		return err
 	}
-	if err := s.group.start(ctx, program); err != nil {
-		return err
-	}
-	return s.Register(ctx)
+	return s.group.start(ctx, program)
 }
 
 // ApplyRBAC gives the server's hub identity what artifacts/deploy/rbac gives it in a deployment, and no more.
@@ -148,8 +154,8 @@ func (s *Server) Program() (Program, error) {
 		"--tls-cert-file=" + serving + ".crt",
 		"--tls-private-key-file=" + serving + ".key",
 	}
-	if s.config.EtcdServers != "" {
-		args = append(args, "--etcd-servers="+s.config.EtcdServers)
+	if len(s.config.EtcdArgs) > 0 {
+		args = append(args, s.config.EtcdArgs...)
 	} else {
 		args = append(args, "--embedded-etcd-dir="+filepath.Join(s.config.Dir, "etcd"))
 	}

@@ -14,6 +14,10 @@ import (
 // kubectl. Unset, they are in bin/tools of the module.
 const ToolsEnv = "CLUSTERPASS_TOOLS"
 
+// ServerEnv names the environment variable with the path of the clusterpass-apiserver to run. Unset, it is the one in
+// bin of the module.
+const ServerEnv = "CLUSTERPASS_APISERVER"
+
 // ModuleRoot returns the absolute path of the directory with the go.mod that the working directory belongs to.
 func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
@@ -49,8 +53,11 @@ func ToolPath(name string) (string, error) {
 	return path, nil
 }
 
-// serverPath returns the path of bin/clusterpass-apiserver.
+// serverPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or that in bin.
 func serverPath() (string, error) {
+	if path := os.Getenv(ServerEnv); path != "" {
+		return path, nil
+	}
 	root, err := ModuleRoot()
 	if err != nil {
 		return "", err

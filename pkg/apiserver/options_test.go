@@ -1,0 +1,61 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestOptionsAreValidated(t *testing.T) {
+	const embedded = "--embedded-etcd-dir=/data"
+	tests := map[string]struct {
+		args []string
+		want string // empty: valid
+	}{
+		"an embedded etcd":       {[]string{embedded}, ""},
+		"an etcd cluster":        {[]string{"--etcd-servers=https://127.0.0.1:2379"}, ""},
+		"no storage":             {nil, "one of --etcd-servers and --embedded-etcd-dir"},
+		"two storages":           {[]string{embedded, "--etcd-servers=https://127.0.0.1:2379"}, "exclude each other"},
+		"a timeout too long":     {[]string{embedded, "--member-request-timeout=34s"}, "--member-request-timeout must be"},
+		"no timeout":             {[]string{embedded, "--member-request-timeout=0s"}, "--member-request-timeout must be"},
+		"tokens of five minutes": {[]string{embedded, "--max-token-expiration=5m"}, "--max-token-expiration must be at least"},
+		"a hub id with a slash":  {[]string{embedded, "--hub-id=a/b"}, `--hub-id "a/b"`},
+		"a namespace with a dot": {[]string{embedded, "--allow-member-namespaces=kube.system"}, `--allow-member-namespaces "kube.system"`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			options := NewOptions()
+			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			for _, section := range options.Flags().FlagSets {
+				flags.AddFlagSet(section)
+			}
+			if err := flags.Parse(test.args); err != nil {
+				t.Fatal(err)
+			}
+			err := options.Complete().Validate()
+			if test.want == "" && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestOneKubeconfigServesAllPurposes(t *testing.T) {
+	options := NewOptions()
+	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = "hub.yaml"
+	options.Recommended.Authorization.RemoteKubeConfigFile = "other.yaml"
+	completed := options.Complete()
+	if got := completed.Recommended.Authentication.RemoteKubeConfigFile; got != "hub.yaml" {
+		t.Errorf("--authentication-kubeconfig is %q", got)
+	}
+	if got := completed.Recommended.Authorization.RemoteKubeConfigFile; got != "other.yaml" {
+		t.Errorf("--authorization-kubeconfig is %q, although it was given", got)
+	}
+}

@@ -1,0 +1,140 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokenrequest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/mint"
+)
+
+// recorder is a Minter that answers everything with a token and remembers what it was asked.
+type recorder struct {
+	asked []mint.Request
+}
+
+func (*recorder) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
+	if r.Spec.ServiceAccountName == "" {
+		return field.ErrorList{field.Required(field.NewPath("spec", "serviceAccountName"), "")}
+	}
+	return nil
+}
+
+func (m *recorder) Mint(_ context.Context, r mint.Request) (*mint.Result, error) {
+	m.asked = append(m.asked, r)
+	return &mint.Result{Status: v1alpha1.AuthTokenRequestStatus{Token: "minted"}}, nil
+}
+
+func requestContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx := genericapirequest.WithNamespace(t.Context(), "default")
+	return genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane"})
+}
+
+func newRequest() *v1alpha1.AuthTokenRequest {
+	return &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile: v1alpha1.ClusterProfileReference{Name: "bravelion"},
+		ServiceAccountName:   "work",
+	}}
+}
+
+func admitAll(context.Context, runtime.Object) error { return nil }
+
+func TestWhatAClientSendsAndMayNot(t *testing.T) {
+	minter := &recorder{}
+	top, _ := NewREST(minter)
+	request := newRequest()
+	request.GenerateName = "work-"
+	request.Status = v1alpha1.AuthTokenRequestStatus{Token: "from the client", GrantName: "from the client"}
+	request.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+	seen := ""
+	obj, err := top.Create(requestContext(t), request, func(_ context.Context, obj runtime.Object) error {
+		if r, ok := obj.(*v1alpha1.AuthTokenRequest); ok {
+			seen = r.Status.Token
+			r.Spec.ServiceAccountName = "changed by validation"
+		}
+		return nil
+	}, &metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, ok := obj.(*v1alpha1.AuthTokenRequest)
+	if !ok {
+		t.Fatalf("answered with a %T", obj)
+	}
+	if seen != "" || answer.Status.GrantName != "" {
+		t.Error("a status from the client got through")
+	}
+	if answer.Status.Token != "minted" || len(answer.ManagedFields) > 0 || !strings.HasPrefix(answer.Name, "work-") || answer.Namespace != "default" {
+		t.Errorf("answered %v", answer)
+	}
+	asked := minter.asked[0]
+	if asked.Spec.ServiceAccountName != "work" || asked.Spec.TargetClusterProfile.Namespace != "default" || asked.User.GetName() != "jane" || asked.DryRun {
+		t.Errorf("asked %v", asked)
+	}
+}
+
+func TestNothingIsMintedForWhatIsRefused(t *testing.T) {
+	denied := errors.New("denied by a policy")
+	tests := map[string]struct {
+		ctx    func(t *testing.T) context.Context
+		change func(r *v1alpha1.AuthTokenRequest)
+		admit  func(context.Context, runtime.Object) error
+		is     func(error) bool
+	}{
+		"invalid": {requestContext, func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountName = "" }, admitAll, apierrors.IsInvalid},
+		"not admitted": {requestContext, func(*v1alpha1.AuthTokenRequest) {}, func(context.Context, runtime.Object) error { return denied }, func(err error) bool {
+			return errors.Is(err, denied)
+		}},
+		"without a user": {func(t *testing.T) context.Context {
+			t.Helper()
+			return genericapirequest.WithNamespace(t.Context(), "default")
+		}, func(*v1alpha1.AuthTokenRequest) {}, admitAll, apierrors.IsUnauthorized},
+		"for another cluster than the URL's": {requestContext, func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.TargetClusterProfile.Name = "smartfish"
+		}, admitAll, apierrors.IsInvalid},
+		"for another namespace than the URL's": {requestContext, func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.TargetClusterProfile.Namespace = "other"
+		}, admitAll, apierrors.IsInvalid},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			minter := &recorder{}
+			_, sub := NewREST(minter)
+			request := newRequest()
+			test.change(request)
+			_, err := sub.Create(test.ctx(t), "bravelion", request, test.admit, &metav1.CreateOptions{})
+			if !test.is(err) {
+				t.Errorf("got %v", err)
+			}
+			if len(minter.asked) > 0 {
+				t.Error("a token was minted")
+			}
+		})
+	}
+}
+
+func TestTheSubresourceTakesItsTargetFromTheURL(t *testing.T) {
+	minter := &recorder{}
+	_, sub := NewREST(minter)
+	request := newRequest()
+	request.Spec.TargetClusterProfile = v1alpha1.ClusterProfileReference{}
+	if _, err := sub.Create(requestContext(t), "bravelion", request, admitAll, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		t.Fatal(err)
+	}
+	if asked := minter.asked[0]; asked.Spec.TargetClusterProfile.Name != "bravelion" || !asked.DryRun {
+		t.Errorf("asked %v", asked)
+	}
+}
