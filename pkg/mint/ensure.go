@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -178,11 +177,11 @@ func isNamespaceMissing(err error) bool {
 	return details != nil && details.Kind == "namespaces"
 }
 
-// isRefused says whether trying again can't help: the member, or we, have said no.
+// isRefused says whether trying again can't help: the member, or we, have said no. A
+// conflict on the member is no such thing: another request for the same came first.
 func isRefused(err error) bool {
 	var ours *refusal
-	refused := sets.New(metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonNotFound, metav1.StatusReasonConflict)
-	return errors.As(err, &ours) || refused.Has(apierrors.ReasonForError(err))
+	return errors.As(err, &ours) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
 }
 
 // isGone says whether a token could not be issued because what it is issued for

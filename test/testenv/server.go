@@ -142,7 +142,7 @@ func (s *Server) DirectConfig(user string, groups ...string) (*rest.Config, erro
 
 // Program returns the server's program. The hub has to serve before it is started.
 func (s *Server) Program() (Program, error) {
-	path, err := serverPath()
+	path, err := ServerPath()
 	if err != nil {
 		return Program{}, err
 	}

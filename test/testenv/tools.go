@@ -53,8 +53,8 @@ func ToolPath(name string) (string, error) {
 	return path, nil
 }
 
-// serverPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or that in bin.
-func serverPath() (string, error) {
+// ServerPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or that in bin.
+func ServerPath() (string, error) {
 	if path := os.Getenv(ServerEnv); path != "" {
 		return path, nil
 	}

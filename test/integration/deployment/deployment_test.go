@@ -1,0 +1,260 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deployment tests what is shipped in artifacts: manifests, examples, policies.
+package deployment
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit/policy"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/kubernetes"
+
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	serverAccount = "system:serviceaccount:clusterpass-system:clusterpass-apiserver"
+	memberAccount = "system:serviceaccount:clusterpass-system:clusterpass"
+)
+
+func TestDeployment(t *testing.T) {
+	hub := testenv.Start(t, testenv.Options{})
+	client, err := kubernetes.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	files := deployFiles(t)
+	createForeignKinds(t, hub)
+	// For real: what the rest is in, or is about.
+	kubectl(t, hub, "apply", "--server-side", "-k", filepath.Join(files, "deploy", "rbac"))
+
+	t.Run("every overlay is accepted by a hub that enforces the restricted Pod security standard", func(t *testing.T) {
+		overlays, err := fs.Glob(os.DirFS(files), "deploy/overlays/*")
+		require.NoError(t, err)
+		require.NotEmpty(t, overlays)
+		for _, overlay := range append(overlays, "deploy/with-service-monitor") {
+			out := kubectl(t, hub, "apply", "--server-side", "--dry-run=server", "-k", filepath.Join(files, overlay))
+			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "v1alpha1.multicluster.x-k8s.io", "flowschema"} {
+				assert.Contains(t, out, want, overlay)
+			}
+			assert.NotContains(t, out, "Warning", overlay)
+		}
+	})
+
+	t.Run("every example is accepted, and the policies compile", func(t *testing.T) {
+		for _, example := range []string{"rbac", "policies", "member-kubeconfig.yaml"} {
+			out := kubectl(t, hub, "apply", "--server-side", "--dry-run=server", "-f", filepath.Join(files, "examples", example))
+			assert.NotContains(t, out, "Warning", example)
+		}
+	})
+
+	t.Run("the server may do what it needs on the hub and no more", func(t *testing.T) {
+		assertAccess(t, client, memberOf(serverAccount), []access{
+			{verb: "watch", resource: "namespaces", allowed: true},
+			{verb: "get", resource: "namespaces", name: "kube-system", allowed: true},
+			{verb: "watch", group: "admissionregistration.k8s.io", resource: "validatingadmissionpolicies", allowed: true},
+			{verb: "list", group: "admissionregistration.k8s.io", resource: "validatingadmissionpolicybindings", allowed: true},
+			{verb: "list", group: "admissionregistration.k8s.io", resource: "mutatingadmissionpolicies", allowed: true},
+			{verb: "watch", group: "admissionregistration.k8s.io", resource: "mutatingadmissionpolicybindings", allowed: true},
+			{verb: "list", group: "admissionregistration.k8s.io", resource: "mutatingwebhookconfigurations", allowed: true},
+			{verb: "watch", group: "admissionregistration.k8s.io", resource: "validatingwebhookconfigurations", allowed: true},
+			{verb: "list", group: "flowcontrol.apiserver.k8s.io", resource: "flowschemas", allowed: true},
+			{verb: "watch", group: "flowcontrol.apiserver.k8s.io", resource: "prioritylevelconfigurations", allowed: true},
+			{verb: "create", group: "authentication.k8s.io", resource: "tokenreviews", allowed: true},
+			{verb: "create", group: "authorization.k8s.io", resource: "subjectaccessreviews", allowed: true},
+			{verb: "get", namespace: "kube-system", resource: "configmaps", name: "extension-apiserver-authentication", allowed: true},
+			{verb: "watch", namespace: "clusterpass-system", resource: "secrets", allowed: true},
+			{verb: "update", namespace: "clusterpass-system", resource: "secrets"},
+			{verb: "get", namespace: "default", resource: "secrets"},
+			{verb: "list", resource: "secrets"},
+			{verb: "get", namespace: "kube-system", resource: "configmaps", name: "kubeadm-config"},
+			{verb: "create", namespace: "clusterpass-system", resource: "pods"},
+			{verb: "patch", group: "flowcontrol.apiserver.k8s.io", resource: "flowschemas"},
+			{verb: "impersonate", resource: "users"},
+		})
+	})
+
+	t.Run("the hub's built-in roles see and keep the inventory and get no token by it", func(t *testing.T) {
+		bindBuiltIn(t, client, "view", "edit", "admin")
+		none := []string{"bind:view", "bind:cluster-admin", "bind-role:default:deployer", "in:default", "escalate", "audience:vault", "*"}
+		for _, role := range []struct {
+			name         string
+			holds, lacks []access
+		}{
+			{
+				name: "view",
+				holds: []access{
+					{verb: "get", resource: "clusterprofiles"}, {verb: "watch", resource: "placementdecisions"},
+				},
+				lacks: []access{
+					{verb: "create", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"},
+				},
+			},
+			{
+				name: "edit",
+				holds: []access{
+					{verb: "get", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"},
+				},
+				lacks: []access{
+					{verb: "create", resource: "clusterprofiles"}, {verb: "delete", resource: "clusterprofiles"},
+				},
+			},
+			{
+				name: "admin",
+				holds: []access{
+					{verb: "get", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"}, {verb: "delete", resource: "clusterprofiles"},
+				},
+			},
+		} {
+			var all []access
+			// What it holds comes first: then the roles have been aggregated when the rest is asked.
+			for _, a := range role.holds {
+				a.allowed = true
+				all = append(all, a)
+			}
+			all = append(all, role.lacks...)
+			for _, verb := range none {
+				all = append(all, access{verb: verb, resource: "clusterprofiles", name: "bravelion"})
+			}
+			all = append(all,
+				access{verb: "create", resource: "clusterprofiles", subresource: "token", name: "bravelion"},
+				access{verb: "update", resource: "clusterprofiles", subresource: "status", name: "bravelion"})
+			for i := range all {
+				all[i].group, all[i].namespace = "multicluster.x-k8s.io", "default"
+			}
+			assertAccess(t, client, user.DefaultInfo{Name: "jane", Groups: []string{role.name + "-users"}}, all)
+		}
+	})
+}
+
+func TestMemberDeployment(t *testing.T) {
+	const rbac = "rbac.authorization.k8s.io"
+	// They hold with and without the component.
+	always := []access{
+		{verb: "bind", group: rbac, resource: "clusterroles", name: "cluster-admin", allowed: true},
+		{verb: "bind", group: rbac, resource: "clusterroles", name: "view", allowed: true},
+		{verb: "get", group: rbac, resource: "clusterroles", name: "view", allowed: true},
+		{verb: "create", group: rbac, resource: "clusterrolebindings", allowed: true},
+		{verb: "list", group: rbac, resource: "rolebindings", allowed: true},
+		{verb: "create", namespace: "default", resource: "serviceaccounts", allowed: true},
+		{verb: "create", namespace: "default", resource: "serviceaccounts", subresource: "token", name: "work", allowed: true},
+		{verb: "delete", namespace: "default", resource: "secrets", allowed: true},
+		{verb: "bind", namespace: "default", group: rbac, resource: "roles", name: "deployer", allowed: true},
+		{verb: "create", namespace: "default", group: rbac, resource: "rolebindings", allowed: true},
+		{verb: "create", namespace: "kube-system", resource: "serviceaccounts"},
+		{verb: "create", namespace: "kube-system", resource: "serviceaccounts", subresource: "token", name: "generic-garbage-collector"},
+		{verb: "get", namespace: "clusterpass-system", resource: "secrets"},
+		{verb: "list", namespace: "default", resource: "secrets"},
+		{verb: "create", namespace: "team-a", resource: "serviceaccounts"},
+		{verb: "impersonate", resource: "users"},
+	}
+	rules := func(allowed bool) []access {
+		return []access{
+			{verb: "bind", group: rbac, resource: "clusterroles", name: "system:node", allowed: allowed},
+			{verb: "escalate", group: rbac, resource: "clusterroles", name: "any", allowed: allowed},
+			{verb: "create", group: rbac, resource: "clusterroles", allowed: allowed},
+			{verb: "escalate", namespace: "default", group: rbac, resource: "roles", name: "any", allowed: allowed},
+			{verb: "create", namespace: "default", group: rbac, resource: "roles", allowed: allowed},
+			{verb: "create", namespace: "team-a", group: rbac, resource: "roles"},
+		}
+	}
+	cluster := testenv.Start(t, testenv.Options{Name: "member"})
+	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
+	require.NoError(t, err)
+	files := deployFiles(t)
+
+	t.Run("the default binds three ClusterRoles, works in one namespace and makes no roles", func(t *testing.T) {
+		kubectl(t, cluster, "apply", "--server-side", "-k", filepath.Join(files, "deploy", "member"))
+		assertAccess(t, client, memberOf(memberAccount), append(always, rules(false)...))
+	})
+
+	t.Run("the overlay rules adds the making of roles in the same namespace", func(t *testing.T) {
+		kubectl(t, cluster, "apply", "--server-side", "-k", filepath.Join(files, "deploy", "member", "overlays", "rules"))
+		assertAccess(t, client, memberOf(memberAccount), append(always, rules(true)...))
+	})
+
+	t.Run("a namespace is allowed by a folder of one line, with rules if the others have them", func(t *testing.T) {
+		namespaces := filepath.Join(files, "deploy", "member", "base", "namespaces")
+		require.NoError(t, os.CopyFS(filepath.Join(namespaces, "team-a"), os.DirFS(filepath.Join(namespaces, "default"))))
+		replaceIn(t, filepath.Join(namespaces, "team-a", "kustomization.yaml"), "namespace: default", "namespace: team-a")
+		replaceIn(t, filepath.Join(namespaces, "..", "kustomization.yaml"), "- namespaces/default", "- namespaces/default\n- namespaces/team-a")
+		kubectl(t, cluster, "create", "namespace", "team-a")
+		kubectl(t, cluster, "apply", "--server-side", "-k", filepath.Join(files, "deploy", "member", "overlays", "rules"))
+		assertAccess(t, client, memberOf(memberAccount), []access{
+			{verb: "create", namespace: "team-a", resource: "serviceaccounts", allowed: true},
+			{verb: "escalate", namespace: "team-a", group: rbac, resource: "roles", allowed: true},
+			{verb: "create", namespace: "default", resource: "serviceaccounts", allowed: true},
+		})
+	})
+}
+
+func TestShippedRolesNeverUseWildcards(t *testing.T) {
+	files := deployFiles(t)
+	for _, folder := range []string{"deploy/rbac", "deploy/member/overlays/rules", "examples/rbac"} {
+		for _, role := range shippedRoles(t, filepath.Join(files, folder)) {
+			for _, rule := range role.Rules {
+				all := append(append(append([]string{}, rule.Verbs...), rule.Resources...), rule.APIGroups...)
+				assert.NotContains(t, all, "*", "%s %s", role.Kind, role.Name)
+			}
+		}
+	}
+	for _, role := range shippedRoles(t, filepath.Join(files, "deploy", "rbac")) {
+		for _, rule := range role.Rules {
+			assert.NotContains(t, rule.Resources, "clusterprofiles/token", role.Name)
+			for _, verb := range rule.Verbs {
+				assert.NotRegexp(t, "^(bind|escalate|impersonate)|:", verb, role.Name)
+			}
+		}
+	}
+}
+
+func TestAuditPolicy(t *testing.T) {
+	config, err := policy.LoadPolicyFromFile(filepath.Join(artifacts(t), "deploy", "base", "audit-policy.yaml"))
+	require.NoError(t, err)
+	evaluator := policy.NewPolicyRuleEvaluator(config)
+	for name, test := range map[string]struct {
+		group, resource, subresource, verb, path string
+		user                                     string
+		want                                     auditinternal.Level
+	}{
+		"a request for a token is recorded without the answer":     {group: "multicluster.x-k8s.io", resource: "authtokenrequests", verb: "create", want: auditinternal.LevelMetadata},
+		"so is its twin in our group":                              {group: "clusterpass.dev", resource: "authtokenrequests", verb: "create", want: auditinternal.LevelMetadata},
+		"so is the subresource of a ClusterProfile":                {group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "token", verb: "create", want: auditinternal.LevelMetadata},
+		"so is the same subresource of any other kind":             {group: "clusterpass.dev", resource: "clustercredentialsets", subresource: "token", verb: "create", want: auditinternal.LevelMetadata},
+		"so it is whoever asks":                                    {group: "multicluster.x-k8s.io", resource: "authtokenrequests", verb: "create", user: "system:apiserver", want: auditinternal.LevelMetadata},
+		"a change of the inventory is recorded with what was sent": {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "update", want: auditinternal.LevelRequest},
+		"a change of status is recorded without it":                {group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "status", verb: "patch", want: auditinternal.LevelMetadata},
+		"a read is recorded":                                       {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "list", want: auditinternal.LevelMetadata},
+		"a watch of the garbage collector is not":                  {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "watch", user: "system:serviceaccount:kube-system:generic-garbage-collector", want: auditinternal.LevelNone},
+		"a deletion by the garbage collector is":                   {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "delete", user: "system:serviceaccount:kube-system:generic-garbage-collector", want: auditinternal.LevelRequest},
+		"a probe is not":                                           {verb: "get", path: "/readyz", want: auditinternal.LevelNone},
+		"discovery is not":                                         {verb: "get", path: "/apis/multicluster.x-k8s.io/v1alpha1", want: auditinternal.LevelNone},
+		"profiling is":                                             {verb: "get", path: "/debug/pprof/heap", want: auditinternal.LevelMetadata},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := evaluator.EvaluatePolicyRule(authorizer.AttributesRecord{
+				User: &user.DefaultInfo{Name: test.user, Groups: []string{user.AllAuthenticated}},
+				Verb: test.verb, APIGroup: test.group, APIVersion: "v1alpha1", Namespace: "default",
+				Resource: test.resource, Subresource: test.subresource, Path: test.path, ResourceRequest: test.path == "",
+			})
+			assert.Equal(t, test.want, got.Level)
+			assert.Contains(t, got.OmitStages, auditinternal.StageRequestReceived)
+		})
+	}
+}
+
+func TestAccessConfigurationExample(t *testing.T) {
+	config, err := member.LoadFile(filepath.Join(artifacts(t), "access-config.yaml"))
+	require.NoError(t, err)
+	builtIn := member.DefaultConfig()
+	assert.Equal(t, builtIn.Providers[0], config.Providers[0], "the first provider is the one built in")
+	assert.Equal(t, builtIn.Limits, config.Limits, "the limits are the defaults")
+}

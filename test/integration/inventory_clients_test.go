@@ -1,0 +1,169 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+)
+
+// Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest of it.
+func TestUpstreamsClientsetHandlesPlacementDecisions(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	client := decisionsIn(t, namespace)
+	decision := newDecision("slice", "whale")
+	decision.SchedulerName = "first"
+	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Create(ctx, decision, metav1.CreateOptions{}))
+	w := must[watch.Interface](t)(client.Watch(ctx, metav1.ListOptions{ResourceVersion: decision.ResourceVersion}))
+	defer w.Stop()
+
+	decision.Decisions = append(decision.Decisions, newDecision("", "shark").Decisions...)
+	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
+	if decision.Generation != 2 {
+		t.Errorf("after an update, generation is %d", decision.Generation)
+	}
+	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
+	if decision.SchedulerName != "second" || len(decision.Decisions) != 2 {
+		t.Errorf("after a patch: %+v", decision)
+	}
+	if found := must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{})); len(found.Items) != 1 || found.ResourceVersion == "" {
+		t.Errorf("the list is %+v", found)
+	}
+	if err := client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []watch.EventType{watch.Modified, watch.Modified, watch.Deleted} {
+		if event := nextEvent(t, w); event.Type != want {
+			t.Errorf("got %s %v, want %s", event.Type, event.Object, want)
+		}
+	}
+}
+
+func TestUpstreamsInformersAndListersFollow(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	namespace := newNamespace(t)
+	createProfile(t, namespace, newProfile("before", "informer"))
+	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(
+		must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())), 0, inventoryinformers.WithNamespace(namespace))
+	profiles := factory.Apis().V1alpha1().ClusterProfiles()
+	events := make(chan string, 10)
+	nameOf := func(obj any) string { return obj.(*inventoryv1alpha1.ClusterProfile).Name }
+	must[cache.ResourceEventHandlerRegistration](t)(profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { events <- "add " + nameOf(obj) },
+		UpdateFunc: func(_, obj any) {
+			events <- "update " + nameOf(obj) + " " + obj.(*inventoryv1alpha1.ClusterProfile).Spec.DisplayName
+		},
+		DeleteFunc: func(obj any) { events <- "delete " + nameOf(obj) },
+	}))
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	defer cancel()
+	factory.WaitForCacheSync(ctx.Done())
+	expect := func(want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		defer cancel()
+		select {
+		case got := <-events:
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("no %q in %s", want, waitTimeout)
+		}
+	}
+
+	expect("add before")
+	after := createProfile(t, namespace, newProfile("after", "informer"))
+	expect("add after")
+	after.Spec.DisplayName = "changed"
+	must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
+	expect("update after changed")
+	found := must[[]*inventoryv1alpha1.ClusterProfile](t)(profiles.Lister().ClusterProfiles(namespace).List(labels.Everything()))
+	if len(found) != 2 {
+		t.Errorf("the lister has %d profiles", len(found))
+	}
+	if err := profilesIn(t, namespace).Delete(ctx, "after", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("delete after")
+}
+
+func TestAClientThatPrefersProtobufGetsJSON(t *testing.T) {
+	namespace := newNamespace(t)
+	config := shared.hub.RESTConfig()
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client := must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
+	must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
+	if found := must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{})); len(found.Items) != 1 {
+		t.Errorf("the list is %+v", found)
+	}
+
+	path := "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/" + namespace + "/clusterprofiles"
+	tests := map[string]struct {
+		accept      string
+		status      int
+		contentType string
+	}{
+		"protobuf, then JSON": {config.AcceptContentTypes, http.StatusOK, runtime.ContentTypeJSON},
+		"YAML":                {runtime.ContentTypeYAML, http.StatusOK, runtime.ContentTypeYAML},
+		"protobuf alone":      {runtime.ContentTypeProtobuf, http.StatusNotAcceptable, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			status, contentType, body := get(t, path, test.accept)
+			if status != test.status || !strings.HasPrefix(contentType, test.contentType) {
+				t.Errorf("got %d %s, want %d %s: %s", status, contentType, test.status, test.contentType, body)
+			}
+		})
+	}
+	t.Run("a body in protobuf is refused", func(t *testing.T) {
+		header := http.Header{"Content-Type": []string{runtime.ContentTypeProtobuf}}
+		if status, _, body := send(t, http.MethodPost, path, header, []byte("k8s\x00")); status != http.StatusUnsupportedMediaType {
+			t.Errorf("got %d, want 415: %s", status, body)
+		}
+	})
+}
+
+func TestTheMetadataClient(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	profile := newProfile("whale", "metadata")
+	profile.Labels = map[string]string{"a": "b"}
+	profile = createProfile(t, namespace, profile)
+	client := must[metadata.Interface](t)(metadata.NewForConfig(shared.hub.RESTConfig()))
+	for resource, want := range map[string][]string{profilesResource.Resource: {"whale"}, decisionsResource.Resource: {}} {
+		found := must[*metav1.PartialObjectMetadataList](t)(client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
+		if diff := cmp.Diff(want, names(t, found)); diff != "" {
+			t.Errorf("list of %s (-want +got):\n%s", resource, diff)
+		}
+	}
+	profiles := client.Resource(profilesResource).Namespace(namespace)
+	got := must[*metav1.PartialObjectMetadata](t)(profiles.Get(ctx, "whale", metav1.GetOptions{}))
+	if diff := cmp.Diff(profile.ObjectMeta, got.ObjectMeta); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	w := must[watch.Interface](t)(profiles.Watch(ctx, metav1.ListOptions{ResourceVersion: profile.ResourceVersion}))
+	defer w.Stop()
+	if err := profiles.Delete(ctx, "whale", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if event := nextEvent(t, w); event.Type != watch.Deleted {
+		t.Errorf("got %s, want DELETED", event.Type)
+	}
+}

@@ -1,0 +1,191 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// served is what discovery is to say of a resource or subresource.
+type served struct {
+	kind, singular, verbs, shortNames, categories string
+	namespaced                                    bool
+}
+
+const allVerbs = "create delete deletecollection get list patch update watch"
+
+// servedResources are all resources and subresources by group and then by name.
+var servedResources = map[string]map[string]served{
+	multicluster: {
+		"clusterprofiles":        {"multicluster.x-k8s.io/v1alpha1 ClusterProfile", "clusterprofile", allVerbs, "cp", "clusterpass", true},
+		"clusterprofiles/status": {"multicluster.x-k8s.io/v1alpha1 ClusterProfile", "", "get patch update", "", "", true},
+		"clusterprofiles/token":  {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
+		"placementdecisions":     {"multicluster.x-k8s.io/v1alpha1 PlacementDecision", "placementdecision", allVerbs, "pd", "clusterpass", true},
+		"authtokenrequests":      {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+	},
+	"clusterpass.dev": {
+		"authtokenrequests": {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+	},
+}
+
+func sorted(words []string) string {
+	return strings.Join(slices.Sorted(slices.Values(words)), " ")
+}
+
+func TestTheHubsAggregatedDiscoveryListsEveryResource(t *testing.T) {
+	var list apidiscoveryv2.APIGroupDiscoveryList
+	getJSON(t, "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &list)
+	found := map[string]map[string]served{}
+	for _, group := range list.Items {
+		if servedResources[group.Name] == nil {
+			continue
+		}
+		if len(group.Versions) != 1 || group.Versions[0].Version != "v1alpha1" || group.Versions[0].Freshness != apidiscoveryv2.DiscoveryFreshnessCurrent {
+			t.Fatalf("group %s has versions %v, want v1alpha1 alone, and current", group.Name, group.Versions)
+		}
+		found[group.Name] = fromAggregated(group.Name, group.Versions[0].Resources)
+	}
+	if diff := cmp.Diff(servedResources, found, cmp.AllowUnexported(served{})); diff != "" {
+		t.Errorf("discovery (-want +got):\n%s", diff)
+	}
+	if slices.IndexFunc(list.Items, func(g apidiscoveryv2.APIGroupDiscovery) bool { return g.Name == "apps" }) < 0 {
+		t.Error("the hub's own groups are gone")
+	}
+}
+
+func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscovery) map[string]served {
+	found := map[string]served{}
+	for _, r := range resources {
+		namespaced := r.Scope == apidiscoveryv2.ScopeNamespace
+		found[r.Resource] = served{kindIn(group, r.ResponseKind), r.SingularResource, sorted(r.Verbs), sorted(r.ShortNames), sorted(r.Categories), namespaced}
+		for _, sub := range r.Subresources {
+			found[r.Resource+"/"+sub.Subresource] = served{kindIn(group, sub.ResponseKind), "", sorted(sub.Verbs), "", "", namespaced}
+		}
+	}
+	return found
+}
+
+// kindIn returns what discovery says of group, which leaves out the group and version of a kind that are its own.
+func kindIn(group string, kind *metav1.GroupVersionKind) string {
+	if kind.Group == "" {
+		return group + "/v1alpha1 " + kind.Kind
+	}
+	return kind.Group + "/" + kind.Version + " " + kind.Kind
+}
+
+func TestTheHubsLegacyDiscoveryListsEveryResource(t *testing.T) {
+	for group, want := range servedResources {
+		t.Run(group, func(t *testing.T) {
+			var list metav1.APIResourceList
+			getJSON(t, "/apis/"+group+"/v1alpha1", "application/json", &list)
+			found := map[string]served{}
+			for _, r := range list.APIResources {
+				kind := kindIn(group, &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind})
+				found[r.Name] = served{kind, r.SingularName, sorted(r.Verbs), sorted(r.ShortNames), sorted(r.Categories), r.Namespaced}
+			}
+			if diff := cmp.Diff(want, found, cmp.AllowUnexported(served{})); diff != "" {
+				t.Errorf("discovery (-want +got):\n%s", diff)
+			}
+			var about metav1.APIGroup
+			getJSON(t, "/apis/"+group, "application/json", &about)
+			if about.PreferredVersion.GroupVersion != group+"/v1alpha1" {
+				t.Errorf("the preferred version is %q", about.PreferredVersion.GroupVersion)
+			}
+		})
+	}
+}
+
+func TestKubectlKnowsTheResources(t *testing.T) {
+	hub := shared.hub.Kubeconfig()
+	out := must[string](t)(kubectl(t, hub, "", "api-resources", "--no-headers", "-o", "wide"))
+	var found [][]string
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, multicluster) || strings.Contains(line, "clusterpass.dev") {
+			found = append(found, strings.Fields(line))
+		}
+	}
+	commaVerbs := strings.ReplaceAll(allVerbs, " ", ",")
+	want := [][]string{
+		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
+		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
+		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
+		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
+	}
+	byKindAndGroup := func(a, b []string) int { return strings.Compare(a[0]+a[2], b[0]+b[2]) }
+	slices.SortFunc(found, byKindAndGroup)
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("kubectl api-resources (-want +got):\n%s", diff)
+	}
+}
+
+func TestKubectlPrintsTheColumns(t *testing.T) {
+	namespace := newNamespace(t)
+	profile := newProfile("whale", "columns")
+	profile.Spec.DisplayName = "Big Whale"
+	profile = createProfile(t, namespace, profile)
+	profile.Status.Version.Kubernetes = "v1.37.2"
+	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}
+	if _, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	decision := newDecision("slice", "whale", "shark")
+	decision.SchedulerName = "columns"
+	if _, err := decisionsIn(t, namespace).Create(t.Context(), decision, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	tests := map[string]struct {
+		args []string
+		want []string
+	}{
+		"one kind by its short name": {
+			[]string{"cp"},
+			[]string{"NAME MANAGER VERSION HEALTHY AGE", "whale columns v1.37.2 True *"},
+		},
+		"both kinds, wide": {
+			[]string{"clusterprofiles,placementdecisions", "-o", "wide"},
+			[]string{
+				"NAME MANAGER VERSION HEALTHY AGE DISPLAY NAME",
+				"clusterprofile.multicluster.x-k8s.io/whale columns v1.37.2 True * Big Whale",
+				"NAME CLUSTERS SCHEDULER AGE",
+				"placementdecision.multicluster.x-k8s.io/slice 2 columns *",
+			},
+		},
+		"a category": {
+			[]string{"clusterpass", "-o", "name"},
+			[]string{"clusterprofile.multicluster.x-k8s.io/whale", "placementdecision.multicluster.x-k8s.io/slice"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			out := must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
+			if diff := cmp.Diff(test.want, rows(out)); diff != "" {
+				t.Errorf("kubectl get (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// rows returns the lines of a table with single spaces, without those that are empty, and with * for ages.
+func rows(table string) []string {
+	var found []string
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		for i := range fields {
+			if age := strings.TrimSuffix(fields[i], "s"); age != fields[i] && strings.Trim(age, "0123456789") == "" {
+				fields[i] = "*"
+			}
+		}
+		if len(fields) > 0 {
+			found = append(found, strings.Join(fields, " "))
+		}
+	}
+	return found
+}

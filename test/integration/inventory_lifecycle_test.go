@@ -1,0 +1,152 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
+	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
+	admin := kube(t, shared.hub.RESTConfig())
+	held := newProfile("held", "lifecycle")
+	held.Finalizers = []string{"example.com/hold"}
+	held = createProfile(t, namespace, held)
+	createProfile(t, namespace, newProfile("free", "lifecycle"))
+	createProfile(t, other, newProfile("free", "lifecycle"))
+	must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
+	if err := admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, func(ctx context.Context) error {
+		found, err := profilesIn(t, namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		decisions, err := decisionsIn(t, namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if left := append(names(t, found), names(t, decisions)...); len(left) != 1 || found.Items[0].DeletionTimestamp == nil {
+			return fmt.Errorf("left are %v, want the one with a finalizer", left)
+		}
+		return nil
+	})
+	t.Run("and nothing new is taken while it terminates", func(t *testing.T) {
+		_, err := profilesIn(t, namespace).Create(ctx, newProfile("late", "lifecycle"), metav1.CreateOptions{})
+		if !apierrors.IsForbidden(err) || !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+			t.Errorf("got %v, want 403 for a terminating namespace", err)
+		}
+	})
+	t.Run("and the namespace goes with the last finalizer", func(t *testing.T) {
+		held = getProfile(t, namespace, "held")
+		held.Finalizers = nil
+		must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
+		eventually(t, func(ctx context.Context) error {
+			if _, err := admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				return errors.Join(errors.New("the namespace is still there"), err)
+			}
+			return nil
+		})
+	})
+	if found := names(t, list(t, other, metav1.ListOptions{})); len(found) != 1 {
+		t.Errorf("in another namespace are %v", found)
+	}
+}
+
+func TestNothingIsCreatedInANamespaceThatDoesNotExist(t *testing.T) {
+	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), newProfile("lost", "lifecycle"), metav1.CreateOptions{})
+	if !apierrors.IsNotFound(err) || !contains(err, `"no-such-namespace"`) {
+		t.Errorf("got %v, want 404 that names the namespace", err)
+	}
+}
+
+func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	configMaps := kube(t, shared.hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
+	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
+	owned := []metav1.OwnerReference{*metav1.NewControllerRef(owner, inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile"))}
+	decision := newDecision("owned", "owner")
+	decision.OwnerReferences = owned
+	must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, decision, metav1.CreateOptions{}))
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: owned}}
+	must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
+
+	if err := profilesIn(t, namespace).Delete(ctx, "owner", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func(ctx context.Context) error {
+		_, decisionErr := decisionsIn(t, namespace).Get(ctx, "owned", metav1.GetOptions{})
+		_, configMapErr := configMaps.Get(ctx, "owned", metav1.GetOptions{})
+		_, ownerErr := profilesIn(t, namespace).Get(ctx, "owner", metav1.GetOptions{})
+		for what, err := range map[string]error{"PlacementDecision": decisionErr, "ConfigMap": configMapErr, "owner": ownerErr} {
+			if !apierrors.IsNotFound(err) {
+				return errors.Join(fmt.Errorf("the %s is still there", what), err)
+			}
+		}
+		return nil
+	})
+}
+
+func TestAMutatingAdmissionPolicyIsApplied(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	policies := kube(t, shared.hub.RESTConfig()).AdmissionregistrationV1()
+	const name = "names-for-people"
+	rule := admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"}, Resources: []string{"clusterprofiles"}},
+	}
+	must[*admissionregistrationv1.MutatingAdmissionPolicy](t)(policies.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
+			FailurePolicy:      ptr.To(admissionregistrationv1.Fail),
+			ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
+			MatchConstraints: &admissionregistrationv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+				ResourceRules:     []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: rule}},
+			},
+			Mutations: []admissionregistrationv1.Mutation{{
+				PatchType: admissionregistrationv1.PatchTypeApplyConfiguration,
+				ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{
+					Expression: `Object{spec: Object.spec{displayName: "Cluster " + object.metadata.name}}`,
+				},
+			}},
+		},
+	}, metav1.CreateOptions{}))
+	must[*admissionregistrationv1.MutatingAdmissionPolicyBinding](t)(policies.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name},
+	}, metav1.CreateOptions{}))
+	t.Cleanup(func() {
+		// Not t.Context(): it has ended by now.
+		if err := policies.MutatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+		if err := policies.MutatingAdmissionPolicies().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+
+	eventually(t, func(ctx context.Context) error {
+		created, err := profilesIn(t, namespace).Create(ctx, newProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil || created.Spec.DisplayName != "Cluster whale" {
+			return errors.Join(fmt.Errorf("displayName is %q", created.Spec.DisplayName), err)
+		}
+		return nil
+	})
+	if created := createProfile(t, namespace, newProfile("shark", "admission")); created.Spec.DisplayName != "Cluster shark" {
+		t.Errorf("displayName is %q", created.Spec.DisplayName)
+	}
+}

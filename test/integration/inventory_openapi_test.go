@@ -1,0 +1,220 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+// described are the kinds that explain themselves, by group.
+var described = map[string][]string{
+	multicluster:      {"ClusterProfile", "PlacementDecision", "AuthTokenRequest"},
+	"clusterpass.dev": {"AuthTokenRequest"},
+}
+
+func openAPIV3Path(group string) string { return "/openapi/v3/apis/" + group + "/v1alpha1" }
+
+func TestTheHubsOpenAPIV2StaysWhole(t *testing.T) {
+	// The aggregator merges our document into the hub's in the background.
+	eventually(t, func(context.Context) error {
+		var document spec.Swagger
+		status, _, body := get(t, "/openapi/v2", "application/json")
+		if status != http.StatusOK {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		if err := document.UnmarshalJSON(body); err != nil {
+			return err
+		}
+		kinds := sets.New[string]()
+		for _, definition := range document.Definitions {
+			kinds.Insert(kindsOf(&definition)...)
+		}
+		var missing []error
+		for group, of := range described {
+			for _, kind := range of {
+				if !kinds.Has(group + "/v1alpha1 " + kind) {
+					missing = append(missing, fmt.Errorf("%s of %s is missing", kind, group))
+				}
+			}
+		}
+		for _, core := range []string{"/v1 Pod", "apps/v1 Deployment"} {
+			if !kinds.Has(core) {
+				missing = append(missing, fmt.Errorf("%s is missing", core))
+			}
+		}
+		for _, path := range []string{"/api/v1/namespaces/{namespace}/pods", "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/clusterprofiles/{name}/token"} {
+			if _, ok := document.Paths.Paths[path]; !ok {
+				missing = append(missing, fmt.Errorf("path %s is missing", path))
+			}
+		}
+		return errors.Join(missing...)
+	})
+}
+
+// kindsOf returns what the schema says it is the schema of, as "group/version kind".
+func kindsOf(schema *spec.Schema) []string {
+	list, _ := schema.Extensions["x-kubernetes-group-version-kind"].([]any)
+	var kinds []string
+	for _, entry := range list {
+		gvk, _ := entry.(map[string]any)
+		kinds = append(kinds, fmt.Sprintf("%s/%s %s", gvk["group"], gvk["version"], gvk["kind"]))
+	}
+	return kinds
+}
+
+func TestTheHubsOpenAPIV3StaysWhole(t *testing.T) {
+	var index struct {
+		Paths map[string]any `json:"paths"`
+	}
+	getJSON(t, "/openapi/v3", "application/json", &index)
+	for _, path := range []string{"api/v1", "apis/apps/v1", "apis/multicluster.x-k8s.io/v1alpha1", "apis/clusterpass.dev/v1alpha1"} {
+		if index.Paths[path] == nil {
+			t.Errorf("the index has no %s", path)
+		}
+	}
+	for group, kinds := range described {
+		document := openAPIV3(t, group)
+		for _, kind := range kinds {
+			if schemaOf(document, group, kind) == nil {
+				t.Errorf("%s has no %s", openAPIV3Path(group), kind)
+			}
+		}
+	}
+}
+
+func openAPIV3(t *testing.T, group string) *spec3.OpenAPI {
+	t.Helper()
+	document := &spec3.OpenAPI{}
+	getJSON(t, openAPIV3Path(group), "application/json", document)
+	return document
+}
+
+// schemaOf returns the schema of a kind, nil if the document has none.
+func schemaOf(document *spec3.OpenAPI, group, kind string) *spec.Schema {
+	for _, schema := range document.Components.Schemas {
+		if slices.Contains(kindsOf(schema), group+"/v1alpha1 "+kind) {
+			return schema
+		}
+	}
+	return nil
+}
+
+func TestEveryFieldIsDescribed(t *testing.T) {
+	for group, kinds := range described {
+		document := openAPIV3(t, group)
+		for _, kind := range kinds {
+			t.Run(group+" "+kind, func(t *testing.T) {
+				w := &fieldWalk{document: document}
+				w.walk(strings.ToLower(kind), schemaOf(document, group, kind), nil)
+				if len(w.fields) < 10 {
+					t.Fatalf("the walk saw only %v", w.fields)
+				}
+				for _, field := range w.undescribed {
+					t.Errorf("%s has no description", field)
+				}
+				t.Logf("%d fields", len(w.fields))
+			})
+		}
+	}
+}
+
+// fieldWalk goes through all fields below a schema, through references.
+type fieldWalk struct {
+	document *spec3.OpenAPI
+	// fields are the paths of all fields, objects those of fields with fields of their own.
+	fields, objects, undescribed []string
+}
+
+// walk looks at schema, found at path. Inside says which references lead here, so that recursion ends.
+func (w *fieldWalk) walk(path string, schema *spec.Schema, inside []string) {
+	schema, inside = w.resolve(schema, inside)
+	if schema == nil {
+		return
+	}
+	if schema.Items != nil {
+		w.walk(path, schema.Items.Schema, inside)
+	}
+	if schema.AdditionalProperties != nil {
+		w.walk(path, schema.AdditionalProperties.Schema, inside)
+	}
+	if len(schema.Properties) > 0 {
+		w.objects = append(w.objects, path)
+	}
+	for name := range schema.Properties {
+		property, field := schema.Properties[name], path+"."+name
+		w.fields = append(w.fields, field)
+		target, _ := w.resolve(&property, nil)
+		if property.Description == "" && (target == nil || target.Description == "") {
+			w.undescribed = append(w.undescribed, field)
+		}
+		w.walk(field, &property, inside)
+	}
+}
+
+// resolve follows a reference, which OpenAPI v3 wraps in allOf. It returns nil for one that was followed before.
+func (w *fieldWalk) resolve(schema *spec.Schema, inside []string) (target *spec.Schema, within []string) {
+	if schema == nil {
+		return nil, inside
+	}
+	if len(schema.AllOf) == 1 {
+		schema = &schema.AllOf[0]
+	}
+	ref := schema.Ref.String()
+	if ref == "" {
+		return schema, inside
+	}
+	if slices.Contains(inside, ref) {
+		return nil, inside
+	}
+	return w.document.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")], append(slices.Clip(inside), ref)
+}
+
+func TestKubectlExplainsEveryField(t *testing.T) {
+	hub := shared.hub.Kubeconfig()
+	for group, kinds := range described {
+		document := openAPIV3(t, group)
+		for _, kind := range kinds {
+			t.Run(group+" "+kind, func(t *testing.T) {
+				w := &fieldWalk{document: document}
+				w.walk(strings.ToLower(kind)+"s", schemaOf(document, group, kind), nil)
+				for _, object := range w.objects {
+					if strings.Contains(object, ".metadata") {
+						continue // the same for every kind of Kubernetes
+					}
+					out := must[string](t)(kubectl(t, hub, "", "explain", "--api-version="+group+"/v1alpha1", object))
+					if strings.Contains(out, "<no description>") || !strings.Contains(out, "FIELDS:") {
+						t.Errorf("kubectl explain %s:\n%s", object, out)
+					}
+				}
+			})
+		}
+	}
+	tests := map[string][]string{
+		"clusterprofile.status.accessProviders":         {"<[]AccessProvider>", "a list of cluster access providers", "cluster <Cluster>", "name <string> -required-"},
+		"clusterprofile.status.accessProviders.cluster": {"certificate-authority-data", "tls-server-name"},
+		"authtokenrequest.spec":                         {"clusterRoles <[]ClusterRole>", "expirationSeconds <integer>", "at least 600"},
+		"clusterprofile --recursive":                    {"accessProviders", "lastTransitionTime", "lastObservedTime"},
+	}
+	for args, words := range tests {
+		t.Run(args, func(t *testing.T) {
+			out := must[string](t)(kubectl(t, hub, "", append([]string{"explain"}, strings.Fields(args)...)...))
+			out = strings.Join(strings.Fields(out), " ") // whatever lines it is wrapped to
+			for _, word := range words {
+				if !strings.Contains(out, word) {
+					t.Errorf("no %q in:\n%s", word, out)
+				}
+			}
+		})
+	}
+}

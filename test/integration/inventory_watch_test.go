@@ -1,0 +1,184 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// watchProfiles watches the ClusterProfiles of a namespace until the test ends.
+func watchProfiles(t *testing.T, namespace string, options metav1.ListOptions) watch.Interface {
+	t.Helper()
+	w := must[watch.Interface](t)(profilesIn(t, namespace).Watch(t.Context(), options))
+	t.Cleanup(w.Stop)
+	return w
+}
+
+// expectEvent returns the object of the next event, which must be of that type and about the object of that name.
+func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name string) *inventoryv1alpha1.ClusterProfile {
+	t.Helper()
+	event := nextEvent(t, w)
+	profile, ok := event.Object.(*inventoryv1alpha1.ClusterProfile)
+	if !ok || event.Type != kind || profile.Name != name {
+		t.Fatalf("got %s %v, want %s of %s", event.Type, event.Object, kind, name)
+	}
+	return profile
+}
+
+func list(t *testing.T, namespace string, options metav1.ListOptions) *inventoryv1alpha1.ClusterProfileList {
+	t.Helper()
+	return must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
+}
+
+func TestAWatchGoesOnFromAResourceVersion(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	w := watchProfiles(t, namespace, metav1.ListOptions{ResourceVersion: list(t, namespace, metav1.ListOptions{}).ResourceVersion})
+	first := createProfile(t, namespace, newProfile("first", "watch"))
+	createProfile(t, namespace, newProfile("second", "watch"))
+	first.Spec.DisplayName = "changed"
+	if _, err := profilesIn(t, namespace).Update(ctx, first, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := profilesIn(t, namespace).Delete(ctx, "second", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	resume := expectEvent(t, w, watch.Added, "first").ResourceVersion
+	for _, watching := range []watch.Interface{w, watchProfiles(t, namespace, metav1.ListOptions{ResourceVersion: resume})} {
+		expectEvent(t, watching, watch.Added, "second")
+		if changed := expectEvent(t, watching, watch.Modified, "first"); changed.Spec.DisplayName != "changed" {
+			t.Errorf("the event has displayName %q", changed.Spec.DisplayName)
+		}
+		expectEvent(t, watching, watch.Deleted, "second")
+	}
+}
+
+func TestAWatchSendsBookmarksWhenAsked(t *testing.T) {
+	namespace, elsewhere := newNamespace(t), newNamespace(t)
+	from := createProfile(t, namespace, newProfile("marked", "watch")).ResourceVersion
+	// A bookmark comes two seconds before the watch ends.
+	w := watchProfiles(t, namespace, metav1.ListOptions{
+		ResourceVersion: from, AllowWatchBookmarks: true, TimeoutSeconds: ptr.To[int64](4),
+	})
+	latest := createProfile(t, elsewhere, newProfile("unwatched", "watch")).ResourceVersion
+	event := nextEvent(t, w)
+	bookmark, ok := event.Object.(*inventoryv1alpha1.ClusterProfile)
+	if !ok || event.Type != watch.Bookmark {
+		t.Fatalf("got %s %v, want a bookmark", event.Type, event.Object)
+	}
+	if must[int](t)(resourceversion.CompareResourceVersion(bookmark.ResourceVersion, latest)) < 0 {
+		t.Errorf("the bookmark is of %s, although %s is the latest", bookmark.ResourceVersion, latest)
+	}
+	if bookmark.Name != "" || bookmark.Spec.ClusterManager.Name != "" {
+		t.Errorf("the bookmark has more than a resourceVersion: %v", bookmark)
+	}
+}
+
+func TestAWatchListEndsInItsBookmark(t *testing.T) {
+	namespace := newNamespace(t)
+	for _, name := range []string{"a", "b", "c"} {
+		createProfile(t, namespace, newProfile(name, "watchlist"))
+	}
+	w := watchProfiles(t, namespace, metav1.ListOptions{
+		SendInitialEvents:    ptr.To(true),
+		AllowWatchBookmarks:  true,
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+	})
+	for _, name := range []string{"a", "b", "c"} {
+		expectEvent(t, w, watch.Added, name)
+	}
+	event := nextEvent(t, w)
+	accessor := must[metav1.Object](t)(meta.Accessor(event.Object))
+	if event.Type != watch.Bookmark || accessor.GetAnnotations()[metav1.InitialEventsAnnotationKey] != "true" {
+		t.Fatalf("got %s %v, want the bookmark that ends the initial events", event.Type, event.Object)
+	}
+	createProfile(t, namespace, newProfile("d", "watchlist"))
+	expectEvent(t, w, watch.Added, "d")
+}
+
+func TestAWatchOfASelectionSeesObjectsComeAndGo(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	from := list(t, namespace, metav1.ListOptions{}).ResourceVersion
+	selections := map[string]metav1.ListOptions{
+		"by label":   {LabelSelector: "tier=prod"},
+		"by name":    {FieldSelector: "metadata.name=chosen"},
+		"by manager": {FieldSelector: "spec.clusterManager.name=mine"},
+	}
+	chosen := newProfile("chosen", "mine")
+	chosen.Labels = map[string]string{"tier": "prod"}
+	createProfile(t, namespace, newProfile("other", "theirs"))
+	chosen = createProfile(t, namespace, chosen)
+	chosen.Labels["tier"] = "test"
+	if _, err := profilesIn(t, namespace).Update(ctx, chosen, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := profilesIn(t, namespace).Delete(ctx, "chosen", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]watch.EventType{
+		"by label":   {watch.Added, watch.Deleted},
+		"by name":    {watch.Added, watch.Modified, watch.Deleted},
+		"by manager": {watch.Added, watch.Modified, watch.Deleted},
+	}
+	for name, options := range selections {
+		t.Run(name, func(t *testing.T) {
+			options.ResourceVersion = from
+			w := watchProfiles(t, namespace, options)
+			for _, kind := range want[name] {
+				expectEvent(t, w, kind, "chosen")
+			}
+		})
+	}
+}
+
+func TestSelectors(t *testing.T) {
+	namespace, elsewhere := newNamespace(t), newNamespace(t)
+	for name, manager := range map[string]string{"alpha": "one", "beta": "two", "gamma": "one"} {
+		profile := newProfile(name, manager)
+		profile.Labels = map[string]string{inventoryv1alpha1.LabelClusterManagerKey: manager, "letter": name}
+		createProfile(t, namespace, profile)
+	}
+	createProfile(t, elsewhere, newProfile("alpha", "one"))
+	tests := map[string]struct {
+		in      string
+		options metav1.ListOptions
+		want    []string
+	}{
+		"by equal label":            {namespace, metav1.ListOptions{LabelSelector: "x-k8s.io/cluster-manager=one"}, []string{"alpha", "gamma"}},
+		"by a set of labels":        {namespace, metav1.ListOptions{LabelSelector: "letter in (alpha,beta),letter notin (beta)"}, []string{"alpha"}},
+		"by no label":               {elsewhere, metav1.ListOptions{LabelSelector: "!letter"}, []string{"alpha"}},
+		"by name":                   {namespace, metav1.ListOptions{FieldSelector: "metadata.name=beta"}, []string{"beta"}},
+		"by name, not":              {namespace, metav1.ListOptions{FieldSelector: "metadata.name!=beta"}, []string{"alpha", "gamma"}},
+		"by name in all namespaces": {"", metav1.ListOptions{FieldSelector: "metadata.name=alpha,metadata.namespace=" + elsewhere}, []string{"alpha"}},
+		"by manager":                {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one"}, []string{"alpha", "gamma"}},
+		"by manager and label":      {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", LabelSelector: "letter=gamma"}, []string{"gamma"}},
+		"by manager, from cache":    {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", ResourceVersion: "0"}, []string{"alpha", "gamma"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, names(t, list(t, test.in, test.options))); diff != "" {
+				t.Errorf("list (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("another field is a bad request that names those there are", func(t *testing.T) {
+		options := metav1.ListOptions{FieldSelector: "spec.displayName=x"}
+		_, err := profilesIn(t, namespace).List(t.Context(), options)
+		if want := `"metadata.name", "metadata.namespace", "spec.clusterManager.name"`; !apierrors.IsBadRequest(err) || !contains(err, want) {
+			t.Errorf("list: got %v, want 400 with %s", err, want)
+		}
+		if _, err := profilesIn(t, namespace).Watch(t.Context(), options); !apierrors.IsBadRequest(err) {
+			t.Errorf("watch: got %v, want 400", err)
+		}
+	})
+}

@@ -1,0 +1,204 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
+)
+
+// secretFor returns a Secret with a kubeconfig for the ClusterProfile default/name, as the docs ask for.
+func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user clientcmdapi.AuthInfo) *corev1.Secret {
+	t.Helper()
+	kubeconfig := must[[]byte](t)(clientcmd.Write(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"c": &cluster},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": &user},
+		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
+		CurrentContext: "x",
+	}))
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        name,
+			Labels:      map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: "default/" + name},
+		},
+		Data: map[string][]byte{"kubeconfig": kubeconfig},
+	}
+}
+
+// join creates the ClusterProfile default/name, whose access provider names the Secret called secret.
+func join(t *testing.T, name, secret string) {
+	t.Helper()
+	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	profile := must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
+	}, metav1.CreateOptions{}))
+	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{
+		Name: "kubeconfig-secretreader",
+		Cluster: clientcmdv1.Cluster{
+			Server: "https://attacker.example.com",
+			Extensions: []clientcmdv1.NamedExtension{{
+				Name:      "client.authentication.k8s.io/exec",
+				Extension: runtime.RawExtension{Raw: fmt.Appendf(nil, `{"name":%q,"key":"kubeconfig","namespace":%q}`, secret, testenv.SystemNamespace)},
+			}},
+		},
+	}}
+	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+}
+
+// listen accepts connections on a free port and hands them to serve, until the test ends.
+func listen(t *testing.T, serve func(net.Conn)) (url string) {
+	t.Helper()
+	listener := must[net.Listener](t)((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(connection)
+		}
+	}()
+	return "https://" + listener.Addr().String()
+}
+
+func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
+	good := clientcmdapi.Cluster{Server: shared.bravelion.Server(), CertificateAuthorityData: shared.bravelion.CA()}
+	closed := must[[]int](t)(testenv.FreePorts(1))[0]
+	token := clientcmdapi.AuthInfo{Token: "not-a-token"}
+	tests := map[string]struct {
+		cluster clientcmdapi.Cluster
+		user    clientcmdapi.AuthInfo
+		change  func(secret *corev1.Secret)
+		code    int32
+		words   string
+	}{
+		"closed port": {
+			cluster: clientcmdapi.Cluster{Server: fmt.Sprintf("https://127.0.0.1:%d", closed), CertificateAuthorityData: good.CertificateAuthorityData},
+			user:    token, code: http.StatusGatewayTimeout, words: "can't be reached",
+		},
+		"no answer": {
+			cluster: clientcmdapi.Cluster{Server: listen(t, func(net.Conn) {}), CertificateAuthorityData: good.CertificateAuthorityData},
+			user:    token, code: http.StatusGatewayTimeout, words: "no answer in time",
+		},
+		"wrong ca": {
+			cluster: clientcmdapi.Cluster{Server: good.Server, CertificateAuthorityData: shared.smartfish.CA()},
+			user:    token, code: http.StatusServiceUnavailable, words: "no trusted connection",
+		},
+		"expired credential": {
+			cluster: good, user: token, code: http.StatusServiceUnavailable, words: "does not accept clusterpass's own credential",
+		},
+		"no label": {
+			cluster: good, user: token, code: http.StatusServiceUnavailable, words: "there is no Secret",
+			change: func(s *corev1.Secret) { s.Labels = nil },
+		},
+		"another clusters secret": {
+			cluster: good, user: token, code: http.StatusServiceUnavailable, words: "is not for this cluster",
+			change: func(s *corev1.Secret) { s.Annotations[member.ClusterProfileAnnotation] = "default/bravelion" },
+		},
+		"insecure": {
+			cluster: clientcmdapi.Cluster{Server: good.Server, InsecureSkipTLSVerify: true},
+			user:    token, code: http.StatusServiceUnavailable, words: "insecure-skip-tls-verify is refused",
+		},
+		"exec in the kubeconfig": {
+			cluster: good, code: http.StatusServiceUnavailable, words: "exec",
+			user: clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/false", InteractiveMode: clientcmdapi.NeverExecInteractiveMode}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cluster := "broken-" + strings.ReplaceAll(name, " ", "-")
+			secret := secretFor(t, cluster, test.cluster, test.user)
+			if test.change != nil {
+				test.change(secret)
+			}
+			must[*corev1.Secret](t)(kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Create(t.Context(), secret, metav1.CreateOptions{}))
+			join(t, cluster, cluster)
+			begin := time.Now()
+			var err error
+			eventually(t, func(context.Context) error {
+				_, _, err = ask(t.Context(), shared.hub.RESTConfig(), forms[0], request(cluster, "broken", "view"), metav1.CreateOptions{})
+				// The server's informer may be a moment behind the Secret.
+				if test.change == nil && strings.Contains(fmt.Sprint(err), "there is no Secret") {
+					return err
+				}
+				return nil
+			})
+			status, ok := err.(apierrors.APIStatus)
+			if !ok || status.Status().Code != test.code || !strings.Contains(err.Error(), test.words) || !strings.Contains(err.Error(), cluster) {
+				t.Errorf("got %v, want %d with %q and the cluster's name", err, test.code, test.words)
+			}
+			if strings.Contains(fmt.Sprint(err), "not-a-token") {
+				t.Error("the error holds the credential")
+			}
+			if took := time.Since(begin); took > 30*time.Second {
+				t.Errorf("the answer took %s, beyond what the API server waits for", took)
+			}
+			mintFor(t, shared.hub.RESTConfig(), request("bravelion", "others", "view"))
+		})
+	}
+}
+
+func TestTheMemberHasTheLastWord(t *testing.T) {
+	r := request("bravelion", "last-word", "view")
+	r.Spec.ServiceAccountNamespace = "not-allowed-on-the-member"
+	before := objects(t, shared.bravelion)
+	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "does not allow clusterpass (not the requester)") {
+		t.Errorf("got %v, want 503 that says who was refused", err)
+	}
+	if strings.Contains(fmt.Sprint(err), "system:serviceaccount:clusterpass-system") {
+		t.Errorf("the error names clusterpass's identity on the member: %v", err)
+	}
+	expectSame(t, before, objects(t, shared.bravelion))
+}
+
+func TestAClusterReplacedUnderItsNameStartsOver(t *testing.T) {
+	ctx := t.Context()
+	hub, profiles := kube(t, shared.hub.RESTConfig()), must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	for i, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
+		admin := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
+		user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
+		secret := secretFor(t, "replaced", clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
+		must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
+		join(t, "replaced", "replaced")
+		eventually(t, func(context.Context) error {
+			answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
+			if err != nil {
+				return err
+			}
+			if answer.Status.Cluster.Server != cluster.Server() {
+				return fmt.Errorf("round %d: the answer is for %s", i, answer.Status.Cluster.Server)
+			}
+			_, err = kube(t, withToken(cluster, answer.Status.Token)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+			return err
+		})
+		if err := hub.CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, "replaced", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := profiles.Delete(ctx, "replaced", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,420 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/test/testenv"
+)
+
+// talk is the request of the talk, letter for letter.
+const talk = `apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: AuthTokenRequest
+metadata:
+  name: work
+  namespace: default
+spec:
+  targetClusterProfile:
+    apiGroup: multicluster.x-k8s.io/v1alpha1
+    kind: ClusterProfile
+    name: bravelion
+  serviceAccountName: work
+  serviceAccountNamespace: default
+  clusterRoles:
+    - name: cluster-admin
+`
+
+func TestTheTalksRequestWithKubectl(t *testing.T) {
+	hub := shared.hub.Kubeconfig()
+	raw := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"serviceAccountName":"work","serviceAccountNamespace":"default","clusterRoles":[{"name":"cluster-admin"}]}}`
+	tests := map[string]struct {
+		input string
+		args  []string
+	}{
+		"letter for letter":   {talk, []string{"create", "-f", "-", "-o", "json"}},
+		"with a generateName": {strings.Replace(talk, "name: work\n  namespace", "generateName: work-\n  namespace", 1), []string{"create", "-f", "-", "-o", "json"}},
+		"with no name at all": {strings.Replace(talk, "name: work\n  namespace", "namespace", 1), []string{"create", "-f", "-", "-o", "json"}},
+		"raw, as the subresource of the ClusterProfile": {raw, []string{
+			"create", "--raw", "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/default/clusterprofiles/bravelion/token", "-f", "-",
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var answer v1alpha1.AuthTokenRequest
+			out := must[string](t)(kubectl(t, hub, test.input, test.args...))
+			if err := json.Unmarshal([]byte(out), &answer); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			remember(answer.Status.Token)
+			expectClusterAdminOnBravelionAlone(t, &answer)
+		})
+	}
+}
+
+func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthTokenRequest) {
+	t.Helper()
+	ctx := t.Context()
+	member := kube(t, withToken(shared.bravelion, answer.Status.Token))
+	who := must[*authenticationv1.SelfSubjectReview](t)(member.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
+	if got := who.Status.UserInfo.Username; got != "system:serviceaccount:default:work" {
+		t.Errorf("the token is of %s", got)
+	}
+	if _, err := member.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
+		t.Errorf("the token is not cluster-admin: %v", err)
+	}
+	other := kube(t, withToken(shared.smartfish, answer.Status.Token))
+	if _, err := other.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+		t.Errorf("smartfish answers %v to the token, want 401", err)
+	}
+	if left := time.Until(answer.Status.ExpirationTimestamp.Time); left <= 0 || left > time.Hour {
+		t.Errorf("the token expires in %s, want within the hour", left)
+	}
+	if len(answer.ManagedFields) > 0 {
+		t.Errorf("the answer has managedFields")
+	}
+}
+
+func TestTheAnswer(t *testing.T) {
+	answer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "answer", "view"))
+	status := answer.Status
+	for _, kind := range []string{
+		v1alpha1.ConditionServiceAccountReady, v1alpha1.ConditionRolesReady,
+		v1alpha1.ConditionClusterRolesReady, v1alpha1.ConditionTokenRetrieved,
+	} {
+		if !meta.IsStatusConditionTrue(status.Conditions, kind) {
+			t.Errorf("condition %s is not True: %v", kind, status.Conditions)
+		}
+	}
+	if status.Cluster.Server != shared.bravelion.Server() || !bytes.Equal(status.Cluster.CertificateAuthorityData, shared.bravelion.CA()) {
+		t.Errorf("status.cluster is not bravelion's: %v", status.Cluster)
+	}
+	lifetime := status.ExpirationTimestamp.Sub(status.RefreshAfter.Time)
+	if lifetime < 11*time.Minute || lifetime > 13*time.Minute {
+		t.Errorf("refreshAfter is %s before the end of an hour, want 12m", lifetime)
+	}
+	member := kube(t, fromKubeconfig(t, answer))
+	if _, err := member.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("the kubeconfig of the answer does not work: %v", err)
+	}
+	if _, err := member.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("the member answers %v to view's list of Secrets, want 403", err)
+	}
+}
+
+func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
+	r := request("bravelion", "forms", "view")
+	for _, f := range forms {
+		t.Run(f.name, func(t *testing.T) {
+			answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.TypeMeta != f.kind {
+				t.Errorf("the answer is a %v, want %v", answer.TypeMeta, f.kind)
+			}
+			if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	accounts := must[*corev1.ServiceAccountList](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").
+		List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=forms"}))
+	if len(accounts.Items) != 1 {
+		t.Fatalf("%d ServiceAccounts", len(accounts.Items))
+	}
+	labels := accounts.Items[0].Labels
+	bindings := must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().
+		List(t.Context(), metav1.ListOptions{LabelSelector: mint.LabelGrantUID + "=" + labels[mint.LabelGrantUID]}))
+	if len(bindings.Items) != 1 {
+		t.Errorf("%d ClusterRoleBindings for one entitlement, want 1", len(bindings.Items))
+	}
+}
+
+func TestAWarmMintIsOneCallToTheMember(t *testing.T) {
+	r := request("bravelion", "warm", "view")
+	mintFor(t, shared.hub.RESTConfig(), r)
+	from := time.Now()
+	const times = 5
+	for range times {
+		mintFor(t, shared.hub.RESTConfig(), r)
+	}
+	calls := memberCalls(t, shared.bravelion, from)
+	var others []string
+	tokens := 0
+	for _, call := range calls {
+		if strings.Contains(call.RequestURI, "/serviceaccounts/warm/token") {
+			tokens++
+			continue
+		}
+		others = append(others, call.Verb+" "+call.RequestURI)
+	}
+	if tokens != times || len(others) > 0 {
+		t.Errorf("%d warm mints cost %d calls for tokens and %v", times, tokens, others)
+	}
+}
+
+// memberCalls returns what the member's audit log has of clusterpass since from.
+func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv1.Event {
+	t.Helper()
+	file := must[*os.File](t)(os.Open(member.AuditLog()))
+	defer func() { _ = file.Close() }()
+	var calls []auditv1.Event
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event auditv1.Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			continue // the last line may be half written
+		}
+		ours := strings.HasPrefix(event.User.Username, "system:serviceaccount:clusterpass-system:")
+		if ours && event.Stage == auditv1.StageResponseComplete && event.RequestReceivedTimestamp.After(from) {
+			calls = append(calls, event)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+func TestADryRunChangesNothingAnywhere(t *testing.T) {
+	before, hubBefore, from := objects(t, shared.bravelion), objects(t, shared.hub), time.Now()
+	r := request("bravelion", "dry", "cluster-admin")
+	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
+	for _, f := range forms {
+		t.Run(f.name, func(t *testing.T) {
+			answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.Status.Token != "" || len(answer.Status.Kubeconfig) > 0 {
+				t.Error("a dry run answered with a token")
+			}
+			condition := meta.FindStatusCondition(answer.Status.Conditions, v1alpha1.ConditionServiceAccountReady)
+			if condition == nil || condition.Reason != v1alpha1.ReasonDryRun || !strings.Contains(condition.Message, "default/dry") {
+				t.Errorf("the conditions do not say what would be created: %v", answer.Status.Conditions)
+			}
+		})
+	}
+	if calls := memberCalls(t, shared.bravelion, from); len(calls) > 0 {
+		t.Errorf("dry runs made %d calls to the member", len(calls))
+	}
+	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, hubBefore, objects(t, shared.hub))
+}
+
+func expectSame(t *testing.T, before, after []string) {
+	t.Helper()
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("objects changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestALongExpirationIsShortenedWithAWarning(t *testing.T) {
+	r := request("bravelion", "long", "view")
+	r.Spec.ExpirationSeconds = ptr.To[int64](48 * 3600)
+	answer, warnings, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "86400 seconds") {
+		t.Errorf("warnings: %q", warnings)
+	}
+	if left := time.Until(answer.Status.ExpirationTimestamp.Time); left > 24*time.Hour || left < 23*time.Hour {
+		t.Errorf("granted %s, want a day", left)
+	}
+}
+
+func TestInlineRulesAreHonouredAndNoMore(t *testing.T) {
+	pods := []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+	maps := []rbacv1.PolicyRule{{Verbs: []string{"create", "list"}, APIGroups: []string{""}, Resources: []string{"configmaps"}}}
+	r := request("bravelion", "rules")
+	r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: pods}}
+	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: maps}}
+	answer := mintFor(t, shared.hub.RESTConfig(), r)
+	ctx, member := t.Context(), kube(t, fromKubeconfig(t, answer))
+
+	if _, err := member.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
+		t.Errorf("the ClusterRole's rules do not hold in every namespace: %v", err)
+	}
+	if _, err := member.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err != nil {
+		t.Errorf("the Role's rules do not hold in its namespace: %v", err)
+	}
+	if _, err := member.CoreV1().ConfigMaps("kube-system").List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("outside the Role's namespace: %v, want 403", err)
+	}
+	if _, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("beyond the rules: %v, want 403", err)
+	}
+
+	admin := kube(t, shared.bravelion.RESTConfig())
+	account := must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "rules", metav1.GetOptions{}))
+	name := mint.Prefix + account.Labels[mint.LabelGrantUID] + ":pods"
+	role := must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{}))
+	if !equality.Semantic.DeepEqual(role.Rules, pods) {
+		t.Errorf("the ClusterRole made has rules %v", role.Rules)
+	}
+	theft := request("bravelion", "thief", name)
+	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
+		t.Errorf("a role made for one request was bound by another: %v, want 422", err)
+	}
+}
+
+func TestWhatIsOnTheMemberAndNotOursIsRefusedAndUntouched(t *testing.T) {
+	ctx, member := t.Context(), kube(t, shared.bravelion.RESTConfig())
+	powerful := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "powerful"}}
+	must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(ctx, powerful, metav1.CreateOptions{}))
+	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "taken", "cluster-admin"))
+	elsewhere := request("bravelion", "elsewhere", "view")
+	mintFor(t, shared.hub.RESTConfig(), elsewhere)
+
+	tests := map[string]struct {
+		request *v1alpha1.AuthTokenRequest
+		words   string
+	}{
+		"a ServiceAccount that somebody else made": {request("bravelion", "powerful"), "was not made by clusterpass"},
+		"the account of a request with more roles": {request("bravelion", "taken", "view"), "other roles or audiences"},
+		"the account of a request, without roles":  {request("bravelion", "taken"), "other roles or audiences"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := objects(t, shared.bravelion)
+			_, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], test.request, metav1.CreateOptions{})
+			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
+				t.Errorf("got %v, want 409 with %q", err, test.words)
+			}
+			expectSame(t, before, objects(t, shared.bravelion))
+		})
+	}
+}
+
+func TestARequestThatFailsHalfWayLeavesNothing(t *testing.T) {
+	before := objects(t, shared.bravelion)
+	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "no-such-role") {
+		t.Errorf("got %v, want 422 that names the role", err)
+	}
+	expectSame(t, before, objects(t, shared.bravelion))
+	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "half", "view"))
+}
+
+func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T) {
+	ctx, admin := t.Context(), kube(t, shared.bravelion.RESTConfig())
+	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
+	if err := admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	answer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "reused", "view"))
+	member := kube(t, fromKubeconfig(t, answer))
+	eventually(t, func(ctx context.Context) error {
+		_, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
+		if !apierrors.IsForbidden(err) {
+			return errors.Join(errors.New("view inherited cluster-admin"), err)
+		}
+		return nil
+	})
+}
+
+func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
+	ctx, admin := t.Context(), kube(t, shared.bravelion.RESTConfig())
+	r := request("bravelion", "fenced", "view")
+	first := mintFor(t, shared.hub.RESTConfig(), r)
+	account := must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "fenced", metav1.GetOptions{}))
+	if err := admin.CoreV1().Secrets("default").Delete(ctx, "clusterpass-"+account.Labels[mint.LabelGrantUID], metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	second := mintFor(t, shared.hub.RESTConfig(), r)
+	if _, err := kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{}); err != nil {
+		t.Errorf("the token after the repair does not work: %v", err)
+	}
+	old := kube(t, fromKubeconfig(t, first))
+	eventually(t, func(ctx context.Context) error {
+		if _, err := old.CoreV1().Pods("").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+			return errors.Join(errors.New("the token outlives the Secret that it is bound to"), err)
+		}
+		return nil
+	})
+}
+
+func TestPreconditionsOnTheTarget(t *testing.T) {
+	admin := shared.hub.RESTConfig()
+	tests := map[string]struct {
+		change func(r *v1alpha1.AuthTokenRequest)
+		is     func(error) bool
+	}{
+		"no such ClusterProfile": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "missing" }, apierrors.IsNotFound},
+		"another uid":            {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.UID = "other" }, apierrors.IsConflict},
+		"another namespace":      {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Namespace = "kube-public" }, apierrors.IsNotFound},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := request("bravelion", "preconditions", "view")
+			test.change(r)
+			if _, _, err := ask(t.Context(), admin, forms[0], r, metav1.CreateOptions{}); !test.is(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestACancelledRequestLeavesNoTokenBehindIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := objects(t, shared.bravelion)
+	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request("bravelion", "cancelled", "view"), metav1.CreateOptions{}); err == nil {
+		t.Error("a cancelled request was answered")
+	}
+	expectSame(t, before, objects(t, shared.bravelion))
+}
+
+// tableOf returns the answer to r as a client gets it that asks for a table with whole objects.
+func tableOf(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) string {
+	t.Helper()
+	body := r.DeepCopy()
+	body.TypeMeta = forms[0].kind
+	encoded := must[[]byte](t)(json.Marshal(body))
+	raw := must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
+		Param("includeObject", "Object").
+		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").
+		SetHeader("Content-Type", "application/json").Body(encoded).DoRaw(t.Context()))
+	return string(raw)
+}
+
+func TestTheTableNeverHoldsTheToken(t *testing.T) {
+	r := request("bravelion", "table", "view")
+	token := mintFor(t, shared.hub.RESTConfig(), r).Status.Token
+	header, _, _ := strings.Cut(token, ".")
+	table := tableOf(t, shared.hub.RESTConfig(), r)
+	if strings.Contains(table, header) {
+		t.Error("the table holds a token")
+	}
+	for _, want := range []string{"bravelion", "default/table", "Expires"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table does not say %q: %s", want, table)
+		}
+	}
+}

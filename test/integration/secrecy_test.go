@@ -1,0 +1,74 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestZNoTokenReachesAFile runs last: it looks for every token that any test here has got.
+func TestZNoTokenReachesAFile(t *testing.T) {
+	minted.Lock()
+	defer minted.Unlock()
+	if len(minted.tokens) == 0 {
+		t.Fatal("no tokens were minted")
+	}
+	// The signature tells a token from all others; the rest may well stand in a log, as the claims do.
+	needles := map[string]string{}
+	for _, token := range minted.tokens {
+		signature := token[strings.LastIndex(token, ".")+1:]
+		needles[signature] = "plain"
+		// Whatever its offset in what is encoded, a part of the signature stands in base64 like this.
+		for offset := range 3 {
+			encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + signature))
+			needles[encoded[4:len(encoded)-4]] = "base64"
+		}
+	}
+	files := []string{shared.server.Log(), shared.serverAuditLog()}
+	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
+		logs := must[[]string](t)(filepath.Glob(filepath.Join(shared.dir, cluster, "*.log")))
+		nested := must[[]string](t)(filepath.Glob(filepath.Join(shared.dir, cluster, "*", "*.log")))
+		files = append(append(files, logs...), nested...)
+	}
+	if err := filepath.WalkDir(filepath.Join(shared.server.Dir(), "etcd"), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		content := must[[]byte](t)(os.ReadFile(file))
+		for needle, how := range needles {
+			if bytes.Contains(content, []byte(needle)) {
+				t.Errorf("%s holds a token, %s", file, how)
+				break
+			}
+		}
+	}
+	audit := must[[]byte](t)(os.ReadFile(shared.serverAuditLog()))
+	for _, want := range []string{`"clusterpass.dev/credential-id":"JTI=`, `"clusterpass.dev/grant-uid"`, `"clusterpass.dev/cluster-profile-uid"`} {
+		if !bytes.Contains(audit, []byte(want)) {
+			t.Errorf("the audit log has no %s", want)
+		}
+	}
+	t.Logf("%d tokens, %d files", len(minted.tokens), len(files))
+}
+
+// TestZTheServerNeitherRacedNorPanicked looks at what the server printed during all tests; make test builds it with
+// the race detector.
+func TestZTheServerNeitherRacedNorPanicked(t *testing.T) {
+	log := must[[]byte](t)(os.ReadFile(shared.server.Log()))
+	for _, word := range []string{"DATA RACE", "Observed a panic", "panic:"} {
+		if at := bytes.Index(log, []byte(word)); at >= 0 {
+			t.Errorf("the server's log says %q:\n%s", word, log[at:min(at+2000, len(log))])
+		}
+	}
+}
