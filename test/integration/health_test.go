@@ -1,0 +1,41 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/rest"
+)
+
+func TestReadinessAndMetricsAreNamedAsDocumented(t *testing.T) {
+	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "measured", "view"))
+	direct := kube(t, must[*rest.Config](t)(shared.server.DirectConfig("admin", "system:masters")))
+	tests := map[string][]string{
+		"/readyz?verbose": {"[+]etcd ok", "[+]clusterpass-aggregator-ca ok", "[+]clusterpass-member-secrets ok", "[+]informer-sync ok"},
+		"/livez?verbose":  {"[+]ping ok"},
+		"/metrics": {
+			`clusterpass_token_requests_total{result="Issued"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="authorize"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="ensure"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="issue"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="settle"}`,
+			"apiserver_flowcontrol_",
+		},
+	}
+	for path, wants := range tests {
+		t.Run(path, func(t *testing.T) {
+			body := string(must[[]byte](t)(direct.CoreV1().RESTClient().Get().RequestURI(path).DoRaw(t.Context())))
+			for _, want := range wants {
+				if !strings.Contains(body, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if path == "/metrics" && strings.Contains(body, "bravelion") {
+				t.Error("a metric names a cluster")
+			}
+		})
+	}
+}
