@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
@@ -87,7 +86,8 @@ func (e *entitlement) conditions(one func(kind, what string) metav1.Condition) [
 }
 
 // kubeconfig returns a kubeconfig file of one context, which everything inside is
-// named for: the cluster as the hub names it.
+// named for: the cluster as the hub names it. It is JSON, which is YAML, too, and
+// takes a tenth of the time to write.
 func kubeconfig(e *entitlement, cluster clientcmdv1.Cluster, token string) ([]byte, error) {
 	name := e.cluster.Name
 	account := e.serviceAccount.Name + "@" + name
@@ -101,11 +101,11 @@ func kubeconfig(e *entitlement, cluster clientcmdv1.Cluster, token string) ([]by
 			Cluster: name, AuthInfo: account, Namespace: e.serviceAccount.Namespace,
 		}}},
 	}
-	encoded, err := yaml.Marshal(config)
+	encoded, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	return encoded, nil
+	return append(encoded, '\n'), nil
 }
 
 func answerCluster(c clientcmdv1.Cluster) *v1alpha1.Cluster {

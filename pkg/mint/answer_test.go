@@ -1,0 +1,65 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
+	tb.Helper()
+	e := newEntitlement("hub", Request{Namespace: "default", Spec: validRequest().Spec}, "uid-1")
+	cluster := clientcmdv1.Cluster{
+		Server:                   "https://bravelion.example.com:6443",
+		CertificateAuthorityData: []byte("-----BEGIN CERTIFICATE-----\n"),
+		TLSServerName:            "bravelion",
+		ProxyURL:                 "https://proxy.example.com",
+	}
+	file, err := kubeconfig(e, cluster, "a-token")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return cluster, file
+}
+
+func TestTheKubeconfigIsAllThatItTakes(t *testing.T) {
+	want, file := testKubeconfig(t)
+	config, err := clientcmd.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := config.Contexts[config.CurrentContext]
+	if current == nil || config.CurrentContext != "bravelion" || current.Namespace != "default" {
+		t.Fatalf("current context %q: %v", config.CurrentContext, current)
+	}
+	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
+	if cluster.Server != want.Server || string(cluster.CertificateAuthorityData) != string(want.CertificateAuthorityData) ||
+		cluster.TLSServerName != want.TLSServerName || cluster.ProxyURL != want.ProxyURL {
+		t.Errorf("cluster %v", cluster)
+	}
+	if user.Token != "a-token" {
+		t.Error("the user has another token")
+	}
+}
+
+// BenchmarkKubeconfig shows why the file is JSON.
+func BenchmarkKubeconfig(b *testing.B) {
+	_, file := testKubeconfig(b)
+	b.Run("as it is", func(b *testing.B) {
+		for b.Loop() {
+			testKubeconfig(b)
+		}
+	})
+	b.Run("as YAML of block style", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := yaml.JSONToYAML(file); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
