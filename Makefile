@@ -77,7 +77,7 @@ test: test-unit test-integration test-e2e ## Run all tests, with the race detect
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
 	@echo "unit tests (the first build with the race detector takes minutes)"
-	@$(GO_TEST) $$(go list ./... | grep -v '^clusterpass.dev/test/')
+	@$(GO_TEST) $$(go list ./... | grep -vE '^clusterpass.dev/test/(testenv|integration|e2e)')
 
 .PHONY: test-integration
 test-integration: tools ## Run the tests against real kube-apiservers and etcds that they start themselves.
@@ -97,8 +97,8 @@ test-e2e: tools build fleet ## Run the tests against a local fleet of their own,
 	$(GO_TEST) -count=1 -timeout=30m ./test/e2e/...
 
 .PHONY: bench
-bench: tools build ## Measure against what users run today; prints medians and ratios.
-	@go run ./test/bench
+bench: tools build ## Measure against what users run today; prints medians and ratios. BENCH_FLAGS=-h lists its flags.
+	@go run ./test/bench $(BENCH_FLAGS)
 
 ##### Clean
 

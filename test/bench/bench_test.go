@@ -1,0 +1,194 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+func TestProfiles(t *testing.T) {
+	b := inventory{settings: settings{seed: 1}}
+	t.Run("the same seed makes the same profile", func(t *testing.T) {
+		first, again, other := newProfile(1, 3), newProfile(1, 3), newProfile(2, 3)
+		assert.Equal(t, first, again)
+		assert.NotEqual(t, first, other)
+	})
+	t.Run("a profile is about 1.3 KB", func(t *testing.T) {
+		assert.InDelta(t, 1300, len(b.createRequest(fleetNamespace, 12345).body), 100)
+	})
+}
+
+// serve returns a client for a server that answers with handler.
+func serve(t *testing.T, http2 bool, handler http.HandlerFunc) *client {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c, err := newClient(&rest.Config{
+		Host:            server.URL,
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+	})
+	require.NoError(t, err)
+	return c
+}
+
+func TestEveryProfileIsWrittenOnceOnBothSides(t *testing.T) {
+	var (
+		mu      sync.Mutex
+		written [2]map[string]int
+		b       = inventory{settings: settings{objects: 200}}
+	)
+	for side := range b.clients {
+		written[side] = map[string]int{}
+		b.clients[side] = serve(t, true, func(_ http.ResponseWriter, r *http.Request) {
+			var profile inventoryv1alpha1.ClusterProfile
+			if err := json.NewDecoder(r.Body).Decode(&profile); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			written[side][r.Method+" "+r.URL.Path+" "+profile.Name]++
+		})
+	}
+	for _, m := range b.writes() {
+		c, err := m.run(t.Context())
+		require.NoError(t, err)
+		assert.Zero(t, c.Failed)
+	}
+
+	// A twentieth or so more goes to the namespace of the warm-up.
+	for side := range written {
+		for i := range b.objects {
+			create := "POST " + profilesPath(fleetNamespace) + " " + profileName(i)
+			patch := "PATCH " + profilePath(fleetNamespace, i) + "/status "
+			assert.Equal(t, 1, written[side][create], create)
+			assert.Equal(t, 1, written[side][patch], patch)
+		}
+	}
+	assert.Equal(t, written[ours], written[theirs])
+}
+
+func TestClientTakesNothingForAnAnswerThatIsNone(t *testing.T) {
+	tests := map[string]struct {
+		http2   bool
+		handler http.HandlerFunc
+		want    string
+	}{
+		"another protocol than HTTP/2": {
+			false, func(http.ResponseWriter, *http.Request) {}, "was answered over HTTP/1.1 and not HTTP/2",
+		},
+		"a refusal, with the server's words": {
+			true, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, `{"kind":"Status","message":"no such right"}`)
+			}, "GET /x: 403 Forbidden: no such right",
+		},
+		"a throttled request, which is not retried": {
+			true, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "0")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}, "GET /x: 429 Too Many Requests",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, test.http2, test.handler)
+			err := c.send(t.Context(), request{method: http.MethodGet, path: "/x"}, io.Discard)
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func TestListInPages(t *testing.T) {
+	var asked []string
+	c := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		next := map[string]string{"": "b", "b": "c", "c": ""}[r.URL.Query().Get("continue")]
+		fmt.Fprintf(w, `{"items":[],"metadata":{"continue":%q}}`, next)
+	})
+	require.NoError(t, c.listInPages(t.Context(), 0))
+	assert.Equal(t, []string{"limit=500", "limit=500&continue=b", "limit=500&continue=c"}, asked)
+}
+
+func TestContinueToken(t *testing.T) {
+	tests := map[string]struct{ page, want string }{
+		"before the items":   {`{"metadata":{"continue":"abc","resourceVersion":"1"},"items":[]}`, "abc"},
+		"after the items":    {`{"items":[{}],"metadata":{"resourceVersion":"1","continue":"abc"}}`, "abc"},
+		"none in the last":   {`{"items":[{}],"metadata":{"resourceVersion":"1"}}`, ""},
+		"an empty one is it": {`{"metadata":{"continue":"","resourceVersion":"1"},"items":[]}`, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, continueToken([]byte(test.page)))
+		})
+	}
+}
+
+func TestProcessMemory(t *testing.T) {
+	m, err := processMemory(os.Getpid())
+	require.NoError(t, err)
+	assert.Positive(t, m.RSS)
+	assert.GreaterOrEqual(t, m.Peak, m.RSS)
+
+	_, err = processMemory(-1)
+	assert.Error(t, err)
+}
+
+func TestParse(t *testing.T) {
+	tests := map[string]struct {
+		args    string
+		wantErr string
+	}{
+		"nothing is fine":               {"", ""},
+		"all flags are fine":            {"-only tokens -objects 200 -duration 2s -runs 2 -seed 7 -o json", ""},
+		"an unknown part":               {"-only everything", "-only is"},
+		"objects not in hundredths":     {"-objects 150", "multiple of 100"},
+		"no objects":                    {"-objects 0", "multiple of 100"},
+		"a duration too short":          {"-duration 10ms", "at least 1s"},
+		"no run":                        {"-runs 0", "at least 1"},
+		"an unknown format":             {"-o yaml", "text or json"},
+		"an argument that is no flag":   {"tokens", "no arguments"},
+		"a flag that there is not":      {"-fast", "not defined"},
+		"a duration that is a bare one": {"-duration 8", "invalid value"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(strings.Fields(test.args), io.Discard)
+			if test.wantErr == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, test.wantErr)
+		})
+	}
+}
+
+func TestReportText(t *testing.T) {
+	c := comparison{
+		Name: "token", Concurrency: 1, Ours: figures{Calls: 10, P50: 4.56, P99: 20, Rate: 123},
+		Latency: ratio{Median: 1.5, Lowest: 1.25, Highest: 2}, Goal: "latency ratio at most 2.00", Met: true,
+		Failed: 1, Failure: "broken",
+	}
+	r := report{Seconds: time.Second.Seconds(), Runs: []run{{Tokens: []comparison{c}}, {Tokens: []comparison{c}}}}
+	var out strings.Builder
+	r.writeText(&out)
+	for _, want := range []string{"1.50 (1.25-2.00)", "4.56", "at most 2.00: met", "token at concurrency 1 failed: broken", "Run 2 of 2", "1.50 1.50"} {
+		assert.Contains(t, out.String(), want)
+	}
+}
