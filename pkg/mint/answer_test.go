@@ -4,6 +4,7 @@
 package mint
 
 import (
+	"bytes"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -38,7 +39,7 @@ func TestTheKubeconfigIsAllThatItTakes(t *testing.T) {
 		t.Fatalf("current context %q: %v", config.CurrentContext, current)
 	}
 	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
-	if cluster.Server != want.Server || string(cluster.CertificateAuthorityData) != string(want.CertificateAuthorityData) ||
+	if cluster.Server != want.Server || !bytes.Equal(cluster.CertificateAuthorityData, want.CertificateAuthorityData) ||
 		cluster.TLSServerName != want.TLSServerName || cluster.ProxyURL != want.ProxyURL {
 		t.Errorf("cluster %v", cluster)
 	}

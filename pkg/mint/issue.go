@@ -27,10 +27,12 @@ type issuedToken struct {
 	issued, expires time.Time
 }
 
+// lifetime returns how long the member lets the token live.
+func (t *issuedToken) lifetime() time.Duration { return t.expires.Sub(t.issued) }
+
 // refreshAfter returns when to ask for the next token.
 func (t *issuedToken) refreshAfter() time.Time {
-	lifetime := t.expires.Sub(t.issued)
-	return t.issued.Add(time.Duration(float64(lifetime) * refreshAt)).Truncate(time.Second)
+	return t.issued.Add(time.Duration(float64(t.lifetime()) * refreshAt)).Truncate(time.Second)
 }
 
 // issue has the member issue a token of exactly the ServiceAccount that was

@@ -143,6 +143,9 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
+	if granted := token.lifetime(); granted < time.Duration(expiration)*time.Second-time.Minute {
+		warnings = append(warnings, fmt.Sprintf("expiration shortened to %d seconds by the cluster itself", int64(granted.Seconds())))
+	}
 	return &Result{
 		Status:           status,
 		Warnings:         warnings,

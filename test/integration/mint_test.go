@@ -11,6 +11,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -234,18 +235,38 @@ func expectSame(t *testing.T, before, after []string) {
 	}
 }
 
-func TestALongExpirationIsShortenedWithAWarning(t *testing.T) {
-	r := request("bravelion", "long", "view")
-	r.Spec.ExpirationSeconds = ptr.To[int64](48 * 3600)
-	answer, warnings, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
+func TestALongExpirationIsNeverShortenedSilently(t *testing.T) {
+	tests := map[string]struct {
+		cluster  string
+		asked    time.Duration
+		granted  time.Duration
+		warnings []string
+	}{
+		"by this server": {"bravelion", 48 * time.Hour, 24 * time.Hour, []string{"86400 seconds, the maximum of this server"}},
+		"by the member":  {"smartfish", 24 * time.Hour, 12 * time.Hour, []string{"43200 seconds by the cluster itself"}},
+		"by both":        {"smartfish", 48 * time.Hour, 12 * time.Hour, []string{"the maximum of this server", "by the cluster itself"}},
+		"by nobody":      {"bravelion", 24 * time.Hour, 24 * time.Hour, nil},
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "86400 seconds") {
-		t.Errorf("warnings: %q", warnings)
-	}
-	if left := time.Until(answer.Status.ExpirationTimestamp.Time); left > 24*time.Hour || left < 23*time.Hour {
-		t.Errorf("granted %s, want a day", left)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := request(test.cluster, "long", "view")
+			r.Spec.ExpirationSeconds = ptr.To(int64(test.asked.Seconds()))
+			answer, warnings, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(warnings) != len(test.warnings) {
+				t.Fatalf("warnings: %q", warnings)
+			}
+			for i, want := range test.warnings {
+				if !strings.Contains(warnings[i], want) {
+					t.Errorf("warning %q does not say %q", warnings[i], want)
+				}
+			}
+			if left := time.Until(answer.Status.ExpirationTimestamp.Time); left > test.granted || left < test.granted-time.Hour {
+				t.Errorf("granted %s, want %s", left, test.granted)
+			}
+		})
 	}
 }
 
@@ -320,6 +341,43 @@ func TestARequestThatFailsHalfWayLeavesNothing(t *testing.T) {
 	}
 	expectSame(t, before, objects(t, shared.bravelion))
 	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "half", "view"))
+}
+
+func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
+	const racers = 8
+	roles := []string{"view", "cluster-admin"}
+	errs := make([]error, racers)
+	var racing sync.WaitGroup
+	for i := range racers {
+		racing.Go(func() {
+			_, _, errs[i] = ask(t.Context(), shared.hub.RESTConfig(), forms[0], request("bravelion", "raced", roles[i%2]), metav1.CreateOptions{})
+		})
+	}
+	racing.Wait()
+	won := map[string]int{}
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			won[roles[i%2]]++
+		case !apierrors.IsConflict(err):
+			t.Errorf("racer %d: %v, want a token or 409", i, err)
+		}
+	}
+	if len(won) != 1 {
+		t.Errorf("tokens by role: %v, want those of one role alone", won)
+	}
+	bindings := must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
+	bound := map[string]bool{}
+	for _, binding := range bindings.Items {
+		for _, subject := range binding.Subjects {
+			if subject.Kind == rbacv1.ServiceAccountKind && subject.Name == "raced" {
+				bound[binding.RoleRef.Name] = true
+			}
+		}
+	}
+	if len(bound) != 1 {
+		t.Errorf("the ServiceAccount is bound to %v", bound)
+	}
 }
 
 func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T) {
