@@ -83,5 +83,5 @@ var servedKinds = map[schema.GroupVersion][]string{
 		inventoryv1alpha1.PlacementDecisionKind, inventoryv1alpha1.PlacementDecisionKind + "List",
 		"AuthTokenRequest",
 	},
-	clusterpassv1alpha1.SchemeGroupVersion: {"AuthTokenRequest"},
+	clusterpassv1alpha1.SchemeGroupVersion: {"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList"},
 }

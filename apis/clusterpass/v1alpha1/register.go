@@ -30,7 +30,11 @@ func Resource(resource string) schema.GroupResource {
 }
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(SchemeGroupVersion, &multiclusterv1alpha1.AuthTokenRequest{})
+	scheme.AddKnownTypes(SchemeGroupVersion,
+		&multiclusterv1alpha1.AuthTokenRequest{},
+		&AuthTokenGrant{},
+		&AuthTokenGrantList{},
+	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil
 }

@@ -6,7 +6,11 @@
 package applyconfiguration
 
 import (
+	v1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	clusterpassv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
 	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
+	applyconfigurationmulticlusterv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/multicluster/v1alpha1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
@@ -16,6 +20,28 @@ import (
 // apply configuration type exists for the given GroupVersionKind.
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
+	// Group=clusterpass.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"):
+		return &clusterpassv1alpha1.AuthTokenGrantApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantSpec"):
+		return &clusterpassv1alpha1.AuthTokenGrantSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantStatus"):
+		return &clusterpassv1alpha1.AuthTokenGrantStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GrantedClusterProfile"):
+		return &clusterpassv1alpha1.GrantedClusterProfileApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GrantedServiceAccount"):
+		return &clusterpassv1alpha1.GrantedServiceAccountApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MemberObject"):
+		return &clusterpassv1alpha1.MemberObjectApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Requester"):
+		return &clusterpassv1alpha1.RequesterApplyConfiguration{}
+
+		// Group=multicluster.x-k8s.io, Version=v1alpha1
+	case multiclusterv1alpha1.SchemeGroupVersion.WithKind("ClusterRole"):
+		return &applyconfigurationmulticlusterv1alpha1.ClusterRoleApplyConfiguration{}
+	case multiclusterv1alpha1.SchemeGroupVersion.WithKind("Role"):
+		return &applyconfigurationmulticlusterv1alpha1.RoleApplyConfiguration{}
+
 	}
 	return nil
 }

@@ -9,7 +9,8 @@
 package openapi
 
 import (
-	v1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	v1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	v1 "k8s.io/api/rbac/v1"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,80 +22,526 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		v1alpha1.AuthTokenRequest{}.OpenAPIModelName():        schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref),
-		v1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName():    schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref),
-		v1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName():  schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref),
-		v1alpha1.Cluster{}.OpenAPIModelName():                 schema_clusterpassdev_apis_multicluster_v1alpha1_Cluster(ref),
-		v1alpha1.ClusterProfileReference{}.OpenAPIModelName(): schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterProfileReference(ref),
-		v1alpha1.ClusterRole{}.OpenAPIModelName():             schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterRole(ref),
-		v1alpha1.Role{}.OpenAPIModelName():                    schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref),
-		v1.AggregationRule{}.OpenAPIModelName():               schema_k8sio_api_rbac_v1_AggregationRule(ref),
-		v1.ClusterRole{}.OpenAPIModelName():                   schema_k8sio_api_rbac_v1_ClusterRole(ref),
-		v1.ClusterRoleBinding{}.OpenAPIModelName():            schema_k8sio_api_rbac_v1_ClusterRoleBinding(ref),
-		v1.ClusterRoleBindingList{}.OpenAPIModelName():        schema_k8sio_api_rbac_v1_ClusterRoleBindingList(ref),
-		v1.ClusterRoleList{}.OpenAPIModelName():               schema_k8sio_api_rbac_v1_ClusterRoleList(ref),
-		v1.PolicyRule{}.OpenAPIModelName():                    schema_k8sio_api_rbac_v1_PolicyRule(ref),
-		v1.Role{}.OpenAPIModelName():                          schema_k8sio_api_rbac_v1_Role(ref),
-		v1.RoleBinding{}.OpenAPIModelName():                   schema_k8sio_api_rbac_v1_RoleBinding(ref),
-		v1.RoleBindingList{}.OpenAPIModelName():               schema_k8sio_api_rbac_v1_RoleBindingList(ref),
-		v1.RoleList{}.OpenAPIModelName():                      schema_k8sio_api_rbac_v1_RoleList(ref),
-		v1.RoleRef{}.OpenAPIModelName():                       schema_k8sio_api_rbac_v1_RoleRef(ref),
-		v1.Subject{}.OpenAPIModelName():                       schema_k8sio_api_rbac_v1_Subject(ref),
-		resource.Quantity{}.OpenAPIModelName():                schema_apimachinery_pkg_api_resource_Quantity(ref),
-		metav1.APIGroup{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIGroup(ref),
-		metav1.APIGroupList{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_APIGroupList(ref),
-		metav1.APIResource{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_APIResource(ref),
-		metav1.APIResourceList{}.OpenAPIModelName():           schema_pkg_apis_meta_v1_APIResourceList(ref),
-		metav1.APIVersions{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_APIVersions(ref),
-		metav1.ApplyOptions{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_ApplyOptions(ref),
-		metav1.Condition{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_Condition(ref),
-		metav1.CreateOptions{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_CreateOptions(ref),
-		metav1.DeleteOptions{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_DeleteOptions(ref),
-		metav1.Duration{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_Duration(ref),
-		metav1.FieldSelectorRequirement{}.OpenAPIModelName():  schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
-		metav1.FieldsV1{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_FieldsV1(ref),
-		metav1.GetOptions{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_GetOptions(ref),
-		metav1.GroupKind{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_GroupKind(ref),
-		metav1.GroupResource{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_GroupResource(ref),
-		metav1.GroupVersion{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_GroupVersion(ref),
-		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():  schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
-		metav1.GroupVersionKind{}.OpenAPIModelName():          schema_pkg_apis_meta_v1_GroupVersionKind(ref),
-		metav1.GroupVersionResource{}.OpenAPIModelName():      schema_pkg_apis_meta_v1_GroupVersionResource(ref),
-		metav1.InternalEvent{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_InternalEvent(ref),
-		metav1.LabelSelector{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_LabelSelector(ref),
-		metav1.LabelSelectorRequirement{}.OpenAPIModelName():  schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
-		metav1.List{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_List(ref),
-		metav1.ListMeta{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_ListMeta(ref),
-		metav1.ListOptions{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_ListOptions(ref),
-		metav1.ManagedFieldsEntry{}.OpenAPIModelName():        schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
-		metav1.MicroTime{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_MicroTime(ref),
-		metav1.ObjectMeta{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_ObjectMeta(ref),
-		metav1.OwnerReference{}.OpenAPIModelName():            schema_pkg_apis_meta_v1_OwnerReference(ref),
-		metav1.PartialObjectMetadata{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
-		metav1.PartialObjectMetadataList{}.OpenAPIModelName(): schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
-		metav1.Patch{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_Patch(ref),
-		metav1.PatchOptions{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_PatchOptions(ref),
-		metav1.Preconditions{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_Preconditions(ref),
-		metav1.RootPaths{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_RootPaths(ref),
-		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName(): schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
-		metav1.ShardInfo{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_ShardInfo(ref),
-		metav1.Status{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_Status(ref),
-		metav1.StatusCause{}.OpenAPIModelName():               schema_pkg_apis_meta_v1_StatusCause(ref),
-		metav1.StatusDetails{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_StatusDetails(ref),
-		metav1.Table{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_Table(ref),
-		metav1.TableColumnDefinition{}.OpenAPIModelName():     schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
-		metav1.TableOptions{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_TableOptions(ref),
-		metav1.TableRow{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_TableRow(ref),
-		metav1.TableRowCondition{}.OpenAPIModelName():         schema_pkg_apis_meta_v1_TableRowCondition(ref),
-		metav1.Time{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_Time(ref),
-		metav1.Timestamp{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_Timestamp(ref),
-		metav1.TypeMeta{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_TypeMeta(ref),
-		metav1.UpdateOptions{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_UpdateOptions(ref),
-		metav1.WatchEvent{}.OpenAPIModelName():                schema_pkg_apis_meta_v1_WatchEvent(ref),
-		runtime.RawExtension{}.OpenAPIModelName():             schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
-		runtime.TypeMeta{}.OpenAPIModelName():                 schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
-		runtime.Unknown{}.OpenAPIModelName():                  schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
-		version.Info{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_version_Info(ref),
+		v1alpha1.AuthTokenGrant{}.OpenAPIModelName():                      schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref),
+		v1alpha1.AuthTokenGrantList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref),
+		v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref),
+		v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref),
+		v1alpha1.GrantedClusterProfile{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref),
+		v1alpha1.GrantedServiceAccount{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref),
+		v1alpha1.MemberObject{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref),
+		v1alpha1.Requester{}.OpenAPIModelName():                           schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref),
+		multiclusterv1alpha1.AuthTokenRequest{}.OpenAPIModelName():        schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref),
+		multiclusterv1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName():    schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref),
+		multiclusterv1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName():  schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref),
+		multiclusterv1alpha1.Cluster{}.OpenAPIModelName():                 schema_clusterpassdev_apis_multicluster_v1alpha1_Cluster(ref),
+		multiclusterv1alpha1.ClusterProfileReference{}.OpenAPIModelName(): schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterProfileReference(ref),
+		multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName():             schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterRole(ref),
+		multiclusterv1alpha1.Role{}.OpenAPIModelName():                    schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref),
+		v1.AggregationRule{}.OpenAPIModelName():                           schema_k8sio_api_rbac_v1_AggregationRule(ref),
+		v1.ClusterRole{}.OpenAPIModelName():                               schema_k8sio_api_rbac_v1_ClusterRole(ref),
+		v1.ClusterRoleBinding{}.OpenAPIModelName():                        schema_k8sio_api_rbac_v1_ClusterRoleBinding(ref),
+		v1.ClusterRoleBindingList{}.OpenAPIModelName():                    schema_k8sio_api_rbac_v1_ClusterRoleBindingList(ref),
+		v1.ClusterRoleList{}.OpenAPIModelName():                           schema_k8sio_api_rbac_v1_ClusterRoleList(ref),
+		v1.PolicyRule{}.OpenAPIModelName():                                schema_k8sio_api_rbac_v1_PolicyRule(ref),
+		v1.Role{}.OpenAPIModelName():                                      schema_k8sio_api_rbac_v1_Role(ref),
+		v1.RoleBinding{}.OpenAPIModelName():                               schema_k8sio_api_rbac_v1_RoleBinding(ref),
+		v1.RoleBindingList{}.OpenAPIModelName():                           schema_k8sio_api_rbac_v1_RoleBindingList(ref),
+		v1.RoleList{}.OpenAPIModelName():                                  schema_k8sio_api_rbac_v1_RoleList(ref),
+		v1.RoleRef{}.OpenAPIModelName():                                   schema_k8sio_api_rbac_v1_RoleRef(ref),
+		v1.Subject{}.OpenAPIModelName():                                   schema_k8sio_api_rbac_v1_Subject(ref),
+		resource.Quantity{}.OpenAPIModelName():                            schema_apimachinery_pkg_api_resource_Quantity(ref),
+		metav1.APIGroup{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_APIGroup(ref),
+		metav1.APIGroupList{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_APIGroupList(ref),
+		metav1.APIResource{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_APIResource(ref),
+		metav1.APIResourceList{}.OpenAPIModelName():                       schema_pkg_apis_meta_v1_APIResourceList(ref),
+		metav1.APIVersions{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_APIVersions(ref),
+		metav1.ApplyOptions{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_ApplyOptions(ref),
+		metav1.Condition{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_Condition(ref),
+		metav1.CreateOptions{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_CreateOptions(ref),
+		metav1.DeleteOptions{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_DeleteOptions(ref),
+		metav1.Duration{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_Duration(ref),
+		metav1.FieldSelectorRequirement{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_FieldSelectorRequirement(ref),
+		metav1.FieldsV1{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_FieldsV1(ref),
+		metav1.GetOptions{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_GetOptions(ref),
+		metav1.GroupKind{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_GroupKind(ref),
+		metav1.GroupResource{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_GroupResource(ref),
+		metav1.GroupVersion{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_GroupVersion(ref),
+		metav1.GroupVersionForDiscovery{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_GroupVersionForDiscovery(ref),
+		metav1.GroupVersionKind{}.OpenAPIModelName():                      schema_pkg_apis_meta_v1_GroupVersionKind(ref),
+		metav1.GroupVersionResource{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_GroupVersionResource(ref),
+		metav1.InternalEvent{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_InternalEvent(ref),
+		metav1.LabelSelector{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_LabelSelector(ref),
+		metav1.LabelSelectorRequirement{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_LabelSelectorRequirement(ref),
+		metav1.List{}.OpenAPIModelName():                                  schema_pkg_apis_meta_v1_List(ref),
+		metav1.ListMeta{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_ListMeta(ref),
+		metav1.ListOptions{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_ListOptions(ref),
+		metav1.ManagedFieldsEntry{}.OpenAPIModelName():                    schema_pkg_apis_meta_v1_ManagedFieldsEntry(ref),
+		metav1.MicroTime{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_MicroTime(ref),
+		metav1.ObjectMeta{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_ObjectMeta(ref),
+		metav1.OwnerReference{}.OpenAPIModelName():                        schema_pkg_apis_meta_v1_OwnerReference(ref),
+		metav1.PartialObjectMetadata{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_PartialObjectMetadata(ref),
+		metav1.PartialObjectMetadataList{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_PartialObjectMetadataList(ref),
+		metav1.Patch{}.OpenAPIModelName():                                 schema_pkg_apis_meta_v1_Patch(ref),
+		metav1.PatchOptions{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_PatchOptions(ref),
+		metav1.Preconditions{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_Preconditions(ref),
+		metav1.RootPaths{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_RootPaths(ref),
+		metav1.ServerAddressByClientCIDR{}.OpenAPIModelName():             schema_pkg_apis_meta_v1_ServerAddressByClientCIDR(ref),
+		metav1.ShardInfo{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_ShardInfo(ref),
+		metav1.Status{}.OpenAPIModelName():                                schema_pkg_apis_meta_v1_Status(ref),
+		metav1.StatusCause{}.OpenAPIModelName():                           schema_pkg_apis_meta_v1_StatusCause(ref),
+		metav1.StatusDetails{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_StatusDetails(ref),
+		metav1.Table{}.OpenAPIModelName():                                 schema_pkg_apis_meta_v1_Table(ref),
+		metav1.TableColumnDefinition{}.OpenAPIModelName():                 schema_pkg_apis_meta_v1_TableColumnDefinition(ref),
+		metav1.TableOptions{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_TableOptions(ref),
+		metav1.TableRow{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_TableRow(ref),
+		metav1.TableRowCondition{}.OpenAPIModelName():                     schema_pkg_apis_meta_v1_TableRowCondition(ref),
+		metav1.Time{}.OpenAPIModelName():                                  schema_pkg_apis_meta_v1_Time(ref),
+		metav1.Timestamp{}.OpenAPIModelName():                             schema_pkg_apis_meta_v1_Timestamp(ref),
+		metav1.TypeMeta{}.OpenAPIModelName():                              schema_pkg_apis_meta_v1_TypeMeta(ref),
+		metav1.UpdateOptions{}.OpenAPIModelName():                         schema_pkg_apis_meta_v1_UpdateOptions(ref),
+		metav1.WatchEvent{}.OpenAPIModelName():                            schema_pkg_apis_meta_v1_WatchEvent(ref),
+		runtime.RawExtension{}.OpenAPIModelName():                         schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
+		runtime.TypeMeta{}.OpenAPIModelName():                             schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
+		runtime.Unknown{}.OpenAPIModelName():                              schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
+		version.Info{}.OpenAPIModelName():                                 schema_k8sio_apimachinery_pkg_version_Info(ref),
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AuthTokenGrant records what was granted on a member cluster, to whom and until when. There is one for each namespace that requests come from, ClusterProfile and ServiceAccount. It is made and changed by answering AuthTokenRequests and holds no token. Deleting it revokes every token of it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata. The name is made of the ClusterProfile's, the ServiceAccount's and a hash.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec is what was granted. Only an AuthTokenRequest changes it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is what has come of it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName(), v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AuthTokenGrantList is a list of AuthTokenGrants.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the grants.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.AuthTokenGrant{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.AuthTokenGrant{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AuthTokenGrantSpec is what was granted.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusterProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterProfile is the member cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.GrantedClusterProfile{}.OpenAPIModelName()),
+						},
+					},
+					"serviceAccount": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ServiceAccount is whose tokens are issued. It belongs to this grant alone.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.GrantedServiceAccount{}.OpenAPIModelName()),
+						},
+					},
+					"clusterRoles": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterRoles are the ClusterRoles that the ServiceAccount is bound to in the whole member cluster.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"roles": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"namespace",
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Roles are the Roles that the ServiceAccount is bound to, each in its namespace of the member cluster.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(multiclusterv1alpha1.Role{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"audiences": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Audiences are the audiences of the tokens. Empty means the default audience of the member's API server.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"requester": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Requester is who set the rest of the spec.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.Requester{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"clusterProfile", "serviceAccount", "requester"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.GrantedClusterProfile{}.OpenAPIModelName(), v1alpha1.GrantedServiceAccount{}.OpenAPIModelName(), v1alpha1.Requester{}.OpenAPIModelName(), multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName(), multiclusterv1alpha1.Role{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AuthTokenGrantStatus is what has come of a grant.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ObservedGeneration is the generation of the grant that the member cluster was last seen to have.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"expirationCeiling": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ExpirationCeiling is a time that no token of the grant outlives. It is written before the token is issued, and hours ahead, so that few tokens cost a write.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"lastRequester": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LastRequester is who got a token when the ceiling was last written. The audit log has every token.",
+							Ref:         ref(v1alpha1.Requester{}.OpenAPIModelName()),
+						},
+					},
+					"lastIssuedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LastIssuedTime is when the ceiling was last written.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"memberObjects": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "MemberObjects are the objects that the grant owns, or may own, on the member cluster; they were listed here before they were made.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.MemberObject{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"accessProvider": {
+						SchemaProps: spec.SchemaProps{
+							Description: "AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how the grant is revoked when the ClusterProfile is gone. There is no secret in it.",
+							Ref:         ref("sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"),
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions are Ready and, while the grant is being deleted, Revoked.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.MemberObject{}.OpenAPIModelName(), v1alpha1.Requester{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GrantedClusterProfile names a ClusterProfile. A cluster that replaces it under its name has another UID.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the ClusterProfile.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of the ClusterProfile.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the ClusterProfile.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"namespace", "name", "uid"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GrantedServiceAccount names a ServiceAccount of the member cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the ServiceAccount on the member cluster.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of the ServiceAccount.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"namespace", "name"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MemberObject names an object of the member cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is ServiceAccount, Secret, Role, RoleBinding, ClusterRole or ClusterRoleBinding.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the object; empty for ClusterRole and ClusterRoleBinding.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"kind", "name"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Requester is a user of the hub.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Username of the user.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the user, where the hub's authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Groups that the user was in.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"username"},
+			},
+		},
 	}
 }
 
@@ -130,14 +577,14 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref commo
 						SchemaProps: spec.SchemaProps{
 							Description: "Spec says which cluster, which ServiceAccount and which rights.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName()),
+							Ref:         ref(multiclusterv1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Status is the answer. It is filled in by the server; what a client sends is dropped.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName()),
+							Ref:         ref(multiclusterv1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName()),
 						},
 					},
 				},
@@ -145,7 +592,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref commo
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName(), v1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+			multiclusterv1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName(), multiclusterv1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -160,7 +607,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 						SchemaProps: spec.SchemaProps{
 							Description: "TargetClusterProfile names the ClusterProfile of the member cluster. The subresource clusterprofiles/token fills it in from its URL.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.ClusterProfileReference{}.OpenAPIModelName()),
+							Ref:         ref(multiclusterv1alpha1.ClusterProfileReference{}.OpenAPIModelName()),
 						},
 					},
 					"serviceAccountName": {
@@ -194,7 +641,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.ClusterRole{}.OpenAPIModelName()),
+										Ref: ref(multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -216,7 +663,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Ref: ref(v1alpha1.Role{}.OpenAPIModelName()),
+										Ref: ref(multiclusterv1alpha1.Role{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -253,7 +700,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ClusterProfileReference{}.OpenAPIModelName(), v1alpha1.ClusterRole{}.OpenAPIModelName(), v1alpha1.Role{}.OpenAPIModelName()},
+			multiclusterv1alpha1.ClusterProfileReference{}.OpenAPIModelName(), multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName(), multiclusterv1alpha1.Role{}.OpenAPIModelName()},
 	}
 }
 
@@ -286,7 +733,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref
 					"cluster": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Cluster says how to reach the member cluster.",
-							Ref:         ref(v1alpha1.Cluster{}.OpenAPIModelName()),
+							Ref:         ref(multiclusterv1alpha1.Cluster{}.OpenAPIModelName()),
 						},
 					},
 					"kubeconfig": {
@@ -333,7 +780,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Cluster{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
+			multiclusterv1alpha1.Cluster{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	fmt "fmt"
 	http "net/http"
 
+	clusterpassv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1"
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
@@ -17,13 +18,20 @@ import (
 
 type Interface interface {
 	Discovery() discovery.DiscoveryInterfaces
+	ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha1Interface
 	MulticlusterV1alpha1() multiclusterv1alpha1.MulticlusterV1alpha1Interface
 }
 
 // Clientset contains the clients for groups.
 type Clientset struct {
 	*discovery.DiscoveryClient
+	clusterpassV1alpha1  *clusterpassv1alpha1.ClusterpassV1alpha1Client
 	multiclusterV1alpha1 *multiclusterv1alpha1.MulticlusterV1alpha1Client
+}
+
+// ClusterpassV1alpha1 retrieves the ClusterpassV1alpha1Client
+func (c *Clientset) ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha1Interface {
+	return c.clusterpassV1alpha1
 }
 
 // MulticlusterV1alpha1 retrieves the MulticlusterV1alpha1Client
@@ -75,6 +83,10 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 
 	var cs Clientset
 	var err error
+	cs.clusterpassV1alpha1, err = clusterpassv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 	cs.multiclusterV1alpha1, err = multiclusterv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
 		return nil, err
@@ -100,6 +112,7 @@ func NewForConfigOrDie(c *rest.Config) *Clientset {
 // New creates a new Clientset for the given RESTClient.
 func New(c rest.Interface) *Clientset {
 	var cs Clientset
+	cs.clusterpassV1alpha1 = clusterpassv1alpha1.New(c)
 	cs.multiclusterV1alpha1 = multiclusterv1alpha1.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)

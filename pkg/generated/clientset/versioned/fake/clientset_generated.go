@@ -8,6 +8,8 @@ package fake
 import (
 	applyconfiguration "clusterpass.dev/pkg/generated/applyconfiguration"
 	clientset "clusterpass.dev/pkg/generated/clientset/versioned"
+	clusterpassv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+	fakeclusterpassv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1/fake"
 	multiclusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1"
 	fakemulticlusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -122,6 +124,11 @@ var (
 	_ clientset.Interface = &Clientset{}
 	_ testing.FakeClient  = &Clientset{}
 )
+
+// ClusterpassV1alpha1 retrieves the ClusterpassV1alpha1Client
+func (c *Clientset) ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha1Interface {
+	return &fakeclusterpassv1alpha1.FakeClusterpassV1alpha1{Fake: &c.Fake}
+}
 
 // MulticlusterV1alpha1 retrieves the MulticlusterV1alpha1Client
 func (c *Clientset) MulticlusterV1alpha1() multiclusterv1alpha1.MulticlusterV1alpha1Interface {
