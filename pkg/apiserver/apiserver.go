@@ -22,6 +22,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/authtokenrequest"
 	"clusterpass.dev/pkg/registry/clusterprofile"
 	"clusterpass.dev/pkg/registry/placementdecision"
@@ -39,6 +40,8 @@ type ExtraConfig struct {
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the longest lifetime granted to a token.
 	MaxTokenExpiration time.Duration
+	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
+	MaxGrantsPerNamespace int64
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
@@ -83,7 +86,11 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of placementdecisions: %w", err)
 	}
-	requests, profileToken := authtokenrequest.NewREST(c.minter(profileGetter{profiles.Store}))
+	granted, err := authtokengrant.NewStorage(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
+	}
+	requests, profileToken := authtokenrequest.NewREST(c.minter(profileGetter{profiles.Store}, grants{granted.Internal}))
 
 	if err := install(generic, multiclusterv1alpha1.GroupName, map[string]rest.Storage{
 		"clusterprofiles":        profiles,
@@ -95,7 +102,9 @@ func (c completedConfig) New() (*Server, error) {
 		return nil, err
 	}
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
-		"authtokenrequests": requests,
+		"authtokenrequests":      requests,
+		"authtokengrants":        granted.Grants,
+		"authtokengrants/status": granted.Status,
 	}); err != nil {
 		return nil, err
 	}
@@ -108,11 +117,13 @@ func (c completedConfig) New() (*Server, error) {
 	return &Server{Generic: generic}, nil
 }
 
-func (c completedConfig) minter(profiles mint.Profiles) *mint.Minter {
+func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mint.Minter {
 	mint.RegisterMetrics()
 	return mint.New(mint.Config{
 		HubID:             c.extra.HubID,
 		Profiles:          profiles,
+		Grants:            granted,
+		MaxGrants:         c.extra.MaxGrantsPerNamespace,
 		Members:           c.extra.Members,
 		Authorizer:        c.generic.Authorization.Authorizer,
 		MaxExpiration:     c.extra.MaxTokenExpiration,

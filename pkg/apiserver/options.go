@@ -25,6 +25,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -55,6 +56,8 @@ type Options struct {
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the longest lifetime granted to a token.
 	MaxTokenExpiration time.Duration
+	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
+	MaxGrantsPerNamespace int64
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
@@ -74,6 +77,8 @@ func NewOptions() *Options {
 		Logs:                 logs.NewOptions(),
 		MemberRequestTimeout: 10 * time.Second,
 		MaxTokenExpiration:   24 * time.Hour,
+		// 5,000 grants are 10 MB in etcd, and in every cache.
+		MaxGrantsPerNamespace: 5000,
 	}
 }
 
@@ -93,6 +98,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
 	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster take for one request, together.")
 	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
+	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Most AuthTokenGrants that a namespace of the hub may have: there is one for each ServiceAccount on each cluster. Replicas that create at the same moment may pass it by a few.")
 	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Who gets a ServiceAccount there can take over the member cluster.")
 
 	o.ServerRun.AddUniversalFlags(sections.FlagSet("generic"))
@@ -142,8 +148,11 @@ func (o completedOptions) Validate() error {
 	case o.EmbeddedEtcdDir == "":
 		errs = append(errs, o.Recommended.Etcd.Validate()...)
 	}
-	if o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= requestCeiling {
-		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s, when the API server gives a request up", requestCeiling))
+	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
+		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server gives one up after %s", longest, grant.TokenCacheTTL, requestCeiling))
+	}
+	if o.MaxGrantsPerNamespace < 1 {
+		errs = append(errs, errors.New("--max-grants-per-namespace must be at least 1"))
 	}
 	if o.MaxTokenExpiration < leastTokenExpiration {
 		errs = append(errs, fmt.Errorf("--max-token-expiration must be at least %s", leastTokenExpiration))
@@ -219,6 +228,7 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		MemberSecrets:           secrets,
 		MemberRequestTimeout:    o.MemberRequestTimeout,
 		MaxTokenExpiration:      o.MaxTokenExpiration,
+		MaxGrantsPerNamespace:   o.MaxGrantsPerNamespace,
 		AllowedMemberNamespaces: o.AllowedMemberNamespaces,
 	}, nil
 }

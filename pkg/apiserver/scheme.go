@@ -15,6 +15,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/clusterprofile"
 )
 
@@ -43,6 +44,7 @@ func init() {
 	utilruntime.Must(addInternalVersions(Scheme))
 	clusterprofile.AddDefaults(Scheme)
 	utilruntime.Must(clusterprofile.AddFieldLabelConversion(Scheme))
+	utilruntime.Must(authtokengrant.AddFieldLabelConversion(Scheme))
 
 	// The API machinery decodes options and writes discovery documents as types of the group "".
 	unversioned := schema.GroupVersion{Version: "v1"}

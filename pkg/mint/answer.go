@@ -11,16 +11,17 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
 
 // answer returns what the requester is told of a token that was issued.
-func answer(e *entitlement, c *member.Client, token *issuedToken) (v1alpha1.AuthTokenRequestStatus, error) {
+func answer(g *clusterpassv1alpha1.AuthTokenGrant, c *member.Client, token *issuedToken) (v1alpha1.AuthTokenRequestStatus, error) {
 	cluster := c.Cluster()
-	kubeconfig, err := kubeconfig(e, cluster, token.token)
+	kubeconfig, err := kubeconfig(g, cluster, token.token)
 	if err != nil {
 		return v1alpha1.AuthTokenRequestStatus{}, err
 	}
@@ -31,7 +32,8 @@ func answer(e *entitlement, c *member.Client, token *issuedToken) (v1alpha1.Auth
 		RefreshAfter:        timestamp(token.refreshAfter()),
 		Cluster:             answerCluster(cluster),
 		Kubeconfig:          kubeconfig,
-		Conditions: e.conditions(func(kind, what string) metav1.Condition {
+		GrantName:           g.Name,
+		Conditions: conditions(g, func(kind, what string) metav1.Condition {
 			c := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, LastTransitionTime: now}
 			switch {
 			case what == "":
@@ -48,10 +50,11 @@ func answer(e *entitlement, c *member.Client, token *issuedToken) (v1alpha1.Auth
 
 // dryRunStatus returns what the requester is told of a dry run. The member was not
 // asked, so that its conditions are Unknown and say what would be created.
-func dryRunStatus(e *entitlement, cluster clientcmdv1.Cluster, now time.Time) v1alpha1.AuthTokenRequestStatus {
+func dryRunStatus(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Cluster, now time.Time) v1alpha1.AuthTokenRequestStatus {
 	return v1alpha1.AuthTokenRequestStatus{
-		Cluster: answerCluster(cluster),
-		Conditions: e.conditions(func(kind, what string) metav1.Condition {
+		Cluster:   answerCluster(cluster),
+		GrantName: g.Name,
+		Conditions: conditions(g, func(kind, what string) metav1.Condition {
 			c := metav1.Condition{
 				Type: kind, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonDryRun,
 				Message: "would be found or created: " + what, LastTransitionTime: metav1.NewTime(now),
@@ -68,29 +71,34 @@ func dryRunStatus(e *entitlement, cluster clientcmdv1.Cluster, now time.Time) v1
 }
 
 // conditions returns the prototype's four conditions; one makes each of its type
-// and of what the request names for it.
-func (e *entitlement) conditions(one func(kind, what string) metav1.Condition) []metav1.Condition {
-	var clusterRoles, roles []string
-	for _, role := range e.clusterRoles {
-		clusterRoles = append(clusterRoles, e.roleName(role.Name, role.Rules))
-	}
-	for _, role := range e.roles {
-		roles = append(roles, role.Namespace+"/"+e.roleName(role.Name, role.Rules))
-	}
+// and of what the grant names for it.
+func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what string) metav1.Condition) []metav1.Condition {
+	clusterRoles, roles := roleNames(g)
 	return []metav1.Condition{
-		one(v1alpha1.ConditionServiceAccountReady, e.serviceAccount.String()),
+		one(v1alpha1.ConditionServiceAccountReady, grant.Account(g).String()),
 		one(v1alpha1.ConditionRolesReady, strings.Join(roles, ", ")),
 		one(v1alpha1.ConditionClusterRolesReady, strings.Join(clusterRoles, ", ")),
-		one(v1alpha1.ConditionTokenRetrieved, "for ServiceAccount "+e.serviceAccount.String()),
+		one(v1alpha1.ConditionTokenRetrieved, "for ServiceAccount "+grant.Account(g).String()),
 	}
+}
+
+// roleNames returns the names that the roles of g have on the member, those of Roles with their namespaces.
+func roleNames(g *clusterpassv1alpha1.AuthTokenGrant) (clusterRoles, roles []string) {
+	for _, role := range g.Spec.ClusterRoles {
+		clusterRoles = append(clusterRoles, grant.RoleName(g.UID, role.Name, role.Rules))
+	}
+	for _, role := range g.Spec.Roles {
+		roles = append(roles, role.Namespace+"/"+grant.RoleName(g.UID, role.Name, role.Rules))
+	}
+	return clusterRoles, roles
 }
 
 // kubeconfig returns a kubeconfig file of one context, which everything inside is
 // named for: the cluster as the hub names it. It is JSON, which is YAML, too, and
 // takes a tenth of the time to write.
-func kubeconfig(e *entitlement, cluster clientcmdv1.Cluster, token string) ([]byte, error) {
-	name := e.cluster.Name
-	account := e.serviceAccount.Name + "@" + name
+func kubeconfig(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Cluster, token string) ([]byte, error) {
+	name := g.Spec.ClusterProfile.Name
+	account := g.Spec.ServiceAccount.Name + "@" + name
 	config := clientcmdv1.Config{
 		Kind:           "Config",
 		APIVersion:     clientcmdv1.SchemeGroupVersion.Version,
@@ -98,7 +106,7 @@ func kubeconfig(e *entitlement, cluster clientcmdv1.Cluster, token string) ([]by
 		Clusters:       []clientcmdv1.NamedCluster{{Name: name, Cluster: cluster}},
 		AuthInfos:      []clientcmdv1.NamedAuthInfo{{Name: account, AuthInfo: clientcmdv1.AuthInfo{Token: token}}},
 		Contexts: []clientcmdv1.NamedContext{{Name: name, Context: clientcmdv1.Context{
-			Cluster: name, AuthInfo: account, Namespace: e.serviceAccount.Namespace,
+			Cluster: name, AuthInfo: account, Namespace: g.Spec.ServiceAccount.Namespace,
 		}}},
 	}
 	encoded, err := json.MarshalIndent(config, "", "  ")
@@ -124,23 +132,18 @@ func timestamp(t time.Time) *metav1.Time {
 
 // auditAnnotations leads from an event in the hub's audit log to what was granted,
 // and, by the credential id, to the events in the member's audit log.
-func auditAnnotations(profile *inventoryv1alpha1.ClusterProfile, e *entitlement, token *issuedToken) map[string]string {
+func auditAnnotations(g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken) map[string]string {
+	clusterRoles, roles := roleNames(g)
 	annotations := map[string]string{
-		"clusterpass.dev/cluster-profile":     e.cluster.String(),
-		"clusterpass.dev/cluster-profile-uid": string(profile.UID),
-		"clusterpass.dev/service-account":     e.serviceAccount.String(),
-		"clusterpass.dev/grant-uid":           e.id,
+		"clusterpass.dev/cluster-profile":     grant.Cluster(g).String(),
+		"clusterpass.dev/cluster-profile-uid": string(g.Spec.ClusterProfile.UID),
+		"clusterpass.dev/service-account":     grant.Account(g).String(),
+		"clusterpass.dev/grant":               g.Namespace + "/" + g.Name,
+		"clusterpass.dev/grant-uid":           string(g.UID),
 		"clusterpass.dev/credential-id":       token.credentialID,
 		"clusterpass.dev/expiration":          token.expires.UTC().Format(time.RFC3339),
 	}
-	var roles []string
-	for _, role := range e.clusterRoles {
-		roles = append(roles, e.roleName(role.Name, role.Rules))
-	}
-	for _, role := range e.roles {
-		roles = append(roles, role.Namespace+"/"+e.roleName(role.Name, role.Rules))
-	}
-	if encoded, err := json.Marshal(roles); err == nil {
+	if encoded, err := json.Marshal(append(clusterRoles, roles...)); err == nil {
 		annotations["clusterpass.dev/roles"] = string(encoded)
 	}
 	return annotations

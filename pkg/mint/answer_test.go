@@ -10,18 +10,21 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"sigs.k8s.io/yaml"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
 	tb.Helper()
-	e := newEntitlement("hub", Request{Namespace: "default", Spec: validRequest().Spec}, "uid-1")
+	g := grant.New("default", validRequest().Spec, "uid-1", clusterpassv1alpha1.Requester{})
 	cluster := clientcmdv1.Cluster{
 		Server:                   "https://bravelion.example.com:6443",
 		CertificateAuthorityData: []byte("-----BEGIN CERTIFICATE-----\n"),
 		TLSServerName:            "bravelion",
 		ProxyURL:                 "https://proxy.example.com",
 	}
-	file, err := kubeconfig(e, cluster, "a-token")
+	file, err := kubeconfig(g, cluster, "a-token")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -85,8 +85,8 @@ func (p permission) on(target v1alpha1.ClusterProfileReference) string {
 
 // authorize returns nil when r's user holds every permission that r takes, else
 // 403 with all that are missing, or 500 when the authoriser could not decide.
-func (m *Minter) authorize(ctx context.Context, r Request) error {
-	defer observePhase(phaseAuthorize, m.Clock, m.Clock.Now())
+func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
+	defer observePhase(phaseAuthorize, m.Clock, m.Clock.Now(), &err)
 	target := r.Spec.TargetClusterProfile
 	if isAnonymous(r.User) {
 		return apierrors.NewForbidden(clusterProfiles, target.Name, errors.New("anonymous users get no tokens"))

@@ -12,7 +12,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"clusterpass.dev/pkg/member"
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 // refreshAt is the part of a token's lifetime after which to ask for the next.
@@ -38,23 +39,24 @@ func (t *issuedToken) refreshAfter() time.Time {
 // issue has the member issue a token of exactly the ServiceAccount that was
 // prepared, bound to exactly that Secret: where either has been deleted since,
 // even if one of the same name has taken its place, the member refuses.
-func (m *Minter) issue(ctx context.Context, c *member.Client, e *entitlement, p prepared, expiration int64) (*issuedToken, error) {
-	defer observePhase(phaseIssue, m.Clock, m.Clock.Now())
+func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready verified, expiration int64) (issued *issuedToken, err error) {
+	defer observePhase(phaseIssue, t.Clock, t.Clock.Now(), &err)
 	request := &authenticationv1.TokenRequest{
-		ObjectMeta: metav1.ObjectMeta{UID: p.serviceAccount},
+		ObjectMeta: metav1.ObjectMeta{UID: ready.serviceAccount},
 		Spec: authenticationv1.TokenRequestSpec{
-			Audiences:         e.audiences,
+			Audiences:         g.Spec.Audiences,
 			ExpirationSeconds: &expiration,
 			BoundObjectRef: &authenticationv1.BoundObjectReference{
 				APIVersion: "v1",
 				Kind:       "Secret",
-				Name:       e.secretName(),
-				UID:        p.secret,
+				Name:       grant.SecretName(g.UID),
+				UID:        ready.secret,
 			},
 		},
 	}
-	answer, err := c.Kubernetes().CoreV1().ServiceAccounts(e.serviceAccount.Namespace).
-		CreateToken(ctx, e.serviceAccount.Name, request, metav1.CreateOptions{})
+	account := g.Spec.ServiceAccount
+	answer, err := t.client.Kubernetes().CoreV1().ServiceAccounts(account.Namespace).
+		CreateToken(ctx, account.Name, request, metav1.CreateOptions{})
 	if err != nil {
 		return nil, err
 	}

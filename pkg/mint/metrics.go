@@ -17,6 +17,7 @@ import (
 // Phases of a mint, as the metrics name them.
 const (
 	phaseAuthorize = "authorize"
+	phaseRecord    = "record"
 	phaseEnsure    = "ensure"
 	phaseIssue     = "issue"
 	phaseSettle    = "settle"
@@ -34,10 +35,10 @@ var (
 	phaseDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace:      "clusterpass",
 		Name:           "mint_phase_duration_seconds",
-		Help:           "Time that the phases of minting a token take, in seconds.",
+		Help:           "Time that the phases of minting a token take, in seconds, by phase and by result (OK or Error).",
 		Buckets:        metrics.ExponentialBuckets(0.001, 2, 14),
 		StabilityLevel: metrics.ALPHA,
-	}, []string{"phase"})
+	}, []string{"phase", "result"})
 
 	registerOnce sync.Once
 )
@@ -60,7 +61,11 @@ func countRequest(err error, dryRun bool) {
 	tokenRequests.WithLabelValues(result).Inc()
 }
 
-// observePhase times a phase that began at start and ends now.
-func observePhase(phase string, c clock.PassiveClock, start time.Time) {
-	phaseDuration.WithLabelValues(phase).Observe(c.Since(start).Seconds())
+// observePhase times a phase that began at start and ends now, with *err.
+func observePhase(phase string, c clock.PassiveClock, start time.Time, err *error) {
+	result := "OK"
+	if *err != nil {
+		result = "Error"
+	}
+	phaseDuration.WithLabelValues(phase, result).Observe(c.Since(start).Seconds())
 }

@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package mint turns an AuthTokenRequest into a token of a member cluster: it
-// authorises the requester on the hub, ensures on the member what was asked for,
-// and has the member issue the token. It knows nothing of HTTP and stores nothing
-// on the hub.
+// authorises the requester on the hub, records what is granted, has pkg/grant ensure
+// it on the member, and has the member issue the token. It knows nothing of HTTP.
 package mint
 
 import (
@@ -21,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
@@ -29,7 +29,7 @@ const (
 	// verifiedTTL is how long what a mint needs on a member is taken for granted
 	// after it was last seen there.
 	verifiedTTL = 5 * time.Minute
-	// verifiedEntries bounds how many entitlements are remembered as verified, at
+	// verifiedEntries bounds how many grants are remembered as verified, at
 	// about 200 bytes each; one that is forgotten costs a few calls to its member.
 	verifiedEntries = 50_000
 )
@@ -48,22 +48,43 @@ type Members interface {
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
+// Grants keeps the AuthTokenGrants of the hub. Errors are metav1.Status errors.
+type Grants interface {
+	// Cached returns a grant as it was a moment ago; the caller does not change it.
+	Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
+	// Live returns a grant as it is stored.
+	Live(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
+	// Create stores a grant with its status and returns it.
+	Create(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
+	// Update stores spec, status and metadata of a grant that has not changed since it was read, and returns it.
+	Update(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
+	// Delete marks a grant as deleted.
+	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
+	// Count returns about how many grants a namespace has.
+	Count(ctx context.Context, namespace string) (int64, error)
+}
+
 // Config is what a Minter works with. Every field is required, but for AllowedNamespaces.
 type Config struct {
 	// HubID tells this hub from others that use the same member clusters.
 	HubID string
 	// Profiles is the hub's inventory.
 	Profiles Profiles
+	// Grants is where what was granted is recorded.
+	Grants Grants
 	// Members reaches the member clusters.
 	Members Members
 	// Authorizer decides on the hub who may have what.
 	Authorizer authorizer.Authorizer
 	// MaxExpiration is the longest lifetime granted to a token.
 	MaxExpiration time.Duration
-	// RequestTimeout bounds all the calls to the member that one request makes, together.
+	// MaxGrants bounds the grants of one namespace of the hub.
+	MaxGrants int64
+	// RequestTimeout bounds all the calls to the member that one request makes, together. A
+	// request that changes a grant may wait for grant.TokenCacheTTL besides.
 	RequestTimeout time.Duration
 	// Clock tells the time.
-	Clock clock.PassiveClock
+	Clock clock.Clock
 	// AllowedNamespaces are the member namespaces that may be used although they are
 	// refused by default: see ReservedNamespaces.
 	AllowedNamespaces sets.Set[string]
@@ -125,21 +146,16 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newEntitlement(m.HubID, r, profile.UID)
+	t := m.newTask(r, profile, client)
 	expiration, warnings := m.clamp(r.Spec.ExpirationSeconds)
 	if r.DryRun {
-		return &Result{Status: dryRunStatus(e, client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
+		return &Result{Status: dryRunStatus(t.want, client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
 	}
-
-	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), m.RequestTimeout)
-	// The bodies of these calls hold tokens.
-	ctx, cancel := context.WithTimeoutCause(member.Quiet(ctx), m.RequestTimeout, timeout)
-	defer cancel()
-	token, err := m.grant(ctx, client, e, expiration)
+	g, token, err := t.run(ctx, expiration)
 	if err != nil {
 		return nil, err
 	}
-	status, err := answer(e, client, token)
+	status, err := answer(g, client, token)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
@@ -149,7 +165,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	return &Result{
 		Status:           status,
 		Warnings:         warnings,
-		AuditAnnotations: auditAnnotations(profile, e, token),
+		AuditAnnotations: auditAnnotations(g, token),
 	}, nil
 }
 
@@ -170,39 +186,6 @@ func (m *Minter) profile(ctx context.Context, target v1alpha1.ClusterProfileRefe
 	return profile, nil
 }
 
-// grant ensures e on the member and has a token issued. What was verified lately
-// is trusted; when the member then proves it gone, everything is ensured anew, once.
-func (m *Minter) grant(ctx context.Context, c *member.Client, e *entitlement, expiration int64) (*issuedToken, error) {
-	if known, ok := m.known(e); ok {
-		token, err := m.issue(ctx, c, e, known, expiration)
-		if !isGone(err) {
-			return token, memberError(c, err, "issue the token")
-		}
-		m.verified.Remove(e.id)
-	}
-	ready, probes, err := m.ensure(ctx, c, e)
-	if err != nil {
-		return nil, memberError(c, err, "prepare ServiceAccount "+e.serviceAccount.String())
-	}
-	token, err := m.issue(ctx, c, e, ready, expiration)
-	if err != nil {
-		return nil, memberError(c, err, "issue the token")
-	}
-	m.settle(ctx, c, e, token, probes)
-	m.verified.Add(e.id, ready, verifiedTTL)
-	return token, nil
-}
-
-// known returns what tokens for e are issued for, where that was verified lately.
-func (m *Minter) known(e *entitlement) (prepared, bool) {
-	value, ok := m.verified.Get(e.id)
-	if !ok {
-		return prepared{}, false
-	}
-	known, ok := value.(prepared)
-	return known, ok
-}
-
 // clamp returns the lifetime to ask for, in seconds, and a warning where it is not the one asked.
 func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 	seconds = v1alpha1.DefaultExpirationSeconds
@@ -214,13 +197,4 @@ func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 		return seconds, nil
 	}
 	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server", seconds, longest)}
-}
-
-// memberError maps the error of a call to the member to the one the requester is
-// told. One that is a refusal of ours goes through as it is.
-func memberError(c *member.Client, err error, doing string) error {
-	if ours, ok := errors.AsType[*refusal](err); ok {
-		return ours.status
-	}
-	return c.Error(err, doing)
 }

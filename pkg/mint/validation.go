@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 const (
@@ -158,8 +159,8 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 	if len(name) > maxRoleName {
 		errs = append(errs, field.TooLong(fldPath, name, maxRoleName))
 	}
-	if strings.HasPrefix(name, Prefix) {
-		errs = append(errs, field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are those of roles made for one request", Prefix)))
+	if strings.HasPrefix(name, grant.Prefix) {
+		errs = append(errs, field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are those of roles made for one request", grant.Prefix)))
 	}
 	return errs
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 // validRequest is the talk's request, defaulted.
@@ -135,7 +136,7 @@ func TestValidate(t *testing.T) {
 			want:   []string{"spec.expirationSeconds: Invalid value"},
 		},
 		"labels of the server": {
-			change: func(r *v1alpha1.AuthTokenRequest) { r.Labels = map[string]string{LabelGrantUID: "x"} },
+			change: func(r *v1alpha1.AuthTokenRequest) { r.Labels = map[string]string{grant.LabelGrantUID: "x"} },
 			want:   []string{"metadata.labels[clusterpass.dev/grant-uid]: Forbidden"},
 		},
 	}

@@ -18,10 +18,11 @@ func TestReadinessAndMetricsAreNamedAsDocumented(t *testing.T) {
 		"/livez?verbose":  {"[+]ping ok"},
 		"/metrics": {
 			`clusterpass_token_requests_total{result="Issued"}`,
-			`clusterpass_mint_phase_duration_seconds_count{phase="authorize"}`,
-			`clusterpass_mint_phase_duration_seconds_count{phase="ensure"}`,
-			`clusterpass_mint_phase_duration_seconds_count{phase="issue"}`,
-			`clusterpass_mint_phase_duration_seconds_count{phase="settle"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="authorize",result="OK"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="record",result="OK"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="ensure",result="OK"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="issue",result="OK"}`,
+			`clusterpass_mint_phase_duration_seconds_count{phase="settle",result="OK"}`,
 			"apiserver_flowcontrol_",
 		},
 	}

@@ -19,7 +19,10 @@ type served struct {
 	namespaced                                    bool
 }
 
-const allVerbs = "create delete deletecollection get list patch update watch"
+const (
+	allVerbs   = "create " + grantVerbs
+	grantVerbs = "delete deletecollection get list patch update watch"
+)
 
 // servedResources are all resources and subresources by group and then by name.
 var servedResources = map[string]map[string]served{
@@ -31,7 +34,10 @@ var servedResources = map[string]map[string]served{
 		"authtokenrequests":      {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
 	},
 	"clusterpass.dev": {
-		"authtokenrequests": {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+		// Grants are made by requests, not by users.
+		"authtokengrants":        {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
+		"authtokengrants/status": {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
+		"authtokenrequests":      {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
 	},
 }
 
@@ -113,6 +119,7 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 	}
 	commaVerbs := strings.ReplaceAll(allVerbs, " ", ",")
 	want := [][]string{
+		{"authtokengrants", "atg", "clusterpass.dev/v1alpha1", "true", "AuthTokenGrant", strings.ReplaceAll(grantVerbs, " ", ","), "clusterpass"},
 		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},

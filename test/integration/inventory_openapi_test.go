@@ -20,7 +20,7 @@ import (
 // described are the kinds that explain themselves, by group.
 var described = map[string][]string{
 	multicluster:      {"ClusterProfile", "PlacementDecision", "AuthTokenRequest"},
-	"clusterpass.dev": {"AuthTokenRequest"},
+	"clusterpass.dev": {"AuthTokenRequest", "AuthTokenGrant"},
 }
 
 func openAPIV3Path(group string) string { return "/openapi/v3/apis/" + group + "/v1alpha1" }

@@ -7,13 +7,14 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 // The limits of upstream's CRD, in code points as JSON Schema counts.
@@ -50,7 +51,7 @@ func validateManager(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList 
 }
 
 func validateStatus(status *inventoryv1alpha1.ClusterProfileStatus, path *field.Path) field.ErrorList {
-	errs := validateConditions(status.Conditions, path.Child("conditions"))
+	errs := registryvalidation.Conditions(status.Conditions, path.Child("conditions"))
 	errs = append(errs, validateProperties(status.Properties, path.Child("properties"))...)
 	errs = append(errs, validateProviders(status.CredentialProviders, path.Child("credentialProviders"))...)
 	return append(errs, validateProviders(status.AccessProviders, path.Child("accessProviders"))...)
@@ -61,12 +62,12 @@ func validateProperties(properties []inventoryv1alpha1.Property, path *field.Pat
 	seen := sets.New[string]()
 	for i := range properties {
 		property, at := &properties[i], path.Index(i)
-		errs = append(errs, validateKey(property.Name, seen, at.Child("name"))...)
-		errs = append(errs, validateLength(property.Name, maxPropertyName, at.Child("name"))...)
+		errs = append(errs, registryvalidation.Key(property.Name, seen, at.Child("name"))...)
+		errs = append(errs, registryvalidation.Length(property.Name, maxPropertyName, at.Child("name"))...)
 		if property.Value == "" {
 			errs = append(errs, field.Required(at.Child("value"), ""))
 		}
-		errs = append(errs, validateLength(property.Value, maxPropertyValue, at.Child("value"))...)
+		errs = append(errs, registryvalidation.Length(property.Value, maxPropertyValue, at.Child("value"))...)
 	}
 	return errs
 }
@@ -75,7 +76,7 @@ func validateProviders(providers []inventoryv1alpha1.AccessProvider, path *field
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range providers {
-		errs = append(errs, validateKey(providers[i].Name, seen, path.Index(i).Child("name"))...)
+		errs = append(errs, registryvalidation.Key(providers[i].Name, seen, path.Index(i).Child("name"))...)
 		errs = append(errs, validateCluster(&providers[i].Cluster, path.Index(i).Child("cluster"))...)
 	}
 	return errs
@@ -110,24 +111,4 @@ func validateExtension(raw []byte, path *field.Path) field.ErrorList {
 	default:
 		return nil
 	}
-}
-
-// validateKey requires the key of an entry in a list that is a map, once.
-func validateKey(key string, seen sets.Set[string], path *field.Path) field.ErrorList {
-	if key == "" {
-		return field.ErrorList{field.Required(path, "")}
-	}
-	if seen.Has(key) {
-		return field.ErrorList{field.Duplicate(path, key)}
-	}
-	seen.Insert(key)
-	return nil
-}
-
-// validateLength bounds the code points of value, as a CRD's maxLength does.
-func validateLength(value string, limit int, path *field.Path) field.ErrorList {
-	if utf8.RuneCountInString(value) > limit {
-		return field.ErrorList{field.TooLong(path, "", limit)}
-	}
-	return nil
 }

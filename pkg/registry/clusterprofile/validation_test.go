@@ -61,7 +61,8 @@ func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
 		},
 	}
 	assert.Equal(t, []string{
-		`status.conditions[0].type: Invalid value: "A b": must match ` + conditionType.String(),
+		`status.conditions[0].type: Invalid value: "A b": must match ` +
+			`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$`,
 		`status.conditions[0].reason: Required value`,
 		`status.conditions[0].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"`,
 		`status.conditions[0].lastTransitionTime: Required value`,

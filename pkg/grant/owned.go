@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package mint
+package grant
 
 import (
 	"context"
@@ -27,10 +27,10 @@ const (
 	replace
 )
 
-// ownedReady returns the object of e that want describes, created where it is
+// ownedReady returns the object of the grant that want describes, created where it is
 // missing. One that is there is mended: mend changes what it finds and says what
-// that takes. One of that name that is not e's is a conflict and is not touched.
-func ownedReady[T metav1.Object](ctx context.Context, e *entitlement, api objects[T], want T, mend func(found T) repair) (T, error) {
+// that takes. One of that name that is not the grant's is a *RefusedError and is not touched.
+func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
 	found, err := api.Get(ctx, want.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		found, err = api.Create(ctx, want, metav1.CreateOptions{})
@@ -42,10 +42,14 @@ func ownedReady[T metav1.Object](ctx context.Context, e *entitlement, api object
 	if err != nil {
 		return found, err
 	}
-	if !e.owns(found) {
-		return found, e.conflict("%T %s exists and is not this request's", want, want.GetName())
+	if !w.owns(found) {
+		return found, w.conflict("%T %s exists and is not this grant's", want, want.GetName())
 	}
-	switch mend(found) {
+	needed, err := mend(found)
+	if err != nil {
+		return found, err
+	}
+	switch needed {
 	case update:
 		return api.Update(ctx, found, metav1.UpdateOptions{})
 	case replace:
@@ -70,15 +74,15 @@ func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc)
 	return err
 }
 
-// removeOwned deletes the object called name where it is e's, and leaves it where it is not.
-func removeOwned[T metav1.Object](ctx context.Context, e *entitlement, api objects[T], name string) error {
+// removeOwned deletes the object called name where it is the grant's, and leaves it where it is not.
+func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T], name string) error {
 	found, err := api.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case !e.owns(found):
+	case !k.owns(found):
 		return nil
 	}
 	return deleteExactly(ctx, found, api.Delete)

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package mint
+package grant
 
 import (
 	"testing"
@@ -47,9 +47,9 @@ func TestProbes(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			var p probes
+			var p Probes
 			p.add(test.namespace, test.rules)
-			if diff := cmp.Diff(test.want, p.all); diff != "" {
+			if diff := cmp.Diff(test.want, p.All()); diff != "" {
 				t.Errorf("wrong probes (-want +got):\n%s", diff)
 			}
 		})

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package clusterprofile
+package validation
 
 import (
 	"regexp"
@@ -26,11 +26,12 @@ var (
 	conditionStatuses = sets.New(metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown)
 )
 
-func validateConditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
+// Conditions returns what is wrong with conditions, by field.
+func Conditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range conditions {
-		errs = append(errs, validateKey(conditions[i].Type, seen, path.Index(i).Child("type"))...)
+		errs = append(errs, Key(conditions[i].Type, seen, path.Index(i).Child("type"))...)
 		errs = append(errs, validateCondition(&conditions[i], path.Index(i))...)
 	}
 	return errs
@@ -39,7 +40,7 @@ func validateConditions(conditions []metav1.Condition, path *field.Path) field.E
 func validateCondition(condition *metav1.Condition, path *field.Path) field.ErrorList {
 	errs := validateText(condition.Type, conditionType, maxConditionType, path.Child("type"))
 	errs = append(errs, validateText(condition.Reason, conditionReason, maxConditionReason, path.Child("reason"))...)
-	errs = append(errs, validateLength(condition.Message, maxConditionMessage, path.Child("message"))...)
+	errs = append(errs, Length(condition.Message, maxConditionMessage, path.Child("message"))...)
 	if condition.Reason == "" {
 		errs = append(errs, field.Required(path.Child("reason"), ""))
 	}
@@ -57,7 +58,7 @@ func validateCondition(condition *metav1.Condition, path *field.Path) field.Erro
 
 // validateText bounds value and matches it with pattern. That it may not be empty is for others to say.
 func validateText(value string, pattern *regexp.Regexp, limit int, path *field.Path) field.ErrorList {
-	errs := validateLength(value, limit, path)
+	errs := Length(value, limit, path)
 	if len(errs) == 0 && value != "" && !pattern.MatchString(value) {
 		errs = append(errs, field.Invalid(path, value, "must match "+pattern.String()))
 	}

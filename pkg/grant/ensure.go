@@ -1,0 +1,187 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// parallelRoles bounds the roles of one grant that are seen to at once.
+const parallelRoles = 4
+
+// Ensured is what tokens of a grant are issued for, as it was last seen on the
+// member. Whatever has taken its place since gets no token.
+type Ensured struct {
+	// ServiceAccount is the UID of the ServiceAccount.
+	ServiceAccount types.UID
+	// Secret is the UID of the Secret that tokens are bound to: deleting it ends all of them.
+	Secret types.UID
+	// Probes are what a new token can be tried with.
+	Probes *Probes
+}
+
+// worker is one call of Ensure.
+type worker struct {
+	*Keeper
+	probes Probes
+	fence  fence
+}
+
+// Ensure makes the member have all that the grant names, and nothing that only an
+// earlier generation of it named. What is there already is checked and kept. The
+// ServiceAccount comes first: whoever creates it decides whose it is. Then the
+// Secret of this generation takes the place of an earlier one, which ends the
+// tokens of that, before any right is added.
+//
+// An object of one of these names that is not the grant's is a *RefusedError, and is not touched.
+func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
+	w := &worker{Keeper: k, fence: newFence(k.Clock, k.Grant)}
+	account, err := w.serviceAccountReady(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := w.secretReady(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	if err := k.Remove(ctx, Without(k.Grant.Status.MemberObjects, Objects(k.Grant))); err != nil {
+		return nil, fmt.Errorf("what the grant no longer names: %w", err)
+	}
+	if err := w.rolesReady(ctx); err != nil {
+		return nil, err
+	}
+	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes}, nil
+}
+
+// CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
+// grant's: else a request would inherit whatever rights that account holds.
+func (k *Keeper) CheckAccount(ctx context.Context) error {
+	account := k.Grant.Spec.ServiceAccount
+	found, err := k.Client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("service account: %w", err)
+	}
+	return k.checkAccount(found)
+}
+
+func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
+	switch {
+	case account.Labels[LabelManagedBy] != ManagedBy:
+		return k.conflict("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
+	case !k.owns(account):
+		return k.conflict("ServiceAccount %s belongs to another grant: of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
+	case account.DeletionTimestamp != nil:
+		return k.conflict("ServiceAccount %s is being deleted; try again", Account(k.Grant))
+	}
+	return nil
+}
+
+// serviceAccountReady returns the ServiceAccount, created where it was missing.
+func (w *worker) serviceAccountReady(ctx context.Context) (*corev1.ServiceAccount, error) {
+	accounts := w.Client.CoreV1().ServiceAccounts(w.Grant.Spec.ServiceAccount.Namespace)
+	account, err := accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		account, err = w.createServiceAccount(ctx)
+		if apierrors.IsAlreadyExists(err) {
+			account, err = accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("service account: %w", err)
+	}
+	return account, w.checkAccount(account)
+}
+
+// createServiceAccount creates the ServiceAccount, after making sure that no
+// binding waits for one of its name.
+func (w *worker) createServiceAccount(ctx context.Context) (created *corev1.ServiceAccount, err error) {
+	account := &corev1.ServiceAccount{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, w.Grant.Spec.ServiceAccount.Name)}
+	if err := w.clearLeftovers(ctx); err != nil {
+		return nil, err
+	}
+	err = w.inNamespace(ctx, account.Namespace, func() error {
+		created, err = w.Client.CoreV1().ServiceAccounts(account.Namespace).Create(ctx, account, metav1.CreateOptions{})
+		return err
+	})
+	return created, err
+}
+
+// inNamespace does something in a namespace of the member, after creating the
+// namespace where it was found missing. It is never deleted, and it may soon hold
+// what is not ours: it carries no label of a grant.
+func (w *worker) inNamespace(ctx context.Context, name string, do func() error) error {
+	err := do()
+	if !isNamespaceMissing(err) {
+		return err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{LabelManagedBy: ManagedBy}}}
+	_, err = w.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("namespace %s is missing: %w", name, err)
+	}
+	return do()
+}
+
+// secretReady returns the Secret of this generation of the grant. One of an earlier
+// generation is replaced; one of a later tells that we are late.
+func (w *worker) secretReady(ctx context.Context) (*corev1.Secret, error) {
+	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
+	want.Annotations[AnnotationGeneration] = w.generation()
+	secret, err := ownedReady(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
+		switch found := generationOf(found); {
+		case found < w.Grant.Generation:
+			return replace, nil
+		case found > w.Grant.Generation:
+			return keep, w.conflict("grant %s has been changed meanwhile; try again", w.Grant.Name)
+		default:
+			return keep, nil
+		}
+	})
+	w.fence.secretSeen()
+	return secret, err
+}
+
+// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not say.
+func generationOf(secret *corev1.Secret) int64 {
+	generation, err := strconv.ParseInt(secret.Annotations[AnnotationGeneration], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return generation
+}
+
+// rolesReady sees to the roles and their bindings.
+func (w *worker) rolesReady(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelRoles)
+	for _, role := range w.Grant.Spec.ClusterRoles {
+		group.Go(func() error { return w.clusterRoleReady(ctx, role) })
+	}
+	for _, role := range w.Grant.Spec.Roles {
+		group.Go(func() error { return w.roleReady(ctx, role) })
+	}
+	return group.Wait()
+}
+
+// isNamespaceMissing tells a missing namespace from a missing object.
+func isNamespaceMissing(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
+}

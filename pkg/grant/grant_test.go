@@ -1,0 +1,142 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+func testSpec() multiclusterv1alpha1.AuthTokenRequestSpec {
+	return multiclusterv1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: "default", Name: "bravelion"},
+		ServiceAccountNamespace: "default",
+		ServiceAccountName:      "work",
+		ClusterRoles:            []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "edit"}},
+	}
+}
+
+func testGrant() *v1alpha1.AuthTokenGrant {
+	g := New("default", testSpec(), "profile-1", v1alpha1.Requester{Username: "jane"})
+	g.UID, g.Generation = "grant-1", 1
+	return g
+}
+
+func TestTheNameOfAGrant(t *testing.T) {
+	cluster := v1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion", UID: "uid-1"}
+	account := v1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
+	base := Name("default", cluster, account)
+	if !strings.HasPrefix(base, "bravelion-work-") {
+		t.Errorf("%q does not say what it is for", base)
+	}
+	replaced, other := cluster, account
+	replaced.UID = "uid-2"
+	other.Namespace = "other"
+	for what, name := range map[string]string{
+		"another namespace of requests":          Name("team-a", cluster, account),
+		"another cluster of the name":            Name("default", replaced, account),
+		"an account of the name elsewhere":       Name("default", cluster, other),
+		"another border between the two names":   Name("default", v1alpha1.GrantedClusterProfile{Name: "bravelion-work", UID: "uid-1"}, account),
+		"names that are cut at the same letters": Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 253), UID: "x"}, account),
+		"names with dots where they are cut":     Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a.", 126) + "b", UID: "x"}, account),
+	} {
+		if name == base {
+			t.Errorf("%s: the same name", what)
+		}
+		if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
+			t.Errorf("%s: %q: %v", what, name, msgs)
+		}
+	}
+}
+
+func TestRequestsForTheSameAreEqualWhateverTheirOrder(t *testing.T) {
+	spec := testSpec()
+	slices.Reverse(spec.ClusterRoles)
+	got := New("default", spec, "profile-1", v1alpha1.Requester{Username: "jane"})
+	got.UID, got.Generation = "grant-1", 1
+	if diff := cmp.Diff(testGrant(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatAGrantOwns(t *testing.T) {
+	g := testGrant()
+	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+	g.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: rules}}
+	g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "ml", Name: "jobs"}, {Namespace: "ml", Name: "own", Rules: rules}}
+	want := []v1alpha1.MemberObject{
+		{Kind: "ServiceAccount", Namespace: "default", Name: "work"},
+		{Kind: "Secret", Namespace: "default", Name: "clusterpass-grant-1"},
+		{Kind: "ClusterRoleBinding", Name: "clusterpass:grant-1:view"},
+		{Kind: "ClusterRoleBinding", Name: "clusterpass:grant-1:pods"},
+		{Kind: "ClusterRole", Name: "clusterpass:grant-1:pods"},
+		{Kind: "RoleBinding", Namespace: "ml", Name: "clusterpass:grant-1:jobs"},
+		{Kind: "RoleBinding", Namespace: "ml", Name: "clusterpass:grant-1:own"},
+		{Kind: "Role", Namespace: "ml", Name: "clusterpass:grant-1:own"},
+	}
+	if diff := cmp.Diff(want, Objects(g)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	left := v1alpha1.MemberObject{Kind: "ClusterRoleBinding", Name: "clusterpass:grant-1:cluster-admin"}
+	g.Status.MemberObjects = []v1alpha1.MemberObject{want[0], left}
+	if diff := cmp.Diff(append(want, left), AllObjects(g)); diff != "" {
+		t.Errorf("with what an update has left (-want +got):\n%s", diff)
+	}
+}
+
+func TestAuditIDIsOnlyEverAUUID(t *testing.T) {
+	const id = "8c1f7f5e-8e3f-4c0b-9d3c-2f2c8a3b5d11"
+	for given, want := range map[string]string{
+		id:                     id,
+		"":                     "",
+		"x\ny":                 "",
+		"8c1f7f5e' or '1'='1":  "",
+		"urn:uuid:" + id:       id,
+		"not-a-uuid-but-short": "",
+	} {
+		if got := ValidAuditID(given); got != want {
+			t.Errorf("ValidAuditID(%q) = %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestOwns(t *testing.T) {
+	labels := func(managedBy, hub, grant string) map[string]string {
+		return map[string]string{LabelManagedBy: managedBy, LabelHubID: hub, LabelGrantUID: grant}
+	}
+	for name, test := range map[string]struct {
+		uid    string
+		labels map[string]string
+		want   bool
+	}{
+		"its own":                            {"grant-1", (&Keeper{HubID: "hub", Grant: testGrant()}).meta("", "x").Labels, true},
+		"no labels":                          {"grant-1", nil, false},
+		"another hub's":                      {"grant-1", labels(ManagedBy, "other", "grant-1"), false},
+		"another grant's":                    {"grant-1", labels(ManagedBy, "hub", "grant-2"), false},
+		"somebody else's":                    {"grant-1", labels("helm", "hub", "grant-1"), false},
+		"of no grant, for one not stored":    {"", labels(ManagedBy, "hub", ""), false},
+		"without label, for one not stored":  {"", map[string]string{LabelManagedBy: ManagedBy, LabelHubID: "hub"}, false},
+		"without label, for one that exists": {"grant-1", map[string]string{LabelManagedBy: ManagedBy, LabelHubID: "hub"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := testGrant()
+			g.UID = ""
+			if test.uid != "" {
+				g.UID = testGrant().UID
+			}
+			if got := Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}); got != test.want {
+				t.Errorf("Owns = %v, want %v", got, test.want)
+			}
+		})
+	}
+}

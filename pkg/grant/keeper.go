@@ -1,0 +1,97 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+var (
+	authTokenRequests    = multiclusterv1alpha1.Resource("authtokenrequests")
+	authTokenRequestKind = multiclusterv1alpha1.Kind("AuthTokenRequest")
+)
+
+// Keeper makes, mends and removes what one grant owns on its member cluster.
+type Keeper struct {
+	// HubID tells this hub from others that use the same member clusters.
+	HubID string
+	// Grant is not changed.
+	Grant *v1alpha1.AuthTokenGrant
+	// Client acts as clusterpass on the member.
+	Client kubernetes.Interface
+	// AuditID, where not empty, is the id of the hub's request that new objects are annotated with.
+	AuditID string
+	// Clock times the wait of Ensure between the tokens of one generation and the rights of the next.
+	Clock clock.Clock
+}
+
+// RefusedError is an error of ours, met in the middle of calls to a member.
+type RefusedError struct {
+	// Status is what the requester is told.
+	Status *apierrors.StatusError
+}
+
+func (r *RefusedError) Error() string { return r.Status.Error() }
+
+// IsRefused says whether trying again can't help: the member, or we, have said no. A
+// conflict on the member is no such thing: another request for the same came first.
+func IsRefused(err error) bool {
+	var ours *RefusedError
+	return errors.As(err, &ours) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
+}
+
+// conflict refuses to touch an object on the member that is not the grant's.
+func (k *Keeper) conflict(format string, args ...any) error {
+	return &RefusedError{apierrors.NewConflict(authTokenRequests, k.Grant.Spec.ServiceAccount.Name,
+		fmt.Errorf("cluster %s: %s", Cluster(k.Grant), fmt.Sprintf(format, args...)))}
+}
+
+// meta returns the metadata of an object of the grant.
+func (k *Keeper) meta(namespace, name string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{
+		Namespace: namespace,
+		Name:      name,
+		Labels: map[string]string{
+			LabelHubID:     k.HubID,
+			LabelGrantUID:  string(k.Grant.UID),
+			LabelManagedBy: ManagedBy,
+		},
+		Annotations: map[string]string{
+			AnnotationGrant:          types.NamespacedName{Namespace: k.Grant.Namespace, Name: k.Grant.Name}.String(),
+			AnnotationClusterProfile: Cluster(k.Grant).String(),
+		},
+	}
+	if k.AuditID != "" {
+		m.Annotations[AnnotationAuditID] = k.AuditID
+	}
+	return m
+}
+
+func (k *Keeper) owns(object metav1.Object) bool { return Owns(k.HubID, k.Grant.UID, object) }
+
+func (k *Keeper) generation() string { return strconv.FormatInt(k.Grant.Generation, 10) }
+
+func (k *Keeper) bindingName(role string) string { return BindingName(k.Grant.UID, role) }
+
+func (k *Keeper) roleName(role string, rules []rbacv1.PolicyRule) string {
+	return RoleName(k.Grant.UID, role, rules)
+}
+
+// subjects names the ServiceAccount in a binding.
+func (k *Keeper) subjects() []rbacv1.Subject {
+	account := k.Grant.Spec.ServiceAccount
+	return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}}
+}

@@ -1,0 +1,142 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// parallelRemovals bounds the objects of one grant that are removed at once.
+const parallelRemovals = 8
+
+// Remove removes objects from the member: bindings first, then the Secret, the
+// roles made for the grant, and the ServiceAccount, which stays where any of the
+// others could not be removed. One that is not the grant's is left alone; one that
+// is gone already, or its namespace, is no error.
+func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) error {
+	var failed []error
+	for _, kinds := range removalOrder {
+		if len(failed) > 0 && slices.Contains(kinds, kindServiceAccount) {
+			break
+		}
+		errs := make([]error, len(objects))
+		var group errgroup.Group
+		group.SetLimit(parallelRemovals)
+		for i, object := range objects {
+			if slices.Contains(kinds, object.Kind) {
+				group.Go(func() error {
+					errs[i] = k.remove(ctx, object)
+					return nil
+				})
+			}
+		}
+		_ = group.Wait()
+		failed = append(failed, errors.Join(errs...))
+		failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+	}
+	return errors.Join(failed...)
+}
+
+// EndTokens removes the Secret that the tokens of the grant are bound to. Those that
+// are out end within TokenCacheTTL, and no more are issued for it.
+func (k *Keeper) EndTokens(ctx context.Context) error {
+	return k.Remove(ctx, []v1alpha1.MemberObject{{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}})
+}
+
+// EndRights removes all that the grant may own but the ServiceAccount: no token of
+// it has any right after that, and none is accepted once TokenCacheTTL has passed.
+// Until then the ServiceAccount has to stay, or a grant that takes its name would
+// lend its rights to these tokens.
+func (k *Keeper) EndRights(ctx context.Context) error {
+	return k.Remove(ctx, slices.DeleteFunc(AllObjects(k.Grant), isServiceAccount))
+}
+
+// Withdraw removes what a call of Ensure has made that live, the grant as it is now
+// on the hub, does not name; live is nil where it is gone, or being deleted.
+func (k *Keeper) Withdraw(ctx context.Context, live *v1alpha1.AuthTokenGrant) error {
+	if live == nil {
+		return k.Remove(ctx, AllObjects(k.Grant))
+	}
+	return k.Remove(ctx, Without(AllObjects(k.Grant), Objects(live)))
+}
+
+func isServiceAccount(o v1alpha1.MemberObject) bool { return o.Kind == kindServiceAccount }
+
+func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
+	core, rbac := k.Client.CoreV1(), k.Client.RbacV1()
+	var err error
+	switch o.Kind {
+	case kindClusterRoleBinding:
+		err = removeOwned(ctx, k, rbac.ClusterRoleBindings(), o.Name)
+	case kindRoleBinding:
+		err = removeOwned(ctx, k, rbac.RoleBindings(o.Namespace), o.Name)
+	case kindSecret:
+		err = removeOwned(ctx, k, core.Secrets(o.Namespace), o.Name)
+	case kindClusterRole:
+		err = removeOwned(ctx, k, rbac.ClusterRoles(), o.Name)
+	case kindRole:
+		err = removeOwned(ctx, k, rbac.Roles(o.Namespace), o.Name)
+	case kindServiceAccount:
+		err = removeOwned(ctx, k, core.ServiceAccounts(o.Namespace), o.Name)
+	default:
+		return fmt.Errorf("a grant owns no %s", o.Kind)
+	}
+	if err != nil {
+		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
+	}
+	return nil
+}
+
+// clearLeftovers removes bindings that another grant of this hub left for a
+// ServiceAccount of the same name, which somebody has deleted on the member: a
+// binding names its subject, and would lend the new account the old one's rights.
+func (w *worker) clearLeftovers(ctx context.Context) error {
+	selector := metav1.ListOptions{LabelSelector: LabelManagedBy + "=" + ManagedBy}
+	rbac := w.Client.RbacV1()
+	clusterBindings, err := rbac.ClusterRoleBindings().List(ctx, selector)
+	if err != nil {
+		return fmt.Errorf("bindings left over: %w", err)
+	}
+	for i := range clusterBindings.Items {
+		b := &clusterBindings.Items[i]
+		if err := w.clearLeftover(ctx, b, b.Subjects, rbac.ClusterRoleBindings().Delete); err != nil {
+			return err
+		}
+	}
+	bindings, err := rbac.RoleBindings(metav1.NamespaceAll).List(ctx, selector)
+	if err != nil {
+		return fmt.Errorf("bindings left over: %w", err)
+	}
+	for i := range bindings.Items {
+		b := &bindings.Items[i]
+		if err := w.clearLeftover(ctx, b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) clearLeftover(ctx context.Context, binding metav1.Object, subjects []rbacv1.Subject, remove deleteFunc) error {
+	if w.owns(binding) || !slices.Contains(subjects, w.subjects()[0]) {
+		return nil
+	}
+	if binding.GetLabels()[LabelHubID] != w.HubID {
+		return w.conflict("another hub's binding %q is for a ServiceAccount %s; choose another name", binding.GetName(), Account(w.Grant))
+	}
+	klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(w.Grant), "binding", binding.GetName(), "serviceAccount", Account(w.Grant))
+	if err := deleteExactly(ctx, binding, remove); err != nil {
+		return fmt.Errorf("binding %s left over: %w", binding.GetName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+// task is one request that was found entitled to what it asks for.
+type task struct {
+	*Minter
+	request Request
+	client  *member.Client
+	// want is the grant that the request takes, as it would be created.
+	want *clusterpassv1alpha1.AuthTokenGrant
+}
+
+func (m *Minter) newTask(r Request, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) *task {
+	want := grant.New(r.Namespace, r.Spec, profile.UID, requester(r.User))
+	provider := client.Provider()
+	want.Status.AccessProvider = &provider
+	return &task{Minter: m, request: r, client: client, want: want}
+}
+
+// verifiedKey names a grant as it was verified: another generation is another matter.
+type verifiedKey struct {
+	uid        types.UID
+	generation int64
+}
+
+// verified is what tokens of a grant are issued for.
+type verified struct {
+	serviceAccount, secret types.UID
+}
+
+// run returns the grant and a token of it. What was verified lately is trusted, and
+// costs one call to the member; when the member then proves it gone, everything
+// is seen to anew, once.
+func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+	// The bodies of these calls hold tokens.
+	ctx, cancel := t.withTimeout(member.Quiet(ctx), t.RequestTimeout+grant.TokenCacheTTL)
+	defer cancel()
+	if g, ready, ok := t.known(ctx); ok {
+		g, token, err := t.runWarm(ctx, g, ready, expiration)
+		if err == nil || !isGone(err) {
+			return g, token, t.memberError(err, "issue the token")
+		}
+		t.verified.Remove(keyOf(g))
+	}
+	return t.runCold(ctx, expiration)
+}
+
+// runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low.
+func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready verified, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
+	defer cancel()
+	if !t.covers(g, expiration) {
+		raised, err := t.amend(ctx, g, func(next *clusterpassv1alpha1.AuthTokenGrant) { t.raiseCeiling(next, expiration) })
+		if err != nil {
+			return g, nil, err
+		}
+		g = raised
+	}
+	token, err := t.issue(ctx, g, ready, expiration)
+	return g, token, err
+}
+
+// withTimeout bounds ctx by a deadline of ours, which counts against the member.
+func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("cluster %s did not do all that is needed within %s", t.client.Name(), timeout))
+}
+
+// known returns the grant, and what its tokens are issued for, where it is what is
+// asked for and was verified lately. It calls nobody: whoever has ended the grant's tokens
+// since has deleted the Secret on the member, and no token is issued for that one.
+func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, verified, bool) {
+	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
+	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || difference(g, t.want) != "" {
+		return nil, verified{}, false
+	}
+	value, ok := t.verified.Get(keyOf(g))
+	if !ok {
+		return nil, verified{}, false
+	}
+	ready, ok := value.(verified)
+	return g, ready, ok
+}
+
+// runCold records the grant, has the member have all of it, and issues the token.
+func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+	g, created, err := t.admit(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ready, err := t.ensure(ctx, g)
+	if err != nil {
+		failure := t.memberError(err, "prepare ServiceAccount "+grant.Account(g).String())
+		switch {
+		case created && grant.IsRefused(err):
+			t.undo(ctx, g)
+		case grant.IsRefused(err):
+			t.giveUp(ctx, g, clusterpassv1alpha1.GrantReasonRefused, failure)
+		default:
+			t.giveUp(ctx, g, clusterpassv1alpha1.GrantReasonMemberFailed, failure)
+		}
+		return nil, nil, failure
+	}
+	g, err = t.confirm(ctx, g, expiration)
+	if err != nil {
+		return nil, nil, err
+	}
+	is := verified{serviceAccount: ready.ServiceAccount, secret: ready.Secret}
+	token, err := t.issue(ctx, g, is, expiration)
+	if err != nil {
+		return nil, nil, t.memberError(err, "issue the token")
+	}
+	t.settle(ctx, g, token, ready.Probes.All())
+	t.verified.Add(keyOf(g), is, verifiedTTL)
+	return g, token, nil
+}
+
+func (t *task) ensure(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (ready *grant.Ensured, err error) {
+	timeout := t.RequestTimeout
+	if grant.IsChanging(g) {
+		// The tokens of the roles that were may have to end first.
+		timeout += grant.TokenCacheTTL
+	}
+	ctx, cancel := t.withTimeout(ctx, timeout)
+	defer cancel()
+	defer observePhase(phaseEnsure, t.Clock, t.Clock.Now(), &err)
+	return t.keeper(g).Ensure(ctx)
+}
+
+func (t *task) keeper(g *clusterpassv1alpha1.AuthTokenGrant) *grant.Keeper {
+	return &grant.Keeper{
+		HubID:   t.HubID,
+		Grant:   g,
+		Client:  t.client.Kubernetes(),
+		AuditID: grant.ValidAuditID(t.request.AuditID),
+		Clock:   t.Clock,
+	}
+}
+
+func keyOf(g *clusterpassv1alpha1.AuthTokenGrant) verifiedKey {
+	return verifiedKey{uid: g.UID, generation: g.Generation}
+}
+
+// isGone says whether a token could not be issued because what it is issued for
+// or bound to is not, or no longer, on the member.
+func isGone(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)
+}
+
+// memberError maps the error of a call to the member to the one the requester is
+// told. One that is a refusal of ours goes through as it is; nil stays nil.
+func (t *task) memberError(err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if ours, ok := errors.AsType[*grant.RefusedError](err); ok {
+		return ours.Status
+	}
+	return t.client.Error(err, doing)
+}

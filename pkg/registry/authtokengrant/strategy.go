@@ -1,0 +1,123 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokengrant
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+)
+
+var apiVersion = fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())
+
+// strategy is for the main resource: only the metadata changes.
+type strategy struct {
+	registrystrategy.Namespaced
+}
+
+// statusStrategy is for the subresource status: it leaves everything else alone.
+type statusStrategy struct {
+	registrystrategy.Namespaced
+}
+
+// internalStrategy is for the minting pipeline: it creates grants, and changes spec and status together.
+type internalStrategy struct {
+	registrystrategy.Namespaced
+}
+
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.RESTDeleteStrategy
+	rest.ResetFieldsStrategy
+} = strategy{}
+
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+} = statusStrategy{}
+
+var _ interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+} = internalStrategy{}
+
+// GetResetFields implements rest.ResetFieldsStrategy. The spec is not reset: a change of it is refused.
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		apiVersion: fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
+	}
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays.
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	toGrant(obj).Status = toGrant(old).Status
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validateUpdate(toGrant(obj), toGrant(old))
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		apiVersion: fieldpath.NewSet(
+			fieldpath.MakePathOrDie("metadata"),
+			fieldpath.MakePathOrDie("spec"),
+		),
+	}
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
+// everything but the status only the managed fields change.
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	grant, oldGrant := toGrant(obj), toGrant(old)
+	managedFields := grant.ManagedFields
+	oldGrant.ObjectMeta.DeepCopyInto(&grant.ObjectMeta)
+	grant.ManagedFields = managedFields
+	grant.Spec = oldGrant.Spec
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validateStatus(&toGrant(obj).Status, field.NewPath("status"))
+}
+
+// PrepareForCreate implements rest.RESTCreateStrategy. A grant may start with a status.
+func (internalStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	toGrant(obj).Generation = 1
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts what the member cluster has to follow.
+func (internalStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	grant, oldGrant := toGrant(obj), toGrant(old)
+	spec := grant.Spec
+	spec.Requester = oldGrant.Spec.Requester
+	if !apiequality.Semantic.DeepEqual(spec, oldGrant.Spec) {
+		grant.Generation = oldGrant.Generation + 1
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (internalStrategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validateInternalCreate(toGrant(obj))
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (internalStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validateInternalUpdate(toGrant(obj), toGrant(old))
+}
+
+// toGrant panics for any other type than that which NewFunc of the store returns.
+func toGrant(obj runtime.Object) *v1alpha1.AuthTokenGrant {
+	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	return obj.(*v1alpha1.AuthTokenGrant)
+}

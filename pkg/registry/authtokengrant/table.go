@@ -1,0 +1,131 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokengrant
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/utils/clock"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/table"
+)
+
+const (
+	// printedRoles is how many roles are printed by name.
+	printedRoles = 3
+	none         = "<none>"
+	// text is the type of the columns.
+	text = "string"
+	// revoking is printed as the readiness of a grant that is being deleted.
+	revoking = "Revoking"
+)
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Cluster", Type: text, Description: "ClusterProfile of the member cluster, with its namespace where that is not the grant's."},
+	{Name: "Service Account", Type: text, Description: "ServiceAccount on the member cluster, as namespace/name."},
+	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; with (rules) those made for this grant. After three, how many there are more."},
+	{Name: "Requester", Type: text, Description: "User of the hub who set what is granted."},
+	{Name: "Issued", Type: text, Description: "Time since the ceiling of the tokens' expiry was last raised."},
+	{Name: "Expires", Type: text, Description: "When the ceiling of the tokens' expiry is reached: no token of the grant outlives it."},
+	{Name: "Ready", Type: text, Description: "Status of the condition Ready, or Revoking while the grant is being deleted."},
+	{Name: "Audiences", Type: text, Priority: table.Wide, Description: "Audiences of the tokens, if they are not the default ones."},
+	{Name: "Reason", Type: text, Priority: table.Wide, Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
+}
+
+// printer prints grants as they are at a time of its clock.
+type printer struct {
+	clock clock.PassiveClock
+}
+
+func (p printer) cells(grant *v1alpha1.AuthTokenGrant) []any {
+	ready, reason := state(grant)
+	return []any{
+		cluster(grant),
+		grant.Spec.ServiceAccount.Namespace + "/" + grant.Spec.ServiceAccount.Name,
+		roles(&grant.Spec),
+		grant.Spec.Requester.Username,
+		p.issued(grant.Status.LastIssuedTime),
+		p.expires(grant.Status.ExpirationCeiling),
+		ready,
+		joined(grant.Spec.Audiences),
+		reason,
+	}
+}
+
+func cluster(grant *v1alpha1.AuthTokenGrant) string {
+	profile := grant.Spec.ClusterProfile
+	if profile.Namespace == grant.Namespace {
+		return profile.Name
+	}
+	return profile.Namespace + "/" + profile.Name
+}
+
+func roles(spec *v1alpha1.AuthTokenGrantSpec) string {
+	names := make([]string, 0, len(spec.ClusterRoles)+len(spec.Roles))
+	for _, role := range spec.ClusterRoles {
+		names = append(names, marked(role.Name, len(role.Rules) > 0))
+	}
+	for _, role := range spec.Roles {
+		names = append(names, marked(role.Namespace+"/"+role.Name, len(role.Rules) > 0))
+	}
+	if more := len(names) - printedRoles; more > 0 {
+		names = append(names[:printedRoles], fmt.Sprintf("+%d", more))
+	}
+	return joined(names)
+}
+
+func marked(role string, inline bool) string {
+	if inline {
+		return role + "(rules)"
+	}
+	return role
+}
+
+func joined(words []string) string {
+	if len(words) == 0 {
+		return none
+	}
+	return strings.Join(words, ",")
+}
+
+func (p printer) issued(at *metav1.Time) string {
+	if at == nil {
+		return none
+	}
+	return duration.HumanDuration(p.clock.Since(at.Time))
+}
+
+func (p printer) expires(at *metav1.Time) string {
+	if at == nil {
+		return none
+	}
+	left := at.Sub(p.clock.Now()).Round(time.Second)
+	if left < 0 {
+		return "expired " + duration.HumanDuration(-left) + " ago"
+	}
+	return "in " + duration.HumanDuration(left)
+}
+
+// state returns what is printed as the readiness of a grant, and the reason of it.
+func state(grant *v1alpha1.AuthTokenGrant) (ready, reason string) {
+	if grant.DeletionTimestamp != nil {
+		_, reason = conditionOf(grant, v1alpha1.GrantRevoked)
+		return revoking, reason
+	}
+	return conditionOf(grant, v1alpha1.GrantReady)
+}
+
+func conditionOf(grant *v1alpha1.AuthTokenGrant, conditionType string) (status, reason string) {
+	condition := meta.FindStatusCondition(grant.Status.Conditions, conditionType)
+	if condition == nil {
+		return string(metav1.ConditionUnknown), none
+	}
+	return string(condition.Status), condition.Reason
+}

@@ -1,0 +1,83 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokengrant
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/table"
+)
+
+func TestTable(t *testing.T) {
+	deleted := metav1.NewTime(testTime)
+	for _, tc := range []struct {
+		name   string
+		change func(*v1alpha1.AuthTokenGrant)
+		want   string
+	}{
+		{
+			"a grant in use", func(*v1alpha1.AuthTokenGrant) {},
+			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+		},
+		{
+			"a cluster of another namespace", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
+			"fleet/bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+		},
+		{
+			"one that has expired, with audiences",
+			func(g *v1alpha1.AuthTokenGrant) {
+				expired := metav1.NewTime(testTime.Add(-3 * time.Hour))
+				g.Status.ExpirationCeiling = &expired
+				g.Spec.Audiences = []string{"vault", "api"}
+			},
+			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|expired 3h ago|True|<unknown>|vault,api|Ensured",
+		},
+		{
+			"one without roles that nothing is known of yet",
+			func(g *v1alpha1.AuthTokenGrant) {
+				g.Spec.ClusterRoles, g.Spec.Roles, g.Status = nil, nil, v1alpha1.AuthTokenGrantStatus{}
+			},
+			"bravelion|default/work|<none>|alice|<none>|<none>|Unknown|<unknown>|<none>|<none>",
+		},
+		{
+			"one with many roles",
+			func(g *v1alpha1.AuthTokenGrant) {
+				g.Spec.Roles = append(g.Spec.Roles, multiclusterv1alpha1.Role{Namespace: "a", Name: "b"}, multiclusterv1alpha1.Role{Namespace: "c", Name: "d"})
+			},
+			"bravelion|default/work|view,pods(rules),default/leader,+2|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+		},
+		{
+			"one that is being revoked",
+			func(g *v1alpha1.AuthTokenGrant) {
+				g.DeletionTimestamp = &deleted
+				g.Status.Conditions = append(g.Status.Conditions, condition(v1alpha1.GrantRevoked, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed))
+			},
+			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|Revoking|<unknown>|<none>|MemberFailed",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			printed := grant()
+			tc.change(printed)
+			convertor := table.New(columns, printer{testingclock.NewFakePassiveClock(testTime)}.cells)
+			result, err := convertor.ConvertToTable(t.Context(), printed, nil)
+			require.NoError(t, err)
+			require.Len(t, result.Rows, 1)
+			words := make([]string, 0, len(columns))
+			for _, cell := range result.Rows[0].Cells[1:] {
+				words = append(words, cell.(string))
+			}
+			assert.Equal(t, tc.want, strings.Join(words, "|"))
+			assert.Len(t, result.ColumnDefinitions, len(result.Rows[0].Cells))
+		})
+	}
+}

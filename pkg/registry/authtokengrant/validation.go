@@ -1,0 +1,214 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokengrant
+
+import (
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
+)
+
+const (
+	// reservedDomain is whose labels and annotations are the server's to set.
+	reservedDomain = "clusterpass.dev/"
+	// abandon is the only value of AnnotationAbandonMember.
+	abandon = "true"
+	// maxMemberObjects is what one grant can own on a member while its roles are being replaced by others: its
+	// ServiceAccount, its Secret and, of each kind, a role and a binding for every role of old and new.
+	maxMemberObjects = 2 + 2*2*2*multiclusterv1alpha1.MaxRoles
+)
+
+// The kinds of objects that a grant owns on a member, by whether they are in a namespace there.
+var (
+	namespacedKinds = []string{"ServiceAccount", "Secret", "Role", "RoleBinding"}
+	clusterKinds    = []string{"ClusterRole", "ClusterRoleBinding"}
+)
+
+// validateUpdate is for users: only the metadata changes, and of that not what is reserved.
+func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
+	metadata := field.NewPath("metadata")
+	errs := validateReserved(grant.Labels, old.Labels, metadata.Child("labels"))
+	errs = append(errs, validateAnnotations(grant.Annotations, old.Annotations, metadata.Child("annotations"))...)
+	if !apiequality.Semantic.DeepEqual(grant.Spec, old.Spec) {
+		errs = append(errs, field.Forbidden(field.NewPath("spec"), "is immutable: only an AuthTokenRequest changes it"))
+	}
+	return errs
+}
+
+// validateAnnotations lets users of the reserved annotations set and remove only AnnotationAbandonMember.
+func validateAnnotations(annotations, old map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, err := range validateReserved(annotations, old, path) {
+		if err.Field != path.Key(v1alpha1.AnnotationAbandonMember).String() {
+			errs = append(errs, err)
+		}
+	}
+	if value, ok := annotations[v1alpha1.AnnotationAbandonMember]; ok && value != abandon {
+		errs = append(errs, field.NotSupported(path.Key(v1alpha1.AnnotationAbandonMember), value, []string{abandon}))
+	}
+	return errs
+}
+
+// validateReserved refuses to add, change and remove reserved keys.
+func validateReserved(keys, old map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range sets.List(sets.KeySet(keys).Union(sets.KeySet(old))) {
+		value, ok := keys[key]
+		oldValue, oldOK := old[key]
+		if strings.HasPrefix(key, reservedDomain) && (ok != oldOK || value != oldValue) {
+			errs = append(errs, field.Forbidden(path.Key(key), "keys of clusterpass.dev are the server's to set"))
+		}
+	}
+	return errs
+}
+
+func validateInternalCreate(grant *v1alpha1.AuthTokenGrant) field.ErrorList {
+	errs := validation.ValidateObjectMeta(&grant.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs = append(errs, validateSpec(&grant.Spec, field.NewPath("spec"))...)
+	return append(errs, validateStatus(&grant.Status, field.NewPath("status"))...)
+}
+
+func validateInternalUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := validation.ValidateImmutableField(grant.Spec.ClusterProfile, old.Spec.ClusterProfile, spec.Child("clusterProfile"))
+	errs = append(errs, validation.ValidateImmutableField(grant.Spec.ServiceAccount, old.Spec.ServiceAccount, spec.Child("serviceAccount"))...)
+	errs = append(errs, validateSpec(&grant.Spec, spec)...)
+	return append(errs, validateStatus(&grant.Status, field.NewPath("status"))...)
+}
+
+// validateSpec checks what whoever reads a grant relies on. That a request may name what is in it was seen before.
+func validateSpec(spec *v1alpha1.AuthTokenGrantSpec, path *field.Path) field.ErrorList {
+	profile, account := path.Child("clusterProfile"), path.Child("serviceAccount")
+	errs := validateName(spec.ClusterProfile.Namespace, validation.ValidateNamespaceName, profile.Child("namespace"))
+	errs = append(errs, validateName(spec.ClusterProfile.Name, validation.NameIsDNSSubdomain, profile.Child("name"))...)
+	if spec.ClusterProfile.UID == "" {
+		errs = append(errs, field.Required(profile.Child("uid"), ""))
+	}
+	errs = append(errs, validateName(spec.ServiceAccount.Namespace, validation.ValidateNamespaceName, account.Child("namespace"))...)
+	errs = append(errs, validateName(spec.ServiceAccount.Name, validation.ValidateServiceAccountName, account.Child("name"))...)
+	errs = append(errs, validateClusterRoles(spec.ClusterRoles, path.Child("clusterRoles"))...)
+	errs = append(errs, validateRoles(spec.Roles, path.Child("roles"))...)
+	errs = append(errs, validateAudiences(spec.Audiences, path.Child("audiences"))...)
+	return append(errs, validateRequester(&spec.Requester, path.Child("requester"))...)
+}
+
+func validateName(name string, check validation.ValidateNameFunc, path *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	var errs field.ErrorList
+	for _, msg := range check(name, false) {
+		errs = append(errs, field.Invalid(path, name, msg))
+	}
+	return errs
+}
+
+func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.Path) field.ErrorList {
+	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	seen := sets.New[string]()
+	for i, role := range roles {
+		errs = append(errs, registryvalidation.Key(role.Name, seen, path.Index(i).Child("name"))...)
+		errs = append(errs, validateRules(role.Rules, path.Index(i).Child("rules"))...)
+	}
+	return errs
+}
+
+func validateRoles(roles []multiclusterv1alpha1.Role, path *field.Path) field.ErrorList {
+	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	seen := sets.New[string]()
+	for i, role := range roles {
+		errs = append(errs, validateName(role.Namespace, validation.ValidateNamespaceName, path.Index(i).Child("namespace"))...)
+		errs = append(errs, validateRules(role.Rules, path.Index(i).Child("rules"))...)
+		switch key := role.Namespace + "/" + role.Name; {
+		case role.Name == "":
+			errs = append(errs, field.Required(path.Index(i).Child("name"), ""))
+		case seen.Has(key):
+			errs = append(errs, field.Duplicate(path.Index(i), key))
+		default:
+			seen.Insert(key)
+		}
+	}
+	return errs
+}
+
+func validateRules(rules []rbacv1.PolicyRule, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range rules {
+		if len(rules[i].Verbs) == 0 {
+			errs = append(errs, field.Required(path.Index(i).Child("verbs"), ""))
+		}
+	}
+	return errs
+}
+
+func validateAudiences(audiences []string, path *field.Path) field.ErrorList {
+	errs := validateCount(len(audiences), multiclusterv1alpha1.MaxAudiences, path)
+	seen := sets.New[string]()
+	for i, audience := range audiences {
+		errs = append(errs, registryvalidation.Key(audience, seen, path.Index(i))...)
+	}
+	return errs
+}
+
+func validateRequester(requester *v1alpha1.Requester, path *field.Path) field.ErrorList {
+	if requester.Username == "" {
+		return field.ErrorList{field.Required(path.Child("username"), "")}
+	}
+	return nil
+}
+
+func validateStatus(status *v1alpha1.AuthTokenGrantStatus, path *field.Path) field.ErrorList {
+	errs := registryvalidation.Conditions(status.Conditions, path.Child("conditions"))
+	errs = append(errs, validateMemberObjects(status.MemberObjects, path.Child("memberObjects"))...)
+	if status.ObservedGeneration < 0 {
+		errs = append(errs, field.Invalid(path.Child("observedGeneration"), status.ObservedGeneration, "must not be negative"))
+	}
+	if status.LastRequester != nil {
+		errs = append(errs, validateRequester(status.LastRequester, path.Child("lastRequester"))...)
+	}
+	if status.AccessProvider != nil && status.AccessProvider.Name == "" {
+		errs = append(errs, field.Required(path.Child("accessProvider", "name"), ""))
+	}
+	return errs
+}
+
+func validateMemberObjects(objects []v1alpha1.MemberObject, path *field.Path) field.ErrorList {
+	errs := validateCount(len(objects), maxMemberObjects, path)
+	for i := range objects {
+		errs = append(errs, validateMemberObject(&objects[i], path.Index(i))...)
+	}
+	return errs
+}
+
+func validateMemberObject(object *v1alpha1.MemberObject, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch {
+	case slices.Contains(namespacedKinds, object.Kind):
+		errs = validateName(object.Namespace, validation.ValidateNamespaceName, path.Child("namespace"))
+	case !slices.Contains(clusterKinds, object.Kind):
+		errs = append(errs, field.NotSupported(path.Child("kind"), object.Kind, slices.Concat(namespacedKinds, clusterKinds)))
+	case object.Namespace != "":
+		errs = append(errs, field.Invalid(path.Child("namespace"), object.Namespace, object.Kind+" is in no namespace"))
+	}
+	if object.Name == "" {
+		errs = append(errs, field.Required(path.Child("name"), ""))
+	}
+	return errs
+}
+
+func validateCount(count, limit int, path *field.Path) field.ErrorList {
+	if count > limit {
+		return field.ErrorList{field.TooMany(path, count, limit)}
+	}
+	return nil
+}

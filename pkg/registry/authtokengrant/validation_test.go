@@ -1,0 +1,183 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package authtokengrant
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+func messages(errs field.ErrorList) []string {
+	var out []string
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+func TestWhatUsersMayChange(t *testing.T) {
+	const (
+		reserved  = "keys of clusterpass.dev are the server's to set"
+		immutable = "spec: Forbidden: is immutable: only an AuthTokenRequest changes it"
+	)
+	for _, tc := range []struct {
+		name   string
+		change func(*v1alpha1.AuthTokenGrant)
+		want   []string
+	}{
+		{"nothing", func(*v1alpha1.AuthTokenGrant) {}, nil},
+		{"a label of their own", func(g *v1alpha1.AuthTokenGrant) { g.Labels["team"] = "tigers" }, nil},
+		{"the roles", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[0].Name = "cluster-admin" }, []string{immutable}},
+		{"the requester", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" }, []string{immutable}},
+		{"the cluster", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "another" }, []string{immutable}},
+		{
+			"a reserved label that is new",
+			func(g *v1alpha1.AuthTokenGrant) { g.Labels["clusterpass.dev/new"] = "" },
+			[]string{"metadata.labels[clusterpass.dev/new]: Forbidden: " + reserved},
+		},
+		{
+			"a reserved label that goes",
+			func(g *v1alpha1.AuthTokenGrant) { g.Labels = nil },
+			[]string{"metadata.labels[clusterpass.dev/label]: Forbidden: " + reserved},
+		},
+		{
+			"the value of a reserved annotation",
+			func(g *v1alpha1.AuthTokenGrant) { g.Annotations["clusterpass.dev/hub-audit-id"] = "forged" },
+			[]string{"metadata.annotations[clusterpass.dev/hub-audit-id]: Forbidden: " + reserved},
+		},
+		{
+			"the abandon annotation as a label",
+			func(g *v1alpha1.AuthTokenGrant) { g.Labels[v1alpha1.AnnotationAbandonMember] = abandon },
+			[]string{"metadata.labels[clusterpass.dev/abandon-member]: Forbidden: " + reserved},
+		},
+		{"the abandon annotation", func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }, nil},
+		{
+			"the abandon annotation to another value",
+			func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = "yes" },
+			[]string{`metadata.annotations[clusterpass.dev/abandon-member]: Unsupported value: "yes": supported values: "true"`},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			updated := grant()
+			tc.change(updated)
+			assert.Equal(t, tc.want, messages(validateUpdate(updated, grant())))
+		})
+	}
+
+	t.Run("the abandon annotation away", func(t *testing.T) {
+		old := grant()
+		old.Annotations[v1alpha1.AnnotationAbandonMember] = abandon
+		assert.Empty(t, validateUpdate(grant(), old))
+	})
+}
+
+func TestErrorsNameTheFieldOfTheSpec(t *testing.T) {
+	path := field.NewPath("spec")
+	assert.Empty(t, validateSpec(&grant().Spec, path))
+	assert.Equal(t, []string{
+		"spec.clusterProfile.namespace: Required value",
+		"spec.clusterProfile.name: Required value",
+		"spec.clusterProfile.uid: Required value",
+		"spec.serviceAccount.namespace: Required value",
+		"spec.serviceAccount.name: Required value",
+		"spec.requester.username: Required value",
+	}, messages(validateSpec(&v1alpha1.AuthTokenGrantSpec{}, path)))
+
+	spec := grant().Spec
+	spec.ServiceAccount.Namespace = "Upper"
+	spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "a"}, {Name: "a", Rules: []rbacv1.PolicyRule{{}}}, {}}
+	spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "n", Name: "a"}, {Namespace: "m", Name: "a"}, {Namespace: "n", Name: "a"}, {}}
+	spec.Audiences = []string{"a", "a"}
+	assert.Equal(t, []string{
+		`spec.serviceAccount.namespace: Invalid value: "Upper": a lowercase RFC 1123 label must consist of lower case alphanumeric ` +
+			`characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for ` +
+			`validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+		`spec.clusterRoles[1].name: Duplicate value: "a"`,
+		`spec.clusterRoles[1].rules[0].verbs: Required value`,
+		`spec.clusterRoles[2].name: Required value`,
+		`spec.roles[2]: Duplicate value: "n/a"`,
+		`spec.roles[3].namespace: Required value`,
+		`spec.roles[3].name: Required value`,
+		`spec.audiences[1]: Duplicate value: "a"`,
+	}, messages(validateSpec(&spec, path)))
+
+	many := grant().Spec
+	many.ClusterRoles, many.Roles, many.Audiences = nil, nil, nil
+	for i := range 21 {
+		name := fmt.Sprintf("name-%d", i)
+		many.ClusterRoles = append(many.ClusterRoles, multiclusterv1alpha1.ClusterRole{Name: name})
+		many.Roles = append(many.Roles, multiclusterv1alpha1.Role{Namespace: "n", Name: name})
+		many.Audiences = append(many.Audiences, name)
+	}
+	assert.Equal(t, []string{
+		"spec.clusterRoles: Too many: 21: must have at most 20 items",
+		"spec.roles: Too many: 21: must have at most 20 items",
+		"spec.audiences: Too many: 21: must have at most 20 items",
+	}, messages(validateSpec(&many, path)))
+}
+
+func TestWhatAGrantIsOfNeverChanges(t *testing.T) {
+	updated := grant()
+	updated.Spec.ClusterProfile.UID = "another"
+	updated.Spec.ServiceAccount.Name = "another"
+	errs := validateInternalUpdate(updated, grant())
+	var fields []string
+	for _, err := range errs {
+		fields = append(fields, err.Field+": "+err.Detail)
+	}
+	assert.Equal(t, []string{"spec.clusterProfile: field is immutable", "spec.serviceAccount: field is immutable"}, fields)
+
+	updated = grant()
+	updated.Spec.ClusterRoles, updated.Spec.Requester.Username = nil, "bob"
+	assert.Empty(t, validateInternalUpdate(updated, grant()))
+}
+
+func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
+	path := field.NewPath("status")
+	assert.Empty(t, validateStatus(&grant().Status, path))
+	assert.Empty(t, validateStatus(&v1alpha1.AuthTokenGrantStatus{}, path))
+	assert.Equal(t, []string{
+		"status.conditions[0].reason: Required value",
+		"status.conditions[0].lastTransitionTime: Required value",
+		"status.memberObjects[0].namespace: Required value",
+		`status.memberObjects[1].namespace: Invalid value: "default": ClusterRole is in no namespace`,
+		"status.memberObjects[1].name: Required value",
+		`status.memberObjects[2].kind: Unsupported value: "Namespace": supported values: "ServiceAccount", "Secret", "Role", ` +
+			`"RoleBinding", "ClusterRole", "ClusterRoleBinding"`,
+		"status.observedGeneration: Invalid value: -1: must not be negative",
+		"status.lastRequester.username: Required value",
+		"status.accessProvider.name: Required value",
+	}, messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
+		ObservedGeneration: -1,
+		LastRequester:      &v1alpha1.Requester{},
+		AccessProvider:     &inventoryv1alpha1.AccessProvider{},
+		Conditions:         []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}},
+		MemberObjects: []v1alpha1.MemberObject{
+			{Kind: "Secret", Name: "binding"}, {Kind: "ClusterRole", Namespace: "default"}, {Kind: "Namespace", Name: "default"},
+		},
+	}, path)))
+}
+
+func TestAnUpdateOfAllRolesFitsTheMemberObjects(t *testing.T) {
+	objects := []v1alpha1.MemberObject{{Kind: "ServiceAccount", Namespace: "n", Name: "work"}, {Kind: "Secret", Namespace: "n", Name: "work"}}
+	for i := range 2 * multiclusterv1alpha1.MaxRoles {
+		name := fmt.Sprintf("clusterpass:%d", i)
+		objects = append(objects,
+			v1alpha1.MemberObject{Kind: "ClusterRole", Name: name}, v1alpha1.MemberObject{Kind: "ClusterRoleBinding", Name: name},
+			v1alpha1.MemberObject{Kind: "Role", Namespace: "n", Name: name}, v1alpha1.MemberObject{Kind: "RoleBinding", Namespace: "n", Name: name})
+	}
+	status := &v1alpha1.AuthTokenGrantStatus{MemberObjects: objects}
+	assert.Empty(t, validateStatus(status, field.NewPath("status")))
+	status.MemberObjects = append(status.MemberObjects, objects[0])
+	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, messages(validateStatus(status, field.NewPath("status"))))
+}

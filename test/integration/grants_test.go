@@ -1,0 +1,365 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
+)
+
+// grants returns the client for the grants in namespace default of the hub.
+func grants(t *testing.T) clusterpassclient.AuthTokenGrantInterface {
+	t.Helper()
+	return must[*versioned.Clientset](t)(versioned.NewForConfig(shared.hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants("default")
+}
+
+func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
+	t.Helper()
+	return must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
+}
+
+// forget makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
+func forget(t *testing.T, name string) {
+	t.Helper()
+	patch := []byte(`{"metadata":{"finalizers":null}}`)
+	must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind and name.
+func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpassv1alpha1.MemberObject {
+	t.Helper()
+	ctx, client := t.Context(), kube(t, cluster.RESTConfig())
+	options := metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + string(uid)}
+	var found []clusterpassv1alpha1.MemberObject
+	add := func(kind string, list any, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		items := must[[]byte](t)(json.Marshal(list))
+		var objects metav1.PartialObjectMetadataList
+		if err := json.Unmarshal(items, &objects); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects.Items {
+			found = append(found, clusterpassv1alpha1.MemberObject{Kind: kind, Namespace: o.Namespace, Name: o.Name})
+		}
+	}
+	accounts, err := client.CoreV1().ServiceAccounts("").List(ctx, options)
+	add("ServiceAccount", accounts, err)
+	secrets, err := client.CoreV1().Secrets("").List(ctx, options)
+	add("Secret", secrets, err)
+	clusterBindings, err := client.RbacV1().ClusterRoleBindings().List(ctx, options)
+	add("ClusterRoleBinding", clusterBindings, err)
+	clusterRoles, err := client.RbacV1().ClusterRoles().List(ctx, options)
+	add("ClusterRole", clusterRoles, err)
+	bindings, err := client.RbacV1().RoleBindings("").List(ctx, options)
+	add("RoleBinding", bindings, err)
+	roles, err := client.RbacV1().Roles("").List(ctx, options)
+	add("Role", roles, err)
+	return found
+}
+
+func TestAGrantRecordsWhatWasGrantedAndHoldsNoToken(t *testing.T) {
+	user := grantTo(t, "recorded", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
+	answer := mintFor(t, user, request("bravelion", "recorded", "view"))
+	g := getGrant(t, answer.Status.GrantName)
+
+	if !strings.HasPrefix(g.Name, "bravelion-recorded-") {
+		t.Errorf("the grant is called %s", g.Name)
+	}
+	if g.Spec.Requester.Username != "recorded" || !slices.Contains(g.Spec.Requester.Groups, "system:authenticated") {
+		t.Errorf("requester %+v", g.Spec.Requester)
+	}
+	if g.Spec.ClusterProfile.UID == "" || g.Spec.ClusterProfile.Name != "bravelion" || g.Spec.ServiceAccount.Name != "recorded" {
+		t.Errorf("spec %+v", g.Spec)
+	}
+	if !meta.IsStatusConditionTrue(g.Status.Conditions, clusterpassv1alpha1.GrantReady) || g.Status.ObservedGeneration != 1 {
+		t.Errorf("status %+v", g.Status)
+	}
+	if g.Status.ExpirationCeiling.Time.Before(answer.Status.ExpirationTimestamp.Time) {
+		t.Errorf("the token expires at %s, after the ceiling %s", answer.Status.ExpirationTimestamp, g.Status.ExpirationCeiling)
+	}
+	if g.Status.AccessProvider == nil || g.Status.AccessProvider.Name != "kubeconfig-secretreader" {
+		t.Errorf("access provider %+v", g.Status.AccessProvider)
+	}
+	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.bravelion, g.UID)); diff != "" {
+		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
+	}
+	stored := string(must[[]byte](t)(json.Marshal(g)))
+	if header, _, _ := strings.Cut(answer.Status.Token, "."); strings.Contains(stored, header) {
+		t.Error("the grant holds a token")
+	}
+}
+
+func TestWarmMintsWriteTheGrantOnlyWhenItsCeilingIsTooLow(t *testing.T) {
+	r := request("bravelion", "ceiling", "view")
+	first := getGrant(t, mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName)
+	mintFor(t, shared.hub.RESTConfig(), r)
+	if again := getGrant(t, first.Name); again.ResourceVersion != first.ResourceVersion {
+		t.Error("a warm mint wrote the grant")
+	}
+	r.Spec.ExpirationSeconds = ptr.To[int64](12 * 3600)
+	answer := mintFor(t, shared.hub.RESTConfig(), r)
+	raised := getGrant(t, first.Name)
+	if raised.Status.ExpirationCeiling.Time.Before(answer.Status.ExpirationTimestamp.Time) {
+		t.Errorf("a token of %s outlives the ceiling %s", answer.Status.ExpirationTimestamp, raised.Status.ExpirationCeiling)
+	}
+	r.Spec.ExpirationSeconds = ptr.To[int64](600)
+	mintFor(t, shared.hub.RESTConfig(), r)
+	if after := getGrant(t, first.Name); after.ResourceVersion != raised.ResourceVersion {
+		t.Error("a shorter token wrote the grant")
+	}
+}
+
+// listsSecrets does what tells edit from view: it lists the Secrets of a namespace.
+func listsSecrets(ctx context.Context, client kubernetes.Interface) error {
+	_, err := client.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{Limit: 1})
+	return err
+}
+
+func TestChangingAGrantEndsItsTokensAndNeverWidensThem(t *testing.T) {
+	const name = "changed"
+	user := grantTo(t, "changer", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "bind:edit", "in:default"),
+		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: []string{"update"}})
+	viewer := mintFor(t, user, request("bravelion", name, "view"))
+	old := kube(t, fromKubeconfig(t, viewer))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	widened := make(chan error, 1)
+	go func() { widened <- useUntilRefused(ctx, old) }()
+
+	editor := mintFor(t, user, request("bravelion", name, "edit"))
+	if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, editor))); err != nil {
+		t.Errorf("the new token lacks the new rights: %v", err)
+	}
+	select {
+	case err := <-widened:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the old token is still accepted")
+	}
+	g := getGrant(t, editor.Status.GrantName)
+	if g.Generation != 2 || g.Status.ObservedGeneration != 2 || viewer.Status.GrantName != g.Name {
+		t.Errorf("grant %s, generation %d, observed %d", g.Name, g.Generation, g.Status.ObservedGeneration)
+	}
+	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.bravelion, g.UID)); diff != "" {
+		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
+	}
+
+	narrowed := mintFor(t, user, request("bravelion", name, "view"))
+	if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, narrowed))); !apierrors.IsForbidden(err) {
+		t.Errorf("after edit was taken away, listing Secrets: %v, want 403", err)
+	}
+}
+
+// useUntilRefused uses a token of view all the time, until it is refused as such (401). That it may
+// ever list Secrets is an error.
+func useUntilRefused(ctx context.Context, client kubernetes.Interface) error {
+	for ctx.Err() == nil {
+		switch err := listsSecrets(ctx, client); {
+		case err == nil:
+			return errors.New("a token of view could list Secrets while its grant was changed to edit")
+		case apierrors.IsUnauthorized(err):
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
+	r := request("bravelion", "kept", "view")
+	answer := mintFor(t, shared.hub.RESTConfig(), r)
+	before, g := objects(t, shared.bravelion), getGrant(t, answer.Status.GrantName)
+	for what, test := range map[string]struct {
+		change func(*v1alpha1.AuthTokenRequestSpec)
+		is     func(error) bool
+	}{
+		"a role that does not exist": {
+			func(s *v1alpha1.AuthTokenRequestSpec) { s.ClusterRoles[0].Name = "no-such-role" },
+			apierrors.IsInvalid,
+		},
+		"rules in a namespace that the member does not let clusterpass use": {
+			func(s *v1alpha1.AuthTokenRequestSpec) {
+				s.Roles = []v1alpha1.Role{{Namespace: "kube-node-lease-2", Name: "x", Rules: []rbacv1.PolicyRule{
+					{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}},
+				}}}
+			},
+			func(err error) bool { return err != nil && strings.Contains(err.Error(), "kube-node-lease-2") },
+		},
+	} {
+		changed := r.DeepCopy()
+		test.change(&changed.Spec)
+		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], changed, metav1.CreateOptions{}); !test.is(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	expectSame(t, before, objects(t, shared.bravelion))
+	if after := getGrant(t, g.Name); after.ResourceVersion != g.ResourceVersion {
+		t.Error("the grant was written")
+	}
+	if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("the token from before does not work any more: %v", err)
+	}
+}
+
+func TestAGrantThatIsBeingRevokedGivesNoTokens(t *testing.T) {
+	r := request("bravelion", "ending", "view")
+	name := mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName
+	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { forgetDeleted(t, name) })
+	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	if seconds, ok := apierrors.SuggestsClientDelay(err); !apierrors.IsConflict(err) || !ok || seconds == 0 {
+		t.Errorf("got %v (retry after %d s), want 409 with Retry-After", err, seconds)
+	}
+}
+
+// forgetDeleted lets a grant go that is being deleted; no controller manager is there to do it.
+func forgetDeleted(t *testing.T, name string) {
+	t.Helper()
+	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.Context(): it has ended by now.
+	_, err = client.ClusterpassV1alpha1().AuthTokenGrants("default").Patch(context.Background(), name, types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
+}
+
+func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
+	r := request("smartfish", "meanwhile", "view")
+	name := grantNameOf(t, r)
+	whenCreated(t, shared.smartfish, "clusterrolebindings", func() error {
+		return must[*versioned.Clientset](t)(versioned.NewForConfig(shared.hub.RESTConfig())).ClusterpassV1alpha1().
+			AuthTokenGrants("default").Delete(context.Background(), name, metav1.DeleteOptions{})
+	})
+	before := bindingsAndSecrets(t, shared.smartfish)
+	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "revoked or changed meanwhile") {
+		t.Errorf("got %v, want 409", err)
+	}
+	if diff := cmp.Diff(before, bindingsAndSecrets(t, shared.smartfish)); diff != "" {
+		t.Errorf("left on the member (-before +after):\n%s", diff)
+	}
+	forgetDeleted(t, name)
+}
+
+func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {
+	r := request("smartfish", "overtaken", "view")
+	first := mintFor(t, shared.hub.RESTConfig(), r)
+	g := getGrant(t, first.Status.GrantName)
+	// Whoever mints next has to look at everything again, and is overtaken while at it.
+	if err := kube(t, shared.smartfish.RESTConfig()).RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kube(t, shared.smartfish.RESTConfig()).CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	overtaking := make(chan error, 1)
+	whenCreated(t, shared.smartfish, "clusterrolebindings", func() error {
+		go func() {
+			_, _, err := ask(context.Background(), shared.hub.RESTConfig(), forms[0], request("smartfish", "overtaken", "edit"), metav1.CreateOptions{})
+			overtaking <- err
+		}()
+		return untilGeneration(shared.hub.RESTConfig(), g.Name, 2)
+	})
+	if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
+		t.Errorf("the request that was overtaken: %v, want 409", err)
+	}
+	if err := <-overtaking; err != nil {
+		t.Errorf("the request that overtook: %v", err)
+	}
+	eventually(t, func(context.Context) error {
+		after := getGrant(t, g.Name)
+		if diff := cmp.Diff(grant.Objects(after), ownedBy(t, shared.smartfish, g.UID)); diff != "" {
+			return errors.New("what the grant owns, and what is there (-owns +is):\n" + diff)
+		}
+		return nil
+	})
+}
+
+func untilGeneration(hub *rest.Config, name string, generation int64) error {
+	client, err := versioned.NewForConfig(hub)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		g, err := client.ClusterpassV1alpha1().AuthTokenGrants("default").Get(ctx, name, metav1.GetOptions{})
+		if err == nil && g.Generation >= generation {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// grantNameOf returns the name of the grant that r will have, as a dry run tells it.
+func grantNameOf(t *testing.T, r *v1alpha1.AuthTokenRequest) string {
+	t.Helper()
+	answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Status.GrantName
+}
+
+func bindingsAndSecrets(t *testing.T, cluster *testenv.Cluster) []string {
+	t.Helper()
+	var names []string
+	for _, o := range objects(t, cluster) {
+		if strings.HasPrefix(o, "clusterrolebindings ") || strings.HasPrefix(o, "secrets ") {
+			names = append(names, o)
+		}
+	}
+	return names
+}
+
+func TestASecretOfTheSameNameFencesNothingIn(t *testing.T) {
+	r := request("bravelion", "swapped", "view")
+	g := getGrant(t, mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName)
+	ctx, secrets := t.Context(), kube(t, shared.bravelion.RESTConfig()).CoreV1().Secrets("default")
+	secret := must[*corev1.Secret](t)(secrets.Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
+	if err := secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secret.Name}}
+	must[*corev1.Secret](t)(secrets.Create(ctx, theirs, metav1.CreateOptions{}))
+	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
+		t.Errorf("a token was bound to somebody else's Secret: %v, want 409", err)
+	}
+}
