@@ -1,0 +1,180 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	testingclock "k8s.io/utils/clock/testing"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+// storedGrants is a store whose cache may be behind.
+type storedGrants struct {
+	Grants
+	cached, live *clusterpassv1alpha1.AuthTokenGrant
+	count        int64
+	updated      *clusterpassv1alpha1.AuthTokenGrant
+}
+
+func (s *storedGrants) get(g *clusterpassv1alpha1.AuthTokenGrant, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	if g == nil {
+		return nil, apierrors.NewNotFound(authTokenGrants, name)
+	}
+	return g, nil
+}
+
+func (s *storedGrants) Cached(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	return s.get(s.cached, name)
+}
+
+func (s *storedGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	return s.get(s.live, name)
+}
+
+func (s *storedGrants) Count(context.Context, string) (int64, error) { return s.count, nil }
+
+func (s *storedGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	s.updated = g
+	return g, nil
+}
+
+func testTask(store *storedGrants) *task {
+	allowNothing := authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+		return authorizer.DecisionNoOpinion, "", nil
+	})
+	m := &Minter{
+		Config: Config{
+			Grants: store, MaxGrants: 3, Authorizer: allowNothing, RequestTimeout: time.Minute,
+			Clock: testingclock.NewFakeClock(time.Now()),
+		},
+		verified: utilcache.NewLRUExpireCache(10),
+	}
+	r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
+	return &task{Minter: m, request: r, client: &member.Client{}, want: grant.New("default", r.Spec, "uid-1", requester(r.User))}
+}
+
+// stored is the grant that testTask wants, as it would be stored.
+func stored(change func(g *clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
+	g := testTask(&storedGrants{}).want.DeepCopy()
+	g.UID, g.Generation = "grant-1", 1
+	change(g)
+	return g
+}
+
+func asIs(*clusterpassv1alpha1.AuthTokenGrant) {}
+
+func deleting(g *clusterpassv1alpha1.AuthTokenGrant) {
+	now := metav1.Now()
+	g.DeletionTimestamp = &now
+}
+
+func TestWhatIsStoredDecidesNotTheCache(t *testing.T) {
+	tests := map[string]struct {
+		cached, live *clusterpassv1alpha1.AuthTokenGrant
+		words        string
+	}{
+		"a grant that is being deleted by now":       {stored(asIs), stored(deleting), "being revoked"},
+		"one with other roles by now":                {stored(asIs), stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles = nil }), "clusterRoles: granted [], asked for [cluster-admin]"},
+		"one whose name only happens to be the same": {nil, stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ServiceAccount.Name = "other" }), "its name belongs to a grant for another"},
+		"one for a cluster that has been replaced":   {nil, stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "old" }), "its name belongs to a grant for another"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := testTask(&storedGrants{cached: test.cached, live: test.live}).admit(t.Context())
+			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
+				t.Errorf("got %v, want 409 with %q", err, test.words)
+			}
+		})
+	}
+}
+
+func TestANamespaceHasOnlySoManyGrants(t *testing.T) {
+	_, _, err := testTask(&storedGrants{count: 3}).admit(t.Context())
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "has 3 grants and may have 3") {
+		t.Errorf("got %v, want 403 with the bound", err)
+	}
+}
+
+func TestOnlyWhatWasVerifiedIsKnown(t *testing.T) {
+	fresh := func(change func(g *clusterpassv1alpha1.AuthTokenGrant)) bool {
+		work := testTask(&storedGrants{cached: stored(change)})
+		work.verified.Add(keyOf(stored(asIs)), verified{"sa", "secret"}, time.Hour)
+		_, _, ok := work.known(t.Context())
+		return ok
+	}
+	tests := map[string]struct {
+		change func(g *clusterpassv1alpha1.AuthTokenGrant)
+		want   bool
+	}{
+		"the grant that was verified":      {asIs, true},
+		"a later generation of it":         {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Generation = 2 }, false},
+		"another grant of the name":        {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.UID = "grant-2" }, false},
+		"one that is being deleted":        {deleting, false},
+		"one with other audiences":         {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Audiences = []string{"vault"} }, false},
+		"one that somebody else asked for": {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "joe" }, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := fresh(test.change); got != test.want {
+				t.Errorf("known: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheCeilingIsRaisedBeforeATokenWouldPassIt(t *testing.T) {
+	store := &storedGrants{live: stored(asIs)}
+	work := testTask(store)
+	const hour = 3600
+	raise := func(expiration int64) *clusterpassv1alpha1.AuthTokenGrant {
+		g, err := work.amend(t.Context(), store.live, func(next *clusterpassv1alpha1.AuthTokenGrant) { work.raiseCeiling(next, expiration) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	first := raise(hour)
+	if left := first.Status.ExpirationCeiling.Sub(work.Clock.Now()); left != 3*time.Hour {
+		t.Errorf("the ceiling is %s ahead, want the token's hour and two more", left)
+	}
+	store.live, store.updated = first, nil
+	if raise(2 * hour); store.updated != nil {
+		t.Error("a token below the ceiling wrote the grant")
+	}
+	if raise(3 * hour); store.updated == nil {
+		t.Error("a token at the ceiling did not raise it")
+	}
+}
+
+func TestTheDifferenceIsToldInWords(t *testing.T) {
+	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}}}
+	granted := stored(func(g *clusterpassv1alpha1.AuthTokenGrant) {
+		g.Spec.Roles = []v1alpha1.Role{{Namespace: "ml", Name: "jobs"}}
+		g.Spec.Audiences = []string{"vault"}
+	})
+	want := stored(func(g *clusterpassv1alpha1.AuthTokenGrant) {
+		g.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: rules}}
+	})
+	const words = "clusterRoles: granted [cluster-admin], asked for [pods (1 rules)]; roles: granted [ml/jobs], asked for []; audiences: granted [vault], asked for []"
+	if got := difference(granted, want); got != words {
+		t.Errorf("got  %s\nwant %s", got, words)
+	}
+	if got := difference(granted, granted); got != "" {
+		t.Errorf("a grant differs from itself: %s", got)
+	}
+}

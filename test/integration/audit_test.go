@@ -1,0 +1,121 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/rest"
+
+	"clusterpass.dev/pkg/grant"
+)
+
+// auditEvent returns the first event in an audit log that matches, or nil.
+func auditEvent(file string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
+	log, err := os.Open(file) //nolint:gosec // a file of the fleet
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		event := &auditv1.Event{}
+		// The last line may be half written.
+		if json.Unmarshal(lines.Bytes(), event) == nil && event.Stage == auditv1.StageResponseComplete && match(event) {
+			return event, nil
+		}
+	}
+	return nil, lines.Err()
+}
+
+func awaitAuditEvent(t *testing.T, file string, match func(*auditv1.Event) bool) (found *auditv1.Event) {
+	t.Helper()
+	eventually(t, func(context.Context) (err error) {
+		found, err = auditEvent(file, match)
+		if err == nil && found == nil {
+			err = fmt.Errorf("no such event in %s", file)
+		}
+		return err
+	})
+	return found
+}
+
+// What a token did on a member leads to who asked for it on the hub, and the other way round.
+func TestOneIDLeadsFromTheMembersAuditLogToTheRequester(t *testing.T) {
+	user := grantTo(t, "audited", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
+	auditID := uuid.NewString()
+	asked := rest.CopyConfig(user)
+	asked.Wrap(func(rt http.RoundTripper) http.RoundTripper {
+		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			r = r.Clone(r.Context())
+			r.Header.Set(auditv1.HeaderAuditID, auditID)
+			return rt.RoundTrip(r)
+		})
+	})
+	answer := mintFor(t, asked, request("bravelion", "audited", "view"))
+	g := getGrant(t, answer.Status.GrantName)
+	used := time.Now()
+	if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	onMember := awaitAuditEvent(t, shared.bravelion.AuditLog(), func(e *auditv1.Event) bool {
+		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" && e.RequestReceivedTimestamp.After(used)
+	})
+	credential := onMember.User.Extra["authentication.kubernetes.io/credential-id"]
+	if len(credential) != 1 {
+		t.Fatalf("the member's event names the credentials %v", credential)
+	}
+	onHub := awaitAuditEvent(t, shared.serverAuditLog(), func(e *auditv1.Event) bool {
+		return e.Annotations["clusterpass.dev/credential-id"] == credential[0]
+	})
+	want := map[string]string{
+		"clusterpass.dev/grant":               "default/" + g.Name,
+		"clusterpass.dev/grant-uid":           string(g.UID),
+		"clusterpass.dev/cluster-profile":     "default/bravelion",
+		"clusterpass.dev/cluster-profile-uid": string(g.Spec.ClusterProfile.UID),
+		"clusterpass.dev/service-account":     "default/audited",
+		"clusterpass.dev/roles":               `["view"]`,
+		"clusterpass.dev/expiration":          answer.Status.ExpirationTimestamp.UTC().Format(time.RFC3339),
+	}
+	for key, value := range want {
+		if onHub.Annotations[key] != value {
+			t.Errorf("annotation %s is %q, want %q", key, onHub.Annotations[key], value)
+		}
+	}
+	if onHub.User.Username != "audited" || string(onHub.AuditID) != auditID || onHub.Level != auditv1.LevelMetadata || onHub.ResponseObject != nil {
+		t.Errorf("the event on the hub is of user %s, id %s, level %s", onHub.User.Username, onHub.AuditID, onHub.Level)
+	}
+	account := must[*corev1.ServiceAccount](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
+	if account.Annotations[grant.AnnotationAuditID] != auditID || account.Annotations[grant.AnnotationGrant] != "default/"+g.Name {
+		t.Errorf("the member's object is annotated %v", account.Annotations)
+	}
+}
+
+func TestRevokingIsAudited(t *testing.T) {
+	name := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "audited-end", "view")).Status.GrantName
+	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { forgetDeleted(t, name) })
+	event := awaitAuditEvent(t, shared.serverAuditLog(), func(e *auditv1.Event) bool {
+		return e.Verb == "delete" && e.ObjectRef != nil && e.ObjectRef.Name == name
+	})
+	if event.ObjectRef.Resource != "authtokengrants" || !slices.Contains(event.User.Groups, "system:masters") {
+		t.Errorf("the event does not say who revoked what: %v by %v", event.ObjectRef, event.User)
+	}
+}
