@@ -214,8 +214,12 @@ func (t *task) raiseCeiling(g *clusterpassv1alpha1.AuthTokenGrant, expiration in
 	g.Status.LastRequester = &last
 }
 
-// giveUp notes on the grant why its member does not have all of it.
+// giveUp notes on the grant why its member does not have all of it. That a requester
+// did not wait says nothing of the member.
 func (t *task) giveUp(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, reason string, failure error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	_, err := t.amend(ctx, g, func(next *clusterpassv1alpha1.AuthTokenGrant) {
