@@ -24,8 +24,6 @@ import (
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/authtokenrequest"
-	"clusterpass.dev/pkg/registry/clusterprofile"
-	"clusterpass.dev/pkg/registry/placementdecision"
 )
 
 // ExtraConfig is what this server needs beyond any API server.
@@ -44,6 +42,10 @@ type ExtraConfig struct {
 	MaxGrantsPerNamespace int64
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
 	AllowedMemberNamespaces []string
+	// HubWatch is what the server keeps an eye on at the hub because of --inventory.
+	HubWatch hubWatch
+	// ExternalProfiles looks up the ClusterProfiles that somebody else serves; nil: this server does.
+	ExternalProfiles mint.Profiles
 }
 
 // Config is what a Server is made of.
@@ -72,34 +74,27 @@ type Server struct {
 	Generic *genericapiserver.GenericAPIServer
 }
 
-// New returns a Server that serves every API group and is ready to be prepared and run.
+// New returns a Server that serves the API groups of its mode and is ready to be prepared and run.
 func (c completedConfig) New() (*Server, error) {
 	generic, err := c.generic.New("clusterpass-apiserver", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("generic API server: %w", err)
 	}
-	profiles, profileStatus, err := clusterprofile.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	profiles, inventory, err := c.inventory()
 	if err != nil {
-		return nil, fmt.Errorf("storage of clusterprofiles: %w", err)
-	}
-	decisions, err := placementdecision.NewREST(Scheme, c.generic.RESTOptionsGetter)
-	if err != nil {
-		return nil, fmt.Errorf("storage of placementdecisions: %w", err)
+		return nil, err
 	}
 	granted, err := authtokengrant.NewStorage(Scheme, c.generic.RESTOptionsGetter)
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	requests, profileToken := authtokenrequest.NewREST(c.minter(profileGetter{profiles.Store}, grants{granted.Internal}))
+	requests, profileToken := authtokenrequest.NewREST(c.minter(profiles, grants{granted.Internal}))
 
-	if err := install(generic, multiclusterv1alpha1.GroupName, map[string]rest.Storage{
-		"clusterprofiles":        profiles,
-		"clusterprofiles/status": profileStatus,
-		"clusterprofiles/token":  profileToken,
-		"placementdecisions":     decisions,
-		"authtokenrequests":      requests,
-	}); err != nil {
-		return nil, err
+	if inventory != nil {
+		inventory["clusterprofiles/token"], inventory["authtokenrequests"] = profileToken, requests
+		if err := install(generic, multiclusterv1alpha1.GroupName, inventory); err != nil {
+			return nil, err
+		}
 	}
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
 		"authtokenrequests":      requests,
@@ -112,6 +107,9 @@ func (c completedConfig) New() (*Server, error) {
 		return nil, err
 	}
 	if err := c.runMembers(generic); err != nil {
+		return nil, err
+	}
+	if err := c.watchHub(generic); err != nil {
 		return nil, err
 	}
 	return &Server{Generic: generic}, nil

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -52,6 +50,8 @@ type Options struct {
 	AccessConfigFile string
 	// HubID tells this hub from others; empty: the UID of the hub's namespace kube-system.
 	HubID string
+	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
+	Inventory string
 	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the longest lifetime granted to a token.
@@ -75,6 +75,7 @@ func NewOptions() *Options {
 		ServerRun:            run,
 		Recommended:          recommended,
 		Logs:                 logs.NewOptions(),
+		Inventory:            InventoryServed,
 		MemberRequestTimeout: 10 * time.Second,
 		MaxTokenExpiration:   24 * time.Hour,
 		// 5,000 grants are 10 MB in etcd, and in every cache.
@@ -89,6 +90,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.CoreAPI.AddFlags(hub)
 	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
 	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; a label value. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
@@ -148,6 +150,9 @@ func (o completedOptions) Validate() error {
 	case o.EmbeddedEtcdDir == "":
 		errs = append(errs, o.Recommended.Etcd.Validate()...)
 	}
+	if o.Inventory != InventoryServed && o.Inventory != InventoryExternal {
+		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", InventoryServed, InventoryExternal, o.Inventory))
+	}
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
 		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server gives one up after %s", longest, grant.TokenCacheTTL, requestCeiling))
 	}
@@ -203,6 +208,9 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := extra.addInventory(o.Inventory, generic.ClientConfig); err != nil {
+		return nil, err
+	}
 	return &Config{Generic: generic, Extra: extra}, nil
 }
 
@@ -233,15 +241,10 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 	}, nil
 }
 
-// hubID returns the id of the hub: what the flag says, else the UID of a namespace
-// that every cluster has, never deletes, and gets back from a backup.
+// hubID returns the id of the hub that the flag says, or else its own.
 func (o completedOptions) hubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	if o.HubID != "" {
 		return o.HubID, nil
 	}
-	system, err := hub.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("id of the hub: %w", err)
-	}
-	return strings.ToLower(string(system.UID)), nil
+	return grant.HubID(ctx, hub)
 }

@@ -23,6 +23,8 @@ func TestOptionsAreValidated(t *testing.T) {
 		"a timeout too long":     {[]string{embedded, "--member-request-timeout=34s"}, "--member-request-timeout must be"},
 		"no timeout":             {[]string{embedded, "--member-request-timeout=0s"}, "--member-request-timeout must be"},
 		"tokens of five minutes": {[]string{embedded, "--max-token-expiration=5m"}, "--max-token-expiration must be at least"},
+		"an external inventory":  {[]string{embedded, "--inventory=External"}, ""},
+		"no known inventory":     {[]string{embedded, "--inventory=external"}, "--inventory must be Served or External"},
 		"a hub id with a slash":  {[]string{embedded, "--hub-id=a/b"}, `--hub-id "a/b"`},
 		"a namespace with a dot": {[]string{embedded, "--allow-member-namespaces=kube.system"}, `--allow-member-namespaces "kube.system"`},
 	}

@@ -7,6 +7,7 @@
 package grant
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -57,6 +59,16 @@ const (
 	// namePart bounds how much of a cluster's and of an account's name is in a grant's.
 	namePart = 100
 )
+
+// HubID returns the id of a hub that was given none: the UID of a namespace that
+// every cluster has, never deletes, and gets back from a backup.
+func HubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
+	system, err := hub.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("id of the hub: %w", err)
+	}
+	return strings.ToLower(string(system.UID)), nil
+}
 
 // Name returns the name of the grant for requests from namespace, for a
 // ServiceAccount of the cluster. Two of these three may, by bad luck or on purpose,

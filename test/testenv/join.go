@@ -39,7 +39,7 @@ const memberKustomization = "artifacts/deploy/member/overlays/rules"
 
 // Join makes member a cluster of the hub's inventory: it applies artifacts/deploy/member to the member, puts a
 // kubeconfig with a token of the ServiceAccount in there into a Secret of the hub, and has the ClusterProfile
-// namespace/name point at that. clusterpass-apiserver has to be registered with the hub. What is there already is
+// namespace/name point at that. The hub has to serve ClusterProfiles. What is there already is
 // left alone if it is right and if the token works and has half of its 30 days to go.
 func Join(ctx context.Context, hub, member *Cluster, namespace, name string) error {
 	if err := join(ctx, hub, member, namespace, name); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 )
 
@@ -39,6 +40,12 @@ type ServerConfig struct {
 	AuditPolicy, AuditLog string
 	// EtcdArgs are the flags of an etcd to use in place of an embedded one, such as Cluster.EtcdArgs.
 	EtcdArgs []string
+	// GroupVersions are those that the hub's aggregator is to forward to the server. Empty: GroupVersions of this
+	// package, which are all.
+	GroupVersions []schema.GroupVersion
+	// ReadyPath is what has to answer 200 once the server is started. Empty: /readyz. A server that the hub keeps
+	// from being ready is /livez all the same.
+	ReadyPath string
 	// Args are added to the arguments of clusterpass-apiserver.
 	Args []string
 }
@@ -54,6 +61,12 @@ type Server struct {
 func NewServer(config ServerConfig) (*Server, error) {
 	if config.Logs == "" {
 		config.Logs = filepath.Join(config.Dir, "logs")
+	}
+	if len(config.GroupVersions) == 0 {
+		config.GroupVersions = GroupVersions
+	}
+	if config.ReadyPath == "" {
+		config.ReadyPath = "/readyz"
 	}
 	s := &Server{config: config}
 	for _, dir := range []string{s.pki(), config.Logs} {
@@ -103,7 +116,7 @@ func (s *Server) ApplyRBAC(ctx context.Context) error {
 
 // Register registers the server's group-versions with the hub's aggregator and waits until they are available.
 func (s *Server) Register(ctx context.Context) error {
-	return RegisterAPIServices(ctx, s.config.Hub.RESTConfig(), s.config.Port, s.ca.bundle(), GroupVersions...)
+	return RegisterAPIServices(ctx, s.config.Hub.RESTConfig(), s.config.Port, s.ca.bundle(), s.config.GroupVersions...)
 }
 
 // Stop ends what Start started. Data stays.
@@ -168,7 +181,7 @@ func (s *Server) Program() (Program, error) {
 	program.Ready = httpReady(&rest.Config{
 		Host:            httpsURL(s.config.Port),
 		TLSClientConfig: rest.TLSClientConfig{CAData: s.ca.bundle()},
-	}, "/readyz")
+	}, s.config.ReadyPath)
 	return program, nil
 }
 

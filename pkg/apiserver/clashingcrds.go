@@ -1,0 +1,157 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	informers "k8s.io/apiextensions-apiserver/pkg/client/informers/externalversions/apiextensions/v1"
+	listers "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this server serves.
+// An APIService owns a group-version as a whole: beside it the resources of a CRD are gone, and the
+// hub's OpenAPI is one side's at random or, after a restart of kube-apiserver, gone altogether.
+type clashingCRDs struct {
+	informer *follower
+	lister   listers.CustomResourceDefinitionLister
+
+	mu sync.Mutex
+	// logged are the names that were logged last.
+	logged []string
+}
+
+var _ hubWatch = (*clashingCRDs)(nil)
+
+func newClashingCRDs(config *restclient.Config) (*clashingCRDs, error) {
+	// JSON would be decoded at several times the cost, and a hub may have megabytes of them.
+	config = restclient.CopyConfig(config)
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	hub, err := apiextensions.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
+	}
+	informer, err := newFollower(informers.NewCustomResourceDefinitionInformer(hub, 0, cache.Indexers{}), withoutSchemas)
+	if err != nil {
+		return nil, fmt.Errorf("informer for the hub's CustomResourceDefinitions: %w", err)
+	}
+	return &clashingCRDs{informer: informer, lister: listers.NewCustomResourceDefinitionLister(informer.GetIndexer())}, nil
+}
+
+// withoutSchemas reduces a CRD to its name, its group and its versions.
+func withoutSchemas(object any) (any, error) {
+	crd, ok := object.(*apiextensionsv1.CustomResourceDefinition)
+	if !ok {
+		return object, nil
+	}
+	reduced := &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: crd.Name, UID: crd.UID, ResourceVersion: crd.ResourceVersion},
+		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: crd.Spec.Group},
+	}
+	for _, version := range crd.Spec.Versions {
+		reduced.Spec.Versions = append(reduced.Spec.Versions,
+			apiextensionsv1.CustomResourceDefinitionVersion{Name: version.Name, Served: version.Served})
+	}
+	return reduced, nil
+}
+
+// clashes says whether crd serves anything in the group-version multicluster.x-k8s.io/v1alpha1.
+func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	return crd.Spec.Group == ours.Group && slices.ContainsFunc(crd.Spec.Versions,
+		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == ours.Version && v.Served })
+}
+
+// names returns the sorted names of the CRDs that clash.
+func (c *clashingCRDs) names() ([]string, error) {
+	crds, err := c.lister.List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("CustomResourceDefinitions: %w", err)
+	}
+	var names []string
+	for _, crd := range crds {
+		if clashes(crd) {
+			names = append(names, crd.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Run implements hubWatch. It logs when a clash is found, at the start or later, and when it is over.
+func (c *clashingCRDs) Run(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	changed := func() { c.log(logger) }
+	if _, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { changed() },
+		UpdateFunc: func(any, any) { changed() },
+		DeleteFunc: func(any) { changed() },
+	}); err != nil {
+		logger.Error(err, "Clashing CustomResourceDefinitions will not be logged")
+	}
+	c.informer.RunWithContext(ctx)
+}
+
+func (c *clashingCRDs) log(logger klog.Logger) {
+	names, err := c.names()
+	if err != nil {
+		logger.Error(err, "Looking for clashing CustomResourceDefinitions")
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Equal(names, c.logged) {
+		return
+	}
+	c.logged = names
+	if len(names) == 0 {
+		logger.Info("No CustomResourceDefinition clashes any more")
+		return
+	}
+	logger.Error(clashError(names), "Not ready: CustomResourceDefinitions clash with this server", "customResourceDefinitions", names)
+}
+
+// Name implements hubWatch.
+func (c *clashingCRDs) Name() string { return "clusterpass-inventory-crds" }
+
+// Check implements hubWatch: it fails while any CRD clashes, and while that is not known.
+func (c *clashingCRDs) Check(*http.Request) error {
+	if err := c.informer.Err(); err != nil {
+		if apierrors.IsForbidden(err) {
+			return fmt.Errorf("whether CustomResourceDefinitions clash with this server is not known: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
+		}
+		return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
+	}
+	names, err := c.names()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return clashError(names)
+}
+
+// clashError says what is wrong and what to do about it.
+func clashError(names []string) error {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+
+		"Their resources can't be reached beside it, and the hub's OpenAPI breaks. "+
+		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/operations.md",
+		ours, strings.Join(names, ", "), InventoryExternal, ours.Version, ours.Group)
+}
