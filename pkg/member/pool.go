@@ -42,13 +42,14 @@ type Options struct {
 	UserAgent string
 }
 
-// Pool keeps one client for each ClusterProfile in use. It is safe for concurrent use.
+// Pool keeps one client for each ClusterProfile in use. A profile that has replaced another under its
+// name is another one: while grants of the old one are revoked, both are in use. It is safe for concurrent use.
 type Pool struct {
 	providers []namedProvider
 	options   clientOptions
 
 	mu      sync.Mutex
-	clients map[types.NamespacedName]*pooled
+	clients map[profileKey]*pooled
 	// retired are clients that were closed lately and may still be held.
 	retired []retired
 }
@@ -66,9 +67,14 @@ type pooled struct {
 	lastUsed time.Time
 }
 
-// identity tells clients for the same ClusterProfile name apart.
+// profileKey names a ClusterProfile for ever.
+type profileKey struct {
+	types.NamespacedName
+	uid types.UID
+}
+
+// identity tells clients for the same ClusterProfile apart.
 type identity struct {
-	uid      types.UID
 	provider string
 	key      accessKey
 }
@@ -84,7 +90,7 @@ func NewPool(options Options) (*Pool, error) {
 	}
 	p := &Pool{
 		providers: providers,
-		clients:   map[types.NamespacedName]*pooled{},
+		clients:   map[profileKey]*pooled{},
 		options: clientOptions{
 			limits:    options.Config.Limits,
 			clock:     options.Clock,
@@ -101,12 +107,11 @@ func NewPool(options Options) (*Pool, error) {
 }
 
 // For returns the client for the cluster of profile. It calls nobody. The client is
-// the same for as long as the UID of the profile and the access data are; one for
-// other data under the same name is closed. Where the profile gives no access that
+// the same for as long as the access data is; one for other data is closed. Where the profile gives no access that
 // may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
 // why, and the client that was there is closed.
 func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	name := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}
+	name := profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
 	provider, entry, err := choose(p.providers, profile)
 	if err != nil {
 		return nil, p.noAccess(ctx, name, err)
@@ -115,7 +120,7 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 	if err != nil {
 		return nil, p.noAccess(ctx, name, err)
 	}
-	wanted := identity{uid: profile.UID, provider: provider.name, key: source.key}
+	wanted := identity{provider: provider.name, key: source.key}
 	if client := p.lookup(name, wanted); client != nil {
 		return client, nil
 	}
@@ -123,7 +128,7 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 	if err != nil {
 		return nil, p.noAccess(ctx, name, err)
 	}
-	client, err := newClient(name, entry, access, p.options)
+	client, err := newClient(name.NamespacedName, entry, access, p.options)
 	if err != nil {
 		return nil, p.noAccess(ctx, name, err)
 	}
@@ -131,7 +136,7 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 }
 
 // lookup returns the client that is wanted, or nil.
-func (p *Pool) lookup(name types.NamespacedName, wanted identity) *Client {
+func (p *Pool) lookup(name profileKey, wanted identity) *Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found, ok := p.clients[name]
@@ -144,7 +149,7 @@ func (p *Pool) lookup(name types.NamespacedName, wanted identity) *Client {
 
 // insert keeps a new client, in place of one that is not, or no longer, wanted. It
 // returns the one to use: another may have been quicker.
-func (p *Pool) insert(name types.NamespacedName, wanted identity, client *Client) *Client {
+func (p *Pool) insert(name profileKey, wanted identity, client *Client) *Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if found, ok := p.clients[name]; ok {
@@ -158,20 +163,20 @@ func (p *Pool) insert(name types.NamespacedName, wanted identity, client *Client
 }
 
 // noAccess closes what was there and returns the error for the requester.
-func (p *Pool) noAccess(ctx context.Context, name types.NamespacedName, err error) error {
+func (p *Pool) noAccess(ctx context.Context, name profileKey, err error) error {
 	p.mu.Lock()
 	if found, ok := p.clients[name]; ok {
 		p.retire(found.client)
 		delete(p.clients, name)
 	}
 	p.mu.Unlock()
-	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name, "reason", err)
-	return newStatusError(name, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
+	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name.NamespacedName, "reason", err)
+	return newStatusError(name.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
 }
 
 // Forget closes the client for the ClusterProfile with that UID, if there is one.
 func (p *Pool) Forget(uid types.UID) {
-	p.remove(func(c *pooled) bool { return c.identity.uid == uid })
+	p.remove(func(key profileKey, _ *pooled) bool { return key.uid == uid })
 }
 
 // Run closes clients that have not been asked for in a while, until ctx ends, and
@@ -182,22 +187,22 @@ func (p *Pool) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			p.remove(func(*pooled) bool { return true })
+			p.remove(func(profileKey, *pooled) bool { return true })
 			p.disconnect(p.options.clock.Now().Add(retirement))
 			return
 		case now := <-ticker.C():
-			p.remove(func(c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
+			p.remove(func(_ profileKey, c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
 			p.disconnect(now.Add(-retirement))
 		}
 	}
 }
 
 // remove closes the clients that match.
-func (p *Pool) remove(match func(*pooled) bool) {
+func (p *Pool) remove(match func(profileKey, *pooled) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, c := range p.clients {
-		if match(c) {
+		if match(name, c) {
 			p.retire(c.client)
 			delete(p.clients, name)
 		}

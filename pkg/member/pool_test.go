@@ -51,7 +51,6 @@ func TestOneClientForAProfileAndItsAccessData(t *testing.T) {
 		{name: "the credential is rotated", change: func(s *state) {
 			s.secrets["clusterpass-system/m"].Data["kubeconfig"] = kubeconfig(t, server.URL+"/", server.ca.pem, nil)
 		}},
-		{name: "the cluster is replaced under its name", change: func(s *state) { s.profile = uid(s.profile, "uid-2") }},
 		{name: "the Secret is gone", fails: true, change: func(s *state) { delete(s.secrets, "clusterpass-system/m") }},
 		{name: "the Secret is for another cluster now", fails: true, change: func(s *state) {
 			s.secrets["clusterpass-system/m"].Annotations[ClusterProfileAnnotation] = "default/smartfish"
@@ -90,6 +89,25 @@ func TestOneClientForAProfileAndItsAccessData(t *testing.T) {
 			require.Eventually(t, gone(before-1), 10*time.Second, time.Millisecond, "it leaves no connection open")
 		})
 	}
+}
+
+func TestAClusterAndTheOneThatReplacesItHaveAClientEach(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+	pool := newTestPool(t, DefaultConfig(), secrets, testclock.NewFakeClock(time.Now()))
+	clientOf := func(u string) *Client {
+		client, err := pool.For(t.Context(), uid(profileFor(`{"name":"m"}`), u))
+		require.NoError(t, err)
+		return client
+	}
+	old, replacement := clientOf("uid-1"), clientOf("uid-2")
+	require.NotSame(t, old, replacement)
+	assert.Same(t, old, clientOf("uid-1"))
+	assert.Same(t, replacement, clientOf("uid-2"))
+	pool.Forget("uid-1")
+	assert.NotSame(t, old, clientOf("uid-1"))
+	assert.Same(t, replacement, clientOf("uid-2"))
 }
 
 func TestManyAskForTheSameClient(t *testing.T) {

@@ -18,6 +18,9 @@ const ToolsEnv = "CLUSTERPASS_TOOLS"
 // bin of the module.
 const ServerEnv = "CLUSTERPASS_APISERVER"
 
+// ControllerManagerEnv is the like for clusterpass-controller-manager.
+const ControllerManagerEnv = "CLUSTERPASS_CONTROLLER_MANAGER"
+
 // ModuleRoot returns the absolute path of the directory with the go.mod that the working directory belongs to.
 func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
@@ -54,15 +57,21 @@ func ToolPath(name string) (string, error) {
 }
 
 // ServerPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or that in bin.
-func ServerPath() (string, error) {
-	if path := os.Getenv(ServerEnv); path != "" {
+func ServerPath() (string, error) { return programPath(ServerEnv, serverName) }
+
+// ControllerManagerPath returns the path of the clusterpass-controller-manager to run: the one that
+// ControllerManagerEnv names, or that in bin.
+func ControllerManagerPath() (string, error) { return programPath(ControllerManagerEnv, managerName) }
+
+func programPath(env, name string) (string, error) {
+	if path := os.Getenv(env); path != "" {
 		return path, nil
 	}
 	root, err := ModuleRoot()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(root, "bin", "clusterpass-apiserver")
+	path := filepath.Join(root, "bin", name)
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("%w (make build builds it)", err)
 	}

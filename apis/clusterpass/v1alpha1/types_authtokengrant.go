@@ -36,6 +36,9 @@ const (
 	GrantReasonPending = "Pending"
 	// GrantReasonRefused stands with Ready: False: the member cluster has refused it.
 	GrantReasonRefused = "Refused"
+	// GrantReasonTokensEnding stands with Revoked: False: no token has any right; the member cluster may accept
+	// one for some seconds more, and the name of the ServiceAccount is kept so long.
+	GrantReasonTokensEnding = "TokensEnding"
 	// GrantReasonMemberFailed stands with False: the member cluster could not be reached, or did not do it.
 	GrantReasonMemberFailed = "MemberFailed"
 )
@@ -140,6 +143,10 @@ type AuthTokenGrantStatus struct {
 	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
 	// +optional
 	AccessProvider *inventoryv1alpha1.AccessProvider `json:"accessProvider,omitempty"`
+	// RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret
+	// that they are bound to was gone.
+	// +optional
+	RightsEndedTime *metav1.Time `json:"rightsEndedTime,omitempty"`
 	// Conditions are Ready and, while the grant is being deleted, Revoked.
 	// +optional
 	// +listType=map

@@ -140,6 +140,10 @@ func (in *AuthTokenGrantStatus) DeepCopyInto(out *AuthTokenGrantStatus) {
 		*out = new(apisv1alpha1.AccessProvider)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.RightsEndedTime != nil {
+		in, out := &in.RightsEndedTime, &out.RightsEndedTime
+		*out = (*in).DeepCopy()
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))

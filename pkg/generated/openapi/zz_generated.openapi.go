@@ -363,6 +363,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 							Ref:         ref("sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"),
 						},
 					},
+					"rightsEndedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret that they are bound to was gone.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
 					"conditions": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{

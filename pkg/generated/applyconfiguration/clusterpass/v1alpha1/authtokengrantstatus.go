@@ -31,6 +31,9 @@ type AuthTokenGrantStatusApplyConfiguration struct {
 	// AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how
 	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
 	AccessProvider *apisv1alpha1.AccessProvider `json:"accessProvider,omitempty"`
+	// RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret
+	// that they are bound to was gone.
+	RightsEndedTime *v1.Time `json:"rightsEndedTime,omitempty"`
 	// Conditions are Ready and, while the grant is being deleted, Revoked.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -91,6 +94,14 @@ func (b *AuthTokenGrantStatusApplyConfiguration) WithMemberObjects(values ...*Me
 // If called multiple times, the AccessProvider field is set to the value of the last call.
 func (b *AuthTokenGrantStatusApplyConfiguration) WithAccessProvider(value apisv1alpha1.AccessProvider) *AuthTokenGrantStatusApplyConfiguration {
 	b.AccessProvider = &value
+	return b
+}
+
+// WithRightsEndedTime sets the RightsEndedTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RightsEndedTime field is set to the value of the last call.
+func (b *AuthTokenGrantStatusApplyConfiguration) WithRightsEndedTime(value v1.Time) *AuthTokenGrantStatusApplyConfiguration {
+	b.RightsEndedTime = &value
 	return b
 }
 

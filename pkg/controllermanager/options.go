@@ -1,0 +1,127 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllermanager
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	cliflag "k8s.io/component-base/cli/flag"
+	componentbaseconfig "k8s.io/component-base/config"
+	componentbaseoptions "k8s.io/component-base/config/options"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+)
+
+const (
+	// name is that of the program, its Lease, and the source of its events.
+	name = "clusterpass-controller-manager"
+	// systemNamespace is clusterpass's own on the hub.
+	systemNamespace = "clusterpass-system"
+	defaultPort     = 8444
+)
+
+// Options are the flags of the controller manager.
+type Options struct {
+	// Kubeconfig is of the manager's identity on the hub; empty: in-cluster.
+	Kubeconfig string
+	// AccessConfigFile says how members are reached; empty: member.DefaultConfig.
+	AccessConfigFile string
+	// HubID tells this hub from others; empty: grant.HubID.
+	HubID string
+	// GrantSyncs is how many grants are worked on at once.
+	GrantSyncs int
+	// GrantRetention is how long a grant is kept after its last token has expired.
+	GrantRetention time.Duration
+
+	LeaderElection componentbaseconfig.LeaderElectionConfiguration
+	SecureServing  *genericoptions.SecureServingOptions
+	Authentication *genericoptions.DelegatingAuthenticationOptions
+	Authorization  *genericoptions.DelegatingAuthorizationOptions
+	Logs           *logs.Options
+}
+
+// NewOptions returns Options with their defaults.
+func NewOptions() *Options {
+	o := &Options{
+		GrantSyncs:     32,
+		GrantRetention: 24 * time.Hour,
+		LeaderElection: componentbaseconfig.LeaderElectionConfiguration{
+			LeaderElect:       true,
+			LeaseDuration:     metav1.Duration{Duration: 15 * time.Second},
+			RenewDeadline:     metav1.Duration{Duration: 10 * time.Second},
+			RetryPeriod:       metav1.Duration{Duration: 2 * time.Second},
+			ResourceLock:      "leases",
+			ResourceName:      name,
+			ResourceNamespace: systemNamespace,
+		},
+		SecureServing:  genericoptions.NewSecureServingOptions(),
+		Authentication: genericoptions.NewDelegatingAuthenticationOptions(),
+		Authorization:  genericoptions.NewDelegatingAuthorizationOptions().WithAlwaysAllowPaths("/healthz", "/livez", "/readyz"),
+		Logs:           logs.NewOptions(),
+	}
+	o.SecureServing.BindPort = defaultPort
+	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks gets in.
+	o.Authentication.RemoteKubeConfigFileOptional = true
+	o.Authorization.RemoteKubeConfigFileOptional = true
+	return o
+}
+
+// Flags returns the flags of o in named sections.
+func (o *Options) Flags() cliflag.NamedFlagSets {
+	var sections cliflag.NamedFlagSets
+	hub := sections.FlagSet("hub")
+	hub.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig file of the controller manager's identity on the hub. Without it the in-cluster configuration is used.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; the same as clusterpass-apiserver has. Default: the UID of the hub's namespace kube-system.")
+
+	members := sections.FlagSet("member clusters")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as clusterpass-apiserver has.")
+
+	grants := sections.FlagSet("grants")
+	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so that one that does not answer holds no other up.")
+	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention, "How long an AuthTokenGrant is kept after the last of its tokens has expired.")
+
+	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
+	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))
+	o.Authentication.AddFlags(sections.FlagSet("authentication"))
+	o.Authorization.AddFlags(sections.FlagSet("authorization"))
+	logsapi.AddFlags(o.Logs, sections.FlagSet("logs"))
+	return sections
+}
+
+// Validate returns everything that is wrong with o.
+func (o *Options) Validate() error {
+	var errs []error
+	for _, msg := range validation.IsValidLabelValue(o.HubID) {
+		errs = append(errs, fmt.Errorf("--hub-id %q: %s", o.HubID, msg))
+	}
+	if o.GrantSyncs < 1 {
+		errs = append(errs, errors.New("--concurrent-grant-syncs must be at least 1"))
+	}
+	if o.GrantRetention < 0 {
+		errs = append(errs, errors.New("--grant-retention must not be negative"))
+	}
+	errs = append(errs, o.SecureServing.Validate()...)
+	errs = append(errs, o.Authentication.Validate()...)
+	errs = append(errs, o.Authorization.Validate()...)
+	return utilerrors.NewAggregate(errs)
+}
+
+// hub returns the client config of the manager's identity on the hub.
+func (o *Options) hub() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	// The hub's priority and fairness bounds us, and the workers do.
+	config.QPS = -1
+	return rest.AddUserAgent(config, name), nil
+}

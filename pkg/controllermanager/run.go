@@ -1,0 +1,211 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllermanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	grantcontroller "clusterpass.dev/pkg/controllers/grant"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/generated/informers/externalversions"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+// manager is what the controllers share.
+type manager struct {
+	options *Options
+	hubID   string
+	clock   clock.WithTicker
+
+	kubernetes kubernetes.Interface
+	client     versioned.Interface
+	inventory  inventory.Interface
+
+	grants      externalversions.SharedInformerFactory
+	profiles    inventoryinformers.SharedInformerFactory
+	secrets     *member.SecretInformers
+	members     *member.Pool
+	broadcaster events.EventBroadcaster
+	recorder    events.EventRecorder
+}
+
+// controller is one of those that run under the leader.
+type controller interface {
+	Run(ctx context.Context)
+}
+
+// Run runs the controllers, while this replica is the leader, until ctx ends. Losing the lead is an error.
+func (o *Options) Run(ctx context.Context) error {
+	config, err := o.hub()
+	if err != nil {
+		return err
+	}
+	m, err := o.manager(ctx, config)
+	if err != nil {
+		return err
+	}
+	controllers, err := m.controllers()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stopped, err := m.serve(ctx)
+	if err != nil {
+		cancel()
+		return err
+	}
+	defer func() {
+		cancel()
+		stopped()
+	}()
+	return m.lead(ctx, func(ctx context.Context) { m.run(ctx, controllers) })
+}
+
+func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, error) {
+	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
+	var err error
+	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	if m.client, err = versioned.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	if m.inventory, err = inventory.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	if m.hubID == "" {
+		if m.hubID, err = grant.HubID(ctx, m.kubernetes); err != nil {
+			return nil, err
+		}
+	}
+	access := member.DefaultConfig()
+	if o.AccessConfigFile != "" {
+		if access, err = member.LoadFile(o.AccessConfigFile); err != nil {
+			return nil, fmt.Errorf("--access-config: %w", err)
+		}
+	}
+	m.secrets = member.NewSecretInformers(m.kubernetes, access)
+	if m.members, err = member.NewPool(member.Options{Config: access, Secrets: m.secrets, Clock: m.clock}); err != nil {
+		return nil, fmt.Errorf("member clients: %w", err)
+	}
+	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))
+	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(m.inventory, 0, inventoryinformers.WithTransform(withoutManagedFields))
+	scheme := runtime.NewScheme()
+	if err := errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})
+	m.recorder = m.broadcaster.NewRecorder(scheme, name)
+	return m, nil
+}
+
+// controllers returns all of them, registered with the informers.
+func (m *manager) controllers() ([]controller, error) {
+	grants, err := grantcontroller.New(grantcontroller.Options{
+		HubID:     m.hubID,
+		Client:    m.client,
+		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
+		Inventory: m.inventory,
+		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:   m.members,
+		Recorder:  m.recorder,
+		Retention: m.options.GrantRetention,
+		Workers:   m.options.GrantSyncs,
+		Clock:     m.clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("grants: %w", err)
+	}
+	grantcontroller.RegisterMetrics(grants)
+	return []controller{grants}, nil
+}
+
+// lead runs work while this replica has the lead.
+func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) error {
+	// The caches fill before the lead is won, so that a successor begins at once.
+	m.watch(ctx)
+	election := m.options.LeaderElection
+	if !election.LeaderElect {
+		work(ctx)
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("identity for leader election: %w", err)
+	}
+	lock, err := resourcelock.New(election.ResourceLock, election.ResourceNamespace, election.ResourceName,
+		m.kubernetes.CoreV1(), m.kubernetes.CoordinationV1(),
+		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())})
+	if err != nil {
+		return fmt.Errorf("leader election: %w", err)
+	}
+	var led atomic.Bool
+	done := make(chan struct{})
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock:            lock,
+		Name:            name,
+		LeaseDuration:   election.LeaseDuration.Duration,
+		RenewDeadline:   election.RenewDeadline.Duration,
+		RetryPeriod:     election.RetryPeriod.Duration,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) {
+				led.Store(true)
+				defer close(done)
+				work(ctx)
+			},
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("leader election: %w", err)
+	}
+	elector.Run(ctx)
+	if led.Load() {
+		<-done
+	}
+	if ctx.Err() == nil {
+		return errors.New("another replica has the lead now")
+	}
+	return nil
+}
+
+// watch starts everything that is kept up to date whether this replica leads or not.
+func (m *manager) watch(ctx context.Context) {
+	go m.secrets.Run(ctx)
+	go m.members.Run(ctx)
+	m.grants.StartWithContext(ctx)
+	m.profiles.Start(ctx.Done())
+}
+
+func (m *manager) run(ctx context.Context, controllers []controller) {
+	if err := m.broadcaster.StartRecordingToSinkWithContext(ctx); err == nil {
+		defer m.broadcaster.Shutdown()
+	}
+	var running sync.WaitGroup
+	for _, c := range controllers {
+		running.Go(func() { c.Run(ctx) })
+	}
+	running.Wait()
+}

@@ -1,0 +1,263 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package grant is the controller that ends AuthTokenGrants: it revokes those that are being
+// deleted, and deletes those whose cluster is gone or whose tokens have long expired.
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// A grant whose member fails is tried again after a second, and at least every half minute.
+	leastBackoff = time.Second
+	mostBackoff  = 30 * time.Second
+	// memberTimeout bounds all calls to a member for one grant.
+	memberTimeout = 10 * time.Second
+	// byProfile is the index of grants by the UID of their ClusterProfile.
+	byProfile = "clusterProfileUID"
+)
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	// Forget closes the client for the ClusterProfile with that UID.
+	Forget(uid types.UID)
+}
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// HubID tells this hub from others that use the same member clusters.
+	HubID string
+	// Client changes grants, and Grants watches them.
+	Client versioned.Interface
+	Grants informers.AuthTokenGrantInformer
+	// Inventory reads ClusterProfiles as they are stored, and Profiles watches them.
+	Inventory inventory.Interface
+	Profiles  inventoryinformers.ClusterProfileInformer
+	// Members reaches the member clusters.
+	Members Members
+	// Recorder tells users what was done to their grants.
+	Recorder events.EventRecorder
+	// Retention is how long a grant is kept after the last of its tokens has expired.
+	Retention time.Duration
+	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one member.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller ends grants. It is made by New.
+type Controller struct {
+	Options
+	grants   listers.AuthTokenGrantLister
+	profiles inventorylisters.ClusterProfileLister
+	indexer  cache.Indexer
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced   []cache.InformerSynced
+	members  limiter
+}
+
+// New returns a Controller that has registered with its informers, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:  o,
+		grants:   o.Grants.Lister(),
+		profiles: o.Profiles.Lister(),
+		indexer:  o.Grants.Informer().GetIndexer(),
+		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "grants", Clock: o.Clock}),
+	}
+	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
+		return nil, fmt.Errorf("index of grants: %w", err)
+	}
+	grants, err := o.Grants.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { c.enqueue(obj) },
+		UpdateFunc: func(_, obj any) { c.enqueue(obj) },
+		DeleteFunc: func(obj any) { c.forget(obj) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching grants: %w", err)
+	}
+	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		DeleteFunc: func(obj any) { c.enqueueOf(obj) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+	}
+	c.synced = []cache.InformerSynced{grants.HasSynced, profiles.HasSynced}
+	return c, nil
+}
+
+func profileUID(obj any) ([]string, error) {
+	g, ok := obj.(*v1alpha1.AuthTokenGrant)
+	if !ok {
+		return nil, fmt.Errorf("a %T among the grants", obj)
+	}
+	return []string{string(g.Spec.ClusterProfile.UID)}, nil
+}
+
+func (c *Controller) enqueue(obj any) {
+	name, err := cache.DeletionHandlingObjectToName(obj)
+	if err != nil {
+		utilruntime.HandleError(err)
+		return
+	}
+	c.queue.Add(name)
+}
+
+// enqueueOf looks at all grants of a ClusterProfile that is gone.
+func (c *Controller) enqueueOf(obj any) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	profile, ok := obj.(*inventoryv1alpha1.ClusterProfile)
+	if !ok {
+		return
+	}
+	for _, g := range c.of(profile.UID) {
+		c.enqueue(g)
+	}
+}
+
+// of returns the grants of the ClusterProfile with that UID.
+func (c *Controller) of(profile types.UID) []any {
+	grants, err := c.indexer.ByIndex(byProfile, string(profile))
+	if err != nil {
+		utilruntime.HandleError(err)
+	}
+	return grants
+}
+
+// forget closes the client for a cluster with the last grant of a ClusterProfile that is gone.
+func (c *Controller) forget(obj any) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	g, ok := obj.(*v1alpha1.AuthTokenGrant)
+	if !ok || len(c.of(g.Spec.ClusterProfile.UID)) > 0 || c.profile(g) != nil {
+		return
+	}
+	c.Members.Forget(g.Spec.ClusterProfile.UID)
+}
+
+// profile returns the ClusterProfile of g as of the last event, or nil where there is none with its UID.
+func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
+	of := g.Spec.ClusterProfile
+	profile, err := c.profiles.ClusterProfiles(of.Namespace).Get(of.Name)
+	if err != nil || profile.UID != of.UID {
+		return nil
+	}
+	return profile
+}
+
+// Run works until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	logger := klog.LoggerWithName(klog.FromContext(ctx), "grants")
+	ctx = member.Quiet(klog.NewContext(ctx, logger))
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range c.Workers {
+		workers.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	workers.Wait()
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "grant", name))
+	after, err := c.reconcile(ctx, name)
+	switch {
+	case errors.Is(err, errBusy):
+		c.queue.AddAfter(name, busyRetry)
+	case err != nil:
+		klog.FromContext(ctx).V(2).Info("Trying again", "reason", err)
+		c.queue.AddRateLimited(name)
+	default:
+		c.queue.Forget(name)
+		if after > 0 {
+			c.queue.AddAfter(name, after)
+		}
+	}
+	return true
+}
+
+// reconcile does what is due for a grant. It returns when to look at it again; zero is when it changes.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+	g, err := c.grants.AuthTokenGrants(name.Namespace).Get(name.Name)
+	if err != nil {
+		return 0, nil //nolint:nilerr // it is gone
+	}
+	if g.DeletionTimestamp != nil {
+		return c.revoke(ctx, g)
+	}
+	if c.profile(g) == nil {
+		return 0, c.endWithoutProfile(ctx, g)
+	}
+	if left := c.expiry(g).Sub(c.Clock.Now()); left > 0 {
+		return left, nil
+	}
+	return 0, c.endExpired(ctx, g)
+}
+
+// expiry returns when a grant goes by itself: Retention after the last of its tokens, or after it was
+// made where it never had any.
+func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
+	if g.Status.ExpirationCeiling != nil {
+		return g.Status.ExpirationCeiling.Add(c.Retention)
+	}
+	return g.CreationTimestamp.Add(c.Retention)
+}
+
+// endExpired deletes g where nobody has had a token of it meanwhile.
+func (c *Controller) endExpired(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
+	err := c.delete(ctx, g, metav1.Preconditions{UID: &g.UID, ResourceVersion: &g.ResourceVersion})
+	if err == nil {
+		c.Recorder.Eventf(g, nil, eventNormal, "Expired", "Delete", "No token of this grant is valid any more, since %s at the latest", g.Status.ExpirationCeiling)
+	}
+	return ignoreGone(err)
+}
+
+func (c *Controller) delete(ctx context.Context, g *v1alpha1.AuthTokenGrant, preconditions metav1.Preconditions) error {
+	return c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, metav1.DeleteOptions{Preconditions: &preconditions})
+}

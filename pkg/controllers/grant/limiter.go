@@ -1,0 +1,44 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// busyRetry is when to look again at a grant whose member is busy with others.
+const busyRetry = 100 * time.Millisecond
+
+// errBusy says that enough of a member's grants are worked on.
+var errBusy = errors.New("enough grants of this member are being revoked at once")
+
+// limiter keeps one member, which may not answer, from holding all workers.
+type limiter struct {
+	most int
+	mu   sync.Mutex
+	busy map[types.UID]int
+}
+
+// enter says whether one more grant of a ClusterProfile may be worked on; leave ends what it began.
+func (l *limiter) enter(profile types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile] >= l.most {
+		return false
+	}
+	l.busy[profile]++
+	return true
+}
+
+func (l *limiter) leave(profile types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile]--; l.busy[profile] == 0 {
+		delete(l.busy, profile)
+	}
+}

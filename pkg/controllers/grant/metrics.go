@@ -1,0 +1,84 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// No label of these names a cluster, a user or a grant.
+var (
+	revocations = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "grant_revocations_total",
+		Help:           "Revocations of grants, by result: Revoked, Abandoned, or Failed for each try that did not get through.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	revocationDuration = metrics.NewHistogram(&metrics.HistogramOpts{
+		Namespace:      "clusterpass",
+		Name:           "grant_revocation_duration_seconds",
+		Help:           "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. The deletion is stored in whole seconds.",
+		Buckets:        metrics.ExponentialBuckets(0.5, 2, 14),
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	grantsDesc = metrics.NewDesc("clusterpass_grants",
+		"Grants by state: Ready, NotReady, Expired (no token of it is valid any more) or Revoking.", []string{"state"}, nil, metrics.ALPHA, "")
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry. The
+// number of grants is that of c.
+func RegisterMetrics(c *Controller) {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(revocations, revocationDuration)
+		legacyregistry.CustomMustRegister(&collector{controller: c})
+	})
+}
+
+// collector counts grants when it is asked.
+type collector struct {
+	metrics.BaseStableCollector
+	controller *Controller
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- grantsDesc }
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	grants, err := c.controller.grants.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	counts := map[string]int{"Ready": 0, "NotReady": 0, "Expired": 0, "Revoking": 0}
+	for _, g := range grants {
+		counts[c.controller.state(g)]++
+	}
+	for state, count := range counts {
+		ch <- metrics.NewLazyConstMetric(grantsDesc, metrics.GaugeValue, float64(count), state)
+	}
+}
+
+func (c *Controller) state(g *v1alpha1.AuthTokenGrant) string {
+	switch ceiling := g.Status.ExpirationCeiling; {
+	case g.DeletionTimestamp != nil:
+		return "Revoking"
+	case ceiling != nil && ceiling.Time.Before(c.Clock.Now()):
+		return "Expired"
+	case meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady):
+		return "Ready"
+	default:
+		return "NotReady"
+	}
+}

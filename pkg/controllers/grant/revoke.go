@@ -1,0 +1,205 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	eventNormal  = corev1.EventTypeNormal
+	eventWarning = corev1.EventTypeWarning
+	// rounding is how much earlier than it was a time may be stored.
+	rounding = time.Second
+)
+
+// revoke does what is due for a grant that is being deleted. It returns when to go on.
+func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (time.Duration, error) {
+	if !slices.Contains(g.Finalizers, v1alpha1.GrantFinalizer) {
+		return 0, nil
+	}
+	if g.Annotations[v1alpha1.AnnotationAbandonMember] == "true" {
+		return 0, c.abandon(ctx, g)
+	}
+	if !c.members.enter(g.Spec.ClusterProfile.UID) {
+		return 0, errBusy
+	}
+	defer c.members.leave(g.Spec.ClusterProfile.UID)
+	keeper, client, err := c.keeper(ctx, g)
+	if err != nil {
+		return 0, c.failed(ctx, g, err)
+	}
+	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), memberTimeout)
+	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
+	defer cancel()
+	if err := keeper.EndRights(calls); err != nil {
+		return 0, c.failed(ctx, g, client.Error(err, "revoke the grant"))
+	}
+	if left, err := c.tokensEnd(ctx, g); left > 0 || err != nil {
+		return left, err
+	}
+	if err := keeper.Remove(calls, grant.AllObjects(g)); err != nil {
+		return 0, c.failed(ctx, g, client.Error(err, "revoke the grant"))
+	}
+	if err := c.release(ctx, g); err != nil {
+		return 0, err
+	}
+	revocations.WithLabelValues("Revoked").Inc()
+	c.Recorder.Eventf(g, nil, eventNormal, "Revoked", "Revoke", "All that this grant owned on cluster %s is gone", grant.Cluster(g))
+	return 0, nil
+}
+
+// keeper returns what reaches the grant's objects on its member: by its ClusterProfile, or, where that is
+// gone, by what the grant has noted of it.
+func (c *Controller) keeper(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*grant.Keeper, *member.Client, error) {
+	profile := c.profile(g)
+	if profile == nil {
+		profile = remembered(g)
+	}
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &grant.Keeper{HubID: c.HubID, Grant: g, Client: client.Kubernetes(), Clock: c.Clock}, client, nil
+}
+
+// remembered returns the ClusterProfile of g as far as the grant has noted it.
+func remembered(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
+	of := g.Spec.ClusterProfile
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: of.Namespace, Name: of.Name, UID: of.UID}}
+	if g.Status.AccessProvider != nil {
+		profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{*g.Status.AccessProvider}
+	}
+	return profile
+}
+
+// tokensEnd returns how long tokens of g may still be accepted by the member, now that their rights have ended. It
+// notes when that was.
+func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) (time.Duration, error) {
+	if g.Status.ExpirationCeiling == nil {
+		return 0, nil // no token was ever issued
+	}
+	if ended := g.Status.RightsEndedTime; ended != nil {
+		return ended.Add(grant.TokenCacheTTL + rounding).Sub(c.Clock.Now()), nil
+	}
+	now := metav1.NewTime(c.Clock.Now())
+	revocationDuration.Observe(now.Sub(g.DeletionTimestamp.Time).Seconds())
+	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
+		status.RightsEndedTime = &now
+		setRevoked(status, v1alpha1.GrantReasonTokensEnding,
+			fmt.Sprintf("no token has any right since %s; the ServiceAccount goes when the member can't accept one any more", now.UTC().Format(time.RFC3339)))
+	})
+	return grant.TokenCacheTTL + rounding, err
+}
+
+// failed notes on g why it is not revoked, and returns why. It says nothing twice.
+func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	revocations.WithLabelValues("Failed").Inc()
+	before := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.GrantRevoked)
+	again := before != nil && before.Reason == v1alpha1.GrantReasonMemberFailed
+	if again && apierrors.HasStatusCause(why, member.CauseBreakerOpen) {
+		return why // the condition says since when and for what reason; that we don't even try is no news
+	}
+	if !again {
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", why)
+	}
+	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
+		setRevoked(status, v1alpha1.GrantReasonMemberFailed, why.Error())
+	})
+	return errors.Join(why, err)
+}
+
+func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+	})
+}
+
+// note changes the status of g.
+func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, change func(*v1alpha1.AuthTokenGrantStatus)) error {
+	next := g.DeepCopy()
+	change(&next.Status)
+	if equality.Semantic.DeepEqual(g.Status, next.Status) {
+		return nil
+	}
+	_, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	return ignoreGone(err)
+}
+
+// abandon lets a grant go whose member is gone for ever.
+func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
+	if err := c.release(ctx, g); err != nil {
+		return err
+	}
+	revocations.WithLabelValues("Abandoned").Inc()
+	names := make([]string, 0, len(g.Status.MemberObjects))
+	for _, o := range grant.AllObjects(g) {
+		names = append(names, o.Kind+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"))
+	}
+	klog.FromContext(ctx).Info("Abandoned what a grant owns on its member", "cluster", grant.Cluster(g), "objects", names)
+	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke", "As annotated, %d objects on cluster %s are left alone, and tokens bound to them", len(names), grant.Cluster(g))
+	return nil
+}
+
+// release lets a grant go.
+func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
+	next := g.DeepCopy()
+	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.GrantFinalizer })
+	_, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// endWithoutProfile deletes a grant whose ClusterProfile is gone, or has been replaced under its name. The cache
+// is not believed.
+func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
+	of := g.Spec.ClusterProfile
+	profile, err := c.Inventory.ApisV1alpha1().ClusterProfiles(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
+	switch {
+	case err == nil && profile.UID == of.UID:
+		return fmt.Errorf("ClusterProfile %s is there, but not in the cache yet", grant.Cluster(g))
+	case err != nil && !isNoSuchObject(err):
+		return fmt.Errorf("ClusterProfile %s: %w", grant.Cluster(g), err)
+	}
+	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
+	if err == nil {
+		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone", grant.Cluster(g), of.UID)
+	}
+	return ignoreGone(err)
+}
+
+// isNoSuchObject tells an object that is not there from an API that is not there, which is 404, too.
+func isNoSuchObject(err error) bool {
+	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// ignoreGone drops the error for a grant that is gone, or is another one now, which brings an event of its own.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,366 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// What the documentation promises, from the deletion of the grant.
+	rightsEndWithin   = time.Second
+	tokensEndWithin   = 12 * time.Second
+	objectsGoneWithin = 22 * time.Second
+)
+
+// inUse uses the token of a grant all the time, and returns when it was first refused for lack of rights (403)
+// and when it was first refused altogether (401).
+func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
+	var ended [2]time.Time
+	defer func() { ends <- ended }()
+	for ctx.Err() == nil {
+		switch err := g.use(ctx); {
+		case apierrors.IsForbidden(err) && ended[0].IsZero():
+			ended[0] = time.Now()
+		case apierrors.IsUnauthorized(err):
+			ended[1] = time.Now()
+			return
+		}
+	}
+}
+
+func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
+	t.Helper()
+	ended := <-ends
+	if ended[0].IsZero() || ended[1].IsZero() {
+		t.Fatalf("the token was refused for lack of rights at %s, and altogether at %s", ended[0], ended[1])
+	}
+	rights, tokens := ended[0].Sub(from), ended[1].Sub(from)
+	t.Logf("403 after %s, 401 after %s", rights.Round(time.Millisecond), tokens.Round(time.Millisecond))
+	if rights > rightsEndWithin {
+		t.Errorf("the rights ended after %s, want at most %s", rights, rightsEndWithin)
+	}
+	if tokens > tokensEndWithin {
+		t.Errorf("the token ended after %s, want at most %s", tokens, tokensEndWithin)
+	}
+}
+
+// everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
+func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
+	t.Helper()
+	ctx, client, all := t.Context(), kube(t, cluster), map[string]bool{}
+	add := func(kind string, o *metav1.ObjectMeta) {
+		all[fmt.Sprintf("%s %s/%s %s", kind, o.Namespace, o.Name, o.UID)] = true
+	}
+	for _, o := range must[*corev1.NamespaceList](t)(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})).Items {
+		add("Namespace", &o.ObjectMeta)
+	}
+	for _, o := range must[*corev1.ServiceAccountList](t)(client.CoreV1().ServiceAccounts("").List(ctx, metav1.ListOptions{})).Items {
+		add("ServiceAccount", &o.ObjectMeta)
+	}
+	for _, o := range must[*corev1.SecretList](t)(client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{})).Items {
+		add("Secret", &o.ObjectMeta)
+	}
+	for _, o := range must[*rbacv1.ClusterRoleList](t)(client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})).Items {
+		add("ClusterRole", &o.ObjectMeta)
+	}
+	for _, o := range must[*rbacv1.ClusterRoleBindingList](t)(client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})).Items {
+		add("ClusterRoleBinding", &o.ObjectMeta)
+	}
+	for _, o := range must[*rbacv1.RoleList](t)(client.RbacV1().Roles("").List(ctx, metav1.ListOptions{})).Items {
+		add("Role", &o.ObjectMeta)
+	}
+	for _, o := range must[*rbacv1.RoleBindingList](t)(client.RbacV1().RoleBindings("").List(ctx, metav1.ListOptions{})).Items {
+		add("RoleBinding", &o.ObjectMeta)
+	}
+	return all
+}
+
+func untilGone(t *testing.T, g granted) time.Time {
+	t.Helper()
+	return eventually(t, func(ctx context.Context) error {
+		left, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && left.UID != g.UID {
+			return nil
+		}
+		return errors.Join(fmt.Errorf("grant %s is still there: %v", g.Name, left.Status.Conditions), err)
+	})
+}
+
+// lookalikes makes objects on a member that are like those of a grant, but not its own.
+func lookalikes(t *testing.T, g granted) {
+	t.Helper()
+	ctx, client := t.Context(), kube(t, shared.bravelion)
+	labels := func(hubID string, uid types.UID) map[string]string {
+		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
+	}
+	owned := must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
+	hubID := owned.Labels[grant.LabelHubID]
+	for name, l := range map[string]map[string]string{
+		"of-another-hub":   labels("another-hub", g.UID),
+		"of-another-grant": labels(hubID, "0ther"),
+		"of-nobody":        nil,
+	} {
+		must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+		must[*rbacv1.ClusterRole](t)(client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+	}
+}
+
+func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
+	before := everything(t, shared.bravelion)
+	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+	g := mint(t, "default", "bravelion", "in-use", func(s *v1alpha1.AuthTokenRequestSpec) {
+		s.ClusterRoles = append(s.ClusterRoles, v1alpha1.ClusterRole{Name: "pods", Rules: rules})
+		s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "pods", Rules: rules}}
+	})
+	other := mint(t, "default", "bravelion", "not-affected", nil)
+	ownedByOther := everything(t, shared.bravelion)
+	maps.DeleteFunc(ownedByOther, func(o string, _ bool) bool {
+		return !strings.Contains(o, string(other.UID)) && !strings.Contains(o, "not-affected")
+	})
+	lookalikes(t, g)
+	expected := everything(t, shared.bravelion)
+	maps.DeleteFunc(expected, func(o string, _ bool) bool {
+		return (strings.Contains(o, string(g.UID)) || strings.Contains(o, "/in-use ")) && !before[o]
+	})
+
+	ends := make(chan [2]time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	go inUse(ctx, g, ends)
+	from := time.Now()
+	deleteGrant(t, g)
+	expectRevoked(t, from, ends)
+
+	gone := untilGone(t, g).Sub(from)
+	t.Logf("everything gone after %s", gone.Round(time.Millisecond))
+	if gone > objectsGoneWithin {
+		t.Errorf("all objects were gone after %s, want at most %s", gone, objectsGoneWithin)
+	}
+	if after := everything(t, shared.bravelion); !maps.Equal(expected, after) {
+		for o := range expected {
+			if !after[o] {
+				t.Errorf("removed, and not the grant's: %s", o)
+			}
+		}
+		for o := range after {
+			if !expected[o] {
+				t.Errorf("left: %s", o)
+			}
+		}
+	}
+	if err := other.use(t.Context()); err != nil {
+		t.Errorf("the token of another grant: %v", err)
+	}
+	if len(ownedByOther) == 0 {
+		t.Error("the other grant owned nothing")
+	}
+}
+
+func TestTheNameOfAServiceAccountIsKeptUntilNoTokenIsAccepted(t *testing.T) {
+	g := mint(t, "default", "bravelion", "kept", nil)
+	ends := make(chan [2]time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	go inUse(ctx, g, ends)
+	deleteGrant(t, g)
+	var taken time.Time
+	eventually(t, func(ctx context.Context) error {
+		_, err := hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
+			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
+			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
+		}}, metav1.CreateOptions{})
+		taken = time.Now()
+		return err
+	})
+	if ended := <-ends; ended[1].IsZero() || ended[1].After(taken) {
+		t.Errorf("the old token was refused at %s, after its ServiceAccount's name was given to a new grant at %s", ended[1], taken)
+	}
+}
+
+func TestDeletingByALabelRevokesAllOfThem(t *testing.T) {
+	var all []granted
+	for i := range 5 {
+		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
+		patch := []byte(`{"metadata":{"labels":{"team":"red"}}}`)
+		must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+		all = append(all, g)
+	}
+	if err := hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "team=red"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range all {
+		untilGone(t, g)
+		if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
+			t.Errorf("a token of %s: %v, want 401", g.Name, err)
+		}
+	}
+}
+
+func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
+	newNamespace(t, "team-gone")
+	g := mint(t, "team-gone", "bravelion", "ns-gone", nil)
+	if err := kube(t, shared.hub).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	untilGone(t, g)
+	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the token: %v, want 401", err)
+	}
+	eventually(t, func(ctx context.Context) error {
+		_, err := kube(t, shared.hub).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("the namespace is still there"), err)
+	})
+}
+
+func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
+	newNamespace(t, "fleet-gone")
+	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
+	if err := testenv.Join(t.Context(), shared.hub, shared.smartfish, "fleet-gone", "copy"); err != nil {
+		t.Fatal(err)
+	}
+	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
+	if err := profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// One of the same name takes its place: it is another cluster.
+	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
+	}, metav1.CreateOptions{}))
+	untilGone(t, g)
+	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the token: %v, want 401", err)
+	}
+}
+
+// revokedCondition returns the condition that says how far a revocation is.
+func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
+	t.Helper()
+	live, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if found := meta.FindStatusCondition(live.Status.Conditions, clusterpassv1alpha1.GrantRevoked); found != nil {
+		return found, nil
+	}
+	return nil, errors.New("no condition says how far the revocation is")
+}
+
+func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
+	g := mint(t, "default", "smartfish", "down", nil)
+	if err := shared.smartfish.Kill("kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	deleteGrant(t, g)
+	eventually(t, func(ctx context.Context) error {
+		condition, err := revokedCondition(ctx, t, g)
+		if err != nil {
+			return err
+		}
+		if condition.Reason != clusterpassv1alpha1.GrantReasonMemberFailed || !strings.Contains(condition.Message, "default/smartfish") {
+			return fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
+		}
+		return nil
+	})
+	// Another member's are revoked in time meanwhile.
+	other := mint(t, "default", "bravelion", "up", nil)
+	ends := make(chan [2]time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	go inUse(ctx, other, ends)
+	from := time.Now()
+	deleteGrant(t, other)
+	expectRevoked(t, from, ends)
+
+	if err := shared.smartfish.Restart(t.Context(), "kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	forbidden := eventually(t, func(ctx context.Context) error {
+		if err := g.use(ctx); !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
+			return errors.Join(errors.New("the token still works"), err)
+		}
+		return nil
+	})
+	t.Logf("after the member was back: refused after %s", forbidden.Sub(back).Round(time.Millisecond))
+	untilGone(t, g)
+	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the token: %v, want 401", err)
+	}
+}
+
+func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
+	if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "default", "lost"); err != nil {
+		t.Fatal(err)
+	}
+	g := mint(t, "default", "lost", "abandoned", nil)
+	secrets := kube(t, shared.hub).CoreV1().Secrets(testenv.SystemNamespace)
+	for _, s := range must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
+		if s.Annotations["clusterpass.dev/cluster-profile"] == "default/lost" {
+			if err := secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	deleteGrant(t, g)
+	eventually(t, func(ctx context.Context) error {
+		condition, err := revokedCondition(ctx, t, g)
+		if err == nil && condition.Reason != clusterpassv1alpha1.GrantReasonMemberFailed {
+			err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
+		}
+		return err
+	})
+	patch := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
+	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	untilGone(t, g)
+	expectEvents(t, g, "RevocationFailed", "Abandoned")
+}
+
+func expectEvents(t *testing.T, g granted, reasons ...string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		list, err := kube(t, shared.hub).EventsV1().Events(g.Namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		var found []string
+		for _, e := range list.Items {
+			if e.Regarding.UID == g.UID {
+				found = append(found, e.Reason)
+			}
+		}
+		for _, want := range reasons {
+			if !slices.Contains(found, want) {
+				return fmt.Errorf("events on the grant: %v, want %v", found, reasons)
+			}
+		}
+		return nil
+	})
+}
