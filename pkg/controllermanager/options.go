@@ -42,6 +42,13 @@ type Options struct {
 	// GrantRetention is how long a grant is kept after its last token has expired.
 	GrantRetention time.Duration
 
+	// SweepPeriod is how often each member is compared with what grants say.
+	SweepPeriod time.Duration
+	// MemberSweeps is how many members are swept at once.
+	MemberSweeps int
+	// MaxOrphanRemovals bounds what one sweep of a member removes because it belongs to no grant.
+	MaxOrphanRemovals int
+
 	LeaderElection componentbaseconfig.LeaderElectionConfiguration
 	SecureServing  *genericoptions.SecureServingOptions
 	Authentication *genericoptions.DelegatingAuthenticationOptions
@@ -52,8 +59,11 @@ type Options struct {
 // NewOptions returns Options with their defaults.
 func NewOptions() *Options {
 	o := &Options{
-		GrantSyncs:     32,
-		GrantRetention: 24 * time.Hour,
+		GrantSyncs:        32,
+		GrantRetention:    24 * time.Hour,
+		SweepPeriod:       5 * time.Minute,
+		MemberSweeps:      4,
+		MaxOrphanRemovals: 50,
 		LeaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			LeaderElect:       true,
 			LeaseDuration:     metav1.Duration{Duration: 15 * time.Second},
@@ -89,6 +99,11 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so that one that does not answer holds no other up.")
 	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention, "How long an AuthTokenGrant is kept after the last of its tokens has expired.")
 
+	sweeps := sections.FlagSet("sweeps")
+	sweeps.DurationVar(&o.SweepPeriod, "member-sweep-period", o.SweepPeriod, "How often each member cluster is compared with what grants say: five lists. What was changed there is repaired, what belongs to no grant removed.")
+	sweeps.IntVar(&o.MemberSweeps, "concurrent-member-sweeps", o.MemberSweeps, "How many member clusters are swept at once.")
+	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Most objects that one sweep of a member cluster removes because they belong to no grant; 0 only counts them. More than that, as after grants were lost, takes several sweeps, an event and clusterpass_orphans_left.")
+
 	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
 	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))
 	o.Authentication.AddFlags(sections.FlagSet("authentication"))
@@ -105,6 +120,15 @@ func (o *Options) Validate() error {
 	}
 	if o.GrantSyncs < 1 {
 		errs = append(errs, errors.New("--concurrent-grant-syncs must be at least 1"))
+	}
+	if o.SweepPeriod < time.Second {
+		errs = append(errs, errors.New("--member-sweep-period must be at least 1s"))
+	}
+	if o.MemberSweeps < 1 {
+		errs = append(errs, errors.New("--concurrent-member-sweeps must be at least 1"))
+	}
+	if o.MaxOrphanRemovals < 0 {
+		errs = append(errs, errors.New("--max-orphan-removals must not be negative"))
 	}
 	if o.GrantRetention < 0 {
 		errs = append(errs, errors.New("--grant-retention must not be negative"))

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // who leads, at /metrics
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -26,6 +27,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
+	"clusterpass.dev/pkg/controllers/sweep"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
@@ -138,7 +140,24 @@ func (m *manager) controllers() ([]controller, error) {
 		return nil, fmt.Errorf("grants: %w", err)
 	}
 	grantcontroller.RegisterMetrics(grants)
-	return []controller{grants}, nil
+	member.RegisterMetrics(m.members)
+	sweeper, err := sweep.New(sweep.Options{
+		HubID:       m.hubID,
+		Client:      m.client,
+		Grants:      m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
+		Profiles:    m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:     m.members,
+		Recorder:    m.recorder,
+		Period:      m.options.SweepPeriod,
+		Workers:     m.options.MemberSweeps,
+		MaxRemovals: m.options.MaxOrphanRemovals,
+		Clock:       m.clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	sweep.RegisterMetrics()
+	return []controller{grants, sweeper}, nil
 }
 
 // lead runs work while this replica has the lead.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,7 +51,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := w.secretReady(ctx)
+	secret, err := w.secretReady(ctx, account)
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
@@ -136,16 +137,19 @@ func (w *worker) inNamespace(ctx context.Context, name string, do func() error) 
 }
 
 // secretReady returns the Secret of this generation of the grant. One of an earlier
-// generation is replaced; one of a later tells that we are late.
-func (w *worker) secretReady(ctx context.Context) (*corev1.Secret, error) {
+// generation is replaced; one of a later tells that we are late. The ServiceAccount owns it, so
+// that the member's garbage collector leaves no Secret without an account.
+func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
 	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
 	want.Annotations[AnnotationGeneration] = w.generation()
+	want.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: kindServiceAccount, Name: account.Name, UID: account.UID}}
 	secret, err := ownedReady(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
-		switch found := generationOf(found); {
-		case found < w.Grant.Generation:
-			return replace, nil
-		case found > w.Grant.Generation:
+		generation := generationOf(found)
+		switch {
+		case generation > w.Grant.Generation:
 			return keep, w.conflict("grant %s has been changed meanwhile; try again", w.Grant.Name)
+		case generation < w.Grant.Generation, !equality.Semantic.DeepEqual(found.OwnerReferences, want.OwnerReferences):
+			return replace, nil
 		default:
 			return keep, nil
 		}

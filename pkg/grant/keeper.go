@@ -24,6 +24,9 @@ var (
 	authTokenRequestKind = multiclusterv1alpha1.Kind("AuthTokenRequest")
 )
 
+// EnsuredMessage is that of a grant's condition Ready when it is true.
+const EnsuredMessage = "the member cluster has all that the grant names"
+
 // Keeper makes, mends and removes what one grant owns on its member cluster.
 type Keeper struct {
 	// HubID tells this hub from others that use the same member clusters.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
@@ -21,6 +22,13 @@ const (
 	phaseEnsure    = "ensure"
 	phaseIssue     = "issue"
 	phaseSettle    = "settle"
+)
+
+// Results of requests besides the reasons of Statuses.
+const (
+	resultIssued  = "Issued"
+	resultDryRun  = "DryRun"
+	resultUnknown = "Unknown"
 )
 
 // No label of these names a cluster, a user or a token.
@@ -46,17 +54,27 @@ var (
 // RegisterMetrics registers the metrics of this package with the legacy registry,
 // which /metrics serves.
 func RegisterMetrics() {
-	registerOnce.Do(func() { legacyregistry.MustRegister(tokenRequests, phaseDuration) })
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(tokenRequests, phaseDuration)
+		// Those that are no error of the requester's are there from the start: to Prometheus, a counter that
+		// appears with its first count has never risen.
+		for _, result := range []string{
+			resultIssued, resultDryRun, resultUnknown, string(metav1.StatusReasonInternalError), string(metav1.StatusReasonServiceUnavailable),
+			string(metav1.StatusReasonTimeout), string(metav1.StatusReasonTooManyRequests),
+		} {
+			tokenRequests.WithLabelValues(result)
+		}
+	})
 }
 
 // countRequest counts a request that ended with err.
 func countRequest(err error, dryRun bool) {
-	result := "Issued"
+	result := resultIssued
 	switch {
 	case err != nil:
-		result = cmp.Or(string(apierrors.ReasonForError(err)), "Unknown")
+		result = cmp.Or(string(apierrors.ReasonForError(err)), resultUnknown)
 	case dryRun:
-		result = "DryRun"
+		result = resultDryRun
 	}
 	tokenRequests.WithLabelValues(result).Inc()
 }

@@ -162,7 +162,7 @@ func (t *task) confirm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 		next.Status.ObservedGeneration = next.Generation
 		next.Status.MemberObjects = grant.Objects(next)
 		next.Status.AccessProvider = t.want.Status.AccessProvider
-		setReady(next, metav1.ConditionTrue, clusterpassv1alpha1.GrantReasonEnsured, "the member cluster has all that the grant names")
+		setReady(next, metav1.ConditionTrue, clusterpassv1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 		t.raiseCeiling(next, expiration)
 	})
 	if apierrors.IsConflict(err) {
@@ -265,19 +265,15 @@ func (t *task) release(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 }
 
 // withdraw removes what was made for g that the grant, as it is now, does not name.
-// While it is being revoked, its ServiceAccount stays for the controller manager to remove
-// in time.
 func (t *task) withdraw(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	live, err := t.Grants.Live(ctx, g.Namespace, g.Name)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && live.UID != g.UID:
-		err = t.keeper(g).Withdraw(ctx, nil)
-	case err == nil && live.DeletionTimestamp != nil:
-		err = t.keeper(g).EndRights(ctx)
-	case err == nil:
-		err = t.keeper(g).Withdraw(ctx, live)
+	now, err := t.Grants.Live(ctx, g.Namespace, g.Name)
+	if apierrors.IsNotFound(err) {
+		now, err = nil, nil
+	}
+	if err == nil {
+		err = t.keeper(g).Withdraw(ctx, now)
 	}
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Left it to the controller manager to remove what was made for a grant while it changed", "grant", klog.KObj(g))

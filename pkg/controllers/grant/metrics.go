@@ -5,6 +5,7 @@ package grant
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
@@ -34,6 +35,9 @@ var (
 	grantsDesc = metrics.NewDesc("clusterpass_grants",
 		"Grants by state: Ready, NotReady, Expired (no token of it is valid any more) or Revoking.", []string{"state"}, nil, metrics.ALPHA, "")
 
+	oldestDesc = metrics.NewDesc("clusterpass_grant_revocation_oldest_seconds",
+		"Time since the deletion of the grant that has waited longest to be revoked, in seconds; 0 where none waits.", nil, nil, metrics.ALPHA, "")
+
 	registerOnce sync.Once
 )
 
@@ -42,6 +46,9 @@ var (
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(revocations, revocationDuration)
+		for _, result := range []string{"Revoked", "Abandoned", "Failed"} {
+			revocations.WithLabelValues(result)
+		}
 		legacyregistry.CustomMustRegister(&collector{controller: c})
 	})
 }
@@ -53,7 +60,10 @@ type collector struct {
 }
 
 // DescribeWithStability implements metrics.StableCollector.
-func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- grantsDesc }
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) {
+	ch <- grantsDesc
+	ch <- oldestDesc
+}
 
 // CollectWithStability implements metrics.StableCollector.
 func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
@@ -62,9 +72,14 @@ func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
 		return
 	}
 	counts := map[string]int{"Ready": 0, "NotReady": 0, "Expired": 0, "Revoking": 0}
+	var oldest time.Duration
 	for _, g := range grants {
 		counts[c.controller.state(g)]++
+		if g.DeletionTimestamp != nil {
+			oldest = max(oldest, c.controller.Clock.Since(g.DeletionTimestamp.Time))
+		}
 	}
+	ch <- metrics.NewLazyConstMetric(oldestDesc, metrics.GaugeValue, oldest.Seconds())
 	for state, count := range counts {
 		ch <- metrics.NewLazyConstMetric(grantsDesc, metrics.GaugeValue, float64(count), state)
 	}

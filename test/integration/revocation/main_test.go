@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package revocation tests that what was granted ends when its grant does: on real members, with
-// the controller manager as it is deployed.
+// Package revocation tests that what was granted stays as it was granted, and ends when its grant does: on real
+// members, with the controller manager as it is deployed.
 package revocation
 
 import (
@@ -109,7 +109,7 @@ func start(ctx context.Context) error {
 		}
 	}
 	shared.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
-		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=4"},
+		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=4", "--member-sweep-period=2s", "--max-orphan-removals=5"},
 	})
 	if err != nil {
 		return err

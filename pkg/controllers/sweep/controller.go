@@ -1,0 +1,175 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sweep is the controller that compares, slowly and one member cluster after the other, what is
+// there of grants with what should be: it repairs what was changed, and removes what belongs to no grant.
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// leastBackoff is when to try a member again that failed; the most is the period.
+	leastBackoff = 5 * time.Second
+	// jitter spreads the members over the period.
+	jitter = 0.2
+	// memberTimeout bounds all calls of one sweep to a member.
+	memberTimeout = time.Minute
+)
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+}
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// HubID tells this hub from others that use the same member clusters.
+	HubID string
+	// Client reads grants as they are stored, and notes on them what was found; Grants watches them.
+	Client versioned.Interface
+	Grants informers.AuthTokenGrantInformer
+	// Profiles watches ClusterProfiles.
+	Profiles inventoryinformers.ClusterProfileInformer
+	// Members reaches the member clusters.
+	Members Members
+	// Recorder tells users what was done.
+	Recorder events.EventRecorder
+	// Period is how often a member is swept.
+	Period time.Duration
+	// Workers is how many members are swept at once.
+	Workers int
+	// MaxRemovals bounds what is removed from a member in one sweep because it belongs to no grant.
+	MaxRemovals int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller sweeps members. It is made by New.
+type Controller struct {
+	Options
+	grants   listers.AuthTokenGrantLister
+	profiles inventorylisters.ClusterProfileLister
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced   []cache.InformerSynced
+}
+
+// New returns a Controller that has registered with its informers, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:  o,
+		grants:   o.Grants.Lister(),
+		profiles: o.Profiles.Lister(),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](min(leastBackoff, o.Period), o.Period),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "sweep", Clock: o.Clock}),
+	}
+	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if name, err := cache.ObjectToName(obj); err == nil {
+				// Not all at once when the program starts.
+				c.queue.AddAfter(name, wait.Jitter(o.Period/10, 1))
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
+				c.left(profile.UID, 0)
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+	}
+	c.synced = []cache.InformerSynced{profiles.HasSynced, o.Grants.Informer().HasSynced}
+	return c, nil
+}
+
+// Run sweeps until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "sweep")))
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range c.Workers {
+		workers.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	workers.Wait()
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	if apierrors.IsNotFound(err) {
+		c.queue.Forget(name)
+		return true
+	}
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
+	if err == nil {
+		err = c.sweep(ctx, profile)
+	}
+	if err != nil {
+		sweeps.WithLabelValues("Failed").Inc()
+		klog.FromContext(ctx).V(2).Info("Member not swept; trying again", "reason", err)
+		c.queue.AddRateLimited(name)
+		return true
+	}
+	sweeps.WithLabelValues("OK").Inc()
+	c.queue.Forget(name)
+	c.queue.AddAfter(name, wait.Jitter(c.Period, jitter))
+	return true
+}
+
+// sweep compares one member with what grants say.
+func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) error {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return err
+	}
+	timeout := fmt.Errorf("cluster %s was not swept within %s", client.Name(), memberTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
+	defer cancel()
+	found, err := grant.List(ctx, client.Kubernetes(), c.HubID)
+	if err != nil {
+		return client.Error(err, "list what grants own")
+	}
+	if err := found.Unread(); err != nil {
+		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there anew", "reason", err)
+	}
+	c.repairAll(ctx, profile.UID, client, found)
+	return c.removeOrphans(ctx, profile, client, found)
+}

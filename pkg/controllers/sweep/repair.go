@@ -1,0 +1,123 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
+)
+
+// maxNote bounds the text of an event, in bytes; the API takes 1 KiB.
+const maxNote = 1000
+
+// repairAll repairs all grants of a ClusterProfile that the member differs from. What can't be repaired is noted on
+// the grant.
+func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) {
+	grants, err := c.grants.List(labels.Everything())
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Grants can't be listed")
+		return
+	}
+	for _, g := range grants {
+		if g.Spec.ClusterProfile.UID != profile || !isComplete(g) {
+			continue
+		}
+		if drift := found.Drift(g); len(drift) > 0 {
+			if err := c.repair(ctx, g, client, drift); err != nil {
+				klog.FromContext(ctx).Info("Grant not repaired", "grant", klog.KObj(g), "reason", err)
+			}
+		}
+	}
+}
+
+// isComplete says whether the member once had all of g as it is now, and is to have it still.
+func isComplete(g *v1alpha1.AuthTokenGrant) bool {
+	return g.DeletionTimestamp == nil && g.Status.ObservedGeneration == g.Generation
+}
+
+// repair makes the member have all of g again, if g is still as it was.
+func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, drift map[string]string) error {
+	live, err := c.live(ctx, g)
+	if err != nil {
+		return err
+	}
+	if live == nil || !isComplete(live) || live.Generation != g.Generation {
+		return nil
+	}
+	keeper := &grant.Keeper{HubID: c.HubID, Grant: live, Client: client.Kubernetes(), Clock: c.Clock}
+	if _, err := keeper.Ensure(ctx); err != nil {
+		return c.notRepaired(ctx, live, repairError(client, err))
+	}
+	now, err := c.live(ctx, g)
+	if err != nil {
+		return err
+	}
+	if now == nil || !isComplete(now) || now.Generation != g.Generation {
+		return keeper.Withdraw(ctx, now)
+	}
+	for kind := range drift {
+		repairs.WithLabelValues(kind).Inc()
+	}
+	words := strings.Join(slices.Sorted(maps.Values(drift)), "; ")
+	klog.FromContext(ctx).Info("Repaired what a grant owns", "grant", klog.KObj(g), "drift", words)
+	c.Recorder.Eventf(now, nil, corev1.EventTypeNormal, "DriftRepaired", "Repair", "%s", words[:min(len(words), maxNote)])
+	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
+}
+
+// live returns g as it is stored now, or nil where it is gone.
+func (c *Controller) live(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
+	live, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+	if isNoSuchObject(err) || err == nil && live.UID != g.UID {
+		return nil, nil //nolint:nilnil // none is an answer here
+	}
+	return live, err
+}
+
+// isNoSuchObject tells an object that is not there from an API that is not there, which is 404, too.
+func isNoSuchObject(err error) bool {
+	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+func repairError(client *member.Client, err error) error {
+	if refused, ok := errors.AsType[*grant.RefusedError](err); ok {
+		return refused.Status
+	}
+	return client.Error(err, "repair the grant")
+}
+
+// notRepaired notes on a grant why the member differs from it, and says so once. It returns why.
+func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
+	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
+		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", why)
+	}
+	return errors.Join(why, c.noteReady(ctx, g, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed, why.Error()))
+}
+
+// noteReady sets the condition Ready where that says anything new.
+func (c *Controller) noteReady(ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string) error {
+	next := g.DeepCopy()
+	changed := meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.GrantReady, Status: status, Reason: reason, Message: message, ObservedGeneration: g.Generation,
+	})
+	if !changed {
+		return nil
+	}
+	_, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	return err
+}

@@ -1,0 +1,211 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// pageSize bounds the objects in one answer of a member.
+const pageSize = 500
+
+// Object is an object of a grant as it was found on a member.
+type Object struct {
+	v1alpha1.MemberObject
+	// UID of the object.
+	UID types.UID
+	// Grant is the UID of the grant that the object is labelled for.
+	Grant types.UID
+
+	subjects   []rbacv1.Subject
+	roleRef    rbacv1.RoleRef
+	rules      []rbacv1.PolicyRule
+	aggregated bool
+}
+
+// Found is what a member has of all the grants of a hub, but for Secrets: the right to list some of
+// those is the right to read all. Their names follow from the other objects.
+type Found struct {
+	objects map[v1alpha1.MemberObject]Object
+	// unread are the kinds that could not be listed, and why.
+	unread map[string]error
+}
+
+// List lists the objects of all the grants of a hub on a member, by five calls. Kinds that the member does not
+// let clusterpass list are left out: see Found.Unread. Any other error is returned.
+func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Found, error) {
+	f := &Found{objects: map[v1alpha1.MemberObject]Object{}, unread: map[string]error{}}
+	rbac, core := client.RbacV1(), client.CoreV1()
+	lists := map[string]pager.ListPageFunc{
+		kindServiceAccount: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return core.ServiceAccounts("").List(ctx, o)
+		},
+		kindClusterRole: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return rbac.ClusterRoles().List(ctx, o)
+		},
+		kindClusterRoleBinding: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return rbac.ClusterRoleBindings().List(ctx, o)
+		},
+		kindRole: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return rbac.Roles("").List(ctx, o)
+		},
+		kindRoleBinding: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return rbac.RoleBindings("").List(ctx, o)
+		},
+	}
+	for kind, list := range lists {
+		pages := pager.New(list)
+		pages.PageSize = pageSize
+		err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: Selector(hubID)}, func(o runtime.Object) error {
+			return f.add(kind, o)
+		})
+		switch {
+		case apierrors.IsForbidden(err):
+			f.unread[kind] = err
+		case err != nil:
+			return nil, fmt.Errorf("listing what grants own, %s: %w", kind, err)
+		}
+	}
+	return f, nil
+}
+
+func (f *Found) add(kind string, o runtime.Object) error {
+	accessor, ok := o.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("a %T without metadata", o)
+	}
+	object := Object{
+		MemberObject: v1alpha1.MemberObject{Kind: kind, Namespace: accessor.GetNamespace(), Name: accessor.GetName()},
+		UID:          accessor.GetUID(),
+		Grant:        types.UID(accessor.GetLabels()[LabelGrantUID]),
+	}
+	switch o := o.(type) {
+	case *rbacv1.ClusterRoleBinding:
+		object.subjects, object.roleRef = o.Subjects, o.RoleRef
+	case *rbacv1.RoleBinding:
+		object.subjects, object.roleRef = o.Subjects, o.RoleRef
+	case *rbacv1.ClusterRole:
+		object.rules, object.aggregated = o.Rules, o.AggregationRule != nil
+	case *rbacv1.Role:
+		object.rules = o.Rules
+	}
+	f.objects[object.MemberObject] = object
+	return nil
+}
+
+// Unread returns why some kinds could not be listed, or nil.
+func (f *Found) Unread() error {
+	var errs []error
+	for _, err := range f.unread {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Objects returns what was found, in the order in which it would be removed.
+func (f *Found) Objects() []Object {
+	all := make([]Object, 0, len(f.objects))
+	for _, o := range f.objects {
+		all = append(all, o)
+	}
+	slices.SortFunc(all, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// rank returns when objects of a kind are removed.
+func rank(kind string) int {
+	return slices.IndexFunc(removalOrder, func(kinds []string) bool { return slices.Contains(kinds, kind) })
+}
+
+// Drift returns in what the member differs from what g takes, in words, by kind. Kinds that could not be listed
+// are taken to be right.
+func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
+	drift := map[string]string{}
+	k := &Keeper{Grant: g}
+	expect := func(kind, namespace, name string, right func(Object) bool) {
+		if kind == kindSecret || f.unread[kind] != nil {
+			return
+		}
+		object, ok := f.objects[v1alpha1.MemberObject{Kind: kind, Namespace: namespace, Name: name}]
+		switch {
+		case !ok:
+			drift[kind] = fmt.Sprintf("%s %s was missing", kind, name)
+		case object.Grant != g.UID:
+			drift[kind] = fmt.Sprintf("%s %s was another grant's", kind, name)
+		case right != nil && !right(object):
+			drift[kind] = fmt.Sprintf("%s %s was changed", kind, name)
+		}
+	}
+	account := g.Spec.ServiceAccount
+	expect(kindServiceAccount, account.Namespace, account.Name, nil)
+	for _, role := range g.Spec.ClusterRoles {
+		binding := k.clusterRoleBinding(role)
+		expect(kindClusterRoleBinding, "", binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
+		if len(role.Rules) > 0 {
+			expect(kindClusterRole, "", binding.Name, func(o Object) bool { return o.allows(role.Rules) })
+		}
+	}
+	for _, role := range g.Spec.Roles {
+		binding := k.roleBinding(role)
+		expect(kindRoleBinding, role.Namespace, binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
+		if len(role.Rules) > 0 {
+			expect(kindRole, role.Namespace, binding.Name, func(o Object) bool { return o.allows(role.Rules) })
+		}
+	}
+	return drift
+}
+
+func (o Object) binds(subjects []rbacv1.Subject, role rbacv1.RoleRef) bool {
+	return o.roleRef == role && equality.Semantic.DeepEqual(o.subjects, subjects)
+}
+
+func (o Object) allows(rules []rbacv1.PolicyRule) bool {
+	return !o.aggregated && equality.Semantic.DeepEqual(o.rules, rules)
+}
+
+// RemoveExactly removes an object that was found, and its grant's Secret before a ServiceAccount: that one object,
+// and not one that has taken its name since. One that is gone already is no error.
+func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID string, o Object) error {
+	core, rbac := client.CoreV1(), client.RbacV1()
+	object := &metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}
+	var err error
+	switch o.Kind {
+	case kindClusterRoleBinding:
+		err = deleteExactly(ctx, object, rbac.ClusterRoleBindings().Delete)
+	case kindRoleBinding:
+		err = deleteExactly(ctx, object, rbac.RoleBindings(o.Namespace).Delete)
+	case kindClusterRole:
+		err = deleteExactly(ctx, object, rbac.ClusterRoles().Delete)
+	case kindRole:
+		err = deleteExactly(ctx, object, rbac.Roles(o.Namespace).Delete)
+	case kindServiceAccount:
+		keeper := &Keeper{HubID: hubID, Grant: &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}}
+		err = removeOwned(ctx, keeper, core.Secrets(o.Namespace), SecretName(o.Grant))
+		if err == nil {
+			err = deleteExactly(ctx, object, core.ServiceAccounts(o.Namespace).Delete)
+		}
+	}
+	// A conflict is the precondition: another object has its name.
+	if err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
+	}
+	return nil
+}

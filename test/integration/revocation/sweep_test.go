@@ -1,0 +1,231 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+)
+
+var somePods = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+
+// everyKind is a grant that owns objects of every kind.
+func everyKind(s *v1alpha1.AuthTokenRequestSpec) {
+	s.ClusterRoles = append(s.ClusterRoles, v1alpha1.ClusterRole{Name: "pods", Rules: somePods})
+	s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "pods", Rules: somePods}}
+}
+
+func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
+	g := mint(t, "default", "bravelion", "drifting", everyKind)
+	client := kube(t, shared.bravelion)
+	rbac := client.RbacV1()
+	view, pods := grant.BindingName(g.UID, "view"), grant.BindingName(g.UID, "pods")
+	somebodyElse := []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"}}
+	everything := []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}}
+
+	tests := map[string]struct {
+		drift func(ctx context.Context) error
+		right func(ctx context.Context) error
+	}{
+		"a binding is deleted": {
+			func(ctx context.Context) error { return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{}) },
+			func(ctx context.Context) error { return g.use(ctx) },
+		},
+		"a binding is given to somebody else": {
+			func(ctx context.Context) error {
+				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				if err == nil {
+					b.Subjects = somebodyElse
+					_, err = rbac.ClusterRoleBindings().Update(ctx, b, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			func(ctx context.Context) error {
+				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				if err == nil && (len(b.Subjects) != 1 || b.Subjects[0].Name != "drifting") {
+					err = fmt.Errorf("subjects %v", b.Subjects)
+				}
+				return err
+			},
+		},
+		"a binding is replaced by one to a stronger role": {
+			func(ctx context.Context) error {
+				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				if err != nil {
+					return err
+				}
+				if err := rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{}); err != nil {
+					return err
+				}
+				b.ResourceVersion, b.UID, b.RoleRef.Name = "", "", "cluster-admin"
+				_, err = rbac.ClusterRoleBindings().Create(ctx, b, metav1.CreateOptions{})
+				return err
+			},
+			func(ctx context.Context) error {
+				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				if err == nil && b.RoleRef.Name != "view" {
+					err = fmt.Errorf("it binds %s", b.RoleRef.Name)
+				}
+				return err
+			},
+		},
+		"the rules of a ClusterRole made for the grant are widened": {
+			func(ctx context.Context) error {
+				r, err := rbac.ClusterRoles().Get(ctx, pods, metav1.GetOptions{})
+				if err == nil {
+					r.Rules = everything
+					_, err = rbac.ClusterRoles().Update(ctx, r, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			func(ctx context.Context) error {
+				r, err := rbac.ClusterRoles().Get(ctx, pods, metav1.GetOptions{})
+				if err == nil && !equality.Semantic.DeepEqual(r.Rules, somePods) {
+					err = fmt.Errorf("rules %v", r.Rules)
+				}
+				return err
+			},
+		},
+		"a Role made for the grant is deleted": {
+			func(ctx context.Context) error { return rbac.Roles("default").Delete(ctx, pods, metav1.DeleteOptions{}) },
+			func(ctx context.Context) error {
+				_, err := rbac.Roles("default").Get(ctx, pods, metav1.GetOptions{})
+				return err
+			},
+		},
+		"the ServiceAccount is deleted": {
+			func(ctx context.Context) error {
+				return client.CoreV1().ServiceAccounts("default").Delete(ctx, "drifting", metav1.DeleteOptions{})
+			},
+			func(ctx context.Context) error {
+				_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "drifting", metav1.GetOptions{})
+				return err
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := test.drift(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, test.right)
+		})
+	}
+	expectEvents(t, g, "DriftRepaired")
+	if again := mint(t, "default", "bravelion", "drifting", everyKind); again.UID != g.UID || again.use(t.Context()) != nil {
+		t.Error("after all that, the next token of the grant does not work")
+	}
+}
+
+func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
+	g := mint(t, "default", "bravelion", "usurped", nil)
+	accounts := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default")
+	if err := accounts.Delete(t.Context(), "usurped", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "usurped"}}, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		t.Skip("the controller manager was quicker")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEvents(t, g, "DriftNotRepaired")
+	if found := must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID || len(found.Labels) > 0 {
+		t.Error("the account was touched")
+	}
+	deleteGrant(t, g)
+	untilGone(t, g)
+	if found := must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID {
+		t.Error("the account was removed with the grant")
+	}
+}
+
+// lose makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
+func lose(t *testing.T, g granted) {
+	t.Helper()
+	grants := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace)
+	patch := []byte(`{"metadata":{"finalizers":null}}`)
+	must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants.Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	if err := grants.Delete(t.Context(), g.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
+	kept := mint(t, "default", "bravelion", "not-lost", everyKind)
+	before := everything(t, shared.bravelion)
+	// More than one sweep removes.
+	lost := []granted{mint(t, "default", "bravelion", "lost-1", everyKind), mint(t, "default", "bravelion", "lost-2", everyKind)}
+	another := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "of-a-second-hub", Labels: map[string]string{
+			grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "second-hub", grant.LabelGrantUID: string(lost[0].UID),
+		}},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+	}
+	bindings := kube(t, shared.bravelion).RbacV1().ClusterRoleBindings()
+	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), another, metav1.CreateOptions{}))
+	stray := another.DeepCopy()
+	own := must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), grant.BindingName(kept.UID, "view"), metav1.GetOptions{}))
+	stray.Name, stray.Labels = "not-named-by-its-grant", own.Labels
+	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), stray, metav1.CreateOptions{}))
+
+	for _, g := range lost {
+		lose(t, g)
+	}
+	eventually(t, func(ctx context.Context) error {
+		var left []string
+		for o := range everything(t, shared.bravelion) {
+			if !before[o] && !strings.Contains(o, "of-a-second-hub") {
+				left = append(left, o)
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("left: %v", left)
+		}
+		return nil
+	})
+	for o := range before {
+		if !everything(t, shared.bravelion)[o] {
+			t.Errorf("removed, and not an orphan: %s", o)
+		}
+	}
+	if _, err := bindings.Get(t.Context(), "of-a-second-hub", metav1.GetOptions{}); err != nil {
+		t.Errorf("what belongs to another hub: %v", err)
+	}
+	for _, g := range lost {
+		if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) && !apierrors.IsForbidden(err) {
+			t.Errorf("a token of a grant that was lost: %v", err)
+		}
+	}
+	if err := kept.use(t.Context()); err != nil {
+		t.Errorf("the token of a grant that was not lost: %v", err)
+	}
+	eventually(t, func(ctx context.Context) error {
+		events, err := kube(t, shared.hub).EventsV1().Events("default").List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, e := range events.Items {
+			if e.Regarding.Kind == "ClusterProfile" && e.Regarding.Name == "bravelion" && e.Reason == "OrphansRemoved" {
+				return nil
+			}
+		}
+		return errors.New("no event on the ClusterProfile")
+	})
+}
