@@ -65,12 +65,17 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
-// grant's: else a request would inherit whatever rights that account holds.
+// grant's, or does not and has bindings waiting for it that are not this hub's: else
+// a request would inherit whatever rights that account holds.
 func (k *Keeper) CheckAccount(ctx context.Context) error {
 	account := k.Grant.Spec.ServiceAccount
 	found, err := k.Client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil
+		leftovers, err := k.leftovers(ctx)
+		if err != nil {
+			return err
+		}
+		return k.checkLeftovers(leftovers)
 	}
 	if err != nil {
 		return fmt.Errorf("service account: %w", err)

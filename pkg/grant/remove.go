@@ -10,9 +10,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -98,49 +95,6 @@ func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
 	}
 	if err != nil {
 		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
-	}
-	return nil
-}
-
-// clearLeftovers removes bindings that another grant of this hub left for a
-// ServiceAccount of the same name, which somebody has deleted on the member: a
-// binding names its subject, and would lend the new account the old one's rights.
-func (w *worker) clearLeftovers(ctx context.Context) error {
-	selector := metav1.ListOptions{LabelSelector: LabelManagedBy + "=" + ManagedBy}
-	rbac := w.Client.RbacV1()
-	clusterBindings, err := rbac.ClusterRoleBindings().List(ctx, selector)
-	if err != nil {
-		return fmt.Errorf("bindings left over: %w", err)
-	}
-	for i := range clusterBindings.Items {
-		b := &clusterBindings.Items[i]
-		if err := w.clearLeftover(ctx, b, b.Subjects, rbac.ClusterRoleBindings().Delete); err != nil {
-			return err
-		}
-	}
-	bindings, err := rbac.RoleBindings(metav1.NamespaceAll).List(ctx, selector)
-	if err != nil {
-		return fmt.Errorf("bindings left over: %w", err)
-	}
-	for i := range bindings.Items {
-		b := &bindings.Items[i]
-		if err := w.clearLeftover(ctx, b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *worker) clearLeftover(ctx context.Context, binding metav1.Object, subjects []rbacv1.Subject, remove deleteFunc) error {
-	if w.owns(binding) || !slices.Contains(subjects, w.subjects()[0]) {
-		return nil
-	}
-	if binding.GetLabels()[LabelHubID] != w.HubID {
-		return w.conflict("another hub's binding %q is for a ServiceAccount %s; choose another name", binding.GetName(), Account(w.Grant))
-	}
-	klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(w.Grant), "binding", binding.GetName(), "serviceAccount", Account(w.Grant))
-	if err := deleteExactly(ctx, binding, remove); err != nil {
-		return fmt.Errorf("binding %s left over: %w", binding.GetName(), err)
 	}
 	return nil
 }

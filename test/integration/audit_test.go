@@ -111,7 +111,7 @@ func TestRevokingIsAudited(t *testing.T) {
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { forgetDeleted(t, name) })
+	t.Cleanup(func() { forget(t, name) })
 	event := awaitAuditEvent(t, shared.serverAuditLog(), func(e *auditv1.Event) bool {
 		return e.Verb == "delete" && e.ObjectRef != nil && e.ObjectRef.Name == name
 	})

@@ -24,11 +24,17 @@ const multicluster = "multicluster.x-k8s.io"
 // grantTo binds rules in namespace default of the hub to a new user and returns the user's client config.
 func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
+	return grantIn(t, "default", user, rules...)
+}
+
+// grantIn is grantTo for another namespace.
+func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *rest.Config {
+	t.Helper()
 	ctx, admin := t.Context(), kube(t, shared.hub.RESTConfig())
 	name := strings.ReplaceAll(user, ":", "-")
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
-	must[*rbacv1.Role](t)(admin.RbacV1().Roles("default").Create(ctx, role, metav1.CreateOptions{}))
-	must[*rbacv1.RoleBinding](t)(admin.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+	must[*rbacv1.Role](t)(admin.RbacV1().Roles(namespace).Create(ctx, role, metav1.CreateOptions{}))
+	must[*rbacv1.RoleBinding](t)(admin.RbacV1().RoleBindings(namespace).Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},

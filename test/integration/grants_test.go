@@ -42,16 +42,6 @@ func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	return must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
-// forget makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
-func forget(t *testing.T, name string) {
-	t.Helper()
-	patch := []byte(`{"metadata":{"finalizers":null}}`)
-	must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}))
-	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind and name.
 func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpassv1alpha1.MemberObject {
 	t.Helper()
@@ -238,23 +228,28 @@ func TestAGrantThatIsBeingRevokedGivesNoTokens(t *testing.T) {
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { forgetDeleted(t, name) })
+	t.Cleanup(func() { forget(t, name) })
 	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 	if seconds, ok := apierrors.SuggestsClientDelay(err); !apierrors.IsConflict(err) || !ok || seconds == 0 {
 		t.Errorf("got %v (retry after %d s), want 409 with Retry-After", err, seconds)
 	}
 }
 
-// forgetDeleted lets a grant go that is being deleted; no controller manager is there to do it.
-func forgetDeleted(t *testing.T, name string) {
+// forget makes the hub lose a grant without revoking it, as one does that is restored from an old backup. No
+// controller manager is there to do it.
+func forget(t *testing.T, name string) {
 	t.Helper()
 	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.Context(): it has ended by now.
-	_, err = client.ClusterpassV1alpha1().AuthTokenGrants("default").Patch(context.Background(), name, types.MergePatchType,
-		[]byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+	// Not t.Context(): it may have ended by now.
+	ctx, of := context.Background(), client.ClusterpassV1alpha1().AuthTokenGrants("default")
+	err = of.Delete(ctx, name, metav1.DeleteOptions{})
+	if err == nil {
+		_, err = of.Patch(ctx, name, types.MergePatchType,
+			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`), metav1.PatchOptions{})
+	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Error(err)
 	}
@@ -275,7 +270,7 @@ func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
 	if diff := cmp.Diff(before, bindingsAndSecrets(t, shared.smartfish)); diff != "" {
 		t.Errorf("left on the member (-before +after):\n%s", diff)
 	}
-	forgetDeleted(t, name)
+	forget(t, name)
 }
 
 func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {

@@ -88,6 +88,11 @@ func request(cluster, account string, clusterRoles ...string) *v1alpha1.AuthToke
 
 // ask sends r in form f from namespace default. It returns the answer and its warnings.
 func ask(ctx context.Context, config *rest.Config, f form, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions) (*v1alpha1.AuthTokenRequest, []string, error) {
+	return askFrom(ctx, config, f, "default", r, options)
+}
+
+// askFrom is ask from another namespace.
+func askFrom(ctx context.Context, config *rest.Config, f form, namespace string, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions) (*v1alpha1.AuthTokenRequest, []string, error) {
 	var warnings warningList
 	config = rest.CopyConfig(config)
 	config.WarningHandler = &warnings
@@ -104,7 +109,7 @@ func ask(ctx context.Context, config *rest.Config, f form, r *v1alpha1.AuthToken
 	if err != nil {
 		return nil, nil, err
 	}
-	answered := client.Post().AbsPath(f.path("default", r.Spec.TargetClusterProfile.Name)).
+	answered := client.Post().AbsPath(f.path(namespace, r.Spec.TargetClusterProfile.Name)).
 		VersionedParams(&options, scheme.ParameterCodec).
 		SetHeader("Content-Type", "application/json").Body(encoded).Do(ctx)
 	if err := answered.Error(); err != nil {

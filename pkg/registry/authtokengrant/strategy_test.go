@@ -83,7 +83,7 @@ func TestUsersChangeOnlyTheMetadata(t *testing.T) {
 	updated, err := update(t, strategy{registrystrategy.New(testScheme(t))}, func(g *v1alpha1.AuthTokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Annotations["example.com/ticket"] = "4711"
-		g.Finalizers = []string{"example.com/added"}
+		g.Finalizers = append(g.Finalizers, "example.com/added")
 		g.Status = v1alpha1.AuthTokenGrantStatus{}
 		g.Generation = 9
 	})
@@ -92,7 +92,7 @@ func TestUsersChangeOnlyTheMetadata(t *testing.T) {
 	want := grant()
 	want.Labels["team"] = "tigers"
 	want.Annotations["example.com/ticket"] = "4711"
-	want.Finalizers = []string{"example.com/added"}
+	want.Finalizers = append(want.Finalizers, "example.com/added")
 	assert.Equal(t, want, updated)
 }
 

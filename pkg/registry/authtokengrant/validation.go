@@ -39,10 +39,22 @@ func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 	metadata := field.NewPath("metadata")
 	errs := validateReserved(grant.Labels, old.Labels, metadata.Child("labels"))
 	errs = append(errs, validateAnnotations(grant.Annotations, old.Annotations, metadata.Child("annotations"))...)
+	errs = append(errs, validateFinalizers(grant, old, metadata.Child("finalizers"))...)
 	if !apiequality.Semantic.DeepEqual(grant.Spec, old.Spec) {
 		errs = append(errs, field.Forbidden(field.NewPath("spec"), "is immutable: only an AuthTokenRequest changes it"))
 	}
 	return errs
+}
+
+// validateFinalizers keeps users from losing the record of tokens that work: the finalizer goes when no token of the
+// grant has rights any more, when there never was one, or with AnnotationAbandonMember.
+func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
+	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(grant.Finalizers, v1alpha1.GrantFinalizer)
+	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil || grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
+	if !removed || old.DeletionTimestamp != nil && ended {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; to give a member cluster up for lost, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
 }
 
 // validateAnnotations lets users of the reserved annotations set and remove only AnnotationAbandonMember.

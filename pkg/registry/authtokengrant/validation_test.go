@@ -181,3 +181,34 @@ func TestAnUpdateOfAllRolesFitsTheMemberObjects(t *testing.T) {
 	status.MemberObjects = append(status.MemberObjects, objects[0])
 	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, messages(validateStatus(status, field.NewPath("status"))))
 }
+
+func TestTheFinalizerGoesOnlyWhenTheTokensHaveEnded(t *testing.T) {
+	now := metav1.Now()
+	deleted := func(change func(*v1alpha1.AuthTokenGrant)) *v1alpha1.AuthTokenGrant {
+		g := grant()
+		g.DeletionTimestamp = &now
+		g.Status.ExpirationCeiling, g.Status.RightsEndedTime = &now, nil
+		change(g)
+		return g
+	}
+	for name, tc := range map[string]struct {
+		old     *v1alpha1.AuthTokenGrant
+		refused bool
+	}{
+		"a grant that is not being deleted":     {deleted(func(g *v1alpha1.AuthTokenGrant) { g.DeletionTimestamp, g.Status.RightsEndedTime = nil, &now }), true},
+		"one whose tokens may have rights":      {deleted(func(*v1alpha1.AuthTokenGrant) {}), true},
+		"one whose tokens have none any more":   {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Status.RightsEndedTime = &now }), false},
+		"one that never had a token":            {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = nil }), false},
+		"one whose member is given up for lost": {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }), false},
+		"one that is given up for lost and not deleted": {deleted(func(g *v1alpha1.AuthTokenGrant) {
+			g.DeletionTimestamp = nil
+			g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon
+		}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := tc.old.DeepCopy()
+			changed.Finalizers = nil
+			assert.Equal(t, tc.refused, len(validateUpdate(changed, tc.old)) > 0)
+		})
+	}
+}

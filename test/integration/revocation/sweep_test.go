@@ -43,7 +43,9 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 		right func(ctx context.Context) error
 	}{
 		"a binding is deleted": {
-			func(ctx context.Context) error { return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{}) },
+			func(ctx context.Context) error {
+				return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{})
+			},
 			func(ctx context.Context) error { return g.use(ctx) },
 		},
 		"a binding is given to somebody else": {
@@ -102,7 +104,9 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 			},
 		},
 		"a Role made for the grant is deleted": {
-			func(ctx context.Context) error { return rbac.Roles("default").Delete(ctx, pods, metav1.DeleteOptions{}) },
+			func(ctx context.Context) error {
+				return rbac.Roles("default").Delete(ctx, pods, metav1.DeleteOptions{})
+			},
 			func(ctx context.Context) error {
 				_, err := rbac.Roles("default").Get(ctx, pods, metav1.GetOptions{})
 				return err
@@ -159,12 +163,10 @@ func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
 // lose makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
 func lose(t *testing.T, g granted) {
 	t.Helper()
-	grants := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace)
-	patch := []byte(`{"metadata":{"finalizers":null}}`)
-	must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants.Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
-	if err := grants.Delete(t.Context(), g.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	annotate := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
+	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Patch(t.Context(), g.Name, types.MergePatchType, annotate, metav1.PatchOptions{}))
+	deleteGrant(t, g)
+	untilGone(t, g)
 }
 
 func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {

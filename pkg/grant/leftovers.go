@@ -1,0 +1,106 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/client-go/tools/pager"
+	"k8s.io/klog/v2"
+)
+
+// leftover is a binding that names the ServiceAccount of a grant, and is not the grant's.
+type leftover struct {
+	metav1.Object
+	// ours says that it was made for another grant of this hub.
+	ours   bool
+	remove deleteFunc
+}
+
+// leftovers returns the bindings that wait for the ServiceAccount, which does not exist: bindings name their
+// subjects, and would lend the new account rights that nobody has asked for.
+func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
+	rbac := k.Client.RbacV1()
+	var all []leftover
+	add := func(binding metav1.Object, subjects []rbacv1.Subject, remove deleteFunc) {
+		if k.owns(binding) || !slices.ContainsFunc(subjects, k.isSubject) {
+			return
+		}
+		labels := binding.GetLabels()
+		ours := labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID
+		all = append(all, leftover{Object: binding, ours: ours, remove: remove})
+	}
+	clusterWide := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return rbac.ClusterRoleBindings().List(ctx, o)
+	})
+	err := clusterWide.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+		if b, ok := o.(*rbacv1.ClusterRoleBinding); ok {
+			add(b, b.Subjects, rbac.ClusterRoleBindings().Delete)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bindings that wait for the service account: %w", err)
+	}
+	namespaced := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return rbac.RoleBindings(metav1.NamespaceAll).List(ctx, o)
+	})
+	err = namespaced.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+		if b, ok := o.(*rbacv1.RoleBinding); ok {
+			add(b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bindings that wait for the service account: %w", err)
+	}
+	return all, nil
+}
+
+// isSubject says whether a binding to subject is one to the ServiceAccount, in either of the two ways to name it.
+func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
+	account := k.Grant.Spec.ServiceAccount
+	switch subject.Kind {
+	case rbacv1.ServiceAccountKind:
+		return subject.Namespace == account.Namespace && subject.Name == account.Name
+	case rbacv1.UserKind:
+		return subject.Name == serviceaccount.MakeUsername(account.Namespace, account.Name)
+	}
+	return false
+}
+
+// checkLeftovers returns a *RefusedError where a binding waits for the ServiceAccount that is not this hub's.
+func (k *Keeper) checkLeftovers(all []leftover) error {
+	for _, binding := range all {
+		if !binding.ours {
+			return k.conflict("binding %q is for a ServiceAccount %s, which does not exist, and was not made by this hub; choose another name", binding.GetName(), Account(k.Grant))
+		}
+	}
+	return nil
+}
+
+// clearLeftovers removes the bindings that other grants of this hub have left for a ServiceAccount of the name, which
+// somebody has deleted on the member.
+func (k *Keeper) clearLeftovers(ctx context.Context) error {
+	all, err := k.leftovers(ctx)
+	if err != nil {
+		return err
+	}
+	if err := k.checkLeftovers(all); err != nil {
+		return err
+	}
+	for _, binding := range all {
+		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
+		if err := deleteExactly(ctx, binding, binding.remove); err != nil {
+			return fmt.Errorf("binding %s left over: %w", binding.GetName(), err)
+		}
+	}
+	return nil
+}

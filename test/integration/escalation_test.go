@@ -1,0 +1,354 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
+)
+
+// everything is a rule for all that there is.
+var everything = []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}}
+
+// expectRefusal wants an error of that code with these words.
+func expectRefusal(t *testing.T, err error, code int32, words string) {
+	t.Helper()
+	status, ok := err.(apierrors.APIStatus)
+	if !ok || status.Status().Code != code || !strings.Contains(err.Error(), words) {
+		t.Errorf("got %v, want %d with %q", err, code, words)
+	}
+}
+
+// unchanged makes an attempt, and wants both members and all grants of the hub to be afterwards as they were before.
+func unchanged(t *testing.T, attempt func()) {
+	t.Helper()
+	state := func() []string {
+		all := grantVersions(t)
+		for _, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
+			all = append(all, objects(t, cluster)...)
+		}
+		return all
+	}
+	before := state()
+	attempt()
+	expectSame(t, before, state())
+}
+
+// grantVersions lists all grants of the hub with their versions.
+func grantVersions(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	list := must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{}))
+	for _, g := range list.Items {
+		all = append(all, fmt.Sprintf("authtokengrants %s/%s %s %s", g.Namespace, g.Name, g.UID, g.ResourceVersion))
+	}
+	return all
+}
+
+// climber is a user who may view bravelion, and wants more. Tests name users of their own.
+func climber(t *testing.T, user string, more ...rbacv1.PolicyRule) *rest.Config {
+	t.Helper()
+	return grantTo(t, user, append(more, mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))...)
+}
+
+// powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing of clusterpass's.
+func powerfulAccount(t *testing.T, name string) {
+	t.Helper()
+	member := kube(t, shared.bravelion.RESTConfig())
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}))
+	bindOnBravelion(t, name)
+}
+
+// bindOnBravelion binds a ServiceAccount, which need not exist, to cluster-admin.
+func bindOnBravelion(t *testing.T, name string) {
+	t.Helper()
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+	}
+	must[*rbacv1.ClusterRoleBinding](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}))
+}
+
+// escalation is a request that is refused in every form.
+type escalation struct {
+	change func(r *v1alpha1.AuthTokenRequest)
+	code   int32
+	words  string
+}
+
+// forbiddenRole is the escalation to a ClusterRole that may not be bound.
+func forbiddenRole(name string) escalation {
+	return escalation{roleNamed(name), http.StatusForbidden, fmt.Sprintf("lacks: bind:%s on clusterprofiles", name)}
+}
+
+// invalidRole is the escalation to a ClusterRole of a name that none can have.
+func invalidRole(name string) escalation {
+	return escalation{roleNamed(name), http.StatusUnprocessableEntity, "spec.clusterRoles[0].name"}
+}
+
+func roleNamed(name string) func(r *v1alpha1.AuthTokenRequest) {
+	return func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: name}} }
+}
+
+func withRole(namespace, name string, rules ...rbacv1.PolicyRule) func(r *v1alpha1.AuthTokenRequest) {
+	return func(r *v1alpha1.AuthTokenRequest) {
+		r.Spec.Roles = []v1alpha1.Role{{Namespace: namespace, Name: name, Rules: rules}}
+	}
+}
+
+func TestWhoMayViewGetsNoMoreByWhatTheRequestSays(t *testing.T) {
+	user := climber(t, "climber")
+	powerfulAccount(t, "climber-powerful")
+	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "climber-taken", "cluster-admin"))
+
+	account := func(name string, roles ...string) func(r *v1alpha1.AuthTokenRequest) {
+		return func(r *v1alpha1.AuthTokenRequest) { r.Spec = request("bravelion", name, roles...).Spec }
+	}
+	audience := func(name string) func(r *v1alpha1.AuthTokenRequest) {
+		return func(r *v1alpha1.AuthTokenRequest) { r.Spec.Audiences = []string{name} }
+	}
+	tests := map[string]escalation{
+		"a powerful ServiceAccount, without roles":         {account("climber-powerful"), http.StatusConflict, "was not made by clusterpass"},
+		"a powerful ServiceAccount, with a role of theirs": {account("climber-powerful", "view"), http.StatusConflict, "was not made by clusterpass"},
+		"another grant's ServiceAccount, without roles":    {account("climber-taken"), http.StatusConflict, "granted [cluster-admin], asked for []"},
+		"another grant's ServiceAccount, with its roles":   {account("climber-taken", "cluster-admin"), http.StatusForbidden, "lacks: bind:cluster-admin"},
+		"the ServiceAccount of clusterpass itself":         {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "clusterpass-system" }, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
+		"a ServiceAccount in a namespace of others":        {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "payments" }, http.StatusForbidden, "lacks: in:payments"},
+		"a ServiceAccount with a path in its name":         {account("../clusterpass"), http.StatusUnprocessableEntity, "spec.serviceAccountName"},
+		"a namespace of the member with a colon":           {withRole("default:x", "view"), http.StatusUnprocessableEntity, "spec.roles[0].namespace"},
+		"a ClusterRole that may not be bound":              forbiddenRole("cluster-admin"),
+		"two verbs in one name":                            forbiddenRole("view,bind:cluster-admin"),
+		"two verbs in one name, with a space":              forbiddenRole("view bind:cluster-admin"),
+		"two lines in one name":                            forbiddenRole("view\nbind:cluster-admin"),
+		"a space behind the name":                          forbiddenRole("view "),
+		"a space before the name":                          forbiddenRole(" view"),
+		"a null byte behind the name":                      forbiddenRole("view\x00"),
+		"capital letters":                                  forbiddenRole("View"),
+		"a letter of another alphabet":                     forbiddenRole("vi\u0435w"),
+		"a letter of no width":                             forbiddenRole("view\u200b"),
+		"a name that ends in one that may be bound":        forbiddenRole("cluster-admin:view"),
+		"a name of the system":                             forbiddenRole("system:node"),
+		"the part of a name before the colon":              forbiddenRole("system"),
+		"a name with a slash":                              invalidRole("a/b"),
+		"a path to another role":                           invalidRole("../clusterroles/cluster-admin"),
+		"the parent":                                       invalidRole(".."),
+		"itself":                                           invalidRole("."),
+		"an encoded path":                                  invalidRole("view%2f..%2fcluster-admin"),
+		"every role":                                       invalidRole("*"),
+		"a name that begins with a verb's wildcard":        invalidRole("view*"),
+		"no name":                       invalidRole(""),
+		"a role made for another grant": invalidRole("clusterpass:6a1fbd3c-6dd4-4a3e-9f0c-0f4c1d7ab0de:admin"),
+		"the Role of the same letters as a ClusterRole":    {withRole("default", "view"), http.StatusForbidden, "lacks: bind-role:default:view on"},
+		"a Role made for another grant":                    {withRole("default", "clusterpass:6a1fbd3c-6dd4-4a3e-9f0c-0f4c1d7ab0de:admin"), http.StatusUnprocessableEntity, "spec.roles[0].name"},
+		"a Role with a slash":                              {withRole("default", "a/b"), http.StatusUnprocessableEntity, "spec.roles[0].name"},
+		"rules for a Role":                                 {withRole("default", "mine", everything...), http.StatusForbidden, "lacks: escalate on"},
+		"rules under the name of a role that may be bound": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Rules = everything }, http.StatusForbidden, "lacks: escalate on"},
+		"the same role twice, once with rules": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.ClusterRoles = append(r.Spec.ClusterRoles, v1alpha1.ClusterRole{Name: "view", Rules: everything})
+		}, http.StatusUnprocessableEntity, "spec.clusterRoles[1].name"},
+		"21 ClusterRoles": {many(func(r *v1alpha1.AuthTokenRequest, name string) {
+			r.Spec.ClusterRoles = append(r.Spec.ClusterRoles, v1alpha1.ClusterRole{Name: name})
+		}), http.StatusUnprocessableEntity, "spec.clusterRoles: Too many"},
+		"21 Roles": {many(func(r *v1alpha1.AuthTokenRequest, name string) {
+			r.Spec.Roles = append(r.Spec.Roles, v1alpha1.Role{Namespace: "default", Name: name})
+		}), http.StatusUnprocessableEntity, "spec.roles: Too many"},
+		"every audience":                                    {audience("*"), http.StatusUnprocessableEntity, "spec.audiences[0]"},
+		"no audience":                                       {audience(""), http.StatusUnprocessableEntity, "spec.audiences[0]"},
+		"the member's own audience by its name":             {audience("https://bravelion.local"), http.StatusForbidden, "lacks: audience:https://bravelion.local on"},
+		"the hub's audience":                                {audience("https://hub.local"), http.StatusForbidden, "lacks: audience:https://hub.local on"},
+		"a label of the server's":                           {func(r *v1alpha1.AuthTokenRequest) { r.Labels = map[string]string{grant.LabelGrantUID: "x"} }, http.StatusUnprocessableEntity, "metadata.labels"},
+		"an annotation of the server's":                     {func(r *v1alpha1.AuthTokenRequest) { r.Annotations = map[string]string{grant.AnnotationGrant: "x"} }, http.StatusUnprocessableEntity, "metadata.annotations"},
+		"a member namespace of the system, with no space":   {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "kube-system " }, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
+		"another cluster":                                   {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "smartfish" }, http.StatusForbidden, "clusterprofiles"},
+		"an API group of ours that ClusterProfiles are not": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.APIGroup = "clusterpass.dev" }, http.StatusUnprocessableEntity, "spec.targetClusterProfile.apiGroup"},
+	}
+	before, grantsBefore := objects(t, shared.bravelion), grantVersions(t)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := request("bravelion", "climber", "view")
+			test.change(r)
+			for _, f := range forms {
+				_, _, err := ask(t.Context(), user, f, r, metav1.CreateOptions{})
+				expectRefusal(t, err, test.code, test.words)
+			}
+			expectSame(t, before, objects(t, shared.bravelion))
+			expectSame(t, grantsBefore, grantVersions(t))
+		})
+	}
+}
+
+// many adds one role more than there may be.
+func many(add func(r *v1alpha1.AuthTokenRequest, name string)) func(r *v1alpha1.AuthTokenRequest) {
+	return func(r *v1alpha1.AuthTokenRequest) {
+		r.Spec.ClusterRoles = nil
+		for i := range v1alpha1.MaxRoles + 1 {
+			add(r, fmt.Sprintf("role-%d", i))
+		}
+	}
+}
+
+func TestNobodyGetsIntoReservedNamespaces(t *testing.T) {
+	unchanged(t, func() {
+		for _, namespace := range []string{"kube-system", "kube-public", "kube-node-lease", "clusterpass-system"} {
+			for what, change := range map[string]func(r *v1alpha1.AuthTokenRequest){
+				"spec.serviceAccountNamespace": func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = namespace },
+				"spec.roles[0].namespace":      withRole(namespace, "extension-apiserver-authentication-reader"),
+				"spec.roles[1].namespace": func(r *v1alpha1.AuthTokenRequest) {
+					r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: everything}, {Namespace: namespace, Name: "maps", Rules: everything}}
+				},
+			} {
+				r := request("bravelion", "reserved")
+				change(r)
+				for _, f := range forms {
+					_, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{})
+					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is not for requests", what, namespace))
+				}
+			}
+		}
+	})
+}
+
+func TestRulesOnTheHubGiveWhatTheirLettersSay(t *testing.T) {
+	entitled := func(cluster string, verbs ...string) []rbacv1.PolicyRule {
+		return []rbacv1.PolicyRule{mayRequest(), mayMint("bravelion"), mayUse(cluster, verbs...)}
+	}
+	tests := map[string]struct {
+		rules   []rbacv1.PolicyRule
+		change  func(r *v1alpha1.AuthTokenRequest)
+		missing string
+	}{
+		"no rule but the request itself":       {[]rbacv1.PolicyRule{mayRequest()}, roleNamed("view"), "create on clusterprofiles/token"},
+		"a Role of the system's letters":       {entitled("bravelion", "in:default", "bind-role:system:node"), roleNamed("system:node"), "bind:system:node on"},
+		"a ClusterRole of the Role's letters":  {entitled("bravelion", "in:default", "bind:system:node"), withRole("system", "node"), "bind-role:system:node on"},
+		"the beginning of a name":              {entitled("bravelion", "in:default", "bind:system"), roleNamed("system:node"), "bind:system:node on"},
+		"the Role in another namespace":        {entitled("bravelion", "in:default", "bind-role:other:deployer"), withRole("default", "deployer"), "bind-role:default:deployer on"},
+		"a verb with a star is no wildcard":    {entitled("bravelion", "in:*", "bind:*"), roleNamed("view"), "bind:view on"},
+		"bind alone":                           {entitled("bravelion", "in:default", "bind", "bind:"), roleNamed("view"), "bind:view on"},
+		"a name of a star is no wildcard":      {append(entitled("*", "in:default", "bind:view"), mayMint("*")), roleNamed("view"), "bind:view on"},
+		"a token for a name of a star":         {[]rbacv1.PolicyRule{mayRequest(), mayMint("*"), mayUse("bravelion", "in:default", "bind:view")}, roleNamed("view"), "create on clusterprofiles/token"},
+		"escalate on another cluster":          {append(entitled("smartfish", "escalate"), mayUse("bravelion", "in:default")), withRole("default", "mine", everything...), "escalate on"},
+		"escalate does not bind":               {entitled("bravelion", "in:default", "escalate"), roleNamed("cluster-admin"), "bind:cluster-admin on"},
+		"every verb on the token alone":        {[]rbacv1.PolicyRule{mayRequest(), {APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"*"}}}, roleNamed("view"), "bind:view on"},
+		"every verb on the status alone":       {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
+		"every verb in the other group":        {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"*"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
+		"the built-in verbs on ClusterProfile": {entitled("bravelion", "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "bind", "impersonate", "use"), roleNamed("view"), "bind:view on"},
+	}
+	unchanged(t, func() {
+		number := 0
+		for name, test := range tests {
+			number++
+			user := grantTo(t, fmt.Sprintf("letters-%d", number), test.rules...)
+			t.Run(name, func(t *testing.T) {
+				r := request("bravelion", "letters")
+				test.change(r)
+				for _, options := range []metav1.CreateOptions{{}, {DryRun: []string{metav1.DryRunAll}}} {
+					_, _, err := ask(t.Context(), user, forms[0], r, options)
+					expectRefusal(t, err, http.StatusForbidden, test.missing)
+				}
+			})
+		}
+	})
+}
+
+func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
+	ctx, hub := t.Context(), kube(t, shared.hub.RESTConfig())
+	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "namespace-admin"}
+	must[*rbacv1.RoleBinding](t)(hub.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: subject.Name},
+		Subjects:   []rbacv1.Subject{subject},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+	}, metav1.CreateOptions{}))
+	user := must[*rest.Config](t)(shared.hub.UserConfig(subject.Name))
+	unchanged(t, func() {
+		for _, f := range forms {
+			_, _, err := ask(ctx, user, f, request("bravelion", "namespace-admin", "view"), metav1.CreateOptions{})
+			expectRefusal(t, err, http.StatusForbidden, "namespace-admin")
+		}
+		for _, rule := range []rbacv1.PolicyRule{mayMint("bravelion"), mayUse("bravelion", "bind:view"), mayUse("bravelion", "*"), mayRequest()} {
+			role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "self-service"}, Rules: []rbacv1.PolicyRule{rule}}
+			_, err := kube(t, user).RbacV1().Roles("default").Create(ctx, role, metav1.CreateOptions{})
+			expectRefusal(t, err, http.StatusForbidden, "attempting to grant RBAC permissions not currently held")
+		}
+	})
+}
+
+func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
+	// What docs/security.md says, and a little for this machine.
+	const cached, slack = 10 * time.Second, 3 * time.Second
+	user := climber(t, "former")
+	r := request("bravelion", "former", "view")
+	mintFor(t, user, r)
+	roles := kube(t, shared.hub.RESTConfig()).RbacV1().Roles("default")
+	removed := time.Now()
+	must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
+		[]byte(`[{"op":"replace","path":"/rules","value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`), metav1.PatchOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		if _, _, err := ask(ctx, user, forms[0], r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("the former right still counts: %w", err)
+		}
+		return nil
+	})
+	if took := time.Since(removed); took > cached+slack {
+		t.Errorf("refused after %s", took)
+	}
+	unchanged(t, func() {
+		for _, f := range forms {
+			_, _, err := ask(t.Context(), user, f, r, metav1.CreateOptions{})
+			expectRefusal(t, err, http.StatusForbidden, "former")
+		}
+	})
+}
+
+func TestWhatIsNotTheRequestersToSayHasNoEffect(t *testing.T) {
+	user := climber(t, "forger")
+	r := request("bravelion", "forger", "view")
+	r.UID, r.ResourceVersion, r.Generation = "forged", "", 7
+	r.Finalizers = []string{"example.com/hold", clusterpassv1alpha1.GrantFinalizer}
+	r.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: "default", UID: "forged"}}
+	r.Labels = map[string]string{"team": "tigers"}
+	r.Status = v1alpha1.AuthTokenRequestStatus{
+		Token: "forged", GrantName: "forged", Kubeconfig: []byte("forged"), Cluster: &v1alpha1.Cluster{Server: "https://attacker.example.com"},
+		Conditions: []metav1.Condition{condition("Forged", metav1.ConditionTrue)},
+	}
+	unchanged(t, func() {
+		answer, _, err := ask(t.Context(), user, forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := answer.Status; s.Token != "" || len(s.Kubeconfig) > 0 || s.GrantName == "forged" || s.Cluster.Server != shared.bravelion.Server() || len(s.Conditions) != 4 {
+			t.Errorf("the answer to a dry run has what was forged: %+v", s)
+		}
+	})
+	answer := mintFor(t, user, r)
+	if answer.Status.Token == "forged" || answer.Status.Cluster.Server != shared.bravelion.Server() {
+		t.Errorf("the answer has what was forged")
+	}
+	g := getGrant(t, answer.Status.GrantName)
+	if diff := cmp.Diff([]string{clusterpassv1alpha1.GrantFinalizer}, g.Finalizers); diff != "" || len(g.OwnerReferences)+len(g.Labels) > 0 || g.UID == "forged" {
+		t.Errorf("the grant has what was forged: %+v", g.ObjectMeta)
+	}
+	account := must[*corev1.ServiceAccount](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "forger", metav1.GetOptions{}))
+	if account.Labels["team"] != "" || len(account.Finalizers)+len(account.OwnerReferences) > 0 {
+		t.Errorf("the ServiceAccount has what was forged: %+v", account.ObjectMeta)
+	}
+}
