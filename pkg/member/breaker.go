@@ -25,6 +25,18 @@ const (
 	failed
 )
 
+// breakerState is how far open a breaker is; its numbers are those of the metric.
+type breakerState int
+
+const (
+	// breakerClosed: calls go through.
+	breakerClosed breakerState = iota
+	// breakerProbing: one call goes through, or is under way.
+	breakerProbing
+	// breakerOpen: no call goes through.
+	breakerOpen
+)
+
 // breaker leaves a member alone that did not answer a number of calls in a row. It
 // is closed at first. Once open, it lets nothing through for a delay, and then one
 // call, the probe: if the probe is answered the breaker closes, if it fails the
@@ -70,11 +82,12 @@ func (b *breaker) check() error {
 	return b.refusal()
 }
 
-// begin returns leave to make a call, whose end the caller reports, or why not.
-func (b *breaker) begin() (pass, error) {
+// begin returns leave to make a call, whose end the caller reports, or why not. One
+// that insists is a probe at any time.
+func (b *breaker) begin(insisting bool) (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.refusal(); err != nil {
+	if err := b.refusal(); err != nil && !insisting {
 		return pass{}, err
 	}
 	b.probing = b.delay > 0
@@ -95,6 +108,18 @@ func (b *breaker) refusal() error {
 		retryAfter: max(wait, time.Second),
 		blame:      inconclusive,
 	}
+}
+
+func (b *breaker) state() breakerState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.delay == 0:
+		return breakerClosed
+	case b.clock.Now().Before(b.until):
+		return breakerOpen
+	}
+	return breakerProbing
 }
 
 // end reports how the call went that p was the leave for; err is why it failed. It

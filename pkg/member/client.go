@@ -81,7 +81,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 
 // connect makes the clients for config: with the credential in there and without.
 func (c *Client) connect(config *rest.Config, plugin bool, connections *clientConnections) error {
-	own, err := c.httpClient(config, plugin, connections)
+	own, err := c.httpClient(config, credentialOwn, plugin, connections)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *Client) connect(config *rest.Config, plugin bool, connections *clientCo
 	}
 	// AnonymousClientConfig copies nothing that a credential of ours could be in.
 	config = rest.AnonymousClientConfig(config)
-	anonymous, err := c.httpClient(config, false, connections)
+	anonymous, err := c.httpClient(config, credentialMinted, false, connections)
 	if err != nil {
 		return err
 	}
@@ -107,13 +107,13 @@ func (c *Client) connect(config *rest.Config, plugin bool, connections *clientCo
 }
 
 // httpClient returns an HTTP client with the credential of config, behind the gate.
-func (c *Client) httpClient(config *rest.Config, plugin bool, connections *clientConnections) (*http.Client, error) {
+func (c *Client) httpClient(config *rest.Config, credential string, plugin bool, connections *clientConnections) (*http.Client, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, err
 	}
 	connections.transports = append(connections.transports, transport)
-	transport = &gatedTransport{gate: c.gate, inner: transport}
+	transport = &gatedTransport{gate: c.gate, inner: transport, credential: credential}
 	if plugin {
 		transport = &pluginTransport{inner: transport}
 	}

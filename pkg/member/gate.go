@@ -59,13 +59,14 @@ type call struct {
 
 // enter lets a call through, or returns a *failure that says why not.
 func (g *gate) enter(ctx context.Context) (*call, error) {
-	if err := g.breaker.check(); err != nil {
+	insisting := insists(ctx)
+	if err := g.breaker.check(); err != nil && !insisting {
 		return nil, err
 	}
 	if err := g.takeSlot(ctx); err != nil {
 		return nil, err
 	}
-	pass, err := g.breaker.begin()
+	pass, err := g.breaker.begin(insisting)
 	if err != nil {
 		<-g.slots
 		return nil, err
@@ -134,11 +135,16 @@ func (g *gate) close() {
 	g.connections.closeIdle()
 }
 
+// inFlight returns how many calls are under way.
+func (g *gate) inFlight() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls
+}
+
 // disconnect closes what connections are left, if no call is under way, and says whether it did.
 func (g *gate) disconnect() bool {
-	g.mu.Lock()
-	idle := g.calls == 0
-	g.mu.Unlock()
+	idle := g.inFlight() == 0
 	if idle {
 		g.connections.closeAll()
 	}

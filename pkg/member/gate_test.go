@@ -60,7 +60,7 @@ func TestBreaker(t *testing.T) {
 			b := newBreaker(configv1alpha1.Breaker{Failures: 3, OpenSeconds: 5, MaxOpenSeconds: 12}, clock)
 			for i, s := range test.steps {
 				clock.SetTime(clock.Now().Add(s.advance))
-				pass, err := b.begin()
+				pass, err := b.begin(false)
 				if s.refused > 0 {
 					var refusal *failure
 					require.ErrorAs(t, err, &refusal, "step %d", i)
@@ -78,18 +78,18 @@ func TestBreaker(t *testing.T) {
 func TestBreakerLetsOneProbeThroughAndIgnoresLateCalls(t *testing.T) {
 	clock := testclock.NewFakePassiveClock(time.Now())
 	b := newBreaker(configv1alpha1.Breaker{Failures: 1, OpenSeconds: 5, MaxOpenSeconds: 60}, clock)
-	early, err := b.begin()
+	early, err := b.begin(false)
 	require.NoError(t, err)
-	late, err := b.begin()
+	late, err := b.begin(false)
 	require.NoError(t, err)
 	assert.True(t, b.end(early, failed, errors.New("no route")))
 	assert.False(t, b.end(late, answered, nil), "a call from before says nothing of now")
 	require.Error(t, b.check())
 
 	clock.SetTime(clock.Now().Add(5 * time.Second))
-	probe, err := b.begin()
+	probe, err := b.begin(false)
 	require.NoError(t, err)
-	_, err = b.begin()
+	_, err = b.begin(false)
 	require.ErrorContains(t, err, string(CauseBreakerOpen))
 	b.end(probe, answered, nil)
 	require.NoError(t, b.check())

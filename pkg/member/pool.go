@@ -114,11 +114,11 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 	name := profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
 	provider, entry, err := choose(p.providers, profile)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, err)
+		return nil, p.noAccess(ctx, name, "", err)
 	}
 	source, err := provider.find(profile, entry)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, err)
+		return nil, p.noAccess(ctx, name, provider.name, err)
 	}
 	wanted := identity{provider: provider.name, key: source.key}
 	if client := p.lookup(name, wanted); client != nil {
@@ -126,12 +126,13 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 	}
 	access, err := source.open()
 	if err != nil {
-		return nil, p.noAccess(ctx, name, err)
+		return nil, p.noAccess(ctx, name, provider.name, err)
 	}
 	client, err := newClient(name.NamespacedName, entry, access, p.options)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, err)
+		return nil, p.noAccess(ctx, name, provider.name, err)
 	}
+	credentials.WithLabelValues(provider.name, resultObtained).Inc()
 	return p.insert(name, wanted, client), nil
 }
 
@@ -162,8 +163,9 @@ func (p *Pool) insert(name profileKey, wanted identity, client *Client) *Client 
 	return client
 }
 
-// noAccess closes what was there and returns the error for the requester.
-func (p *Pool) noAccess(ctx context.Context, name profileKey, err error) error {
+// noAccess closes what was there and returns the error for the requester. provider is that which refused, if any did.
+func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, err error) error {
+	credentials.WithLabelValues(provider, resultRefused).Inc()
 	p.mu.Lock()
 	if found, ok := p.clients[name]; ok {
 		p.retire(found.client)

@@ -34,6 +34,8 @@ const (
 type gatedTransport struct {
 	gate  *gate
 	inner http.RoundTripper
+	// credential says whose calls these are, for the metrics.
+	credential string
 }
 
 var _ utilnet.RoundTripperWrapper = (*gatedTransport)(nil)
@@ -45,6 +47,12 @@ func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper {
 
 // RoundTrip implements http.RoundTripper. The call lasts until the body of the answer is read or closed.
 func (t *gatedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.roundTrip(req)
+	countCall(t.credential, resp, err)
+	return resp, err
+}
+
+func (t *gatedTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	call, err := t.gate.enter(req.Context())
 	if err != nil {
 		closeBody(req)

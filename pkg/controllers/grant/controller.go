@@ -82,6 +82,7 @@ type Controller struct {
 	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	synced   []cache.InformerSynced
 	members  limiter
+	recovery recovery
 }
 
 // New returns a Controller that has registered with its informers, which the caller starts.
@@ -92,6 +93,7 @@ func New(o Options) (*Controller, error) {
 		profiles: o.Profiles.Lister(),
 		indexer:  o.Grants.Informer().GetIndexer(),
 		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
+		recovery: recovery{waiting: map[types.UID]bool{}},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "grants", Clock: o.Clock}),
@@ -197,6 +199,7 @@ func (c *Controller) Run(ctx context.Context) {
 	<-ctx.Done()
 	c.queue.ShutDown()
 	workers.Wait()
+	c.recovery.probes.Wait()
 }
 
 func (c *Controller) next(ctx context.Context) bool {

@@ -51,13 +51,13 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
 	if err := keeper.EndRights(calls); err != nil {
-		return 0, c.failed(ctx, g, client.Error(err, "revoke the grant"))
+		return 0, c.memberFailed(ctx, g, client, err)
 	}
 	if left, err := c.tokensEnd(ctx, g); left > 0 || err != nil {
 		return left, err
 	}
 	if err := keeper.Remove(calls, grant.AllObjects(g)); err != nil {
-		return 0, c.failed(ctx, g, client.Error(err, "revoke the grant"))
+		return 0, c.memberFailed(ctx, g, client, err)
 	}
 	if err := c.release(ctx, g); err != nil {
 		return 0, err
@@ -108,6 +108,15 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 			fmt.Sprintf("no token has any right since %s; the ServiceAccount goes when the member can't accept one any more", now.UTC().Format(time.RFC3339)))
 	})
 	return grant.TokenCacheTTL + rounding, err
+}
+
+// memberFailed is failed, for the error of a call to the member; where it does not answer, its return is waited for.
+func (c *Controller) memberFailed(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, err error) error {
+	why := client.Error(err, "revoke the grant")
+	if isAway(why) {
+		c.await(ctx, g, client)
+	}
+	return c.failed(ctx, g, why)
 }
 
 // failed notes on g why it is not revoked, and returns why. It says nothing twice.

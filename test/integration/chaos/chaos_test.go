@@ -56,7 +56,7 @@ func TestMembersHoldExactlyTheObjectsOfTheLiveGrants(t *testing.T) {
 	var work errgroup.Group
 	var next, done, killed atomic.Int64
 	for worker := range workers {
-		random := rand.New(rand.NewPCG(*seed, uint64(worker))) //nolint:gosec // a test that can be repeated
+		random := rand.New(rand.NewPCG(*seed, uint64(worker)))
 		work.Go(func() error {
 			for i := next.Add(1); i <= int64(*created); i = next.Add(1) {
 				if err := keepPace(ctx, i, &killed); err != nil {
@@ -132,7 +132,8 @@ func keepPace(ctx context.Context, i int64, killed *atomic.Int64) error {
 
 // killAtRandom kills one program after the other, each time a little later, and starts it again.
 func (f *fleet) killAtRandom(ctx context.Context, t *testing.T, killed, done *atomic.Int64) error {
-	random := rand.New(rand.NewPCG(*seed, 1000)) //nolint:gosec // a test that can be repeated
+	t.Helper()
+	random := rand.New(rand.NewPCG(*seed, 1000))
 	begin := time.Now()
 	for range *kills {
 		pause := time.NewTimer(time.Duration(random.IntN(1000)) * time.Millisecond)

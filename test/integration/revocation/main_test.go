@@ -39,6 +39,8 @@ var shared struct {
 	hub, bravelion, smartfish *testenv.Cluster
 	server                    *testenv.Server
 	manager                   *testenv.ControllerManager
+	// tokens are all that were minted.
+	tokens []string
 }
 
 func TestMain(m *testing.M) {
@@ -96,7 +98,7 @@ func start(ctx context.Context) error {
 			return err
 		}
 	}
-	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12]})
+	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12], Args: []string{"--v=10"}})
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func start(ctx context.Context) error {
 		}
 	}
 	shared.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
-		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=4", "--member-sweep-period=2s", "--max-orphan-removals=5"},
+		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=10", "--member-sweep-period=2s", "--max-orphan-removals=5"},
 	})
 	if err != nil {
 		return err
@@ -172,6 +174,7 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 		change(&request.Spec)
 	}
 	answer := must[*v1alpha1.AuthTokenRequest](t)(hub(t).MulticlusterV1alpha1().AuthTokenRequests(namespace).Create(t.Context(), request, metav1.CreateOptions{}))
+	shared.tokens = append(shared.tokens, answer.Status.Token)
 	config := must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
 	rest, err := config.ClientConfig()
 	if err != nil {

@@ -46,7 +46,7 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 			func(ctx context.Context) error {
 				return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{})
 			},
-			func(ctx context.Context) error { return g.use(ctx) },
+			g.use,
 		},
 		"a binding is given to somebody else": {
 			func(ctx context.Context) error {

@@ -1,0 +1,102 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// A member that does not answer, and has grants to revoke, is asked every half second whether it is back, and
+	// less often the longer that takes: at a twentieth of the time that it has been away, up to half a minute.
+	leastProbe  = 500 * time.Millisecond
+	mostProbe   = 30 * time.Second
+	probeShare  = 20
+	probeWithin = 5 * time.Second
+)
+
+// recovery waits for members to be back, and has their grants looked at then.
+type recovery struct {
+	mu      sync.Mutex
+	waiting map[types.UID]bool
+	probes  sync.WaitGroup
+}
+
+// await waits, beside the caller, until the member of g answers again. One wait for each member is enough.
+func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client) {
+	profile := g.Spec.ClusterProfile.UID
+	c.recovery.mu.Lock()
+	defer c.recovery.mu.Unlock()
+	if c.recovery.waiting[profile] || ctx.Err() != nil {
+		return
+	}
+	c.recovery.waiting[profile] = true
+	c.recovery.probes.Go(func() {
+		c.untilBack(ctx, profile, client)
+		c.recovery.mu.Lock()
+		delete(c.recovery.waiting, profile)
+		c.recovery.mu.Unlock()
+		c.enqueueRevoking(profile)
+	})
+}
+
+// untilBack returns when the member answers, when none of its grants is to be revoked any more, or when ctx ends.
+func (c *Controller) untilBack(ctx context.Context, profile types.UID, client *member.Client) {
+	since := c.Clock.Now()
+	for {
+		away := c.Clock.Since(since)
+		timer := c.Clock.NewTimer(min(max(away/probeShare, leastProbe), mostProbe))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C():
+		}
+		if len(c.revoking(profile)) == 0 || answers(ctx, client) {
+			klog.FromContext(ctx).V(2).Info("No longer waiting for a member to be back", "cluster", client.Name(), "after", away)
+			return
+		}
+	}
+}
+
+// answers says whether the member answers, whatever it is.
+func answers(ctx context.Context, client *member.Client) bool {
+	ctx, cancel := context.WithTimeout(member.Insist(ctx), probeWithin)
+	defer cancel()
+	_, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/livez").DoRaw(ctx)
+	return !isAway(client.Error(err, "answer"))
+}
+
+// isAway says whether an error is that the member does not answer.
+func isAway(err error) bool {
+	return apierrors.HasStatusCause(err, member.CauseUnreachable) ||
+		apierrors.HasStatusCause(err, member.CauseTimeout) ||
+		apierrors.HasStatusCause(err, member.CauseBreakerOpen)
+}
+
+// revoking returns the grants of a ClusterProfile that are being deleted.
+func (c *Controller) revoking(profile types.UID) []*v1alpha1.AuthTokenGrant {
+	var all []*v1alpha1.AuthTokenGrant
+	for _, obj := range c.of(profile) {
+		if g, ok := obj.(*v1alpha1.AuthTokenGrant); ok && g.DeletionTimestamp != nil {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+func (c *Controller) enqueueRevoking(profile types.UID) {
+	for _, g := range c.revoking(profile) {
+		c.enqueue(g)
+	}
+}

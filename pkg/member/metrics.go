@@ -1,0 +1,203 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clientmetrics "k8s.io/client-go/tools/metrics"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+// Whose credential a call is made with, as the metrics name it.
+const (
+	credentialOwn    = "Own"
+	credentialMinted = "Minted"
+)
+
+// Results that the metrics know besides the causes of Client.Error.
+const (
+	resultAnswered = "Answered"
+	resultObtained = "Obtained"
+	resultRefused  = "Refused"
+	resultOK       = "OK"
+)
+
+// What client-go reports about a run of a credential plugin
+// (k8s.io/client-go/plugin/pkg/client/auth/exec), and what the metrics call it.
+var pluginResults = map[string]string{
+	"no_error":               resultOK,
+	"plugin_execution_error": "Failed",
+	"plugin_not_found_error": "NotFound",
+	"client_internal_error":  "NotStarted",
+}
+
+// callResults are all results of a call.
+var callResults = []string{
+	resultAnswered, string(CauseUnreachable), string(CauseTimeout), string(CauseTLS), string(CausePlugin), string(CauseUnauthorized),
+	string(CauseForbidden), string(CauseRedirect), string(CauseThrottled), string(CauseBusy), string(CauseBreakerOpen), string(CauseAnswer),
+	string(causeCancelled),
+}
+
+// Only the gauges name a cluster: they last as long as its client. KEP-5339 asks those who use access providers for
+// the number of credentials obtained, by provider and result.
+var (
+	calls = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "clusterpass",
+		Name:      "member_calls_total",
+		Help: "Calls to member clusters, by credential (Own: clusterpass's; Minted: a token of a grant, which is tried out) " +
+			"and by result: Answered, Cancelled, or the cause that requesters are told.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"credential", "result"})
+
+	credentials = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "clusterpass",
+		Name:      "member_credentials_total",
+		Help: "Tries to get access to a member cluster from its ClusterProfile, by access provider (empty: it has none that is configured) " +
+			"and by result: Obtained or Refused.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"provider", "result"})
+
+	pluginRuns = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "member_credential_plugin_runs_total",
+		Help:           "Runs of credential plugins, by result: OK, Failed, NotFound or NotStarted.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	inFlightDesc = metrics.NewDesc("clusterpass_member_calls_in_flight",
+		"Calls to a member cluster that are under way, by namespace/name of its ClusterProfile.", []string{"cluster"}, nil, metrics.ALPHA, "")
+
+	breakerDesc = metrics.NewDesc("clusterpass_member_breaker_state",
+		"Whether a member cluster is left alone since it did not answer, by namespace/name of its ClusterProfile: 0 no, 1 one call tries it out or the next one will, 2 yes.",
+		[]string{"cluster"}, nil, metrics.ALPHA, "")
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges are of the clients of p.
+func RegisterMetrics(p *Pool) {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(calls, credentials, pluginRuns)
+		legacyregistry.CustomMustRegister(&collector{pool: p})
+		clientmetrics.Register(clientmetrics.RegisterOpts{ExecPluginCalls: pluginCalls{}})
+		p.initMetrics()
+	})
+}
+
+// initMetrics starts the counters at zero: to Prometheus, one that appears with its first count has never risen.
+func (p *Pool) initMetrics() {
+	for _, result := range callResults {
+		calls.WithLabelValues(credentialOwn, result)
+		calls.WithLabelValues(credentialMinted, result)
+	}
+	for _, provider := range append([]namedProvider{{}}, p.providers...) {
+		credentials.WithLabelValues(provider.name, resultRefused)
+		credentials.WithLabelValues(provider.name, resultObtained)
+	}
+	for _, result := range pluginResults {
+		pluginRuns.WithLabelValues(result)
+	}
+}
+
+// countCall counts a call with a credential that was answered with resp, or ended with err. What happens to the
+// body of an answer later on does not count.
+func countCall(credential string, resp *http.Response, err error) {
+	calls.WithLabelValues(credential, callResult(resp, err)).Inc()
+}
+
+func callResult(resp *http.Response, err error) string {
+	if err == nil {
+		return answerResult(resp.StatusCode)
+	}
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return string(failed.cause)
+	}
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		return answerResult(int(status.Status().Code))
+	}
+	return string(CauseAnswer)
+}
+
+// answerResult agrees with Client.Error, but that "not found", a conflict and their like are answers to count on.
+func answerResult(code int) string {
+	results := map[int]metav1.CauseType{
+		http.StatusUnauthorized:       CauseUnauthorized,
+		http.StatusForbidden:          CauseForbidden,
+		http.StatusTooManyRequests:    CauseThrottled,
+		http.StatusServiceUnavailable: CauseThrottled,
+		http.StatusGatewayTimeout:     CauseTimeout,
+	}
+	if result, ok := results[code]; ok {
+		return string(result)
+	}
+	if code >= 500 {
+		return string(CauseAnswer)
+	}
+	return resultAnswered
+}
+
+// pluginCalls counts what client-go reports. It implements clientmetrics.CallsMetric.
+type pluginCalls struct{}
+
+// Increment implements clientmetrics.CallsMetric. The exit code, which is the plugin's to choose, is no label.
+func (pluginCalls) Increment(_ int, status string) {
+	result, ok := pluginResults[status]
+	if !ok {
+		result = "Failed"
+	}
+	pluginRuns.WithLabelValues(result).Inc()
+}
+
+// collector looks at the clients of a pool when it is asked.
+type collector struct {
+	metrics.BaseStableCollector
+	pool *Pool
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) {
+	ch <- inFlightDesc
+	ch <- breakerDesc
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	for name, now := range c.pool.activity() {
+		ch <- metrics.NewLazyConstMetric(inFlightDesc, metrics.GaugeValue, float64(now.calls), name.String())
+		ch <- metrics.NewLazyConstMetric(breakerDesc, metrics.GaugeValue, float64(now.breaker), name.String())
+	}
+}
+
+// activity is what goes on with a member.
+type activity struct {
+	calls   int
+	breaker breakerState
+}
+
+// activity returns what goes on with the members that have a client. A ClusterProfile and one that it has replaced
+// have one name: their calls are added up, and the breaker is that which is further open.
+func (p *Pool) activity() map[types.NamespacedName]activity {
+	p.mu.Lock()
+	clients := make([]*Client, 0, len(p.clients))
+	for _, c := range p.clients {
+		clients = append(clients, c.client)
+	}
+	p.mu.Unlock()
+	all := make(map[types.NamespacedName]activity, len(clients))
+	for _, client := range clients {
+		a := all[client.name]
+		all[client.name] = activity{
+			calls:   a.calls + client.gate.inFlight(),
+			breaker: max(a.breaker, client.gate.breaker.state()),
+		}
+	}
+	return all
+}

@@ -1,0 +1,196 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/test/testenv"
+)
+
+func TestEveryMetricOfTheDashboardAndTheAlertsExists(t *testing.T) {
+	newNamespace(t, "dashboards")
+	g := mint(t, "dashboards", "bravelion", "dashboards", nil)
+	deleteGrant(t, g)
+	untilGone(t, g)
+	scraped := scrape(t, must[*rest.Config](t)(shared.server.DirectConfig("prometheus", "system:masters")))
+	scraped = scraped.Union(scrape(t, must[*rest.Config](t)(shared.manager.DirectConfig("prometheus", "system:masters"))))
+	for where, expression := range expressions(t) {
+		names := metricsOf(expression)
+		if len(names) == 0 {
+			t.Errorf("%s: no metric found in %s", where, expression)
+		}
+		for _, name := range names {
+			if !scraped.Has(name) {
+				t.Errorf("%s: neither program exposes %s", where, name)
+			}
+		}
+	}
+}
+
+func TestEveryAlertSaysWhatItMeansAndWhatToDo(t *testing.T) {
+	seen := sets.New[string]()
+	for _, rule := range alerts(t) {
+		if seen.Has(rule.Alert) || rule.Alert == "" {
+			t.Errorf("alert %q has no name of its own", rule.Alert)
+		}
+		seen.Insert(rule.Alert)
+		for _, annotation := range []string{"summary", "runbook"} {
+			if !strings.HasSuffix(rule.Annotations[annotation], ".") {
+				t.Errorf("%s: the %s is not a sentence: %q", rule.Alert, annotation, rule.Annotations[annotation])
+			}
+		}
+		if rule.Labels["severity"] == "" || rule.For == "" {
+			t.Errorf("%s has no severity, or fires at once", rule.Alert)
+		}
+	}
+}
+
+func TestMetricsOfAnExpression(t *testing.T) {
+	tests := map[string]struct {
+		expression string
+		want       []string
+	}{
+		"a name":                   {`clusterpass_grants`, []string{"clusterpass_grants"}},
+		"functions and labels":     {`sum by (le, phase) (rate(a_bucket{job=~"$job",x!="}"}[$__rate_interval]))`, []string{"a_bucket"}},
+		"operators and numbers":    {"sum(a) without (b)\n  / on (c) group_left (d) e > 0.05 and f unless 1e5 * g offset 5m", []string{"a", "e", "f", "g"}},
+		"a function without space": {`absent(a) or max(b)==bool 0`, []string{"a", "b"}},
+		"a variable of Grafana":    {`label_values(a, job)`, []string{"a"}},
+		"twice the same":           {`a / a`, []string{"a"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, metricsOf(test.expression)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Parts of PromQL, and of Grafana's queries for variables, that name no metric.
+var (
+	quoted     = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	selectors  = regexp.MustCompile(`\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+`)
+	groupings  = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
+	variables  = regexp.MustCompile(`\blabel_values\(([^,]*),[^)]*\)`)
+	identifier = regexp.MustCompile(`\b[a-zA-Z_:][a-zA-Z0-9_:]*\b\s*\(?`)
+	operators  = sets.New("and", "or", "unless", "bool")
+)
+
+// metricsOf returns the names of metrics in an expression, sorted.
+func metricsOf(expression string) []string {
+	expression = quoted.ReplaceAllLiteralString(expression, "")
+	expression = selectors.ReplaceAllLiteralString(expression, "")
+	expression = groupings.ReplaceAllLiteralString(expression, "")
+	expression = variables.ReplaceAllString(expression, "$1")
+	names := sets.New[string]()
+	for _, found := range identifier.FindAllString(expression, -1) {
+		name := strings.TrimSpace(found)
+		if !strings.HasSuffix(name, "(") && !operators.Has(name) {
+			names.Insert(name)
+		}
+	}
+	return sets.List(names)
+}
+
+// scrape returns the names of the time series that a program exposes.
+func scrape(t *testing.T, config *rest.Config) sets.Set[string] {
+	t.Helper()
+	client := must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	text := must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	names := sets.New[string]()
+	for line := range strings.Lines(string(text)) {
+		if end := strings.IndexAny(line, "{ "); end > 0 && !strings.HasPrefix(line, "#") {
+			names.Insert(line[:end])
+		}
+	}
+	return names
+}
+
+// rule is one of a file of Prometheus rules.
+type rule struct {
+	Alert       string            `json:"alert"`
+	Expr        string            `json:"expr"`
+	For         string            `json:"for"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+func alerts(t *testing.T) []rule {
+	t.Helper()
+	var file struct {
+		Groups []struct {
+			Name  string `json:"name"`
+			Rules []rule `json:"rules"`
+		} `json:"groups"`
+	}
+	if err := yaml.UnmarshalStrict(artifact(t, "alerts.yaml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []rule
+	for _, group := range file.Groups {
+		all = append(all, group.Rules...)
+	}
+	return all
+}
+
+// expressions returns those of both files, by where they are.
+func expressions(t *testing.T) map[string]string {
+	t.Helper()
+	var dashboard struct {
+		Templating struct {
+			List []struct {
+				Name       string `json:"name"`
+				Type       string `json:"type"`
+				Definition string `json:"definition"`
+			} `json:"list"`
+		} `json:"templating"`
+		Panels []struct {
+			Type    string `json:"type"`
+			Title   string `json:"title"`
+			Targets []struct {
+				RefID string `json:"refId"`
+				Expr  string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
+	}
+	if err := json.Unmarshal(artifact(t, "clusterpass.json"), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, rule := range alerts(t) {
+		all["alert "+rule.Alert] = rule.Expr
+	}
+	for _, variable := range dashboard.Templating.List {
+		if variable.Type == "query" {
+			all["variable "+variable.Name] = variable.Definition
+		}
+	}
+	for _, panel := range dashboard.Panels {
+		if panel.Type != "row" && len(panel.Targets) == 0 {
+			t.Errorf("panel %q shows nothing", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			all["panel "+panel.Title+" "+target.RefID] = target.Expr
+		}
+	}
+	return all
+}
+
+func artifact(t *testing.T, name string) []byte {
+	t.Helper()
+	root := must[string](t)(testenv.ModuleRoot())
+	return must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "dashboards", name)))
+}

@@ -1,0 +1,21 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"testing"
+
+	"clusterpass.dev/test/testenv"
+)
+
+// TestZNoTokenReachesALog runs last: it looks for every token that any test here has got in what both programs have
+// printed, at the highest verbosity.
+func TestZNoTokenReachesALog(t *testing.T) {
+	if len(shared.tokens) == 0 {
+		t.Skip("no tokens were minted")
+	}
+	for _, found := range must[[]string](t)(testenv.FindTokens(shared.tokens, []string{shared.server.Log(), shared.manager.Log()})) {
+		t.Error(found)
+	}
+}
