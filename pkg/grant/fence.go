@@ -45,10 +45,11 @@ func (f *fence) secretSeen() { f.until = f.clock.Now().Add(TokenCacheTTL) }
 
 // wait returns once no token of an earlier generation is accepted any more.
 func (f *fence) wait(ctx context.Context) error {
-	if !f.needed {
+	left := f.until.Sub(f.clock.Now())
+	if !f.needed || left <= 0 {
 		return nil
 	}
-	timer := f.clock.NewTimer(f.until.Sub(f.clock.Now()))
+	timer := f.clock.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C():

@@ -15,7 +15,7 @@ const (
 	// GrantFinalizer keeps a grant that is being deleted until the controller manager has removed
 	// from the member cluster what the grant owns there.
 	GrantFinalizer = "clusterpass.dev/revoke"
-	// AnnotationAbandonMember, with the value "true", lets a grant that is being deleted go although its
+	// AnnotationAbandonMember lets a grant that is being deleted go, where its value is "true", although its
 	// member cluster can't be reached. What the grant owns there stays until the member is swept, if ever.
 	AnnotationAbandonMember = "clusterpass.dev/abandon-member"
 )

@@ -1,0 +1,166 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/utils/clock"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+var somePods = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+
+// ensured returns a grant of every kind of role, and a member that has all of it.
+func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fake.Clientset) {
+	t.Helper()
+	g := testGrant()
+	g.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: somePods}}
+	g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "ml", Name: "pods", Rules: somePods}}
+	member := fake.NewClientset(
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ml"}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}},
+	)
+	if _, err := (&Keeper{HubID: "hub", Grant: g, Client: member, Clock: clock.RealClock{}}).Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g, member
+}
+
+func TestDriftIsFoundAndToldInWords(t *testing.T) {
+	tests := map[string]struct {
+		change func(ctx context.Context, member *fake.Clientset) error
+		want   map[string]string
+	}{
+		"nothing is changed": {
+			func(context.Context, *fake.Clientset) error { return nil },
+			map[string]string{},
+		},
+		"the ServiceAccount is deleted": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				return member.CoreV1().ServiceAccounts("default").Delete(ctx, "work", metav1.DeleteOptions{})
+			},
+			map[string]string{"ServiceAccount": "ServiceAccount work was missing"},
+		},
+		"the ServiceAccount belongs to another grant": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				account, err := member.CoreV1().ServiceAccounts("default").Get(ctx, "work", metav1.GetOptions{})
+				if err == nil {
+					account.Labels[LabelGrantUID] = "grant-2"
+					_, err = member.CoreV1().ServiceAccounts("default").Update(ctx, account, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			map[string]string{"ServiceAccount": "ServiceAccount work was another grant's"},
+		},
+		"a binding has one more subject": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				b, err := member.RbacV1().ClusterRoleBindings().Get(ctx, "clusterpass:grant-1:view", metav1.GetOptions{})
+				if err == nil {
+					b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, Name: "mallory"})
+					_, err = member.RbacV1().ClusterRoleBindings().Update(ctx, b, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			map[string]string{"ClusterRoleBinding": "ClusterRoleBinding clusterpass:grant-1:view was changed"},
+		},
+		"a binding refers to another role": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				b, err := member.RbacV1().RoleBindings("ml").Get(ctx, "clusterpass:grant-1:pods", metav1.GetOptions{})
+				if err == nil {
+					b.RoleRef.Kind = "ClusterRole"
+					_, err = member.RbacV1().RoleBindings("ml").Update(ctx, b, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			map[string]string{"RoleBinding": "RoleBinding clusterpass:grant-1:pods was changed"},
+		},
+		"a role aggregates others": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				r, err := member.RbacV1().ClusterRoles().Get(ctx, "clusterpass:grant-1:pods", metav1.GetOptions{})
+				if err == nil {
+					r.AggregationRule = &rbacv1.AggregationRule{}
+					_, err = member.RbacV1().ClusterRoles().Update(ctx, r, metav1.UpdateOptions{})
+				}
+				return err
+			},
+			map[string]string{"ClusterRole": "ClusterRole clusterpass:grant-1:pods was changed"},
+		},
+		"a role is gone": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				return member.RbacV1().Roles("ml").Delete(ctx, "clusterpass:grant-1:pods", metav1.DeleteOptions{})
+			},
+			map[string]string{"Role": "Role clusterpass:grant-1:pods was missing"},
+		},
+		"the role that a grant binds as existing is no business of ours": {
+			func(ctx context.Context, member *fake.Clientset) error {
+				return member.RbacV1().ClusterRoles().Delete(ctx, "view", metav1.DeleteOptions{})
+			},
+			map[string]string{},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			g, member := ensured(t)
+			if err := test.change(t.Context(), member); err != nil {
+				t.Fatal(err)
+			}
+			found, err := List(t.Context(), member, "hub")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, found.Drift(g)); diff != "" {
+				t.Errorf("drift (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAKindThatMayNotBeListedIsTakenToBeRight(t *testing.T) {
+	g, member := ensured(t)
+	member.PrependReactor("list", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "", nil)
+	})
+	found, err := List(t.Context(), member, "hub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drift := found.Drift(g); len(drift) > 0 {
+		t.Errorf("drift %v", drift)
+	}
+	if found.Unread() == nil {
+		t.Error("nobody is told")
+	}
+}
+
+func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
+	_, member := ensured(t)
+	found, err := List(t.Context(), member, "hub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, o := range found.Objects() {
+		kinds = append(kinds, o.Kind)
+	}
+	want := []string{"ClusterRoleBinding", "ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount"}
+	if diff := cmp.Diff(want, kinds); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	others, err := List(t.Context(), member, "another-hub")
+	if err != nil || len(others.Objects()) > 0 {
+		t.Errorf("another hub finds %v, %v", others.Objects(), err)
+	}
+}
