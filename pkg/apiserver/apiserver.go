@@ -117,6 +117,7 @@ func (c completedConfig) New() (*Server, error) {
 
 func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mint.Minter {
 	mint.RegisterMetrics()
+	member.RegisterMetrics(c.extra.Members)
 	return mint.New(mint.Config{
 		HubID:             c.extra.HubID,
 		Profiles:          profiles,

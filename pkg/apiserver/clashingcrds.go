@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
@@ -18,8 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -32,24 +29,14 @@ import (
 type clashingCRDs struct {
 	informer *follower
 	lister   listers.CustomResourceDefinitionLister
-
-	mu sync.Mutex
-	// logged are the names that were logged last.
+	// logged are the names that were logged last. The informer calls its one handler from one goroutine.
 	logged []string
 }
 
 var _ hubWatch = (*clashingCRDs)(nil)
 
-func newClashingCRDs(config *restclient.Config) (*clashingCRDs, error) {
-	// JSON would be decoded at several times the cost, and a hub may have megabytes of them.
-	config = restclient.CopyConfig(config)
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	hub, err := apiextensions.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
-	}
-	informer, err := newFollower(informers.NewCustomResourceDefinitionInformer(hub, 0, cache.Indexers{}), withoutSchemas)
+func newClashingCRDs(hub apiextensions.Interface) (*clashingCRDs, error) {
+	informer, err := newFollower(informers.NewCustomResourceDefinitionInformer(hub, 0, cache.Indexers{}), withoutSchemas, explainCRDs)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's CustomResourceDefinitions: %w", err)
 	}
@@ -77,7 +64,9 @@ func withoutSchemas(object any) (any, error) {
 func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	return crd.Spec.Group == ours.Group && slices.ContainsFunc(crd.Spec.Versions,
-		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == ours.Version && v.Served })
+		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
+			return v.Name == ours.Version && v.Served
+		})
 }
 
 // names returns the sorted names of the CRDs that clash.
@@ -116,8 +105,6 @@ func (c *clashingCRDs) log(logger klog.Logger) {
 		logger.Error(err, "Looking for clashing CustomResourceDefinitions")
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if slices.Equal(names, c.logged) {
 		return
 	}
@@ -135,16 +122,21 @@ func (c *clashingCRDs) Name() string { return "clusterpass-inventory-crds" }
 // Check implements hubWatch: it fails while any CRD clashes, and while that is not known.
 func (c *clashingCRDs) Check(*http.Request) error {
 	if err := c.informer.Err(); err != nil {
-		if apierrors.IsForbidden(err) {
-			return fmt.Errorf("whether CustomResourceDefinitions clash with this server is not known: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
-		}
-		return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
+		return err
 	}
 	names, err := c.names()
 	if err != nil || len(names) == 0 {
 		return err
 	}
 	return clashError(names)
+}
+
+// explainCRDs says why it is not known whether CRDs clash.
+func explainCRDs(err error) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("whether CustomResourceDefinitions clash with this server is not known: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
+	}
+	return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
 }
 
 // clashError says what is wrong and what to do about it.

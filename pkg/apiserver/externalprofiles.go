@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -32,13 +31,9 @@ var (
 	_ hubWatch      = (*externalProfiles)(nil)
 )
 
-func newExternalProfiles(config *restclient.Config) (*externalProfiles, error) {
-	hub, err := inventory.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
-	}
+func newExternalProfiles(hub inventory.Interface) (*externalProfiles, error) {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer, err := newFollower(informers.NewClusterProfileInformer(hub, metav1.NamespaceAll, 0, byNamespace), profileWithoutManagedFields)
+	informer, err := newFollower(informers.NewClusterProfileInformer(hub, metav1.NamespaceAll, 0, byNamespace), profileWithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
@@ -76,11 +71,11 @@ func (p *externalProfiles) Name() string { return "clusterpass-external-profiles
 
 // Check implements hubWatch: it fails until the ClusterProfiles have been read. A CRD that is deleted later
 // takes all of them with it; they are then not found, and grants can still be listed and revoked.
-func (p *externalProfiles) Check(*http.Request) error {
-	err := p.informer.Err()
+func (p *externalProfiles) Check(*http.Request) error { return p.informer.Err() }
+
+// explainProfiles says why the ClusterProfiles are not read.
+func explainProfiles(err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, or run with --inventory=%s: %w",
 			inventoryv1alpha1.Group, inventoryv1alpha1.Version, InventoryServed, err)

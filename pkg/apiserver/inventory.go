@@ -7,10 +7,13 @@ import (
 	"context"
 	"fmt"
 
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	restclient "k8s.io/client-go/rest"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/clusterprofile"
@@ -39,11 +42,30 @@ func (c *ExtraConfig) addInventory(mode string, hub *restclient.Config) error {
 	hub = restclient.CopyConfig(hub)
 	hub.QPS = -1
 	if mode == InventoryServed {
-		crds, err := newClashingCRDs(hub)
-		c.HubWatch = crds
-		return err
+		return c.addClashingCRDs(hub)
 	}
-	profiles, err := newExternalProfiles(hub)
+	return c.addExternalProfiles(hub)
+}
+
+func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {
+	// JSON would be decoded at several times the cost, and a hub may have megabytes of schemas.
+	hub.ContentType = runtime.ContentTypeProtobuf
+	hub.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := apiextensions.NewForConfig(hub)
+	if err != nil {
+		return fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
+	}
+	crds, err := newClashingCRDs(client)
+	c.HubWatch = crds
+	return err
+}
+
+func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
+	client, err := inventory.NewForConfig(hub)
+	if err != nil {
+		return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
+	}
+	profiles, err := newExternalProfiles(client)
 	c.ExternalProfiles, c.HubWatch = profiles, profiles
 	return err
 }

@@ -40,13 +40,26 @@ func TestDeployment(t *testing.T) {
 		overlays, err := fs.Glob(os.DirFS(files), "deploy/overlays/*")
 		require.NoError(t, err)
 		require.NotEmpty(t, overlays)
-		for _, overlay := range append(overlays, "deploy/with-service-monitor") {
+		for _, component := range optionalComponents {
+			overlays = append(overlays, "deploy/with-"+component)
+		}
+		for _, overlay := range overlays {
 			out := kubectl(t, hub, "apply", "--server-side", "--dry-run=server", "-k", filepath.Join(files, overlay))
-			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "v1alpha1.multicluster.x-k8s.io", "flowschema"} {
+			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "v1alpha1.clusterpass.dev", "flowschema"} {
 				assert.Contains(t, out, want, overlay)
 			}
 			assert.NotContains(t, out, "Warning", overlay)
 		}
+	})
+
+	t.Run("the group of ClusterProfiles is registered, but for an external inventory", func(t *testing.T) {
+		const registered, external = "name: v1alpha1.multicluster.x-k8s.io", "--inventory=External"
+		served := string(manifests(t, filepath.Join(files, "deploy", "overlays", "cert-manager")))
+		assert.Contains(t, served, registered)
+		assert.NotContains(t, served, external)
+		left := string(manifests(t, filepath.Join(files, "deploy", "with-external-inventory")))
+		assert.NotContains(t, left, registered)
+		assert.Contains(t, left, external)
 	})
 
 	t.Run("every example is accepted, and the policies compile", func(t *testing.T) {
@@ -68,6 +81,9 @@ func TestDeployment(t *testing.T) {
 			{verb: "watch", group: "admissionregistration.k8s.io", resource: "validatingwebhookconfigurations", allowed: true},
 			{verb: "list", group: "flowcontrol.apiserver.k8s.io", resource: "flowschemas", allowed: true},
 			{verb: "watch", group: "flowcontrol.apiserver.k8s.io", resource: "prioritylevelconfigurations", allowed: true},
+			{verb: "watch", group: "apiextensions.k8s.io", resource: "customresourcedefinitions", allowed: true},
+			{verb: "get", group: "multicluster.x-k8s.io", resource: "clusterprofiles", allowed: true},
+			{verb: "update", group: "multicluster.x-k8s.io", resource: "clusterprofiles"},
 			{verb: "create", group: "authentication.k8s.io", resource: "tokenreviews", allowed: true},
 			{verb: "create", group: "authorization.k8s.io", resource: "subjectaccessreviews", allowed: true},
 			{verb: "get", namespace: "kube-system", resource: "configmaps", name: "extension-apiserver-authentication", allowed: true},

@@ -33,8 +33,11 @@ func artifacts(t *testing.T) string {
 	return filepath.Join(root, "artifacts")
 }
 
-// deployFiles returns a copy of the folder artifacts, complete with a certificate and with an overlay
-// that has every optional component.
+// optionalComponents are those that no overlay has.
+var optionalComponents = []string{"service-monitor", "external-inventory"}
+
+// deployFiles returns a copy of the folder artifacts, complete with a certificate and with an overlay for each
+// optional component, deploy/with-COMPONENT.
 func deployFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,10 +47,12 @@ func deployFiles(t *testing.T) string {
 	out, err := exec.CommandContext(t.Context(), "bash", generate).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	overlay := filepath.Join(dir, "deploy", "with-service-monitor")
-	require.NoError(t, os.Mkdir(overlay, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(overlay, "kustomization.yaml"),
-		[]byte("resources: [../overlays/cert-manager]\ncomponents: [../components/service-monitor]\n"), 0o600))
+	for _, component := range optionalComponents {
+		overlay := filepath.Join(dir, "deploy", "with-"+component)
+		require.NoError(t, os.Mkdir(overlay, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(overlay, "kustomization.yaml"),
+			[]byte("resources: [../overlays/cert-manager]\ncomponents: [../components/"+component+"]\n"), 0o600))
+	}
 	return dir
 }
 

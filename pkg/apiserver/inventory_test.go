@@ -1,0 +1,211 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/fake"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	clienttesting "k8s.io/client-go/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
+)
+
+// crd returns a CRD of a group with versions that are served, or are not when they start with "-".
+func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResourceDefinition {
+	c := &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: plural + "." + group, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}},
+		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: group},
+	}
+	for _, version := range versions {
+		name, off := strings.CutPrefix(version, "-")
+		c.Spec.Versions = append(c.Spec.Versions, apiextensionsv1.CustomResourceDefinitionVersion{
+			Name: name, Served: !off, Schema: &apiextensionsv1.CustomResourceValidation{},
+		})
+	}
+	return c
+}
+
+func TestWhichCRDsClash(t *testing.T) {
+	const ours = "multicluster.x-k8s.io"
+	tests := map[string]struct {
+		crds []runtime.Object
+		want string // empty: none
+	}{
+		"no CRD":                                 {},
+		"the one of ClusterProfile":              {[]runtime.Object{crd("clusterprofiles", ours, "v1alpha1")}, ": clusterprofiles." + ours + ". "},
+		"one of several versions":                {[]runtime.Object{crd("serviceexports", ours, "v1beta1", "v1alpha1")}, ": serviceexports." + ours + ". "},
+		"another version":                        {[]runtime.Object{crd("serviceexports", ours, "v1beta1")}, ""},
+		"a version that is not served":           {[]runtime.Object{crd("serviceexports", ours, "-v1alpha1", "v1beta1")}, ""},
+		"another group":                          {[]runtime.Object{crd("clusterprofiles", "example.com", "v1alpha1")}, ""},
+		"a group that ends alike":                {[]runtime.Object{crd("clusterprofiles", "my."+ours, "v1alpha1")}, ""},
+		"all that clash, sorted, and no other":   {[]runtime.Object{crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")}, ": a." + ours + ", b." + ours + ". "},
+		"what follows and what to do about that": {[]runtime.Object{crd("a", ours, "v1alpha1")}, "or run with --inventory=External and without the APIService v1alpha1." + ours},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			follow(t, crds, crds.informer)
+			err = crds.Check(nil)
+			if test.want == "" && err != nil {
+				t.Errorf("a clash: %v", err)
+			}
+			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want an error with %q", err, test.want)
+			}
+			for _, kept := range crds.informer.GetStore().List() {
+				c, ok := kept.(*apiextensionsv1.CustomResourceDefinition)
+				if !ok || c.ManagedFields != nil || c.Spec.Versions[0].Schema != nil {
+					t.Errorf("more is kept than is needed: %v", kept)
+				}
+			}
+		})
+	}
+}
+
+func TestAClashIsOverWhenTheCRDGoes(t *testing.T) {
+	clashing := crd("clusterprofiles", "multicluster.x-k8s.io", "v1alpha1")
+	hub := apiextensions.NewClientset()
+	crds, err := newClashingCRDs(hub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follow(t, crds, crds.informer)
+	client := hub.ApiextensionsV1().CustomResourceDefinitions()
+	if _, err := client.Create(t.Context(), clashing, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return crds.Check(nil) != nil })
+	if err := client.Delete(t.Context(), clashing.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return crds.Check(nil) == nil })
+}
+
+func TestAServerThatMayNotLookIsNotReady(t *testing.T) {
+	forbidden := apierrors.NewForbidden(apiextensionsv1.Resource("any"), "", errors.New("no rule allows it"))
+	missing := apierrors.NewGenericServerResponse(404, "get", inventoryv1alpha1.Resource("clusterprofiles"), "", "", 0, true)
+
+	t.Run("at CRDs", func(t *testing.T) {
+		hub := apiextensions.NewClientset()
+		refuse(&hub.Fake, forbidden)
+		crds, err := newClashingCRDs(hub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, crds)
+		untilSays(t, crds, "it needs list and watch on them")
+	})
+	for says, err := range map[string]error{
+		"the server needs get, list and watch on them": forbidden,
+		"the hub has no ClusterProfiles":               missing,
+	} {
+		t.Run("at ClusterProfiles: "+says, func(t *testing.T) {
+			hub := inventory.NewSimpleClientset()
+			refuse(&hub.Fake, err)
+			profiles, err := newExternalProfiles(hub)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start(t, profiles)
+			untilSays(t, profiles, says)
+			if _, err := profiles.Get(t.Context(), "default", "any"); !apierrors.IsServiceUnavailable(err) {
+				t.Errorf("got %v, want a 503 before anything is read", err)
+			}
+		})
+	}
+}
+
+func TestExternalProfilesAreFoundAtOnce(t *testing.T) {
+	known := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "default", Name: "known", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}},
+	}}
+	hub := inventory.NewSimpleClientset(known)
+	profiles, err := newExternalProfiles(hub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follow(t, profiles, profiles.informer)
+	// The informer never hears of it, as it has not yet of one that was created a moment ago.
+	hub.PrependReactor("get", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		get, ok := action.(clienttesting.GetAction)
+		if !ok || get.GetName() != "new" {
+			return false, nil, nil
+		}
+		return true, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: get.GetNamespace(), Name: "new"}}, nil
+	})
+	hub.ClearActions()
+
+	profile, err := profiles.Get(t.Context(), "default", "known")
+	if err != nil || profile.Name != "known" || profile.ManagedFields != nil {
+		t.Errorf("got %v, %v", profile, err)
+	}
+	if calls := hub.Actions(); len(calls) > 0 {
+		t.Errorf("a known profile cost calls to the hub: %v", calls)
+	}
+	if profile, err := profiles.Get(t.Context(), "default", "new"); err != nil || profile.Name != "new" {
+		t.Errorf("got %v, %v", profile, err)
+	}
+	if _, err := profiles.Get(t.Context(), "default", "none"); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v, want 404", err)
+	}
+	if _, err := profiles.Get(t.Context(), "other", "known"); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v, want 404 in another namespace", err)
+	}
+}
+
+// refuse has the hub answer every list and watch with err.
+func refuse(hub *clienttesting.Fake, err error) {
+	hub.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+	hub.PrependWatchReactor("*", func(clienttesting.Action) (bool, watch.Interface, error) { return true, nil, err })
+}
+
+// start runs w until the test ends.
+func start(t *testing.T, w hubWatch) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		w.Run(ctx)
+	}()
+}
+
+// follow is start for a hub that answers, and waits until everything has been read.
+func follow(t *testing.T, w hubWatch, f *follower) {
+	t.Helper()
+	start(t, w)
+	until(t, func() bool { return f.Err() == nil })
+}
+
+func untilSays(t *testing.T, w hubWatch, words string) {
+	t.Helper()
+	until(t, func() bool {
+		err := w.Check(nil)
+		return err != nil && strings.Contains(err.Error(), words)
+	})
+}
+
+func until(t *testing.T, condition func() bool) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return condition(), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

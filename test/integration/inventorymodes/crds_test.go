@@ -1,0 +1,109 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventorymodes
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/hack/openapi-inventory/crd"
+)
+
+// installProfileCRDs creates upstream's CRDs of ClusterProfile and PlacementDecision.
+func installProfileCRDs(t *testing.T) {
+	t.Helper()
+	crds, err := crd.Load(t.Context())
+	require.NoError(t, err)
+	for _, c := range crds {
+		createCRD(t, c)
+	}
+}
+
+// installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or not.
+func installServiceCRDs(t *testing.T, alpha bool) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "mcs-api.yaml"))
+	require.NoError(t, err)
+	for document := range strings.SplitSeq(string(data), "\n---\n") {
+		c := &apiextensionsv1.CustomResourceDefinition{}
+		require.NoError(t, yaml.UnmarshalStrict([]byte(document), c))
+		require.Equal(t, multicluster.Version, c.Spec.Versions[0].Name)
+		c.Spec.Versions[0].Served = alpha
+		createCRD(t, c)
+	}
+}
+
+// createCRD creates a CRD, waits until the hub has established it, and removes it after the test.
+func createCRD(t *testing.T, c *apiextensionsv1.CustomResourceDefinition) {
+	t.Helper()
+	client := crdClient(t)
+	_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), c, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { removeCRD(context.WithoutCancel(t.Context()), t, c.Name) })
+	eventually(t, func(ctx context.Context) error {
+		got, err := client.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, c.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, condition := range got.Status.Conditions {
+			if condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue {
+				return nil
+			}
+		}
+		return fmt.Errorf("CRD %s is not established", c.Name)
+	})
+}
+
+// removeCRD deletes a CRD with all its objects and waits until it is gone.
+func removeCRD(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
+	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
+	eventuallyIn(ctx, t, func(ctx context.Context) error {
+		_, err := crds.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("CRD %s is still there: %w", name, err)
+	})
+}
+
+// serveAlpha turns v1alpha1 of a CRD of testdata on or off.
+func serveAlpha(t *testing.T, name string, served bool) {
+	t.Helper()
+	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/versions/0/served","value":%t}]`, served)
+	_, err := crdClient(t).ApiextensionsV1().CustomResourceDefinitions().
+		Patch(t.Context(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+func crdClient(t *testing.T) apiextensions.Interface {
+	t.Helper()
+	client, err := apiextensions.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
+
+// crdNames returns the names of the CRDs of resources.
+func crdNames(resources ...string) []string {
+	var names []string
+	for _, resource := range resources {
+		names = append(names, resource+"."+multicluster.Group)
+	}
+	return names
+}

@@ -1,0 +1,242 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventorymodes
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/apiserver"
+)
+
+// oursExternally is what we serve in clusterpass.dev/v1alpha1, in both modes.
+var oursExternally = []string{"authtokengrants", "authtokenrequests"}
+
+func TestExternalBesideCRDsThatWereThereBefore(t *testing.T) {
+	leaveHubClean(t)
+	installProfileCRDs(t)
+	installServiceCRDs(t, true)
+	join(t, "external")
+	s := startServer(t, apiserver.InventoryExternal)
+	s.register(t, clusterpass)
+
+	expectBoth := func(t *testing.T) {
+		t.Helper()
+		expectDescribed(t, multicluster, allCRDs...)
+		expectDescribed(t, clusterpass, oursExternally...)
+		expectToken(t, hub.RESTConfig(), request("external", "external", "view"))
+	}
+	t.Run("both sides work", expectBoth)
+	t.Run("the Multi-Cluster Services API works", func(t *testing.T) {
+		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "external"), "create", "-f", "-")
+		mustKubectl(t, "", "get", "--namespace=default", "svcex", "external")
+		mustKubectl(t, "", "delete", "--namespace=default", "svcex", "external")
+	})
+	t.Run("the forms of the other mode are not there", func(t *testing.T) {
+		for _, path := range []string{"authtokenrequests", "clusterprofiles/external/token"} {
+			_, err := kubectl(t, "{}", "create", "--raw", "/apis/"+multicluster.String()+"/namespaces/default/"+path, "-f", "-")
+			require.ErrorContains(t, err, "(NotFound)")
+		}
+	})
+	t.Run("entitlement is the same", func(t *testing.T) { expectEntitlement(t) })
+	t.Run("profiles come and go", func(t *testing.T) { expectProfilesAreFollowed(t) })
+	t.Run("a restart of the hub changes nothing", func(t *testing.T) {
+		restartHub(t)
+		expectBoth(t)
+		s.expectReady(t)
+	})
+}
+
+// expectEntitlement has a user ask before and after the rights that a person would grant.
+func expectEntitlement(t *testing.T) {
+	t.Helper()
+	user, err := hub.UserConfig("jane")
+	require.NoError(t, err)
+	r := request("external", "jane", "view")
+	grantTo(t, "jane-asks", "jane", rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
+	before := memberObjects(t)
+
+	eventually(t, func(ctx context.Context) error { // the hub's authoriser follows RBAC by watching it
+		_, err = ask(ctx, user, r)
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "lacks: ") {
+			return fmt.Errorf("want a 403 that names what is missing: %w", err)
+		}
+		return nil
+	})
+	on := `clusterprofiles.multicluster.x-k8s.io "external" in namespace "default"`
+	token := `create on clusterprofiles/token.multicluster.x-k8s.io "external" in namespace "default"`
+	require.Empty(t, cmp.Diff([]string{token, "bind:view on " + on, "in:default on " + on}, causes(err)))
+
+	_, missing := ask(t.Context(), user, request("nowhere", "jane", "view"))
+	require.True(t, apierrors.IsForbidden(missing), "who is not entitled is told whether a profile exists: %v", missing)
+	require.Empty(t, cmp.Diff(before, memberObjects(t)), "a refusal changed the member")
+
+	grantTo(t, "jane-may", "jane",
+		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles/token"}, ResourceNames: []string{"external"}, Verbs: []string{"create"}},
+		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles"}, ResourceNames: []string{"external"}, Verbs: []string{"bind:view", "in:default"}})
+	expectToken(t, user, r)
+}
+
+// causes returns the messages of the causes in an API error.
+func causes(err error) []string {
+	var all []string
+	if status, ok := err.(apierrors.APIStatus); ok && status.Status().Details != nil {
+		for _, cause := range status.Status().Details.Causes {
+			all = append(all, cause.Message)
+		}
+	}
+	return all
+}
+
+// expectProfilesAreFollowed creates, replaces and deletes a ClusterProfile through the CRD.
+func expectProfilesAreFollowed(t *testing.T) {
+	t.Helper()
+	admin := hub.RESTConfig()
+	client := profilesClient(t).ApisV1alpha1().ClusterProfiles("default")
+	status := getProfile(t, "external").Status
+
+	create := func() types.UID {
+		created, err := client.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+			ObjectMeta: metav1.ObjectMeta{Name: "passing"},
+			Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		return created.UID
+	}
+	first := create()
+	// At once: before any informer can know it.
+	_, err := ask(t.Context(), admin, request("passing", "passing", "view"))
+	require.True(t, apierrors.IsServiceUnavailable(err), "a profile without an access provider: %v", err)
+
+	require.NoError(t, client.Delete(t.Context(), "passing", metav1.DeleteOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		_, err := ask(ctx, admin, request("passing", "passing", "view"))
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("want 404: %w", err)
+	})
+
+	second := create()
+	require.NotEqual(t, first, second)
+	eventually(t, func(ctx context.Context) error {
+		replaced := request("passing", "passing", "view")
+		replaced.Spec.TargetClusterProfile.UID = first
+		_, err := ask(ctx, admin, replaced)
+		if apierrors.IsConflict(err) {
+			return nil
+		}
+		return fmt.Errorf("want 409 for the UID of the profile before: %w", err)
+	})
+
+	// A status that its manager writes is followed: here it points at the Secret of another profile.
+	profile := getProfile(t, "passing")
+	profile.Status = status
+	_, err = client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	eventually(t, func(ctx context.Context) error {
+		_, err := ask(ctx, admin, request("passing", "passing", "view"))
+		if apierrors.IsServiceUnavailable(err) && strings.Contains(err.Error(), "is not for this cluster") {
+			return nil
+		}
+		return fmt.Errorf("want a refusal of the Secret: %w", err)
+	})
+	require.NoError(t, client.Delete(t.Context(), "passing", metav1.DeleteOptions{}))
+}
+
+// grantTo binds rules in namespace default of the hub to a user.
+func grantTo(t *testing.T, name, user string, rules ...rbacv1.PolicyRule) {
+	t.Helper()
+	rbac := kube(t, hub.RESTConfig()).RbacV1()
+	_, err := rbac.Roles("default").Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = rbac.RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// memberObjects lists what clusterpass could have changed on the member.
+func memberObjects(t *testing.T) []string {
+	t.Helper()
+	client := kube(t, bravelion.RESTConfig())
+	var all []string
+	for _, path := range []string{
+		"/api/v1/namespaces", "/api/v1/serviceaccounts", "/api/v1/secrets", "/apis/rbac.authorization.k8s.io/v1/roles",
+		"/apis/rbac.authorization.k8s.io/v1/rolebindings", "/apis/rbac.authorization.k8s.io/v1/clusterroles", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	} {
+		var list metav1.PartialObjectMetadataList
+		require.NoError(t, client.CoreV1().RESTClient().Get().AbsPath(path).
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(t.Context()).Into(&list))
+		for _, item := range list.Items {
+			all = append(all, fmt.Sprintf("%s %s/%s %s", path, item.Namespace, item.Name, item.ResourceVersion))
+		}
+	}
+	return all
+}
+
+func TestExternalWaitsForTheCRD(t *testing.T) {
+	leaveHubClean(t)
+	s := startServer(t, apiserver.InventoryExternal)
+	s.applyAPIService(t, clusterpass, "apply")
+	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles", "clusterprofiles.multicluster.x-k8s.io", "v1alpha1", "--inventory=Served")
+	expectUnavailable(t, grantsPath)
+
+	t.Run("and is ready without a restart when it comes", func(t *testing.T) {
+		installProfileCRDs(t)
+		s.expectReady(t)
+		installServiceCRDs(t, true)
+		join(t, "waited")
+		expectDescribed(t, multicluster, allCRDs...)
+		expectDescribed(t, clusterpass, oursExternally...)
+		expectToken(t, hub.RESTConfig(), request("waited", "waited", "view"))
+		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "waited"), "create", "-f", "-")
+	})
+
+	t.Run("without it, later, nothing is found, and grants can still be seen and revoked", func(t *testing.T) {
+		eventually(t, func(ctx context.Context) error {
+			_, err := ask(ctx, hub.RESTConfig(), request("waited", "waited", "view"))
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return fmt.Errorf("want 404: %w", err)
+		})
+		require.NoError(t, s.check(t.Context(), ""))
+		mustKubectl(t, "", "get", "authtokengrants", "--all-namespaces")
+		mustKubectl(t, "", "delete", "--namespace=default", "--wait=false", "authtokengrants", "--all")
+	})
+}
+
+func TestExternalWithAnAPIServiceOfTheOtherMode(t *testing.T) {
+	leaveHubClean(t)
+	s := startServer(t, apiserver.InventoryExternal)
+	s.applyAPIService(t, clusterpass, "apply")
+	s.applyAPIService(t, multicluster, "apply")
+	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles")
+	expectUnavailable(t, profilesPath)
+	require.NoError(t, openAPIIsWhole(t.Context()))
+
+	t.Run("it hides a CRD that comes later", func(t *testing.T) {
+		installProfileCRDs(t)
+		s.expectNotReady(t, profilesCheck, "ClusterProfiles")
+		expectUnavailable(t, profilesPath)
+
+		deleteAPIService(t.Context(), t, multicluster.Version+"."+multicluster.Group)
+		s.expectReady(t)
+		expectDescribed(t, multicluster, profiles...)
+		expectDescribed(t, clusterpass, oursExternally...)
+	})
+}

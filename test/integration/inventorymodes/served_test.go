@@ -1,0 +1,250 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventorymodes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/pkg/apiserver"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// automanaged is on the APIServices that kube-apiserver makes for CRDs.
+	automanaged  = "kube-aggregator.kubernetes.io/automanaged"
+	profilesPath = "/apis/multicluster.x-k8s.io/v1alpha1/clusterprofiles"
+	grantsPath   = "/apis/clusterpass.dev/v1alpha1/authtokengrants"
+	anExport     = `{"apiVersion": %q, "kind": "ServiceExport", "metadata": {"namespace": "default", "name": %q}}`
+)
+
+func TestServedAndCRDsThatComeLater(t *testing.T) {
+	leaveHubClean(t)
+	s := startServer(t, apiserver.InventoryServed)
+	s.register(t, multicluster, clusterpass)
+	join(t, "later")
+	expectDescribed(t, multicluster, ours...)
+
+	t.Run("CRDs of the group in another version are no clash", func(t *testing.T) {
+		installServiceCRDs(t, false)
+		t.Run("both sides work", func(t *testing.T) {
+			expectDescribed(t, schema.GroupVersion{Group: multicluster.Group, Version: "v1beta1"}, services...)
+			expectDescribed(t, multicluster, ours...)
+			mustKubectl(t, fmt.Sprintf(anExport, mcsBeta, "beta"), "create", "-f", "-")
+			require.NoError(t, s.check(t.Context(), ""))
+			expectToken(t, hub.RESTConfig(), request("later", "later-beta", "view"))
+		})
+		t.Run("a version that is served from now on is", func(t *testing.T) {
+			serveAlpha(t, "serviceexports."+multicluster.Group, true)
+			said := s.expectNotReady(t, crdsCheck, "serviceexports.multicluster.x-k8s.io", "--inventory=External")
+			assert.NotContains(t, said, "serviceimports")
+			serveAlpha(t, "serviceexports."+multicluster.Group, false)
+			s.expectReady(t)
+		})
+	})
+
+	t.Run("CRDs in the group-version itself", func(t *testing.T) {
+		installProfileCRDs(t)
+		installServiceCRDs(t, true)
+		expectClash(t, s)
+		assert.Contains(t, s.log(t), "CustomResourceDefinitions clash", "the log does not say so")
+		_, err := kubectl(t, "", "get", "--raw", profilesPath)
+		require.ErrorContains(t, err, "currently unable to handle the request")
+
+		restartHub(t)
+		eventually(t, openAPIIsWhole)
+		expectClash(t, s)
+	})
+
+	t.Run("when they are gone, everything is as it was", func(t *testing.T) {
+		s.expectReady(t)
+		expectDescribed(t, multicluster, ours...)
+		expectToken(t, hub.RESTConfig(), request("later", "later", "view"))
+		assert.Contains(t, s.log(t), "No CustomResourceDefinition clashes any more")
+	})
+}
+
+// expectClash waits until the server is not ready because of all CRDs, and the hub has no part of it, but its own whole.
+func expectClash(t *testing.T, s *server) {
+	t.Helper()
+	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/operations.md")...)
+	expectUnavailable(t, profilesPath)
+	expectUnavailable(t, grantsPath)
+	require.NoError(t, openAPIIsWhole(t.Context()))
+}
+
+func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
+	leaveHubClean(t)
+	installProfileCRDs(t)
+	installServiceCRDs(t, true)
+	join(t, "before")
+	before := getProfile(t, "before")
+	expectDescribed(t, multicluster, allCRDs...)
+
+	s := startServer(t, apiserver.InventoryServed)
+	s.expectNotReady(t, crdsCheck, crdNames(allCRDs...)...)
+
+	t.Run("kubectl apply of our APIService is reverted", func(t *testing.T) {
+		s.applyAPIService(t, multicluster, "apply")
+		eventually(t, func(ctx context.Context) error {
+			service, available, err := apiService(ctx, multicluster)
+			if err == nil && (service.Spec.Service != nil || service.Labels[automanaged] == "" || !available) {
+				err = fmt.Errorf("the APIService is not the CRDs': %v", service)
+			}
+			return err
+		})
+		resources, err := discovered(t.Context(), multicluster)
+		require.NoError(t, err)
+		require.Equal(t, allCRDs, resources)
+		require.Empty(t, cmp.Diff(before, getProfile(t, "before")))
+		require.NoError(t, openAPIIsWhole(t.Context()))
+		mustKubectl(t, "", "get", "serviceexports", "--all-namespaces")
+
+		// It was ours for a moment, and the hub's aggregated discovery has not taken the group back.
+		deleteAPIService(t.Context(), t, multicluster.Version+"."+multicluster.Group)
+		expectDescribed(t, multicluster, allCRDs...)
+		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "reverted"), "create", "-f", "-")
+	})
+
+	t.Run("kubectl replace holds, and the hub answers 503 rather than both", func(t *testing.T) {
+		s.applyAPIService(t, multicluster, "replace")
+		s.applyAPIService(t, clusterpass, "apply")
+		expectClash(t, s)
+		restartHub(t)
+		eventually(t, openAPIIsWhole)
+		expectClash(t, s)
+		service, _, err := apiService(t.Context(), multicluster)
+		require.NoError(t, err)
+		require.NotNil(t, service.Spec.Service, "the APIService was reverted")
+	})
+
+	t.Run("deleting our APIService gives the group back to the CRDs", func(t *testing.T) {
+		expectDescribed(t, multicluster, allCRDs...)
+		require.Empty(t, cmp.Diff(before, getProfile(t, "before")))
+	})
+
+	t.Run("the way to Served: export, remove the CRDs, register, import", func(t *testing.T) {
+		exported := withoutServerFields(t, mustKubectl(t, "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+		for _, name := range crdNames(allCRDs...) {
+			removeCRD(t.Context(), t, name)
+		}
+		s.expectReady(t)
+		s.register(t, multicluster, clusterpass)
+		expectDescribed(t, multicluster, ours...)
+		mustKubectl(t, exported, "create", "-f", "-")
+		mustKubectl(t, exported, "replace", "--subresource=status", "-f", "-")
+
+		after := getProfile(t, "before")
+		require.Empty(t, cmp.Diff(before.Spec, after.Spec, cmpopts.EquateEmpty()))
+		require.Empty(t, cmp.Diff(before.Status, after.Status, cmpopts.EquateEmpty()))
+		require.NotEqual(t, before.UID, after.UID)
+		expectToken(t, hub.RESTConfig(), request("before", "before", "view"))
+	})
+}
+
+func TestFromServedToTheCRDs(t *testing.T) {
+	leaveHubClean(t)
+	var exported string
+	t.Run("export", func(t *testing.T) {
+		s := startServer(t, apiserver.InventoryServed)
+		s.register(t, multicluster, clusterpass)
+		expectDescribed(t, multicluster, ours...)
+		join(t, "back")
+		exported = withoutServerFields(t, mustKubectl(t, "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+	})
+	installProfileCRDs(t)
+	expectDescribed(t, multicluster, profiles...)
+	mustKubectl(t, exported, "create", "-f", "-")
+	mustKubectl(t, exported, "replace", "--subresource=status", "-f", "-")
+
+	s := startServer(t, apiserver.InventoryExternal)
+	s.register(t, clusterpass)
+	expectToken(t, hub.RESTConfig(), request("back", "back", "view"))
+}
+
+// withoutServerFields does what docs/operations.md does with jq.
+func withoutServerFields(t *testing.T, list string) string {
+	t.Helper()
+	var all unstructured.UnstructuredList
+	require.NoError(t, json.Unmarshal([]byte(list), &all))
+	require.NotEmpty(t, all.Items)
+	for _, item := range all.Items {
+		for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
+			unstructured.RemoveNestedField(item.Object, "metadata", field)
+		}
+	}
+	data, err := json.Marshal(&all)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestNamespacesOfTheHubWaitForTheEndOfAClash(t *testing.T) {
+	leaveHubClean(t)
+	s := startServer(t, apiserver.InventoryServed)
+	s.register(t, multicluster, clusterpass)
+	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
+	created, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	t.Run("it is told why", func(t *testing.T) {
+		installProfileCRDs(t)
+		expectUnavailable(t, profilesPath)
+		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))
+		eventually(t, func(ctx context.Context) error {
+			namespace, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(namespace.Status.Conditions, func(c corev1.NamespaceCondition) bool {
+				return c.Type == corev1.NamespaceDeletionDiscoveryFailure && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, multicluster.String())
+			}) {
+				return fmt.Errorf("conditions %v", namespace.Status.Conditions)
+			}
+			return nil
+		})
+	})
+	eventually(t, func(ctx context.Context) error {
+		_, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("namespace %s is still there: %w", created.Name, err)
+	})
+}
+
+// join makes bravelion known to the hub as the ClusterProfile named.
+func join(t *testing.T, name string) {
+	t.Helper()
+	require.NoError(t, testenv.Join(t.Context(), hub, bravelion, "default", name))
+}
+
+func getProfile(t *testing.T, name string) *inventoryv1alpha1.ClusterProfile {
+	t.Helper()
+	profile, err := profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	return profile
+}
+
+func profilesClient(t *testing.T) inventory.Interface {
+	t.Helper()
+	client, err := inventory.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
