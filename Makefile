@@ -81,10 +81,13 @@ test-unit: ## Run the tests that need nothing but Go.
 
 .PHONY: test-integration
 test-integration: tools ## Run the tests against real kube-apiservers and etcds that they start themselves.
-	@CGO_ENABLED=1 hack/with-progress.sh "building clusterpass-apiserver with the race detector" \
-	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/clusterpass-apiserver ./cmd/clusterpass-apiserver
+	@mkdir -p bin/race
+	@CGO_ENABLED=1 hack/with-progress.sh "building with the race detector" \
+	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/ ./cmd/...
 	@echo "integration tests"
-	@CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
+	@CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
+	  CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager \
+	  $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
 
 .PHONY: test-e2e
 test-e2e: tools build fleet ## Run the tests against a local fleet of their own, brought down afterwards.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The local fleet: a hub, the members bravelion and smartfish, and clusterpass-apiserver,
-# all on 127.0.0.1. Builds what is missing. See test/testenv/fleet.
+# The local fleet: a hub, the members bravelion and smartfish, clusterpass-apiserver and
+# clusterpass-controller-manager, all on 127.0.0.1. Builds what is missing. See test/testenv/fleet.
 #
 # usage: hack/local-up.sh [up|down|status|exports]   (default: up)
 #

@@ -79,6 +79,9 @@ func NewOptions() *Options {
 		Logs:           logs.NewOptions(),
 	}
 	o.SecureServing.BindPort = defaultPort
+	// Without a certificate of its own it makes one, in memory: there may be no disk to write to.
+	o.SecureServing.ServerCert.CertDirectory = ""
+	o.SecureServing.ServerCert.PairName = name
 	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks gets in.
 	o.Authentication.RemoteKubeConfigFileOptional = true
 	o.Authorization.RemoteKubeConfigFileOptional = true

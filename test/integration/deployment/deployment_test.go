@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	serverAccount = "system:serviceaccount:clusterpass-system:clusterpass-apiserver"
-	memberAccount = "system:serviceaccount:clusterpass-system:clusterpass"
+	serverAccount  = "system:serviceaccount:clusterpass-system:clusterpass-apiserver"
+	managerAccount = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager"
+	memberAccount  = "system:serviceaccount:clusterpass-system:clusterpass"
 )
 
 func TestDeployment(t *testing.T) {
@@ -45,7 +46,7 @@ func TestDeployment(t *testing.T) {
 		}
 		for _, overlay := range overlays {
 			out := kubectl(t, hub, "apply", "--server-side", "--dry-run=server", "-k", filepath.Join(files, overlay))
-			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "v1alpha1.clusterpass.dev", "flowschema"} {
+			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "deployment.apps/clusterpass-controller-manager", "v1alpha1.clusterpass.dev", "flowschema"} {
 				assert.Contains(t, out, want, overlay)
 			}
 			assert.NotContains(t, out, "Warning", overlay)
@@ -94,6 +95,27 @@ func TestDeployment(t *testing.T) {
 			{verb: "get", namespace: "kube-system", resource: "configmaps", name: "kubeadm-config"},
 			{verb: "create", namespace: "clusterpass-system", resource: "pods"},
 			{verb: "patch", group: "flowcontrol.apiserver.k8s.io", resource: "flowschemas"},
+			{verb: "impersonate", resource: "users"},
+		})
+	})
+
+	t.Run("the controller manager may revoke and never grant", func(t *testing.T) {
+		const ours = "clusterpass.dev"
+		assertAccess(t, client, memberOf(managerAccount), []access{
+			{verb: "watch", group: ours, resource: "authtokengrants", allowed: true},
+			{verb: "delete", namespace: "default", group: ours, resource: "authtokengrants", allowed: true},
+			{verb: "update", namespace: "default", group: ours, resource: "authtokengrants", subresource: "status", allowed: true},
+			{verb: "watch", group: "multicluster.x-k8s.io", resource: "clusterprofiles", allowed: true},
+			{verb: "watch", namespace: "clusterpass-system", resource: "secrets", allowed: true},
+			{verb: "update", namespace: "clusterpass-system", group: "coordination.k8s.io", resource: "leases", name: "clusterpass-controller-manager", allowed: true},
+			{verb: "update", namespace: "clusterpass-system", group: "coordination.k8s.io", resource: "leases", name: "another"},
+			{verb: "create", namespace: "default", group: "events.k8s.io", resource: "events", allowed: true},
+			{verb: "create", group: "authorization.k8s.io", resource: "subjectaccessreviews", allowed: true},
+			{verb: "create", namespace: "default", group: ours, resource: "authtokengrants"},
+			{verb: "create", namespace: "default", group: ours, resource: "authtokenrequests"},
+			{verb: "create", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "token", name: "bravelion"},
+			{verb: "bind:view", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", name: "bravelion"},
+			{verb: "get", namespace: "default", resource: "secrets"},
 			{verb: "impersonate", resource: "users"},
 		})
 	})

@@ -27,11 +27,12 @@ const (
 	auditPolicy = "artifacts/deploy/base/audit-policy.yaml"
 )
 
-// fleet is what runs: the clusters and the server behind the first.
+// fleet is what runs: the clusters, and clusterpass on the first.
 type fleet struct {
 	hub     *testenv.Cluster
 	members []*testenv.Cluster
 	server  *testenv.Server
+	manager *testenv.ControllerManager
 }
 
 // newFleet prepares the fleet's files and starts nothing.
@@ -58,7 +59,15 @@ func newFleet(s settings) (*fleet, error) {
 		config.AuditPolicy = policy
 		config.AuditLog = filepath.Join(s.logs(), "clusterpass-apiserver-audit.log")
 	}
-	f.server, err = testenv.NewServer(config)
+	if f.server, err = testenv.NewServer(config); err != nil {
+		return nil, err
+	}
+	f.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
+		Hub:  hub,
+		Dir:  filepath.Join(s.dir, "clusterpass-controller-manager"),
+		Logs: s.logs(),
+		Port: s.managerPort(),
+	})
 	return f, err
 }
 
@@ -95,10 +104,11 @@ func up(ctx context.Context, s settings, out io.Writer) error {
 	return writeExports(s, out)
 }
 
-// up brings up the clusters side by side, then the server, which needs the hub, then the members' profiles, which
-// need the server.
+// up brings up the clusters side by side, then the server, which needs the hub, then what needs the server: the
+// controller manager and the members' profiles.
 func (f *fleet) up(ctx context.Context, r *runner) error {
-	r.report.printf("starting what does not run of hub, %s and clusterpass-apiserver", strings.Join(memberNames, ", "))
+	r.report.printf("starting what does not run of hub, %s, clusterpass-apiserver and clusterpass-controller-manager",
+		strings.Join(memberNames, ", "))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, cluster := range append([]*testenv.Cluster{f.hub}, f.members...) {
 		group.Go(func() error { return upCluster(groupCtx, r, cluster) })
@@ -109,7 +119,9 @@ func (f *fleet) up(ctx context.Context, r *runner) error {
 	if err := f.upServer(ctx, r); err != nil {
 		return err
 	}
+	r.report.printf("joining %s", strings.Join(memberNames, " and "))
 	group, groupCtx = errgroup.WithContext(ctx)
+	group.Go(func() error { return f.upManager(groupCtx, r) })
 	for _, member := range f.members {
 		group.Go(func() error {
 			return testenv.Join(groupCtx, f.hub, member, profileNamespace, member.Name())
@@ -138,11 +150,15 @@ func (f *fleet) upServer(ctx context.Context, r *runner) error {
 		return err
 	}
 	r.report.printf("registering clusterpass-apiserver with the hub")
-	if err := f.server.Register(ctx); err != nil {
+	return f.server.Register(ctx)
+}
+
+func (f *fleet) upManager(ctx context.Context, r *runner) error {
+	program, err := f.manager.Program()
+	if err != nil {
 		return err
 	}
-	r.report.printf("joining %s", strings.Join(memberNames, " and "))
-	return nil
+	return r.ensureAll(ctx, program)
 }
 
 func exists(path string) bool {

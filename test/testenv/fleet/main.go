@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command fleet runs the local fleet: a hub, two members and clusterpass-apiserver, detached, on 127.0.0.1.
+// Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
+// detached, on 127.0.0.1.
 //
 //	fleet up        start what does not run, join the members, print how to use it
 //	fleet down      end what up started; data stays

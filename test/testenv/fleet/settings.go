@@ -79,6 +79,8 @@ func (s settings) serverPort() int {
 	return s.portBase + (1+len(memberNames))*portsPerCluster
 }
 
+func (s settings) managerPort() int { return s.serverPort() + 1 }
+
 // writeExports prints what a shell has to evaluate to use the fleet: kubectl then talks to the hub, and with
 // --context=NAME to a member.
 func writeExports(s settings, out io.Writer) error {

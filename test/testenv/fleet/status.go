@@ -24,7 +24,11 @@ func (f *fleet) programs() ([]testenv.Program, error) {
 		programs = append(programs, of...)
 	}
 	server, err := f.server.Program()
-	return append(programs, server), err
+	if err != nil {
+		return nil, err
+	}
+	manager, err := f.manager.Program()
+	return append(programs, server, manager), err
 }
 
 // status lists the programs, and fails unless all serve.
