@@ -46,7 +46,10 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 			func(ctx context.Context) error {
 				return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{})
 			},
-			g.use,
+			func(ctx context.Context) error {
+				_, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				return err
+			},
 		},
 		"a binding is given to somebody else": {
 			func(ctx context.Context) error {
