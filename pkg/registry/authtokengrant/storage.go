@@ -14,17 +14,16 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // Storage is the storage of grants as its users see it. All of it is one store, that is one cache.
 type Storage struct {
 	Grants   *REST
-	Status   *StatusREST
+	Status   *status.REST
 	Internal *Internal
 }
 
@@ -52,11 +51,6 @@ type served interface {
 	rest.StorageVersionProvider
 }
 
-// StatusREST serves authtokengrants/status.
-type StatusREST struct {
-	store *genericregistry.Store
-}
-
 // Internal is the storage for the minting pipeline, in process. No admission sees what passes through it.
 type Internal struct {
 	*genericregistry.Store
@@ -68,18 +62,10 @@ var _ interface {
 	rest.CategoriesProvider
 } = &REST{}
 
-var _ interface {
-	rest.Storage
-	rest.Patcher
-	rest.TableConvertor
-	rest.ResetFieldsStrategy
-} = &StatusREST{}
-
 // NewStorage returns the storage of grants. In scheme the Go type stands for v1alpha1 and for the internal
 // version; AddFieldLabelConversion has prepared it.
 func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
-	base := registrystrategy.New(scheme)
-	main := strategy{base}
+	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.AuthTokenGrant{} },
 		NewListFunc:               func() runtime.Object { return &v1alpha1.AuthTokenGrantList{} },
@@ -95,14 +81,12 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}
-	status, internal := *store, *store
-	status.UpdateStrategy = statusStrategy{base}
-	status.ResetFieldsStrategy = statusStrategy{base}
-	internal.CreateStrategy = internalStrategy{base}
-	internal.UpdateStrategy = internalStrategy{base}
+	internal := *store
+	internal.CreateStrategy = internalStrategy{main.Namespaced}
+	internal.UpdateStrategy = internalStrategy{main.Namespaced}
 	return &Storage{
 		Grants:   &REST{served: store, store: store},
-		Status:   &StatusREST{store: &status},
+		Status:   status.New(store, newStatusStrategy(scheme)),
 		Internal: &Internal{&internal},
 	}, nil
 }
@@ -130,33 +114,4 @@ func notCreated(name string) error {
 	err.ErrStatus.Message = fmt.Sprintf("there is no AuthTokenGrant %q to change: "+
 		"grants are created by answering AuthTokenRequests, and in no other way", name)
 	return err
-}
-
-// New implements rest.Storage.
-func (r *StatusREST) New() runtime.Object { return r.store.New() }
-
-// Destroy implements rest.Storage. The store is the one of REST, which destroys it.
-func (*StatusREST) Destroy() {}
-
-// Get implements rest.Getter, which patches need.
-func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
-	return r.store.Get(ctx, name, options)
-}
-
-// Update implements rest.Updater. It creates nothing, not even for server-side apply.
-func (r *StatusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
-	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
-	_ bool, options *metav1.UpdateOptions,
-) (runtime.Object, bool, error) {
-	return r.store.Update(ctx, name, info, createValidation, updateValidation, false, options)
-}
-
-// ConvertToTable implements rest.TableConvertor.
-func (r *StatusREST) ConvertToTable(ctx context.Context, obj, tableOptions runtime.Object) (*metav1.Table, error) {
-	return r.store.ConvertToTable(ctx, obj, tableOptions)
-}
-
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return r.store.GetResetFields()
 }

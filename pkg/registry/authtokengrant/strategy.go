@@ -10,27 +10,32 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-var apiVersion = fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())
-
-// strategy is for the main resource: only the metadata changes.
+// strategy is for the main resource: only the metadata changes. The spec is not reset: a change of it is refused.
 type strategy struct {
-	registrystrategy.Namespaced
+	registrystrategy.Main
 }
 
 // statusStrategy is for the subresource status: it leaves everything else alone.
 type statusStrategy struct {
-	registrystrategy.Namespaced
+	registrystrategy.Status
 }
 
 // internalStrategy is for the minting pipeline: it creates grants, and changes spec and status together.
 type internalStrategy struct {
 	registrystrategy.Namespaced
+}
+
+func newStrategy(typer runtime.ObjectTyper) strategy {
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
+}
+
+func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
+	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
 }
 
 var _ interface {
@@ -49,13 +54,6 @@ var _ interface {
 	rest.RESTUpdateStrategy
 } = internalStrategy{}
 
-// GetResetFields implements rest.ResetFieldsStrategy. The spec is not reset: a change of it is refused.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		apiVersion: fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
-}
-
 // PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	toGrant(obj).Status = toGrant(old).Status
@@ -66,23 +64,11 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toGrant(obj), toGrant(old))
 }
 
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		apiVersion: fieldpath.NewSet(
-			fieldpath.MakePathOrDie("metadata"),
-			fieldpath.MakePathOrDie("spec"),
-		),
-	}
-}
-
 // PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
 // everything but the status only the managed fields change.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	grant, oldGrant := toGrant(obj), toGrant(old)
-	managedFields := grant.ManagedFields
-	oldGrant.ObjectMeta.DeepCopyInto(&grant.ObjectMeta)
-	grant.ManagedFields = managedFields
+	registrystrategy.KeepMetadata(&grant.ObjectMeta, &oldGrant.ObjectMeta)
 	grant.Spec = oldGrant.Spec
 }
 

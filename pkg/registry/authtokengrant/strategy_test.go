@@ -80,7 +80,7 @@ func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*v1alpha1.AuthT
 }
 
 func TestUsersChangeOnlyTheMetadata(t *testing.T) {
-	updated, err := update(t, strategy{registrystrategy.New(testScheme(t))}, func(g *v1alpha1.AuthTokenGrant) {
+	updated, err := update(t, newStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Annotations["example.com/ticket"] = "4711"
 		g.Finalizers = append(g.Finalizers, "example.com/added")
@@ -97,7 +97,7 @@ func TestUsersChangeOnlyTheMetadata(t *testing.T) {
 }
 
 func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
-	updated, err := update(t, statusStrategy{registrystrategy.New(testScheme(t))}, func(g *v1alpha1.AuthTokenGrant) {
+	updated, err := update(t, newStatusStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Finalizers = nil
 		g.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "revoker", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}}
@@ -150,8 +150,8 @@ func TestThePipelineCreatesAGrantWithItsStatus(t *testing.T) {
 }
 
 func TestEachStrategyResetsWhatItDoesNotSet(t *testing.T) {
-	main := strategy{}.GetResetFields()[apiVersion]
-	status := statusStrategy{}.GetResetFields()[apiVersion]
+	main := newStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
+	status := newStatusStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
 	for path, want := range map[string][2]bool{"spec": {false, true}, "metadata": {false, true}, "status": {true, false}} {
 		assert.Equal(t, want[0], main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
 		assert.Equal(t, want[1], status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)

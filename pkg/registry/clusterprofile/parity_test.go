@@ -16,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/test/integration/parity"
 )
 
@@ -52,22 +51,22 @@ func send(t *testing.T, c *parity.Case) error {
 		return err
 	}
 	ctx := genericapirequest.WithNamespace(t.Context(), testNamespace)
-	base := registrystrategy.New(testScheme(t))
+	main := newStrategy(testScheme(t))
 	if c.Verb == parity.Create {
 		rest.FillObjectMetaSystemFields(obj)
 		if obj.Name == "" {
-			obj.Name = base.GenerateName(obj.GenerateName)
+			obj.Name = main.GenerateName(obj.GenerateName)
 		}
-		return rest.BeforeCreate(strategy{base}, ctx, obj)
+		return rest.BeforeCreate(main, ctx, obj)
 	}
 	old, err := decode(t, c.Before)
 	require.NoError(t, err)
 	old.Namespace = testNamespace
 	old.ResourceVersion, obj.ResourceVersion = "1", "1"
 	if c.Verb == parity.UpdateStatus {
-		return rest.BeforeUpdate(statusStrategy{base}, ctx, obj, old)
+		return rest.BeforeUpdate(newStatusStrategy(testScheme(t)), ctx, obj, old)
 	}
-	return rest.BeforeUpdate(strategy{base}, ctx, obj, old)
+	return rest.BeforeUpdate(main, ctx, obj, old)
 }
 
 func decode(t *testing.T, object map[string]any) (*inventoryv1alpha1.ClusterProfile, error) {

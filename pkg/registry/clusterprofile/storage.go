@@ -4,28 +4,19 @@
 package clusterprofile
 
 import (
-	"context"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // REST serves clusterprofiles.
 type REST struct {
 	*genericregistry.Store
-}
-
-// StatusREST serves clusterprofiles/status.
-type StatusREST struct {
-	store *genericregistry.Store
 }
 
 var _ interface {
@@ -36,19 +27,10 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
-var _ interface {
-	rest.Storage
-	rest.Getter
-	rest.Updater
-	rest.TableConvertor
-	rest.ResetFieldsStrategy
-} = &StatusREST{}
-
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme the Go type
 // stands for v1alpha1 and for the internal version; AddDefaults and AddFieldLabelConversion have prepared it.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *StatusREST, error) {
-	base := registrystrategy.New(scheme)
-	main := strategy{base}
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.ClusterProfile{} },
 		NewListFunc:               func() runtime.Object { return &inventoryv1alpha1.ClusterProfileList{} },
@@ -65,11 +47,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	// The same store, that is the same cache, under another strategy.
-	status := *store
-	status.UpdateStrategy = statusStrategy{base}
-	status.ResetFieldsStrategy = statusStrategy{base}
-	return &REST{store}, &StatusREST{store: &status}, nil
+	return &REST{store}, status.New(store, newStatusStrategy(scheme)), nil
 }
 
 // ShortNames implements rest.ShortNamesProvider.
@@ -77,32 +55,3 @@ func (*REST) ShortNames() []string { return []string{"cp"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
-
-// New implements rest.Storage.
-func (r *StatusREST) New() runtime.Object { return r.store.New() }
-
-// Destroy implements rest.Storage. The store is the one of REST, which destroys it.
-func (*StatusREST) Destroy() {}
-
-// Get implements rest.Getter, which patches need.
-func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
-	return r.store.Get(ctx, name, options)
-}
-
-// Update implements rest.Updater. It creates nothing, not even for server-side apply.
-func (r *StatusREST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
-	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
-	_ bool, options *metav1.UpdateOptions,
-) (runtime.Object, bool, error) {
-	return r.store.Update(ctx, name, info, createValidation, updateValidation, false, options)
-}
-
-// ConvertToTable implements rest.TableConvertor.
-func (r *StatusREST) ConvertToTable(ctx context.Context, obj, tableOptions runtime.Object) (*metav1.Table, error) {
-	return r.store.ConvertToTable(ctx, obj, tableOptions)
-}
-
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return r.store.GetResetFields()
-}

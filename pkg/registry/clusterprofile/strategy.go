@@ -12,21 +12,26 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-var apiVersion = fieldpath.APIVersion(inventoryv1alpha1.GroupVersion.String())
-
 // strategy is for the main resource: it leaves the status alone.
 type strategy struct {
-	registrystrategy.Namespaced
+	registrystrategy.Main
 }
 
 // statusStrategy is for the subresource status: it leaves everything else alone.
 type statusStrategy struct {
-	registrystrategy.Namespaced
+	registrystrategy.Status
+}
+
+func newStrategy(typer runtime.ObjectTyper) strategy {
+	return strategy{registrystrategy.NewMain(typer, inventoryv1alpha1.GroupVersion)}
+}
+
+func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
+	return statusStrategy{registrystrategy.NewStatus(typer, inventoryv1alpha1.GroupVersion)}
 }
 
 var _ interface {
@@ -49,13 +54,6 @@ func AddDefaults(scheme *runtime.Scheme) {
 			profile.Status.Conditions = []metav1.Condition{}
 		}
 	})
-}
-
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		apiVersion: fieldpath.NewSet(fieldpath.MakePathOrDie("status")),
-	}
 }
 
 // PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status.
@@ -84,23 +82,11 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toProfile(obj), toProfile(old))
 }
 
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		apiVersion: fieldpath.NewSet(
-			fieldpath.MakePathOrDie("metadata"),
-			fieldpath.MakePathOrDie("spec"),
-		),
-	}
-}
-
 // PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
 // everything but the status only the managed fields change.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	profile, oldProfile := toProfile(obj), toProfile(old)
-	managedFields := profile.ManagedFields
-	oldProfile.ObjectMeta.DeepCopyInto(&profile.ObjectMeta)
-	profile.ManagedFields = managedFields
+	registrystrategy.KeepMetadata(&profile.ObjectMeta, &oldProfile.ObjectMeta)
 	profile.Spec = oldProfile.Spec
 }
 

@@ -12,8 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
-
-	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
 func profile() *inventoryv1alpha1.ClusterProfile {
@@ -89,8 +87,8 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 
 func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
 	version := fieldpath.APIVersion("multicluster.x-k8s.io/v1alpha1")
-	main := strategy{}.GetResetFields()[version]
-	status := statusStrategy{}.GetResetFields()[version]
+	main := newStrategy(testScheme(t)).GetResetFields()[version]
+	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
 	for path, wantMain := range map[string]bool{"spec": false, "metadata": false, "status": true} {
 		assert.Equal(t, wantMain, main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
 		assert.Equal(t, !wantMain, status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
@@ -98,7 +96,7 @@ func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
 }
 
 func TestStrategyIsThatOfACustomResource(t *testing.T) {
-	s := strategy{registrystrategy.New(testScheme(t))}
+	s := newStrategy(testScheme(t))
 	assert.True(t, s.NamespaceScoped())
 	assert.False(t, s.AllowCreateOnUpdate(t.Context()))
 	assert.False(t, s.AllowUnconditionalUpdate(t.Context()))

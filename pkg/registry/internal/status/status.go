@@ -1,0 +1,71 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package status serves the status of a stored resource as a subresource, as that of a custom resource is.
+package status
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// Strategy is that of a subresource status.
+type Strategy interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+}
+
+// REST serves the status of what a store holds.
+type REST struct {
+	store *genericregistry.Store
+}
+
+var _ interface {
+	rest.Storage
+	rest.Patcher
+	rest.TableConvertor
+	rest.ResetFieldsStrategy
+} = &REST{}
+
+// New returns a REST of store, which has been completed. It is the same store, that is
+// the same cache, under another strategy.
+func New(store *genericregistry.Store, strategy Strategy) *REST {
+	status := *store
+	status.UpdateStrategy = strategy
+	status.ResetFieldsStrategy = strategy
+	return &REST{store: &status}
+}
+
+// New implements rest.Storage.
+func (r *REST) New() runtime.Object { return r.store.New() }
+
+// Destroy implements rest.Storage. The store is that of the resource, which destroys it.
+func (*REST) Destroy() {}
+
+// Get implements rest.Getter, which patches need.
+func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	return r.store.Get(ctx, name, options)
+}
+
+// Update implements rest.Updater. It creates nothing, not even for server-side apply.
+func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
+	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
+	_ bool, options *metav1.UpdateOptions,
+) (runtime.Object, bool, error) {
+	return r.store.Update(ctx, name, info, createValidation, updateValidation, false, options)
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (r *REST) ConvertToTable(ctx context.Context, obj, tableOptions runtime.Object) (*metav1.Table, error) {
+	return r.store.ConvertToTable(ctx, obj, tableOptions)
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (r *REST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return r.store.GetResetFields()
+}
