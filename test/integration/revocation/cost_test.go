@@ -1,0 +1,61 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/testutil"
+)
+
+// callsPerSweep is what docs/operations.md says: a list of each kind that a grant has on a member, but for Secrets.
+const callsPerSweep = 5
+
+func TestASweepThatFindsNothingIsFiveCallsHoweverManyGrantsThereAre(t *testing.T) {
+	for _, account := range []string{"idle-a", "idle-b", "idle-c"} {
+		mint(t, "default", "smartfish", account, everyKind)
+	}
+	// A sweep may be under way when the metrics are read, and grants of other tests are still being worked on
+	// for a while: what counts is that then, and from then on, nothing else calls a member.
+	var from cost
+	eventually(t, func(context.Context) error {
+		now := costSoFar(t)
+		sweeps, calls := now.sweeps-from.sweeps, now.calls-from.calls
+		switch {
+		case from == cost{} || calls > callsPerSweep*(sweeps+2):
+			from = now
+			return fmt.Errorf("%v calls for %v sweeps", calls, sweeps)
+		case sweeps < 6:
+			return fmt.Errorf("only %v sweeps", sweeps)
+		case calls != callsPerSweep*sweeps:
+			return fmt.Errorf("%v calls for %v sweeps", calls, sweeps)
+		}
+		return nil
+	})
+}
+
+// cost is what the controller manager has done to members so far.
+type cost struct{ sweeps, calls float64 }
+
+func costSoFar(t *testing.T) cost {
+	t.Helper()
+	config := must[*rest.Config](t)(shared.manager.DirectConfig("prometheus", "system:masters"))
+	client := must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	text := must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	metrics := testutil.NewMetrics()
+	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
+		t.Fatal(err)
+	}
+	sum := func(name string) (total float64) {
+		for _, sample := range metrics[name] {
+			total += float64(sample.Value)
+		}
+		return total
+	}
+	return cost{sweeps: sum("clusterpass_member_sweeps_total"), calls: sum("clusterpass_member_calls_total")}
+}
