@@ -49,6 +49,15 @@ type Options struct {
 	// MaxOrphanRemovals bounds what one sweep of a member removes because it belongs to no grant.
 	MaxOrphanRemovals int
 
+	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to write.
+	ClusterManager string
+	// ProbePeriod is how often each member is asked how it is.
+	ProbePeriod time.Duration
+	// MemberProbes is how many members are asked at once.
+	MemberProbes int
+	// ProfileWriteInterval is the least time between two writes to a ClusterProfile.
+	ProfileWriteInterval time.Duration
+
 	LeaderElection componentbaseconfig.LeaderElectionConfiguration
 	SecureServing  *genericoptions.SecureServingOptions
 	Authentication *genericoptions.DelegatingAuthenticationOptions
@@ -64,6 +73,12 @@ func NewOptions() *Options {
 		SweepPeriod:       5 * time.Minute,
 		MemberSweeps:      4,
 		MaxOrphanRemovals: 50,
+
+		ClusterManager:       "clusterpass",
+		ProbePeriod:          15 * time.Second,
+		MemberProbes:         100,
+		ProfileWriteInterval: 30 * time.Second,
+
 		LeaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			LeaderElect:       true,
 			LeaseDuration:     metav1.Duration{Duration: 15 * time.Second},
@@ -107,6 +122,12 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sweeps.IntVar(&o.MemberSweeps, "concurrent-member-sweeps", o.MemberSweeps, "How many member clusters are swept at once.")
 	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Most objects that one sweep of a member cluster removes because they belong to no grant; 0 only counts them. More than that, as after grants were lost, takes several sweeps, an event and clusterpass_orphans_left.")
 
+	inventory := sections.FlagSet("inventory")
+	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of others are left alone.")
+	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod, "How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
+	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
+	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Least time between two writes to one ClusterProfile (KEP-4322: 30s).")
+
 	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
 	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))
 	o.Authentication.AddFlags(sections.FlagSet("authentication"))
@@ -132,6 +153,18 @@ func (o *Options) Validate() error {
 	}
 	if o.MaxOrphanRemovals < 0 {
 		errs = append(errs, errors.New("--max-orphan-removals must not be negative"))
+	}
+	if o.ClusterManager == "" {
+		errs = append(errs, errors.New("--cluster-manager-name must not be empty"))
+	}
+	if o.ProbePeriod < time.Second {
+		errs = append(errs, errors.New("--member-probe-period must be at least 1s"))
+	}
+	if o.MemberProbes < 1 {
+		errs = append(errs, errors.New("--concurrent-member-probes must be at least 1"))
+	}
+	if o.ProfileWriteInterval < 0 {
+		errs = append(errs, errors.New("--cluster-profile-write-interval must not be negative"))
 	}
 	if o.GrantRetention < 0 {
 		errs = append(errs, errors.New("--grant-retention must not be negative"))

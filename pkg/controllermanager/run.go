@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -27,12 +28,16 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
+	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
 	"clusterpass.dev/pkg/controllers/sweep"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
+
+// factsPeriod is how often the version and the properties of a member are read.
+const factsPeriod = 5 * time.Minute
 
 // manager is what the controllers share.
 type manager struct {
@@ -157,7 +162,23 @@ func (m *manager) controllers() ([]controller, error) {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
 	sweep.RegisterMetrics()
-	return []controller{grants, sweeper}, nil
+	tender, err := inventorycontroller.New(inventorycontroller.Options{
+		Manager:       m.options.ClusterManager,
+		Client:        m.inventory,
+		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:       m.members,
+		Recorder:      m.recorder,
+		ProbePeriod:   m.options.ProbePeriod,
+		FactsPeriod:   factsPeriod,
+		WriteInterval: m.options.ProfileWriteInterval,
+		Workers:       m.options.MemberProbes,
+		Clock:         m.clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	inventorycontroller.RegisterMetrics(tender)
+	return []controller{grants, sweeper, tender}, nil
 }
 
 // lead runs work while this replica has the lead.

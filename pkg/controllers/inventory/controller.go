@@ -1,0 +1,241 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inventory is the controller that tends the ClusterProfiles of one cluster manager: it asks each member
+// cluster how it is, and writes the answer into the status of its profile where that says something new.
+//
+// Consumers of KEP-4322 drop and rebuild their connections at any event of a ClusterProfile, so a healthy fleet
+// causes none: what was observed is kept in memory, and is written when the condition, its reason, the version or
+// a property differs from what is stored, at most once in WriteInterval for each profile.
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+}
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// Manager is the spec.clusterManager.name of the profiles that are tended. All others are left alone.
+	Manager string
+	// Client writes the status of ClusterProfiles; Profiles watches them.
+	Client   inventory.Interface
+	Profiles inventoryinformers.ClusterProfileInformer
+	// Members reaches the member clusters.
+	Members Members
+	// Recorder tells users when the health of a member changes.
+	Recorder events.EventRecorder
+	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row have failed.
+	ProbePeriod time.Duration
+	// FactsPeriod is how often the version and the properties of a member are read.
+	FactsPeriod time.Duration
+	// WriteInterval is the least time between two writes to one profile (KEP-4322: 30 s). An outage is reported
+	// within two probe periods where it is no longer than these.
+	WriteInterval time.Duration
+	// Workers is how many members are probed at once.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller tends ClusterProfiles. It is made by New.
+type Controller struct {
+	Options
+	profiles inventorylisters.ClusterProfileLister
+	queue    workqueue.TypedDelayingInterface[cache.ObjectName]
+	synced   cache.InformerSynced
+
+	mu sync.Mutex
+	// seen is what is known of each profile, by its UID.
+	seen map[types.UID]*observed
+}
+
+// New returns a Controller that has registered with its informer, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:  o,
+		profiles: o.Profiles.Lister(),
+		queue: workqueue.NewTypedDelayingQueueWithConfig(
+			workqueue.TypedDelayingQueueConfig[cache.ObjectName]{Name: "inventory", Clock: o.Clock}),
+		seen: map[types.UID]*observed{},
+	}
+	registration, err := o.Profiles.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
+		FilterFunc: c.isOurs,
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    c.added,
+			UpdateFunc: c.updated,
+			DeleteFunc: c.deleted,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+	}
+	c.synced = registration.HasSynced
+	return c, nil
+}
+
+func (c *Controller) isOurs(obj any) bool {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	profile, ok := obj.(*inventoryv1alpha1.ClusterProfile)
+	return ok && profile.Spec.ClusterManager.Name == c.Manager
+}
+
+// added probes a profile that was never probed at once, and the others at their time: a restart is no reason for
+// a thousand probes in a second.
+func (c *Controller) added(obj any) {
+	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
+		if health(profile) == nil {
+			c.queue.Add(cache.MetaObjectToName(profile))
+			return
+		}
+		c.queue.AddAfter(cache.MetaObjectToName(profile), c.untilNext(profile.UID))
+	}
+}
+
+// updated probes at once where there is another way to the member now.
+func (c *Controller) updated(oldObj, obj any) {
+	old, wasProfile := oldObj.(*inventoryv1alpha1.ClusterProfile)
+	profile, isProfile := obj.(*inventoryv1alpha1.ClusterProfile)
+	if wasProfile && isProfile && (old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
+		c.queue.Add(cache.MetaObjectToName(profile))
+	}
+}
+
+func (c *Controller) deleted(obj any) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.seen, profile.UID)
+	}
+}
+
+// untilNext returns the time until the next probe of a profile is due. Each has its own moment in the period.
+func (c *Controller) untilNext(uid types.UID) time.Duration {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(uid))                                // it returns no error
+	offset := time.Duration(hash.Sum64() % uint64(c.ProbePeriod)) //nolint:gosec // Options.Validate: it is positive
+	since := time.Duration(c.Clock.Now().UnixNano()) % c.ProbePeriod
+	left := offset - since
+	if left <= 0 {
+		left += c.ProbePeriod
+	}
+	return left
+}
+
+// Run probes until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "inventory")))
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range c.Workers {
+		workers.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	workers.Wait()
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	if err != nil || !c.isOurs(profile) {
+		return true // it is gone, or has been replaced by another manager's
+	}
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
+	c.queue.AddAfter(name, c.tend(ctx, profile))
+	return true
+}
+
+// tend probes the member of a profile, writes what is new, and returns when to do so again.
+func (c *Controller) tend(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
+	o := c.of(profile)
+	c.observe(ctx, profile, o)
+	if ctx.Err() != nil {
+		return c.ProbePeriod
+	}
+	again := c.untilNext(profile.UID)
+	if o.doubtful {
+		// One lost packet is no outage, and an API server that starts refuses for a moment what it will allow.
+		again = min(again, c.ProbePeriod/reprobe)
+	}
+	next := desired(profile, o)
+	if next == nil {
+		return again
+	}
+	if wait := o.lastWrite.Add(c.WriteInterval).Sub(c.Clock.Now()); wait > 0 {
+		return min(again, wait)
+	}
+	if err := c.write(ctx, profile, next, o); err != nil {
+		klog.FromContext(ctx).Info("The status of a ClusterProfile was not written; trying again", "reason", err)
+	}
+	return again
+}
+
+// of returns what is known of a profile, which only one worker at a time works on.
+func (c *Controller) of(profile *inventoryv1alpha1.ClusterProfile) *observed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.seen[profile.UID]
+	if !ok {
+		o = &observed{}
+		c.seen[profile.UID] = o
+	}
+	return o
+}
+
+// write stores a new status, and tells users where the health of the member has changed.
+func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1.ClusterProfile, o *observed) error {
+	_, err := c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).UpdateStatus(ctx, next, updateOptions)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		// The informer is about to say so.
+		return nil
+	case err != nil:
+		return errors.Join(err, ctx.Err())
+	}
+	o.lastWrite = c.Clock.Now()
+	c.tell(profile, next)
+	return nil
+}

@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/pager"
+	"k8s.io/klog/v2"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// factsTimeout bounds all calls for the facts of one member.
+	factsTimeout = 30 * time.Second
+	// nodePage bounds the nodes in one answer.
+	nodePage = 500
+	// The bounds of a ClusterProfile's properties (upstream's types); the first is ours.
+	maxProperties    = 128
+	maxPropertyName  = 253
+	maxPropertyValue = 1024
+
+	// clusterPropertiesPath is where a member serves ClusterProperties (KEP-2149), if it has them.
+	clusterPropertiesPath = "/apis/about.k8s.io/v1alpha1/clusterproperties"
+)
+
+// nodeLabels are the labels of nodes whose values, each once, are properties of their cluster: where it is, and
+// what accelerators it has.
+var nodeLabels = []string{
+	"topology.kubernetes.io/region",
+	"topology.kubernetes.io/zone",
+	"kubernetes.io/arch",
+	"nvidia.com/gpu.product",
+	"amd.com/gpu.product-name",
+	"cloud.google.com/gke-accelerator",
+	"cloud.google.com/gke-tpu-accelerator",
+}
+
+// facts are what a member cluster says of itself.
+type facts struct {
+	// version of Kubernetes; empty where it is not known.
+	version string
+	// nodes and cluster are properties by their names, as nodeFacts and clusterProperties return them. One with an
+	// empty value was there once, and is no more. They are nil until they could be read.
+	nodes, cluster map[string]string
+}
+
+// read brings the facts up to date. What can't be read stays as it was: whether clusterpass may is for the member to say.
+func (f *facts) read(ctx context.Context, client *member.Client) {
+	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
+	defer cancel()
+	kubernetes := client.Kubernetes().Discovery()
+	failed := func(what string, err error) {
+		klog.FromContext(ctx).V(2).Info("A fact of a member is not known", "fact", what, "reason", client.Error(err, "read its "+what))
+	}
+	if version, err := kubernetes.ServerVersionWithContext(ctx); err == nil {
+		f.version = version.GitVersion
+	} else {
+		failed("version", err)
+	}
+	if found, err := nodeFacts(ctx, kubernetes.RESTClient()); err == nil {
+		f.nodes = replace(f.nodes, found)
+	} else {
+		failed("nodes", err)
+	}
+	if found, err := clusterProperties(ctx, kubernetes.RESTClient()); err == nil {
+		f.cluster = replace(f.cluster, found)
+	} else {
+		failed("ClusterProperties", err)
+	}
+}
+
+// replace returns found, with an empty value for each name that only old has.
+func replace(old, found map[string]string) map[string]string {
+	for name := range old {
+		if _, still := found[name]; !still {
+			found[name] = ""
+		}
+	}
+	return found
+}
+
+// properties returns all of them. What the member says of itself wins over what its nodes say.
+func (f *facts) properties() map[string]string {
+	all := maps.Clone(f.nodes)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for name, value := range f.cluster {
+		if value != "" || all[name] == "" {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// clusterProperties returns the member's ClusterProperties (KEP-2149): none where it does not have that API.
+func clusterProperties(ctx context.Context, client rest.Interface) (map[string]string, error) {
+	body, err := client.Get().AbsPath(clusterPropertiesPath).Param("limit", strconv.Itoa(maxProperties)).
+		SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return map[string]string{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Items []struct {
+			Metadata metav1.ObjectMeta `json:"metadata"`
+			Spec     struct {
+				Value string `json:"value"`
+			} `json:"spec"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("its ClusterProperties: %w", err)
+	}
+	found := map[string]string{}
+	for _, item := range list.Items {
+		if item.Metadata.Name != "" && item.Spec.Value != "" && len(item.Metadata.Name) <= maxPropertyName && len(item.Spec.Value) <= maxPropertyValue {
+			found[item.Metadata.Name] = item.Spec.Value
+		}
+	}
+	return found, nil
+}
+
+// nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty where there are none.
+func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
+	values := map[string]sets.Set[string]{}
+	for _, label := range nodeLabels {
+		values[label] = sets.New[string]()
+	}
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		list := &metav1.PartialObjectMetadataList{}
+		err := client.Get().AbsPath("/api/v1/nodes").VersionedParams(&options, metav1.ParameterCodec).
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Into(list)
+		return list, err
+	})
+	pages.PageSize = nodePage
+	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+		node, ok := object.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return fmt.Errorf("a %T among the nodes", object)
+		}
+		for label, seen := range values {
+			if value := node.Labels[label]; value != "" {
+				seen.Insert(value)
+			}
+		}
+		return nil
+	})
+	found := map[string]string{}
+	for label, seen := range values {
+		found[label] = join(sets.List(seen))
+	}
+	return found, err
+}
+
+// join separates values by commas, as many as a property takes.
+func join(values []string) string {
+	joined := strings.Join(values, ",")
+	for len(joined) > maxPropertyValue {
+		joined = joined[:strings.LastIndex(joined, ",")]
+	}
+	return joined
+}
+
+// merge returns the properties of a profile with the facts in place of those of their names. One that stays as it is keeps
+// its lastObservedTime; others' properties are kept.
+func (f *facts) merge(old []inventoryv1alpha1.Property, now metav1.Time) []inventoryv1alpha1.Property {
+	properties := f.properties()
+	known := map[string]inventoryv1alpha1.Property{}
+	for _, property := range old {
+		if value, ours := properties[property.Name]; !ours || value == property.Value {
+			known[property.Name] = property
+		}
+	}
+	for name, value := range properties {
+		if _, kept := known[name]; !kept && value != "" && len(known) < maxProperties {
+			known[name] = inventoryv1alpha1.Property{Name: name, Value: value, LastObservedTime: now}
+		}
+	}
+	return slices.SortedFunc(maps.Values(known), func(a, b inventoryv1alpha1.Property) int { return cmp.Compare(a.Name, b.Name) })
+}

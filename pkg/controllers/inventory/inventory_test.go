@@ -1,0 +1,314 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/client-go/tools/events"
+	testingclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	"sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// fakeMember answers as the API server of a member would; a test changes how.
+type fakeMember struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	answers map[string]http.HandlerFunc
+	calls   map[string]int
+}
+
+func newFakeMember(t *testing.T) *fakeMember {
+	t.Helper()
+	m := &fakeMember{calls: map[string]int{}, answers: map[string]http.HandlerFunc{
+		"/readyz":             plain(http.StatusOK, "ok"),
+		"/version":            plain(http.StatusOK, `{"gitVersion": "v1.37.2"}`),
+		"/api/v1/nodes":       nodes(),
+		clusterPropertiesPath: plain(http.StatusNotFound, ""),
+	}}
+	m.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		m.calls[r.URL.Path]++
+		answer := m.answers[r.URL.Path]
+		m.mu.Unlock()
+		answer(w, r)
+	}))
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *fakeMember) answer(path string, with http.HandlerFunc) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers[path] = with
+}
+
+func (m *fakeMember) called(path string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls[path]
+}
+
+// Get implements member.Secrets with the kubeconfig of the one member.
+func (m *fakeMember) Get(namespace, name string) (*corev1.Secret, error) {
+	config := clientcmdapi.NewConfig()
+	config.Clusters["m"] = &clientcmdapi.Cluster{
+		Server:                   m.URL,
+		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw}),
+	}
+	config.AuthInfos["m"] = &clientcmdapi.AuthInfo{Token: "a-token"}
+	config.Contexts["m"] = &clientcmdapi.Context{Cluster: "m", AuthInfo: "m"}
+	config.CurrentContext = "m"
+	kubeconfig, err := clientcmd.Write(*config)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name,
+			Labels:      map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: "fleet/bravelion"},
+		},
+		Data: map[string][]byte{"kubeconfig": kubeconfig},
+	}, err
+}
+
+func plain(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_, _ = fmt.Fprint(w, body)
+	}
+}
+
+// nodes answers with nodes that have these labels.
+func nodes(labels ...map[string]string) http.HandlerFunc {
+	list := metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"}}
+	for i, l := range labels {
+		list.Items = append(list.Items, metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadata"},
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i), Labels: l},
+		})
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(list)
+	}
+}
+
+func testProfile() *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion", UID: "an-uid", ResourceVersion: "1"},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "clusterpass"}},
+		Status: inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{{
+			Name: "kubeconfig-secretreader",
+			Cluster: clientcmdv1.Cluster{Extensions: []clientcmdv1.NamedExtension{{
+				Name:      "client.authentication.k8s.io/exec",
+				Extension: runtime.RawExtension{Raw: []byte(`{"name": "member", "key": "kubeconfig", "namespace": "clusterpass-system"}`)},
+			}}},
+		}}},
+	}
+}
+
+// bench is a controller for one profile, whose probes a test makes by hand.
+type bench struct {
+	*Controller
+	member *fakeMember
+	client *fake.Clientset
+	clock  *testingclock.FakeClock
+	events *events.FakeRecorder
+	writes int
+	stored *inventoryv1alpha1.ClusterProfile
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{member: newFakeMember(t), client: fake.NewSimpleClientset(), clock: testingclock.NewFakeClock(time.Now()), events: events.NewFakeRecorder(100)}
+	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: b.member})
+	require.NoError(t, err)
+	b.stored = testProfile()
+	b.client.PrependReactor("update", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		update, ok := action.(clienttesting.UpdateAction)
+		require.True(t, ok)
+		assert.Equal(t, "status", update.GetSubresource())
+		b.stored, ok = update.GetObject().(*inventoryv1alpha1.ClusterProfile)
+		require.True(t, ok)
+		b.writes++
+		return true, b.stored, nil
+	})
+	factory := inventoryinformers.NewSharedInformerFactory(b.client, 0)
+	b.Controller, err = New(Options{
+		Manager: "clusterpass", Client: b.client, Profiles: factory.Apis().V1alpha1().ClusterProfiles(), Members: pool, Recorder: b.events,
+		ProbePeriod: 15 * time.Second, FactsPeriod: 5 * time.Minute, WriteInterval: 30 * time.Second, Workers: 1, Clock: b.clock,
+	})
+	require.NoError(t, err)
+	return b
+}
+
+// probes has the member probed some times, a period apart, and returns the condition that is stored then.
+func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
+	for range times {
+		b.clock.Step(b.ProbePeriod)
+		b.tend(ctx, b.stored)
+	}
+	if condition := health(b.stored); condition != nil {
+		return *condition
+	}
+	return metav1.Condition{}
+}
+
+func TestAProbeTellsWhatIsWrong(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(b *bench)
+		status metav1.ConditionStatus
+		reason string
+		words  string
+	}{
+		"nothing": {func(*bench) {}, metav1.ConditionTrue, ReasonReady, "ready"},
+		"two checks fail": {func(b *bench) {
+			b.member.answer("/readyz", plain(500, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\nreadyz check failed"))
+		}, metav1.ConditionFalse, ReasonNotReady, "etcd, poststarthook/x"},
+		"our credential":       {func(b *bench) { b.member.answer("/readyz", plain(401, "Unauthorized")) }, metav1.ConditionFalse, ReasonUnauthorized, ""},
+		"our rights":           {func(b *bench) { b.member.answer("/readyz", plain(403, "no")) }, metav1.ConditionFalse, ReasonForbidden, ""},
+		"something else there": {func(b *bench) { b.member.answer("/readyz", plain(404, "no such page")) }, metav1.ConditionFalse, ReasonUnexpectedAnswer, ""},
+		"nothing listens":      {func(b *bench) { b.member.Close() }, metav1.ConditionFalse, ReasonConnectionRefused, "connection refused"},
+		"no way to it":         {func(b *bench) { b.stored.Status.AccessProviders = nil }, metav1.ConditionUnknown, ReasonNoAccess, "access provider"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			test.change(b)
+			got := b.probes(t.Context(), failuresToReport)
+			assert.Equal(t, test.status, got.Status)
+			assert.Equal(t, test.reason, got.Reason)
+			assert.Contains(t, got.Message, test.words)
+		})
+	}
+}
+
+func TestAHealthyMemberIsWrittenOnce(t *testing.T) {
+	b := newBench(t)
+	b.probes(t.Context(), 100)
+	assert.Equal(t, 1, b.writes)
+	assert.Equal(t, 100, b.member.called("/readyz"))
+	assert.Equal(t, 5, b.member.called("/version"), "facts are read every 5 minutes")
+	assert.Equal(t, "v1.37.2", b.stored.Status.Version.Kubernetes)
+	assert.Len(t, b.stored.Status.AccessProviders, 1)
+}
+
+func TestOneFailureIsNoOutageAndTwoAre(t *testing.T) {
+	b := newBench(t)
+	require.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 3).Status)
+	b.member.answer("/readyz", plain(500, "[-]etcd failed"))
+	began := b.clock.Now().Add(b.ProbePeriod)
+	require.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 1).Status)
+
+	down := b.probes(t.Context(), 1)
+	assert.Equal(t, metav1.ConditionFalse, down.Status)
+	assert.True(t, down.LastTransitionTime.Time.Equal(began), "the transition is the first failed probe: %s, not %s", began, down.LastTransitionTime)
+	b.member.answer("/readyz", plain(200, "ok"))
+	b.probes(t.Context(), 2)
+	assert.Equal(t, metav1.ConditionTrue, health(b.stored).Status)
+	assert.Equal(t, 3, b.writes)
+	assert.Len(t, b.events.Events, 3)
+}
+
+func TestWritesToAProfileAreApart(t *testing.T) {
+	b := newBench(t)
+	var last time.Time
+	before := 0
+	for i := range 60 {
+		b.member.answer("/readyz", plain([]int{200, 500}[i/3%2], "[-]etcd failed"))
+		b.probes(t.Context(), 1)
+		if b.writes > before {
+			assert.GreaterOrEqual(t, b.clock.Since(last), b.WriteInterval)
+			before, last = b.writes, b.clock.Now()
+		}
+	}
+	assert.Greater(t, b.writes, 10)
+}
+
+func TestANewKindOfFailureIsLookedIntoSoon(t *testing.T) {
+	b := newBench(t)
+	b.member.answer("/readyz", plain(500, "[-]etcd failed"))
+	assert.LessOrEqual(t, b.tend(t.Context(), b.stored), b.ProbePeriod/reprobe)
+	b.tend(t.Context(), b.stored)
+	b.member.answer("/readyz", plain(403, ""))
+	assert.LessOrEqual(t, b.tend(t.Context(), b.stored), b.ProbePeriod/reprobe)
+}
+
+func TestProfilesOfOtherManagersAreLeftAlone(t *testing.T) {
+	b := newBench(t)
+	assert.True(t, b.isOurs(b.stored))
+	b.stored.Spec.ClusterManager.Name = "another"
+	assert.False(t, b.isOurs(b.stored))
+}
+
+func TestEachProfileHasAMomentOfItsOwnInThePeriod(t *testing.T) {
+	b := newBench(t)
+	slots := map[time.Duration]int{}
+	for i := range 1000 {
+		slots[b.untilNext(types.UID(fmt.Sprintf("uid-%d", i)))/time.Second]++
+	}
+	for second := range time.Duration(15) {
+		assert.InDelta(t, 1000.0/15, slots[second], 40, "probes in second %d of the period", second)
+	}
+}
+
+func TestPropertiesAreOfTheMembersNodesAndClusterProperties(t *testing.T) {
+	const clusterSet, region, gpu = "cluster.clusterset.k8s.io", "topology.kubernetes.io/region", "nvidia.com/gpu.product"
+	b := newBench(t)
+	b.stored.Status.Properties = []inventoryv1alpha1.Property{{Name: "somebody.example.com", Value: "else"}}
+	b.member.answer("/api/v1/nodes", nodes(
+		map[string]string{region: "eu", gpu: "L4", "other": "label"}, map[string]string{region: "eu", gpu: "H100"}))
+	b.member.answer(clusterPropertiesPath, plain(http.StatusOK, `{"items": [{"metadata": {"name": "cluster.clusterset.k8s.io"}, "spec": {"value": "prod-1"}}]}`))
+	b.probes(t.Context(), 1)
+	assert.Equal(t, map[string]string{"somebody.example.com": "else", clusterSet: "prod-1", region: "eu", gpu: "H100,L4"}, propertiesOf(b.stored))
+
+	b.member.answer("/api/v1/nodes", nodes(map[string]string{region: "eu", gpu: "L4"}))
+	b.member.answer(clusterPropertiesPath, plain(http.StatusOK, `{"items": []}`))
+	b.probes(t.Context(), 21)
+	assert.Equal(t, map[string]string{"somebody.example.com": "else", region: "eu", gpu: "L4"}, propertiesOf(b.stored))
+	assert.Equal(t, 2, b.writes)
+
+	b.member.answer("/api/v1/nodes", plain(http.StatusForbidden, ""))
+	b.probes(t.Context(), 21)
+	assert.Equal(t, 2, b.writes, "what can't be read stays")
+}
+
+func propertiesOf(profile *inventoryv1alpha1.ClusterProfile) map[string]string {
+	all := map[string]string{}
+	for _, property := range profile.Status.Properties {
+		all[property.Name] = property.Value
+	}
+	return all
+}
+
+func TestValuesOfManyNodesFitIntoAProperty(t *testing.T) {
+	var values []string
+	for i := range 1000 {
+		values = append(values, fmt.Sprintf("zone-%03d", i))
+	}
+	joined := join(values)
+	assert.LessOrEqual(t, len(joined), maxPropertyValue)
+	assert.Regexp(t, `^zone-000,.*,zone-\d{3}$`, joined)
+}

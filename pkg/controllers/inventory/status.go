@@ -1,0 +1,108 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// ConditionJoined says whether clusterpass has been let in by the member with the access it has now.
+const ConditionJoined = "Joined"
+
+// failuresToReport is how many probes in a row have to fail before that is told.
+const failuresToReport = 2
+
+var updateOptions = metav1.UpdateOptions{FieldManager: "clusterpass-inventory"}
+
+// health returns the condition ControlPlaneHealthy of a profile, or nil.
+func health(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
+	return meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+}
+
+// desired returns the profile with the status that o says, or nil where that is what it has. The words of a
+// condition alone are no reason to write: they name ports and times.
+func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv1alpha1.ClusterProfile {
+	next := profile.DeepCopy()
+	if o.failures == 0 || o.failures >= failuresToReport {
+		for _, condition := range o.conditions() {
+			setCondition(&next.Status.Conditions, condition)
+		}
+	}
+	if o.facts.version != "" {
+		next.Status.Version.Kubernetes = o.facts.version
+	}
+	if merged := o.facts.merge(profile.Status.Properties, metav1.NewTime(o.factsAt)); !sameProperties(profile.Status.Properties, merged) {
+		next.Status.Properties = merged
+	}
+	if equality.Semantic.DeepEqual(profile.Status, next.Status) {
+		return nil
+	}
+	return next
+}
+
+// conditions returns those that the last probe means.
+func (o *observed) conditions() []metav1.Condition {
+	since := metav1.NewTime(o.since)
+	healthy := metav1.Condition{
+		Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: o.probe.status,
+		Reason: o.probe.reason, Message: o.probe.message, LastTransitionTime: since,
+	}
+	joined := metav1.Condition{Type: ConditionJoined, Status: metav1.ConditionFalse, Reason: o.probe.reason, Message: o.probe.message, LastTransitionTime: since}
+	switch o.probe.reason {
+	case ReasonReady, ReasonNotReady:
+		joined.Status, joined.Reason, joined.Message = metav1.ConditionTrue, "Accepted", "The member accepts the credential of clusterpass"
+	case ReasonUnauthorized, ReasonForbidden, ReasonNoAccess, ReasonCredentialPluginFailed:
+	default:
+		// Who does not answer has said nothing about that.
+		return []metav1.Condition{healthy}
+	}
+	return []metav1.Condition{healthy, joined}
+}
+
+// setCondition sets a condition where it says something new: its status, its reason, or which checks have failed.
+func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
+	old := meta.FindStatusCondition(*conditions, condition.Type)
+	if old != nil && old.Status == condition.Status && old.Reason == condition.Reason &&
+		(condition.Reason != ReasonNotReady || old.Message == condition.Message) {
+		return
+	}
+	meta.SetStatusCondition(conditions, condition)
+}
+
+// sameProperties says whether two lists are equal but for their order and the times of observation.
+func sameProperties(a, b []inventoryv1alpha1.Property) bool {
+	values := map[string]string{}
+	for _, property := range a {
+		values[property.Name] = property.Value
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for _, property := range b {
+		if value, ok := values[property.Name]; !ok || value != property.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// tell emits an event where the health of the member has changed.
+func (c *Controller) tell(old, now *inventoryv1alpha1.ClusterProfile) {
+	before, after := health(old), health(now)
+	if after == nil || before != nil && before.Status == after.Status {
+		return
+	}
+	kind, reason := corev1.EventTypeWarning, "ControlPlaneUnhealthy"
+	if after.Status == metav1.ConditionTrue {
+		kind, reason = corev1.EventTypeNormal, "ControlPlaneHealthy"
+	}
+	c.Recorder.Eventf(now, nil, kind, reason, "Probe", "%s: %s", after.Reason, after.Message[:min(len(after.Message), maxNote)])
+}
+
+// maxNote bounds the message in an event, in bytes; the API takes 1 KiB with the reason.
+const maxNote = 900
