@@ -37,9 +37,10 @@ const (
 // of clusterpass's own with context.WithTimeoutCause, so that it is told from a
 // requester's and counts against a member that misses it.
 type Client struct {
-	name    types.NamespacedName
-	entry   inventoryv1alpha1.AccessProvider
-	cluster clientcmdv1.Cluster
+	name     types.NamespacedName
+	entry    inventoryv1alpha1.AccessProvider
+	cluster  clientcmdv1.Cluster
+	validity Validity
 
 	gate           *gate
 	own            kubernetes.Interface
@@ -68,10 +69,11 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 	config.QPS = -1
 
 	c := &Client{
-		name:    name,
-		entry:   *entry.DeepCopy(),
-		cluster: a.cluster,
-		gate:    newGate(options.limits, options.clock, connections),
+		name:     name,
+		entry:    *entry.DeepCopy(),
+		cluster:  a.cluster,
+		validity: validityOf(config),
+		gate:     newGate(options.limits, options.clock, connections),
 	}
 	if err := c.connect(config, a.plugin, connections); err != nil {
 		return nil, fmt.Errorf("building the client: %w", err)

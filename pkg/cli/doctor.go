@@ -1,0 +1,180 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/member"
+)
+
+// doctorOptions are the flags of doctor.
+type doctorOptions struct {
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+
+	output        string
+	accessConfig  string
+	inventory     string
+	serverUser    string
+	managerUser   string
+	mint          []string
+	mintNamespace string
+}
+
+// newDoctorCommand returns the command that checks an installation. Where a check fails it returns an error, so that
+// the exit code is not 0.
+func newDoctorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &doctorOptions{
+		flags: flags, streams: streams,
+		serverUser: doctor.DefaultServerUser, managerUser: doctor.DefaultManagerUser, mintNamespace: "default",
+	}
+	cmd := &cobra.Command{
+		Use:   "doctor [[NAMESPACE/]CLUSTER...]",
+		Short: "Check clusterpass on the hub and say how to mend what is wrong",
+		Long: `Check clusterpass on the hub, with your own rights there, and say how to mend what is wrong.
+
+Nothing is changed, no token and no key is shown, and no member cluster is called, unless --mint names one.
+What you may not look at is skipped. The exit code is 1 if a check fails.`,
+		Example: `  # All of the installation
+  kubectl clusterpass doctor
+
+  # Of the members only bravelion; have a token for it made and revoked, too
+  kubectl clusterpass doctor bravelion --mint bravelion
+
+  # What fails, for a script
+  kubectl clusterpass doctor -o json | jq '.[] | select(.verdict == "FAIL")'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true
+			return o.run(cmd, args)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *doctorOptions) addFlags(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVarP(&o.output, "output", "o", o.output, "Print the findings as a list: json or yaml.")
+	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig, "The file that clusterpass-apiserver has as its --access-config. Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	fs.StringVar(&o.inventory, "inventory", o.inventory, "The --inventory that clusterpass-apiserver runs with, Served or External. Default: what the hub's APIServices look like.")
+	fs.StringVar(&o.serverUser, "server-user", o.serverUser, "Whom the hub sees in clusterpass-apiserver.")
+	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "Whom the hub sees in clusterpass-controller-manager.")
+	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, for which a token without any role is really asked for; its grant is deleted again.")
+	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member that --mint has a ServiceAccount made in.")
+	for flag, values := range map[string][]string{
+		"output":    {"json", "yaml"},
+		"inventory": {string(doctor.InventoryServed), string(doctor.InventoryExternal)},
+	} {
+		// It fails for a flag that does not exist alone.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+func (o *doctorOptions) run(cmd *cobra.Command, args []string) error {
+	write, err := findingsPrinter(o.output)
+	if err != nil {
+		return err
+	}
+	options, err := o.complete(args)
+	if err != nil {
+		return err
+	}
+	config, err := o.flags.ToRESTConfig()
+	if err != nil {
+		return err
+	}
+	clients, err := doctor.NewClients(config)
+	if err != nil {
+		return err
+	}
+	findings := doctor.Run(cmd.Context(), clients, options)
+	if err := write(o.streams.Out, findings); err != nil {
+		return err
+	}
+	if doctor.Worst(findings) == doctor.Fail {
+		return fmt.Errorf("something is wrong with clusterpass on %s", config.Host)
+	}
+	return nil
+}
+
+// complete returns what the flags and arguments ask for.
+func (o *doctorOptions) complete(args []string) (doctor.Options, error) {
+	options := doctor.Options{
+		ServerUser: o.serverUser, ManagerUser: o.managerUser,
+		Access: member.DefaultConfig(), Inventory: doctor.Inventory(o.inventory), MintNamespace: o.mintNamespace,
+	}
+	switch options.Inventory {
+	case doctor.InventoryUnknown, doctor.InventoryServed, doctor.InventoryExternal:
+	default:
+		return doctor.Options{}, fmt.Errorf("--inventory %q: must be %s or %s", o.inventory, doctor.InventoryServed, doctor.InventoryExternal)
+	}
+	var err error
+	if o.accessConfig != "" {
+		if options.Access, err = member.LoadFile(o.accessConfig); err != nil {
+			return doctor.Options{}, fmt.Errorf("--access-config: %w", err)
+		}
+	}
+	if options.Namespace, _, err = o.flags.ToRawKubeConfigLoader().Namespace(); err != nil {
+		return doctor.Options{}, err
+	}
+	if options.Clusters, err = clusterNames(args, options.Namespace); err != nil {
+		return doctor.Options{}, err
+	}
+	if options.Mint, err = clusterNames(o.mint, options.Namespace); err != nil {
+		return doctor.Options{}, fmt.Errorf("--mint: %w", err)
+	}
+	return options, nil
+}
+
+// clusterNames parses [NAMESPACE/]CLUSTER; namespace is that of those without one.
+func clusterNames(words []string, namespace string) ([]types.NamespacedName, error) {
+	names := make([]types.NamespacedName, 0, len(words))
+	for _, word := range words {
+		name := types.NamespacedName{Namespace: namespace, Name: word}
+		if before, after, ok := strings.Cut(word, "/"); ok {
+			name = types.NamespacedName{Namespace: before, Name: after}
+		}
+		if name.Namespace == "" || name.Name == "" || strings.Contains(name.Name, "/") {
+			return nil, fmt.Errorf("%q is not [NAMESPACE/]CLUSTER", word)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// findingsPrinter returns what prints findings in a format, the empty one for people.
+func findingsPrinter(format string) (func(io.Writer, []doctor.Finding) error, error) {
+	switch format {
+	case "":
+		return doctor.Print, nil
+	case "json":
+		return func(w io.Writer, findings []doctor.Finding) error {
+			encoder := json.NewEncoder(w)
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "    ")
+			return encoder.Encode(findings)
+		}, nil
+	case "yaml":
+		return func(w io.Writer, findings []doctor.Finding) error {
+			data, err := yaml.Marshal(findings)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(data)
+			return err
+		}, nil
+	}
+	return nil, fmt.Errorf("--output %q: must be json or yaml", format)
+}

@@ -1,0 +1,150 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// latePart is the part of a credential's life, one in so many, that is left when it should have been renewed:
+// clusterpass renews its own at 80 %.
+const latePart = 8
+
+// memberSecrets are the Secrets that clusterpass sees, as it would list them.
+type memberSecrets map[types.NamespacedName]*corev1.Secret
+
+// Get implements member.Secrets.
+func (s memberSecrets) Get(namespace, name string) (*corev1.Secret, error) {
+	secret, ok := s[types.NamespacedName{Namespace: namespace, Name: name}]
+	if !ok {
+		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+	}
+	return secret, nil
+}
+
+// checkAccess tries, by the code that clusterpass itself has for it, whether each ClusterProfile gives access to its
+// member, and looks at how long the credential lasts. It calls no member and shows no content of a Secret.
+func checkAccess(ctx context.Context, e *examination) findings {
+	var f findings
+	if !e.haveProfiles(&f) {
+		return f
+	}
+	secrets, err := e.listSecrets(ctx)
+	if err != nil {
+		f.unknown("Secrets with the kubeconfigs of members", err)
+		return f
+	}
+	pool, err := member.NewPool(member.Options{Config: e.Access, Secrets: secrets})
+	if err != nil {
+		f.fail("--access-config", "Correct the file: kubectl clusterpass doctor --access-config FILE", "%v", err)
+		return f
+	}
+	for i := range e.hub.profiles.value.items {
+		profile := &e.hub.profiles.value.items[i]
+		client, err := pool.For(ctx, profile)
+		if err != nil {
+			f.fail(aboutProfile(profile), e.mendAccess(ctx, profile), "%v", err)
+			continue
+		}
+		f.credential(aboutProfile(profile), e.mendCredential(profile), client.Validity(), e.now())
+	}
+	return f
+}
+
+// haveProfiles says whether there are ClusterProfiles to look at, and reports where not.
+func (e *examination) haveProfiles(f *findings) bool {
+	found := e.hub.profiles
+	if found.err != nil {
+		f.unknown("ClusterProfiles", found.err)
+		return false
+	}
+	for _, name := range found.value.missing {
+		f.fail("ClusterProfile "+name.String(), "See which there are: kubectl get clusterprofiles -A", "there is none")
+	}
+	if found.value.partial != "" {
+		f.skip("ClusterProfiles", "you may not list those of all namespaces: only %s is looked at", found.value.partial)
+	}
+	if len(found.value.items) == 0 && len(found.value.missing) == 0 {
+		f.ok("", "there is no ClusterProfile")
+	}
+	return len(found.value.items) > 0
+}
+
+func aboutProfile(profile *inventoryv1alpha1.ClusterProfile) string {
+	return "ClusterProfile " + profile.Namespace + "/" + profile.Name
+}
+
+func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
+	secrets := memberSecrets{}
+	for _, namespace := range e.secretNamespaces() {
+		list, err := e.Kubernetes.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel + "=true"})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			secrets[types.NamespacedName{Namespace: namespace, Name: list.Items[i].Name}] = &list.Items[i]
+		}
+	}
+	return secrets, nil
+}
+
+// mendAccess says what to do about a ClusterProfile that gives no access.
+func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) string {
+	name, ok := member.SecretFor(e.Access, profile)
+	if !ok {
+		return "Have its status.accessProviders name the Secret with the member's kubeconfig, as artifacts/examples/clusterprofile.yaml does: " +
+			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
+	}
+	secret, err := e.Kubernetes.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	switch {
+	case err != nil:
+		return "Put the member's kubeconfig into the Secret, as artifacts/examples/member-kubeconfig.yaml does: kubectl -n " + name.Namespace + " get secret " + name.Name
+	case secret.Labels[member.KubeconfigLabel] != "true":
+		return fmt.Sprintf("If it is this cluster's, label it: kubectl -n %s label secret %s %s=true --overwrite", name.Namespace, name.Name, member.KubeconfigLabel)
+	case secret.Annotations[member.ClusterProfileAnnotation] != profile.Namespace+"/"+profile.Name:
+		return fmt.Sprintf("If it is this cluster's, annotate it: kubectl -n %s annotate secret %s %s=%s/%s --overwrite",
+			name.Namespace, name.Name, member.ClusterProfileAnnotation, profile.Namespace, profile.Name)
+	}
+	return e.mendCredential(profile)
+}
+
+// mendCredential says how the credential of clusterpass for a member is replaced.
+func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
+	name, ok := member.SecretFor(e.Access, profile)
+	if !ok {
+		return "See why the credential plugin gives no better one: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
+	}
+	return fmt.Sprintf("Put a new kubeconfig of the member's ServiceAccount clusterpass into its Secret: "+
+		"kubectl -n %s create secret generic %s --from-file=kubeconfig=FILE --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -",
+		name.Namespace, name.Name)
+}
+
+// credential reports how long a credential lasts, by what it says itself.
+func (f *findings) credential(about, mend string, validity member.Validity, now time.Time) {
+	end := validity.NotAfter
+	if end.IsZero() {
+		f.ok(about, "it gives access; until when, its credential does not say")
+		return
+	}
+	date := end.UTC().Format(time.RFC3339)
+	left := end.Sub(now)
+	switch {
+	case left <= 0:
+		f.fail(about, mend, "clusterpass's own credential for the member has expired at %s", date)
+	case !validity.NotBefore.IsZero() && left < end.Sub(validity.NotBefore)/latePart:
+		f.warn(about, mend, "clusterpass's own credential for the member expires at %s and has not been renewed", date)
+	default:
+		f.ok(about, "it gives access, with a credential until %s", date)
+	}
+}

@@ -1,0 +1,119 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/pager"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+const (
+	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the controller manager.
+	grantStuck = 10 * time.Minute
+	// grantPage is how many grants are read at once.
+	grantPage = 500
+	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its own up.
+	maxStuck = 20
+)
+
+// checkGrants looks for grants that do not get anywhere.
+func checkGrants(ctx context.Context, e *examination) findings {
+	found, seen, err := e.walkGrants(ctx, metav1.NamespaceAll)
+	if apierrors.IsForbidden(err) && e.Namespace != "" {
+		var inOne error
+		if found, seen, inOne = e.walkGrants(ctx, e.Namespace); inOne == nil {
+			found.skip("AuthTokenGrants", "you may not list those of all namespaces: only %s is looked at", e.Namespace)
+			err = nil
+		}
+	}
+	if err != nil {
+		found.unknown("AuthTokenGrants", err)
+		return found
+	}
+	if Worst(found) == Skip {
+		found.ok("", "none of %d is stuck", seen)
+	}
+	return found
+}
+
+// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there are.
+func (e *examination) walkGrants(ctx context.Context, namespace string) (f findings, seen int, err error) {
+	selected := sets.New(e.Clusters...)
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
+	})
+	pages.PageSize = grantPage
+	stuck := 0
+	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+		grant, ok := object.(*clusterpassv1alpha1.AuthTokenGrant)
+		if !ok {
+			return fmt.Errorf("not an AuthTokenGrant: %T", object)
+		}
+		cluster := types.NamespacedName{Namespace: grant.Spec.ClusterProfile.Namespace, Name: grant.Spec.ClusterProfile.Name}
+		if len(selected) > 0 && !selected.Has(cluster) {
+			return nil
+		}
+		seen++
+		finding := grantFinding(grant, e.now())
+		if finding == nil {
+			return nil
+		}
+		if stuck++; stuck <= maxStuck {
+			f = append(f, *finding)
+		}
+		return nil
+	})
+	if stuck > maxStuck {
+		f.fail("", "Look at all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
+	}
+	return f, seen, err
+}
+
+// grantFinding returns what is wrong with a grant, nil if nothing is.
+func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Finding {
+	var f findings
+	about := "AuthTokenGrant " + grant.Namespace + "/" + grant.Name
+	switch {
+	case grant.DeletionTimestamp != nil:
+		if now.Sub(grant.DeletionTimestamp.Time) > grantStuck {
+			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, let the grant go: kubectl -n %s annotate authtokengrant %s %s=true",
+				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
+				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
+				said(grant, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
+		}
+	case !meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady):
+		since := grant.CreationTimestamp.Time
+		if ready := meta.FindStatusCondition(grant.Status.Conditions, clusterpassv1alpha1.GrantReady); ready != nil {
+			since = ready.LastTransitionTime.Time
+		}
+		if now.Sub(since) > grantStuck {
+			f.warn(about, fmt.Sprintf("Ask for a token again, or, if nobody wants it any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant, clusterpassv1alpha1.GrantReady, "nobody has said why"))
+		}
+	}
+	if len(f) == 0 {
+		return nil
+	}
+	return &f[0]
+}
+
+// said returns what a condition of the grant says, or otherwise if it says nothing.
+func said(grant *clusterpassv1alpha1.AuthTokenGrant, condition, otherwise string) string {
+	found := meta.FindStatusCondition(grant.Status.Conditions, condition)
+	if found == nil {
+		return otherwise
+	}
+	return found.Reason + ": " + found.Message
+}

@@ -1,0 +1,192 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// The APIServices of the two groups.
+var (
+	multiclusterService = multiclusterv1alpha1.SchemeGroupVersion.Version + "." + multiclusterv1alpha1.SchemeGroupVersion.Group
+	clusterpassService  = clusterpassv1alpha1.SchemeGroupVersion.Version + "." + clusterpassv1alpha1.SchemeGroupVersion.Group
+)
+
+// profilesCRD is the CustomResourceDefinition of ClusterProfile.
+var profilesCRD = "clusterprofiles." + inventoryv1alpha1.Group
+
+// observed is what the hub answered, or why it did not.
+type observed[T any] struct {
+	value T
+	err   error
+}
+
+// hub is what several checks want to know.
+type hub struct {
+	skew observed[skew]
+	// apiServices are those of ours that exist, by name.
+	apiServices observed[map[string]*apiregistrationv1.APIService]
+	// crds are those in the group of ClusterProfile that serve its version.
+	crds observed[[]string]
+	// profiles are the ClusterProfiles to look at.
+	profiles observed[profiles]
+}
+
+// profiles are ClusterProfiles that were found, and those that were asked for and do not exist.
+type profiles struct {
+	items   []inventoryv1alpha1.ClusterProfile
+	missing []types.NamespacedName
+	// partial names the one namespace that was looked into, where the caller may not list all.
+	partial string
+}
+
+// observe asks the hub for all of it at once.
+func (e *examination) observe(ctx context.Context) hub {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var h hub
+	var asking sync.WaitGroup
+	asking.Go(func() { h.skew.value, h.skew.err = e.measureSkew(ctx) })
+	asking.Go(func() { h.apiServices.value, h.apiServices.err = e.getAPIServices(ctx) })
+	asking.Go(func() { h.crds.value, h.crds.err = e.listCRDs(ctx) })
+	asking.Go(func() { h.profiles.value, h.profiles.err = e.getProfiles(ctx) })
+	asking.Wait()
+	return h
+}
+
+func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregistrationv1.APIService, error) {
+	found := map[string]*apiregistrationv1.APIService{}
+	for _, name := range []string{multiclusterService, clusterpassService} {
+		service, err := e.Aggregator.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[name] = service
+	}
+	return found, nil
+}
+
+func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
+	list, err := e.Extensions.ApiextensionsV1().CustomResourceDefinitions().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	found := sets.New[string]()
+	for i := range list.Items {
+		if servesOurs(&list.Items[i]) {
+			found.Insert(list.Items[i].Name)
+		}
+	}
+	return sets.List(found), nil
+}
+
+// servesOurs says whether crd serves anything in the group-version of ClusterProfile.
+func servesOurs(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	if crd.Spec.Group != ours.Group {
+		return false
+	}
+	for _, version := range crd.Spec.Versions {
+		if version.Name == ours.Version && version.Served {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *examination) getProfiles(ctx context.Context) (profiles, error) {
+	if len(e.Clusters) > 0 {
+		return e.getNamedProfiles(ctx)
+	}
+	list, err := e.Profiles.ApisV1alpha1().ClusterProfiles(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if !apierrors.IsForbidden(err) {
+		if err != nil {
+			return profiles{}, err
+		}
+		return profiles{items: list.Items}, nil
+	}
+	list, inOne := e.Profiles.ApisV1alpha1().ClusterProfiles(e.Namespace).List(ctx, metav1.ListOptions{})
+	if inOne != nil {
+		return profiles{}, err
+	}
+	return profiles{items: list.Items, partial: e.Namespace}, nil
+}
+
+func (e *examination) getNamedProfiles(ctx context.Context) (profiles, error) {
+	var found profiles
+	var errs []error
+	for _, name := range e.Clusters {
+		profile, err := e.Profiles.ApisV1alpha1().ClusterProfiles(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		switch {
+		case isUnknownObject(err):
+			found.missing = append(found.missing, name)
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			found.items = append(found.items, *profile)
+		}
+	}
+	if len(errs) > 0 {
+		// One is as good as all: they are about the same rights, or the same server.
+		return profiles{}, errs[0]
+	}
+	return found, nil
+}
+
+// isUnknownObject says that the hub knows the resource, and not the object. Where it does not even
+// know the resource, its 404 names no object.
+func isUnknownObject(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Name != ""
+}
+
+// mode returns who serves the ClusterProfiles, as far as the caller may see: Served if in doubt.
+func (e *examination) mode() Inventory {
+	if e.Inventory != InventoryUnknown {
+		return e.Inventory
+	}
+	service, ok := e.hub.apiServices.value[multiclusterService]
+	switch {
+	case e.hub.apiServices.err != nil:
+		return InventoryServed
+	case ok && service.Spec.Service == nil:
+		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
+		return InventoryExternal
+	case !ok && slices.Contains(e.hub.crds.value, profilesCRD):
+		return InventoryExternal
+	}
+	return InventoryServed
+}
+
+// looksInto says whether ClusterProfiles of namespace are looked at, or may be there: the answer
+// for one that is not known to have any is yes only while not all are known.
+func (e *examination) looksInto(namespace string) bool {
+	known := e.hub.profiles
+	if known.err != nil || known.value.partial != "" {
+		return true
+	}
+	for i := range known.value.items {
+		if known.value.items[i].Namespace == namespace {
+			return true
+		}
+	}
+	return false
+}

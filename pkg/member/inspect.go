@@ -1,0 +1,79 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"time"
+
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	certutil "k8s.io/client-go/util/cert"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+// Validity is from when until when a credential is good, by what it says itself. A zero
+// time is not known: a plugin's credential is not looked at, and a token may be of another kind
+// than those of ServiceAccounts.
+type Validity struct {
+	NotBefore, NotAfter time.Time
+}
+
+// Validity returns that of the credential of clusterpass for the member. Where a kubeconfig
+// has both a certificate and a token, it is the certificate's: kube-apiserver looks at that first.
+func (c *Client) Validity() Validity {
+	return c.validity
+}
+
+// validityOf reads the credential of config. Nothing is verified: that is the member's to do.
+func validityOf(config *rest.Config) Validity {
+	if len(config.CertData) == 0 {
+		return tokenValidity(config.BearerToken)
+	}
+	certificates, err := certutil.ParseCertsPEM(config.CertData)
+	if err != nil {
+		return Validity{}
+	}
+	return Validity{NotBefore: certificates[0].NotBefore, NotAfter: certificates[0].NotAfter}
+}
+
+func tokenValidity(token string) Validity {
+	parsed, err := jwt.ParseSigned(token)
+	if err != nil {
+		return Validity{}
+	}
+	var claims jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		return Validity{}
+	}
+	var validity Validity
+	if claims.IssuedAt != nil {
+		validity.NotBefore = claims.IssuedAt.Time()
+	}
+	if claims.Expiry != nil {
+		validity.NotAfter = claims.Expiry.Time()
+	}
+	return validity
+}
+
+// SecretFor names the Secret that the kubeconfig for profile's cluster is read from. It
+// returns false where config has the cluster reached in another way, or where profile names no Secret that may be read.
+func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (types.NamespacedName, bool) {
+	providers, err := newProviders(config, nil)
+	if err != nil {
+		return types.NamespacedName{}, false
+	}
+	chosen, entry, err := choose(providers, profile)
+	if err != nil {
+		return types.NamespacedName{}, false
+	}
+	provider, ok := chosen.provider.(*secretProvider)
+	if !ok {
+		return types.NamespacedName{}, false
+	}
+	reference, err := provider.reference(entry)
+	return types.NamespacedName{Namespace: reference.Namespace, Name: reference.Name}, err == nil
+}
