@@ -1,0 +1,245 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+
+	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	apiService   = "v1alpha1.multicluster.x-k8s.io"
+	memberSecret = "member-default-bravelion"
+)
+
+func TestAHealthyFleetPasses(t *testing.T) {
+	o := options()
+	o.Mint = []types.NamespacedName{defaultBravelion}
+	found := diagnose(t, hub.RESTConfig(), o)
+	t.Log("\n" + printed(t, found))
+	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
+	for _, check := range []string{
+		"clock", "apiservices", "certificates", "crds", "openapi", "server-rbac", "controller-manager-rbac", "controller-manager", "access", "grants", "powers", "mint",
+	} {
+		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
+		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)
+	}
+
+	client, err := versioned.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants("").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, grants.Items, "what was minted is left")
+}
+
+func TestWhoMayNotLookIsToldSo(t *testing.T) {
+	nobody, err := hub.UserConfig("nobody-in-particular")
+	require.NoError(t, err)
+	o := options()
+	o.Mint = []types.NamespacedName{defaultBravelion}
+	for _, finding := range diagnose(t, nobody, o) {
+		want := doctor.Skip
+		if finding.Check == "clock" || finding.Check == "openapi" {
+			want = doctor.OK
+		}
+		assert.Equal(t, want, finding.Verdict, "%+v", finding)
+	}
+}
+
+func TestAnAPIServiceThatIsGone(t *testing.T) {
+	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	require.NoError(t, client.ApiregistrationV1().APIServices().Delete(t.Context(), apiService, metav1.DeleteOptions{}))
+	expect(t, options(), expected{
+		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "it is missing", mend: "kubectl apply -k artifacts/deploy/overlays/",
+	})
+
+	require.NoError(t, server.Register(t.Context()))
+	expectNothing(t)
+}
+
+func TestAnAPIServiceWithoutItsCA(t *testing.T) {
+	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), apiService, types.MergePatchType, []byte(`{"spec":{"caBundle":null}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	expect(t, options(), expected{
+		check: "certificates", verdict: doctor.Fail, about: apiService, message: "it has no caBundle", mend: "kubectl apply -k artifacts/deploy/overlays/",
+	})
+	expect(t, options(), expected{
+		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "trust the server's CA",
+	})
+
+	require.NoError(t, server.Register(t.Context()))
+	expectNothing(t)
+}
+
+func TestAServerThatMayNotListPolicies(t *testing.T) {
+	roles := kube(t).RbacV1().ClusterRoles()
+	role, err := roles.Get(t.Context(), "clusterpass-apiserver", metav1.GetOptions{})
+	require.NoError(t, err)
+	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
+	_, err = roles.Update(t.Context(), role, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	expect(t, options(), expected{
+		check: "server-rbac", verdict: doctor.Fail, about: doctor.DefaultServerUser,
+		message: "it lacks list, watch on mutatingadmissionpolicies", mend: "kubectl apply -k artifacts/deploy/rbac",
+	})
+
+	require.NoError(t, server.ApplyRBAC(t.Context()))
+	expectNothing(t)
+}
+
+func TestProgramsUnderOtherUsers(t *testing.T) {
+	o := options()
+	o.ServerUser, o.ManagerUser = "clusterpass-of-ours", "manager-of-ours"
+	for check, user := range map[string]string{"server-rbac": o.ServerUser, "controller-manager-rbac": o.ManagerUser} {
+		expect(t, o, expected{check: check, verdict: doctor.Fail, about: user, message: "get, list, watch on secrets", mend: "Bind the roles"})
+	}
+}
+
+func TestCRDsThatClash(t *testing.T) {
+	kubectl(t, "apply", "--server-side", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
+	expect(t, options(), expected{
+		check: "crds", verdict: doctor.Fail, about: "serviceexports.multicluster.x-k8s.io",
+		message: "clusterpass is not ready beside it", mend: "kubectl delete crd serviceexports.multicluster.x-k8s.io",
+	})
+
+	kubectl(t, "delete", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
+	expectNothing(t)
+}
+
+func TestAHubWithoutTheCRDThatItsModeTakes(t *testing.T) {
+	o := options()
+	o.Inventory = doctor.InventoryExternal
+	expect(t, o, expected{
+		check: "crds", verdict: doctor.Fail, about: "clusterprofiles.multicluster.x-k8s.io", message: "it is missing", mend: "cluster-inventory-api",
+	})
+}
+
+func TestASecretThatDoesNotNameItsCluster(t *testing.T) {
+	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Annotations, "clusterpass.dev/cluster-profile") })
+	expect(t, options(), expected{
+		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "it has no annotation",
+		mend: "kubectl -n clusterpass-system annotate secret " + memberSecret + " clusterpass.dev/cluster-profile=default/bravelion",
+	})
+}
+
+func TestASecretThatIsNotLabelled(t *testing.T) {
+	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Labels, "clusterpass.dev/member-kubeconfig") })
+	expect(t, options(), expected{
+		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "there is no Secret",
+		mend: "kubectl -n clusterpass-system label secret " + memberSecret + " clusterpass.dev/member-kubeconfig=true",
+	})
+}
+
+func TestACredentialThatHasExpired(t *testing.T) {
+	token := expiredToken(time.Now().Add(-time.Hour))
+	changeSecret(t, func(secret *corev1.Secret) {
+		config, err := clientcmd.Load(secret.Data["kubeconfig"])
+		require.NoError(t, err)
+		for _, user := range config.AuthInfos {
+			user.Token = token
+		}
+		secret.Data["kubeconfig"], err = clientcmd.Write(*config)
+		require.NoError(t, err)
+	})
+	expect(t, options(), expected{
+		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "has expired at",
+		mend: "kubectl -n clusterpass-system create secret generic " + memberSecret,
+	})
+}
+
+func TestAControllerManagerThatWasStopped(t *testing.T) {
+	manager.Stop()
+	expect(t, options(), expected{
+		check: "controller-manager", verdict: doctor.Fail, about: "clusterpass-system/clusterpass-controller-manager",
+		message: "nobody holds it", mend: "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager",
+	})
+
+	require.NoError(t, manager.Start(t.Context()))
+	expectNothing(t)
+}
+
+func TestAnybodyWhoHoldsEverything(t *testing.T) {
+	bindings := kube(t).RbacV1().ClusterRoleBindings()
+	for name, subject := range map[string]rbacv1.Subject{
+		"eve-has-all":      {Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"},
+		"everybody-has-it": {Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"},
+	} {
+		_, err := bindings.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+			Subjects:   []rbacv1.Subject{subject},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		verdict := map[string]doctor.Verdict{"eve": doctor.Warn, "system:authenticated": doctor.Fail}[subject.Name]
+		expect(t, options(), expected{
+			check: "powers", verdict: verdict, about: fmt.Sprintf("%s %s -> ClusterRole cluster-admin -> ClusterRoleBinding %s", subject.Kind, subject.Name, name),
+			message: `every verb ("*") on all ClusterProfiles`, mend: "kubectl delete clusterrolebinding " + name,
+		})
+		require.NoError(t, bindings.Delete(t.Context(), name, metav1.DeleteOptions{}))
+	}
+	expectNothing(t)
+}
+
+func TestAClusterThatIsNotThere(t *testing.T) {
+	o := options()
+	o.Clusters = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
+	expect(t, o, expected{check: "access", verdict: doctor.Fail, about: "ClusterProfile default/nowhere", message: "there is none"})
+}
+
+// changeSecret changes the Secret with the member's kubeconfig until the test ends.
+func changeSecret(t *testing.T, change func(*corev1.Secret)) {
+	t.Helper()
+	secrets := kube(t).CoreV1().Secrets(testenv.SystemNamespace)
+	before, err := secrets.Get(t.Context(), memberSecret, metav1.GetOptions{})
+	require.NoError(t, err)
+	changed := before.DeepCopy()
+	change(changed)
+	_, err = secrets.Update(t.Context(), changed, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		before.ResourceVersion = ""
+		_, err := secrets.Update(context.WithoutCancel(t.Context()), before, metav1.UpdateOptions{})
+		require.NoError(t, err)
+	})
+}
+
+// expiredToken returns what looks like a token of a ServiceAccount.
+func expiredToken(at time.Time) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode(fmt.Appendf(nil, `{"exp":%d,"iat":%d}`, at.Unix(), at.Add(-time.Hour).Unix())) + "." + encode([]byte("signature"))
+}
+
+// kubectl runs kubectl on the hub as its admin.
+func kubectl(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + hub.Kubeconfig(), "--cache-dir=" + t.TempDir()}, args...)...)
+	cmd.Env = os.Environ()
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
