@@ -4,10 +4,14 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,7 +61,10 @@ What you may not look at is skipped. The exit code is 1 if a check fails.`,
   kubectl clusterpass doctor -o json | jq '.[] | select(.verdict == "FAIL")'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			return o.run(cmd, args)
+			// Whoever interrupts --mint leaves no grant behind.
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return o.run(ctx, args)
 		},
 	}
 	o.addFlags(cmd)
@@ -82,7 +89,7 @@ func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	}
 }
 
-func (o *doctorOptions) run(cmd *cobra.Command, args []string) error {
+func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	write, err := findingsPrinter(o.output)
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (o *doctorOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	findings := doctor.Run(cmd.Context(), clients, options)
+	findings := doctor.Run(ctx, clients, options)
 	if err := write(o.streams.Out, findings); err != nil {
 		return err
 	}

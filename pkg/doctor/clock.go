@@ -26,12 +26,17 @@ type skew struct {
 // exceeds says whether it is more than limit for sure.
 func (s skew) exceeds(limit time.Duration) bool { return s.value.Abs()-s.uncertainty > limit }
 
+// String reads on from "the clock" and goes on with whose it is compared with.
 func (s skew) String() string {
-	direction := "ahead of"
-	if s.value < 0 {
-		direction = "behind"
+	const exact = 100 * time.Millisecond
+	uncertainty := s.uncertainty.Round(exact)
+	switch {
+	case !s.exceeds(0):
+		return fmt.Sprintf("agrees (± %s) with", uncertainty)
+	case s.value < 0:
+		return fmt.Sprintf("is %s (± %s) behind", -s.value.Round(exact), uncertainty)
 	}
-	return fmt.Sprintf("%s (± %s) %s", s.value.Abs().Round(100*time.Millisecond), s.uncertainty.Round(100*time.Millisecond), direction)
+	return fmt.Sprintf("is %s (± %s) ahead of", s.value.Round(exact), uncertainty)
 }
 
 // newSkew compares the Date of an answer with our clock before the request and after the answer. A Date is cut off to seconds.
@@ -77,11 +82,11 @@ func checkClock(_ context.Context, e *examination) findings {
 	case measured.err != nil:
 		f.unknown("", measured.err)
 	case measured.value.exceeds(grossSkew):
-		f.fail("", mend, "the hub's clock is %s this machine's: tokens expire here before they are refreshed, or too late", measured.value)
+		f.fail("", mend, "the hub's clock %s this machine's: tokens expire here before they are refreshed, or too late", measured.value)
 	case measured.value.exceeds(slightSkew):
-		f.warn("", mend, "the hub's clock is %s this machine's", measured.value)
+		f.warn("", mend, "the hub's clock %s this machine's", measured.value)
 	default:
-		f.ok("", "the hub's clock is %s this machine's", measured.value)
+		f.ok("", "the hub's clock %s this machine's", measured.value)
 	}
 	return f
 }

@@ -190,4 +190,3 @@ func (c check) examine(ctx context.Context, e *examination) findings {
 
 // now is the time by the hub's clock, or by ours where the hub's is not known.
 func (e *examination) now() time.Time { return e.Clock.Now().Add(e.hub.skew.value.value) }
-

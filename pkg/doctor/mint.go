@@ -5,7 +5,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,9 +16,11 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 const (
@@ -54,19 +55,33 @@ func (e *examination) mintOne(ctx context.Context, f *findings, cluster types.Na
 		f.skip(about, "%v", err)
 		return
 	}
-	started := e.Clock.Now()
+	profile, err := e.Profiles.ApisV1alpha1().ClusterProfiles(cluster.Namespace).Get(ctx, cluster.Name, metav1.GetOptions{})
+	if err != nil {
+		f.unknown(about, err)
+		return
+	}
+	request := e.throwaway(profile)
+	// Known beforehand, so that it is found even if no answer comes.
+	grantName := types.NamespacedName{Namespace: cluster.Namespace, Name: grant.New(cluster.Namespace, request.Spec, profile.UID, clusterpassv1alpha1.Requester{}).Name}
+	defer e.revoke(ctx, f, about, grantName)
+	e.mintFor(ctx, f, about, request)
+}
+
+// mintFor has a request answered, drops the token and reports what came of it.
+func (e *examination) mintFor(ctx context.Context, f *findings, about string, request *multiclusterv1alpha1.AuthTokenRequest) {
+	target := request.Spec.TargetClusterProfile
 	answer := &multiclusterv1alpha1.AuthTokenRequest{}
+	started := e.now()
 	// The form that every hub has, whoever serves its ClusterProfiles.
-	if err := e.Clusterpass.ClusterpassV1alpha1().RESTClient().Post().Namespace(cluster.Namespace).Resource("authtokenrequests").
-		Body(e.throwaway(cluster)).Do(ctx).Into(answer); err != nil {
-		f.fail(about, "Look its words up in the README (When something is refused): kubectl -n "+cluster.Namespace+" describe clusterprofile "+cluster.Name,
+	if err := e.Clusterpass.ClusterpassV1alpha1().RESTClient().Post().Namespace(target.Namespace).Resource("authtokenrequests").
+		Body(request).Do(ctx).Into(answer); err != nil {
+		f.fail(about, fmt.Sprintf("Look its words up in the README (When something is refused): kubectl -n %s describe clusterprofile %s", target.Namespace, target.Name),
 			"no token: %v", err)
 		return
 	}
-	took := e.Clock.Since(started)
-	defer e.revoke(ctx, f, about, types.NamespacedName{Namespace: cluster.Namespace, Name: answer.Status.GrantName})
-	f.ok(about, "a token in %s", took.Round(time.Millisecond))
-	f.memberClock(about, answer.Status.Token, e.now().Add(-took), e.now())
+	answered := e.now()
+	f.ok(about, "a token in %s", answered.Sub(started).Round(time.Millisecond))
+	f.memberClock(about, answer.Status.Token, started, answered)
 }
 
 // mayRevoke returns nil if the caller may delete grants in namespace.
@@ -87,9 +102,9 @@ func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 }
 
 // throwaway asks for a token of a new ServiceAccount without roles, for as short as can be.
-func (e *examination) throwaway(cluster types.NamespacedName) *multiclusterv1alpha1.AuthTokenRequest {
+func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
 	return &multiclusterv1alpha1.AuthTokenRequest{Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
-		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: cluster.Namespace, Name: cluster.Name},
+		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: profile.Namespace, Name: profile.Name, UID: profile.UID},
 		ServiceAccountNamespace: e.MintNamespace,
 		ServiceAccountName:      "clusterpass-doctor-" + utilrand.String(8),
 		ExpirationSeconds:       ptr.To(multiclusterv1alpha1.MinExpirationSeconds),
@@ -110,38 +125,43 @@ func (f *findings) memberClock(about, token string, before, after time.Time) {
 	measured := newSkew(claims.IssuedAt.Time(), before, after)
 	switch {
 	case measured.exceeds(grossSkew):
-		f.fail(about, mend, "the member's clock is %s the hub's", measured)
+		f.fail(about, mend, "the member's clock %s the hub's", measured)
 	case measured.exceeds(slightSkew):
-		f.warn(about, mend, "the member's clock is %s the hub's", measured)
+		f.warn(about, mend, "the member's clock %s the hub's", measured)
 	default:
-		f.ok(about, "the member's clock is %s the hub's", measured)
+		f.ok(about, "the member's clock %s the hub's", measured)
 	}
 }
 
-// revoke deletes the grant, whatever has become of the caller, and waits until it is gone.
-func (e *examination) revoke(ctx context.Context, f *findings, about string, grant types.NamespacedName) {
-	mend := fmt.Sprintf("See why, and delete it if it is still there: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name)
-	grants := e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace)
+// revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it is gone.
+func (e *examination) revoke(ctx context.Context, f *findings, about string, name types.NamespacedName) {
+	mend := fmt.Sprintf("See why, and delete it if it is still there: kubectl -n %s delete authtokengrant %s", name.Namespace, name.Name)
+	grants := e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(name.Namespace)
 	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	if err := grants.Delete(deleting, grant.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		f.fail(about, mend, "grant %s is left: %v", grant, err)
+	err := grants.Delete(deleting, name.Name, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	if err != nil {
+		f.fail(about, mend, "grant %s may be left: %v", name, err)
 		return
 	}
 	started := e.Clock.Now()
-	err := wait.PollUntilContextTimeout(ctx, revocationPoll, revocationTimeout, true, func(ctx context.Context) (bool, error) {
-		_, err := grants.Get(ctx, grant.Name, metav1.GetOptions{})
+	err = wait.PollUntilContextTimeout(ctx, revocationPoll, revocationTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := grants.Get(ctx, name.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil
 		}
 		return false, err
 	})
+	took := e.Clock.Since(started).Round(time.Second)
 	switch {
-	case wait.Interrupted(err) || errors.Is(err, context.Canceled):
-		f.fail(about, mend, "grant %s was deleted and is not revoked after %s", grant, e.Clock.Since(started).Round(time.Second))
+	case wait.Interrupted(err):
+		f.fail(about, mend, "grant %s was deleted and is not revoked after %s", name, took)
 	case err != nil:
-		f.fail(about, mend, "grant %s was deleted; whether it is revoked is not known: %v", grant, err)
+		f.fail(about, mend, "grant %s was deleted; whether it is revoked is not known: %v", name, err)
 	default:
-		f.ok(about, "its grant was revoked in %s", e.Clock.Since(started).Round(time.Second))
+		f.ok(about, "its grant was revoked in %s", took)
 	}
 }

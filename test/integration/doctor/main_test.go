@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,10 +173,8 @@ func (e expected) is(f doctor.Finding) bool {
 func expect(t *testing.T, options doctor.Options, wanted expected) {
 	t.Helper()
 	eventually(t, options, func(found []doctor.Finding) error {
-		for _, finding := range found {
-			if wanted.is(finding) {
-				return nil
-			}
+		if slices.ContainsFunc(found, wanted.is) {
+			return nil
 		}
 		return fmt.Errorf("no %+v", wanted)
 	})
