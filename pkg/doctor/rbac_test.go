@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -128,10 +129,9 @@ func manifests(t *testing.T, dir string) []runtime.Object {
 		if filepath.Base(file) == "kustomization.yaml" {
 			continue
 		}
-		f, err := os.Open(file)
+		content, err := os.ReadFile(file)
 		require.NoError(t, err)
-		defer f.Close()
-		reader := utilyaml.NewYAMLReader(bufio.NewReader(f))
+		reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 		for {
 			document, err := reader.Read()
 			if errors.Is(err, io.EOF) {

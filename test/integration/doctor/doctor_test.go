@@ -95,6 +95,18 @@ func TestAnAPIServiceWithoutItsCA(t *testing.T) {
 	expectNothing(t)
 }
 
+func TestAServerThatDoesNotRun(t *testing.T) {
+	require.NoError(t, server.Kill())
+	expect(t, options(), expected{
+		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "kubectl describe apiservice " + apiService,
+	})
+	expect(t, options(), expected{check: "grants", verdict: doctor.Fail, message: "the hub does not answer", mend: "apiservices"})
+	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
+
+	require.NoError(t, server.Restart(t.Context()))
+	expectNothing(t)
+}
+
 func TestAServerThatMayNotListPolicies(t *testing.T) {
 	roles := kube(t).RbacV1().ClusterRoles()
 	role, err := roles.Get(t.Context(), "clusterpass-apiserver", metav1.GetOptions{})

@@ -1,0 +1,108 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/pkg/doctor"
+)
+
+// runDoctor runs the command against a hub that answers everything but what everybody may see with status.
+func runDoctor(t *testing.T, status int, args ...string) (stdout string, err error) {
+	t.Helper()
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && status == http.StatusOK {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		if r.URL.Path == "/version" || r.URL.Path == "/openapi/v2" {
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		reason := map[int]string{http.StatusForbidden: "Forbidden", http.StatusServiceUnavailable: "ServiceUnavailable"}[status]
+		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason})
+	}))
+	t.Cleanup(hub.Close)
+	t.Setenv("KUBECONFIG", t.TempDir()+"/none")
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.APIServer, flags.Namespace = ptr.To(hub.URL), ptr.To("fleet")
+	streams, _, out, _ := genericiooptions.NewTestIOStreams()
+	cmd := newDoctorCommand(flags, streams)
+	cmd.SetArgs(args)
+	cmd.SetOut(out)
+	cmd.SetErr(out)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestDoctorPassesWhereNothingFails(t *testing.T) {
+	out, err := runDoctor(t, http.StatusForbidden)
+	require.NoError(t, err)
+	assert.Contains(t, out, "ok    openapi: ")
+	assert.Contains(t, out, "skip  powers: ")
+}
+
+func TestDoctorFailsWhereSomethingDoes(t *testing.T) {
+	out, err := runDoctor(t, http.StatusServiceUnavailable)
+	require.ErrorContains(t, err, "something is wrong with clusterpass on http://127.0.0.1")
+	assert.Contains(t, out, "FAIL  apiservices: ")
+	assert.NotContains(t, out, "Usage:")
+}
+
+func TestDoctorPrintsFindingsAsAList(t *testing.T) {
+	for format, decode := range map[string]func([]byte, any) error{
+		"json": json.Unmarshal,
+		"yaml": func(data []byte, into any) error { return yaml.Unmarshal(data, into) },
+	} {
+		t.Run(format, func(t *testing.T) {
+			out, err := runDoctor(t, http.StatusForbidden, "-o", format)
+			require.NoError(t, err)
+			var found []doctor.Finding
+			require.NoError(t, decode([]byte(out), &found))
+			require.NotEmpty(t, found)
+			for _, f := range found {
+				assert.NotEmpty(t, f.Check)
+				assert.NotEmpty(t, f.Message)
+				assert.Contains(t, []doctor.Verdict{doctor.OK, doctor.Skip}, f.Verdict)
+			}
+		})
+	}
+}
+
+func TestDoctorRefusesWhatItDoesNotKnow(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"a format":                     {[]string{"-o", "table"}, `--output "table": must be json or yaml`},
+		"a mode":                       {[]string{"--inventory", "Both"}, "must be Served or External"},
+		"a cluster without a name":     {[]string{"fleet/"}, "is not [NAMESPACE/]CLUSTER"},
+		"a cluster with too many":      {[]string{"--mint", "a/b/c"}, "--mint: "},
+		"a file that does not exist":   {[]string{"--access-config", "/nowhere"}, "--access-config: "},
+		"a flag that changes anything": {[]string{"--fix"}, "unknown flag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := runDoctor(t, http.StatusOK, test.args...)
+			require.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+func TestClustersOfDoctor(t *testing.T) {
+	names, err := clusterNames([]string{"bravelion", "other/smartfish"}, "fleet")
+	require.NoError(t, err)
+	assert.Equal(t, []types.NamespacedName{{Namespace: "fleet", Name: "bravelion"}, {Namespace: "other", Name: "smartfish"}}, names)
+}
