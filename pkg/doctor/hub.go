@@ -176,8 +176,7 @@ func (e *examination) mode() Inventory {
 	return InventoryServed
 }
 
-// looksInto says whether ClusterProfiles of namespace are looked at, or may be there: the answer
-// for one that is not known to have any is yes only while not all are known.
+// looksInto says whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.
 func (e *examination) looksInto(namespace string) bool {
 	known := e.hub.profiles
 	if known.err != nil || known.value.partial != "" {

@@ -45,7 +45,11 @@ func TestAHealthyFleetPasses(t *testing.T) {
 		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
 		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)
 	}
+	expectNoGrants(t)
+}
 
+func expectNoGrants(t *testing.T) {
+	t.Helper()
 	client, err := versioned.NewForConfig(hub.RESTConfig())
 	require.NoError(t, err)
 	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants("").List(t.Context(), metav1.ListOptions{})
@@ -65,6 +69,24 @@ func TestWhoMayNotLookIsToldSo(t *testing.T) {
 		}
 		assert.Equal(t, want, finding.Verdict, "%+v", finding)
 	}
+}
+
+func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
+	// Revoking it would be allowed.
+	_, err := kube(t).RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "editor"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "editor"}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	editor, err := hub.UserConfig("editor")
+	require.NoError(t, err)
+	o := options()
+	o.Mint = []types.NamespacedName{defaultBravelion}
+	found := diagnose(t, editor, o)
+	assert.True(t, slices.ContainsFunc(found, expected{check: "mint", verdict: doctor.Skip, about: "default/bravelion", message: "authtokenrequests"}.is), printed(t, found))
+	assert.NotEqual(t, doctor.Fail, doctor.Worst(found), printed(t, found))
+	expectNoGrants(t)
 }
 
 func TestAnAPIServiceThatIsGone(t *testing.T) {
@@ -181,6 +203,10 @@ func TestACredentialThatHasExpired(t *testing.T) {
 		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "has expired at",
 		mend: "kubectl -n clusterpass-system create secret generic " + memberSecret,
 	})
+	o := options()
+	o.Mint = []types.NamespacedName{defaultBravelion}
+	expect(t, o, expected{check: "mint", verdict: doctor.Fail, about: "default/bravelion", message: "it does not accept clusterpass's own credential", mend: "README"})
+	expectNoGrants(t)
 }
 
 func TestAControllerManagerThatWasStopped(t *testing.T) {
