@@ -100,6 +100,10 @@ var managerNeeds = []need{
 		without: "it reaches no member",
 	},
 	{
+		group: groupMulticluster, resources: []string{"clusterprofiles/status"}, verbs: []string{verbUpdate},
+		without: "ClusterProfiles do not say how their members are",
+	},
+	{
 		group: "events.k8s.io", resources: []string{"events"}, verbs: []string{verbCreate, verbPatch},
 		without: "there are no events on grants and ClusterProfiles",
 	},

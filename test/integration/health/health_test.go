@@ -1,0 +1,153 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package health
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/component-base/metrics/testutil"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
+)
+
+func TestHealth(t *testing.T) {
+	f := startFleet(t)
+	t.Run("a profile says what its member is", func(t *testing.T) { f.testFacts(t) })
+	t.Run("a healthy fleet causes no write", func(t *testing.T) { f.testIdle(t) })
+	t.Run("a profile of another manager is left alone", func(t *testing.T) { f.testAnothers(t) })
+	t.Run("a credential that the member does not take is told", func(t *testing.T) { f.testCredential(t) })
+	t.Run("ten outages are ten times told", func(t *testing.T) { f.testOutages(t) })
+}
+
+func (f *fleet) testFacts(t *testing.T) {
+	t.Helper()
+	profile, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.True(t, meta.IsStatusConditionTrue(profile.Status.Conditions, "Joined"))
+	assert.NotEmpty(t, profile.Status.AccessProviders)
+
+	// A node is an API object like any other. What is new on the member is seen when it is back.
+	client, err := kubernetes.NewForConfig(f.bravelion.RESTConfig())
+	require.NoError(t, err)
+	_, err = client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: "worker", Labels: map[string]string{"topology.kubernetes.io/region": "eu", "nvidia.com/gpu.product": "L4"},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, f.bravelion.Kill("kube-apiserver"))
+	f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
+	require.NoError(t, f.bravelion.Restart(t.Context(), "kube-apiserver"))
+	err = wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		profile, err = f.profiles.Get(ctx, "bravelion", metav1.GetOptions{})
+		return err == nil && len(profile.Status.Properties) == 2, err
+	})
+	require.NoError(t, err, "%v", profile.Status.Properties)
+	assert.Equal(t, "nvidia.com/gpu.product L4", profile.Status.Properties[0].Name+" "+profile.Status.Properties[0].Value)
+	assert.Equal(t, "topology.kubernetes.io/region eu", profile.Status.Properties[1].Name+" "+profile.Status.Properties[1].Value)
+	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
+}
+
+// testIdle has twenty profiles, and watches them while each is probed several times.
+func (f *fleet) testIdle(t *testing.T) {
+	t.Helper()
+	for i := range 18 {
+		name := fmt.Sprintf("idle-%02d", i)
+		f.join(t, []*testenv.Cluster{f.bravelion, f.smartfish}[i%2], name)
+		f.untilHealthy(t, name, metav1.ConditionTrue)
+	}
+	f.untilHealthy(t, "bravelion", metav1.ConditionTrue)
+	list, err := f.profiles.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 20)
+	events, err := f.profiles.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	require.NoError(t, err)
+	defer events.Stop()
+
+	before := f.probes(t)
+	err = wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(context.Context) (bool, error) {
+		select {
+		case event := <-events.ResultChan():
+			return false, fmt.Errorf("%s: %v", event.Type, event.Object)
+		default:
+			return f.probes(t) >= before+20*8, nil
+		}
+	})
+	require.NoError(t, err)
+}
+
+// probes returns how many probes have found a member ready so far.
+func (f *fleet) probes(t *testing.T) float64 {
+	t.Helper()
+	config, err := f.manager.DirectConfig("prometheus", "system:masters")
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context())
+	require.NoError(t, err)
+	metrics := testutil.NewMetrics()
+	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
+	for _, sample := range metrics["clusterpass_member_probes_total"] {
+		if sample.Metric["result"] == "Ready" {
+			return float64(sample.Value)
+		}
+	}
+	return 0
+}
+
+func (f *fleet) testAnothers(t *testing.T) {
+	t.Helper()
+	created, err := f.profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: "anothers"},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "another"}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	ours := created.DeepCopy()
+	ours.ObjectMeta = metav1.ObjectMeta{Name: "nowhere"}
+	ours.Spec.ClusterManager.Name = "clusterpass"
+	_, err = f.profiles.Create(t.Context(), ours, metav1.CreateOptions{})
+	require.NoError(t, err)
+	// Ours came later and has been seen to.
+	assert.Equal(t, "NoAccess", f.untilHealthy(t, "nowhere", metav1.ConditionUnknown).Reason)
+	now, err := f.profiles.Get(t.Context(), "anothers", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, created.ResourceVersion, now.ResourceVersion)
+}
+
+func (f *fleet) testCredential(t *testing.T) {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(f.smartfish.RESTConfig())
+	require.NoError(t, err)
+	accounts := client.CoreV1().ServiceAccounts("clusterpass-system")
+	require.NoError(t, accounts.Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
+	assert.Equal(t, "Unauthorized", f.untilHealthy(t, "smartfish", metav1.ConditionFalse).Reason)
+	f.join(t, f.smartfish, "smartfish")
+	f.untilHealthy(t, "smartfish", metav1.ConditionTrue)
+}
+
+func (f *fleet) testOutages(t *testing.T) {
+	t.Helper()
+	for i := range 10 {
+		killed := time.Now().Truncate(time.Second)
+		require.NoError(t, f.bravelion.Kill("kube-apiserver"))
+		down := f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
+		assert.WithinRange(t, down.LastTransitionTime.Time, killed, time.Now(), "outage %d", i)
+		assert.Contains(t, []string{"ConnectionRefused", "Unreachable"}, down.Reason)
+		t.Logf("outage %d was told after %s", i, time.Since(killed).Round(100*time.Millisecond))
+
+		back := time.Now().Truncate(time.Second)
+		require.NoError(t, f.bravelion.Restart(t.Context(), "kube-apiserver"))
+		up := f.untilHealthy(t, "bravelion", metav1.ConditionTrue)
+		assert.WithinRange(t, up.LastTransitionTime.Time, back, time.Now(), "return %d", i)
+	}
+}
