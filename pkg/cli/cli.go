@@ -1,0 +1,53 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cli is the command line of `kubectl clusterpass`: flags become options, and answers become lines. What the
+// commands do is in packages of their own.
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/component-base/version"
+)
+
+// NewCommand returns `kubectl clusterpass`. The kubeconfig's current context is the hub.
+func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	flags := genericclioptions.NewConfigFlags(true)
+	cmd := &cobra.Command{
+		Use:   "kubectl-clusterpass",
+		Short: "Join clusters to a hub, and give and take tokens for them",
+		Long: `Join clusters to a hub, and give and take tokens for them.
+
+The hub is the cluster of the kubeconfig's current context, or of --context.`,
+		SilenceUsage: true,
+		Version:      version.Get().GitVersion,
+		Annotations:  map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl clusterpass"},
+	}
+	cmd.SetIn(streams.In)
+	cmd.SetOut(streams.Out)
+	cmd.SetErr(streams.ErrOut)
+	flags.AddFlags(cmd.PersistentFlags())
+	cmd.AddCommand(
+		newJoinCommand(flags, streams),
+		newVersionCommand(streams.Out),
+	)
+	registerFlagCompletions(cmd, flags)
+	return cmd
+}
+
+func newVersionCommand(out io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(out, version.Get().GitVersion)
+			return err
+		},
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"clusterpass.dev/pkg/join"
+)
+
+const flagMemberContext = "member-context"
+
+// targetFlags are what join and unjoin have in common.
+type targetFlags struct {
+	member         memberFlags
+	clusterManager string
+	dryRun         string
+	timeout        time.Duration
+}
+
+func (f *targetFlags) addFlags(flags *pflag.FlagSet) {
+	f.member.addFlags(flags)
+	flags.StringVar(&f.clusterManager, "cluster-manager", join.DefaultClusterManager, "The ClusterProfile's spec.clusterManager.name.")
+	flags.StringVar(&f.dryRun, "dry-run", string(join.DryRunNone), `"none"; "client" only reads and says what would be done; "server" has the clusters try the changes to what is there, too.`)
+	flags.Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
+	flags.DurationVar(&f.timeout, "timeout", time.Minute, "Bound of each wait.")
+}
+
+// target returns the ClusterProfile called name in the namespace of the flags.
+func (f *targetFlags) target(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string) (join.Target, error) {
+	dryRun, err := join.ParseDryRun(f.dryRun)
+	if err != nil {
+		return join.Target{}, err
+	}
+	hub, err := flags.ToRESTConfig()
+	if err != nil {
+		return join.Target{}, err
+	}
+	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return join.Target{}, err
+	}
+	return join.Target{
+		Hub: hub, Namespace: namespace, Name: name, ClusterManager: f.clusterManager,
+		DryRun: dryRun, Timeout: f.timeout, Out: streams.Out,
+	}, nil
+}
+
+// joinOptions are those of join.
+type joinOptions struct {
+	targetFlags
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+	labels  map[string]string
+	allowed join.Allowed
+	wait    bool
+}
+
+func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &joinOptions{flags: flags, streams: streams}
+	cmd := &cobra.Command{
+		Use:   "join NAME --member-context CONTEXT",
+		Short: "Make a cluster a member of the hub",
+		Long: `Make a cluster a member of the hub: ClusterProfile NAME in the namespace of --namespace.
+
+On the member, this creates the ServiceAccount clusterpass in namespace clusterpass-system, and lets it bind the
+ClusterRoles of --allow-cluster-roles, and make ServiceAccounts and use Roles in the namespaces of --allow-namespaces. That is
+the member's own last word: the hub can't give anybody more. On the hub it creates a Secret with a kubeconfig for
+that account, and the ClusterProfile.
+
+It can be repeated, and then changes only what differs: also to allow other roles or namespaces.`,
+		Example: `  # Let the hub give view and edit in namespaces default and team-a of the cluster
+  kubectl clusterpass join bravelion --member-context bravelion-admin --allow-cluster-roles view,edit --allow-namespaces default,team-a
+
+  # The hub reaches the cluster by another address than you do
+  kubectl clusterpass join bravelion --member-context bravelion-admin --member-server https://bravelion.internal:6443
+
+  # Say what would be done
+  kubectl clusterpass join bravelion --member-context bravelion-admin --dry-run=client`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.allowed.AllClusterRoles && !cmd.Flags().Changed("allow-cluster-roles") {
+				o.allowed.ClusterRoles = nil
+			}
+			return o.run(cmd.Context(), args[0])
+		},
+	}
+	o.addFlags(cmd.Flags())
+	utilruntime.Must(cmd.MarkFlagRequired(flagMemberContext))
+	return cmd
+}
+
+func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
+	o.targetFlags.addFlags(flags)
+	o.member.addServerFlag(flags)
+	flags.StringToStringVar(&o.labels, "labels", nil, "Labels of the ClusterProfile.")
+	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
+	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
+	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
+	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles of the rules of a request, by the verb escalate. The member then trusts the hub to keep to what its users are entitled to.")
+	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
+}
+
+func (o *joinOptions) run(ctx context.Context, name string) error {
+	target, err := o.target(o.flags, o.streams, name)
+	if err != nil {
+		return err
+	}
+	m, err := o.member.load(o.flags)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return errors.New("--member-context must not be empty")
+	}
+	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Labels: o.labels, Wait: o.wait})
+}

@@ -1,0 +1,208 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// bootstrapLifetime is how long the hub has for replacing the token that join writes.
+	bootstrapLifetime = 24 * time.Hour
+	// reuseShare of a token's lifetime has to be left for it to be kept: a fifth, which is when the hub renews its own.
+	reuseShare = 5
+	// kubeconfigKey is the key in the hub's Secret.
+	kubeconfigKey = "kubeconfig"
+	// memberIDAnnotation, on the hub's Secret and on the ClusterProfile, is the UID of the member's namespace kube-system.
+	memberIDAnnotation = "clusterpass.dev/member-uid"
+)
+
+// SecretName returns the name of the hub's Secret, in SystemNamespace, with the kubeconfig for a ClusterProfile. Two may
+// share it (a-b/c and a/b-c): the Secret's annotation tells which one it is for.
+func SecretName(namespace, name string) string { return "member-" + namespace + "-" + name }
+
+func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
+
+// secret returns the hub's Secret, nil where there is none.
+func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
+	name := SecretName(j.Namespace, j.Name)
+	secret, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	case err != nil:
+		return nil, j.hub.failed("read", "secret/"+name+" in "+SystemNamespace, err)
+	}
+	if of := secret.Annotations[member.ClusterProfileAnnotation]; of != j.profileName() {
+		return nil, fmt.Errorf("hub: secret/%s in %s exists and is not for ClusterProfile %s but for %q", name, SystemNamespace, j.profileName(), of)
+	}
+	return secret, nil
+}
+
+// checkNotJoinedElsewhere refuses a member that this hub has under another name: the two would share one account.
+func (j *joiner) checkNotJoinedElsewhere(ctx context.Context) error {
+	others, err := j.otherProfiles(ctx)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	return fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
+}
+
+// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the member.
+func (j *joiner) otherProfiles(ctx context.Context) ([]string, error) {
+	secrets, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	if err != nil {
+		return nil, j.hub.failed("list", "secrets in "+SystemNamespace, err)
+	}
+	var names []string
+	for i := range secrets.Items {
+		annotations := secrets.Items[i].Annotations
+		of := annotations[member.ClusterProfileAnnotation]
+		if annotations[memberIDAnnotation] == j.memberID && of != j.profileName() {
+			names = append(names, of)
+		}
+	}
+	return names, nil
+}
+
+// credentialReady makes the hub's Secret have a kubeconfig for the member whose token works.
+func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Secret) error {
+	token, err := j.token(ctx, m, old)
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := j.kubeconfig(m, token)
+	if err != nil {
+		return err
+	}
+	secret := &corev1.Secret{
+		TypeMeta: core(kindSecret),
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: SystemNamespace,
+			Name:      SecretName(j.Namespace, j.Name),
+			Labels:    map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{
+				member.ClusterProfileAnnotation: j.profileName(),
+				memberIDAnnotation:              j.memberID,
+			},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{kubeconfigKey: kubeconfig},
+	}
+	if old != nil && equality.Semantic.DeepEqual(old.Data, secret.Data) &&
+		old.Labels[member.KubeconfigLabel] == "true" && old.Annotations[memberIDAnnotation] == j.memberID {
+		// Whoever has renewed the token owns it: what is right is not applied, lest we own it, too.
+		j.report.found("hub", "secret/"+secret.Name+" in "+SystemNamespace, "unchanged")
+		return nil
+	}
+	return j.hub.apply(ctx, secret, nil)
+}
+
+// token returns the one that the hub has, if it works and is not about to expire, else a new one, which works.
+func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (string, error) {
+	if old != nil {
+		if token := tokenOf(old.Data[kubeconfigKey]); isFresh(token, time.Now()) && j.works(ctx, m, token) == nil {
+			return token, nil
+		}
+	}
+	what := "token for serviceaccount/" + ServiceAccount + " in " + SystemNamespace
+	if j.DryRun != DryRunNone {
+		j.report.did("member", "created", what)
+		return "", nil
+	}
+	request, err := j.member.kube.CoreV1().ServiceAccounts(SystemNamespace).CreateToken(ctx, ServiceAccount,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+			ExpirationSeconds: ptr.To(int64(bootstrapLifetime.Seconds())),
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: kindSecret, Name: CredentialSecret},
+		}}, metav1.CreateOptions{})
+	if err != nil {
+		return "", j.member.failed("create", what, err)
+	}
+	if err := j.works(ctx, m, request.Status.Token); err != nil {
+		return "", fmt.Errorf("member: the new %s does not work: %w", what, err)
+	}
+	j.report.did("member", "created", what+", which expires at "+request.Status.ExpirationTimestamp.UTC().Format(time.RFC3339))
+	return request.Status.Token, nil
+}
+
+// works returns nil where the member takes a token for the hub's account.
+func (j *joiner) works(ctx context.Context, m *Member, token string) error {
+	config := rest.AnonymousClientConfig(m.Config)
+	config.BearerToken = token
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	if want := "system:serviceaccount:" + SystemNamespace + ":" + ServiceAccount; review.Status.UserInfo.Username != want {
+		return fmt.Errorf("the member takes it for %s", review.Status.UserInfo.Username)
+	}
+	return nil
+}
+
+// kubeconfig returns the one that the hub reaches the member by, with everything inline.
+func (j *joiner) kubeconfig(m *Member, token string) ([]byte, error) {
+	cluster := clientcmdapi.NewCluster()
+	cluster.Server = m.Endpoint.Server
+	cluster.CertificateAuthorityData = m.Endpoint.CertificateAuthorityData
+	cluster.TLSServerName = m.Endpoint.TLSServerName
+	cluster.ProxyURL = m.Endpoint.ProxyURL
+	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{j.Name: cluster},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{ServiceAccount: {Token: token}},
+		Contexts:       map[string]*clientcmdapi.Context{j.Name: {Cluster: j.Name, AuthInfo: ServiceAccount}},
+		CurrentContext: j.Name,
+	})
+	if err != nil {
+		return nil, errors.New("the kubeconfig for the hub can't be written") // the cause might quote it
+	}
+	return kubeconfig, nil
+}
+
+// tokenOf returns the inline token of a kubeconfig's current context, empty where there is none. No file is read.
+func tokenOf(kubeconfig []byte) string {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil || config.Contexts[config.CurrentContext] == nil {
+		return ""
+	}
+	user := config.AuthInfos[config.Contexts[config.CurrentContext].AuthInfo]
+	if user == nil {
+		return ""
+	}
+	return user.Token
+}
+
+// isFresh says whether a fifth of a token's lifetime is left.
+func isFresh(token string, now time.Time) bool {
+	parsed, err := jwt.ParseSigned(token)
+	if err != nil {
+		return false
+	}
+	var claims jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.Expiry == nil || claims.IssuedAt == nil {
+		return false
+	}
+	lifetime := claims.Expiry.Time().Sub(claims.IssuedAt.Time())
+	return claims.Expiry.Time().Sub(now) > lifetime/reuseShare
+}

@@ -1,0 +1,236 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"clusterpass.dev/pkg/grant"
+)
+
+const (
+	// joinedByLabel is, on the objects that join makes on a member, the id of the hub. Grants' objects have another
+	// label, grant.LabelHubID: a hub sweeps what carries that and belongs to no grant.
+	joinedByLabel = "clusterpass.dev/joined-by"
+	// createdByLabel is the same, on a namespace that join has created.
+	createdByLabel = "clusterpass.dev/created-by-join"
+)
+
+// joiner is one run of join or unjoin.
+type joiner struct {
+	Target
+	hub, member *side
+	// hubID and memberID are the UIDs of the clusters' namespaces kube-system.
+	hubID, memberID string
+	report          *report
+}
+
+// Run joins a member. What is there already and right is left alone, so that Run can be repeated, also after an
+// error half way, which says so.
+func Run(ctx context.Context, o *Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	for _, warning := range o.Allowed.warnings() {
+		fmt.Fprintln(o.Out, "warning: "+warning)
+	}
+	j, err := newJoiner(ctx, &o.Target, &o.Member)
+	if err != nil {
+		return err
+	}
+	if err := j.join(ctx, o); err != nil {
+		return j.halfWay(err)
+	}
+	return nil
+}
+
+func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
+	j := &joiner{Target: *t, report: &report{out: t.Out, dryRun: t.DryRun}}
+	var err error
+	if j.hub, err = newSide("hub", t.Hub, j.report); err != nil {
+		return nil, err
+	}
+	if j.hubID, err = grant.HubID(ctx, j.hub.kube); err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return j, nil
+	}
+	if j.member, err = newSide("member", m.Config, j.report); err != nil {
+		return nil, err
+	}
+	system, err := j.member.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return nil, j.member.failed("read", "namespace/"+metav1.NamespaceSystem, err)
+	}
+	j.memberID = string(system.UID)
+	return j, nil
+}
+
+// halfWay adds to an error how far join has come.
+func (j *joiner) halfWay(err error) error {
+	if j.report.changes == 0 {
+		return fmt.Errorf("%w\nNothing was changed on either cluster", err)
+	}
+	return fmt.Errorf("%w\nWhat is listed above as created or configured is done. Run the same command again to go on from here, "+
+		"or `kubectl clusterpass unjoin %s -n %s` with the same --member-context to undo it", err, j.Name, j.Namespace)
+}
+
+func (j *joiner) join(ctx context.Context, o *Options) error {
+	secret, err := j.preflight(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := j.memberReady(ctx, &o.Allowed); err != nil {
+		return err
+	}
+	if err := j.credentialReady(ctx, &o.Member, secret); err != nil {
+		return err
+	}
+	if err := j.profileReady(ctx, o); err != nil {
+		return err
+	}
+	if !o.Wait || j.DryRun != DryRunNone {
+		return nil
+	}
+	return j.waitHealthy(ctx)
+}
+
+// preflight returns the hub's Secret for the profile, nil where there is none, after it has made sure that what is
+// there on both sides is not for another cluster, and not another hub's. It changes nothing.
+func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, error) {
+	if err := j.checkHubNamespaces(ctx); err != nil {
+		return nil, err
+	}
+	secret, err := j.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.checkProfile(ctx, o, secret); err != nil {
+		return nil, err
+	}
+	if err := j.checkNotJoinedElsewhere(ctx); err != nil {
+		return nil, err
+	}
+	account, err := j.member.get(ctx, corev1.SchemeGroupVersion.WithKind(kindServiceAccount), SystemNamespace, ServiceAccount)
+	if err != nil || account == nil {
+		return secret, err
+	}
+	return secret, j.checkOurs(account)
+}
+
+// checkHubNamespaces makes sure of the namespaces on the hub, which join does not create.
+func (j *joiner) checkHubNamespaces(ctx context.Context) error {
+	for namespace, hint := range map[string]string{
+		SystemNamespace: "install clusterpass on the hub first",
+		j.Namespace:     "create it, or choose another one with --namespace",
+	} {
+		_, err := j.hub.kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return fmt.Errorf("hub: there is no namespace %s; %s", namespace, hint)
+		case apierrors.IsForbidden(err):
+			// It may be there: the writes will tell.
+		case err != nil:
+			return j.hub.failed("read", "namespace/"+namespace, err)
+		}
+	}
+	return nil
+}
+
+// checkOurs refuses an object of the member that is not clusterpass's, or that is another hub's. One that was applied
+// from artifacts/deploy/member names no hub, and is taken over.
+func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
+	labels := existing.GetLabels()
+	if labels[partOfLabel] != partOf {
+		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. Nothing of it is touched", refOf(existing), partOfLabel, partOf)
+	}
+	if by := labels[joinedByLabel]; by != "" && by != j.hubID {
+		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), joinedByLabel, by, j.hubID)
+	}
+	return nil
+}
+
+// memberReady makes the member have what allowed says, and no more of what this hub has had before.
+func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
+	objects := allowed.objects()
+	for _, namespace := range allowed.Namespaces {
+		if err := j.namespaceReady(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	if err := j.prune(ctx, objects); err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if err := j.applyToMember(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) applyToMember(ctx context.Context, object runtime.Object) error {
+	o, err := toUnstructured(object)
+	if err != nil {
+		return err
+	}
+	if o.GetKind() == kindNamespace {
+		return j.systemNamespaceReady(ctx, o)
+	}
+	j.label(o, joinedByLabel)
+	return j.member.apply(ctx, o, j.checkOurs)
+}
+
+// label marks an object as this hub's.
+func (j *joiner) label(o *unstructured.Unstructured, key string) {
+	labels := o.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[key] = j.hubID
+	o.SetLabels(labels)
+}
+
+// systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as it is: the member may
+// be a hub itself.
+func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstructured) error {
+	existing, err := j.member.get(ctx, o.GroupVersionKind(), "", o.GetName())
+	if err != nil {
+		return err
+	}
+	if existing != nil && existing.GetLabels()[createdByLabel] != j.hubID {
+		j.report.found("member", refOf(existing), "unchanged")
+		return nil
+	}
+	j.label(o, createdByLabel)
+	return j.member.apply(ctx, o, nil)
+}
+
+// namespaceReady creates a namespace that is allowed. From then on it is the member's.
+func (j *joiner) namespaceReady(ctx context.Context, name string) error {
+	gvk := corev1.SchemeGroupVersion.WithKind(kindNamespace)
+	existing, err := j.member.get(ctx, gvk, "", name)
+	if err != nil {
+		return err
+	}
+	if existing != nil {
+		if existing.GetDeletionTimestamp() != nil {
+			return fmt.Errorf("member: %s is being deleted; run the command again when it is gone", refOf(existing))
+		}
+		return nil
+	}
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(gvk)
+	o.SetName(name)
+	return j.member.apply(ctx, o, nil)
+}
+

@@ -1,0 +1,160 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// DefaultClusterManager is the cluster manager of profiles that are joined without another.
+const DefaultClusterManager = "clusterpass"
+
+// reservedNamespaces are those that no hub gets at by join: who has a ServiceAccount there can take over the
+// member. They are the same that clusterpass-apiserver refuses.
+var reservedNamespaces = sets.New("kube-system", "kube-public", "kube-node-lease", SystemNamespace)
+
+// Member is the cluster that is joined.
+type Member struct {
+	// Config is how who joins it reaches it.
+	Config *rest.Config
+	// Endpoint is how the hub is to reach it: server, CA, and what else of a kubeconfig's cluster a connection takes.
+	// Its CA is inline.
+	Endpoint clientcmdapi.Cluster
+}
+
+// Target names a ClusterProfile of a hub.
+type Target struct {
+	// Hub is how who joins a member to it reaches it.
+	Hub *rest.Config
+	// Namespace and Name are those of the ClusterProfile.
+	Namespace, Name string
+	// ClusterManager is spec.clusterManager.name of the ClusterProfile.
+	ClusterManager string
+	// DryRun says what is not done.
+	DryRun DryRun
+	// Timeout bounds each wait.
+	Timeout time.Duration
+	// Out is told every step.
+	Out io.Writer
+}
+
+// Options are those of Run. All fields are required but for those that say otherwise.
+type Options struct {
+	Target
+	Member Member
+	// Allowed is what the member allows the hub.
+	Allowed Allowed
+	// Labels are set on the ClusterProfile; optional.
+	Labels map[string]string
+	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
+	Wait bool
+}
+
+// Validate returns everything that is refused whatever the clusters have.
+func (o *Options) Validate() error {
+	errs := []error{o.Target.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate()}
+	errs = append(errs, metav1validation.ValidateLabels(o.Labels, field.NewPath("labels")).ToAggregate())
+	for key := range o.Labels {
+		if strings.HasPrefix(key, "clusterpass.dev/") || key == managerLabel {
+			errs = append(errs, fmt.Errorf("label %s is set by clusterpass", key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Target) validate() error {
+	for _, problem := range validation.IsDNS1123Subdomain(t.Name) {
+		return fmt.Errorf("%q is not the name of a ClusterProfile: %s", t.Name, problem)
+	}
+	for _, problem := range validation.IsValidLabelValue(t.ClusterManager) {
+		return fmt.Errorf("--cluster-manager is a label's value: %s", problem)
+	}
+	if t.ClusterManager == "" {
+		return errors.New("--cluster-manager must not be empty")
+	}
+	return nil
+}
+
+// checkEndpoint refuses what clusterpass-apiserver would refuse of a member's kubeconfig.
+func checkEndpoint(endpoint *clientcmdapi.Cluster) error {
+	if endpoint.InsecureSkipTLSVerify {
+		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to whoever answers. Give the context a certificate-authority")
+	}
+	server, err := url.Parse(endpoint.Server)
+	if err != nil || server.Scheme != "https" || server.Host == "" || server.User != nil {
+		return errors.New("the member's server is not a URL https://HOST[:PORT] without a user in it; see --member-server")
+	}
+	return nil
+}
+
+func (a *Allowed) validate() error {
+	var errs []error
+	if len(a.Namespaces) == 0 {
+		errs = append(errs, errors.New("--allow-namespaces must name at least one namespace"))
+	}
+	if len(a.ClusterRoles) == 0 && !a.AllClusterRoles {
+		errs = append(errs, errors.New("--allow-cluster-roles must name at least one ClusterRole"))
+	}
+	if len(a.ClusterRoles) > 0 && a.AllClusterRoles {
+		errs = append(errs, errors.New("--allow-cluster-roles and --allow-all-cluster-roles exclude each other"))
+	}
+	for _, role := range a.ClusterRoles {
+		errs = append(errs, checkClusterRole(role))
+	}
+	for _, namespace := range a.Namespaces {
+		errs = append(errs, checkNamespace(namespace))
+	}
+	return errors.Join(errs...)
+}
+
+func checkClusterRole(role string) error {
+	switch {
+	case strings.Contains(role, "*"):
+		return fmt.Errorf("ClusterRole %q: there are no wildcards here. To let the hub bind every ClusterRole, cluster-admin included, ask for it by name: --allow-all-cluster-roles", role)
+	case role == mainRole, strings.HasPrefix(role, mainRole+":"):
+		return fmt.Errorf("ClusterRole %q is clusterpass's own, and not given to others", role)
+	case role == "" || strings.TrimSpace(role) != role:
+		return fmt.Errorf("ClusterRole %q: not a name", role)
+	default:
+		return nil
+	}
+}
+
+func checkNamespace(namespace string) error {
+	switch {
+	case strings.Contains(namespace, "*"):
+		return fmt.Errorf("namespace %q: there are no wildcards here: in a namespace that is allowed the hub can get at every ServiceAccount and Secret, so name each", namespace)
+	case reservedNamespaces.Has(namespace):
+		return fmt.Errorf("namespace %s is never allowed: who has a ServiceAccount there can take over the member", namespace)
+	}
+	for _, problem := range validation.IsDNS1123Label(namespace) {
+		return fmt.Errorf("namespace %q: %s", namespace, problem)
+	}
+	return nil
+}
+
+// warnings returns what is worth saying of what was asked for by name.
+func (a *Allowed) warnings() []string {
+	var all []string
+	if a.AllClusterRoles {
+		all = append(all, "the hub may bind every ClusterRole of this member, cluster-admin included")
+	}
+	if a.Rules && !a.AllClusterRoles && !slices.Contains(a.ClusterRoles, "cluster-admin") {
+		all = append(all, "with --allow-rules the hub can make and bind roles of any rights: --allow-cluster-roles no longer bounds what a broken hub can do")
+	}
+	return all
+}

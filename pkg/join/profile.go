@@ -1,0 +1,162 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+)
+
+const (
+	statusPart   = "status"
+	managerLabel = inventoryv1alpha1.LabelClusterManagerKey
+	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a cluster.
+	execExtension = "client.authentication.k8s.io/exec"
+)
+
+var (
+	profileKind = inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile")
+	grantKind   = clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
+)
+
+// profile returns the ClusterProfile, nil where there is none.
+func (j *joiner) profile(ctx context.Context) (*inventoryv1alpha1.ClusterProfile, error) {
+	o, err := j.hub.get(ctx, profileKind, j.Namespace, j.Name)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	profile := &inventoryv1alpha1.ClusterProfile{}
+	return profile, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, profile)
+}
+
+// checkProfile refuses a ClusterProfile that is there and is for another cluster, or another cluster manager's.
+func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Secret) error {
+	profile, err := j.profile(ctx)
+	if err != nil {
+		return err
+	}
+	id := ""
+	if secret != nil {
+		id = secret.Annotations[memberIDAnnotation]
+	}
+	if profile != nil {
+		if err := j.checkManager(profile); err != nil {
+			return err
+		}
+		if noted := profile.Annotations[memberIDAnnotation]; noted != "" {
+			id = noted
+		}
+	}
+	switch {
+	case id != "" && id != j.memberID:
+		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
+			j.profileName(), id, j.memberID, j.unjoinHint())
+	case id == "" && profile != nil && leadsElsewhere(profile, &o.Member):
+		return fmt.Errorf("hub: ClusterProfile %s leads to a cluster of another address or CA. %s", j.profileName(), j.unjoinHint())
+	}
+	return nil
+}
+
+func (j *joiner) unjoinHint() string {
+	return fmt.Sprintf("Take it out first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
+}
+
+func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {
+	if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager {
+		return fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager", j.profileName(), manager, j.ClusterManager)
+	}
+	return nil
+}
+
+// leadsElsewhere says whether a profile has an access provider of ours to another address or CA.
+func leadsElsewhere(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
+	for i := range profile.Status.AccessProviders {
+		provider := &profile.Status.AccessProviders[i]
+		if provider.Name == configv1alpha1.DefaultProviderName &&
+			(provider.Cluster.Server != m.Endpoint.Server || !bytes.Equal(provider.Cluster.CertificateAuthorityData, m.Endpoint.CertificateAuthorityData)) {
+			return true
+		}
+	}
+	return false
+}
+
+// profileReady makes the hub have the ClusterProfile, with an access provider that leads to the Secret.
+func (j *joiner) profileReady(ctx context.Context, o *Options) error {
+	labels := maps.Clone(o.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[managerLabel] = j.ClusterManager
+	profile := &inventoryv1alpha1.ClusterProfile{
+		TypeMeta: metav1.TypeMeta{APIVersion: profileKind.GroupVersion().String(), Kind: profileKind.Kind},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: j.Namespace, Name: j.Name,
+			Labels:      labels,
+			Annotations: map[string]string{memberIDAnnotation: j.memberID},
+		},
+		Spec: inventoryv1alpha1.ClusterProfileSpec{
+			DisplayName:    j.Name,
+			ClusterManager: inventoryv1alpha1.ClusterManager{Name: j.ClusterManager},
+		},
+	}
+	u, err := toUnstructured(profile)
+	if err != nil {
+		return err
+	}
+	delete(u.Object, statusPart)
+	if err := j.hub.apply(ctx, u, nil); err != nil {
+		return err
+	}
+	return j.accessReady(ctx, &o.Member)
+}
+
+// accessReady applies the access provider to the profile's status, and leaves the rest of that to its owners.
+func (j *joiner) accessReady(ctx context.Context, m *Member) error {
+	provider, err := j.accessProvider(m)
+	if err != nil {
+		return err
+	}
+	entry, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{statusPart: map[string]any{"accessProviders": []any{entry}}}}
+	u.SetGroupVersionKind(profileKind)
+	u.SetNamespace(j.Namespace)
+	u.SetName(j.Name)
+	return j.hub.apply(ctx, u, nil, statusPart)
+}
+
+// accessProvider returns the entry that leads to the hub's Secret.
+func (j *joiner) accessProvider(m *Member) (inventoryv1alpha1.AccessProvider, error) {
+	where, err := json.Marshal(map[string]string{
+		"name": SecretName(j.Namespace, j.Name), "key": kubeconfigKey, "namespace": SystemNamespace,
+	})
+	if err != nil {
+		return inventoryv1alpha1.AccessProvider{}, err
+	}
+	return inventoryv1alpha1.AccessProvider{
+		Name: configv1alpha1.DefaultProviderName,
+		Cluster: clientcmdv1.Cluster{
+			Server:                   m.Endpoint.Server,
+			CertificateAuthorityData: m.Endpoint.CertificateAuthorityData,
+			TLSServerName:            m.Endpoint.TLSServerName,
+			ProxyURL:                 m.Endpoint.ProxyURL,
+			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: where}}},
+		},
+	}, nil
+}

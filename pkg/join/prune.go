@@ -1,0 +1,72 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order to take them away in.
+var rightsKinds = []schema.GroupVersionKind{
+	rbacv1.SchemeGroupVersion.WithKind(kindClusterBinding),
+	rbacv1.SchemeGroupVersion.WithKind(kindRoleBinding),
+	rbacv1.SchemeGroupVersion.WithKind(kindClusterRole),
+	rbacv1.SchemeGroupVersion.WithKind(kindRole),
+}
+
+// manifestNames are the names in artifacts/deploy/member, which a member may have been given without join.
+var manifestNames = sets.New(mainRole, credentialRole, rulesRole)
+
+// prune removes the rights that the hub was given before and that are not among objects, such as those in a namespace
+// that is not allowed any more.
+func (j *joiner) prune(ctx context.Context, objects []runtime.Object) error {
+	wanted := sets.New[string]()
+	for _, object := range objects {
+		o, err := toUnstructured(object)
+		if err != nil {
+			return err
+		}
+		wanted.Insert(refOf(o))
+	}
+	for _, kind := range rightsKinds {
+		found, err := j.list(ctx, j.member, kind, partOfLabel+"="+partOf)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			if o := &found[i]; !wanted.Has(refOf(o)) && j.isStale(o) {
+				if err := j.member.remove(ctx, o); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isStale says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
+func (j *joiner) isStale(o *unstructured.Unstructured) bool {
+	by := o.GetLabels()[joinedByLabel]
+	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
+}
+
+// list lists a kind in all namespaces.
+func (j *joiner) list(ctx context.Context, s *side, kind schema.GroupVersionKind, labels string) ([]unstructured.Unstructured, error) {
+	client, err := s.resource(kind, metav1.NamespaceAll)
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: labels})
+	if err != nil {
+		return nil, s.failed("list", kind.Kind+"s", err)
+	}
+	return list.Items, nil
+}
