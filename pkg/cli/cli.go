@@ -34,6 +34,7 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 	flags.AddFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		newJoinCommand(flags, streams),
+		newUnjoinCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)

@@ -37,7 +37,7 @@ func (j *joiner) prune(ctx context.Context, objects []runtime.Object) error {
 		wanted.Insert(refOf(o))
 	}
 	for _, kind := range rightsKinds {
-		found, err := j.list(ctx, j.member, kind, partOfLabel+"="+partOf)
+		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf)
 		if err != nil {
 			return err
 		}
@@ -56,17 +56,4 @@ func (j *joiner) prune(ctx context.Context, objects []runtime.Object) error {
 func (j *joiner) isStale(o *unstructured.Unstructured) bool {
 	by := o.GetLabels()[joinedByLabel]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
-}
-
-// list lists a kind in all namespaces.
-func (j *joiner) list(ctx context.Context, s *side, kind schema.GroupVersionKind, labels string) ([]unstructured.Unstructured, error) {
-	client, err := s.resource(kind, metav1.NamespaceAll)
-	if err != nil {
-		return nil, err
-	}
-	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: labels})
-	if err != nil {
-		return nil, s.failed("list", kind.Kind+"s", err)
-	}
-	return list.Items, nil
 }

@@ -245,6 +245,19 @@ func (s *side) get(ctx context.Context, gvk schema.GroupVersionKind, namespace, 
 	return o, nil
 }
 
+// list returns the objects of a kind that have labels.
+func (s *side) list(ctx context.Context, kind schema.GroupVersionKind, namespace, labels string) ([]unstructured.Unstructured, error) {
+	client, err := s.resource(kind, namespace)
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: labels})
+	if err != nil {
+		return nil, s.failed("list", strings.ToLower(kind.Kind)+"s", err)
+	}
+	return list.Items, nil
+}
+
 // failed wraps the error of a call once, with what it was for.
 func (s *side) failed(verb, what string, err error) error {
 	return fmt.Errorf("%s: could not %s %s: %w", s.name, verb, what, err)

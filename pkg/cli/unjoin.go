@@ -1,0 +1,58 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"clusterpass.dev/pkg/join"
+)
+
+// unjoinOptions are those of unjoin.
+type unjoinOptions struct {
+	targetFlags
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+	abandon bool
+}
+
+func newUnjoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &unjoinOptions{flags: flags, streams: streams}
+	cmd := &cobra.Command{
+		Use:   "unjoin NAME [--member-context CONTEXT]",
+		Short: "Take a member out of the hub",
+		Long: `Take a member out of the hub: what join has done is undone.
+
+Its AuthTokenGrants are deleted first, and unjoin waits until their tokens have ended. Then go the ClusterProfile, the
+Secret on the hub, and, with --member-context, what join has made on the member. Namespaces that were allowed stay, with all
+that others have in them. It can be repeated.`,
+		Example: `  # Take bravelion out, and clean it
+  kubectl clusterpass unjoin bravelion --member-context bravelion-admin
+
+  # Take out a cluster that is gone for ever
+  kubectl clusterpass unjoin bravelion --abandon-member`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeClusters(flags, 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+	}
+	o.addFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&o.abandon, "abandon-member", false, "The member is gone for ever: let its grants go without revoking them there.")
+	return cmd
+}
+
+func (o *unjoinOptions) run(ctx context.Context, name string) error {
+	target, err := o.target(o.flags, o.streams, name)
+	if err != nil {
+		return err
+	}
+	member, err := o.member.load(o.flags)
+	if err != nil {
+		return err
+	}
+	return join.Undo(ctx, &join.UnjoinOptions{Target: target, Member: member, AbandonMember: o.abandon})
+}

@@ -1,0 +1,190 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+// notFound turns the error of a read into nil where the object is gone.
+func notFound(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err == nil:
+		return errors.New("it is still there")
+	default:
+		return err
+	}
+}
+
+// request has kubectl create an AuthTokenRequest for a ServiceAccount called account, and returns the answer.
+func request(t *testing.T, cluster, account, role string) (*v1alpha1.AuthTokenRequest, error) {
+	t.Helper()
+	manifest := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
+targetClusterProfile: {apiGroup: multicluster.x-k8s.io, kind: ClusterProfile, name: %s},
+serviceAccountName: %s, serviceAccountNamespace: default, clusterRoles: [{name: %s}]}}`, cluster, account, role)
+	file := filepath.Join(t.TempDir(), "request.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(manifest), 0o600))
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+shared.kubeconfig, "create", "-f", file, "-o", "yaml").Output()
+	if exit := (&exec.ExitError{}); errors.As(err, &exit) {
+		return nil, errors.New(string(exit.Stderr))
+	}
+	require.NoError(t, err)
+	answer := &v1alpha1.AuthTokenRequest{}
+	return answer, yaml.Unmarshal(out, answer)
+}
+
+// memberClient returns a client that uses the kubeconfig of an answer.
+func memberClient(t *testing.T, answer *v1alpha1.AuthTokenRequest) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig)
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	return client
+}
+
+func TestJoinedMembersGiveTokens(t *testing.T) {
+	for _, name := range []string{"bravelion", "smartfish"} {
+		out := joined(t, name, "--allow-cluster-roles=view", "--labels=env=test")
+		assert.Contains(t, out, "member: created serviceaccount/clusterpass in clusterpass-system\n")
+		assert.Contains(t, out, "hub: created clusterprofile.multicluster.x-k8s.io/"+name+" in default\n")
+	}
+	var lionAnswer *v1alpha1.AuthTokenRequest
+	for _, name := range []string{"bravelion", "smartfish"} {
+		// The server learns of the Secret by a watch.
+		eventually(t, func(context.Context) (err error) {
+			lionAnswer, err = request(t, name, "work", "view")
+			return err
+		})
+		_, err := memberClient(t, lionAnswer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err, name)
+	}
+
+	t.Run("a role that the member does not allow is refused by it, even for the hub's admin", func(t *testing.T) {
+		_, err := request(t, "bravelion", "root", "cluster-admin")
+		require.ErrorContains(t, err, "does not allow clusterpass (not the requester) what this needs")
+		require.ErrorContains(t, err, "cluster-admin")
+		_, err = kube(t, shared.bravelion).CoreV1().ServiceAccounts("default").Get(t.Context(), "root", metav1.GetOptions{})
+		require.NoError(t, notFound(err), "nothing is left of it")
+	})
+	t.Run("a namespace that the member does not allow is refused by it", func(t *testing.T) {
+		client := kube(t, shared.bravelion)
+		secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+		require.NoError(t, err)
+		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
+		require.NoError(t, err)
+		us, err := kubernetes.NewForConfig(config)
+		require.NoError(t, err)
+		_, err = us.CoreV1().Secrets("kube-system").List(t.Context(), metav1.ListOptions{})
+		require.True(t, apierrors.IsForbidden(err), err)
+		_, err = us.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "clusterpass-credential", metav1.GetOptions{})
+		require.NoError(t, err)
+		_, err = us.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "another", metav1.GetOptions{})
+		require.True(t, apierrors.IsForbidden(err), err)
+		_ = client
+	})
+	t.Run("joining again changes nothing", func(t *testing.T) {
+		before := snapshots(t, shared.bravelion)
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--allow-cluster-roles=view", "--labels=env=test")
+		assert.NotContains(t, out, "created")
+		assert.NotContains(t, out, "configured")
+		assert.Equal(t, before, snapshots(t, shared.bravelion))
+	})
+	t.Run("no token is printed", func(t *testing.T) {
+		assert.NotContains(t, mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--labels=env=test"), "eyJ")
+	})
+	t.Run("another cluster can't take its name", func(t *testing.T) {
+		before := snapshots(t, shared.smartfish)
+		out, err := clusterpass(t.Context(), "join", "bravelion", "--member-context=smartfish", "--wait=false")
+		require.ErrorContains(t, err, "is for another cluster", out)
+		require.ErrorContains(t, err, "Nothing was changed on either cluster")
+		assert.Equal(t, before, snapshots(t, shared.smartfish))
+	})
+	t.Run("nor can the same cluster have another", func(t *testing.T) {
+		_, err := clusterpass(t.Context(), "join", "lion", "--member-context=bravelion", "--wait=false")
+		require.ErrorContains(t, err, "joined as ClusterProfile default/bravelion already")
+	})
+	t.Run("nor is it cleaned as the other", func(t *testing.T) {
+		before := snapshots(t, shared.smartfish)
+		_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish")
+		require.ErrorContains(t, err, "is not for this member")
+		assert.Equal(t, before, snapshots(t, shared.smartfish))
+	})
+	t.Run("what is no longer allowed is taken away", func(t *testing.T) {
+		join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
+		mustClusterpass(t, append(join, "--allow-namespaces=default,team-a", "--allow-rules")...)
+		roles := kube(t, shared.bravelion).RbacV1()
+		_, err := roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		require.NoError(t, err)
+		out := mustClusterpass(t, join...)
+		assert.Contains(t, out, "member: deleted rolebinding.rbac.authorization.k8s.io/clusterpass in team-a\n")
+		_, err = roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		require.NoError(t, notFound(err))
+		_, err = roles.ClusterRoleBindings().Get(t.Context(), "clusterpass:allow-rules", metav1.GetOptions{})
+		require.NoError(t, notFound(err))
+	})
+}
+
+func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	before := snapshots(t, shared.bravelion)
+	joined(t, "bravelion")
+	var answer *v1alpha1.AuthTokenRequest
+	eventually(t, func(context.Context) (err error) {
+		answer, err = request(t, "bravelion", "worker", "view")
+		return err
+	})
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--dry-run")
+	assert.Contains(t, out, "hub: deleted authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default (client dry run)\n")
+	assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system (client dry run)\n")
+	_, err := memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err, "a dry run ends no token")
+
+	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	_, err = memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	require.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "%v", err)
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	assert.Equal(t, before, snapshots(t, shared.bravelion))
+
+	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	assert.NotContains(t, out, "deleted")
+}
+
+func TestDryRunCreatesNothing(t *testing.T) {
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	for _, mode := range []string{"client", "server"} {
+		before := snapshots(t, shared.bravelion)
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new")
+		assert.Contains(t, out, "member: created namespace/new ("+mode+" dry run)\n")
+		assert.Contains(t, out, "hub: created secret/member-default-bravelion in clusterpass-system ("+mode+" dry run)\n")
+		assert.Equal(t, before, snapshots(t, shared.bravelion))
+	}
+	joined(t, "bravelion")
+	for _, mode := range []string{"client", "server"} {
+		before := snapshots(t, shared.bravelion)
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-rules")
+		assert.Equal(t, before, snapshots(t, shared.bravelion))
+	}
+}
