@@ -120,6 +120,8 @@ func (a *Allowed) clusterRules() []rbacv1.PolicyRule {
 		rule("", resourceAccounts, verbList),
 		rule(rbacGroup, resourceAllBindings, verbGet, verbList, verbCreate, verbUpdate, verbDelete),
 		rule(rbacGroup, resourceBindings, verbList),
+		rule("", "nodes", verbList),
+		rule("about.k8s.io", "clusterproperties", verbList),
 	}
 }
 
