@@ -1,0 +1,104 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command clusterpass-credential-plugin is the credential plugin (KEP-5339) of the access provider clusterpass: programs
+// that build clients from ClusterProfiles run it to get tokens for member clusters from the hub, with their own
+// identity on the hub. See pkg/credential for what a ClusterProfile has to say.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/version"
+
+	"clusterpass.dev/pkg/credential"
+)
+
+const name = "clusterpass-credential-plugin"
+
+const usage = `Run by programs that build clients from ClusterProfiles, for the access provider clusterpass:
+it prints a token for the member cluster as an ExecCredential. Flags that say which token is wanted
+win over what the ClusterProfile says.
+
+Usage:
+  ` + name + ` [flags]
+
+Flags:
+`
+
+// options are what the flags say.
+type options struct {
+	kubeconfig, context string
+	source              credential.Options
+	request             credential.RequestFlags
+	version             bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// run writes the credential that client-go asks for in the environment.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	options, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if options.version {
+		_, err := fmt.Fprintln(stdout, version.Get().GitVersion)
+		return err
+	}
+	exec, err := credential.ParseExec(os.Getenv(credential.ExecInfoEnv))
+	if err != nil {
+		return err
+	}
+	config, err := credential.HubConfig(options.kubeconfig, options.context).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("configuration of the client for the hub: %w", err)
+	}
+	config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
+	source, err := credential.NewSource(ctx, config, options.source)
+	if err != nil {
+		return err
+	}
+	plugin := &credential.Plugin{Source: source, Override: options.request.Apply}
+	status, err := plugin.GetToken(ctx, exec.Credential)
+	if err != nil {
+		return err
+	}
+	return exec.Answer(stdout, &status)
+}
+
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
+	flags.StringVar(&o.context, "context", "", "Context of the kubeconfig that is the hub; by default the current one.")
+	flags.BoolVar(&o.version, "version", false, "Print the version.")
+	o.source.AddFlags(flags)
+	o.request.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	o.source.Caller = credential.Caller()
+	return o, nil
+}

@@ -1,0 +1,86 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+	certutil "k8s.io/client-go/util/cert"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// checkDestination returns nil when a client that connects as it says in to is certain to reach the cluster that the
+// hub means, and else in what they differ: client-go would send the token there. The client may trust fewer authorities
+// than the hub names, and no others. It may leave the TLS server name out, as upstream's access library does, and then
+// expects the host of the URL. A proxy sees nothing of what TLS protects. A nil to is nobody in particular.
+func checkDestination(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) error {
+	if to == nil {
+		return nil
+	}
+	switch {
+	case to.InsecureSkipTLSVerify:
+		return errors.New("the client does not verify the server (insecure-skip-tls-verify)")
+	case !sameServer(to.Server, cluster.Server):
+		return fmt.Errorf("the client's server is %q, and the hub says %q", to.Server, cluster.Server)
+	case to.TLSServerName != "" && to.TLSServerName != cluster.TLSServerName:
+		return fmt.Errorf("the client's tls-server-name is %q, and the hub says %q", to.TLSServerName, cluster.TLSServerName)
+	}
+	if err := checkAuthorities(to.CertificateAuthorityData, cluster.CertificateAuthorityData); err != nil {
+		return fmt.Errorf("certificate-authority-data: %w", err)
+	}
+	return nil
+}
+
+// sameServer says whether two URLs are those of one server that is reached by TLS.
+func sameServer(a, b string) bool {
+	left, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	right, err := url.Parse(b)
+	if err != nil {
+		return false
+	}
+	return left.Scheme == "https" && right.Scheme == "https" &&
+		strings.EqualFold(left.Hostname(), right.Hostname()) && port(left) == port(right) &&
+		strings.TrimSuffix(left.Path, "/") == strings.TrimSuffix(right.Path, "/")
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return "443"
+}
+
+// checkAuthorities returns nil when every authority that is trusted is among those named.
+func checkAuthorities(trusted, named []byte) error {
+	if len(trusted) == 0 && len(named) == 0 {
+		return nil
+	}
+	if len(trusted) == 0 || len(named) == 0 {
+		return errors.New("either the client or the hub has some and the other has none")
+	}
+	mine, err := certutil.ParseCertsPEM(trusted)
+	if err != nil {
+		return errors.New("the client's are not PEM certificates")
+	}
+	theirs, err := certutil.ParseCertsPEM(named)
+	if err != nil {
+		return errors.New("the hub's are not PEM certificates")
+	}
+	for _, certificate := range mine {
+		if !slices.ContainsFunc(theirs, func(c *x509.Certificate) bool { return c.Equal(certificate) }) {
+			return fmt.Errorf("the client trusts %q, which the hub does not name", certificate.Subject)
+		}
+	}
+	return nil
+}

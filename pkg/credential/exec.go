@@ -1,0 +1,116 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/pkg/apis/clientauthentication"
+	"k8s.io/client-go/pkg/apis/clientauthentication/install"
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+)
+
+// ExecInfoEnv is the environment variable by which client-go tells a plugin what it is wanted for.
+const ExecInfoEnv = "KUBERNETES_EXEC_INFO"
+
+// Exec is one run of a plugin by client-go.
+type Exec struct {
+	// Credential is what client-go says, in the newest version.
+	Credential clientauthenticationv1.ExecCredential
+
+	version schema.GroupVersion
+	codecs  serializer.CodecFactory
+	scheme  *runtime.Scheme
+}
+
+// ParseExec reads what client-go says in ExecInfoEnv. Where info is empty, somebody else runs us, and is answered in version v1.
+func ParseExec(info string) (*Exec, error) {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	e := &Exec{version: clientauthenticationv1.SchemeGroupVersion, codecs: serializer.NewCodecFactory(scheme), scheme: scheme}
+	if info == "" {
+		return e, nil
+	}
+	object, kind, err := e.codecs.UniversalDeserializer().Decode([]byte(info), nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ExecInfoEnv, err)
+	}
+	internal := &clientauthentication.ExecCredential{}
+	if err := scheme.Convert(object, internal, nil); err != nil {
+		return nil, fmt.Errorf("%s is no ExecCredential: %w", ExecInfoEnv, err)
+	}
+	if err := scheme.Convert(internal, &e.Credential, nil); err != nil {
+		return nil, fmt.Errorf("%s: %w", ExecInfoEnv, err)
+	}
+	e.version = kind.GroupVersion()
+	return e, nil
+}
+
+// Caller returns the process that client-go runs in, or 0 when it is not client-go that runs us.
+func Caller() int {
+	if os.Getenv(ExecInfoEnv) == "" {
+		return 0
+	}
+	return os.Getppid()
+}
+
+// Answer writes status in the version that client-go asked in.
+func (e *Exec) Answer(w io.Writer, status *clientauthenticationv1.ExecCredentialStatus) error {
+	internal := &clientauthentication.ExecCredential{}
+	if err := e.scheme.Convert(&clientauthenticationv1.ExecCredential{Status: status}, internal, nil); err != nil {
+		return err
+	}
+	// Encoded before a byte is written: client-go is to get all or nothing.
+	encoded, err := runtime.Encode(e.codecs.LegacyCodec(e.version), internal)
+	if err != nil {
+		return errors.New("the ExecCredential can't be encoded")
+	}
+	_, err = w.Write(encoded)
+	return err
+}
+
+// Plugin is the plugin of the access provider clusterpass: upstream's credentialplugin.Provider.
+type Plugin struct {
+	// Source of the credentials.
+	Source *Source
+	// Override, where not nil, changes a request that was read from a profile.
+	Override func(r *Request) error
+}
+
+// Name returns the name of the access provider.
+func (*Plugin) Name() string { return ProviderName }
+
+// GetToken returns the credential that the profile's extension asks for, if it is one for the cluster that the client is about to
+// connect to.
+func (p *Plugin) GetToken(ctx context.Context, in clientauthenticationv1.ExecCredential) (clientauthenticationv1.ExecCredentialStatus, error) {
+	none := clientauthenticationv1.ExecCredentialStatus{}
+	cluster := in.Spec.Cluster
+	if cluster == nil || cluster.Server == "" {
+		return none, errors.New("the client does not say which cluster it is about: set provideClusterInfo: true where the plugin is configured")
+	}
+	if len(cluster.Config.Raw) == 0 {
+		return none, fmt.Errorf("the access provider %s of the ClusterProfile has no extension %s", ProviderName, ExecExtension)
+	}
+	r, err := ParseRequest(cluster.Config.Raw)
+	if err != nil {
+		return none, err
+	}
+	if p.Override != nil {
+		if err := p.Override(&r); err != nil {
+			return none, err
+		}
+	}
+	c, err := p.Source.Get(ctx, r, cluster)
+	if err != nil {
+		return none, err
+	}
+	return *c.ExecStatus(p.Source.clock.Now()), nil
+}

@@ -1,0 +1,124 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// Names of the flags that make up a Request.
+const (
+	flagRequestNamespace        = "request-namespace"
+	flagClusterUID              = "cluster-uid"
+	flagServiceAccount          = "service-account"
+	flagServiceAccountNamespace = "service-account-namespace"
+	flagClusterRole             = "cluster-role"
+	flagRole                    = "role"
+	flagAudience                = "audience"
+	flagExpirationSeconds       = "expiration-seconds"
+)
+
+// RequestFlags are the flags that say which token is wanted of a cluster.
+type RequestFlags struct {
+	flags *pflag.FlagSet
+
+	requestNamespace, clusterUID            string
+	serviceAccount, serviceAccountNamespace string
+	clusterRoles, roles, audiences          []string
+	expirationSeconds                       int64
+}
+
+// AddFlags adds the flags to flags. Their defaults are empty: Apply changes nothing that no flag is given for.
+func (f *RequestFlags) AddFlags(flags *pflag.FlagSet) {
+	f.flags = flags
+	flags.StringVar(&f.serviceAccount, flagServiceAccount, "", "ServiceAccount on the member cluster that the token is for; clusterpass creates it.")
+	flags.StringVar(&f.serviceAccountNamespace, flagServiceAccountNamespace, "", "Namespace of the ServiceAccount on the member cluster.")
+	flags.StringSliceVar(&f.clusterRoles, flagClusterRole, nil, "ClusterRole of the member cluster that the ServiceAccount is bound to. May be repeated; empty for none.")
+	flags.StringSliceVar(&f.roles, flagRole, nil, "Role of the member cluster that the ServiceAccount is bound to, as NAMESPACE/NAME. May be repeated.")
+	flags.StringSliceVar(&f.audiences, flagAudience, nil, "Audience of the token; by default that of the member's API server. May be repeated.")
+	flags.Int64Var(&f.expirationSeconds, flagExpirationSeconds, 0, fmt.Sprintf("Lifetime of a token in seconds, at least %d; by default %d.",
+		v1alpha1.MinExpirationSeconds, v1alpha1.DefaultExpirationSeconds))
+	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "", "Namespace of the hub to ask in, which the grant is recorded in; by default that of the ClusterProfile.")
+	flags.StringVar(&f.clusterUID, flagClusterUID, "", "UID that the ClusterProfile must have: a cluster replaced under its old name is then refused.")
+}
+
+// Apply puts into r what flags were given for, in place of what it says.
+func (f *RequestFlags) Apply(r *Request) error {
+	set := func(name string, to *string, value string) {
+		if f.flags.Changed(name) {
+			*to = value
+		}
+	}
+	set(flagRequestNamespace, &r.Namespace, f.requestNamespace)
+	set(flagServiceAccount, &r.ServiceAccountName, f.serviceAccount)
+	set(flagServiceAccountNamespace, &r.ServiceAccountNamespace, f.serviceAccountNamespace)
+	set(flagClusterUID, (*string)(&r.TargetClusterProfile.UID), f.clusterUID)
+	if f.flags.Changed(flagClusterRole) {
+		r.ClusterRoles = nil
+		for _, name := range f.clusterRoles {
+			r.ClusterRoles = append(r.ClusterRoles, v1alpha1.ClusterRole{Name: name})
+		}
+	}
+	if f.flags.Changed(flagRole) {
+		r.Roles = nil
+		for _, role := range f.roles {
+			namespace, name, found := strings.Cut(role, "/")
+			if !found || namespace == "" || name == "" {
+				return fmt.Errorf("--%s %q is not NAMESPACE/NAME", flagRole, role)
+			}
+			r.Roles = append(r.Roles, v1alpha1.Role{Namespace: namespace, Name: name})
+		}
+	}
+	if f.flags.Changed(flagAudience) {
+		r.Audiences = f.audiences
+	}
+	if f.flags.Changed(flagExpirationSeconds) {
+		r.ExpirationSeconds = ptr.To(f.expirationSeconds)
+	}
+	return nil
+}
+
+// Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules have none.
+func (r Request) Args() []string {
+	var args []string
+	add := func(name, value string) { args = append(args, "--"+name+"="+value) }
+	if r.Namespace != r.TargetClusterProfile.Namespace {
+		add(flagRequestNamespace, r.Namespace)
+	}
+	if r.TargetClusterProfile.UID != "" {
+		add(flagClusterUID, string(r.TargetClusterProfile.UID))
+	}
+	add(flagServiceAccount, r.ServiceAccountName)
+	add(flagServiceAccountNamespace, r.ServiceAccountNamespace)
+	for _, role := range r.ClusterRoles {
+		add(flagClusterRole, role.Name)
+	}
+	if len(r.ClusterRoles) == 0 {
+		add(flagClusterRole, "")
+	}
+	for _, role := range r.Roles {
+		add(flagRole, types.NamespacedName{Namespace: role.Namespace, Name: role.Name}.String())
+	}
+	for _, audience := range r.Audiences {
+		add(flagAudience, audience)
+	}
+	if r.ExpirationSeconds != nil {
+		add(flagExpirationSeconds, strconv.FormatInt(*r.ExpirationSeconds, 10))
+	}
+	return args
+}
+
+// AddFlags adds the flags that say how credentials are kept.
+func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.CacheDir, "cache-dir", "", "Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
+	flags.DurationVar(&o.MaxAge, "max-age", 0, "For how long a token is used at most; by default for 80 % of its lifetime.")
+}

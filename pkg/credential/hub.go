@@ -1,0 +1,171 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+const (
+	// mintTimeout bounds one request to the hub. The API server itself gives a request up after 34 s.
+	mintTimeout = 40 * time.Second
+	// bodyLogLevel is the first level at which client-go logs the bodies of answers.
+	bodyLogLevel = 8
+)
+
+// HubConfig returns the configuration of the client for the hub: the kubeconfig files in kubeconfig, several as in $KUBECONFIG,
+// or without any those that kubectl would use, or that of the pod that this runs in; and of them the named
+// context, or the current one.
+func HubConfig(kubeconfig, context string) clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if files := filepath.SplitList(kubeconfig); len(files) > 1 {
+		rules.Precedence = files
+	} else {
+		rules.ExplicitPath = kubeconfig
+	}
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context})
+}
+
+// Hub mints tokens.
+type Hub struct {
+	client *rest.RESTClient
+	host   string
+	id     string
+}
+
+// NewHub returns a client for the hub that config leads to.
+func NewHub(config *rest.Config) (*Hub, error) {
+	scheme := runtime.NewScheme()
+	if err := clusterpassv1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	id, err := hubID(config)
+	if err != nil {
+		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
+	}
+	config = rest.CopyConfig(config)
+	config.APIPath = "/apis"
+	// Our own group is served in every mode, whoever serves multicluster.x-k8s.io.
+	config.GroupVersion = &clusterpassv1alpha1.SchemeGroupVersion
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType = runtime.ContentTypeJSON
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
+	}
+	return &Hub{client: client, host: config.Host, id: id}, nil
+}
+
+// Mint has the hub answer r. The status returned holds a token, when it expires and is to be replaced, and how to reach the
+// cluster. Errors say which hub and which cluster, and never hold a token.
+func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error) {
+	r, err := r.complete()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(quiet(ctx), mintTimeout)
+	defer cancel()
+	answer := &v1alpha1.AuthTokenRequest{}
+	err = h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
+		Body(&v1alpha1.AuthTokenRequest{Spec: r.AuthTokenRequestSpec}).Do(ctx).Into(answer)
+	if err != nil {
+		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.host, r.Cluster(), err)
+	}
+	status := &answer.Status
+	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {
+		return nil, fmt.Errorf("hub %s answered for cluster %s without a token", h.host, r.Cluster())
+	}
+	return status, nil
+}
+
+// quiet returns ctx with no logger where client-go would log the token with the rest of the answer.
+func quiet(ctx context.Context) context.Context {
+	if klog.FromContext(ctx).V(bodyLogLevel).Enabled() {
+		return klog.NewContext(ctx, klog.New(nil))
+	}
+	return ctx
+}
+
+// refused says whether the hub has decided against a request. All else may pass: it could not be reached, or it, or
+// the member cluster behind it, is not well.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code < http.StatusInternalServerError && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout
+}
+
+// hubID returns a hash of the hub and of the identity that config has there, so that nobody is
+// served what was minted for another. Of a plugin only the configuration is known: two people who log in one after
+// the other through the same one, with the same folder for the cache, are one to it.
+func hubID(config *rest.Config) (string, error) {
+	config = rest.CopyConfig(config)
+	if err := rest.LoadTLSFiles(config); err != nil {
+		return "", err
+	}
+	token, err := bearerToken(config)
+	if err != nil {
+		return "", err
+	}
+	identity := struct {
+		Host, APIPath, ServerName, Username, Token string
+		CA, Certificate                            []byte
+		Insecure                                   bool
+		Impersonate                                rest.ImpersonationConfig
+		Command                                    string
+		Args, Env                                  []string
+		AuthProvider                               any
+	}{
+		Host: config.Host, APIPath: config.APIPath, ServerName: config.ServerName, Username: config.Username, Token: token,
+		CA: config.CAData, Certificate: config.CertData, Insecure: config.Insecure,
+		Impersonate: config.Impersonate, AuthProvider: config.AuthProvider,
+	}
+	if plugin := config.ExecProvider; plugin != nil {
+		identity.Command, identity.Args = plugin.Command, plugin.Args
+		for _, env := range plugin.Env {
+			identity.Env = append(identity.Env, env.Name+"="+env.Value)
+		}
+	}
+	return hash(identity)
+}
+
+// bearerToken returns what client-go would send: the content of the file, where there is one.
+func bearerToken(config *rest.Config) (string, error) {
+	if config.BearerTokenFile == "" {
+		return config.BearerToken, nil
+	}
+	token, err := os.ReadFile(config.BearerTokenFile)
+	return string(token), err
+}
+
+// hash returns the hexadecimal SHA-256 of v's JSON.
+func hash(v any) (string, error) {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:]), nil
+}
