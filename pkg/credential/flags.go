@@ -87,6 +87,11 @@ func (f *RequestFlags) Apply(r *Request) error {
 	return nil
 }
 
+// NamesRoles says whether any flag for roles was given.
+func (f *RequestFlags) NamesRoles() bool {
+	return f.flags.Changed(flagClusterRole) || f.flags.Changed(flagRole)
+}
+
 // Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules have none.
 func (r Request) Args() []string {
 	var args []string

@@ -1,0 +1,109 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"clusterpass.dev/pkg/credential"
+)
+
+const (
+	getTokenName      = "get-token"
+	flagHubKubeconfig = "hub-kubeconfig"
+	flagHubContext    = "hub-context"
+)
+
+// getTokenOptions are those of get-token.
+type getTokenOptions struct {
+	streams                   genericiooptions.IOStreams
+	flags                     *genericclioptions.ConfigFlags
+	hubKubeconfig, hubContext string
+	request                   credential.RequestFlags
+	source                    credential.Options
+}
+
+func newGetTokenCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &getTokenOptions{flags: flags, streams: streams}
+	cmd := &cobra.Command{
+		Use:   getTokenName + " CLUSTER",
+		Short: "Print a token for a member cluster as an exec credential, for use in kubeconfigs",
+		Long: `Print a token for a member cluster as an ExecCredential (client.authentication.k8s.io v1 or v1beta1).
+
+The contexts that "kubectl clusterpass kubeconfig" writes run this command. Tokens are kept in a folder
+that only you may enter until 80 % of their lifetime is over; the expirationTimestamp in the answer is
+that time, so that clients ask again while the token still works. A client that says where it is
+about to connect (provideClusterInfo) gets a token only if the hub says the same of CLUSTER.
+
+Without --cluster-role and --role the token is for ClusterRole view, and without
+--service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+		Example: `  # A token that may read everything on bravelion but Secrets
+  kubectl clusterpass get-token bravelion`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+	}
+	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "", "Kubeconfig file for the hub, or several as in $KUBECONFIG; wins over --kubeconfig.")
+	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; wins over --context.")
+	o.request.AddFlags(cmd.Flags())
+	o.source.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *getTokenOptions) run(ctx context.Context, cluster string) error {
+	exec, err := credential.ParseExec(os.Getenv(credential.ExecInfoEnv))
+	if err != nil {
+		return err
+	}
+	hub, namespace, err := hubClient(o.clientConfig(), o.flags, o.streams)
+	if err != nil {
+		return err
+	}
+	r, err := newRequest(ctx, hub, namespace, cluster, &o.request)
+	if err != nil {
+		return err
+	}
+	o.source.Caller = credential.Caller()
+	source, err := credential.NewSource(ctx, hub, o.source)
+	if err != nil {
+		return err
+	}
+	c, err := source.Get(ctx, r, exec.Credential.Spec.Cluster)
+	if err != nil {
+		return err
+	}
+	return exec.Answer(o.streams.Out, c.ExecStatus(time.Now()))
+}
+
+// clientConfig returns the configuration for the hub: of the flags for it alone, or else of kubectl's.
+func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
+	if o.hubKubeconfig == "" && o.hubContext == "" {
+		return o.flags.ToRawKubeConfigLoader()
+	}
+	return credential.HubConfig(o.hubKubeconfig, o.hubContext)
+}
+
+// hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles are meant to be in.
+func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (*rest.Config, string, error) {
+	hub, err := config.ClientConfig()
+	if err != nil {
+		return nil, "", err
+	}
+	if isGetToken(hub.ExecProvider) {
+		return nil, "", errNotHub
+	}
+	hub.WarningHandler = rest.NewWarningWriter(streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
+	if flags.Namespace != nil && *flags.Namespace != "" {
+		return hub, *flags.Namespace, nil
+	}
+	namespace, _, err := config.Namespace()
+	return hub, namespace, err
+}

@@ -1,0 +1,194 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"clusterpass.dev/pkg/credential"
+)
+
+// kubeconfigOptions are those of kubeconfig.
+type kubeconfigOptions struct {
+	streams genericiooptions.IOStreams
+	flags   *genericclioptions.ConfigFlags
+	request credential.RequestFlags
+	source  credential.Options
+	merge   bool
+	// executable returns the command that the contexts run.
+	executable func() (string, error)
+}
+
+func newKubeconfigCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &kubeconfigOptions{flags: flags, streams: streams, executable: executable}
+	cmd := &cobra.Command{
+		Use:   "kubeconfig CLUSTER...",
+		Short: "Print contexts for member clusters, or merge them into your kubeconfig",
+		Long: `Print a kubeconfig with a context for each member cluster, named for it, or merge the contexts into the kubeconfig
+that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/config. Whatever else is in there
+stays as it is, the current context too. A context of that name that leads elsewhere is an error.
+
+There is no secret in what is written. The contexts run "kubectl-clusterpass get-token" when a
+token is needed, with the kubeconfig and the context of the hub as they are now. Each cluster is
+asked for one token now: that shows that it works, and tells how to reach the cluster.
+
+Without --cluster-role and --role a context is for ClusterRole view, and without
+--service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+		Example: `  # Use bravelion and smartfish by contexts of these names, with the rights of ClusterRole view
+  kubectl clusterpass kubeconfig bravelion smartfish --merge
+  kubectl --context=bravelion get namespaces
+
+  # The same for one command, and another role
+  kubectl --kubeconfig=<(kubectl clusterpass kubeconfig bravelion --cluster-role=edit) get pods`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+	}
+	cmd.Flags().BoolVar(&o.merge, "merge", false, "Merge the contexts into the kubeconfig in use.")
+	o.request.AddFlags(cmd.Flags())
+	o.source.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *kubeconfigOptions) run(ctx context.Context, clusters []string) error {
+	hub, err := o.hub()
+	if err != nil {
+		return err
+	}
+	// Before anything is asked for: this would be found out last.
+	if o.merge {
+		if err := hub.mergeable(clusters, o.paths()); err != nil {
+			return err
+		}
+	}
+	entries, err := o.entries(ctx, hub, clusters)
+	if err != nil {
+		return err
+	}
+	if o.merge {
+		return o.mergeInto(o.paths(), hub, entries)
+	}
+	entries.CurrentContext = clusters[0]
+	encoded, err := clientcmd.Write(*entries)
+	if err != nil {
+		return err
+	}
+	_, err = o.streams.Out.Write(encoded)
+	return err
+}
+
+// hub returns the hub that the contexts are to be tied to.
+func (o *kubeconfigOptions) hub() (*pinnedHub, error) {
+	loader := o.flags.ToRawKubeConfigLoader()
+	config, namespace, err := hubClient(loader, o.flags, o.streams)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, err
+	}
+	hub, err := pinHub(raw, o.flags)
+	if err != nil {
+		return nil, err
+	}
+	if hub.command, err = o.executable(); err != nil {
+		return nil, err
+	}
+	hub.config, hub.namespace = config, namespace
+	return hub, nil
+}
+
+// paths returns the kubeconfig in use, to be read and written as kubectl config does.
+func (o *kubeconfigOptions) paths() *clientcmd.PathOptions {
+	paths := clientcmd.NewDefaultPathOptions()
+	if o.flags.KubeConfig != nil {
+		paths.LoadingRules.ExplicitPath = *o.flags.KubeConfig
+	}
+	return paths
+}
+
+// entries returns what makes up the contexts of the clusters.
+func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, clusters []string) (*clientcmdapi.Config, error) {
+	source, err := credential.NewSource(ctx, hub.config, o.source)
+	if err != nil {
+		return nil, err
+	}
+	entries := clientcmdapi.NewConfig()
+	for _, cluster := range clusters {
+		r, err := newRequest(ctx, hub.config, hub.namespace, cluster, &o.request)
+		if err != nil {
+			return nil, err
+		}
+		c, err := source.Get(ctx, r, nil)
+		if err != nil {
+			return nil, err
+		}
+		name := hub.entryName(cluster)
+		entries.Clusters[name] = &clientcmdapi.Cluster{
+			Server:                   c.Cluster.Server,
+			CertificateAuthorityData: c.Cluster.CertificateAuthorityData,
+			TLSServerName:            c.Cluster.TLSServerName,
+			ProxyURL:                 c.Cluster.ProxyURL,
+		}
+		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, r)}
+		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	}
+	return entries, nil
+}
+
+// mergeInto puts the entries into the kubeconfig in use.
+func (o *kubeconfigOptions) mergeInto(paths *clientcmd.PathOptions, hub *pinnedHub, entries *clientcmdapi.Config) error {
+	config, err := paths.GetStartingConfig()
+	if err != nil {
+		return err
+	}
+	for cluster, context := range entries.Contexts {
+		if err := hub.owns(config, cluster); err != nil {
+			return err
+		}
+		put(config.Clusters, context.Cluster, entries.Clusters[context.Cluster], func(old, entry *clientcmdapi.Cluster) {
+			entry.LocationOfOrigin = old.LocationOfOrigin
+		})
+		put(config.AuthInfos, context.AuthInfo, entries.AuthInfos[context.AuthInfo], func(old, entry *clientcmdapi.AuthInfo) {
+			entry.LocationOfOrigin = old.LocationOfOrigin
+		})
+		put(config.Contexts, cluster, context, func(old, entry *clientcmdapi.Context) {
+			// The user's own choice, which kubectl config set-context makes.
+			entry.LocationOfOrigin, entry.Namespace, entry.Extensions = old.LocationOfOrigin, old.Namespace, old.Extensions
+		})
+	}
+	if err := clientcmd.ModifyConfig(paths, *config, false); err != nil {
+		return err
+	}
+	for cluster := range entries.Contexts {
+		fmt.Fprintf(o.streams.Out, "context %q is in your kubeconfig\n", cluster)
+	}
+	return nil
+}
+
+// put puts entry into entries; keep takes over what is to stay of one that is there.
+func put[T any](entries map[string]*T, name string, entry *T, keep func(old, entry *T)) {
+	if old := entries[name]; old != nil {
+		keep(old, entry)
+	}
+	entries[name] = entry
+}
+
+// pinnedHub is a hub as contexts name it, which have to find it from anywhere.
+type pinnedHub struct {
+	config    *rest.Config
+	namespace string
+	// command is the absolute path of this program.
+	command string
+	// kubeconfig is a list of absolute paths as in $KUBECONFIG, and context one of theirs.
+	kubeconfig, context string
+}
