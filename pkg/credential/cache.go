@@ -49,29 +49,25 @@ func DefaultCacheDir() (string, error) {
 
 // entry is the content of a file of the cache.
 type entry struct {
-	Version    int              `json:"version"`
-	Token      string           `json:"token" datapolicy:"token"`
-	Expiration time.Time        `json:"expiration"`
-	Refresh    time.Time        `json:"refreshAfter"`
-	Minted     time.Time        `json:"minted"`
-	Cluster    v1alpha1.Cluster `json:"cluster"`
+	Version    int       `json:"version"`
+	Token      string    `json:"token" datapolicy:"token"`
+	Expiration time.Time `json:"expiration"`
+	Refresh    time.Time `json:"refreshAfter"`
+	Minted     time.Time `json:"minted"`
+	// Retry, where not zero, is when to ask the hub again after it could not be reached.
+	Retry   time.Time        `json:"retryAfter,omitzero"`
+	Cluster v1alpha1.Cluster `json:"cluster"`
 	// Callers are processes that were handed this token.
 	Callers []int `json:"callers,omitempty"`
 }
 
-// handTo remembers that caller has the token now, and says whether that is news. The caller 0 is nobody known.
-func (e *entry) handTo(caller int) bool {
+// handTo remembers that caller has the token now. The caller 0 is nobody known.
+func (e *entry) handTo(caller int) {
 	if caller == 0 || slices.Contains(e.Callers, caller) {
-		return false
+		return
 	}
 	e.Callers = append(e.Callers, caller)
 	e.Callers = e.Callers[max(0, len(e.Callers)-maxCallers):]
-	return true
-}
-
-// credential returns the token and what to know of it. The next one is to be asked for at askAgain.
-func (e *entry) credential(askAgain time.Time) *Credential {
-	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: askAgain, Cluster: e.Cluster}
 }
 
 // cache keeps tokens in a folder that only its owner may enter, one file a token. The zero value keeps none.
@@ -99,19 +95,24 @@ func openCache(ctx context.Context, dir string) (cache, error) {
 	return cache{dir: dir}, nil
 }
 
-// lock waits until no other process works on the entry of that key.
+// lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can be locked, as on a
+// read-only filesystem, it goes on without.
 func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) {
 	if c.dir == "" {
 		return func() {}, nil
 	}
 	// A file for each key would stay for ever: one that is removed while another process waits for it locks nobody out.
-	// By the first byte of the key there are 256 at most, and few that share one.
+	// By the first byte of the key there are 256 at most, and few keys that share one.
 	path := filepath.Join(c.dir, "lock-"+key[:2])
 	unlock, err = lockFile(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("waiting for another process that asks the hub, which holds %s: %w", path, ctx.Err())
 	}
-	return unlock, nil
+	klog.FromContext(ctx).Info("Going on without a lock", "file", path, "err", err)
+	return func() {}, nil
 }
 
 // read returns the entry of key, or nil when there is none that can be used. A file that is not the user's own, or a link, is an error.

@@ -35,8 +35,10 @@
 //
 // # Trust
 //
-// The extension is whatever the writers of the profile say. It can make the consumer ask for any cluster and any role, so
-// the hub decides by the consumer's own rights; and the consumer's flags, where given, win over the extension. The answer of the
-// hub names the server and the authorities of the cluster: a token goes only to a client that is about
-// to use them, and not to one that has another server from the profile.
+// The extension is whatever the writers of the profile say. It can make the consumer ask for any cluster and any role, so the
+// hub decides by the consumer's own rights, and the consumer's flags, where given, win over the extension. The answer of
+// the hub names the server and the authorities of the cluster, and a token goes to no client that is about to use others.
+//
+// What can't be known here is which profile the client was built from. A writer of profiles who puts another cluster's server,
+// authority and name into one leads its consumers to that cluster, as far as they have rights there.
 package credential

@@ -5,6 +5,7 @@ package credential
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,12 @@ const (
 	flagRole                    = "role"
 	flagAudience                = "audience"
 	flagExpirationSeconds       = "expiration-seconds"
+)
+
+// Names of the flags that make up Options.
+const (
+	flagCacheDir = "cache-dir"
+	flagMaxAge   = "max-age"
 )
 
 // RequestFlags are the flags that say which token is wanted of a cluster.
@@ -124,6 +131,22 @@ func (r Request) Args() []string {
 
 // AddFlags adds the flags that say how credentials are kept.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.CacheDir, "cache-dir", "", "Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
-	flags.DurationVar(&o.MaxAge, "max-age", 0, "For how long a token is used at most; by default for 80 % of its lifetime.")
+	flags.StringVar(&o.CacheDir, flagCacheDir, "", "Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
+	flags.DurationVar(&o.MaxAge, flagMaxAge, 0, "For how long a token is used at most; by default for 80 % of its lifetime.")
+}
+
+// Args returns the flags that make up o, wherever they are used.
+func (o *Options) Args() ([]string, error) {
+	var args []string
+	if o.CacheDir != "" {
+		dir, err := filepath.Abs(o.CacheDir)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--"+flagCacheDir+"="+dir)
+	}
+	if o.MaxAge != 0 {
+		args = append(args, "--"+flagMaxAge+"="+o.MaxAge.String())
+	}
+	return args, nil
 }

@@ -85,11 +85,15 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	}
 	ctx, cancel := context.WithTimeout(quiet(ctx), mintTimeout)
 	defer cancel()
-	answer := &v1alpha1.AuthTokenRequest{}
-	err = h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
-		Body(&v1alpha1.AuthTokenRequest{Spec: r.AuthTokenRequestSpec}).Do(ctx).Into(answer)
-	if err != nil {
+	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
+		Body(&v1alpha1.AuthTokenRequest{Spec: r.AuthTokenRequestSpec}).Do(ctx)
+	if err := result.Error(); err != nil {
 		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.host, r.Cluster(), err)
+	}
+	answer := &v1alpha1.AuthTokenRequest{}
+	if err := result.Into(answer); err != nil {
+		// The decoder's words could hold a part of the token.
+		return nil, fmt.Errorf("hub %s answered for cluster %s with something else than an AuthTokenRequest", h.host, r.Cluster())
 	}
 	status := &answer.Status
 	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {

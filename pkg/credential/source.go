@@ -23,7 +23,7 @@ const (
 	// renewTimeout bounds one request to the hub while there is a token that still works: client-go holds the requests of
 	// its user up meanwhile.
 	renewTimeout = 5 * time.Second
-	// renewRetry is when to ask a hub again that could not be reached, while there is a token that still works.
+	// renewRetry is after what time to ask a hub again that could not be reached, while there is a token that still works.
 	renewRetry = 30 * time.Second
 	// minTokenAge is for how long a token that was just minted is not replaced because its user asks again.
 	minTokenAge = 5 * time.Second
@@ -102,9 +102,8 @@ func (s *Source) Get(ctx context.Context, r Request, to *clientauthenticationv1.
 	if err != nil {
 		return nil, err
 	}
-	if cached != nil && s.fresh(cached) && !s.wasRefused(cached) {
-		s.keep(ctx, key, cached, false)
-		return cached.credential(s.refreshAt(cached)), nil
+	if cached != nil && s.clock.Now().Before(s.askAgain(cached)) && !s.wasRefused(cached) {
+		return s.hand(ctx, key, cached), nil
 	}
 	minted, err := s.mint(ctx, r, cached != nil)
 	switch {
@@ -113,15 +112,15 @@ func (s *Source) Get(ctx context.Context, r Request, to *clientauthenticationv1.
 		return nil, err
 	default:
 		klog.FromContext(ctx).Error(err, "Using the token at hand", "cluster", r.Cluster(), "expires", cached.Expiration)
-		s.keep(ctx, key, cached, false)
-		return cached.credential(earlier(s.clock.Now().Add(renewRetry), cached.Expiration)), nil
+		// Others who want the same need not wait for the hub, each in turn.
+		cached.Retry = s.clock.Now().Add(renewRetry)
+		return s.hand(ctx, key, cached), nil
 	}
 	if err := checkDestination(to, minted.Cluster); err != nil {
 		return nil, fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
 	}
 	s.cache.prune(s.clock.Now())
-	s.keep(ctx, key, minted, true)
-	return minted.credential(s.refreshAt(minted)), nil
+	return s.hand(ctx, key, minted), nil
 }
 
 // usable returns the cached entry if its token still works and is for the cluster at to, else nil.
@@ -137,15 +136,16 @@ func (s *Source) usable(ctx context.Context, key string, to *clientauthenticatio
 	return cached, nil
 }
 
-// fresh says whether it is not yet time to replace the token.
-func (s *Source) fresh(e *entry) bool { return s.clock.Now().Before(s.refreshAt(e)) }
-
-// refreshAt returns when the token is to be replaced.
-func (s *Source) refreshAt(e *entry) time.Time {
-	if s.options.MaxAge == 0 {
-		return e.Refresh
+// askAgain returns when the hub is to be asked for the next token, in whole seconds: so client-go is told.
+func (s *Source) askAgain(e *entry) time.Time {
+	at := e.Refresh
+	if s.options.MaxAge > 0 {
+		at = earlier(at, e.Minted.Add(s.options.MaxAge))
 	}
-	return earlier(e.Refresh, e.Minted.Add(s.options.MaxAge))
+	if e.Retry.After(at) {
+		at = e.Retry
+	}
+	return earlier(at, e.Expiration).Truncate(time.Second)
 }
 
 // wasRefused says whether our caller must have been refused with this token. A token of the last seconds is kept
@@ -176,12 +176,11 @@ func (s *Source) mint(ctx context.Context, r Request, haveOne bool) (*entry, err
 	}, nil
 }
 
-// keep puts e into the cache, with our caller among those who have its token, unless that is there already.
-func (s *Source) keep(ctx context.Context, key string, e *entry, minted bool) {
-	if known := !e.handTo(s.options.Caller); known && !minted {
-		return
-	}
+// hand keeps e, with our caller among those who have its token, and returns its credential.
+func (s *Source) hand(ctx context.Context, key string, e *entry) *Credential {
+	e.handTo(s.options.Caller)
 	s.cache.write(ctx, key, e)
+	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: s.askAgain(e), Cluster: e.Cluster}
 }
 
 // isFor says whether a token of cluster may be handed to a client that connects as it says in to.

@@ -1,0 +1,135 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	certutil "k8s.io/client-go/util/cert"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// The hub of these tests issues tokens for an hour, which are to be replaced after 48 minutes.
+const (
+	lifetime     = time.Hour
+	refreshAfter = 48 * time.Minute
+)
+
+var errUnreachable = errors.New("dial tcp: connection refused")
+
+// fakeHub mints tokens and counts them.
+type fakeHub struct {
+	clock *clocktesting.FakePassiveClock
+
+	mu      sync.Mutex
+	asked   int
+	err     error
+	timeout time.Duration
+	cluster v1alpha1.Cluster
+	// minting, where not nil, is called while a token is minted.
+	minting func()
+}
+
+func newFakeHub(t *testing.T) *fakeHub {
+	t.Helper()
+	return &fakeHub{
+		clock:   clocktesting.NewFakePassiveClock(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)),
+		cluster: v1alpha1.Cluster{Server: "https://bravelion.example.com:6443", CertificateAuthorityData: newAuthority(t, "bravelion")},
+	}
+}
+
+func (h *fakeHub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error) {
+	if h.minting != nil {
+		h.minting()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked++
+	if deadline, bounded := ctx.Deadline(); bounded {
+		h.timeout = time.Until(deadline)
+	}
+	if h.err != nil {
+		return nil, h.err
+	}
+	now := h.clock.Now()
+	return &v1alpha1.AuthTokenRequestStatus{
+		Token:               fmt.Sprintf("token-%d-for-%s", h.asked, r.Cluster()),
+		ExpirationTimestamp: &metav1.Time{Time: now.Add(lifetime)},
+		RefreshAfter:        &metav1.Time{Time: now.Add(refreshAfter)},
+		Cluster:             h.cluster.DeepCopy(),
+	}, nil
+}
+
+func (h *fakeHub) pass(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
+
+// source returns a source that asks h, keeps its tokens in dir, and is run by caller.
+func (h *fakeHub) source(t *testing.T, dir string, caller int) *Source {
+	t.Helper()
+	opened, err := openCache(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Source{minter: h, cache: opened, identity: "alice@hub", options: Options{Caller: caller}, clock: h.clock}
+}
+
+// secure makes a folder of the testing package one that its owner alone may enter.
+func secure(dir string) error { return os.Chmod(dir, 0o700) }
+
+// refusal is what the hub answers to who may not.
+func refusal() error {
+	resource := schema.GroupResource{Group: "clusterpass.dev", Resource: "authtokenrequests"}
+	return fmt.Errorf("asking the hub: %w", apierrors.NewForbidden(resource, "", errors.New("missing: bind:view")))
+}
+
+func request() Request {
+	return Request{Namespace: "default", AuthTokenRequestSpec: v1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
+		ServiceAccountName:      "work",
+		ServiceAccountNamespace: "default",
+		ClusterRoles:            []v1alpha1.ClusterRole{{Name: "view"}},
+	}}
+}
+
+// newAuthority returns a certificate of that name, in PEM.
+func newAuthority(t *testing.T, name string) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := certutil.NewSelfSignedCACert(certutil.Config{CommonName: name}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := certutil.EncodeCertificates(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+// entries returns the files of a cache that hold tokens.
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"+entrySuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+const (
+	secretToken = "header.claims.signature-that-is-secret"
+
+	answered = `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `",` +
+		`"expirationTimestamp":"2026-11-23T13:00:00Z","refreshAfter":"2026-11-23T12:48:00Z","cluster":{"server":"https://bravelion.example.com"}}}`
+	forbiddenAnswer = `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"missing: bind:view"}`
+)
+
+// serve runs a hub that gives one answer, and returns a client for it and the last request.
+func serve(t *testing.T, code int, answer string) (*Hub, *http.Request, *v1alpha1.AuthTokenRequest) {
+	t.Helper()
+	var asked http.Request
+	var body v1alpha1.AuthTokenRequest
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = *r.Clone(r.Context())
+		content, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(content, &body)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(answer))
+	}))
+	t.Cleanup(server.Close)
+	hub, err := NewHub(&rest.Config{Host: server.URL, BearerToken: "alice", TLSClientConfig: rest.TLSClientConfig{
+		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+	}})
+	require.NoError(t, err)
+	return hub, &asked, &body
+}
+
+func TestTheHubIsAskedInOurOwnGroup(t *testing.T) {
+	hub, asked, body := serve(t, http.StatusCreated, answered)
+	r := request()
+	r.Namespace, r.TargetClusterProfile.Namespace = "team", "fleet"
+	status, err := hub.Mint(t.Context(), r)
+	require.NoError(t, err)
+	assert.Equal(t, secretToken, status.Token)
+	assert.Equal(t, http.MethodPost, asked.Method)
+	assert.Equal(t, "/apis/clusterpass.dev/v1alpha1/namespaces/team/authtokenrequests", asked.URL.Path)
+	assert.Equal(t, "clusterpass.dev/v1alpha1", body.APIVersion)
+	assert.Equal(t, "AuthTokenRequest", body.Kind)
+	assert.Equal(t, r.AuthTokenRequestSpec, body.Spec)
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	tests := []struct {
+		name   string
+		code   int
+		answer string
+		want   string
+	}{
+		{name: "a refusal is told in the hub's words", code: http.StatusForbidden, answer: forbiddenAnswer, want: "missing: bind:view"},
+		{name: "no token", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest"}`, want: "without a token"},
+		{name: "a token that says no time", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `"}}`, want: "without a token"},
+		{name: "half an answer", code: http.StatusCreated, answer: answered[:len(answered)-2], want: "something else"},
+		{name: "times that are none", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, want: "something else"},
+		{name: "another kind", code: http.StatusCreated, answer: `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, want: "something else"},
+		{name: "no JSON", code: http.StatusCreated, answer: secretToken, want: "something else"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hub, _, _ := serve(t, test.code, test.answer)
+			_, err := hub.Mint(t.Context(), request())
+			require.ErrorContains(t, err, test.want)
+			assert.ErrorContains(t, err, hub.host)
+			assert.ErrorContains(t, err, "default/bravelion")
+			assert.NotContains(t, err.Error(), "secret")
+			assert.Equal(t, test.code == http.StatusForbidden, refused(err))
+		})
+	}
+}
+
+func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
+	for _, verbosity := range []int{0, 7, 8, 10} {
+		hub, _, _ := serve(t, http.StatusCreated, answered)
+		var log bytes.Buffer
+		ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(verbosity))))
+		_, err := hub.Mint(ctx, request())
+		require.NoError(t, err)
+		assert.NotContains(t, log.String(), secretToken)
+		assert.NotContains(t, log.String(), "Body")
+	}
+}
+
+func TestWhatIsARefusal(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"forbidden":        {apierrors.NewForbidden(v1alpha1.Resource("authtokenrequests"), "", nil), true},
+		"unauthorised":     {apierrors.NewUnauthorized(""), true},
+		"conflict":         {apierrors.NewConflict(v1alpha1.Resource("authtokenrequests"), "", nil), true},
+		"not reached":      {errUnreachable, false},
+		"internal error":   {apierrors.NewInternalError(errUnreachable), false},
+		"too many":         {apierrors.NewTooManyRequests("", 1), false},
+		"request time out": {&apierrors.StatusError{ErrStatus: apierrors.NewGenericServerResponse(http.StatusRequestTimeout, "", v1alpha1.Resource(""), "", "", 0, false).ErrStatus}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, refused(test.err)) })
+	}
+}
+
+func TestTheIdentityOnTheHub(t *testing.T) {
+	file := func(content string) string {
+		path := filepath.Join(t.TempDir(), "file")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	id := func(config rest.Config) string {
+		t.Helper()
+		id, err := hubID(&config)
+		require.NoError(t, err)
+		return id
+	}
+	base := func() rest.Config {
+		return rest.Config{Host: "https://hub", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("ca"), CertData: []byte("alice")}}
+	}
+	plugin := func(arg string) *clientcmdapi.ExecConfig {
+		return &clientcmdapi.ExecConfig{Command: "login", Args: []string{arg}}
+	}
+	others := map[string]func(*rest.Config){
+		"another hub":             func(c *rest.Config) { c.Host = "https://other" },
+		"another authority":       func(c *rest.Config) { c.CAData = []byte("other") },
+		"another certificate":     func(c *rest.Config) { c.CertData = []byte("bob") },
+		"a token":                 func(c *rest.Config) { c.BearerToken = "alice" },
+		"another token":           func(c *rest.Config) { c.BearerToken = "bob" },
+		"a token in a file":       func(c *rest.Config) { c.BearerTokenFile = file("carol") },
+		"another token in a file": func(c *rest.Config) { c.BearerTokenFile = file("dave") },
+		"impersonation":           func(c *rest.Config) { c.Impersonate.UserName = "bob" },
+		"a plugin":                func(c *rest.Config) { c.ExecProvider = plugin("alice") },
+		"a plugin's arguments":    func(c *rest.Config) { c.ExecProvider = plugin("bob") },
+		"a user name":             func(c *rest.Config) { c.Username = "alice" },
+		"an auth provider":        func(c *rest.Config) { c.AuthProvider = &clientcmdapi.AuthProviderConfig{Name: "oidc"} },
+	}
+	seen := map[string]string{id(base()): "the same"}
+	assert.Len(t, seen, 1)
+	for name, change := range others {
+		config := base()
+		change(&config)
+		got := id(config)
+		assert.Empty(t, seen[got], "%s is no other identity", name)
+		seen[got] = name
+	}
+	inFiles := base()
+	inFiles.CAData, inFiles.CAFile, inFiles.CertData, inFiles.CertFile = nil, file("ca"), nil, file("alice")
+	assert.Equal(t, id(base()), id(inFiles), "inline or in files")
+	gone := base()
+	gone.BearerTokenFile = filepath.Join(t.TempDir(), "gone")
+	_, err := hubID(&gone)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}

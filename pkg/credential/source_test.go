@@ -1,0 +1,263 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+)
+
+const (
+	first  = "token-1-for-default/bravelion"
+	second = "token-2-for-default/bravelion"
+)
+
+func TestWhenTheHubIsAsked(t *testing.T) {
+	tests := []struct {
+		name string
+		// after is how long after the first token another is wanted, of a hub that answers err.
+		after  time.Duration
+		err    error
+		maxAge time.Duration
+		caller int
+		// want is the token, empty for an error.
+		want string
+		// asked is how often the hub was asked then.
+		asked int
+	}{
+		{name: "a fresh token is used again", after: 47 * time.Minute, want: first, asked: 1},
+		{name: "from refreshAfter on the hub is asked", after: refreshAfter, want: second, asked: 2},
+		{name: "an expired token is replaced", after: 2 * time.Hour, want: second, asked: 2},
+		{name: "a token older than the flag allows is replaced", after: 5 * time.Minute, maxAge: 5 * time.Minute, want: second, asked: 2},
+		{name: "a flag above refreshAfter changes nothing", after: refreshAfter, maxAge: 2 * time.Hour, want: second, asked: 2},
+		{name: "a hub that is not reached leaves the token in use", after: refreshAfter, err: errUnreachable, want: first, asked: 2},
+		{name: "so does one that is not well", after: refreshAfter, err: apierrors.NewServiceUnavailable("shutting down"), want: first, asked: 2},
+		{name: "so does one that has too much to do", after: refreshAfter, err: apierrors.NewTooManyRequestsError("later"), want: first, asked: 2},
+		{name: "so does one whose member times out", after: refreshAfter, err: apierrors.NewTimeoutError("bravelion", 1), want: first, asked: 2},
+		{name: "a refusal is told", after: refreshAfter, err: refusal(), asked: 2},
+		{name: "a cluster that is gone is told", after: refreshAfter, err: apierrors.NewNotFound(schema.GroupResource{}, "bravelion"), asked: 2},
+		{name: "an expired token is not used when the hub is not reached", after: lifetime, err: errUnreachable, asked: 2},
+		{name: "the hub is not asked before it is time", after: time.Minute, err: refusal(), want: first, asked: 1},
+		{name: "another process gets the token, too", after: time.Minute, caller: 2, want: first, asked: 1},
+		{name: "a process that has the token already was refused with it", after: time.Minute, caller: 1, want: second, asked: 2},
+		{name: "but a token of the last seconds is not replaced for that", after: 4 * time.Second, caller: 1, want: first, asked: 1},
+		{name: "and stays in use when the hub is not reached", after: time.Minute, caller: 1, err: errUnreachable, want: first, asked: 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hub, dir := newFakeHub(t), t.TempDir()
+			require.NoError(t, secure(dir))
+			_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
+			require.NoError(t, err)
+			hub.pass(test.after)
+			hub.err = test.err
+
+			caller := test.caller
+			if caller == 0 {
+				caller = 2
+			}
+			source := hub.source(t, dir, caller)
+			source.options.MaxAge = test.maxAge
+			got, err := source.Get(t.Context(), request(), nil)
+			assert.Equal(t, test.asked, hub.asked)
+			if test.want == "" {
+				require.ErrorIs(t, err, test.err)
+				assert.NotContains(t, err.Error(), first)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.want, got.Token)
+			assert.True(t, got.AskAgain.After(hub.clock.Now()), "client-go would ask at once")
+			assert.False(t, got.AskAgain.After(got.Expiration), "client-go would use the token after its time")
+		})
+	}
+}
+
+func TestAHubThatIsDownIsLeftAloneForAWhile(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	get := func(caller int) *Credential {
+		t.Helper()
+		got, err := hub.source(t, dir, caller).Get(t.Context(), request(), nil)
+		require.NoError(t, err)
+		return got
+	}
+	get(1)
+	hub.pass(refreshAfter)
+	hub.err = errUnreachable
+	assert.Equal(t, hub.clock.Now().Add(renewRetry), get(1).AskAgain)
+	assert.LessOrEqual(t, hub.timeout, renewTimeout, "a client would wait for long")
+	for caller := range 10 {
+		get(100 + caller)
+	}
+	assert.Equal(t, 2, hub.asked, "each process has waited for the hub")
+
+	hub.pass(renewRetry)
+	get(1)
+	assert.Equal(t, 3, hub.asked)
+
+	hub.pass(renewRetry)
+	hub.err = nil
+	assert.Equal(t, "token-4-for-default/bravelion", get(1).Token)
+}
+
+func TestOfProcessesAtOnceOneAsksTheHub(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	var running sync.WaitGroup
+	for caller := range 10 {
+		source := hub.source(t, dir, 1+caller)
+		running.Go(func() {
+			got, err := source.Get(t.Context(), request(), nil)
+			if assert.NoError(t, err) {
+				assert.Equal(t, first, got.Token)
+			}
+		})
+	}
+	running.Wait()
+	assert.Equal(t, 1, hub.asked)
+}
+
+func TestWhoeverGivesUpDoesNotWaitForOthers(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	begun, end := make(chan struct{}), make(chan struct{})
+	hub.minting = func() { close(begun); <-end }
+	var running sync.WaitGroup
+	running.Go(func() {
+		_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
+		assert.NoError(t, err)
+	})
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := hub.source(t, dir, 2).Get(ctx, request(), nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, "another process")
+	close(end)
+	running.Wait()
+}
+
+func TestWhatIsAskedForAndByWhomIsKeptApart(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	requests := map[string]func(*Source, *Request){
+		"another cluster":      func(_ *Source, r *Request) { r.TargetClusterProfile.Name = "smartfish" },
+		"another role":         func(_ *Source, r *Request) { r.ClusterRoles[0].Name = "edit" },
+		"another account":      func(_ *Source, r *Request) { r.ServiceAccountName = "play" },
+		"another lifetime":     func(_ *Source, r *Request) { r.ExpirationSeconds = new(int64) },
+		"another user":         func(s *Source, _ *Request) { s.identity = "bob@hub" },
+		"another hub":          func(s *Source, _ *Request) { s.identity = "alice@other" },
+		"another uid":          func(_ *Source, r *Request) { r.TargetClusterProfile.UID = "1" },
+		"another asking place": func(_ *Source, r *Request) { r.Namespace, r.TargetClusterProfile.Namespace = "team", "default" },
+	}
+	_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
+	require.NoError(t, err)
+	for name, change := range requests {
+		t.Run(name, func(t *testing.T) {
+			before := hub.asked
+			source, r := hub.source(t, dir, 2), request()
+			change(source, &r)
+			_, err := source.Get(t.Context(), r, nil)
+			require.NoError(t, err)
+			assert.Equal(t, before+1, hub.asked)
+		})
+	}
+	_, err = hub.source(t, dir, 3).Get(t.Context(), request(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, 1+len(requests), hub.asked)
+}
+
+func TestATokenIsHandedOnlyToClientsOfItsCluster(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	right := &clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
+	wrong := right.DeepCopy()
+	wrong.Server = "https://thief.example.com:6443"
+
+	_, err := hub.source(t, dir, 1).Get(t.Context(), request(), wrong)
+	require.ErrorContains(t, err, "no token of cluster default/bravelion is handed out")
+	assert.Empty(t, entries(t, dir), "a token that nobody got is kept")
+
+	got, err := hub.source(t, dir, 1).Get(t.Context(), request(), right)
+	require.NoError(t, err)
+	assert.Equal(t, second, got.Token)
+
+	_, err = hub.source(t, dir, 2).Get(t.Context(), request(), wrong)
+	require.ErrorContains(t, err, "thief.example.com", "the cached token")
+	hub.err = errUnreachable
+	_, err = hub.source(t, dir, 2).Get(t.Context(), request(), wrong)
+	require.ErrorIs(t, err, errUnreachable, "the cached token, with the hub down")
+
+	hub.err = nil
+	hub.cluster.Server = wrong.Server
+	moved, err := hub.source(t, dir, 3).Get(t.Context(), request(), wrong)
+	require.NoError(t, err, "a cluster that has moved, as the hub says")
+	assert.NotEqual(t, second, moved.Token)
+}
+
+func TestRequestsThatSayTooLittle(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Request)
+		want   string
+	}{
+		"no cluster":   {func(r *Request) { r.TargetClusterProfile.Name = "" }, "which ClusterProfile"},
+		"no namespace": {func(r *Request) { r.Namespace = "" }, "which ClusterProfile"},
+		"no account":   {func(r *Request) { r.ServiceAccountName = "" }, "default/bravelion names no ServiceAccount"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			hub, r := newFakeHub(t), request()
+			test.change(&r)
+			_, err := (&Source{minter: hub, clock: hub.clock}).Get(t.Context(), r, nil)
+			require.ErrorContains(t, err, test.want)
+			assert.Zero(t, hub.asked)
+		})
+	}
+}
+
+func TestWithoutACacheTheHubIsAskedEachTime(t *testing.T) {
+	hub := newFakeHub(t)
+	source := &Source{minter: hub, clock: hub.clock}
+	for range 2 {
+		_, err := source.Get(t.Context(), request(), nil)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 2, hub.asked)
+}
+
+func TestWhatClientGoIsTold(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		askAgain, want time.Duration
+	}{
+		"when to ask again, and not when the token expires":     {askAgain: refreshAfter, want: refreshAfter},
+		"three seconds at the least, with a clock that is fast": {askAgain: -time.Hour, want: minValidity},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := &Credential{Token: "t", Expiration: now.Add(lifetime), AskAgain: now.Add(test.askAgain)}
+			status := c.ExecStatus(now)
+			assert.Equal(t, "t", status.Token)
+			assert.Equal(t, now.Add(test.want), status.ExpirationTimestamp.Time)
+		})
+	}
+}
+
+func TestTheDefaultFolderOfTheCache(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", "/somewhere")
+	t.Setenv("HOME", "/somewhere")
+	dir, err := DefaultCacheDir()
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)))
+}
