@@ -10,7 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -36,12 +36,10 @@ const (
 // errNotHub is that of a context which leads to a member cluster by this very program, which would run itself without end.
 var errNotHub = errors.New("this context is that of a member cluster, made by kubectl clusterpass kubeconfig: name the hub's with --context")
 
-// isGetToken says whether a credential plugin is our get-token.
+// isGetToken says whether a credential plugin is our get-token, as contexts run it.
 func isGetToken(plugin *clientcmdapi.ExecConfig) bool {
-	if plugin == nil || len(plugin.Args) == 0 || plugin.Args[0] != getTokenName {
-		return false
-	}
-	return strings.TrimSuffix(filepath.Base(plugin.Command), ".exe") == program
+	return plugin != nil && len(plugin.Args) > 0 && plugin.Args[0] == getTokenName &&
+		slices.ContainsFunc(plugin.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })
 }
 
 // newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no role is named, and a ServiceAccount

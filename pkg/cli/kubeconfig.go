@@ -122,6 +122,10 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 	if err != nil {
 		return nil, err
 	}
+	keeping, err := o.source.Args()
+	if err != nil {
+		return nil, err
+	}
 	entries := clientcmdapi.NewConfig()
 	for _, cluster := range clusters {
 		r, err := newRequest(ctx, hub.config, hub.namespace, cluster, &o.request)
@@ -139,7 +143,7 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 			TLSServerName:            c.Cluster.TLSServerName,
 			ProxyURL:                 c.Cluster.ProxyURL,
 		}
-		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, r)}
+		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, append(r.Args(), keeping...))}
 		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	}
 	return entries, nil

@@ -16,8 +16,6 @@ import (
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
-	"clusterpass.dev/pkg/credential"
 )
 
 // pinHub returns the hub's context and the files that it is made of. A context names them, since it would else
@@ -67,9 +65,6 @@ func unpinnable(flags *genericclioptions.ConfigFlags) error {
 			return fmt.Errorf("--%s does not become part of the contexts: make a context of the hub that has it", name)
 		}
 	}
-	if flags.ImpersonateGroup != nil && len(*flags.ImpersonateGroup) > 0 {
-		return errors.New("--as-group does not become part of the contexts: make a context of the hub that has it")
-	}
 	return nil
 }
 
@@ -88,12 +83,12 @@ func (h *pinnedHub) pins(cluster string) []string {
 	}
 }
 
-// stanza returns how a client gets a token that answers r.
-func (h *pinnedHub) stanza(cluster string, r credential.Request) *clientcmdapi.ExecConfig {
+// stanza returns how a client gets a token of a cluster by the flags in args.
+func (h *pinnedHub) stanza(cluster string, args []string) *clientcmdapi.ExecConfig {
 	return &clientcmdapi.ExecConfig{
 		APIVersion:      clientauthenticationv1.SchemeGroupVersion.String(),
 		Command:         h.command,
-		Args:            append(h.pins(cluster), r.Args()...),
+		Args:            append(h.pins(cluster), args...),
 		InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
 		// With it the token is not given to a server that the hub does not know.
 		ProvideClusterInfo: true,
@@ -129,7 +124,7 @@ func (h *pinnedHub) owns(config *clientcmdapi.Config, cluster string) error {
 
 // wrote says whether a user is one that was written for that cluster of that hub.
 func (h *pinnedHub) wrote(user *clientcmdapi.AuthInfo, cluster string) bool {
-	if user == nil || !isGetToken(user.Exec) {
+	if user == nil || user.Exec == nil {
 		return false
 	}
 	pins := h.pins(cluster)
@@ -143,15 +138,10 @@ func executable() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err := exec.LookPath(program)
-	if err != nil {
-		return self, nil
+	if found, err := exec.LookPath(program); err == nil && filepath.IsAbs(found) && sameFile(self, found) {
+		return found, nil
 	}
-	found, err = filepath.Abs(found)
-	if err != nil || !sameFile(self, found) {
-		return self, nil
-	}
-	return found, nil
+	return self, nil
 }
 
 func sameFile(a, b string) bool {

@@ -1,0 +1,412 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credential"
+)
+
+const secretToken = "header.claims.signature"
+
+// fakeHub is a hub that knows everybody as alice and gives a token to all.
+type fakeHub struct {
+	*httptest.Server
+	asked []v1alpha1.AuthTokenRequest
+	// dir is a home for one test, with the kubeconfig for the hub.
+	dir, kubeconfig string
+}
+
+func newFakeHub(t *testing.T) *fakeHub {
+	t.Helper()
+	h := &fakeHub{dir: t.TempDir()}
+	h.kubeconfig = filepath.Join(h.dir, "config")
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, &authenticationv1.SelfSubjectReview{
+			TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "SelfSubjectReview"},
+			Status:   authenticationv1.SelfSubjectReviewStatus{UserInfo: authenticationv1.UserInfo{Username: "Alice@example.com"}},
+		})
+	})
+	mux.HandleFunc("POST /apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokenrequests", func(w http.ResponseWriter, r *http.Request) {
+		var request v1alpha1.AuthTokenRequest
+		_ = json.NewDecoder(r.Body).Decode(&request)
+		request.Namespace = r.PathValue("namespace")
+		h.asked = append(h.asked, request)
+		expiration, refresh := metav1.NewTime(time.Now().Add(time.Hour)), metav1.NewTime(time.Now().Add(48*time.Minute))
+		request.Status = v1alpha1.AuthTokenRequestStatus{
+			Token: secretToken, ExpirationTimestamp: &expiration, RefreshAfter: &refresh, GrantName: "grant",
+			Cluster: &v1alpha1.Cluster{
+				Server:                   "https://" + request.Spec.TargetClusterProfile.Name + ".example.com:6443",
+				CertificateAuthorityData: []byte("authority"), TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com",
+			},
+		}
+		answer(w, &request)
+	})
+	h.Server = httptest.NewTLSServer(mux)
+	t.Cleanup(h.Close)
+	h.writeKubeconfig(t, h.kubeconfig, "hub")
+	t.Setenv("KUBECONFIG", h.kubeconfig)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(h.dir, "cache"))
+	return h
+}
+
+func answer(w http.ResponseWriter, object any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(object)
+}
+
+// writeKubeconfig writes one for the hub with a context of that name.
+func (h *fakeHub) writeKubeconfig(t *testing.T, path, context string) {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters[context] = &clientcmdapi.Cluster{
+		Server:                   h.URL,
+		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw}),
+	}
+	config.AuthInfos[context] = &clientcmdapi.AuthInfo{Token: "alice-on-the-hub"}
+	config.Contexts[context] = &clientcmdapi.Context{Cluster: context, AuthInfo: context, Namespace: "fleet"}
+	config.CurrentContext = context
+	require.NoError(t, clientcmd.WriteToFile(*config, path))
+}
+
+// execute runs one of the commands below a root that is like the real one. It returns what is printed.
+func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	flags := genericclioptions.NewConfigFlags(true)
+	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+	root := &cobra.Command{Use: program, SilenceUsage: true, SilenceErrors: true}
+	flags.AddFlags(root.PersistentFlags())
+	root.AddCommand(newGetTokenCommand(flags, streams), newTokenCommand(flags, streams), newKubeconfigCommand(flags, streams))
+	root.SetArgs(args)
+	err = root.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+// merged returns the kubeconfig file at path.
+func merged(t *testing.T, path string) *clientcmdapi.Config {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(path)
+	require.NoError(t, err)
+	return config
+}
+
+func TestAContextHasAllThatItNeedsAndNoSecret(t *testing.T) {
+	hub := newFakeHub(t)
+	out, _, err := execute(t, "kubeconfig", "bravelion")
+	require.NoError(t, err)
+	assert.NotContains(t, out, secretToken)
+	assert.NotContains(t, out, "alice-on-the-hub")
+
+	config, err := clientcmd.Load([]byte(out))
+	require.NoError(t, err)
+	assert.Equal(t, "bravelion", config.CurrentContext)
+	context := config.Contexts["bravelion"]
+	require.NotNil(t, context)
+	assert.Equal(t, "clusterpass:fleet/bravelion@hub", context.Cluster)
+	cluster := config.Clusters[context.Cluster]
+	assert.Equal(t, "https://bravelion.example.com:6443", cluster.Server)
+	assert.Equal(t, "authority", string(cluster.CertificateAuthorityData))
+	assert.Equal(t, "kubernetes", cluster.TLSServerName)
+	assert.Equal(t, "http://proxy.example.com", cluster.ProxyURL)
+	plugin := config.AuthInfos[context.AuthInfo].Exec
+	require.NotNil(t, plugin)
+	assert.True(t, filepath.IsAbs(plugin.Command))
+	assert.Equal(t, "client.authentication.k8s.io/v1", plugin.APIVersion)
+	assert.Equal(t, clientcmdapi.NeverExecInteractiveMode, plugin.InteractiveMode)
+	assert.True(t, plugin.ProvideClusterInfo, "the token could be sent to another server")
+	require.Len(t, hub.asked, 1)
+	account := hub.asked[0].Spec.ServiceAccountName
+	assert.Equal(t, []string{
+		"get-token", "bravelion", "--namespace=fleet", "--hub-kubeconfig=" + hub.kubeconfig, "--hub-context=hub",
+		"--service-account=" + account, "--service-account-namespace=default", "--cluster-role=view",
+	}, plugin.Args)
+
+	t.Run("and its arguments make the same request", func(t *testing.T) {
+		t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "elsewhere"))
+		require.NoError(t, os.RemoveAll(filepath.Join(hub.dir, "cache")))
+		out, _, err := execute(t, plugin.Args...)
+		require.NoError(t, err)
+		assert.Contains(t, out, secretToken)
+		require.Len(t, hub.asked, 2)
+		assert.Equal(t, hub.asked[0].Spec, hub.asked[1].Spec)
+	})
+}
+
+func TestMergingKeepsWhatIsThere(t *testing.T) {
+	hub := newFakeHub(t)
+	before := merged(t, hub.kubeconfig)
+	before.Contexts["mine"] = &clientcmdapi.Context{Cluster: "mine", AuthInfo: "mine", Namespace: "work"}
+	before.AuthInfos["mine"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		Command: "login", APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.IfAvailableExecInteractiveMode,
+	}}
+	before.Clusters["mine"] = &clientcmdapi.Cluster{Server: "https://mine.example.com"}
+	require.NoError(t, clientcmd.WriteToFile(*before, hub.kubeconfig))
+	before = merged(t, hub.kubeconfig)
+
+	out, _, err := execute(t, "kubeconfig", "bravelion", "smartfish", "--merge")
+	require.NoError(t, err)
+	assert.Contains(t, out, `context "smartfish"`)
+	after := merged(t, hub.kubeconfig)
+	assert.Equal(t, "hub", after.CurrentContext)
+	assert.Len(t, after.Contexts, 4)
+	for _, name := range []string{"bravelion", "smartfish"} {
+		require.Contains(t, after.Contexts, name)
+		delete(after.Clusters, after.Contexts[name].Cluster)
+		delete(after.AuthInfos, after.Contexts[name].AuthInfo)
+		delete(after.Contexts, name)
+	}
+	assert.Equal(t, before, after)
+	info, err := os.Stat(hub.kubeconfig)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestMergingAgainBringsAContextUpToDate(t *testing.T) {
+	hub := newFakeHub(t)
+	_, _, err := execute(t, "kubeconfig", "bravelion", "--merge")
+	require.NoError(t, err)
+	config := merged(t, hub.kubeconfig)
+	config.Contexts["bravelion"].Namespace = "work"
+	config.Clusters[config.Contexts["bravelion"].Cluster].Server = "https://before.example.com"
+	require.NoError(t, clientcmd.WriteToFile(*config, hub.kubeconfig))
+
+	_, _, err = execute(t, "kubeconfig", "bravelion", "--merge", "--cluster-role=edit", "--service-account=robot", "--max-age=10m")
+	require.NoError(t, err)
+	config = merged(t, hub.kubeconfig)
+	context := config.Contexts["bravelion"]
+	assert.Equal(t, "work", context.Namespace, "the user's choice")
+	assert.Equal(t, "https://bravelion.example.com:6443", config.Clusters[context.Cluster].Server)
+	assert.Contains(t, config.AuthInfos[context.AuthInfo].Exec.Args, "--cluster-role=edit")
+	assert.Contains(t, config.AuthInfos[context.AuthInfo].Exec.Args, "--service-account=robot")
+	assert.Contains(t, config.AuthInfos[context.AuthInfo].Exec.Args, "--max-age=10m0s")
+}
+
+func TestMergingIntoSeveralFiles(t *testing.T) {
+	hub := newFakeHub(t)
+	firstFile, secondFile := filepath.Join(hub.dir, "first"), hub.kubeconfig
+	require.NoError(t, clientcmd.WriteToFile(*clientcmdapi.NewConfig(), firstFile))
+	t.Setenv("KUBECONFIG", strings.Join([]string{firstFile, secondFile}, string(filepath.ListSeparator)))
+	untouched, err := os.ReadFile(secondFile)
+	require.NoError(t, err)
+
+	_, _, err = execute(t, "kubeconfig", "bravelion", "--merge")
+	require.NoError(t, err)
+	config := merged(t, firstFile)
+	require.Contains(t, config.Contexts, "bravelion")
+	assert.Contains(t, config.AuthInfos[config.Contexts["bravelion"].AuthInfo].Exec.Args, "--hub-kubeconfig="+secondFile)
+	now, err := os.ReadFile(secondFile)
+	require.NoError(t, err)
+	assert.Equal(t, string(untouched), string(now))
+
+	t.Run("a hub in two files is pinned to both", func(t *testing.T) {
+		config := merged(t, secondFile)
+		users := clientcmdapi.NewConfig()
+		users.AuthInfos["hub"] = config.AuthInfos["hub"]
+		delete(config.AuthInfos, "hub")
+		require.NoError(t, clientcmd.WriteToFile(*config, secondFile))
+		thirdFile := filepath.Join(hub.dir, "third")
+		require.NoError(t, clientcmd.WriteToFile(*users, thirdFile))
+		t.Setenv("KUBECONFIG", strings.Join([]string{secondFile, thirdFile}, string(filepath.ListSeparator)))
+		out, _, err := execute(t, "kubeconfig", "smartfish")
+		require.NoError(t, err)
+		printed, err := clientcmd.Load([]byte(out))
+		require.NoError(t, err)
+		args := printed.AuthInfos[printed.Contexts["smartfish"].AuthInfo].Exec.Args
+		assert.Contains(t, args, "--hub-kubeconfig="+secondFile+string(filepath.ListSeparator)+thirdFile)
+		t.Setenv("KUBECONFIG", firstFile)
+		out, _, err = execute(t, args...)
+		require.NoError(t, err)
+		assert.Contains(t, out, secretToken)
+	})
+}
+
+func TestContextsThatAreNotOursAreLeftAlone(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*clientcmdapi.Config)
+	}{
+		{name: "a context that leads elsewhere", change: func(c *clientcmdapi.Config) {
+			c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub", AuthInfo: "hub"}
+		}},
+		{name: "a context without a user", change: func(c *clientcmdapi.Config) { c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub"} }},
+		{name: "a cluster of that name of another hub", change: func(c *clientcmdapi.Config) {
+			c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "other", AuthInfo: "other"}
+			c.AuthInfos["other"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+				Command: "/bin/kubectl-clusterpass", APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+				Args: []string{"get-token", "bravelion", "--namespace=fleet", "--hub-kubeconfig=/other", "--hub-context=hub"},
+			}}
+		}},
+		{name: "a user that leads elsewhere", change: func(c *clientcmdapi.Config) {
+			c.AuthInfos["clusterpass:fleet/bravelion@hub"] = &clientcmdapi.AuthInfo{Token: "mine"}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hub := newFakeHub(t)
+			config := merged(t, hub.kubeconfig)
+			test.change(config)
+			require.NoError(t, clientcmd.WriteToFile(*config, hub.kubeconfig))
+			before, err := os.ReadFile(hub.kubeconfig)
+			require.NoError(t, err)
+
+			_, _, err = execute(t, "kubeconfig", "smartfish", "bravelion", "--merge")
+			require.ErrorContains(t, err, "your kubeconfig has another")
+			assert.ErrorContains(t, err, "bravelion")
+			after, err := os.ReadFile(hub.kubeconfig)
+			require.NoError(t, err)
+			assert.Equal(t, string(before), string(after))
+			assert.Empty(t, hub.asked, "tokens were asked for in vain")
+		})
+	}
+}
+
+func TestWhatCanNotBecomePartOfAContext(t *testing.T) {
+	for _, flag := range []string{"--token=alice", "--as=bob", "--user=hub", "--server=https://other.example.com"} {
+		t.Run(flag, func(t *testing.T) {
+			hub := newFakeHub(t)
+			_, _, err := execute(t, "kubeconfig", "bravelion", flag)
+			name, _, _ := strings.Cut(flag, "=")
+			require.ErrorContains(t, err, name+" does not become part")
+			assert.Empty(t, hub.asked)
+		})
+	}
+}
+
+func TestAMembersContextIsNotTakenForTheHub(t *testing.T) {
+	hub := newFakeHub(t)
+	config := merged(t, hub.kubeconfig)
+	config.AuthInfos["bravelion"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		Command: "/bin/kubectl-clusterpass", Args: []string{"get-token", "bravelion", "--hub-kubeconfig=" + hub.kubeconfig},
+		APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+	}}
+	config.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub", AuthInfo: "bravelion"}
+	config.CurrentContext = "bravelion"
+	require.NoError(t, clientcmd.WriteToFile(*config, hub.kubeconfig))
+	for _, command := range []string{"token", "get-token", "kubeconfig"} {
+		_, _, err := execute(t, command, "smartfish")
+		require.ErrorIs(t, err, errNotHub, command)
+		_, _, err = execute(t, command, "smartfish", "--context=hub")
+		require.NoError(t, err, command)
+	}
+}
+
+func TestWhatIsAskedForByDefault(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want func(t *testing.T, r *v1alpha1.AuthTokenRequest)
+	}{
+		{name: "view, for a ServiceAccount that is named for the user", want: func(t *testing.T, r *v1alpha1.AuthTokenRequest) {
+			t.Helper()
+			assert.Equal(t, []v1alpha1.ClusterRole{{Name: "view"}}, r.Spec.ClusterRoles)
+			assert.Regexp(t, `^clusterpass-alice-example-com-[0-9a-f]{8}$`, r.Spec.ServiceAccountName)
+			assert.Equal(t, "default", r.Spec.ServiceAccountNamespace)
+			assert.Equal(t, "fleet", r.Namespace)
+			assert.Equal(t, "fleet", r.Spec.TargetClusterProfile.Namespace)
+		}},
+		{name: "no ClusterRole where a Role is named", args: []string{"--role=work/reader"}, want: func(t *testing.T, r *v1alpha1.AuthTokenRequest) {
+			t.Helper()
+			assert.Empty(t, r.Spec.ClusterRoles)
+			assert.Equal(t, []v1alpha1.Role{{Namespace: "work", Name: "reader"}}, r.Spec.Roles)
+		}},
+		{name: "the namespace of the flag", args: []string{"-n", "other", "--request-namespace=team"}, want: func(t *testing.T, r *v1alpha1.AuthTokenRequest) {
+			t.Helper()
+			assert.Equal(t, "team", r.Namespace)
+			assert.Equal(t, "other", r.Spec.TargetClusterProfile.Namespace)
+		}},
+	}
+	for _, test := range tests {
+		for _, command := range []string{"token", "get-token", "kubeconfig"} {
+			t.Run(command+": "+test.name, func(t *testing.T) {
+				hub := newFakeHub(t)
+				_, _, err := execute(t, append([]string{command, "bravelion"}, test.args...)...)
+				require.NoError(t, err)
+				require.Len(t, hub.asked, 1)
+				assert.Equal(t, "bravelion", hub.asked[0].Spec.TargetClusterProfile.Name)
+				test.want(t, &hub.asked[0])
+			})
+		}
+	}
+}
+
+func TestAccountsAreApartForOtherRightsAndOtherPeople(t *testing.T) {
+	name := func(user string, roles ...string) string {
+		t.Helper()
+		r := credential.Request{Namespace: "fleet"}
+		for _, role := range roles {
+			r.ClusterRoles = append(r.ClusterRoles, v1alpha1.ClusterRole{Name: role})
+		}
+		name, err := accountFor(user, r)
+		require.NoError(t, err)
+		return name
+	}
+	again := name("alice", "view")
+	assert.Equal(t, again, name("alice", "view"))
+	assert.NotEqual(t, name("alice", "view"), name("alice", "edit"))
+	assert.NotEqual(t, name("alice", "view"), name("bob", "view"))
+	assert.NotEqual(t, name("a.b", "view"), name("a-b", "view"), "names that look the same")
+	for _, user := range []string{"system:serviceaccount:team-a:robot", "Ünïcode@例え.jp", strings.Repeat("x", 300), "-", ""} {
+		assert.Regexp(t, `^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`, name(user, "view"))
+		assert.LessOrEqual(t, len(name(user, "view")), 63)
+	}
+}
+
+func TestTheFormsOfAToken(t *testing.T) {
+	newFakeHub(t)
+	out, _, err := execute(t, "token", "bravelion")
+	require.NoError(t, err)
+	assert.Equal(t, secretToken+"\n", out)
+	out, _, err = execute(t, "token", "bravelion", "-o", "json")
+	require.NoError(t, err)
+	var status v1alpha1.AuthTokenRequestStatus
+	require.NoError(t, json.Unmarshal([]byte(out), &status))
+	assert.Equal(t, "grant", status.GrantName)
+	out, _, err = execute(t, "token", "bravelion", "-o", "yaml")
+	require.NoError(t, err)
+	assert.Contains(t, out, "grantName: grant\n")
+	_, _, err = execute(t, "token", "bravelion", "-o", "wide")
+	require.ErrorContains(t, err, "neither json nor yaml")
+}
+
+func TestGetTokenAnswersClientGo(t *testing.T) {
+	hub := newFakeHub(t)
+	info := func(server string) string {
+		return `{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","spec":{"cluster":{"server":"` + server + `"}}}`
+	}
+	t.Setenv(credential.ExecInfoEnv, info("https://thief.example.com"))
+	out, _, err := execute(t, "get-token", "bravelion")
+	require.ErrorContains(t, err, "no token of cluster fleet/bravelion is handed out")
+	assert.Empty(t, out)
+
+	t.Setenv(credential.ExecInfoEnv, "")
+	for range 3 {
+		out, _, err = execute(t, "get-token", "bravelion")
+		require.NoError(t, err)
+	}
+	assert.Contains(t, out, `"apiVersion":"client.authentication.k8s.io/v1"`)
+	assert.Contains(t, out, `"token":"`+secretToken+`"`)
+	assert.Len(t, hub.asked, 2, "the token is kept")
+}
