@@ -1,0 +1,350 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	certutil "k8s.io/client-go/util/cert"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	"sigs.k8s.io/cluster-inventory-api/pkg/access"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credential"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	v1      = "client.authentication.k8s.io/v1"
+	v1beta1 = "client.authentication.k8s.io/v1beta1"
+)
+
+// provide has the member's ClusterProfile say that it is reached through the hub, as account, and returns it.
+func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1alpha1.ClusterProfile {
+	t.Helper()
+	request := credential.Request{AuthTokenRequestSpec: v1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Namespace: "default", Name: member.Name()},
+		ServiceAccountName:      account,
+		ServiceAccountNamespace: "default",
+		ClusterRoles:            []v1alpha1.ClusterRole{{Name: "view"}},
+	}}
+	provider := inventoryv1alpha1.AccessProvider{
+		Name: credential.ProviderName,
+		Cluster: clientcmdv1.Cluster{
+			Server:                   member.Server(),
+			CertificateAuthorityData: member.CA(),
+			Extensions: []clientcmdv1.NamedExtension{{
+				Name:      credential.ExecExtension,
+				Extension: runtime.RawExtension{Raw: must[[]byte](t)(json.Marshal(request))},
+			}},
+		},
+	}
+	client := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	profile := must[*inventoryv1alpha1.ClusterProfile](t)(client.Get(t.Context(), member.Name(), metav1.GetOptions{}))
+	others := profile.Status.AccessProviders[:0:0]
+	for _, other := range profile.Status.AccessProviders {
+		if other.Name != provider.Name {
+			others = append(others, other)
+		}
+	}
+	profile.Status.AccessProviders = append(others, provider)
+	return must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+}
+
+// library returns upstream's access library as a consumer configures it, by a file.
+func library(t *testing.T, h home, apiVersion string, args ...string) *access.Config {
+	t.Helper()
+	env := []map[string]string{{"name": "HOME", "value": h.dir}}
+	config := map[string]any{"providers": []any{map[string]any{
+		"name": credential.ProviderName,
+		"execConfig": map[string]any{
+			"apiVersion": apiVersion, "command": shared.plugin, "args": append([]string{"--kubeconfig=" + h.kubeconfig}, args...),
+			"env": env, "provideClusterInfo": true, "interactiveMode": "Never",
+		},
+	}}}
+	path := filepath.Join(h.dir, "access.json")
+	if err := os.WriteFile(path, must[[]byte](t)(json.Marshal(config)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return must[*access.Config](t)(access.NewFromFile(path))
+}
+
+// client returns a client for the cluster of a profile, built by upstream's library.
+func client(t *testing.T, from *access.Config, profile *inventoryv1alpha1.ClusterProfile) kubernetes.Interface {
+	t.Helper()
+	config := must[*rest.Config](t)(from.BuildConfigFromCP(profile))
+	config.QPS = -1
+	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+}
+
+// identity asks the cluster of client who it is used by, and by which credential.
+func identity(ctx context.Context, client kubernetes.Interface) (name, credentialID string, err error) {
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", "", err
+	}
+	user := review.Status.UserInfo
+	return user.Username, strings.Join(user.Extra["authentication.kubernetes.io/credential-id"], ","), nil
+}
+
+func TestUpstreamsAccessLibraryReachesTwoMembersAtOnce(t *testing.T) {
+	members := []*testenv.Cluster{shared.bravelion, shared.smartfish}
+	for _, apiVersion := range []string{v1, v1beta1} {
+		t.Run(apiVersion, func(t *testing.T) {
+			from := library(t, newHome(t, consumer), apiVersion)
+			var reached sync.WaitGroup
+			for _, member := range members {
+				account := "access-" + member.Name()
+				client := client(t, from, provide(t, member, account))
+				reached.Go(func() {
+					name, _, err := identity(t.Context(), client)
+					if want := "system:serviceaccount:default:" + account; err != nil || name != want {
+						t.Errorf("%s knows us as %q (%v), want %q", member.Name(), name, err, want)
+					}
+					if _, err := client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); err != nil {
+						t.Errorf("%s: %v", member.Name(), err)
+					}
+				})
+			}
+			reached.Wait()
+		})
+	}
+}
+
+func TestTheFlagsOfTheConsumerWinOverTheProfile(t *testing.T) {
+	from := library(t, newHome(t, consumer), v1, "--service-account=chosen-by-consumer")
+	name, _, err := identity(t.Context(), client(t, from, provide(t, shared.bravelion, "chosen-by-profile")))
+	if want := "system:serviceaccount:default:chosen-by-consumer"; err != nil || name != want {
+		t.Errorf("known as %q (%v), want %q", name, err, want)
+	}
+}
+
+// TestAWatchAndRequestsGoOnAcrossRefreshes has client-go run the plugin anew every few seconds, each time for a new token.
+func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
+	from := library(t, newHome(t, consumer), v1, "--max-age=1s")
+	client := client(t, from, provide(t, shared.bravelion, "watching"))
+	watching := must[watch.Interface](t)(client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{}))
+	defer watching.Stop()
+	var credentials []string
+	for len(credentials) < 4 {
+		var current string
+		eventually(t, func(ctx context.Context) error {
+			_, id, err := identity(ctx, client)
+			if err != nil {
+				t.Fatalf("after %d credentials: %v", len(credentials), err)
+			}
+			if current = id; len(credentials) > 0 && credentials[len(credentials)-1] == id {
+				return errors.New("still the credential of before")
+			}
+			return nil
+		})
+		credentials = append(credentials, current)
+		want := fmt.Sprintf("refresh-%d", len(credentials))
+		created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: want}}
+		must[*corev1.ConfigMap](t)(kube(t, shared.bravelion).CoreV1().ConfigMaps("default").Create(t.Context(), created, metav1.CreateOptions{}))
+		awaitEvent(t, watching.ResultChan(), want)
+	}
+	t.Logf("one watch, %d credentials: %v", len(credentials), credentials)
+}
+
+// awaitEvent waits until the watch tells of a ConfigMap of that name.
+func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
+	t.Helper()
+	timeout := time.After(waitTimeout)
+	for {
+		select {
+		case event, open := <-events:
+			if !open {
+				t.Fatalf("the watch has ended before %s", name)
+			}
+			if object, ok := event.Object.(*corev1.ConfigMap); ok && object.Name == name {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("the watch does not tell of %s", name)
+		}
+	}
+}
+
+// TestARefusedTokenIsReplacedBeforeItsTime takes a token's Secret away on the member, which ends the token, in the middle of its use.
+func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
+	h := newHome(t, consumer)
+	client := client(t, library(t, h, v1), provide(t, shared.smartfish, "refused"))
+	_, first, err := identity(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := kube(t, shared.smartfish).CoreV1().Secrets("default")
+	list := must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}))
+	for _, secret := range list.Items {
+		if err := secrets.Delete(t.Context(), secret.Name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func(ctx context.Context) error {
+		_, second, err := identity(ctx, client)
+		if err == nil && second == first {
+			return errors.New("still the token of before")
+		}
+		return err
+	})
+}
+
+// TestATokenAtHandIsUsedWhileTheHubIsDown asks until the hub has been asked in vain for the next token.
+func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
+	h := newHome(t, consumer)
+	client := client(t, library(t, h, v1, "--max-age=1s"), provide(t, shared.bravelion, "patient"))
+	_, first, err := identity(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(shared.server.Restart(t.Context()), shared.server.Register(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	eventually(t, func(ctx context.Context) error {
+		_, id, err := identity(ctx, client)
+		if err != nil || id != first {
+			t.Fatalf("with the hub down: credential %q, want %q: %v", id, first, err)
+		}
+		if entry := must[[]byte](t)(os.ReadFile(h.cached(t)[0])); !strings.Contains(string(entry), "retryAfter") {
+			return errors.New("the hub was not asked yet")
+		}
+		return nil
+	})
+	if _, id, err := identity(t.Context(), client); err != nil || id != first {
+		t.Errorf("after the hub was asked in vain: credential %q, want %q: %v", id, first, err)
+	}
+}
+
+// runPlugin runs the plugin as client-go does for a profile, and returns what it prints.
+func runPlugin(t *testing.T, h home, profile *inventoryv1alpha1.ClusterProfile, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	config := must[*rest.Config](t)(library(t, h, v1, args...).BuildConfigFromCP(profile))
+	info := map[string]any{
+		"apiVersion": v1, "kind": "ExecCredential",
+		"spec": map[string]any{"interactive": false, "cluster": map[string]any{
+			"server": config.Host, "certificate-authority-data": config.CAData, "config": json.RawMessage(extension(profile)),
+		}},
+	}
+	cmd := h.command(t, config.ExecProvider.Command, config.ExecProvider.Args...)
+	cmd.Env = append(cmd.Env, credential.ExecInfoEnv+"="+string(must[[]byte](t)(json.Marshal(info))))
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+func extension(profile *inventoryv1alpha1.ClusterProfile) []byte {
+	for _, provider := range profile.Status.AccessProviders {
+		if provider.Name == credential.ProviderName {
+			return provider.Cluster.Extensions[0].Extension.Raw
+		}
+	}
+	return nil
+}
+
+func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
+	tests := []struct {
+		name, user string
+		args       []string
+		want       []string
+	}{
+		{name: "no rights at all", user: stranger, want: []string{"forbidden", stranger, `create resource "authtokenrequests"`}},
+		{name: "one role too many", user: consumer, args: []string{"--cluster-role=view,edit"}, want: []string{"forbidden", consumer, "bind:edit"}},
+		{name: "another namespace", user: consumer, args: []string{"--service-account-namespace=secrets"}, want: []string{"forbidden", "in:secrets"}},
+	}
+	profile := provide(t, shared.bravelion, "wrong-user")
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHome(t, test.user)
+			stdout, stderr, err := runPlugin(t, h, profile, test.args...)
+			if err == nil || stdout != "" {
+				t.Fatalf("succeeded: %v", err)
+			}
+			for _, want := range append(test.want, shared.hub.Server(), "default/bravelion") {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("%q is not in what it says: %s", want, stderr)
+				}
+			}
+			if len(h.cached(t)) > 0 {
+				t.Error("something was cached")
+			}
+		})
+	}
+}
+
+// TestATokenIsNotHandedToAServerThatTheHubDoesNotKnow plays a writer of profiles who wants tokens.
+func TestATokenIsNotHandedToAServerThatTheHubDoesNotKnow(t *testing.T) {
+	var heard atomic.Int64
+	thief := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { heard.Add(1) }))
+	defer thief.Close()
+	thiefCA := must[[]byte](t)(certutil.EncodeCertificates(thief.Certificate()))
+	profile := provide(t, shared.bravelion, "wanted")
+	tests := map[string]func(*clientcmdv1.Cluster){
+		"another server with its own authority": func(c *clientcmdv1.Cluster) { c.Server, c.CertificateAuthorityData = thief.URL, thiefCA },
+		"another server of the fleet": func(c *clientcmdv1.Cluster) {
+			c.Server, c.CertificateAuthorityData = shared.smartfish.Server(), shared.smartfish.CA()
+		},
+		"another server": func(c *clientcmdv1.Cluster) { c.Server = thief.URL },
+		"an authority besides the right one": func(c *clientcmdv1.Cluster) {
+			c.CertificateAuthorityData = append(c.CertificateAuthorityData, thiefCA...)
+		},
+		"the authorities of the system":       func(c *clientcmdv1.Cluster) { c.CertificateAuthorityData = nil },
+		"the right server with no encryption": func(c *clientcmdv1.Cluster) { c.Server = strings.Replace(c.Server, "https", "http", 1) },
+	}
+	h := newHome(t, consumer)
+	for name, tamper := range tests {
+		t.Run(name, func(t *testing.T) {
+			tampered := profile.DeepCopy()
+			for i := range tampered.Status.AccessProviders {
+				if provider := &tampered.Status.AccessProviders[i]; provider.Name == credential.ProviderName {
+					tamper(&provider.Cluster)
+				}
+			}
+			if _, _, err := identity(t.Context(), client(t, library(t, h, v1), tampered)); err == nil || !strings.Contains(err.Error(), "getting credentials") {
+				t.Errorf("not refused by the plugin: %v", err)
+			}
+			stdout, stderr, err := runPlugin(t, h, tampered)
+			if err == nil || stdout != "" {
+				t.Error("a credential was printed")
+			}
+			if !strings.Contains(stderr, "no token of cluster default/bravelion is handed out") || !strings.Contains(stderr, "the hub") {
+				t.Errorf("no plain reason: %s", stderr)
+			}
+		})
+	}
+	if n := heard.Load(); n > 0 {
+		t.Errorf("%d requests have reached the wrong server", n)
+	}
+	if _, _, err := identity(t.Context(), client(t, library(t, h, v1), profile)); err != nil {
+		t.Errorf("the profile as it was: %v", err)
+	}
+}

@@ -1,0 +1,311 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package credential tests how people and programs log in to members: with upstream's access library and our plugin,
+// and with kubectl and the contexts that our kubectl plugin writes, against a real hub and real members.
+package credential
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	startTimeout = 8 * time.Minute
+	// waitTimeout bounds every wait for a condition: far above what any takes.
+	waitTimeout = 90 * time.Second
+	poll        = 50 * time.Millisecond
+
+	// consumer is a user of the hub who may have ClusterRole view on all members.
+	consumer = "consumer"
+	// stranger is one who may have nothing.
+	stranger = "stranger"
+)
+
+// shared is a hub with two members, joined in namespace default, and our programs.
+var shared struct {
+	dir                       string
+	hub, bravelion, smartfish *testenv.Cluster
+	server                    *testenv.Server
+	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is the real one.
+	plugin, kubectlPlugin, kubectl string
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if shared.dir, err = os.MkdirTemp("", "clusterpass-credential-"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		stop()
+		if code != 0 || err != nil {
+			fmt.Fprintf(os.Stderr, "the files of the fleet, logs included, are kept in %s\n", shared.dir)
+			return
+		}
+		err = os.RemoveAll(shared.dir)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := build(ctx); err != nil {
+		return 0, err
+	}
+	if err := start(ctx); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// build builds our programs.
+func build(ctx context.Context) (err error) {
+	root, err := testenv.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	if shared.kubectl, err = testenv.ToolPath("kubectl"); err != nil {
+		return err
+	}
+	bin := filepath.Join(shared.dir, "bin")
+	shared.plugin = filepath.Join(bin, "clusterpass-credential-plugin")
+	shared.kubectlPlugin = filepath.Join(bin, "kubectl-clusterpass")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building our programs: %w: %s", err, output)
+	}
+	return nil
+}
+
+func start(ctx context.Context) error {
+	ports, err := testenv.FreePorts(13)
+	if err != nil {
+		return err
+	}
+	clusters := []**testenv.Cluster{&shared.hub, &shared.bravelion, &shared.smartfish}
+	var starting sync.WaitGroup
+	errs := make([]error, len(clusters))
+	for i, name := range []string{"hub", "bravelion", "smartfish"} {
+		dir := filepath.Join(shared.dir, name)
+		*clusters[i], err = testenv.NewCluster(testenv.ClusterConfig{
+			Name:          name,
+			Dir:           dir,
+			Ports:         testenv.Ports{APIServer: ports[4*i], Etcd: ports[4*i+1], EtcdPeer: ports[4*i+2], ControllerManager: ports[4*i+3]},
+			AuditLog:      filepath.Join(dir, "audit.log"),
+			UnsafeNoFsync: true,
+		})
+		if err != nil {
+			return err
+		}
+		starting.Go(func() { errs[i] = (*clusters[i]).Start(ctx) })
+	}
+	starting.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12]})
+	if err != nil {
+		return err
+	}
+	if err := shared.server.Start(ctx); err != nil {
+		return err
+	}
+	for _, member := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
+		if err := testenv.Join(ctx, shared.hub, member, "default", member.Name()); err != nil {
+			return err
+		}
+	}
+	return entitle(ctx)
+}
+
+// entitle gives the consumer what docs/security.md tells an operator to give for view on any cluster.
+func entitle(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(shared.hub.RESTConfig())
+	if err != nil {
+		return err
+	}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: consumer}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: []string{"bind:view", "in:default"}},
+	}}
+	if _, err := client.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: consumer},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: consumer}},
+		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+func stop() {
+	if shared.server != nil {
+		shared.server.Stop()
+	}
+	for _, cluster := range []*testenv.Cluster{shared.hub, shared.bravelion, shared.smartfish} {
+		if cluster != nil {
+			cluster.Stop()
+		}
+	}
+}
+
+// must returns value where a call went well, and ends the test where it did not.
+func must[T any](t *testing.T) func(value T, err error) T {
+	t.Helper()
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
+	t.Helper()
+	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(cluster.RESTConfig()))
+}
+
+// eventually waits until check returns nil.
+func eventually(t *testing.T, check func(ctx context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("%v; last: %v", err, last)
+	}
+}
+
+// home is a user's home, with a kubeconfig for the hub, and the environment of programs that run there.
+type home struct {
+	dir, kubeconfig string
+	env             []string
+}
+
+func newHome(t *testing.T, user string) home {
+	t.Helper()
+	dir := t.TempDir()
+	h := home{dir: dir, kubeconfig: filepath.Join(dir, ".kube", "config")}
+	content := must[[]byte](t)(shared.hub.ClientCertKubeconfig(user))
+	if err := os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.kubeconfig, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.env = []string{"HOME=" + dir, "PATH=" + filepath.Dir(shared.kubectlPlugin) + ":" + filepath.Dir(shared.kubectl)}
+	return h
+}
+
+// cached returns the files of the cache that hold tokens.
+func (h home) cached(t *testing.T) []string {
+	t.Helper()
+	return must[[]string](t)(filepath.Glob(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "*.json")))
+}
+
+// tokens returns the tokens in the cache.
+func (h home) tokens(t *testing.T) []string {
+	t.Helper()
+	var tokens []string
+	for _, path := range h.cached(t) {
+		var entry struct{ Token string }
+		if err := json.Unmarshal(must[[]byte](t)(os.ReadFile(path)), &entry); err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, entry.Token)
+	}
+	return tokens
+}
+
+// files returns every file under the home.
+func (h home) files(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(h.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// command returns a program that runs in the home until the test ends.
+func (h home) command(t *testing.T, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env, cmd.Dir = h.env, h.dir
+	return cmd
+}
+
+// output runs a program that must succeed, and returns what it prints.
+func (h home) output(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	cmd := h.command(t, program, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(cmd.Args, " "), err, &stderr)
+	}
+	return string(output)
+}
+
+// mints returns how many tokens the hub has been asked for by user and has given.
+func mints(t *testing.T, user string) int {
+	t.Helper()
+	file := must[*os.File](t)(os.Open(shared.hub.AuditLog()))
+	defer file.Close()
+	count := 0
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event auditv1.Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			t.Fatal(err)
+		}
+		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource == "authtokenrequests" &&
+			event.Stage == auditv1.StageResponseComplete && event.ResponseStatus.Code == 201 {
+			count++
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
