@@ -35,6 +35,10 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 	cmd.AddCommand(
 		newJoinCommand(flags, streams),
 		newUnjoinCommand(flags, streams),
+		newKubeconfigCommand(flags, streams),
+		newTokenCommand(flags, streams),
+		newGetTokenCommand(flags, streams),
+		newDoctorCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)

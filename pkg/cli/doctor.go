@@ -136,17 +136,17 @@ func (o *doctorOptions) complete(args []string) (doctor.Options, error) {
 	if options.Namespace, _, err = o.flags.ToRawKubeConfigLoader().Namespace(); err != nil {
 		return doctor.Options{}, err
 	}
-	if options.Clusters, err = clusterNames(args, options.Namespace); err != nil {
+	if options.Clusters, err = profileNames(args, options.Namespace); err != nil {
 		return doctor.Options{}, err
 	}
-	if options.Mint, err = clusterNames(o.mint, options.Namespace); err != nil {
+	if options.Mint, err = profileNames(o.mint, options.Namespace); err != nil {
 		return doctor.Options{}, fmt.Errorf("--mint: %w", err)
 	}
 	return options, nil
 }
 
-// clusterNames parses [NAMESPACE/]CLUSTER; namespace is that of those without one.
-func clusterNames(words []string, namespace string) ([]types.NamespacedName, error) {
+// profileNames parses [NAMESPACE/]CLUSTER; namespace is that of those without one.
+func profileNames(words []string, namespace string) ([]types.NamespacedName, error) {
 	names := make([]types.NamespacedName, 0, len(words))
 	for _, word := range words {
 		name := types.NamespacedName{Namespace: namespace, Name: word}

@@ -102,7 +102,7 @@ func TestDoctorRefusesWhatItDoesNotKnow(t *testing.T) {
 }
 
 func TestClustersOfDoctor(t *testing.T) {
-	names, err := clusterNames([]string{"bravelion", "other/smartfish"}, "fleet")
+	names, err := profileNames([]string{"bravelion", "other/smartfish"}, "fleet")
 	require.NoError(t, err)
 	assert.Equal(t, []types.NamespacedName{{Namespace: "fleet", Name: "bravelion"}, {Namespace: "other", Name: "smartfish"}}, names)
 }

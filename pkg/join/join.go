@@ -233,4 +233,3 @@ func (j *joiner) namespaceReady(ctx context.Context, name string) error {
 	o.SetName(name)
 	return j.member.apply(ctx, o, nil)
 }
-

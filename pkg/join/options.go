@@ -66,7 +66,7 @@ type Options struct {
 
 // Validate returns everything that is refused whatever the clusters have.
 func (o *Options) Validate() error {
-	errs := []error{o.Target.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate()}
+	errs := []error{o.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate()}
 	errs = append(errs, metav1validation.ValidateLabels(o.Labels, field.NewPath("labels")).ToAggregate())
 	for key := range o.Labels {
 		if strings.HasPrefix(key, "clusterpass.dev/") || key == managerLabel {

@@ -26,7 +26,7 @@ func (j *joiner) waitHealthy(ctx context.Context) error {
 		switch {
 		case err != nil:
 			last = err.Error() // the hub may be restarting
-			return false, nil
+			return false, nil  //nolint:nilerr // it is told when the time is over
 		case profile == nil:
 			return false, fmt.Errorf("hub: ClusterProfile %s has been deleted", j.profileName())
 		}
