@@ -6,9 +6,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -82,8 +84,8 @@ func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
 	})
 }
 
-// up starts what does not run, joins the members, and prints how to use the fleet.
-func up(ctx context.Context, s settings, out io.Writer) error {
+// up starts what does not run, joins the members if they are to be joined, and prints how to use the fleet.
+func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
 	report := newProgress(out)
@@ -99,13 +101,39 @@ func up(ctx context.Context, s settings, out io.Writer) error {
 	if err := f.up(ctx, &runner{records: s.records(), report: report}); err != nil {
 		return err
 	}
+	if !joined {
+		report.printf("the fleet runs. To use it:")
+		return writeExports(s, out)
+	}
+	if err := joinAll(ctx, s, report); err != nil {
+		return err
+	}
 	report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",
 		strings.Join(memberNames, " and "), profileNamespace)
 	return writeExports(s, out)
 }
 
-// up brings up the clusters side by side, then the server, which needs the hub, then what needs the server: the
-// controller manager and the members' profiles.
+// joinAll joins the members as a user does. They let themselves be asked for anything: whoever has the fleet has their keys.
+func joinAll(ctx context.Context, s settings, report *progress) error {
+	report.printf("joining %s", strings.Join(memberNames, " and "))
+	group, ctx := errgroup.WithContext(ctx)
+	for _, name := range memberNames {
+		group.Go(func() error {
+			cmd := exec.CommandContext(ctx, filepath.Join(s.root, "bin", "kubectl-clusterpass"), "join", name,
+				"--kubeconfig="+s.kubeconfig(hubName), "--namespace="+profileNamespace,
+				"--member-kubeconfig="+s.kubeconfig(name), "--member-context="+name,
+				"--allow-cluster-roles=cluster-admin,edit,view", "--allow-rules")
+			if output, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("joining %s: %w: %s", name, err, output)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// up brings up the clusters side by side, then the server, which needs the hub, then the controller manager, which
+// needs the server.
 func (f *fleet) up(ctx context.Context, r *runner) error {
 	r.report.printf("starting what does not run of hub, %s, clusterpass-apiserver and clusterpass-controller-manager",
 		strings.Join(memberNames, ", "))
@@ -119,15 +147,7 @@ func (f *fleet) up(ctx context.Context, r *runner) error {
 	if err := f.upServer(ctx, r); err != nil {
 		return err
 	}
-	r.report.printf("joining %s", strings.Join(memberNames, " and "))
-	group, groupCtx = errgroup.WithContext(ctx)
-	group.Go(func() error { return f.upManager(groupCtx, r) })
-	for _, member := range f.members {
-		group.Go(func() error {
-			return testenv.Join(groupCtx, f.hub, member, profileNamespace, member.Name())
-		})
-	}
-	return group.Wait()
+	return f.upManager(ctx, r)
 }
 
 func upCluster(ctx context.Context, r *runner, cluster *testenv.Cluster) error {

@@ -4,7 +4,8 @@
 // Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
 // detached, on 127.0.0.1.
 //
-//	fleet up        start what does not run, join the members, print how to use it
+//	fleet up        start what does not run, join the members with the kubectl plugin, print how to use it
+//	fleet start     the same, but join no members
 //	fleet down      end what up started; data stays
 //	fleet status    list the processes; fails unless all serve
 //	fleet exports   print the shell lines to use the fleet
@@ -22,6 +23,8 @@ import (
 	"syscall"
 )
 
+const verbs = "one of up, start, down, status, exports"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
@@ -34,7 +37,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) != 1 {
-		return fmt.Errorf("want one of up, down, status, exports; got %q", args)
+		return fmt.Errorf("want %s; got %q", verbs, args)
 	}
 	settings, err := settingsFromEnv()
 	if err != nil {
@@ -42,7 +45,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch args[0] {
 	case "up":
-		return up(ctx, settings, out)
+		return up(ctx, settings, true, out)
+	case "start":
+		return up(ctx, settings, false, out)
 	case "down":
 		return down(ctx, settings, out)
 	case "status":
@@ -50,6 +55,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "exports":
 		return writeExports(settings, out)
 	default:
-		return fmt.Errorf("want one of up, down, status, exports; got %q", args[0])
+		return fmt.Errorf("want %s; got %q", verbs, args[0])
 	}
 }
