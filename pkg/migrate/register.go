@@ -1,0 +1,174 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+)
+
+const (
+	// automanaged is on the APIServices that kube-apiserver makes for CustomResourceDefinitions. It undoes every change to
+	// them as long as there are such definitions.
+	automanaged = "kube-aggregator.kubernetes.io/automanaged"
+	// The places of the group among the hub's and of the version in the group, as in artifacts/deploy.
+	groupPriority   = 1000
+	versionPriority = 100
+	// ourResource is in the group-version only if clusterpass serves it.
+	ourResource = "authtokenrequests"
+	// fieldManager owns what is written here.
+	fieldManager = "kubectl-clusterpass-migrate"
+
+	poll = 500 * time.Millisecond
+)
+
+func apiServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
+
+// findAPIService finds out who has the group-version now.
+func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
+	name := apiServiceName(inventory)
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking for the APIService of the inventory: %w", err)
+	}
+	remote := err == nil && service.Spec.Service != nil
+	switch {
+	case remote && !found.target.leads(service):
+		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's", name, service.Spec.Service.Namespace, service.Spec.Service.Name)
+	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
+		found.done = true
+		found.summary = fmt.Sprintf("clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
+	case remote && len(found.live()) > 0:
+		found.hidden = true
+		found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
+			"Have the hub make its own again: kubectl delete apiservice %s", name, name)
+	case !remote && len(found.kinds) == 0:
+		found.block("the hub has no CustomResourceDefinition that could be moved, and folder %s has no export. "+
+			"If a run was interrupted, give its folder with --dir; if clusterpass is only to be installed, apply artifacts/deploy", m.folder.path)
+	}
+	return nil
+}
+
+// register has the hub forward the group-version to clusterpass, and waits until it does.
+func (m *Migration) register(ctx context.Context, found *findings) (string, error) {
+	if err := m.poll(ctx, func(ctx context.Context) error { return m.ensureAPIService(ctx, found.target) }); err != nil {
+		return "", fmt.Errorf("registering APIService %s: %w", apiServiceName(inventory), err)
+	}
+	if err := m.poll(ctx, m.served); err != nil {
+		return "", fmt.Errorf("APIService %s is not available: %w. See whether clusterpass-apiserver is ready, with kubectl --namespace=%s get pods and its log",
+			apiServiceName(inventory), err, found.target.service.Namespace)
+	}
+	return fmt.Sprintf("APIService %s leads to Service %s and is available", apiServiceName(inventory), found.target.service), nil
+}
+
+// ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted first: without the
+// CustomResourceDefinitions that is about to happen anyway, and to a changed one as well, as it goes by the UID alone.
+func (m *Migration) ensureAPIService(ctx context.Context, to target) error {
+	client := m.hub.APIServices.ApiregistrationV1().APIServices()
+	service, err := client.Get(ctx, apiServiceName(inventory), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err == nil && to.leads(service) && service.Labels[automanaged] == "" {
+		return m.updateAPIService(ctx, service, to)
+	}
+	if err == nil {
+		err := client.Delete(ctx, service.Name, metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &service.UID, ResourceVersion: &service.ResourceVersion},
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	_, err = client.Create(ctx, to.apiService(), metav1.CreateOptions{FieldManager: fieldManager})
+	return err
+}
+
+// updateAPIService brings one that leads to the target's Service up to date.
+func (m *Migration) updateAPIService(ctx context.Context, service *apiregistrationv1.APIService, to target) error {
+	_, injected := service.Annotations[injectCA]
+	if *service.Spec.Service.Port == to.service.Port && (injected || bytes.Equal(service.Spec.CABundle, to.caBundle)) {
+		return nil
+	}
+	service.Spec = to.apiService().Spec
+	_, err := m.hub.APIServices.ApiregistrationV1().APIServices().Update(ctx, service, metav1.UpdateOptions{FieldManager: fieldManager})
+	return err
+}
+
+func (t target) apiService() *apiregistrationv1.APIService {
+	return &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: apiServiceName(inventory), Annotations: t.annotations},
+		Spec: apiregistrationv1.APIServiceSpec{
+			Group:                inventory.Group,
+			Version:              inventory.Version,
+			GroupPriorityMinimum: groupPriority,
+			VersionPriority:      versionPriority,
+			CABundle:             t.caBundle,
+			Service:              &apiregistrationv1.ServiceReference{Namespace: t.service.Namespace, Name: t.service.Name, Port: &t.service.Port},
+		},
+	}
+}
+
+// served returns nil once the hub forwards requests for the inventory to clusterpass.
+func (m *Migration) served(ctx context.Context) error {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, apiServiceName(inventory), metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if err := available(service); err != nil {
+		return err
+	}
+	list := &metav1.APIResourceList{}
+	// Not what client-go's discovery makes of it: that is fetched in one piece with the groups of others.
+	if err := m.hub.Kube.Discovery().RESTClient().Get().AbsPath("/apis", inventory.Group, inventory.Version).Do(ctx).Into(list); err != nil {
+		return fmt.Errorf("asking for %s: %w", inventory, err)
+	}
+	if !slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }) {
+		return fmt.Errorf("who answers for %s is not clusterpass: there are no %s", inventory, ourResource)
+	}
+	return nil
+}
+
+// available returns nil, or what the hub says is wrong.
+func available(service *apiregistrationv1.APIService) error {
+	for _, condition := range service.Status.Conditions {
+		if condition.Type != apiregistrationv1.Available {
+			continue
+		}
+		if condition.Status == apiregistrationv1.ConditionTrue {
+			return nil
+		}
+		return fmt.Errorf("%s: %s", condition.Reason, condition.Message)
+	}
+	return errors.New("the hub has not looked yet")
+}
+
+// poll calls try until it returns nil, and returns its last error when the timeout has passed or ctx has ended.
+func (m *Migration) poll(ctx context.Context, try func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, poll, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+		last = try(ctx)
+		return last == nil, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case last == nil:
+		return err
+	default:
+		return fmt.Errorf("not in %s: %w", m.options.Timeout, last)
+	}
+}

@@ -1,0 +1,155 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/cert"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+const (
+	// servingSecret has the server's certificate, and under caKey the one that verifies it.
+	servingSecret = "clusterpass-apiserver-cert"
+	caKey         = "ca.crt"
+	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
+	injectCA = "cert-manager.io/inject-ca-from"
+	// externalFlag is in the arguments of a server that leaves the inventory to the CustomResourceDefinitions.
+	externalFlag = "--inventory=External"
+)
+
+// ourGroup is served by clusterpass-apiserver whoever serves the inventory.
+var ourGroup = schema.GroupVersion{Group: clusterpassv1alpha1.GroupName, Version: "v1alpha1"}
+
+// target is where the APIService is to lead.
+type target struct {
+	service     ServiceReference
+	caBundle    []byte
+	annotations map[string]string
+}
+
+// leads says whether an APIService leads to the target's Service.
+func (t target) leads(service *apiregistrationv1.APIService) bool {
+	to := service.Spec.Service
+	return to != nil && to.Namespace == t.service.Namespace && to.Name == t.service.Name
+}
+
+// findTarget looks at what the APIService is to lead to, as far as that can be seen while the
+// CustomResourceDefinitions keep it from being ready.
+func (m *Migration) findTarget(ctx context.Context, found *findings) error {
+	service := m.options.Service
+	found.target = target{service: service}
+	_, err := m.hub.Kube.CoreV1().Services(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found.block("Service %s/%s is not there: deploy clusterpass first, see artifacts/deploy", service.Namespace, service.Name)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the Service of clusterpass-apiserver: %w", err)
+	}
+	if err := m.findDeployment(ctx, found); err != nil {
+		return err
+	}
+	return m.findCA(ctx, found)
+}
+
+// findDeployment looks for a server that would take the inventory over.
+func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
+	service := m.options.Service
+	deployment, err := m.hub.Kube.AppsV1().Deployments(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found.warn("there is no Deployment %s/%s, so it is not known whether clusterpass-apiserver runs and would serve the inventory", service.Namespace, service.Name)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for clusterpass-apiserver: %w", err)
+	}
+	if isExternal(deployment) {
+		found.block("Deployment %s/%s runs with %s and would not serve the inventory: apply it without the component external-inventory first. "+
+			"Its new Pods are ready once the CustomResourceDefinitions are gone", service.Namespace, service.Name, externalFlag)
+	}
+	if status := deployment.Status; status.ObservedGeneration < deployment.Generation || status.UpdatedReplicas == 0 {
+		found.block("Deployment %s/%s has no Pods as it describes them: see kubectl --namespace=%s describe deployment %s",
+			service.Namespace, service.Name, service.Namespace, service.Name)
+	}
+	return nil
+}
+
+func isExternal(deployment *appsv1.Deployment) bool {
+	for _, container := range deployment.Spec.Template.Spec.Containers {
+		arguments := " " + strings.Join(append(container.Command, container.Args...), " ") + " "
+		if strings.Contains(strings.ReplaceAll(arguments, "--inventory External", externalFlag), " "+externalFlag+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// findCA finds the certificates that verify the server's: in the file that was given, in the APIService of our own group, or in the
+// Secret with the server's certificate, which has its key, too, and is read only if need be.
+func (m *Migration) findCA(ctx context.Context, found *findings) error {
+	if err := m.copyRegistration(ctx, found); err != nil {
+		return err
+	}
+	from := "APIService " + apiServiceName(ourGroup)
+	var err error
+	switch {
+	case m.options.CAFile != "":
+		from = m.options.CAFile
+		found.target.annotations = nil // cert-manager would put another one there
+		found.target.caBundle, err = os.ReadFile(m.options.CAFile)
+	case len(found.target.caBundle) == 0:
+		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, servingSecret)
+		found.target.caBundle, err = m.caOfSecret(ctx)
+	}
+	if err != nil {
+		found.block("no CA for clusterpass-apiserver: %v. Give it with --ca-file", err)
+		return nil
+	}
+	if _, err := cert.ParseCertsPEM(found.target.caBundle); err != nil {
+		found.block("no CA for clusterpass-apiserver: %s: %v. Give it with --ca-file", from, err)
+	}
+	return nil
+}
+
+// copyRegistration takes over what the APIService of our own group has for the same Service.
+func (m *Migration) copyRegistration(ctx context.Context, found *findings) error {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, apiServiceName(ourGroup), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found.warn("there is no APIService %s: apply artifacts/deploy as a whole", apiServiceName(ourGroup))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the APIService of clusterpass: %w", err)
+	}
+	if !found.target.leads(service) {
+		return nil
+	}
+	found.target.caBundle = service.Spec.CABundle
+	if from := service.Annotations[injectCA]; from != "" {
+		found.target.annotations = map[string]string{injectCA: from}
+	}
+	return nil
+}
+
+func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
+	secret, err := m.hub.Kube.CoreV1().Secrets(m.options.Service.Namespace).Get(ctx, servingSecret, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if len(secret.Data[caKey]) == 0 {
+		return nil, fmt.Errorf("no %[3]s in Secret %[1]s/%[2]s", secret.Namespace, secret.Name, caKey)
+	}
+	return secret.Data[caKey], nil
+}
