@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -89,23 +90,31 @@ func (o *owners) uid(ctx context.Context, namespace string, reference metav1.Own
 }
 
 func (o *owners) get(ctx context.Context, namespace string, reference metav1.OwnerReference) (*metav1.PartialObjectMetadata, error) {
-	mapping, err := o.mapping(reference)
+	resource, namespaced, err := o.resource(reference)
 	if err != nil {
 		return nil, err
 	}
-	client := o.hub.Metadata.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+	client := o.hub.Metadata.Resource(resource)
+	if namespaced {
 		return client.Namespace(namespace).Get(ctx, reference.Name, metav1.GetOptions{})
 	}
 	return client.Get(ctx, reference.Name, metav1.GetOptions{})
 }
 
-func (o *owners) mapping(reference metav1.OwnerReference) (*meta.RESTMapping, error) {
+// resource finds that of an owner. Those that move are not looked for in the hub's discovery, which trails its APIServices.
+func (o *owners) resource(reference metav1.OwnerReference) (resource schema.GroupVersionResource, namespaced bool, err error) {
 	gv, err := schema.ParseGroupVersion(reference.APIVersion)
 	if err != nil {
-		return nil, err
+		return resource, false, err
 	}
-	return o.hub.Mapper.RESTMapping(gv.WithKind(reference.Kind).GroupKind(), gv.Version)
+	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == reference.Kind }); i >= 0 && gv == inventory {
+		return kinds[i].gvr(), true, nil
+	}
+	mapping, err := o.hub.Mapper.RESTMapping(gv.WithKind(reference.Kind).GroupKind(), gv.Version)
+	if err != nil {
+		return resource, false, err
+	}
+	return mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }
 
 // findOwners warns of references that will be dropped.

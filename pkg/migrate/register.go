@@ -158,8 +158,11 @@ func available(service *apiregistrationv1.APIService) error {
 func (m *Migration) poll(ctx context.Context, try func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, poll, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
-		last = try(ctx)
-		return last == nil, nil
+		err := try(ctx)
+		if err == nil || ctx.Err() == nil { // what was cut off says nothing
+			last = err
+		}
+		return err == nil, nil
 	})
 	switch {
 	case err == nil:
