@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -116,6 +117,9 @@ func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 	dir := m.options.Dir
 	if dir == "" {
 		dir = defaultDir(system.UID)
+	}
+	if dir, err = filepath.Abs(dir); err != nil { // errors name it, for runs from elsewhere
+		return fmt.Errorf("finding the folder of the migration: %w", err)
 	}
 	if m.folder, err = openFolder(dir); err != nil {
 		return err

@@ -1,0 +1,51 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// denyingHub answers that nothing is allowed, and fails the test when it is asked for anything else.
+func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !assert.Equal(t, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", r.URL.Path) {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		review := &authorizationv1.SelfSubjectAccessReview{}
+		review.SetGroupVersionKind(authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"))
+		w.Header().Set("Content-Type", "application/json")
+		assert.NoError(t, json.NewEncoder(w).Encode(review))
+	}))
+	t.Cleanup(server.Close)
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.APIServer = &server.URL
+	return flags
+}
+
+func TestMigrateReachesTheHubOfTheFlags(t *testing.T) {
+	streams, _, out, _ := genericiooptions.NewTestIOStreams()
+	cmd := newMigrateCommand(denyingHub(t), streams)
+	dir := filepath.Join(t.TempDir(), "migration")
+	cmd.SetArgs([]string{"--dir=" + dir, "--yes", "--service-namespace=elsewhere", "--service-name=server"})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+
+	err := cmd.ExecuteContext(t.Context())
+	require.ErrorContains(t, err, "stopped at the step preflight: rights on the hub are missing:")
+	require.ErrorContains(t, err, `- get services "server" in namespace elsewhere`)
+	assert.Empty(t, out.String())
+	assert.NoDirExists(t, dir)
+}

@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+const stored = `
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ClusterProfile
+metadata:
+  name: bravelion
+  namespace: default
+  uid: 5f0c
+  resourceVersion: "12"
+  generation: 3
+  creationTimestamp: "2026-01-02T03:04:05Z"
+  managedFields: [{manager: somebody, operation: Update}]
+  labels: {tier: gold}
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}
+  finalizers: [example.com/detach]
+  ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: owner, uid: "77"}]
+spec:
+  displayName: Brave Lion
+  clusterManager: {name: somebody}
+status:
+  conditions:
+  - {type: Joined, status: "True", reason: Joined, message: "", lastTransitionTime: "2026-01-02T03:04:05Z"}
+  accessProviders:
+  - name: kubeconfig-secretreader
+    cluster:
+      server: https://bravelion.example.com
+      extensions: [{name: client.authentication.k8s.io/exec, extension: {z: 1, a: [2.5, null]}}]
+`
+
+// object decodes YAML.
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	decoded := &unstructured.Unstructured{}
+	data, err := yaml.YAMLToJSON([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, decoded.UnmarshalJSON(data))
+	return decoded
+}
+
+// profileCRD returns a definition that serves the version that moves.
+func profileCRD() *apiextensionsv1.CustomResourceDefinition {
+	return &apiextensionsv1.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: "clusterprofiles.multicluster.x-k8s.io", UID: "c1", ResourceVersion: "9", Annotations: map[string]string{"api-approved.kubernetes.io": "yes"}},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: inventory.Group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: inventory.Version, Served: true}},
+		},
+	}
+}
+
+// exported returns a folder with one ClusterProfile.
+func exported(t *testing.T) *folder {
+	t.Helper()
+	f, err := openFolder(filepath.Join(t.TempDir(), "migration"))
+	require.NoError(t, err)
+	export, err := f.save(kinds[0], profileCRD(), []*unstructured.Unstructured{object(t, stored)})
+	require.NoError(t, err)
+	require.NoError(t, f.saveManifest("hub", []resourceExport{export}))
+	return f
+}
+
+func TestWhatIsSavedIsLoaded(t *testing.T) {
+	written := exported(t)
+	require.NoError(t, written.complete(StepExport))
+	f, err := openFolder(written.path)
+	require.NoError(t, err)
+	assert.Equal(t, written, f)
+	assert.Equal(t, StepExport, f.state.Completed)
+	assert.True(t, f.moved().Has("5f0c"))
+
+	export := f.export("clusterprofiles")
+	require.NotNil(t, export)
+	assert.Equal(t, []objectID{{Namespace: "default", Name: "bravelion", UID: "5f0c", ResourceVersion: "12"}}, export.Objects)
+	objects, err := f.load(export)
+	require.NoError(t, err)
+	require.Len(t, objects, 1)
+	assert.Equal(t, exportForm(object(t, stored)), objects[0])
+	different, err := kinds[0].differences(object(t, stored), objects[0])
+	require.NoError(t, err)
+	assert.Empty(t, different)
+
+	definition := &apiextensionsv1.CustomResourceDefinition{}
+	data, err := os.ReadFile(filepath.Join(f.path, export.CRDFile))
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(data, definition))
+	assert.Equal(t, profileCRD().Annotations, definition.Annotations)
+	assert.Empty(t, definition.UID)
+	assert.Equal(t, profileCRD().Spec.Versions, definition.Spec.Versions)
+}
+
+func TestASecondExportReplacesTheFirstAndLeavesItsFile(t *testing.T) {
+	f := exported(t)
+	first := *f.export("clusterprofiles")
+	changed := object(t, stored)
+	changed.SetLabels(map[string]string{"tier": "silver"})
+	export, err := f.save(kinds[0], profileCRD(), []*unstructured.Unstructured{changed})
+	require.NoError(t, err)
+
+	t.Run("it does not count before the manifest has it", func(t *testing.T) {
+		reopened, err := openFolder(f.path)
+		require.NoError(t, err)
+		objects, err := reopened.load(reopened.export("clusterprofiles"))
+		require.NoError(t, err)
+		assert.Equal(t, "gold", objects[0].GetLabels()["tier"])
+	})
+	require.NoError(t, f.saveManifest("hub", []resourceExport{export}))
+	assert.Len(t, f.manifest.Exports, 1)
+	objects, err := f.load(f.export("clusterprofiles"))
+	require.NoError(t, err)
+	assert.Equal(t, "silver", objects[0].GetLabels()["tier"])
+	assert.FileExists(t, filepath.Join(f.path, first.File))
+}
+
+func TestAStepThatWasCompletedStaysCompleted(t *testing.T) {
+	f := exported(t)
+	for _, step := range []Step{StepExport, StepRegister, StepExport, StepRemove} {
+		require.NoError(t, f.complete(step))
+	}
+	reopened, err := openFolder(f.path)
+	require.NoError(t, err)
+	assert.Equal(t, StepRegister, reopened.state.Completed)
+}
+
+func TestAFolderThatWasTamperedWithIsRefused(t *testing.T) {
+	t.Run("an export that was edited", func(t *testing.T) {
+		f := exported(t)
+		export := f.export("clusterprofiles")
+		path := filepath.Join(f.path, export.File)
+		require.NoError(t, os.WriteFile(path, []byte(`{"apiVersion":"v1","kind":"List","items":[]}`), 0o600))
+		_, err := f.load(export)
+		require.ErrorContains(t, err, path+" is not what was exported")
+	})
+	t.Run("an export that was removed", func(t *testing.T) {
+		f := exported(t)
+		export := f.export("clusterprofiles")
+		require.NoError(t, os.Remove(filepath.Join(f.path, export.File)))
+		_, err := f.load(export)
+		require.ErrorIs(t, err, os.ErrNotExist)
+	})
+	for name, content := range map[string]string{"a manifest of something else": `{"name":"x"}`, "half a manifest": `{"hubUID":`} {
+		t.Run(name, func(t *testing.T) {
+			f := exported(t)
+			require.NoError(t, os.WriteFile(filepath.Join(f.path, manifestName), []byte(content), 0o600))
+			_, err := openFolder(f.path)
+			require.ErrorContains(t, err, "is not of a migration")
+		})
+	}
+}
+
+func TestAWriteThatFailsLeavesWhatWasThere(t *testing.T) {
+	f := exported(t)
+	before, err := os.ReadDir(f.path)
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(filepath.Join(f.path, stateName), 0o700)) // nothing can be renamed to it
+	require.Error(t, f.complete(StepExport))
+	require.NoError(t, os.Remove(filepath.Join(f.path, stateName)))
+	after, err := os.ReadDir(f.path)
+	require.NoError(t, err)
+	assert.Len(t, after, len(before), "a temporary file was left")
+	assert.Empty(t, f.state.Completed)
+}

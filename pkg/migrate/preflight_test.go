@@ -1,0 +1,289 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsfake "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/fake"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+	certutil "k8s.io/client-go/util/cert"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+)
+
+// testService is where the server of these tests is.
+var testService = ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443}
+
+// fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given besides.
+type fakeHub struct {
+	*Hub
+	kube        *kubefake.Clientset
+	apiServices *aggregatorfake.Clientset
+}
+
+func newFakeHub(t *testing.T, objects ...runtime.Object) *fakeHub {
+	t.Helper()
+	var kube, crds, apiServices, inventoryObjects []runtime.Object
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *apiregistrationv1.APIService:
+			apiServices = append(apiServices, o)
+		case *unstructured.Unstructured:
+			inventoryObjects = append(inventoryObjects, o)
+		case *corev1.Secret, *corev1.Namespace, *corev1.Service, *appsv1.Deployment:
+			kube = append(kube, o)
+		default:
+			crds = append(crds, o)
+		}
+	}
+	h := &fakeHub{kube: kubefake.NewClientset(append(kube,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "0123456789"}},
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: testService.Name}})...)}
+	h.kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
+	})
+	h.apiServices = aggregatorfake.NewClientset(apiServices...)
+	metadataScheme := metadatafake.NewTestScheme()
+	require.NoError(t, metav1.AddMetaToScheme(metadataScheme))
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, meta.RESTScopeNamespace)
+	h.Hub = &Hub{
+		URL:         "https://hub.example.com",
+		Kube:        h.kube,
+		CRDs:        apiextensionsfake.NewClientset(crds...),
+		APIServices: h.apiServices,
+		Objects: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+			kinds[0].gvr(): "ClusterProfileList", kinds[1].gvr(): "PlacementDecisionList",
+		}, inventoryObjects...),
+		Metadata: metadatafake.NewSimpleMetadataClient(metadataScheme),
+		Mapper:   mapper,
+	}
+	return h
+}
+
+// migration returns one with a folder of its own.
+func (h *fakeHub) migration(t *testing.T) *Migration {
+	t.Helper()
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	options := Options{Dir: filepath.Join(t.TempDir(), "migration"), Timeout: time.Second, Service: testService}
+	return New(h.Hub, options, streams)
+}
+
+// registration returns the APIService of a group-version, which leads to a Service of clusterpass-system or, without a name,
+// to the hub itself.
+func registration(gv schema.GroupVersion, service string, ca []byte) *apiregistrationv1.APIService {
+	registered := &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: apiServiceName(gv), UID: "a1"},
+		Spec:       apiregistrationv1.APIServiceSpec{Group: gv.Group, Version: gv.Version, CABundle: ca},
+	}
+	if service == "" {
+		registered.Labels = map[string]string{automanaged: "true"}
+		return registered
+	}
+	port := testService.Port
+	registered.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: testService.Namespace, Name: service, Port: &port}
+	return registered
+}
+
+// newCA returns a certificate, in PEM.
+func newCA(t *testing.T) []byte {
+	t.Helper()
+	ca, _, err := certutil.GenerateSelfSignedCertKey("clusterpass-apiserver.clusterpass-system.svc", nil, nil)
+	require.NoError(t, err)
+	return ca
+}
+
+func deployment(args ...string) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: testService.Name},
+		Spec:       appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Args: args}}}}},
+		Status:     appsv1.DeploymentStatus{UpdatedReplicas: 1},
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	ca := newCA(t)
+	ours := registration(ourGroup, testService.Name, ca)
+	unknown, deleted, unowned := object(t, stored), object(t, stored), object(t, stored)
+	set(unknown, "x", "status", "flavour")
+	now := metav1.Now()
+	deleted.SetDeletionTimestamp(&now)
+	unowned.SetFinalizers(nil)
+	both := profileCRD()
+	both.Spec.Versions = append(both.Spec.Versions, both.Spec.Versions[0])
+	both.Spec.Versions[1].Name = "v1beta1"
+
+	tests := map[string]struct {
+		objects            []runtime.Object
+		blockers, warnings []string
+	}{
+		"nothing is in the way": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment("--secure-port=8443"), registration(inventory, "", nil)},
+			blockers: nil,
+		},
+		"nothing to move": {
+			objects:  []runtime.Object{ours, deployment()},
+			blockers: []string{"the hub has no CustomResourceDefinition that could be moved"},
+		},
+		"an APIService that hides the objects": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), registration(inventory, testService.Name, ca)},
+			blockers: []string{"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io"},
+		},
+		"an APIService of somebody else": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), registration(inventory, "elsewhere", ca)},
+			blockers: []string{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"},
+		},
+		"a server in the other mode": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment("--inventory=External")},
+			blockers: []string{"runs with --inventory=External"},
+		},
+		"no CA anywhere": {
+			objects:  []runtime.Object{profileCRD(), deployment()},
+			blockers: []string{"no CA for clusterpass-apiserver: secrets \"clusterpass-apiserver-cert\" not found. Give it with --ca-file"},
+			warnings: []string{"there is no APIService v1alpha1.clusterpass.dev"},
+		},
+		"a field that would be lost, and an object that is going": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), unknown},
+			blockers: []string{`unknown field "status.flavour"`},
+			warnings: []string{"finalizers", "ConfigMap owner"},
+		},
+		"an object that is being deleted": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), deleted},
+			blockers: []string{"1 ClusterProfile being deleted: default/bravelion"},
+			warnings: []string{"finalizers", "ConfigMap owner"},
+		},
+		"an owner that is not there": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), unowned},
+			warnings: []string{"1 ClusterProfile without an owner that is not there any more: default/bravelion (ConfigMap owner)"},
+		},
+		"another version of the definition": {
+			objects:  []runtime.Object{both, ours, deployment()},
+			warnings: []string{"serves version v1beta1, too, which will be gone"},
+		},
+		"no Deployment": {
+			objects:  []runtime.Object{profileCRD(), ours},
+			warnings: []string{"there is no Deployment"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := newFakeHub(t, test.objects...).migration(t)
+			found, err := m.preflight(t.Context())
+			require.NoError(t, err)
+			requireEach(t, test.blockers, found.blockers)
+			requireEach(t, test.warnings, found.warnings)
+			assert.NoDirExists(t, m.folder.path)
+		})
+	}
+}
+
+// requireEach makes sure that got has as many texts as want, each with the words of want's.
+func requireEach(t *testing.T, want, got []string) {
+	t.Helper()
+	require.Len(t, got, len(want), "%q", got)
+	for i := range want {
+		assert.Contains(t, got[i], want[i])
+	}
+}
+
+func TestTheFolderOfAnotherHubIsRefused(t *testing.T) {
+	h := newFakeHub(t, profileCRD(), registration(ourGroup, testService.Name, newCA(t)))
+	m := h.migration(t)
+	m.options.Dir = exported(t).path
+	_, err := m.preflight(t.Context())
+	require.ErrorContains(t, err, "is of another hub")
+}
+
+func TestTheCAOfTheServer(t *testing.T) {
+	first, second := newCA(t), newCA(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: servingSecret}, Data: map[string][]byte{caKey: second}}
+	injected := registration(ourGroup, testService.Name, first)
+	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver", "other": "annotation"}
+
+	t.Run("is that of our other APIService, with cert-manager's annotation, and no Secret is read", func(t *testing.T) {
+		h := newFakeHub(t, injected, secret)
+		found := &findings{}
+		require.NoError(t, h.migration(t).findTarget(t.Context(), found))
+		assert.Equal(t, first, found.target.caBundle)
+		assert.Equal(t, map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}, found.target.annotations)
+		for _, action := range h.kube.Actions() {
+			assert.NotEqual(t, "secrets", action.GetResource().Resource)
+		}
+	})
+	t.Run("is that of the Secret where the other APIService has none", func(t *testing.T) {
+		found := &findings{}
+		require.NoError(t, newFakeHub(t, registration(ourGroup, testService.Name, nil), secret).migration(t).findTarget(t.Context(), found))
+		assert.Equal(t, second, found.target.caBundle)
+	})
+	t.Run("is that of the Secret where the other APIService leads elsewhere", func(t *testing.T) {
+		found := &findings{}
+		require.NoError(t, newFakeHub(t, registration(ourGroup, "elsewhere", first), secret).migration(t).findTarget(t.Context(), found))
+		assert.Equal(t, second, found.target.caBundle)
+	})
+}
+
+func TestAServerInTheOtherModeIsKnown(t *testing.T) {
+	for args, want := range map[string]bool{
+		"--inventory=External": true, "--inventory External": true, "--inventory=Served": false, "--inventory=Externally": false, "": false,
+	} {
+		assert.Equal(t, want, isExternal(deployment("--secure-port=8443", args, "--v=2")), args)
+	}
+	assert.True(t, isExternal(deployment("--inventory", "External")))
+}
+
+func TestRegistering(t *testing.T) {
+	first, second := newCA(t), newCA(t)
+	injected := registration(inventory, testService.Name, second)
+	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}
+	tests := map[string]struct {
+		there  *apiregistrationv1.APIService
+		verbs  []string
+		wantCA []byte
+	}{
+		"creates what is missing":                       {nil, []string{"get", "create"}, first},
+		"puts one in the place of kube-apiserver's own": {registration(inventory, "", nil), []string{"get", "delete", "create"}, first},
+		"leaves alone what is right":                    {registration(inventory, testService.Name, first), []string{"get"}, first},
+		"corrects the CA":                               {registration(inventory, testService.Name, second), []string{"get", "update"}, first},
+		"leaves the CA to cert-manager":                 {injected, []string{"get"}, second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			if test.there != nil {
+				h = newFakeHub(t, test.there)
+			}
+			require.NoError(t, h.migration(t).ensureAPIService(t.Context(), target{service: testService, caBundle: first}))
+			var verbs []string
+			for _, action := range h.apiServices.Actions() {
+				verbs = append(verbs, action.GetVerb())
+				if deletion, ok := action.(clienttesting.DeleteActionImpl); ok {
+					assert.Equal(t, test.there.UID, *deletion.DeleteOptions.Preconditions.UID)
+				}
+			}
+			assert.Equal(t, test.verbs, verbs)
+			got, err := h.apiServices.ApiregistrationV1().APIServices().Get(t.Context(), apiServiceName(inventory), metav1.GetOptions{})
+			require.NoError(t, err)
+			assert.Equal(t, test.wantCA, got.Spec.CABundle)
+			assert.NotContains(t, got.Labels, automanaged)
+			assert.Equal(t, testService.Name, got.Spec.Service.Name)
+		})
+	}
+}
