@@ -139,7 +139,7 @@ func (m *Migration) findOwners(ctx context.Context, found *findings) error {
 			}
 		}
 		if len(said) > 0 {
-			found.warn("%s without an owner that is not there any more: %s", k.count(len(said)), named(said))
+			found.warn("%s imported without an owner that is not there any more or gets a new UID: %s", k.count(len(said)), named(said))
 		}
 	}
 	return nil

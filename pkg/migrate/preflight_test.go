@@ -172,7 +172,7 @@ func TestPreflight(t *testing.T) {
 		},
 		"an owner that is not there": {
 			objects:  []runtime.Object{profileCRD(), ours, deployment(), unowned},
-			warnings: []string{"1 ClusterProfile without an owner that is not there any more: default/bravelion (ConfigMap owner)"},
+			warnings: []string{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"},
 		},
 		"another version of the definition": {
 			objects:  []runtime.Object{both, ours, deployment()},

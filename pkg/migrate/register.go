@@ -42,7 +42,8 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("looking for the APIService of the inventory: %w", err)
 	}
-	remote := err == nil && service.Spec.Service != nil
+	// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
+	remote := err == nil && service.Spec.Service != nil && service.Labels[automanaged] == ""
 	switch {
 	case remote && !found.target.leads(service):
 		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's", name, service.Spec.Service.Namespace, service.Spec.Service.Name)

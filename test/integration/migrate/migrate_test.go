@@ -5,6 +5,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"testing"
@@ -44,6 +45,35 @@ $`, a.out.String())
 		next.mustRun(t)
 		assert.Contains(t, next.out.String(), "nothing is left to do")
 	})
+}
+
+func TestTheOverlayMayHaveBeenAppliedBefore(t *testing.T) {
+	c, port := newHub(t)
+	c.fill(t, few)
+	before := c.list(t)
+	services := c.apiServices.ApiregistrationV1().APIServices()
+	eventually(t.Context(), t, func(ctx context.Context) error {
+		ours, err := services.Get(ctx, ourAPI, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		service, err := services.Get(ctx, inventoryAPI, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		service.Spec.Service, service.Spec.CABundle = ours.Spec.Service, ours.Spec.CABundle
+		_, err = services.Update(ctx, service, metav1.UpdateOptions{})
+		return err
+	})
+	eventually(t.Context(), t, func(ctx context.Context) error {
+		service, err := services.Get(ctx, inventoryAPI, metav1.GetOptions{})
+		if err == nil && service.Spec.Service != nil {
+			err = errors.New("the hub has not undone it")
+		}
+		return err
+	})
+	newAttempt(t, port).mustRun(t)
+	c.requireMoved(t, before)
 }
 
 // requirePrivate makes sure that the folder and its files are for their owner alone.
@@ -96,4 +126,21 @@ func TestARunThatEndsAnywhereIsGoneOnWith(t *testing.T) {
 	last.mustRun(t)
 	c.requireMoved(t, before)
 	assert.Regexp(t, `(?m)^export +was done before`, last.out.String())
+}
+
+func TestAnOwnerOfTheSameKindIsDroppedAndNamed(t *testing.T) {
+	c, port := newHub(t)
+	parent := c.createProfile(t, "default", "parent", 1)
+	child := c.createProfile(t, "default", "child", 2)
+	child.OwnerReferences = []metav1.OwnerReference{{APIVersion: "multicluster.x-k8s.io/v1alpha1", Kind: "ClusterProfile", Name: parent.Name, UID: parent.UID}}
+	_, err := c.inventory.ApisV1alpha1().ClusterProfiles("default").Update(t.Context(), child, metav1.UpdateOptions{})
+	require.NoError(t, err)
+
+	a := newAttempt(t, port)
+	a.mustRun(t)
+	assert.Contains(t, a.errOut.String(), "1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/child (ClusterProfile parent)")
+	found := c.list(t).profiles
+	require.Contains(t, found, "default/child")
+	assert.Empty(t, found["default/child"].OwnerReferences)
+	assert.Contains(t, found, "default/parent")
 }

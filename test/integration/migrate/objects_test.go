@@ -5,6 +5,7 @@ package migrate
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func (c clients) createProfile(t *testing.T, namespace, name string, i int) *inv
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
 			Labels:      map[string]string{inventoryv1alpha1.LabelClusterManagerKey: "somebody", "tier": fmt.Sprint("t", i%3)},
-			Annotations: map[string]string{"example.com/note": "äöü \"quoted\"\nsecond line", "example.com/index": fmt.Sprint(i)},
+			Annotations: map[string]string{"example.com/note": "äöü \"quoted\"\nsecond line", "example.com/index": strconv.Itoa(i)},
 		},
 		Spec: inventoryv1alpha1.ClusterProfileSpec{
 			DisplayName:    fmt.Sprintf("Cluster %d", i),
