@@ -39,6 +39,7 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newTokenCommand(flags, streams),
 		newGetTokenCommand(flags, streams),
 		newDoctorCommand(flags, streams),
+		newMigrateCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)
