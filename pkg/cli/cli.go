@@ -40,6 +40,8 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newGetTokenCommand(flags, streams),
 		newDoctorCommand(flags, streams),
 		newMigrateCommand(flags, streams),
+		newGrantsCommand(flags, streams),
+		newRevokeCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)

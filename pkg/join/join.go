@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"clusterpass.dev/pkg/grant"
 )
@@ -161,7 +160,10 @@ func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 
 // memberReady makes the member have what allowed says, and no more of what this hub has had before.
 func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
-	objects := allowed.objects()
+	objects, err := allowed.Objects()
+	if err != nil {
+		return err
+	}
 	for _, namespace := range allowed.Namespaces {
 		if err := j.namespaceReady(ctx, namespace); err != nil {
 			return err
@@ -178,11 +180,7 @@ func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
 	return nil
 }
 
-func (j *joiner) applyToMember(ctx context.Context, object runtime.Object) error {
-	o, err := toUnstructured(object)
-	if err != nil {
-		return err
-	}
+func (j *joiner) applyToMember(ctx context.Context, o *unstructured.Unstructured) error {
 	if o.GetKind() == kindNamespace {
 		return j.systemNamespaceReady(ctx, o)
 	}

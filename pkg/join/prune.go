@@ -9,7 +9,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 )
@@ -27,13 +26,9 @@ var manifestNames = sets.New(mainRole, credentialRole, rulesRole)
 
 // prune removes the rights that the hub was given before and that are not among objects, such as those in a namespace
 // that is not allowed any more.
-func (j *joiner) prune(ctx context.Context, objects []runtime.Object) error {
+func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured) error {
 	wanted := sets.New[string]()
-	for _, object := range objects {
-		o, err := toUnstructured(object)
-		if err != nil {
-			return err
-		}
+	for _, o := range objects {
 		wanted.Insert(refOf(o))
 	}
 	for _, kind := range rightsKinds {

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
@@ -70,8 +71,20 @@ type Allowed struct {
 	Rules bool
 }
 
-// objects returns what a member needs to have, in the order in which it is made. The
+// Objects returns what a member needs to have, in the order in which it is made. The
 // namespaces that are allowed are not among them: they belong to the member.
+func (a *Allowed) Objects() ([]*unstructured.Unstructured, error) {
+	var all []*unstructured.Unstructured
+	for _, object := range a.objects() {
+		o, err := toUnstructured(object)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 func (a *Allowed) objects() []runtime.Object {
 	objects := []runtime.Object{
 		namespace(),

@@ -25,8 +25,7 @@ func (j *joiner) waitHealthy(ctx context.Context) error {
 		profile, err := j.profile(ctx)
 		switch {
 		case err != nil:
-			last = err.Error() // the hub may be restarting
-			return false, nil  //nolint:nilerr // it is told when the time is over
+			return false, err
 		case profile == nil:
 			return false, fmt.Errorf("hub: ClusterProfile %s has been deleted", j.profileName())
 		}

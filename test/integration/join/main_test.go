@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpass.dev/pkg/cli"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -177,13 +176,6 @@ func joined(t *testing.T, name string, args ...string) string {
 func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
-	return client
-}
-
-func hub(t *testing.T) versioned.Interface {
-	t.Helper()
-	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
 	require.NoError(t, err)
 	return client
 }

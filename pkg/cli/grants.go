@@ -1,0 +1,192 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	clusterpassscheme "clusterpass.dev/pkg/generated/clientset/versioned/scheme"
+)
+
+const (
+	grantsResource = "authtokengrants"
+	// tableAccept asks for the server's own columns, as kubectl get does.
+	tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+	outputWide  = "wide"
+)
+
+// grantFilter selects grants.
+type grantFilter struct {
+	allNamespaces             bool
+	cluster                   string
+	serviceAccount, requester string
+}
+
+func (f *grantFilter) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVarP(&f.allNamespaces, "all-namespaces", "A", false, "Grants of requests from all namespaces.")
+	flags.StringVar(&f.serviceAccount, "service-account", "", "Only grants for this ServiceAccount of the member: NAME or NAMESPACE/NAME.")
+	flags.StringVar(&f.requester, "requester", "", "Only grants that this user of the hub asked for.")
+}
+
+// selector returns the field selector of the filter.
+func (f *grantFilter) selector() string {
+	set := fields.Set{}
+	add := func(key, value string) {
+		if value != "" {
+			set[key] = value
+		}
+	}
+	namespace, name := split(f.cluster)
+	add("spec.clusterProfile.namespace", namespace)
+	add("spec.clusterProfile.name", name)
+	namespace, name = split(f.serviceAccount)
+	add("spec.serviceAccount.namespace", namespace)
+	add("spec.serviceAccount.name", name)
+	add("spec.requester.username", f.requester)
+	return set.String()
+}
+
+// split returns the parts of NAMESPACE/NAME; the namespace may be left out.
+func split(name string) (namespace, rest string) {
+	if namespace, rest, ok := strings.Cut(name, "/"); ok {
+		return namespace, rest
+	}
+	return "", name
+}
+
+// grantClient returns a client for the hub, and the namespace that f is about.
+func (f *grantFilter) client(flags *genericclioptions.ConfigFlags) (client versioned.Interface, namespace string, err error) {
+	hub, err := flags.ToRESTConfig()
+	if err != nil {
+		return nil, "", err
+	}
+	client, err = versioned.NewForConfig(hub)
+	if err != nil || f.allNamespaces {
+		return client, metav1.NamespaceAll, err
+	}
+	namespace, _, err = flags.ToRawKubeConfigLoader().Namespace()
+	return client, namespace, err
+}
+
+// grantsOptions are those of grants.
+type grantsOptions struct {
+	grantFilter
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+	print   *genericclioptions.PrintFlags
+}
+
+func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("").WithTypeSetter(clusterpassscheme.Scheme)}
+	cmd := &cobra.Command{
+		Use:   "grants [CLUSTER]",
+		Short: "List who was given tokens for which cluster",
+		Long: `List AuthTokenGrants: who was given tokens, for which cluster, with which roles, until when.
+
+A grant is in the namespace that the token was asked for from. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
+		Example: `  # What was granted on bravelion, to whomever
+  kubectl clusterpass grants bravelion -A
+
+  # What alice has been granted in this namespace
+  kubectl clusterpass grants --requester alice`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeClusters(flags, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.cluster = args[0]
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.addFlags(cmd.Flags())
+	o.print.AddFlags(cmd)
+	return cmd
+}
+
+func (o *grantsOptions) run(ctx context.Context) error {
+	client, namespace, err := o.client(o.flags)
+	if err != nil {
+		return err
+	}
+	options := metav1.ListOptions{FieldSelector: o.selector()}
+	output := ptr.Deref(o.print.OutputFormat, "")
+	if output == "" || output == outputWide {
+		return o.printTable(ctx, client, namespace, options, output == outputWide)
+	}
+	printer, err := o.print.ToPrinter()
+	if err != nil {
+		return err
+	}
+	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
+	if err != nil {
+		return err
+	}
+	if output == "name" {
+		return printEach(grants, printer, o.streams)
+	}
+	return printer.PrintObj(grants, o.streams.Out)
+}
+
+// printEach prints one grant after the other, for printers that make nothing of a list.
+func printEach(grants *clusterpassv1alpha1.AuthTokenGrantList, printer printers.ResourcePrinter, streams genericiooptions.IOStreams) error {
+	for i := range grants.Items {
+		if err := printer.PrintObj(&grants.Items[i], streams.Out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printTable prints the grants in the columns that the server gives them.
+func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, options metav1.ListOptions, wide bool) error {
+	data, err := client.ClusterpassV1alpha1().RESTClient().Get().
+		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
+		Resource(grantsResource).
+		VersionedParams(&options, scheme.ParameterCodec).
+		SetHeader("Accept", tableAccept).
+		Do(ctx).Raw()
+	if err != nil {
+		return err
+	}
+	table := &metav1.Table{}
+	if err := json.Unmarshal(data, table); err != nil {
+		return fmt.Errorf("the hub's table of grants: %w", err)
+	}
+	if len(table.Rows) == 0 {
+		_, err := fmt.Fprintln(o.streams.ErrOut, "No grants found")
+		return err
+	}
+	if err := decodeRows(table); err != nil {
+		return err
+	}
+	printer := printers.NewTablePrinter(printers.PrintOptions{WithNamespace: namespace == metav1.NamespaceAll, Wide: wide})
+	return printer.PrintObj(table, o.streams.Out)
+}
+
+// decodeRows decodes the metadata of the rows, which the column of namespaces is printed from.
+func decodeRows(table *metav1.Table) error {
+	for i := range table.Rows {
+		metadata := &metav1.PartialObjectMetadata{}
+		if err := json.Unmarshal(table.Rows[i].Object.Raw, metadata); err != nil {
+			return fmt.Errorf("the hub's table of grants: %w", err)
+		}
+		table.Rows[i].Object.Object = metadata
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+)
+
+// revokePoll is how often a grant is looked for that is being revoked.
+const revokePoll = 500 * time.Millisecond
+
+// revokeOptions are those of revoke.
+type revokeOptions struct {
+	grantFilter
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+	all     bool
+	wait    bool
+	timeout time.Duration
+}
+
+func newRevokeCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &revokeOptions{flags: flags, streams: streams}
+	cmd := &cobra.Command{
+		Use:   "revoke NAME... | --cluster CLUSTER | --requester USER | --service-account ACCOUNT | --all-in-namespace",
+		Short: "End tokens that were given",
+		Long: `Delete AuthTokenGrants, by name or by what they are for, and wait until none of their tokens works.
+
+Several flags select the grants that all of them are true for. Tokens lose their rights in
+milliseconds and are refused after ten seconds at most; the command returns a little later.`,
+		Example: `  # End the tokens of one grant
+  kubectl clusterpass revoke bravelion-work-6f3c2a
+
+  # End all that bob was given
+  kubectl clusterpass revoke --requester bob -A`,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+	}
+	o.addFlags(cmd.Flags())
+	cmd.Flags().StringVar(&o.cluster, "cluster-profile", "", "Only grants for this ClusterProfile: NAME or NAMESPACE/NAME.")
+	cmd.Flags().BoolVar(&o.all, "all-in-namespace", false, "All grants of requests from the namespace.")
+	cmd.Flags().BoolVar(&o.wait, "wait", true, "Wait until the tokens have ended.")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "Bound of the wait.")
+	return cmd
+}
+
+// validate makes sure that nobody revokes more than they have said.
+func (o *revokeOptions) validate(names []string) error {
+	filtered := o.selector() != ""
+	switch {
+	case len(names) > 0 && (filtered || o.all):
+		return errors.New("give names of grants, or flags that select them, not both")
+	case len(names) > 0 && o.allNamespaces:
+		return errors.New("a name is one of a namespace: --all-namespaces goes with flags that select grants")
+	case o.all && (filtered || o.allNamespaces):
+		return errors.New("--all-in-namespace goes with no other flag that selects grants")
+	case len(names) == 0 && !filtered && !o.all:
+		return errors.New("which grants? Give names, --cluster-profile, --requester, --service-account, or --all-in-namespace")
+	default:
+		return nil
+	}
+}
+
+func (o *revokeOptions) run(ctx context.Context, names []string) error {
+	if err := o.validate(names); err != nil {
+		return err
+	}
+	client, namespace, err := o.client(o.flags)
+	if err != nil {
+		return err
+	}
+	grants, err := o.find(ctx, client, namespace, names)
+	if err != nil {
+		return err
+	}
+	if len(grants) == 0 {
+		_, err := fmt.Fprintln(o.streams.ErrOut, "No grants found")
+		return err
+	}
+	for i := range grants {
+		if err := o.delete(ctx, client, &grants[i]); err != nil {
+			return err
+		}
+	}
+	if !o.wait {
+		return nil
+	}
+	return o.untilGone(ctx, client, grants)
+}
+
+// find returns the grants that are to be revoked.
+func (o *revokeOptions) find(ctx context.Context, client versioned.Interface, namespace string, names []string) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
+	if len(names) == 0 {
+		list, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, metav1.ListOptions{FieldSelector: o.selector()})
+		if err != nil {
+			return nil, err
+		}
+		return list.Items, nil
+	}
+	var grants []clusterpassv1alpha1.AuthTokenGrant
+	for _, name := range names {
+		grant, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		grants = append(grants, *grant)
+	}
+	return grants, nil
+}
+
+// delete deletes the grant that was seen, and not one that has taken its name since.
+func (o *revokeOptions) delete(ctx context.Context, client versioned.Interface, grant *clusterpassv1alpha1.AuthTokenGrant) error {
+	err := client.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace).Delete(ctx, grant.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &grant.UID},
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s/%s: %w", grant.Namespace, grant.Name, err)
+	}
+	_, err = fmt.Fprintf(o.streams.Out, "authtokengrant.clusterpass.dev/%s deleted from %s namespace\n", grant.Name, grant.Namespace)
+	return err
+}
+
+// untilGone waits until every grant is gone, and with it all its tokens.
+func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interface, grants []clusterpassv1alpha1.AuthTokenGrant) error {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	for i := range grants {
+		last := &grants[i]
+		err := wait.PollUntilContextCancel(ctx, revokePoll, true, func(ctx context.Context) (bool, error) {
+			found, err := client.ClusterpassV1alpha1().AuthTokenGrants(last.Namespace).Get(ctx, last.Name, metav1.GetOptions{})
+			switch {
+			case apierrors.IsNotFound(err):
+				return true, nil
+			case err != nil:
+				return false, err
+			case found.UID != last.UID:
+				return true, nil
+			}
+			last = found
+			return false, nil
+		})
+		if wait.Interrupted(err) {
+			return fmt.Errorf("%s/%s is deleted, but not revoked within %s: %s", last.Namespace, last.Name, o.timeout, whyNot(last))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(o.streams.Out, "their tokens have ended")
+	return err
+}
+
+// whyNot returns what a grant says about its revocation.
+func whyNot(grant *clusterpassv1alpha1.AuthTokenGrant) string {
+	condition := apimeta.FindStatusCondition(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
+	if condition == nil {
+		return "the controller manager has not said anything about it; is it running?"
+	}
+	return strings.TrimSpace(condition.Reason + ": " + condition.Message)
+}

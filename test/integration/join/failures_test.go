@@ -1,0 +1,141 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/test/testenv"
+)
+
+// as returns the path of a kubeconfig for a user of a cluster who has rules there, cluster-wide.
+func as(t *testing.T, cluster *testenv.Cluster, user string, rules ...rbacv1.PolicyRule) string {
+	t.Helper()
+	rbac := kube(t, cluster).RbacV1()
+	meta := metav1.ObjectMeta{Name: user}
+	_, err := rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: user}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		require.NoError(t, rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{}))
+		require.NoError(t, rbac.ClusterRoles().Delete(ctx, user, metav1.DeleteOptions{}))
+	})
+	data, err := cluster.ClientCertKubeconfig(user)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), user)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+}
+
+var reader = rule("*", "*", "get", "list")
+
+func TestWhoMayNotIsTold(t *testing.T) {
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
+
+	t.Run("that nothing was done where the member forbids the first step", func(t *testing.T) {
+		before := snapshots(t, shared.bravelion)
+		user := as(t, shared.bravelion, "reader", reader)
+		out, err := clusterpass(t.Context(), append(join, "--member-kubeconfig="+user)...)
+		require.ErrorContains(t, err, "member: could not apply namespace/clusterpass-system", out)
+		require.ErrorContains(t, err, "Nothing was changed on either cluster")
+		removeUser(before[1], "reader")
+		after := snapshots(t, shared.bravelion)
+		removeUser(after[1], "reader")
+		assert.Equal(t, before, after)
+	})
+	t.Run("what was done where the hub forbids the Secret", func(t *testing.T) {
+		user := as(t, shared.hub, "no-secrets", reader, rule("multicluster.x-k8s.io", "*", "*"))
+		t.Cleanup(func() {
+			_, err := clusterpass(context.WithoutCancel(t.Context()), "unjoin", "bravelion", "--member-context=bravelion")
+			require.NoError(t, err)
+		})
+		out, err := clusterpass(t.Context(), append(join, "--kubeconfig="+user, "--member-kubeconfig="+shared.bravelion.Kubeconfig())...)
+		require.ErrorContains(t, err, "hub: could not apply secret/member-default-bravelion in clusterpass-system")
+		require.ErrorContains(t, err, "What is listed above as created or configured is done")
+		assert.Contains(t, out, "member: created clusterrolebinding.rbac.authorization.k8s.io/clusterpass\n")
+		assert.NotContains(t, out+err.Error(), "eyJ", "no token is told")
+		assert.NotContains(t, out, "hub: created")
+
+		out = mustClusterpass(t, join...)
+		assert.Contains(t, out, "member: serviceaccount/clusterpass in clusterpass-system unchanged\n")
+		assert.Contains(t, out, "hub: created secret/member-default-bravelion in clusterpass-system\n")
+	})
+	t.Run("that an account of that name is not clusterpass's", func(t *testing.T) {
+		waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+		joined(t, "bravelion")
+		relabel(t, `{"metadata":{"labels":{"clusterpass.dev/joined-by":"another-hub"}}}`)
+		before := snapshots(t, shared.bravelion)
+		_, err := clusterpass(t.Context(), join...)
+		require.ErrorContains(t, err, "belongs to another hub")
+		assert.Equal(t, before, snapshots(t, shared.bravelion))
+		relabel(t, `{"metadata":{"labels":{"clusterpass.dev/joined-by":null,"app.kubernetes.io/part-of":"other"}}}`)
+		_, err = clusterpass(t.Context(), join...)
+		require.ErrorContains(t, err, "exists and is not clusterpass's")
+		relabel(t, `{"metadata":{"labels":{"app.kubernetes.io/part-of":"clusterpass"}}}`)
+		mustClusterpass(t, join...) // one of the manifests is taken over
+	})
+}
+
+// relabel changes the labels of clusterpass's ServiceAccount on bravelion.
+func relabel(t *testing.T, patch string) {
+	t.Helper()
+	_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Patch(t.Context(), "clusterpass", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// removeUser takes out of a snapshot what as has made.
+func removeUser(all map[string]string, user string) {
+	delete(all, "clusterroles /"+user)
+	delete(all, "clusterrolebindings /"+user)
+}
+
+func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	joined(t, "bravelion")
+	join := []string{"join", "bravelion", "--member-context=bravelion"}
+	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
+	require.ErrorContains(t, err, "is joined, but its condition ControlPlaneHealthy was not True within 1s: no controller has set it yet")
+
+	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	profiles := client.ApisV1alpha1().ClusterProfiles("default")
+	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
+		profile, err := profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
+		require.NoError(t, err)
+		apimeta.SetStatusCondition(&profile.Status.Conditions, metav1.Condition{
+			Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: status, Reason: "Tried", Message: "by a test",
+		})
+		_, err = profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		_, err = clusterpass(t.Context(), append(join, "--timeout=1s")...)
+		if status == metav1.ConditionFalse {
+			require.ErrorContains(t, err, "it is False (Tried): by a test")
+			continue
+		}
+		require.NoError(t, err)
+	}
+}

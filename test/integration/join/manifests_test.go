@@ -1,0 +1,53 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	clusterpassjoin "clusterpass.dev/pkg/join"
+	"clusterpass.dev/test/testenv"
+)
+
+// Two ways to the same member: whoever applies artifacts/deploy/member gets what join makes.
+func TestManifestsAreWhatJoinMakes(t *testing.T) {
+	for folder, rules := range map[string]bool{"artifacts/deploy/member": false, "artifacts/deploy/member/overlays/rules": true} {
+		t.Run(folder, func(t *testing.T) {
+			allowed := clusterpassjoin.Allowed{ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules}
+			objects, err := allowed.Objects()
+			require.NoError(t, err)
+			made := map[string]any{}
+			for _, o := range objects {
+				made[o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()] = o.Object
+			}
+			assert.Equal(t, manifests(t, folder), made)
+		})
+	}
+}
+
+// manifests returns the objects of a kustomization by kind and name.
+func manifests(t *testing.T, folder string) map[string]any {
+	t.Helper()
+	root, err := testenv.ModuleRoot()
+	require.NoError(t, err)
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, folder)).Output()
+	require.NoError(t, err)
+	all := map[string]any{}
+	for document := range bytes.SplitSeq(out, []byte("\n---\n")) {
+		o := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal(document, &o.Object))
+		all[o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()] = o.Object
+	}
+	return all
+}
