@@ -16,7 +16,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -158,7 +157,7 @@ func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interfa
 	data, err := client.ClusterpassV1alpha1().RESTClient().Get().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource(grantsResource).
-		VersionedParams(&options, scheme.ParameterCodec).
+		VersionedParams(&options, clusterpassscheme.ParameterCodec).
 		SetHeader("Accept", tableAccept).
 		Do(ctx).Raw()
 	if err != nil {

@@ -23,6 +23,8 @@ const (
 	createdByLabel = "clusterpass.dev/created-by-join"
 )
 
+var namespaceKind = corev1.SchemeGroupVersion.WithKind(kindNamespace)
+
 // joiner is one run of join or unjoin.
 type joiner struct {
 	Target
@@ -201,7 +203,7 @@ func (j *joiner) label(o *unstructured.Unstructured, key string) {
 // systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as it is: the member may
 // be a hub itself.
 func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstructured) error {
-	existing, err := j.member.get(ctx, o.GroupVersionKind(), "", o.GetName())
+	existing, err := j.namespace(ctx, o.GetName())
 	if err != nil {
 		return err
 	}
@@ -215,19 +217,22 @@ func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstr
 
 // namespaceReady creates a namespace that is allowed. From then on it is the member's.
 func (j *joiner) namespaceReady(ctx context.Context, name string) error {
-	gvk := corev1.SchemeGroupVersion.WithKind(kindNamespace)
-	existing, err := j.member.get(ctx, gvk, "", name)
-	if err != nil {
+	existing, err := j.namespace(ctx, name)
+	if err != nil || existing != nil {
 		return err
 	}
-	if existing != nil {
-		if existing.GetDeletionTimestamp() != nil {
-			return fmt.Errorf("member: %s is being deleted; run the command again when it is gone", refOf(existing))
-		}
-		return nil
-	}
 	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(gvk)
+	o.SetGroupVersionKind(namespaceKind)
 	o.SetName(name)
 	return j.member.apply(ctx, o, nil)
+}
+
+// namespace returns a namespace of the member, nil where there is none. One that is being deleted is an error: nothing
+// can be created in it.
+func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	found, err := j.member.get(ctx, namespaceKind, "", name)
+	if err == nil && found != nil && found.GetDeletionTimestamp() != nil {
+		return nil, fmt.Errorf("member: %s is being deleted; run the command again when it is gone", refOf(found))
+	}
+	return found, err
 }

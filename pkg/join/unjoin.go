@@ -146,7 +146,7 @@ func (j *joiner) cleanMember(ctx context.Context) error {
 
 // removeSystemNamespace removes clusterpass's namespace from the member if join has created it and nothing else is in it.
 func (j *joiner) removeSystemNamespace(ctx context.Context) error {
-	namespace, err := j.member.get(ctx, corev1.SchemeGroupVersion.WithKind(kindNamespace), "", SystemNamespace)
+	namespace, err := j.member.get(ctx, namespaceKind, "", SystemNamespace)
 	if err != nil || namespace == nil || namespace.GetLabels()[createdByLabel] != j.hubID || j.memberID == j.hubID {
 		return err
 	}

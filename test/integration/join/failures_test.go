@@ -53,7 +53,6 @@ func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
 var reader = rule("*", "*", "get", "list")
 
 func TestWhoMayNotIsTold(t *testing.T) {
-	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
 	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 
 	t.Run("that nothing was done where the member forbids the first step", func(t *testing.T) {
@@ -114,7 +113,6 @@ func removeUser(all map[string]string, user string) {
 }
 
 func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
-	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
 	joined(t, "bravelion")
 	join := []string{"join", "bravelion", "--member-context=bravelion"}
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)

@@ -17,7 +17,6 @@ import (
 )
 
 func TestGrantsAreListedAndRevoked(t *testing.T) {
-	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
 	joined(t, "bravelion")
 	answers := map[string]*v1alpha1.AuthTokenRequest{}
 	for _, account := range []string{"one", "two", "three"} {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
@@ -169,6 +170,11 @@ func joined(t *testing.T, name string, args ...string) string {
 		defer cancel()
 		out, err := clusterpass(ctx, "unjoin", name, "--member-context="+name)
 		require.NoError(t, err, out)
+		cluster := map[string]*testenv.Cluster{"bravelion": shared.bravelion, "smartfish": shared.smartfish}[name]
+		require.NoError(t, wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
+			_, err := kube(t, cluster).CoreV1().Namespaces().Get(ctx, "clusterpass-system", metav1.GetOptions{})
+			return notFound(err) == nil, nil
+		}))
 	})
 	return mustClusterpass(t, append([]string{"join", name, "--member-context=" + name, "--wait=false"}, args...)...)
 }

@@ -1,0 +1,88 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+func run(args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &out, ErrOut: &out})
+	cmd.SetArgs(args)
+	cmd.SilenceErrors = true
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+func TestRevokeNeverTakesMoreThanWasSaid(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing":                        {nil, "which grants?"},
+		"all namespaces alone":           {[]string{"-A"}, "which grants?"},
+		"names and a filter":             {[]string{"one", "--requester=alice"}, "not both"},
+		"names and all":                  {[]string{"one", "--all-in-namespace"}, "not both"},
+		"names in all namespaces":        {[]string{"one", "-A"}, "a name is one of a namespace"},
+		"all of all namespaces":          {[]string{"--all-in-namespace", "-A"}, "no other flag"},
+		"an empty filter is no filter":   {[]string{"--requester="}, "which grants?"},
+		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "no other flag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(append([]string{"revoke"}, test.args...)...)
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func TestJoinWantsAMember(t *testing.T) {
+	_, err := run("join", "bravelion")
+	require.ErrorContains(t, err, `"member-context" not set`)
+	_, err = run("join")
+	require.ErrorContains(t, err, "accepts 1 arg(s)")
+}
+
+func TestVersion(t *testing.T) {
+	out, err := run("version")
+	require.NoError(t, err)
+	assert.NotEmpty(t, out)
+}
+
+func TestMemberEndpointIsInline(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.crt")
+	require.NoError(t, os.WriteFile(ca, []byte("PEM"), 0o600))
+	file := filepath.Join(dir, "config")
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:  map[string]*clientcmdapi.Cluster{"m": {Server: "https://m", CertificateAuthority: ca}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"u": {Token: "of the user"}},
+		Contexts:  map[string]*clientcmdapi.Context{"m": {Cluster: "m", AuthInfo: "u"}, "broken": {Cluster: "none"}},
+	}, file))
+	hub := genericclioptions.NewConfigFlags(false)
+
+	m, err := (&memberFlags{kubeconfig: file, context: "m", server: "https://from-the-hub"}).load(hub)
+	require.NoError(t, err)
+	assert.Equal(t, "https://from-the-hub", m.Endpoint.Server)
+	assert.Equal(t, "PEM", string(m.Endpoint.CertificateAuthorityData))
+	assert.Equal(t, "https://m", m.Config.Host, "the user goes on using the address of the context")
+
+	_, err = (&memberFlags{kubeconfig: file, context: "other"}).load(hub)
+	require.ErrorContains(t, err, `no context "other"`)
+	_, err = (&memberFlags{kubeconfig: file, context: "broken"}).load(hub)
+	require.ErrorContains(t, err, `no cluster "none"`)
+	m, err = (&memberFlags{}).load(hub)
+	require.NoError(t, err)
+	assert.Nil(t, m)
+}
