@@ -102,7 +102,7 @@ It can be repeated, and then changes only what differs: also to allow other role
 func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	o.targetFlags.addFlags(flags)
 	o.member.addServerFlag(flags)
-	flags.StringToStringVar(&o.labels, "labels", nil, "Labels of the ClusterProfile.")
+	flags.StringToStringVar(&o.labels, "labels", nil, "Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
 	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
 	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
 	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 )
 
 const (
@@ -43,6 +44,7 @@ func Run(ctx context.Context, o *Options) error {
 	for _, warning := range o.Allowed.warnings() {
 		fmt.Fprintln(o.Out, "warning: "+warning)
 	}
+	ctx = member.Quiet(ctx) // tokens and keys go back and forth
 	j, err := newJoiner(ctx, &o.Target, &o.Member)
 	if err != nil {
 		return err

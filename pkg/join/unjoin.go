@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // UnjoinOptions are those of Undo.
@@ -35,6 +37,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if o.Member != nil && o.AbandonMember {
 		return errors.New("--abandon-member is for a member that is gone for ever; it has no --member-context")
 	}
+	ctx = member.Quiet(ctx) // the hub's Secret is read
 	j, err := newJoiner(ctx, &o.Target, o.Member)
 	if err != nil {
 		return err

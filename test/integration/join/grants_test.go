@@ -30,7 +30,7 @@ func TestGrantsAreListedAndRevoked(t *testing.T) {
 	t.Run("in the server's columns", func(t *testing.T) {
 		out := mustClusterpass(t, "grants", "bravelion", "-A")
 		header, _, _ := strings.Cut(out, "\n")
-		assert.Equal(t, []string{"NAMESPACE", "NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "ISSUED", "EXPIRES", "READY"}, strings.Fields(header))
+		assert.Equal(t, []string{"NAMESPACE", "NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "ISSUED", "EXPIRES", "READY", "AGE"}, strings.Fields(header))
 		assert.Equal(t, 4, strings.Count(out, "\n"), out)
 		assert.Contains(t, out, "default     "+one)
 	})

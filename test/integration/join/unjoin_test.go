@@ -1,0 +1,131 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+func TestUnjoinGoesOnWhereHalfIsGone(t *testing.T) {
+	before := snapshots(t, shared.bravelion)
+	for name, remove := range map[string]func() error{
+		"the ClusterProfile": func() error {
+			client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+			require.NoError(t, err)
+			return client.ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
+		},
+		"the Secret on the hub": func() error {
+			return kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
+		},
+		"the account on the member": func() error {
+			return kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			joined(t, "bravelion")
+			require.NoError(t, remove())
+			mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+			waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+			assert.Equal(t, before, snapshots(t, shared.bravelion))
+		})
+	}
+}
+
+func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
+	before := snapshot(t, shared.hub)
+	joined(t, "bravelion")
+	var answer *v1alpha1.AuthTokenRequest
+	eventually(t, func(context.Context) (err error) {
+		answer, err = request(t, "bravelion", "lost", "view")
+		return err
+	})
+	require.NoError(t, kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
+
+	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--timeout=2s")
+	require.ErrorContains(t, err, "not revoked within 2s: default/"+answer.Status.GrantName)
+	require.ErrorContains(t, err, "--abandon-member")
+	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=bravelion", "--abandon-member")
+	require.ErrorContains(t, err, "it has no --member-context")
+
+	out := mustClusterpass(t, "unjoin", "bravelion", "--abandon-member")
+	assert.Contains(t, out, "hub: abandoned authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default\n")
+	assert.Equal(t, before, snapshot(t, shared.hub))
+
+	joined(t, "bravelion") // it was not: what it has of the grant is an orphan now
+	eventually(t, func(ctx context.Context) error {
+		_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default").Get(ctx, "lost", metav1.GetOptions{})
+		return notFound(err)
+	})
+}
+
+func TestAHubCanBeItsOwnMember(t *testing.T) {
+	before := snapshot(t, shared.hub)
+	mustClusterpass(t, "join", "self", "--member-context=hub", "--wait=false")
+	eventually(t, func(context.Context) error {
+		_, err := request(t, "self", "work", "view")
+		return err
+	})
+	mustClusterpass(t, "unjoin", "self", "--member-context=hub")
+	assert.Equal(t, before, snapshot(t, shared.hub), "clusterpass-system above all")
+}
+
+func TestUnjoinLeavesWhatOthersHavePutIntoTheNamespace(t *testing.T) {
+	joined(t, "bravelion")
+	client := kube(t, shared.bravelion).CoreV1()
+	_, err := client.ConfigMaps("clusterpass-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	assert.Contains(t, out, "member: namespace/clusterpass-system stays: configmap/theirs in clusterpass-system is in it\n")
+	_, err = client.ConfigMaps("clusterpass-system").Get(t.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.NoError(t, client.ConfigMaps("clusterpass-system").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))
+}
+
+// logged returns what is logged at the highest verbosity while do runs.
+func logged(t *testing.T, do func()) string {
+	t.Helper()
+	var log bytes.Buffer
+	var level klog.Level
+	state := klog.CaptureState()
+	defer state.Restore()
+	require.NoError(t, level.Set("10"))
+	klog.LogToStderr(false)
+	klog.SetOutput(&log)
+	do()
+	klog.Flush()
+	return log.String()
+}
+
+func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
+	log := logged(t, func() { joined(t, "bravelion") })
+	require.Contains(t, log, "/api/v1/namespaces/clusterpass-system/serviceaccounts/clusterpass/token", "the call is logged")
+	secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	log += logged(t, func() {
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+		mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	})
+	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(file, []byte(log), 0o600))
+	found, err := testenv.FindTokens([]string{config.BearerToken}, []string{file})
+	require.NoError(t, err)
+	assert.Empty(t, found)
+}
