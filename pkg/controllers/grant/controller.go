@@ -256,9 +256,16 @@ func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 func (c *Controller) endExpired(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	err := c.delete(ctx, g, metav1.Preconditions{UID: &g.UID, ResourceVersion: &g.ResourceVersion})
 	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "Expired", "Delete", "No token of this grant is valid any more, since %s at the latest", g.Status.ExpirationCeiling)
+		c.Recorder.Eventf(g, nil, eventNormal, "Expired", "Delete", "%s", expiredNote(g))
 	}
-	return ignoreGone(err)
+	return ignoreGone(err, g)
+}
+
+func expiredNote(g *v1alpha1.AuthTokenGrant) string {
+	if g.Status.ExpirationCeiling == nil {
+		return "No token of this grant was ever issued"
+	}
+	return "No token of this grant has been valid since " + g.Status.ExpirationCeiling.UTC().Format(time.RFC3339)
 }
 
 func (c *Controller) delete(ctx context.Context, g *v1alpha1.AuthTokenGrant, preconditions metav1.Preconditions) error {

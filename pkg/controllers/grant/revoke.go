@@ -20,6 +20,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -153,7 +154,7 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 		return nil
 	}
 	_, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
-	return ignoreGone(err)
+	return ignoreGone(err, g)
 }
 
 // abandon lets a grant go whose member is gone for ever.
@@ -176,7 +177,7 @@ func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 	next := g.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.GrantFinalizer })
 	_, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Update(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsNotFound(err) {
+	if isGone(err, g) {
 		return nil
 	}
 	return err
@@ -190,25 +191,24 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	switch {
 	case err == nil && profile.UID == of.UID:
 		return fmt.Errorf("ClusterProfile %s is there, but not in the cache yet", grant.Cluster(g))
-	case err != nil && !isNoSuchObject(err):
+	case err != nil && !gone.Is(err, inventoryv1alpha1.Resource("clusterprofiles"), of.Name):
 		return fmt.Errorf("ClusterProfile %s: %w", grant.Cluster(g), err)
 	}
 	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
 	if err == nil {
 		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone", grant.Cluster(g), of.UID)
 	}
-	return ignoreGone(err)
-}
-
-// isNoSuchObject tells an object that is not there from an API that is not there, which is 404, too.
-func isNoSuchObject(err error) bool {
-	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+	return ignoreGone(err, g)
 }
 
 // ignoreGone drops the error for a grant that is gone, or is another one now, which brings an event of its own.
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+func ignoreGone(err error, g *v1alpha1.AuthTokenGrant) error {
+	if isGone(err, g) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
+}
+
+func isGone(err error, g *v1alpha1.AuthTokenGrant) bool {
+	return gone.Is(err, v1alpha1.Resource("authtokengrants"), g.Name)
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -83,15 +83,10 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 // live returns g as it is stored now, or nil where it is gone.
 func (c *Controller) live(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
 	live, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
-	if isNoSuchObject(err) || err == nil && live.UID != g.UID {
+	if gone.Is(err, v1alpha1.Resource("authtokengrants"), g.Name) || err == nil && live.UID != g.UID {
 		return nil, nil //nolint:nilnil // none is an answer here
 	}
 	return live, err
-}
-
-// isNoSuchObject tells an object that is not there from an API that is not there, which is 404, too.
-func isNoSuchObject(err error) bool {
-	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 func repairError(client *member.Client, err error) error {

@@ -1,0 +1,138 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clienttesting "k8s.io/client-go/testing"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/fakemember"
+)
+
+func TestAGrantGoesAWhileAfterTheLastOfItsTokens(t *testing.T) {
+	tests := map[string]struct {
+		change func(g *v1alpha1.AuthTokenGrant)
+		again  time.Duration // zero: it goes now
+		says   string
+	}{
+		"a token may be out": {
+			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(time.Minute)) },
+			again:  retention + time.Minute,
+		},
+		"the last one has just expired": {
+			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now) },
+			again:  retention,
+		},
+		"the last one expired long ago": {
+			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(-retention)) },
+			says:   "No token of this grant has been valid since 2026-05-03T12:00:00Z",
+		},
+		"it was made a while ago, and had a token lately": {
+			change: func(g *v1alpha1.AuthTokenGrant) {
+				g.CreationTimestamp = metav1.NewTime(now.Add(-100 * retention))
+				g.Status.ExpirationCeiling = at(now.Add(-time.Hour))
+			},
+			again: retention - time.Hour,
+		},
+		"it was made lately, and never had a token": {
+			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = nil },
+			again:  retention - time.Hour,
+		},
+		"it was made long ago, and never had a token": {
+			change: func(g *v1alpha1.AuthTokenGrant) {
+				g.CreationTimestamp = metav1.NewTime(now.Add(-retention))
+				g.Status.ExpirationCeiling = nil
+			},
+			says: "No token of this grant was ever issued",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			g := newGrant("work")
+			test.change(g)
+			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+			again, err := f.reconcileGrant(t.Context(), g)
+			if err != nil || again != test.again {
+				t.Errorf("look again after %s, %v; want %s", again, err, test.again)
+			}
+			told := f.told()
+			if test.says == "" {
+				expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
+				expectCalls(t, "events", told)
+				return
+			}
+			expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()), "delete authtokengrants team/"+g.Name)
+			if len(told) != 1 || !strings.HasPrefix(told[0], "Normal Expired ") || !strings.Contains(told[0], test.says) {
+				t.Errorf("events %q, want one that says %q", told, test.says)
+			}
+		})
+	}
+}
+
+func TestAnExpiredGrantIsDeletedOnlyAsItWasSeen(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	g := newGrant("work")
+	g.Status.ExpirationCeiling = at(now.Add(-retention))
+	f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+	if _, err := f.reconcileGrant(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
+	if p == nil || p.UID == nil || *p.UID != g.UID || p.ResourceVersion == nil || *p.ResourceVersion != "1" {
+		t.Errorf("preconditions %v", p)
+	}
+}
+
+func TestAnExpiredGrantStaysThatIsAnotherOneByNow(t *testing.T) {
+	tests := map[string]func(g *v1alpha1.AuthTokenGrant){
+		"a token was issued after the cache had it": func(g *v1alpha1.AuthTokenGrant) {
+			g.ResourceVersion, g.Status.ExpirationCeiling = "2", at(now.Add(time.Hour))
+		},
+		"it was revoked and made again": func(g *v1alpha1.AuthTokenGrant) { g.UID = "another" },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			seen := newGrant("work")
+			seen.Status.ExpirationCeiling = at(now.Add(-retention))
+			current := seen.DeepCopy()
+			change(current)
+			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile())
+			f.see(t, fakemember.New(t, clock).Profile())
+			f.see(t, seen)
+			f.store(t, current)
+			if again, err := f.reconcileGrant(t.Context(), seen); err != nil || again != 0 {
+				t.Errorf("look again after %s, %v; want to wait for the event", again, err)
+			}
+			if f.stored(t, seen) == nil {
+				t.Error("the grant was deleted")
+			}
+			expectCalls(t, "events", f.told())
+		})
+	}
+}
+
+// Nothing else would have it looked at again: the hub's answer brings no event.
+func TestAnExpiredGrantIsTriedAgainWhereTheAPIIsAway(t *testing.T) {
+	for name, away := range apiIsAway {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			g := newGrant("work")
+			g.Status.ExpirationCeiling = at(now.Add(-retention))
+			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+			f.Client = hubThatAnswers(t, away)
+			if _, err := f.reconcileGrant(t.Context(), g); err == nil {
+				t.Error("no error, and it is not tried again")
+			}
+			expectCalls(t, "events", f.told())
+		})
+	}
+}

@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	testingclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/fakemember"
+)
+
+// apiIsAway are the answers of a hub that does not serve a group-version, or not the resource.
+var apiIsAway = map[string]http.HandlerFunc{
+	"the hub knows no such API":    http.NotFound,
+	"the API has no such resource": status(apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)),
+	"the API has no server":        status(apierrors.NewServiceUnavailable("no endpoints")),
+}
+
+func status(err *apierrors.StatusError) http.HandlerFunc {
+	err.ErrStatus.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, int(err.ErrStatus.Code), err.ErrStatus)
+	}
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// serve returns a client config for a hub that answers every request with handler.
+func serve(t *testing.T, handler http.HandlerFunc) *rest.Config {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return &rest.Config{Host: server.URL}
+}
+
+func hubThatAnswers(t *testing.T, handler http.HandlerFunc) versioned.Interface {
+	t.Helper()
+	client, err := versioned.NewForConfig(serve(t, handler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func profileAnswer(profile *inventoryv1alpha1.ClusterProfile) http.HandlerFunc {
+	profile.TypeMeta = metav1.TypeMeta{APIVersion: inventoryv1alpha1.GroupVersion.String(), Kind: inventoryv1alpha1.Kind}
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, profile) }
+}
+
+func TestAGrantGoesWithItsClusterProfile(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	profile := fakemember.New(t, clock).Profile()
+	replaced := profile.DeepCopy()
+	replaced.UID = "profile-2"
+	profiles := inventoryv1alpha1.Resource("clusterprofiles")
+	tests := map[string]struct {
+		hub  http.HandlerFunc
+		goes bool
+	}{
+		"it is gone":                            {status(apierrors.NewNotFound(profiles, fakemember.ProfileName)), true},
+		"another has taken its name":            {profileAnswer(replaced), true},
+		"it is there, and not in the cache yet": {profileAnswer(profile), false},
+		"something else is gone":                {status(apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "default")), false},
+		"we may not see it":                     {status(apierrors.NewForbidden(profiles, fakemember.ProfileName, nil)), false},
+	}
+	for name, away := range apiIsAway {
+		tests[name] = struct {
+			hub  http.HandlerFunc
+			goes bool
+		}{away, false}
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := newGrant("work")
+			f := newFixture(t, clock, unreached{t}, g)
+			var err error
+			if f.Inventory, err = inventory.NewForConfig(serve(t, test.hub)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.reconcileGrant(t.Context(), g)
+			if !test.goes {
+				if err == nil {
+					t.Error("no error, and it is not looked at again")
+				}
+				expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
+				return
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()), "delete authtokengrants team/"+g.Name)
+			p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
+			if p == nil || p.UID == nil || *p.UID != g.UID {
+				t.Errorf("preconditions %v", p)
+			}
+		})
+	}
+}
+
+// queued returns the names in the queue, and empties it.
+func (f *fixture) queued() map[string]bool {
+	all := map[string]bool{}
+	for f.queue.Len() > 0 {
+		name, _ := f.queue.Get()
+		f.queue.Done(name)
+		all[name.Name] = true
+	}
+	return all
+}
+
+func TestTheGrantsOfADeletedClusterProfileAreLookedAt(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	profile := fakemember.New(t, clock).Profile()
+	one, two, other := newGrant("one"), newGrant("two"), newGrant("other")
+	other.Spec.ClusterProfile.UID = "profile-2" // the cluster that had the name before, or will have it
+	f := newFixture(t, clock, unreached{t}, one, two, other)
+	for name, obj := range map[string]any{
+		"the deletion was seen":   profile,
+		"the deletion was missed": cache.DeletedFinalStateUnknown{Key: "default/bravelion", Obj: profile},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.enqueueOf(obj)
+			if got := f.queued(); len(got) != 2 || !got[one.Name] || !got[two.Name] {
+				t.Errorf("queued %v", got)
+			}
+		})
+	}
+}
+
+// forgotten are Members that note whose client was closed.
+type forgotten struct{ uids []types.UID }
+
+func (*forgotten) For(context.Context, *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	return nil, errors.New("no member")
+}
+
+func (f *forgotten) Forget(uid types.UID) { f.uids = append(f.uids, uid) }
+
+func TestTheClientIsClosedWithTheLastGrantOfADeletedClusterProfile(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	profile := fakemember.New(t, clock).Profile()
+	last, other := newGrant("last"), newGrant("other")
+	tests := map[string]struct {
+		profile *inventoryv1alpha1.ClusterProfile
+		grant   *v1alpha1.AuthTokenGrant
+		closed  int
+	}{
+		"the ClusterProfile is there":   {profile: profile},
+		"it has another grant":          {grant: other},
+		"that was the last one":         {closed: 1},
+		"its name has another's by now": {profile: func() *inventoryv1alpha1.ClusterProfile { p := profile.DeepCopy(); p.UID = "profile-2"; return p }(), closed: 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			members := &forgotten{}
+			f := newFixture(t, clock, members)
+			if test.profile != nil {
+				f.see(t, test.profile)
+			}
+			if test.grant != nil {
+				f.see(t, test.grant)
+			}
+			f.forget(cache.DeletedFinalStateUnknown{Obj: last})
+			if len(members.uids) != test.closed {
+				t.Errorf("closed %v", members.uids)
+			}
+		})
+	}
+}
+
+func TestAGrantThatIsGoneIsNothingToDo(t *testing.T) {
+	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t})
+	if again, err := f.reconcileGrant(t.Context(), newGrant("gone")); err != nil || again != time.Duration(0) {
+		t.Errorf("%s, %v", again, err)
+	}
+}

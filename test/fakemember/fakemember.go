@@ -1,0 +1,276 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fakemember is the API of a member cluster for unit tests: what a fake clientset holds, served over HTTP, so
+// that it is reached by a client of pkg/member like any. It gives UIDs, selects by label and heeds preconditions,
+// which a fake clientset alone does not. It knows no watch, no patch and no pages.
+package fakemember
+
+import (
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// ProfileName is the name of the member's ClusterProfile, in namespace default.
+	ProfileName = "bravelion"
+	// ProfileUID is the UID of the member's ClusterProfile.
+	ProfileUID types.UID = "profile-1"
+
+	systemNamespace = "clusterpass-system"
+)
+
+var (
+	mapper      = testrestmapper.TestOnlyStaticRESTMapper(scheme.Scheme)
+	requestInfo = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+)
+
+// Member is a member cluster.
+type Member struct {
+	// Clientset holds the objects. Its actions are the calls that were made, and its reactors answer them.
+	*fake.Clientset
+	// Pool has access to the member by its ClusterProfile.
+	*member.Pool
+
+	server *httptest.Server
+	down   atomic.Bool
+	uids   atomic.Int64
+}
+
+// New returns a member that has objects, and answers until the test ends. c is the clock of the pool.
+func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
+	t.Helper()
+	m := &Member{Clientset: fake.NewClientset(objects...)}
+	m.server = httptest.NewTLSServer(http.HandlerFunc(m.serve))
+	t.Cleanup(m.server.Close)
+	var err error
+	m.Pool, err = member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: kubeconfig{m.server}, Clock: c, UserAgent: "clusterpass-test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Profile returns the member's ClusterProfile.
+func (m *Member) Profile() *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: ProfileName, UID: ProfileUID},
+		Status:     inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{*m.Provider()}},
+	}
+}
+
+// Provider returns the entry of the ClusterProfile that leads to the member.
+func (m *Member) Provider() *inventoryv1alpha1.AccessProvider {
+	return &inventoryv1alpha1.AccessProvider{
+		Name: configv1alpha1.DefaultProviderName,
+		Cluster: clientcmdv1.Cluster{Server: m.server.URL, Extensions: []clientcmdv1.NamedExtension{{
+			Name:      "client.authentication.k8s.io/exec",
+			Extension: runtime.RawExtension{Raw: []byte(`{"name":"kubeconfig"}`)},
+		}}},
+	}
+}
+
+// SetDown has the member break off every connection, or answer again.
+func (m *Member) SetDown(down bool) { m.down.Store(down) }
+
+// Calls returns the calls that were made, as "verb resource namespace/name", since they were last cleared.
+func (m *Member) Calls() []string { return Calls(m.Actions()) }
+
+// Writes returns those of Calls that change something.
+func (m *Member) Writes() []string { return Writes(m.Actions()) }
+
+// Calls returns actions as "verb resource namespace/name".
+func Calls(actions []clienttesting.Action) []string {
+	calls := make([]string, 0, len(actions))
+	for _, a := range actions {
+		calls = append(calls, call(a))
+	}
+	return calls
+}
+
+// Writes returns those of Calls that change something.
+func Writes(actions []clienttesting.Action) []string {
+	var writes []string
+	for _, a := range actions {
+		if verb := a.GetVerb(); verb != "get" && verb != "list" && verb != "watch" {
+			writes = append(writes, call(a))
+		}
+	}
+	return writes
+}
+
+func call(a clienttesting.Action) string {
+	resource := a.GetResource().Resource
+	if a.GetSubresource() != "" {
+		resource += "/" + a.GetSubresource()
+	}
+	name := ""
+	switch a := a.(type) {
+	case clienttesting.CreateAction: // updates, too
+		if accessor, err := meta.Accessor(a.GetObject()); err == nil {
+			name = accessor.GetName()
+		}
+	case interface{ GetName() string }:
+		name = a.GetName()
+	}
+	return fmt.Sprintf("%s %s %s/%s", a.GetVerb(), resource, a.GetNamespace(), name)
+}
+
+func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
+	if m.down.Load() {
+		panic(http.ErrAbortHandler)
+	}
+	info, err := requestInfo.NewRequestInfo(r)
+	if err != nil || !info.IsResourceRequest {
+		fmt.Fprint(w, "ok") // /livez
+		return
+	}
+	version := schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}
+	answer, err := m.do(r, info, version.WithResource(info.Resource))
+	if err != nil {
+		responsewriters.ErrorNegotiated(err, scheme.Codecs, version, w, r)
+		return
+	}
+	responsewriters.WriteObjectNegotiated(scheme.Codecs, negotiation.DefaultEndpointRestrictions, version, w, r, http.StatusOK, answer, false)
+}
+
+func (m *Member) do(r *http.Request, info *request.RequestInfo, gvr schema.GroupVersionResource) (runtime.Object, error) {
+	body, err := decode(r)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	switch info.Verb {
+	case "get":
+		return m.Invokes(clienttesting.NewGetAction(gvr, info.Namespace, info.Name), nil)
+	case "list":
+		return m.list(r, info, gvr)
+	case "create":
+		if accessor, err := meta.Accessor(body); err == nil {
+			accessor.SetUID(types.UID(fmt.Sprintf("uid-%d", m.uids.Add(1))))
+		}
+		return m.Invokes(clienttesting.NewCreateAction(gvr, info.Namespace, body), nil)
+	case "update":
+		return m.Invokes(clienttesting.NewUpdateAction(gvr, info.Namespace, body), nil)
+	case "delete":
+		return m.remove(info, gvr, body)
+	}
+	return nil, apierrors.NewMethodNotSupported(gvr.GroupResource(), info.Verb)
+}
+
+func decode(r *http.Request) (runtime.Object, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || len(body) == 0 {
+		return nil, err
+	}
+	return runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
+}
+
+func (m *Member) list(r *http.Request, info *request.RequestInfo, gvr schema.GroupVersionResource) (runtime.Object, error) {
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	kind, err := mapper.KindFor(gvr)
+	if err != nil {
+		return nil, err
+	}
+	options := metav1.ListOptions{LabelSelector: selector.String()}
+	list, err := m.Invokes(clienttesting.NewListActionWithOptions(gvr, kind, info.Namespace, options), nil)
+	if err != nil {
+		return nil, err
+	}
+	var selected []runtime.Object
+	err = meta.EachListItem(list, func(o runtime.Object) error {
+		if accessor, err := meta.Accessor(o); err == nil && selector.Matches(labels.Set(accessor.GetLabels())) {
+			selected = append(selected, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, meta.SetList(list, selected)
+}
+
+func (m *Member) remove(info *request.RequestInfo, gvr schema.GroupVersionResource, body runtime.Object) (runtime.Object, error) {
+	options, _ := body.(*metav1.DeleteOptions)
+	if options == nil {
+		options = &metav1.DeleteOptions{}
+	}
+	if err := CheckPreconditions(m.Tracker(), gvr, info.Namespace, info.Name, options.Preconditions); err != nil {
+		return nil, err
+	}
+	_, err := m.Invokes(clienttesting.NewDeleteActionWithOptions(gvr, info.Namespace, info.Name, *options), nil)
+	return &metav1.Status{Status: metav1.StatusSuccess}, err
+}
+
+// CheckPreconditions returns the error that an API server has for a deletion whose preconditions do not hold.
+func CheckPreconditions(tracker clienttesting.ObjectTracker, gvr schema.GroupVersionResource, namespace, name string, p *metav1.Preconditions) error {
+	found, err := tracker.Get(gvr, namespace, name)
+	if err != nil || p == nil {
+		return err
+	}
+	accessor, err := meta.Accessor(found)
+	if err != nil {
+		return err
+	}
+	if p.UID != nil && *p.UID != accessor.GetUID() || p.ResourceVersion != nil && *p.ResourceVersion != accessor.GetResourceVersion() {
+		return apierrors.NewConflict(gvr.GroupResource(), name, fmt.Errorf("the preconditions do not hold: it is %s at %s", accessor.GetUID(), accessor.GetResourceVersion()))
+	}
+	return nil
+}
+
+// kubeconfig is the Secret of the hub with the kubeconfig of a member.
+type kubeconfig struct{ *httptest.Server }
+
+// Get implements member.Secrets.
+func (k kubeconfig) Get(namespace, name string) (*corev1.Secret, error) {
+	if namespace != systemNamespace || name != "kubeconfig" {
+		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+	}
+	config := clientcmdapi.NewConfig()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.Certificate().Raw})
+	config.Clusters["member"] = &clientcmdapi.Cluster{Server: k.URL, CertificateAuthorityData: ca}
+	config.AuthInfos["clusterpass"] = &clientcmdapi.AuthInfo{Token: "of-clusterpass"}
+	config.Contexts["member"] = &clientcmdapi.Context{Cluster: "member", AuthInfo: "clusterpass"}
+	config.CurrentContext = "member"
+	data, err := clientcmd.Write(*config)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name,
+			Labels:      map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: metav1.NamespaceDefault + "/" + ProfileName},
+		},
+		Data: map[string][]byte{"kubeconfig": data},
+	}, err
+}
