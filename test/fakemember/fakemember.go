@@ -12,10 +12,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
@@ -64,6 +66,7 @@ type Member struct {
 
 	server *httptest.Server
 	down   atomic.Bool
+	broken atomic.Int64
 	uids   atomic.Int64
 }
 
@@ -102,6 +105,42 @@ func (m *Member) Provider() *inventoryv1alpha1.AccessProvider {
 
 // SetDown has the member break off every connection, or answer again.
 func (m *Member) SetDown(down bool) { m.down.Store(down) }
+
+// BrokenOff returns how many requests were broken off because the member is down.
+func (m *Member) BrokenOff() int64 { return m.broken.Load() }
+
+// Objects returns what the member has that a grant could own, as "resource namespace/name UID", sorted.
+func (m *Member) Objects(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	for _, gvr := range []schema.GroupVersionResource{
+		corev1.SchemeGroupVersion.WithResource("serviceaccounts"),
+		corev1.SchemeGroupVersion.WithResource("secrets"),
+		rbacv1.SchemeGroupVersion.WithResource("roles"),
+		rbacv1.SchemeGroupVersion.WithResource("rolebindings"),
+		rbacv1.SchemeGroupVersion.WithResource("clusterroles"),
+		rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"),
+	} {
+		kind, err := mapper.KindFor(gvr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := m.Tracker().List(gvr, kind, metav1.NamespaceAll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = meta.EachListItem(list, func(o runtime.Object) error {
+			accessor, err := meta.Accessor(o)
+			all = append(all, fmt.Sprintf("%s %s/%s %s", gvr.Resource, accessor.GetNamespace(), accessor.GetName(), accessor.GetUID()))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
 
 // Calls returns the calls that were made, as "verb resource namespace/name", since they were last cleared.
 func (m *Member) Calls() []string { return Calls(m.Actions()) }
@@ -148,6 +187,7 @@ func call(a clienttesting.Action) string {
 
 func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
 	if m.down.Load() {
+		m.broken.Add(1)
 		panic(http.ErrAbortHandler)
 	}
 	info, err := requestInfo.NewRequestInfo(r)

@@ -102,8 +102,12 @@ func New(o Options) (*Controller, error) {
 		return nil, fmt.Errorf("index of grants: %w", err)
 	}
 	grants, err := o.Grants.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { c.enqueue(obj) },
-		UpdateFunc: func(_, obj any) { c.enqueue(obj) },
+		AddFunc: func(obj any) { c.enqueue(obj) },
+		UpdateFunc: func(before, obj any) {
+			if !isOnlyNoted(before, obj) {
+				c.enqueue(obj)
+			}
+		},
 		DeleteFunc: func(obj any) { c.forget(obj) },
 	})
 	if err != nil {

@@ -157,6 +157,22 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 	return ignoreGone(err, g)
 }
 
+// isOnlyNoted says whether a grant differs from what it was in nothing but what a revocation notes on it. To look at
+// it again for that would cut short the wait between two tries that fail in different words.
+func isOnlyNoted(before, after any) bool {
+	was, ok := before.(*v1alpha1.AuthTokenGrant)
+	is, also := after.(*v1alpha1.AuthTokenGrant)
+	return ok && also && equality.Semantic.DeepEqual(withoutNotes(was), withoutNotes(is))
+}
+
+func withoutNotes(g *v1alpha1.AuthTokenGrant) *v1alpha1.AuthTokenGrant {
+	g = g.DeepCopy()
+	g.ResourceVersion = ""
+	g.Status.RightsEndedTime = nil
+	meta.RemoveStatusCondition(&g.Status.Conditions, v1alpha1.GrantRevoked)
+	return g
+}
+
 // abandon lets a grant go whose member is gone for ever.
 func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	if err := c.release(ctx, g); err != nil {

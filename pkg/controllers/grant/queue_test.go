@@ -1,0 +1,235 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	testingclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+func TestAMemberGetsItsShareAndNoMore(t *testing.T) {
+	l := limiter{most: 2, busy: map[types.UID]int{}}
+	for _, step := range []struct {
+		profile types.UID
+		leaves  bool
+		want    bool
+	}{
+		{profile: "a", want: true},
+		{profile: "a", want: true},
+		{profile: "a", want: false},
+		{profile: "b", want: true},
+		{profile: "a", leaves: true},
+		{profile: "a", want: true},
+		{profile: "a", want: false},
+		{profile: "b", want: true},
+		{profile: "b", want: false},
+	} {
+		if step.leaves {
+			l.leave(step.profile)
+			continue
+		}
+		if got := l.enter(step.profile); got != step.want {
+			t.Fatalf("another grant of %s may be worked on: %t, want %t", step.profile, got, step.want)
+		}
+	}
+	for _, profile := range []types.UID{"a", "a", "b", "b"} {
+		l.leave(profile)
+	}
+	if len(l.busy) > 0 {
+		t.Errorf("members that nothing is done for are remembered: %v", l.busy)
+	}
+}
+
+// stuckMembers do not answer for one ClusterProfile, and have none of the others.
+type stuckMembers struct {
+	stuck types.UID
+	ctx   context.Context
+	// words are what the error of the call of that number, from 1, says.
+	words func(call int) string
+
+	mu    sync.Mutex
+	calls map[types.UID]int
+}
+
+func (s *stuckMembers) For(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	s.mu.Lock()
+	s.calls[profile.UID]++
+	call := s.calls[profile.UID]
+	s.mu.Unlock()
+	if profile.UID == s.stuck {
+		<-s.ctx.Done()
+	}
+	if s.words != nil {
+		return nil, errors.New(s.words(call))
+	}
+	return nil, errors.New("there is no such member")
+}
+
+func (*stuckMembers) Forget(types.UID) {}
+
+func (s *stuckMembers) called(profile types.UID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[profile]
+}
+
+// add has the hub store grants of a ClusterProfile that are to be revoked.
+func (f *fixture) add(t *testing.T, profile types.UID, count int) {
+	t.Helper()
+	for i := range count {
+		g := deleted(newGrant(fmt.Sprintf("%s-%d", profile, i)))
+		g.Spec.ClusterProfile.UID = profile
+		f.store(t, g)
+	}
+}
+
+// start runs the controller and its informers, in a bubble of synctest, until stop is called.
+func (f *fixture) start(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { f.Grants.Informer().RunWithContext(ctx) })
+	running.Go(func() { f.Profiles.Informer().RunWithContext(ctx) })
+	if !cache.WaitForCacheSync(ctx.Done(), f.synced...) {
+		t.Fatal("the caches do not fill")
+	}
+	running.Go(func() { f.Run(ctx) })
+	synctest.Wait()
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+func TestAMemberThatDoesNotAnswerHoldsNobodyElseUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		members := &stuckMembers{stuck: "stuck", ctx: ctx, calls: map[types.UID]int{}}
+		f := newFixture(t, testingclock.NewFakeClock(now), members)
+		f.add(t, "stuck", 3*f.Workers)
+		stop := f.start(t)
+		f.clock.Step(busyRetry)
+		synctest.Wait()
+		if got, want := members.called("stuck"), f.Workers/8; got != want {
+			t.Errorf("%d grants of the member that does not answer are worked on at once, want %d of %d workers", got, want, f.Workers)
+		}
+		f.add(t, "healthy", 5)
+		synctest.Wait()
+		for range 5 {
+			f.clock.Step(busyRetry)
+			synctest.Wait()
+		}
+		if got := members.called("healthy"); got != 5 {
+			t.Errorf("%d tries for 5 grants of another member", got)
+		}
+		cancel()
+		stop()
+	})
+}
+
+func TestTheNoteOfAFailureIsNoReasonToTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		members := &stuckMembers{calls: map[types.UID]int{}}
+		members.words = func(call int) string { return fmt.Sprintf("request %d was denied", min(call, 10)) }
+		f := newFixture(t, testingclock.NewFakeClock(now), members)
+		f.add(t, "denying", 1)
+		stop := f.start(t)
+		for i, wait := range []time.Duration{leastBackoff, 2 * leastBackoff, 4 * leastBackoff} {
+			if got := members.called("denying"); got != i+1 {
+				t.Fatalf("%d tries, want %d", got, i+1)
+			}
+			f.clock.Step(wait)
+			synctest.Wait()
+		}
+		stop()
+	})
+}
+
+func TestAGrantThatFailsIsTriedAgainLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := testingclock.NewFakeClock(now)
+		members := &stuckMembers{calls: map[types.UID]int{}}
+		g := deleted(newGrant("work"))
+		f := newFixture(t, clock, members, g)
+		f.enqueue(g)
+		waits := []time.Duration{1, 2, 4, 8, 16, 30, 30, 30}
+		for i, wait := range waits {
+			f.next(t.Context())
+			expectQueuedAfter(t, f, wait*time.Second)
+			if got := members.called(g.Spec.ClusterProfile.UID); got != i+1 {
+				t.Fatalf("%d tries, want %d", got, i+1)
+			}
+		}
+		// Nothing is left of that once it went well.
+		g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
+		f.next(t.Context())
+		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
+			t.Errorf("%d failures are remembered", got)
+		}
+		f.queue.ShutDown()
+	})
+}
+
+// expectQueuedAfter expects that the queue is empty until wait has passed.
+func expectQueuedAfter(t *testing.T, f *fixture, wait time.Duration) {
+	t.Helper()
+	synctest.Wait()
+	f.clock.Step(wait - time.Nanosecond)
+	synctest.Wait()
+	if f.queue.Len() > 0 {
+		t.Fatalf("tried again before %s", wait)
+	}
+	f.clock.Step(time.Nanosecond)
+	synctest.Wait()
+	if f.queue.Len() != 1 {
+		t.Fatalf("not tried again after %s", wait)
+	}
+}
+
+func TestAGrantOfABusyMemberWaitsItsTurnAndHasNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := testingclock.NewFakeClock(now)
+		g := deleted(newGrant("work"))
+		f := newFixture(t, clock, unreached{t}, g)
+		for range f.Workers / 8 {
+			f.members.enter(g.Spec.ClusterProfile.UID)
+		}
+		f.enqueue(g)
+		for range 5 {
+			f.next(t.Context())
+			expectQueuedAfter(t, f, busyRetry)
+		}
+		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
+			t.Errorf("%d failures are counted", got)
+		}
+		f.queue.ShutDown()
+	})
+}
+
+func TestAGrantIsLookedAtAgainWhenItIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := testingclock.NewFakeClock(now)
+		g := newGrant("work")
+		profile := &inventoryv1alpha1.ClusterProfile{}
+		profile.Namespace, profile.Name, profile.UID = g.Spec.ClusterProfile.Namespace, g.Spec.ClusterProfile.Name, g.Spec.ClusterProfile.UID
+		f := newFixture(t, clock, unreached{t}, profile, g)
+		f.enqueue(g)
+		f.next(t.Context())
+		expectQueuedAfter(t, f, time.Hour+retention)
+		f.queue.ShutDown()
+	})
+}

@@ -1,0 +1,276 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grant
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/fakemember"
+)
+
+// tokensEndAfter is how long the ServiceAccount of a grant that had tokens outlives their rights.
+const tokensEndAfter = 12 * time.Second
+
+// newMember returns a member that has all that grants name.
+func newMember(t *testing.T, clock *testingclock.FakeClock, grants ...*v1alpha1.AuthTokenGrant) *fakemember.Member {
+	t.Helper()
+	m := fakemember.New(t, clock, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}})
+	for _, g := range grants {
+		ensure(t, m, hubID, g)
+	}
+	return m
+}
+
+// ensure makes a member have all that a grant of a hub names.
+func ensure(t *testing.T, m *fakemember.Member, hub string, g *v1alpha1.AuthTokenGrant) {
+	t.Helper()
+	client, err := m.For(t.Context(), m.Profile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&grant.Keeper{HubID: hub, Grant: g, Client: client.Kubernetes(), Clock: testingclock.NewFakeClock(now)}).Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.ClearActions()
+}
+
+// deleted returns g as it is once somebody has deleted it.
+func deleted(g *v1alpha1.AuthTokenGrant) *v1alpha1.AuthTokenGrant {
+	g = g.DeepCopy()
+	g.DeletionTimestamp = at(now)
+	return g
+}
+
+// sync has the informers see the grant as the hub has it.
+func (f *fixture) sync(t *testing.T, g *v1alpha1.AuthTokenGrant) {
+	t.Helper()
+	f.see(t, f.stored(t, g))
+	f.hub.ClearActions()
+}
+
+// revoked says whether the hub would let the grant go.
+func (f *fixture) revoked(t *testing.T, g *v1alpha1.AuthTokenGrant) bool {
+	t.Helper()
+	return !slices.Contains(f.stored(t, g).Finalizers, v1alpha1.GrantFinalizer)
+}
+
+func (f *fixture) condition(t *testing.T, g *v1alpha1.AuthTokenGrant) metav1.Condition {
+	t.Helper()
+	found := meta.FindStatusCondition(f.stored(t, g).Status.Conditions, v1alpha1.GrantRevoked)
+	if found == nil {
+		return metav1.Condition{}
+	}
+	return *found
+}
+
+func TestRevokingEndsRightsThenTokensThenTheAccount(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	other := newGrant("other")
+	m := newMember(t, clock, other)
+	ensure(t, m, "hub-2", func() *v1alpha1.AuthTokenGrant { g := newGrant("theirs"); g.UID = "grant-of-hub-2"; return g }())
+	kept := m.Objects(t)
+	g := newGrant("work")
+	ensure(t, m, hubID, g)
+	g = deleted(g)
+	f := newFixture(t, clock, m, m.Profile(), g)
+
+	again, err := f.reconcileGrant(t.Context(), g)
+	if err != nil || again != tokensEndAfter {
+		t.Errorf("go on after %s, %v; want %s", again, err, tokensEndAfter)
+	}
+	expectInOrder(t, m.Writes(), "bindings/", "secrets/", "roles/")
+	if s := f.stored(t, g).Status; s.RightsEndedTime == nil || !s.RightsEndedTime.Equal(at(now)) {
+		t.Errorf("the rights ended at %v", s.RightsEndedTime)
+	}
+	if c := f.condition(t, g); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.GrantReasonTokensEnding {
+		t.Errorf("condition %v", c)
+	}
+
+	f.sync(t, g)
+	m.ClearActions()
+	clock.Step(tokensEndAfter - time.Second)
+	again, err = f.reconcileGrant(t.Context(), g)
+	if err != nil || again != time.Second {
+		t.Errorf("go on after %s, %v; want 1s", again, err)
+	}
+	expectCalls(t, "written while a token may be accepted", append(m.Writes(), fakemember.Writes(f.hub.Actions())...))
+	expectCalls(t, "events", f.told())
+
+	clock.Step(time.Second)
+	again, err = f.reconcileGrant(t.Context(), g)
+	if err != nil || again != 0 {
+		t.Errorf("go on after %s, %v; want to be done", again, err)
+	}
+	expectCalls(t, "on the member in the end", m.Writes(), "delete serviceaccounts default/work")
+	if !f.revoked(t, g) {
+		t.Error("the grant is not let go")
+	}
+	expectCalls(t, "left on the member", m.Objects(t), kept...)
+	expectCalls(t, "events", f.told(), "Normal Revoked All that this grant owned on cluster default/bravelion is gone")
+}
+
+// expectInOrder expects deletions alone: first of resources that end as the first of resources does, then the next.
+func expectInOrder(t *testing.T, writes []string, resources ...string) {
+	t.Helper()
+	var ranks []int
+	for _, write := range writes {
+		verb, rest, _ := strings.Cut(write, " ")
+		resource, _, _ := strings.Cut(rest, " ")
+		rank := slices.IndexFunc(resources, func(r string) bool { return strings.HasSuffix(resource+"/", r) })
+		if verb != "delete" || rank < 0 {
+			t.Errorf("unexpected: %s", write)
+		}
+		ranks = append(ranks, rank)
+	}
+	if !slices.IsSorted(ranks) || len(slices.Compact(ranks)) != len(resources) {
+		t.Errorf("not in the order of %v: %q", resources, writes)
+	}
+}
+
+func TestWhatAGrantDoesNotOwnIsLeftByItsRevocation(t *testing.T) {
+	labels := func(hub, uid string) map[string]string {
+		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hub, grant.LabelGrantUID: uid}
+	}
+	for name, l := range map[string]map[string]string{
+		"of another hub":   labels("hub-2", "grant-work"),
+		"of another grant": labels(hubID, "grant-other"),
+		"of nobody":        nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			g := deleted(newGrant("work"))
+			g.Status.ExpirationCeiling = nil
+			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "work", UID: "1", Labels: l}}
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: grant.SecretName(g.UID), UID: "2", Labels: l}}
+			binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: grant.BindingName(g.UID, "view"), UID: "3", Labels: l}}
+			m := fakemember.New(t, clock, account, secret, binding)
+			f := newFixture(t, clock, m, m.Profile(), g)
+			if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
+				t.Errorf("go on after %s, %v; want to be done", again, err)
+			}
+			expectCalls(t, "on the member", m.Writes())
+			if !f.revoked(t, g) {
+				t.Error("the grant is not let go")
+			}
+		})
+	}
+}
+
+func TestAGrantThatIsHeldBySomebodyElseIsNoneOfOurs(t *testing.T) {
+	g := deleted(newGrant("work"))
+	g.Finalizers = []string{"example.com/keep"}
+	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
+	if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
+		t.Errorf("%s, %v", again, err)
+	}
+	expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
+}
+
+func TestAnAbandonedGrantIsLetGoWithoutItsMember(t *testing.T) {
+	g := deleted(newGrant("work"))
+	g.Finalizers = append(g.Finalizers, "example.com/keep")
+	g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
+	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
+	if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
+		t.Errorf("%s, %v", again, err)
+	}
+	if left := f.stored(t, g).Finalizers; !slices.Equal(left, []string{"example.com/keep"}) {
+		t.Errorf("finalizers %v", left)
+	}
+	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning Abandoned ") {
+		t.Errorf("events %q", told)
+	}
+}
+
+func TestAGrantIsRevokedOnTheClusterThatItWasMadeOn(t *testing.T) {
+	for name, replaced := range map[string]bool{
+		"its ClusterProfile is gone":         false,
+		"another cluster has taken its name": true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			g := newGrant("work")
+			m := newMember(t, clock, g)
+			g.Status.AccessProvider = m.Provider()
+			g.Status.ExpirationCeiling = nil
+			f := newFixture(t, clock, m, deleted(g))
+			if replaced {
+				another := m.Profile()
+				another.UID, another.Status.AccessProviders = "profile-2", nil
+				f.see(t, another)
+			}
+			if _, err := f.reconcileGrant(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			expectCalls(t, "left on the member", m.Objects(t), "clusterroles /view ")
+			if !f.revoked(t, g) {
+				t.Error("the grant is not let go")
+			}
+		})
+	}
+}
+
+func TestAMemberThatRefusesKeepsTheGrantAndIsToldOnce(t *testing.T) {
+	clock := testingclock.NewFakeClock(now)
+	g := newGrant("work")
+	m := newMember(t, clock, g)
+	m.PrependReactor("delete", "clusterrolebindings", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(rbacv1.Resource("clusterrolebindings"), a.(clienttesting.DeleteAction).GetName(), nil)
+	})
+	g = deleted(g)
+	f := newFixture(t, clock, m, m.Profile(), g)
+	if _, err := f.reconcileGrant(t.Context(), g); err == nil {
+		t.Error("no error, and it is not tried again")
+	}
+	if c := f.condition(t, g); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.GrantReasonMemberFailed || !strings.Contains(c.Message, "default/bravelion") {
+		t.Errorf("condition %v", c)
+	}
+	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning RevocationFailed ") {
+		t.Errorf("events %q", told)
+	}
+	f.sync(t, g)
+	if _, err := f.reconcileGrant(t.Context(), g); err == nil {
+		t.Error("no error, and it is not tried again")
+	}
+	expectCalls(t, "on the hub, at the second try", fakemember.Calls(f.hub.Actions()))
+	expectCalls(t, "events, at the second try", f.told())
+	if f.revoked(t, g) {
+		t.Error("the grant is let go")
+	}
+	if all := m.Objects(t); !slices.ContainsFunc(all, func(o string) bool { return strings.HasPrefix(o, "serviceaccounts default/work ") }) {
+		t.Error("the ServiceAccount is gone before the bindings")
+	}
+}
+
+func TestARevocationIsNotDoneWhileTheHubDoesNotAnswer(t *testing.T) {
+	for name, away := range apiIsAway {
+		t.Run(name, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(now)
+			g := newGrant("work")
+			m := newMember(t, clock, g)
+			g.Status.ExpirationCeiling = nil
+			g = deleted(g)
+			f := newFixture(t, clock, m, m.Profile(), g)
+			f.Client = hubThatAnswers(t, away)
+			if _, err := f.reconcileGrant(t.Context(), g); err == nil {
+				t.Error("no error, and its finalizer stays for ever")
+			}
+			expectCalls(t, "events", f.told())
+		})
+	}
+}
