@@ -39,7 +39,10 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -70,10 +73,12 @@ type Member struct {
 	uids   atomic.Int64
 }
 
-// New returns a member that has objects, and answers until the test ends. c is the clock of the pool.
+// New returns a member that has the ClusterRole view and objects, and answers until the test ends. c is the clock of
+// the pool.
 func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 	t.Helper()
-	m := &Member{Clientset: fake.NewClientset(objects...)}
+	view := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}}
+	m := &Member{Clientset: fake.NewClientset(append(objects, view)...)}
 	m.server = httptest.NewTLSServer(http.HandlerFunc(m.serve))
 	t.Cleanup(m.server.Close)
 	var err error
@@ -82,6 +87,35 @@ func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// NewGrant returns a grant on the member for a ServiceAccount in namespace default, which owns objects of every kind. It
+// is stored, at resource version 1, and the member is said to have all of it: see Ensure.
+func NewGrant(account string) *v1alpha1.AuthTokenGrant {
+	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+	g := grant.New("team", multiclusterv1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: metav1.NamespaceDefault, Name: ProfileName},
+		ServiceAccountNamespace: metav1.NamespaceDefault,
+		ServiceAccountName:      account,
+		ClusterRoles:            []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: rules}},
+		Roles:                   []multiclusterv1alpha1.Role{{Namespace: "ml", Name: "pods", Rules: rules}},
+	}, ProfileUID, v1alpha1.Requester{Username: "jane"})
+	g.UID, g.Generation, g.ResourceVersion = types.UID("grant-"+account), 1, "1"
+	g.Status.ObservedGeneration = 1
+	return g
+}
+
+// Ensure makes the member have all that a grant of a hub names, and forgets the calls for that.
+func (m *Member) Ensure(t testing.TB, hubID string, g *v1alpha1.AuthTokenGrant) {
+	t.Helper()
+	client, err := m.For(t.Context(), m.Profile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&grant.Keeper{HubID: hubID, Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.ClearActions()
 }
 
 // Profile returns the member's ClusterProfile.

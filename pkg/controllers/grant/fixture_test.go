@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,10 +21,8 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
-	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
 )
@@ -37,7 +34,6 @@ const (
 
 var (
 	now      = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
-	somePods = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	resource = v1alpha1.SchemeGroupVersion.WithResource("authtokengrants")
 )
 
@@ -140,18 +136,10 @@ func at(t time.Time) *metav1.Time {
 	return &stamp
 }
 
-// newGrant returns a grant on the fake member, of view and of roles made for it.
+// newGrant returns a grant on the fake member, an hour old, of which a token may be out for an hour more.
 func newGrant(account string) *v1alpha1.AuthTokenGrant {
-	g := grant.New("team", multiclusterv1alpha1.AuthTokenRequestSpec{
-		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: "default", Name: fakemember.ProfileName},
-		ServiceAccountNamespace: "default",
-		ServiceAccountName:      account,
-		ClusterRoles:            []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: somePods}},
-		Roles:                   []multiclusterv1alpha1.Role{{Namespace: "ml", Name: "pods", Rules: somePods}},
-	}, fakemember.ProfileUID, v1alpha1.Requester{Username: "jane"})
-	g.UID, g.Generation, g.ResourceVersion = types.UID("grant-"+account), 1, "1"
+	g := fakemember.NewGrant(account)
 	g.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
-	g.Status.ObservedGeneration = 1
 	g.Status.ExpirationCeiling = at(now.Add(time.Hour))
 	return g
 }

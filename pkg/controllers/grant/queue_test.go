@@ -233,3 +233,33 @@ func TestAGrantIsLookedAtAgainWhenItIsDue(t *testing.T) {
 		f.queue.ShutDown()
 	})
 }
+
+func TestWhichChangesHaveAGrantLookedAt(t *testing.T) {
+	tests := map[string]struct {
+		change func(g *v1alpha1.AuthTokenGrant)
+		looked bool
+	}{
+		"it is noted how far the revocation is": {func(g *v1alpha1.AuthTokenGrant) {
+			setRevoked(&g.Status, v1alpha1.GrantReasonMemberFailed, "no answer")
+		}, false},
+		"it is noted when the rights ended": {func(g *v1alpha1.AuthTokenGrant) { g.Status.RightsEndedTime = at(now) }, false},
+		"it is deleted":                     {func(g *v1alpha1.AuthTokenGrant) { g.DeletionTimestamp = at(now) }, true},
+		"it is abandoned": {func(g *v1alpha1.AuthTokenGrant) {
+			g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
+		}, true},
+		"a token is issued":               {func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(retention)) }, true},
+		"it is made to own more":          {func(g *v1alpha1.AuthTokenGrant) { g.Status.MemberObjects = []v1alpha1.MemberObject{{Kind: "Role"}} }, true},
+		"it has taken another one's name": {func(g *v1alpha1.AuthTokenGrant) { g.UID = "another" }, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := newGrant("work")
+			after := before.DeepCopy()
+			after.ResourceVersion = "2"
+			test.change(after)
+			if got := isOnlyNoted(before, after); got == test.looked {
+				t.Errorf("isOnlyNoted = %t", got)
+			}
+		})
+	}
+}

@@ -29,24 +29,11 @@ const tokensEndAfter = 12 * time.Second
 // newMember returns a member that has all that grants name.
 func newMember(t *testing.T, clock *testingclock.FakeClock, grants ...*v1alpha1.AuthTokenGrant) *fakemember.Member {
 	t.Helper()
-	m := fakemember.New(t, clock, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}})
+	m := fakemember.New(t, clock)
 	for _, g := range grants {
-		ensure(t, m, hubID, g)
+		m.Ensure(t, hubID, g)
 	}
 	return m
-}
-
-// ensure makes a member have all that a grant of a hub names.
-func ensure(t *testing.T, m *fakemember.Member, hub string, g *v1alpha1.AuthTokenGrant) {
-	t.Helper()
-	client, err := m.For(t.Context(), m.Profile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := (&grant.Keeper{HubID: hub, Grant: g, Client: client.Kubernetes(), Clock: testingclock.NewFakeClock(now)}).Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m.ClearActions()
 }
 
 // deleted returns g as it is once somebody has deleted it.
@@ -82,10 +69,10 @@ func TestRevokingEndsRightsThenTokensThenTheAccount(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	other := newGrant("other")
 	m := newMember(t, clock, other)
-	ensure(t, m, "hub-2", func() *v1alpha1.AuthTokenGrant { g := newGrant("theirs"); g.UID = "grant-of-hub-2"; return g }())
+	m.Ensure(t, "hub-2", newGrant("theirs"))
 	kept := m.Objects(t)
 	g := newGrant("work")
-	ensure(t, m, hubID, g)
+	m.Ensure(t, hubID, g)
 	g = deleted(g)
 	f := newFixture(t, clock, m, m.Profile(), g)
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -162,10 +161,9 @@ func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
 			return nil
 		})
 		credentials = append(credentials, current)
-		want := fmt.Sprintf("refresh-%d", len(credentials))
-		created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: want}}
-		must[*corev1.ConfigMap](t)(kube(t, shared.bravelion).CoreV1().ConfigMaps("default").Create(t.Context(), created, metav1.CreateOptions{}))
-		awaitEvent(t, watching.ResultChan(), want)
+		created := must[*corev1.ConfigMap](t)(kube(t, shared.bravelion).CoreV1().ConfigMaps("default").
+			Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "refresh-"}}, metav1.CreateOptions{}))
+		awaitEvent(t, watching.ResultChan(), created.Name)
 	}
 	t.Logf("one watch, %d credentials: %v", len(credentials), credentials)
 }

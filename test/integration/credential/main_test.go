@@ -36,6 +36,8 @@ const (
 
 	// consumer is a user of the hub who may have ClusterRole view on all members.
 	consumer = "consumer"
+	// crowd is another one, whose tokens are counted.
+	crowd = "crowd"
 	// stranger is one who may have nothing.
 	stranger = "stranger"
 )
@@ -145,7 +147,7 @@ func start(ctx context.Context) error {
 	return entitle(ctx)
 }
 
-// entitle gives the consumer what docs/security.md tells an operator to give for view on any cluster.
+// entitle gives the consumer and the crowd what docs/security.md tells an operator to give for view on any cluster.
 func entitle(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(shared.hub.RESTConfig())
 	if err != nil {
@@ -161,8 +163,11 @@ func entitle(ctx context.Context) error {
 	}
 	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: consumer},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: consumer}},
-		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
+		Subjects: []rbacv1.Subject{
+			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: consumer},
+			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: crowd},
+		},
+		RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
 	}, metav1.CreateOptions{})
 	return err
 }
