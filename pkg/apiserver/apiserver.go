@@ -24,6 +24,7 @@ import (
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/authtokenrequest"
+	"clusterpass.dev/pkg/registry/clusterscore"
 )
 
 // ExtraConfig is what this server needs beyond any API server.
@@ -96,10 +97,16 @@ func (c completedConfig) New() (*Server, error) {
 			return nil, err
 		}
 	}
+	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of clusterscores: %w", err)
+	}
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
 		"authtokenrequests":      requests,
 		"authtokengrants":        granted.Grants,
 		"authtokengrants/status": granted.Status,
+		"clusterscores":          scores,
+		"clusterscores/status":   scoreStatus,
 	}); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/clusterprofile"
+	"clusterpass.dev/pkg/registry/clusterscore"
 )
 
 var (
@@ -45,6 +46,7 @@ func init() {
 	clusterprofile.AddDefaults(Scheme)
 	utilruntime.Must(clusterprofile.AddFieldLabelConversion(Scheme))
 	utilruntime.Must(authtokengrant.AddFieldLabelConversion(Scheme))
+	utilruntime.Must(clusterscore.AddFieldLabelConversion(Scheme))
 
 	// The API machinery decodes options and writes discovery documents as types of the group "".
 	unversioned := schema.GroupVersion{Version: "v1"}
@@ -85,5 +87,7 @@ var servedKinds = map[schema.GroupVersion][]string{
 		inventoryv1alpha1.PlacementDecisionKind, inventoryv1alpha1.PlacementDecisionKind + "List",
 		"AuthTokenRequest",
 	},
-	clusterpassv1alpha1.SchemeGroupVersion: {"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList"},
+	clusterpassv1alpha1.SchemeGroupVersion: {
+		"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList", "ClusterScore", "ClusterScoreList",
+	},
 }

@@ -38,6 +38,8 @@ var servedResources = map[string]map[string]served{
 		"authtokengrants":        {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
 		"authtokengrants/status": {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
 		"authtokenrequests":      {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+		"clusterscores":          {"clusterpass.dev/v1alpha1 ClusterScore", "clusterscore", allVerbs, "cscore", "clusterpass", true},
+		"clusterscores/status":   {"clusterpass.dev/v1alpha1 ClusterScore", "", "get patch update", "", "", true},
 	},
 }
 
@@ -123,6 +125,7 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
+		{"clusterscores", "cscore", "clusterpass.dev/v1alpha1", "true", "ClusterScore", commaVerbs, "clusterpass"},
 		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
 	}
 	byKindAndGroup := func(a, b []string) int { return strings.Compare(a[0]+a[2], b[0]+b[2]) }

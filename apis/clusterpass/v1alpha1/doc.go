@@ -7,6 +7,7 @@
 // +groupName=clusterpass.dev
 
 // Package v1alpha1 is the API group clusterpass.dev: the record of what was granted
-// on member clusters. Its AuthTokenRequest is the Go type of multicluster.x-k8s.io,
-// for hubs on which another manager owns that group.
+// on member clusters, and the figures of clusters that placements choose by. Its
+// AuthTokenRequest is the Go type of multicluster.x-k8s.io, for hubs on which another
+// manager owns that group.
 package v1alpha1

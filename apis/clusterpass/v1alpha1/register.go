@@ -34,6 +34,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&multiclusterv1alpha1.AuthTokenRequest{},
 		&AuthTokenGrant{},
 		&AuthTokenGrantList{},
+		&ClusterScore{},
+		&ClusterScoreList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

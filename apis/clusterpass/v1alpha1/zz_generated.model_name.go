@@ -29,6 +29,36 @@ func (in AuthTokenGrantStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScore) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScore"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScoreItem) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreItem"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScoreList) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScoreSpec) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScoreStatus) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterValue) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterValue"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GrantedClusterProfile) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.GrantedClusterProfile"
 }

@@ -27,6 +27,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.AuthTokenGrantSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantStatus"):
 		return &clusterpassv1alpha1.AuthTokenGrantStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"):
+		return &clusterpassv1alpha1.ClusterScoreApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreItem"):
+		return &clusterpassv1alpha1.ClusterScoreItemApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreSpec"):
+		return &clusterpassv1alpha1.ClusterScoreSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreStatus"):
+		return &clusterpassv1alpha1.ClusterScoreStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterValue"):
+		return &clusterpassv1alpha1.ClusterValueApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedClusterProfile"):
 		return &clusterpassv1alpha1.GrantedClusterProfileApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedServiceAccount"):

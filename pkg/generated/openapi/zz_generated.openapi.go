@@ -26,6 +26,12 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.AuthTokenGrantList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref),
 		v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref),
 		v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref),
+		v1alpha1.ClusterScore{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref),
+		v1alpha1.ClusterScoreItem{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref),
+		v1alpha1.ClusterScoreList{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref),
+		v1alpha1.ClusterScoreSpec{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref),
+		v1alpha1.ClusterScoreStatus{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref),
+		v1alpha1.ClusterValue{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref),
 		v1alpha1.GrantedClusterProfile{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref),
 		v1alpha1.GrantedServiceAccount{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref),
 		v1alpha1.MemberObject{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref),
@@ -395,6 +401,281 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 		},
 		Dependencies: []string{
 			v1alpha1.MemberObject{}.OpenAPIModelName(), v1alpha1.Requester{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName(), "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScore holds figures of one cluster that change too often for its ClusterProfile, for placements to choose by. clusterpass collects those with resourceName usage; anybody whom the hub allows it keeps others. A figure that is absent, or that is no longer valid, is unknown: never zero, and never average.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata. The name may be any; spec says what it is about.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec says which cluster the figures are of, and by which name they are known. It never changes.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterScoreSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is the figures.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterScoreStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterScoreSpec{}.OpenAPIModelName(), v1alpha1.ClusterScoreStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScoreItem is a named score.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is formed as that of a value, NAME[@TYPE][:ASPECT].",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value is the score, from -100 to 100.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"name", "value"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScoreList is a list of ClusterScores.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the ClusterScores.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterScore{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterScore{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScoreSpec says what a ClusterScore is about.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusterProfileName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterProfileName is the name of the cluster's ClusterProfile, which is in the same namespace. It is immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resourceName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ResourceName is what placements know these figures by, of every cluster that has them: a DNS subdomain such as usage or latency.example.com. It is immutable. There should be one ClusterScore for a cluster and a resource name; of several, the one that was created first counts.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"clusterProfileName", "resourceName"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScoreStatus is the figures of a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Values are amounts, such as what is free of a resource. Requirements compare them. There are at most 256.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterValue{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"scores": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Scores are what prioritisers weigh: the higher, the better. There are at most 256.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterScoreItem{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"validUntil": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ValidUntil is when values and scores become unknown, unless they are renewed. Without it they are valid until they are changed.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions tell how the figures came about. clusterpass sets Collected on those that it collects.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterScoreItem{}.OpenAPIModelName(), v1alpha1.ClusterValue{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterValue is a named amount.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is NAME[@TYPE][:ASPECT]. NAME is a qualified name, such as that of a resource; TYPE, a label's value, is the kind of device; ASPECT, a DNS label, says what is counted. For example cpu, nvidia.com/gpu@Tesla-T4 and nvidia.com/gpu@Tesla-T4:largest-node.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value is the amount, in the unit of Kubernetes: cores of cpu, bytes of memory.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name", "value"},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
 	}
 }
 

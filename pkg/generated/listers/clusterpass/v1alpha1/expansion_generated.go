@@ -12,3 +12,11 @@ type AuthTokenGrantListerExpansion interface{}
 // AuthTokenGrantNamespaceListerExpansion allows custom methods to be added to
 // AuthTokenGrantNamespaceLister.
 type AuthTokenGrantNamespaceListerExpansion interface{}
+
+// ClusterScoreListerExpansion allows custom methods to be added to
+// ClusterScoreLister.
+type ClusterScoreListerExpansion interface{}
+
+// ClusterScoreNamespaceListerExpansion allows custom methods to be added to
+// ClusterScoreNamespaceLister.
+type ClusterScoreNamespaceListerExpansion interface{}

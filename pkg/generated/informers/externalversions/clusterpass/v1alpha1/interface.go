@@ -13,6 +13,8 @@ import (
 type Interface interface {
 	// AuthTokenGrants returns a AuthTokenGrantInformer.
 	AuthTokenGrants() TypedAuthTokenGrantInformer
+	// ClusterScores returns a ClusterScoreInformer.
+	ClusterScores() TypedClusterScoreInformer
 }
 
 type version struct {
@@ -29,4 +31,9 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // AuthTokenGrants returns a TypedAuthTokenGrantInformer.
 func (v *version) AuthTokenGrants() TypedAuthTokenGrantInformer {
 	return &authTokenGrantInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// ClusterScores returns a TypedClusterScoreInformer.
+func (v *version) ClusterScores() TypedClusterScoreInformer {
+	return &clusterScoreInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }

@@ -16,6 +16,7 @@ import (
 type ClusterpassV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	AuthTokenGrantsGetter
+	ClusterScoresGetter
 }
 
 // ClusterpassV1alpha1Client is used to interact with features provided by the clusterpass.dev group.
@@ -25,6 +26,10 @@ type ClusterpassV1alpha1Client struct {
 
 func (c *ClusterpassV1alpha1Client) AuthTokenGrants(namespace string) AuthTokenGrantInterface {
 	return newAuthTokenGrants(c, namespace)
+}
+
+func (c *ClusterpassV1alpha1Client) ClusterScores(namespace string) ClusterScoreInterface {
+	return newClusterScores(c, namespace)
 }
 
 // NewForConfig creates a new ClusterpassV1alpha1Client for the given config.

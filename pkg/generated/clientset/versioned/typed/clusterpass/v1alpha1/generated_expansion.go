@@ -6,3 +6,5 @@
 package v1alpha1
 
 type AuthTokenGrantExpansion interface{}
+
+type ClusterScoreExpansion interface{}

@@ -19,6 +19,10 @@ func (c *FakeClusterpassV1alpha1) AuthTokenGrants(namespace string) v1alpha1.Aut
 	return newFakeAuthTokenGrants(c, namespace)
 }
 
+func (c *FakeClusterpassV1alpha1) ClusterScores(namespace string) v1alpha1.ClusterScoreInterface {
+	return newFakeClusterScores(c, namespace)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeClusterpassV1alpha1) RESTClient() rest.Interface {

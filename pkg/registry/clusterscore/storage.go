@@ -1,0 +1,58 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterscore
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/status"
+	"clusterpass.dev/pkg/registry/internal/table"
+)
+
+// REST serves clusterscores.
+type REST struct {
+	*genericregistry.Store
+}
+
+var _ interface {
+	rest.StandardStorage
+	rest.ShortNamesProvider
+	rest.CategoriesProvider
+	rest.SingularNameProvider
+	rest.ResetFieldsStrategy
+} = &REST{}
+
+// NewREST returns the storage of clusterscores and of clusterscores/status. In scheme the Go type stands for
+// v1alpha1 and for the internal version; AddFieldLabelConversion has prepared it.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+	main := newStrategy(scheme)
+	store := &genericregistry.Store{
+		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterScore{} },
+		NewListFunc:               func() runtime.Object { return &v1alpha1.ClusterScoreList{} },
+		PredicateFunc:             match,
+		DefaultQualifiedResource:  v1alpha1.Resource("clusterscores"),
+		SingularQualifiedResource: v1alpha1.Resource("clusterscore"),
+		CreateStrategy:            main,
+		UpdateStrategy:            main,
+		DeleteStrategy:            main,
+		ResetFieldsStrategy:       main,
+		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
+	}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: getAttrs, TriggerFunc: triggers}
+	if err := store.CompleteWithOptions(options); err != nil {
+		return nil, nil, err
+	}
+	return &REST{store}, status.New(store, newStatusStrategy(scheme)), nil
+}
+
+// ShortNames implements rest.ShortNamesProvider.
+func (*REST) ShortNames() []string { return []string{"cscore"} }
+
+// Categories implements rest.CategoriesProvider.
+func (*REST) Categories() []string { return []string{"clusterpass"} }

@@ -1,0 +1,92 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterscore
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+)
+
+// strategy is for the main resource: it leaves the status alone.
+type strategy struct {
+	registrystrategy.Main
+}
+
+// statusStrategy is for the subresource status: it leaves everything else alone.
+type statusStrategy struct {
+	registrystrategy.Status
+}
+
+func newStrategy(typer runtime.ObjectTyper) strategy {
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
+}
+
+func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
+	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+}
+
+var _ interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+	rest.RESTDeleteStrategy
+	rest.ResetFieldsStrategy
+} = strategy{}
+
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+} = statusStrategy{}
+
+// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status.
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	score := toScore(obj)
+	score.Status = v1alpha1.ClusterScoreStatus{}
+	score.Generation = 1
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts changes of the spec.
+// Validation refuses all of those.
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	score, oldScore := toScore(obj), toScore(old)
+	score.Status = oldScore.Status
+	if !apiequality.Semantic.DeepEqual(score.Spec, oldScore.Spec) {
+		score.Generation = oldScore.Generation + 1
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validateCreate(toScore(obj))
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validateUpdate(toScore(obj), toScore(old))
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
+// everything but the status only the managed fields change.
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	score, oldScore := toScore(obj), toScore(old)
+	registrystrategy.KeepMetadata(&score.ObjectMeta, &oldScore.ObjectMeta)
+	score.Spec = oldScore.Spec
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validateStatus(&toScore(obj).Status, field.NewPath("status"))
+}
+
+// toScore panics for any other type than that which NewFunc of the store returns.
+func toScore(obj runtime.Object) *v1alpha1.ClusterScore {
+	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	return obj.(*v1alpha1.ClusterScore)
+}

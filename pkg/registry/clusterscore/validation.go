@@ -1,0 +1,102 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterscore
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
+)
+
+func validateCreate(score *v1alpha1.ClusterScore) field.ErrorList {
+	errs := validation.ValidateObjectMeta(&score.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	return append(errs, validateSpec(&score.Spec, field.NewPath("spec"))...)
+}
+
+func validateUpdate(score, old *v1alpha1.ClusterScore) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := validation.ValidateImmutableField(score.Spec.ClusterProfileName, old.Spec.ClusterProfileName, spec.Child("clusterProfileName"))
+	return append(errs, validation.ValidateImmutableField(score.Spec.ResourceName, old.Spec.ResourceName, spec.Child("resourceName"))...)
+}
+
+func validateSpec(spec *v1alpha1.ClusterScoreSpec, path *field.Path) field.ErrorList {
+	errs := validateDNSName(spec.ClusterProfileName, path.Child("clusterProfileName"))
+	return append(errs, validateDNSName(spec.ResourceName, path.Child("resourceName"))...)
+}
+
+func validateDNSName(name string, path *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	return invalid(utilvalidation.IsDNS1123Subdomain(name), name, path)
+}
+
+func validateStatus(status *v1alpha1.ClusterScoreStatus, path *field.Path) field.ErrorList {
+	errs := validateValues(status.Values, path.Child("values"))
+	errs = append(errs, validateScores(status.Scores, path.Child("scores"))...)
+	return append(errs, registryvalidation.Conditions(status.Conditions, path.Child("conditions"))...)
+}
+
+func validateValues(values []v1alpha1.ClusterValue, path *field.Path) field.ErrorList {
+	errs := validateCount(len(values), path)
+	seen := sets.New[string]()
+	for i := range values {
+		errs = append(errs, validateName(values[i].Name, seen, path.Index(i).Child("name"))...)
+	}
+	return errs
+}
+
+func validateScores(scores []v1alpha1.ClusterScoreItem, path *field.Path) field.ErrorList {
+	errs := validateCount(len(scores), path)
+	seen := sets.New[string]()
+	for i := range scores {
+		errs = append(errs, validateName(scores[i].Name, seen, path.Index(i).Child("name"))...)
+		if value := scores[i].Value; value < v1alpha1.LeastScore || value > v1alpha1.MostScore {
+			errs = append(errs, field.Invalid(path.Index(i).Child("value"), value,
+				utilvalidation.InclusiveRangeError(v1alpha1.LeastScore, v1alpha1.MostScore)))
+		}
+	}
+	return errs
+}
+
+func validateCount(count int, path *field.Path) field.ErrorList {
+	if count > v1alpha1.MaxScores {
+		return field.ErrorList{field.TooMany(path, count, v1alpha1.MaxScores)}
+	}
+	return nil
+}
+
+// validateName takes NAME[@TYPE][:ASPECT]. All parts are bounded, and so is the whole.
+func validateName(name string, seen sets.Set[string], path *field.Path) field.ErrorList {
+	if errs := registryvalidation.Key(name, seen, path); len(errs) > 0 {
+		return errs
+	}
+	rest, aspect, hasAspect := strings.Cut(name, ":")
+	rest, device, hasDevice := strings.Cut(rest, "@")
+	errs := invalid(utilvalidation.IsQualifiedName(rest), name, path)
+	if hasDevice {
+		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(device), name, path)...)
+	}
+	if hasDevice && device == "" {
+		errs = append(errs, field.Invalid(path, name, "a type must follow the @"))
+	}
+	if hasAspect {
+		errs = append(errs, invalid(utilvalidation.IsDNS1123Label(aspect), name, path)...)
+	}
+	return errs
+}
+
+func invalid(messages []string, value string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range messages {
+		errs = append(errs, field.Invalid(path, value, message))
+	}
+	return errs
+}
