@@ -19,6 +19,8 @@ import (
 	componentbaseoptions "k8s.io/component-base/config/options"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"clusterpass.dev/pkg/controllers/score/usage"
 )
 
 const (
@@ -58,6 +60,13 @@ type Options struct {
 	// ProfileWriteInterval is the least time between two writes to a ClusterProfile.
 	ProfileWriteInterval time.Duration
 
+	// ScorePeriod is how often what is free on each member is collected.
+	ScorePeriod time.Duration
+	// ScoreCollections is how many members are read at once for that.
+	ScoreCollections int
+	// DeviceLabels are pairs RESOURCE=LABEL: by which labels of nodes the types of devices are known.
+	DeviceLabels []string
+
 	LeaderElection componentbaseconfig.LeaderElectionConfiguration
 	SecureServing  *genericoptions.SecureServingOptions
 	Authentication *genericoptions.DelegatingAuthenticationOptions
@@ -78,6 +87,10 @@ func NewOptions() *Options {
 		ProbePeriod:          15 * time.Second,
 		MemberProbes:         100,
 		ProfileWriteInterval: 30 * time.Second,
+
+		ScorePeriod:      time.Minute,
+		ScoreCollections: 8,
+		DeviceLabels:     usage.DefaultDeviceLabels(),
 
 		LeaderElection: componentbaseconfig.LeaderElectionConfiguration{
 			LeaderElect:       true,
@@ -128,6 +141,11 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
 	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Least time between two writes to one ClusterProfile (KEP-4322: 30s).")
 
+	scores := sections.FlagSet("scores")
+	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
+	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections, "How many member clusters are read at once for their ClusterScores.")
+	scores.StringSliceVar(&o.DeviceLabels, "device-labels", o.DeviceLabels, "Labels of nodes by which the types of devices are told apart in ClusterScores, as RESOURCE=LABEL. Of several for one resource the first that a node has counts.")
+
 	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
 	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))
 	o.Authentication.AddFlags(sections.FlagSet("authentication"))
@@ -165,6 +183,15 @@ func (o *Options) Validate() error {
 	}
 	if o.ProfileWriteInterval < 0 {
 		errs = append(errs, errors.New("--cluster-profile-write-interval must not be negative"))
+	}
+	if o.ScorePeriod < time.Second {
+		errs = append(errs, errors.New("--score-period must be at least 1s"))
+	}
+	if o.ScoreCollections < 1 {
+		errs = append(errs, errors.New("--concurrent-score-collections must be at least 1"))
+	}
+	if _, err := usage.ParseDeviceLabels(o.DeviceLabels); err != nil {
+		errs = append(errs, fmt.Errorf("--device-labels: %w", err))
 	}
 	if o.GrantRetention < 0 {
 		errs = append(errs, errors.New("--grant-retention must not be negative"))

@@ -29,6 +29,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
 	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
+	"clusterpass.dev/pkg/controllers/score"
+	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/controllers/sweep"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
@@ -178,7 +180,30 @@ func (m *manager) controllers() ([]controller, error) {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	inventorycontroller.RegisterMetrics(tender)
-	return []controller{grants, sweeper, tender}, nil
+	scores, err := m.scores()
+	if err != nil {
+		return nil, fmt.Errorf("scores: %w", err)
+	}
+	return []controller{grants, sweeper, tender, scores}, nil
+}
+
+func (m *manager) scores() (controller, error) {
+	labels, err := usage.ParseDeviceLabels(m.options.DeviceLabels)
+	if err != nil {
+		return nil, err
+	}
+	score.RegisterMetrics()
+	return score.New(score.Options{
+		ClusterManager: m.options.ClusterManager,
+		Client:         m.client,
+		Scores:         m.grants.Clusterpass().V1alpha1().ClusterScores(),
+		Profiles:       m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:        m.members,
+		DeviceLabels:   labels,
+		Period:         m.options.ScorePeriod,
+		Workers:        m.options.ScoreCollections,
+		Clock:          m.clock,
+	})
 }
 
 // lead runs work while this replica has the lead.

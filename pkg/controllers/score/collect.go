@@ -1,0 +1,110 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package score
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/score/usage"
+)
+
+const (
+	// pageSize bounds what of a member is in memory at once: about 5 MB of pods.
+	pageSize = 500
+	// unfinished spares the transfer of pods that hold nothing any more.
+	unfinished = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
+)
+
+// found is what a collection has come to.
+type found struct {
+	values    []v1alpha1.ClusterValue
+	condition metav1.Condition
+}
+
+// collect reads nodes and pods of a member. That it forbids it is no error, but an answer without values.
+func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*found, error) {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	timeout := fmt.Errorf("nodes and pods of cluster %s were not read within %s", client.Name(), memberTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
+	defer cancel()
+	cluster := usage.New(c.DeviceLabels)
+	err = read(ctx, client.Kubernetes(), cluster)
+	if apierrors.IsForbidden(err) {
+		return forbidden(), nil
+	}
+	if err != nil {
+		return nil, client.Error(err, "list nodes and pods")
+	}
+	return collected(cluster.Values()), nil
+}
+
+// read adds all nodes, and then all pods, to cluster.
+func read(ctx context.Context, client kubernetes.Interface, cluster *usage.Cluster) error {
+	if err := pages(metav1.ListOptions{}, func(options metav1.ListOptions) (string, error) {
+		list, err := client.CoreV1().Nodes().List(ctx, options)
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			cluster.AddNode(&list.Items[i])
+		}
+		return list.Continue, nil
+	}); err != nil {
+		return err
+	}
+	return pages(metav1.ListOptions{FieldSelector: unfinished}, func(options metav1.ListOptions) (string, error) {
+		list, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options)
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			cluster.AddPod(&list.Items[i])
+		}
+		return list.Continue, nil
+	})
+}
+
+// pages calls list until it returns no token to continue with. The pager of client-go would ask for everything
+// at once where a token has expired; here the collection fails, and the next one comes.
+func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (string, error)) error {
+	options.Limit = pageSize
+	for {
+		token, err := list(options)
+		if err != nil || token == "" {
+			return err
+		}
+		options.Continue = token
+	}
+}
+
+func collected(values []v1alpha1.ClusterValue) *found {
+	condition := metav1.Condition{
+		Type: v1alpha1.ScoreCollected, Status: metav1.ConditionTrue, Reason: v1alpha1.ScoreReasonCollected,
+		Message: "nodes and pods of the member cluster were counted",
+	}
+	if more := len(values) - v1alpha1.MaxScores; more > 0 {
+		values = values[:v1alpha1.MaxScores]
+		condition.Reason = v1alpha1.ScoreReasonTooMany
+		condition.Message = fmt.Sprintf("only the first %d amounts by name are kept; there are more", v1alpha1.MaxScores)
+	}
+	return &found{values: values, condition: condition}
+}
+
+func forbidden() *found {
+	return &found{condition: metav1.Condition{
+		Type: v1alpha1.ScoreCollected, Status: metav1.ConditionFalse, Reason: v1alpha1.ScoreReasonForbidden,
+		Message: "the member cluster does not let clusterpass list nodes and pods: apply artifacts/deploy/member/base/usage.yaml there",
+	}}
+}

@@ -1,0 +1,178 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package score is the controller that collects what is free on the member clusters, and keeps it in one ClusterScore
+// for each. Members are read one after the other in pages, and nothing of them is kept: informers would hold every
+// pod of the fleet in memory, and two watches to every member.
+package score
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// leastBackoff is when to try a member again that failed; the most is the period.
+	leastBackoff = 5 * time.Second
+	// memberTimeout bounds all calls of one collection to a member.
+	memberTimeout = 2 * time.Minute
+	// costFactor is how many times as long as it takes to read a member it is left alone: one with 50,000 pods is
+	// read less often than the period says, and costs its API server no more than a twentieth of the time.
+	costFactor = 20
+	// validPeriods is how many periods a score is valid: two collections may fail.
+	validPeriods = 3
+)
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+}
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// ClusterManager is that of the profiles whose clusters are read: those that clusterpass manages.
+	ClusterManager string
+	// Client writes ClusterScores; Scores watches them.
+	Client versioned.Interface
+	Scores informers.ClusterScoreInformer
+	// Profiles watches ClusterProfiles.
+	Profiles inventoryinformers.ClusterProfileInformer
+	// Members reaches the member clusters.
+	Members Members
+	// DeviceLabels say by which labels of nodes the types of devices are known.
+	DeviceLabels []usage.DeviceLabel
+	// Period is how often a member is read that is not too large for it.
+	Period time.Duration
+	// Workers is how many members are read at once.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller collects scores. It is made by New.
+type Controller struct {
+	Options
+	scores   listers.ClusterScoreLister
+	profiles inventorylisters.ClusterProfileLister
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced   []cache.InformerSynced
+}
+
+// New returns a Controller that has registered with its informers, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:  o,
+		scores:   o.Scores.Lister(),
+		profiles: o.Profiles.Lister(),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](min(leastBackoff, o.Period), o.Period),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "score", Clock: o.Clock}),
+	}
+	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && c.manages(profile) {
+				c.queue.AddAfter(cache.MetaObjectToName(profile), offset(profile.UID, o.Period))
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+	}
+	c.synced = []cache.InformerSynced{profiles.HasSynced, o.Scores.Informer().HasSynced}
+	return c, nil
+}
+
+func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
+	return profile.Spec.ClusterManager.Name == c.ClusterManager
+}
+
+// offset spreads the members over the period, each in the same place after every start.
+func offset(uid types.UID, period time.Duration) time.Duration {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(uid))
+	return time.Duration(float64(period) * float64(hash.Sum32()) / math.MaxUint32)
+}
+
+// Run collects scores until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "score")))
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range c.Workers {
+		workers.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	workers.Wait()
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	if apierrors.IsNotFound(err) || err == nil && !c.manages(profile) {
+		c.queue.Forget(name)
+		return true
+	}
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
+	var again time.Duration
+	if err == nil {
+		again, err = c.sync(ctx, profile)
+	}
+	if err != nil {
+		collections.WithLabelValues("Failed").Inc()
+		klog.FromContext(ctx).V(2).Info("Scores not collected; trying again", "reason", err)
+		c.queue.AddRateLimited(name)
+		return true
+	}
+	collections.WithLabelValues("OK").Inc()
+	c.queue.Forget(name)
+	c.queue.AddAfter(name, again)
+	return true
+}
+
+// sync reads one member and stores what is free there. It returns when to do so again. Of a member that can't be read
+// nothing is stored: its score runs out.
+func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+	start := c.Clock.Now()
+	found, err := c.collect(ctx, profile)
+	if err != nil {
+		return 0, err
+	}
+	took := c.Clock.Since(start)
+	duration.Observe(took.Seconds())
+	again := max(c.Period, costFactor*took)
+	return again, c.store(ctx, profile, found, validPeriods*again)
+}

@@ -1,0 +1,96 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package score
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/score/usage"
+)
+
+// nameSuffix follows the name of the ClusterProfile in that of its ClusterScore.
+const nameSuffix = "-" + v1alpha1.UsageResourceName
+
+// store keeps what was found in the ClusterScore of profile, valid for some time. It writes where that says something
+// new, or where less than half of the time is left.
+func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, what *found, valid time.Duration) error {
+	score, err := c.ensure(ctx, profile)
+	if err != nil {
+		return fmt.Errorf("ClusterScore %s/%s: %w", profile.Namespace, profile.Name+nameSuffix, err)
+	}
+	now := c.Clock.Now()
+	next := score.DeepCopy()
+	next.Status.Values, next.Status.Scores = what.values, usage.Scores(what.values)
+	changed := meta.SetStatusCondition(&next.Status.Conditions, what.condition)
+	changed = changed || !equality.Semantic.DeepEqual(next.Status.Values, score.Status.Values) ||
+		!equality.Semantic.DeepEqual(next.Status.Scores, score.Status.Scores)
+	if !changed && !ends(score.Status.ValidUntil, now.Add(valid/2)) {
+		return nil
+	}
+	next.Status.ValidUntil = nil
+	if what.condition.Status == metav1.ConditionTrue {
+		next.Status.ValidUntil = &metav1.Time{Time: now.Add(valid)}
+	}
+	if equality.Semantic.DeepEqual(next.Status, score.Status) {
+		return nil
+	}
+	_, err = c.Client.ClusterpassV1alpha1().ClusterScores(score.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return fmt.Errorf("ClusterScore %s/%s: %w", score.Namespace, score.Name, err)
+	}
+	writes.Inc()
+	return nil
+}
+
+// ends says whether a score is not valid at a time, or has never been.
+func ends(validUntil *metav1.Time, at time.Time) bool {
+	return validUntil == nil || validUntil.Time.Before(at)
+}
+
+// ensure returns the ClusterScore of profile, made if it was missing. One of that name that is not clusterpass's for this
+// profile is an error: it is somebody else's, or was the score of a profile that this one has replaced and is about to go.
+func (c *Controller) ensure(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*v1alpha1.ClusterScore, error) {
+	score, err := c.scores.ClusterScores(profile.Namespace).Get(profile.Name + nameSuffix)
+	if apierrors.IsNotFound(err) {
+		score, err = c.Client.ClusterpassV1alpha1().ClusterScores(profile.Namespace).Create(ctx, newScore(profile), metav1.CreateOptions{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !isScoreOf(score, profile.UID) {
+		return nil, fmt.Errorf("it does not belong to the ClusterProfile of UID %s", profile.UID)
+	}
+	return score, nil
+}
+
+func newScore(profile *inventoryv1alpha1.ClusterProfile) *v1alpha1.ClusterScore {
+	return &v1alpha1.ClusterScore{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: profile.Namespace,
+			Name:      profile.Name + nameSuffix,
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: inventoryv1alpha1.GroupVersion.String(),
+				Kind:       inventoryv1alpha1.ClusterProfileKind,
+				Name:       profile.Name,
+				UID:        profile.UID,
+			}},
+		},
+		Spec: v1alpha1.ClusterScoreSpec{ClusterProfileName: profile.Name, ResourceName: v1alpha1.UsageResourceName},
+	}
+}
+
+func isScoreOf(score *v1alpha1.ClusterScore, profile types.UID) bool {
+	return slices.ContainsFunc(score.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == profile })
+}

@@ -1,0 +1,100 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+const (
+	gibibyte = 1 << 30
+	// linear is up to how many units a score grows by one a unit; after that it grows by perDoubling each time that
+	// the units double.
+	linear      = 64
+	perDoubling = 7
+)
+
+// Values returns the amounts of the cluster, ordered by name.
+func (c *Cluster) Values() []v1alpha1.ClusterValue {
+	total, largest := amounts{}, amounts{}
+	for _, n := range c.nodes {
+		for name := range n.allocatable {
+			free := n.free(name)
+			names := []string{string(name)}
+			if device := n.types[name]; device != "" {
+				names = append(names, typed(name, device))
+			}
+			for _, counted := range names {
+				total.add(counted, free)
+				if most, ok := largest[counted]; !ok || free.Cmp(most) > 0 {
+					largest[counted] = free
+				}
+			}
+		}
+	}
+	values := make([]v1alpha1.ClusterValue, 0, 3*len(total))
+	for name, free := range total {
+		values = append(values,
+			v1alpha1.ClusterValue{Name: name, Value: free},
+			v1alpha1.ClusterValue{Name: name + v1alpha1.ScoreLargestNode, Value: largest[name]},
+			v1alpha1.ClusterValue{Name: name + v1alpha1.ScorePending, Value: c.pending[name]})
+	}
+	// What pods ask for that no node has is demand, too: an autoscaler may yet bring it.
+	for name, wanted := range c.pending {
+		if _, ok := total[name]; !ok {
+			values = append(values, v1alpha1.ClusterValue{Name: name + v1alpha1.ScorePending, Value: wanted})
+		}
+	}
+	slices.SortFunc(values, func(a, b v1alpha1.ClusterValue) int { return strings.Compare(a.Name, b.Name) })
+	return values
+}
+
+// typed returns the name of a resource's amounts for one type of device.
+func typed(name corev1.ResourceName, device string) string { return string(name) + "@" + device }
+
+// Scores returns a score for each value, in their order: see Score.
+func Scores(values []v1alpha1.ClusterValue) []v1alpha1.ClusterScoreItem {
+	scores := make([]v1alpha1.ClusterScoreItem, len(values))
+	for i := range values {
+		scores[i] = v1alpha1.ClusterScoreItem{Name: values[i].Name, Value: Score(values[i].Name, values[i].Value)}
+	}
+	return scores
+}
+
+// Score returns the score of an amount. It depends on nothing but the amount, so that scores of different clusters and
+// times compare: -100 is nothing, and what is more never scores less. Each unit up to 64 is one point, begun ones
+// included; above, each doubling is seven points, that is about a tenth more a point. A unit is a core of cpu, 1 GiB of
+// memory and huge pages, 10 GiB of ephemeral storage, and one of everything else. 100 is reached at 45 million units,
+// which is more than any cluster has.
+func Score(name string, amount resource.Quantity) int32 {
+	units := amount.AsApproximateFloat64() / unit(name)
+	if units <= 0 {
+		return v1alpha1.LeastScore
+	}
+	points := math.Ceil(units)
+	if units > linear {
+		points = linear + math.Ceil(perDoubling*math.Log2(units/linear))
+	}
+	return int32(min(v1alpha1.LeastScore+points, v1alpha1.MostScore))
+}
+
+// unit returns how much of a resource is one unit of its scores.
+func unit(name string) float64 {
+	name, _, _ = strings.Cut(name, ":")
+	switch {
+	case name == string(corev1.ResourceMemory), strings.HasPrefix(name, corev1.ResourceHugePagesPrefix):
+		return gibibyte
+	case name == string(corev1.ResourceEphemeralStorage):
+		return 10 * gibibyte
+	default:
+		return 1
+	}
+}
