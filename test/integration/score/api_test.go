@@ -1,0 +1,188 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package score
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	applyv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// admin has all rights; keeper those of clusterpass:score-keeper in namespace default; viewer those of view there.
+	admin, keeper, viewer, stranger = "admin", "keeper", "viewer", "stranger"
+	namespace                       = "default"
+)
+
+func custom(name, profile, resourceName string) *v1alpha1.ClusterScore {
+	return &v1alpha1.ClusterScore{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       v1alpha1.ClusterScoreSpec{ClusterProfileName: profile, ResourceName: resourceName},
+	}
+}
+
+func bind(t *testing.T, user, role string) {
+	t.Helper()
+	must[*rbacv1.RoleBinding](t)(kube(t, shared.hub).RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: user + "-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+	}, metav1.CreateOptions{}))
+}
+
+func kubectl(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	path := must[string](t)(testenv.ToolPath("kubectl"))
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.hub.Kubeconfig()}, args...)...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
+	bind(t, keeper, "clusterpass:score-keeper")
+	bind(t, viewer, "view")
+	scores := hub(t, keeper).ClusterpassV1alpha1().ClusterScores(namespace)
+	created := must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("latency", "bravelion", "latency"), metav1.CreateOptions{}))
+
+	t.Run("with a status that only the subresource sets", func(t *testing.T) {
+		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: 40}}
+		created.Labels = map[string]string{"kept": "no"}
+		updated := must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
+		if len(updated.Status.Scores) != 1 || len(updated.Labels) > 0 {
+			t.Errorf("after an update of the status: %v", updated)
+		}
+		updated.Status, updated.Labels = v1alpha1.ClusterScoreStatus{}, map[string]string{"kept": "yes"}
+		updated = must[*v1alpha1.ClusterScore](t)(scores.Update(t.Context(), updated, metav1.UpdateOptions{}))
+		if len(updated.Status.Scores) != 1 || updated.Labels["kept"] != "yes" {
+			t.Errorf("after an update: %v", updated)
+		}
+	})
+
+	t.Run("by several appliers, each its own figures", func(t *testing.T) {
+		for manager, name := range map[string]string{"first": "cost", "second": "carbon"} {
+			apply := applyv1alpha1.ClusterScore("latency", namespace).WithStatus(applyv1alpha1.ClusterScoreStatus().
+				WithValues(applyv1alpha1.ClusterValue().WithName(name).WithValue(resource.MustParse("3"))))
+			must[*v1alpha1.ClusterScore](t)(scores.ApplyStatus(t.Context(), apply, metav1.ApplyOptions{FieldManager: manager}))
+		}
+		got := must[*v1alpha1.ClusterScore](t)(scores.Get(t.Context(), "latency", metav1.GetOptions{}))
+		if len(got.Status.Values) != 2 || len(got.Status.Scores) != 1 {
+			t.Errorf("status %v", got.Status)
+		}
+	})
+
+	t.Run("and by nobody else", func(t *testing.T) {
+		for _, user := range []string{viewer, stranger} {
+			theirs := hub(t, user).ClusterpassV1alpha1().ClusterScores(namespace)
+			_, createErr := theirs.Create(t.Context(), custom("forged", "bravelion", "usage"), metav1.CreateOptions{})
+			_, statusErr := theirs.Patch(t.Context(), "latency", types.MergePatchType, []byte(`{"status":{"scores":[]}}`), metav1.PatchOptions{}, "status")
+			deleteErr := theirs.Delete(t.Context(), "latency", metav1.DeleteOptions{})
+			for verb, err := range map[string]error{"create": createErr, "patch of the status": statusErr, "delete": deleteErr} {
+				if !apierrors.IsForbidden(err) {
+					t.Errorf("%s by %s: %v", verb, user, err)
+				}
+			}
+			if _, err := theirs.Get(t.Context(), "latency", metav1.GetOptions{}); (err == nil) != (user == viewer) {
+				t.Errorf("get by %s: %v", user, err)
+			}
+		}
+	})
+}
+
+func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
+	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
+	stored := must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("strict", "bravelion", "strict"), metav1.CreateOptions{}))
+	status := func(change func(*v1alpha1.ClusterScoreStatus)) error {
+		next := stored.DeepCopy()
+		change(&next.Status)
+		_, err := scores.UpdateStatus(t.Context(), next, metav1.UpdateOptions{})
+		return err
+	}
+	spec := func(change func(*v1alpha1.ClusterScoreSpec)) error {
+		next := stored.DeepCopy()
+		change(&next.Spec)
+		_, err := scores.Update(t.Context(), next, metav1.UpdateOptions{})
+		return err
+	}
+	_, emptyErr := scores.Create(t.Context(), custom("empty", "", "Not A Name"), metav1.CreateOptions{})
+	for name, tc := range map[string]struct {
+		err    error
+		fields []string
+	}{
+		"a create without a profile, and with a name that is none": {emptyErr, []string{"spec.clusterProfileName", "spec.resourceName"}},
+		"another profile":       {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ClusterProfileName = "whale" }), []string{"spec.clusterProfileName"}},
+		"another resource name": {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ResourceName = "usage" }), []string{"spec.resourceName"}},
+		"a score beyond the bounds": {
+			status(func(s *v1alpha1.ClusterScoreStatus) {
+				s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: 101}}
+			}), []string{"status.scores[0].value"},
+		},
+		"a name twice": {
+			status(func(s *v1alpha1.ClusterScoreStatus) { s.Values = []v1alpha1.ClusterValue{{Name: "cpu"}, {Name: "cpu"}} }), []string{"status.values[1].name"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !apierrors.IsInvalid(tc.err) {
+				t.Fatalf("not 422: %v", tc.err)
+			}
+			var fields []string
+			for _, cause := range must[apierrors.APIStatus](t)(statusOf(tc.err)).Status().Details.Causes {
+				fields = append(fields, cause.Field)
+			}
+			if diff := cmp.Diff(tc.fields, fields); diff != "" {
+				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// statusOf returns err, or that it is none of an API server.
+func statusOf(err error) (apierrors.APIStatus, error) {
+	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // It comes from a client as it is.
+		return status, nil
+	}
+	return nil, err
+}
+
+func TestKubectlShowsAndExplainsScores(t *testing.T) {
+	for _, name := range []string{"shown", "other"} {
+		kubectl(t, "apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
+			"spec: {clusterProfileName: whale, resourceName: "+name+"}\n", "apply", "--server-side", "-n", namespace, "-f", "-")
+	}
+	kubectl(t, "", "patch", "cscore", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
+	lines := strings.Split(strings.TrimSpace(kubectl(t, "", "get", "cscore", "-n", namespace, "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("two lines expected: %q", lines)
+	}
+	if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME CLUSTER RESOURCE VALID UNTIL AGE" {
+		t.Errorf("columns %q", got)
+	}
+	if got := strings.Fields(lines[1]); len(got) < 6 || strings.Join(got[:4], " ") != "shown whale shown expired" {
+		t.Errorf("row %q", got)
+	}
+	for field, want := range map[string]string{
+		"spec.resourceName":  "immutable",
+		"status.values.name": "NAME[@TYPE][:ASPECT]",
+		"status.scores":      "higher, the better",
+		"status.validUntil":  "become unknown",
+	} {
+		if got := strings.Join(strings.Fields(kubectl(t, "", "explain", "clusterscores."+field)), " "); !strings.Contains(got, want) {
+			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
+		}
+	}
+}

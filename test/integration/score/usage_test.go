@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package score
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+const (
+	gpu   = "nvidia.com/gpu"
+	typed = gpu + "@Tesla-T4"
+)
+
+// addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real cluster would leave it.
+func addNode(t *testing.T, name string, unschedulable bool) {
+	t.Helper()
+	nodes := kube(t, shared.bravelion).CoreV1().Nodes()
+	node := must[*corev1.Node](t)(nodes.Create(t.Context(), &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"nvidia.com/gpu.product": "Tesla-T4"}},
+	}, metav1.CreateOptions{}))
+	// Admission taints a node as not ready; the node lifecycle controller would take that off.
+	node.Spec.Taints, node.Spec.Unschedulable = nil, unschedulable
+	node = must[*corev1.Node](t)(nodes.Update(t.Context(), node, metav1.UpdateOptions{}))
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	node.Status.Allocatable = quantities("cpu", "4", "memory", "8Gi", "pods", "110", gpu, "2")
+	node.Status.Capacity = node.Status.Allocatable
+	must[*corev1.Node](t)(nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{}))
+}
+
+func quantities(pairs ...string) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for i := 0; i < len(pairs); i += 2 {
+		list[corev1.ResourceName(pairs[i])] = resource.MustParse(pairs[i+1])
+	}
+	return list
+}
+
+func container(name string, requests corev1.ResourceList) corev1.Container {
+	return corev1.Container{Name: name, Image: "pause", Resources: corev1.ResourceRequirements{Requests: requests, Limits: requests}}
+}
+
+// addPod makes a pod of one core, which change may alter before it is made; phase is what its status says then.
+func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(*corev1.PodSpec)) {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+		NodeName: node, Containers: []corev1.Container{container("main", quantities("cpu", "1"))},
+	}}
+	if change != nil {
+		change(&pod.Spec)
+	}
+	pods := kube(t, shared.bravelion).CoreV1().Pods("default")
+	pod = must[*corev1.Pod](t)(pods.Create(t.Context(), pod, metav1.CreateOptions{}))
+	pod.Status.Phase = phase
+	must[*corev1.Pod](t)(pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}))
+}
+
+func usageScore(ctx context.Context, t *testing.T) (*v1alpha1.ClusterScore, error) {
+	t.Helper()
+	return hub(t, admin).ClusterpassV1alpha1().ClusterScores("default").Get(ctx, "bravelion-usage", metav1.GetOptions{})
+}
+
+// expectValues waits until the ClusterScore of the member is valid and has these values.
+func expectValues(t *testing.T, want map[string]string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		score, err := usageScore(ctx, t)
+		if err != nil {
+			return err
+		}
+		if until := score.Status.ValidUntil; until == nil || time.Now().After(until.Time) {
+			return fmt.Errorf("valid until %v", until)
+		}
+		got := map[string]resource.Quantity{}
+		for _, value := range score.Status.Values {
+			got[value.Name] = value.Value
+		}
+		for name, quantity := range want {
+			if found, ok := got[name]; !ok || found.Cmp(resource.MustParse(quantity)) != 0 {
+				return fmt.Errorf("%s is %s, not %s; all: %v", name, found.String(), quantity, score.Status.Values)
+			}
+		}
+		return nil
+	})
+}
+
+func TestWhatIsFreeOnAMember(t *testing.T) {
+	addNode(t, "first", false)
+	addNode(t, "second", false)
+	addNode(t, "cordoned", true)
+	expectValues(t, map[string]string{"cpu": "8", "cpu:largest-node": "4", gpu: "4", typed: "4", typed + ":pending": "0", "memory": "16Gi"})
+
+	t.Run("follows pods as the scheduler counts them", func(t *testing.T) {
+		addPod(t, "running", "first", corev1.PodRunning, func(spec *corev1.PodSpec) {
+			spec.InitContainers = []corev1.Container{container("init", quantities("cpu", "2"))}
+		})
+		addPod(t, "training", "second", corev1.PodRunning, func(spec *corev1.PodSpec) {
+			spec.Containers[0] = container("main", quantities("cpu", "500m", gpu, "1"))
+		})
+		addPod(t, "finished", "second", corev1.PodSucceeded, nil)
+		addPod(t, "elsewhere", "cordoned", corev1.PodRunning, nil)
+		addPod(t, "waiting", "", corev1.PodPending, nil)
+		expectValues(t, map[string]string{
+			"cpu": "5500m", "cpu:largest-node": "3500m", "cpu:pending": "1", "pods": "218", gpu: "3", typed: "3", typed + ":largest-node": "2",
+		})
+	})
+
+	t.Run("has a score for every value", func(t *testing.T) {
+		score := must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
+		if len(score.Status.Scores) != len(score.Status.Values) {
+			t.Errorf("%d scores, %d values", len(score.Status.Scores), len(score.Status.Values))
+		}
+		for _, item := range score.Status.Scores {
+			if item.Name == typed && item.Value != -97 {
+				t.Errorf("three devices score %d", item.Value)
+			}
+		}
+		if !meta.IsStatusConditionTrue(score.Status.Conditions, v1alpha1.ScoreCollected) {
+			t.Errorf("conditions %v", score.Status.Conditions)
+		}
+	})
+
+	t.Run("is not written more often than it has to be", func(t *testing.T) {
+		before := must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
+		eventually(t, func(ctx context.Context) error {
+			after, err := usageScore(ctx, t)
+			if err != nil {
+				return err
+			}
+			if after.ResourceVersion == before.ResourceVersion {
+				return errors.New("not renewed")
+			}
+			if renewed := after.Status.ValidUntil.Sub(before.Status.ValidUntil.Time); renewed < 2*period-time.Second {
+				t.Errorf("written again after %s", renewed)
+			}
+			return nil
+		})
+	})
+}
+
+func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
+	addNode(t, "unread", false)
+	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
+	bindings := kube(t, shared.bravelion).RbacV1().ClusterRoleBindings()
+	binding := must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), "clusterpass:usage", metav1.GetOptions{}))
+	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func(ctx context.Context) error {
+		score, err := usageScore(ctx, t)
+		if err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(score.Status.Conditions, v1alpha1.ScoreCollected)
+		if condition == nil || condition.Reason != v1alpha1.ScoreReasonForbidden {
+			return fmt.Errorf("condition %v", condition)
+		}
+		if len(score.Status.Values) > 0 || len(score.Status.Scores) > 0 || score.Status.ValidUntil != nil {
+			t.Errorf("there are figures: %v", score.Status)
+		}
+		return nil
+	})
+	binding.ResourceVersion, binding.UID = "", ""
+	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), binding, metav1.CreateOptions{}))
+	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
+}
+
+func TestTheScoreOfAMemberThatIsDownRunsOut(t *testing.T) {
+	addNode(t, "lost", false)
+	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
+	shared.bravelion.Stop()
+	eventually(t, func(ctx context.Context) error {
+		score, err := usageScore(ctx, t)
+		if err != nil {
+			return err
+		}
+		if score.Status.ValidUntil.After(time.Now()) {
+			return fmt.Errorf("still valid until %s", score.Status.ValidUntil)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	if err := shared.bravelion.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
+}
