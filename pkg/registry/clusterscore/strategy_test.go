@@ -1,0 +1,136 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clusterscore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/storage"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func score() *v1alpha1.ClusterScore {
+	until := metav1.NewTime(testTime.Add(3 * time.Minute))
+	return &v1alpha1.ClusterScore{
+		ObjectMeta: metav1.ObjectMeta{Name: "bravelion-usage", Namespace: "fleet", Generation: 3, Labels: map[string]string{"region": "eu"}},
+		Spec:       v1alpha1.ClusterScoreSpec{ClusterProfileName: "bravelion", ResourceName: "usage"},
+		Status: v1alpha1.ClusterScoreStatus{
+			Scores:     []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: 7}},
+			ValidUntil: &until,
+		},
+	}
+}
+
+func testScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
+	require.NoError(t, AddFieldLabelConversion(scheme))
+	return scheme
+}
+
+func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
+	created := score()
+	strategy{}.PrepareForCreate(t.Context(), created)
+
+	want := score()
+	want.Generation, want.Status = 1, v1alpha1.ClusterScoreStatus{}
+	assert.Equal(t, want, created)
+}
+
+func TestUpdateLeavesTheStatus(t *testing.T) {
+	old, updated := score(), score()
+	updated.Labels, updated.Status = nil, v1alpha1.ClusterScoreStatus{}
+	strategy{}.PrepareForUpdate(t.Context(), updated, old)
+
+	want := score()
+	want.Labels = nil
+	assert.Equal(t, want, updated)
+	assert.Equal(t, score(), old)
+}
+
+func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
+	old, updated := score(), score()
+	updated.Labels = map[string]string{"region": "us"}
+	updated.Spec = v1alpha1.ClusterScoreSpec{}
+	updated.Status.Scores[0].Value = 8
+	updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "collector"}}
+	statusStrategy{}.PrepareForUpdate(t.Context(), updated, old)
+
+	want := score()
+	want.Status.Scores[0].Value = 8
+	want.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "collector"}}
+	assert.Equal(t, want, updated)
+	assert.Equal(t, score(), old)
+}
+
+func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
+	version := fieldpath.APIVersion("clusterpass.dev/v1alpha1")
+	main := newStrategy(testScheme(t)).GetResetFields()[version]
+	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
+	for path, wantMain := range map[string]bool{"spec": false, "metadata": false, "status": true} {
+		assert.Equal(t, wantMain, main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
+		assert.Equal(t, !wantMain, status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
+	}
+}
+
+func TestFieldSelectors(t *testing.T) {
+	scheme, kind := testScheme(t), v1alpha1.SchemeGroupVersion.WithKind("ClusterScore")
+	for selector, want := range map[string]bool{
+		"":                                  true,
+		"metadata.name=bravelion-usage":     true,
+		"metadata.namespace=others":         false,
+		"spec.clusterProfileName=bravelion": true,
+		"spec.clusterProfileName=whale":     false,
+		"spec.clusterProfileName=bravelion,spec.resourceName=usage": true,
+		"spec.resourceName!=usage":                                  false,
+	} {
+		t.Run("selector "+selector, func(t *testing.T) {
+			parsed, err := fields.ParseSelector(selector)
+			require.NoError(t, err)
+			parsed, err = parsed.Transform(func(name, value string) (string, string, error) {
+				return scheme.ConvertFieldLabel(kind, name, value)
+			})
+			require.NoError(t, err)
+			predicate := match(labels.Everything(), parsed)
+			got, err := predicate.Matches(score())
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		})
+	}
+	t.Run("another field is refused with the ones that there are", func(t *testing.T) {
+		_, _, err := scheme.ConvertFieldLabel(kind, "status.validUntil", "")
+		assert.EqualError(t, err, `"status.validUntil" is not a known field selector: `+
+			`only "metadata.name", "metadata.namespace", "spec.clusterProfileName", "spec.resourceName"`)
+	})
+}
+
+func TestAWatchOfOneResourceNameIsTriggeredByItsScores(t *testing.T) {
+	predicate := match(labels.Everything(), fields.OneTermEqualSelector(resourceField, "usage"))
+	want := []storage.MatchValue{{IndexName: storage.FieldIndex(resourceField), Value: "usage"}}
+	require.Equal(t, want, predicate.MatcherIndex(t.Context()))
+	assert.Equal(t, "usage", triggers[resourceField](score()))
+}
+
+func TestTableTellsHowLongAScoreIsValid(t *testing.T) {
+	p := printer{testingclock.NewFakePassiveClock(testTime)}
+	s := score()
+	assert.Equal(t, []any{"bravelion", "usage", "in 3m"}, p.cells(s))
+	s.Status.ValidUntil = &metav1.Time{Time: testTime.Add(-2 * time.Hour)}
+	assert.Equal(t, []any{"bravelion", "usage", "expired 120m ago"}, p.cells(s))
+	s.Status.ValidUntil = nil
+	assert.Equal(t, []any{"bravelion", "usage", "<none>"}, p.cells(s))
+}
