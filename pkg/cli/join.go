@@ -107,6 +107,7 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
 	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
 	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles of the rules of a request, by the verb escalate. The member then trusts the hub to keep to what its users are entitled to.")
+	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
 

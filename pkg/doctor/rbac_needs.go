@@ -104,6 +104,14 @@ var managerNeeds = []need{
 		without: "ClusterProfiles do not say how their members are",
 	},
 	{
+		group: groupClusterpass, resources: []string{"clusterscores"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate},
+		without: "there are no ClusterScores",
+	},
+	{
+		group: groupClusterpass, resources: []string{"clusterscores/status"}, verbs: []string{verbUpdate},
+		without: "ClusterScores do not say what is free",
+	},
+	{
 		group: "events.k8s.io", resources: []string{"events"}, verbs: []string{verbCreate, verbPatch},
 		without: "there are no events on grants and ClusterProfiles",
 	},

@@ -22,7 +22,7 @@ var rightsKinds = []schema.GroupVersionKind{
 }
 
 // manifestNames are the names in artifacts/deploy/member, which a member may have been given without join.
-var manifestNames = sets.New(mainRole, credentialRole, rulesRole)
+var manifestNames = sets.New(mainRole, credentialRole, rulesRole, usageRole)
 
 // prune removes the rights that the hub was given before and that are not among objects, such as those in a namespace
 // that is not allowed any more.

@@ -30,6 +30,7 @@ const (
 	mainRole       = "clusterpass"
 	credentialRole = "clusterpass:credential"
 	rulesRole      = "clusterpass:allow-rules"
+	usageRole      = "clusterpass:usage"
 )
 
 const (
@@ -69,6 +70,8 @@ type Allowed struct {
 	Namespaces []string
 	// Rules lets roles be made of the rules of a request, by the verb escalate.
 	Rules bool
+	// Usage lets what is free on the member be counted from its nodes and pods.
+	Usage bool
 }
 
 // Objects returns what a member needs to have, in the order in which it is made. The
@@ -99,6 +102,11 @@ func (a *Allowed) objects() []runtime.Object {
 	if a.Rules {
 		objects = append(objects, clusterRole(rulesRole, []rbacv1.PolicyRule{
 			rule(rbacGroup, resourceAllRoles, verbCreate, verbUpdate, verbDelete, verbBind, "escalate"),
+		})...)
+	}
+	if a.Usage {
+		objects = append(objects, clusterRole(usageRole, []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: []string{verbList}},
 		})...)
 	}
 	return objects

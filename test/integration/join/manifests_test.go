@@ -22,7 +22,7 @@ import (
 func TestManifestsAreWhatJoinMakes(t *testing.T) {
 	for folder, rules := range map[string]bool{"artifacts/deploy/member": false, "artifacts/deploy/member/overlays/rules": true} {
 		t.Run(folder, func(t *testing.T) {
-			allowed := clusterpassjoin.Allowed{ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules}
+			allowed := clusterpassjoin.Allowed{ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules, Usage: true}
 			objects, err := allowed.Objects()
 			require.NoError(t, err)
 			made := map[string]any{}
