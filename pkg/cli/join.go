@@ -17,7 +17,10 @@ import (
 	"clusterpass.dev/pkg/join"
 )
 
-const flagMemberContext = "member-context"
+const (
+	flagMemberContext  = "member-context"
+	flagCredentialOnly = "credential-only"
+)
 
 // targetFlags are what join and unjoin have in common.
 type targetFlags struct {
@@ -62,7 +65,9 @@ type joinOptions struct {
 	streams genericiooptions.IOStreams
 	labels  map[string]string
 	allowed join.Allowed
-	wait    bool
+	// credentialOnly excludes what says what is allowed.
+	credentialOnly bool
+	wait           bool
 }
 
 func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -96,6 +101,9 @@ It can be repeated, and then changes only what differs: also to allow other role
 	}
 	o.addFlags(cmd.Flags())
 	utilruntime.Must(cmd.MarkFlagRequired(flagMemberContext))
+	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server"} {
+		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
+	}
 	return cmd
 }
 
@@ -108,6 +116,7 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
 	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles of the rules of a request, by the verb escalate. The member then trusts the hub to keep to what its users are entitled to.")
 	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
+	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only give the hub a new token for a member that is joined, where it needs one: one that was away until the token had expired.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
 
@@ -123,5 +132,5 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	if m == nil {
 		return errors.New("--member-context must not be empty")
 	}
-	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Labels: o.labels, Wait: o.wait})
+	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Labels: o.labels, CredentialOnly: o.credentialOnly, Wait: o.wait})
 }

@@ -29,6 +29,8 @@ const (
 	// systemNamespace is clusterpass's own on the hub.
 	systemNamespace = "clusterpass-system"
 	defaultPort     = 8444
+	// minCredentialLifetime is the least that a kube-apiserver makes a token for.
+	minCredentialLifetime = 10 * time.Minute
 )
 
 // Options are the flags of the controller manager.
@@ -60,6 +62,9 @@ type Options struct {
 	// ProfileWriteInterval is the least time between two writes to a ClusterProfile.
 	ProfileWriteInterval time.Duration
 
+	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed by.
+	CredentialLifetime time.Duration
+
 	// ScorePeriod is how often what is free on each member is collected.
 	ScorePeriod time.Duration
 	// ScoreCollections is how many members are read at once for that.
@@ -87,6 +92,8 @@ func NewOptions() *Options {
 		ProbePeriod:          15 * time.Second,
 		MemberProbes:         100,
 		ProfileWriteInterval: 30 * time.Second,
+
+		CredentialLifetime: 24 * time.Hour,
 
 		ScorePeriod:      time.Minute,
 		ScoreCollections: 8,
@@ -125,6 +132,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as clusterpass-apiserver has.")
+
+	members.DurationVar(&o.CredentialLifetime, "member-credential-lifetime", o.CredentialLifetime, "Lifetime of the hub's own tokens for member clusters, which are renewed after four fifths of it. A member cluster may give less. At least 10m, as Kubernetes has it.")
 
 	grants := sections.FlagSet("grants")
 	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so that one that does not answer holds no other up.")
@@ -183,6 +192,9 @@ func (o *Options) Validate() error {
 	}
 	if o.ProfileWriteInterval < 0 {
 		errs = append(errs, errors.New("--cluster-profile-write-interval must not be negative"))
+	}
+	if o.CredentialLifetime < minCredentialLifetime {
+		errs = append(errs, fmt.Errorf("--member-credential-lifetime must be at least %s", minCredentialLifetime))
 	}
 	if o.ScorePeriod < time.Second {
 		errs = append(errs, errors.New("--score-period must be at least 1s"))

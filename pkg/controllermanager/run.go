@@ -27,8 +27,10 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
 	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
+	"clusterpass.dev/pkg/controllers/rotation"
 	"clusterpass.dev/pkg/controllers/score"
 	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/controllers/sweep"
@@ -38,8 +40,12 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// factsPeriod is how often the version and the properties of a member are read.
-const factsPeriod = 5 * time.Minute
+const (
+	// factsPeriod is how often the version and the properties of a member are read.
+	factsPeriod = 5 * time.Minute
+	// renewals is how many credentials for members are renewed at once.
+	renewals = 8
+)
 
 // manager is what the controllers share.
 type manager struct {
@@ -53,6 +59,7 @@ type manager struct {
 
 	grants      externalversions.SharedInformerFactory
 	profiles    inventoryinformers.SharedInformerFactory
+	access      *configv1alpha1.AccessConfiguration
 	secrets     *member.SecretInformers
 	members     *member.Pool
 	broadcaster events.EventBroadcaster
@@ -108,14 +115,14 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 			return nil, err
 		}
 	}
-	access := member.DefaultConfig()
+	m.access = member.DefaultConfig()
 	if o.AccessConfigFile != "" {
-		if access, err = member.LoadFile(o.AccessConfigFile); err != nil {
+		if m.access, err = member.LoadFile(o.AccessConfigFile); err != nil {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	m.secrets = member.NewSecretInformers(m.kubernetes, access)
-	if m.members, err = member.NewPool(member.Options{Config: access, Secrets: m.secrets, Clock: m.clock}); err != nil {
+	m.secrets = member.NewSecretInformers(m.kubernetes, m.access)
+	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Clock: m.clock}); err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}
 	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))
@@ -184,7 +191,22 @@ func (m *manager) controllers() ([]controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scores: %w", err)
 	}
-	return []controller{grants, sweeper, tender, scores}, nil
+	rotator, err := rotation.New(rotation.Options{
+		Hub:      m.kubernetes,
+		Access:   m.access,
+		Secrets:  m.secrets,
+		Profiles: m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:  m.members,
+		Recorder: m.recorder,
+		Lifetime: m.options.CredentialLifetime,
+		Workers:  renewals,
+		Clock:    m.clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rotation: %w", err)
+	}
+	rotation.RegisterMetrics()
+	return []controller{grants, sweeper, tender, scores, rotator}, nil
 }
 
 func (m *manager) scores() (controller, error) {

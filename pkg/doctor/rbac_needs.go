@@ -120,6 +120,10 @@ var managerNeeds = []need{
 		without: "it reads no member's kubeconfig, and is not ready",
 	},
 	{
+		namespace: SystemNamespace, group: groupCore, resources: []string{"secrets"}, verbs: []string{verbUpdate},
+		without: "its credentials for members end, and are not renewed",
+	},
+	{
 		namespace: SystemNamespace, group: groupCoordination, resources: []string{"leases"}, verbs: []string{verbCreate},
 		without: "on a new hub it never begins to work",
 	},

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -93,6 +92,34 @@ func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Sec
 	if err != nil {
 		return err
 	}
+	return j.store(ctx, old, kubeconfig)
+}
+
+// renew gives the hub a token that works where the one it has does not, or is about to expire, and changes nothing else.
+func (j *joiner) renew(ctx context.Context, m *Member) error {
+	old, err := j.secret(ctx)
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was taken out again", SecretName(j.Namespace, j.Name), SystemNamespace, j.profileName())
+	}
+	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
+		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q", j.profileName(), id, j.memberID)
+	}
+	token, err := j.token(ctx, m, old)
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := member.WithKubeconfigToken(old.Data[kubeconfigKey], "", token)
+	if err != nil {
+		return fmt.Errorf("hub: secret/%s in %s: %w; join again without --credential-only", old.Name, SystemNamespace, err)
+	}
+	return j.store(ctx, old, kubeconfig)
+}
+
+// store makes the hub's Secret, which is old, or is not there, have a kubeconfig.
+func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byte) error {
 	secret := &corev1.Secret{
 		TypeMeta: core(kindSecret),
 		ObjectMeta: metav1.ObjectMeta{
@@ -119,7 +146,7 @@ func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Sec
 // token returns the one that the hub has, if it works and is not about to expire, else a new one, which works.
 func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (string, error) {
 	if old != nil {
-		if token := tokenOf(old.Data[kubeconfigKey]); isFresh(token, time.Now()) && j.works(ctx, m, token) == nil {
+		if token := member.KubeconfigToken(old.Data[kubeconfigKey], ""); isFresh(token, time.Now()) && j.works(ctx, m, token) == nil {
 			return token, nil
 		}
 	}
@@ -180,29 +207,11 @@ func (j *joiner) kubeconfig(m *Member, token string) ([]byte, error) {
 	return kubeconfig, nil
 }
 
-// tokenOf returns the inline token of a kubeconfig's current context, empty where there is none. No file is read.
-func tokenOf(kubeconfig []byte) string {
-	config, err := clientcmd.Load(kubeconfig)
-	if err != nil || config.Contexts[config.CurrentContext] == nil {
-		return ""
-	}
-	user := config.AuthInfos[config.Contexts[config.CurrentContext].AuthInfo]
-	if user == nil {
-		return ""
-	}
-	return user.Token
-}
-
 // isFresh says whether a fifth of a token's lifetime is left.
 func isFresh(token string, now time.Time) bool {
-	parsed, err := jwt.ParseSigned(token)
-	if err != nil {
+	validity := member.TokenValidity(token)
+	if validity.NotBefore.IsZero() || validity.NotAfter.IsZero() {
 		return false
 	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.Expiry == nil || claims.IssuedAt == nil {
-		return false
-	}
-	lifetime := claims.Expiry.Time().Sub(claims.IssuedAt.Time())
-	return claims.Expiry.Time().Sub(now) > lifetime/reuseShare
+	return validity.NotAfter.Sub(now) > validity.NotAfter.Sub(validity.NotBefore)/reuseShare
 }

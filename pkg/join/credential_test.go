@@ -4,8 +4,6 @@
 package join
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,8 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/go-jose/go-jose.v2"
 	"gopkg.in/go-jose/go-jose.v2/jwt"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // signed returns a token that is valid from issued until expiry.
@@ -43,23 +39,4 @@ func TestTokensAreKeptUntilTheyAreDue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.fresh, isFresh(test.token, now)) })
 	}
-}
-
-func TestNoFileIsReadForATokenOfTheHub(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "token")
-	require.NoError(t, os.WriteFile(file, []byte("of a file"), 0o600))
-	config := clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: "https://c"}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {TokenFile: file}},
-		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "u"}},
-		CurrentContext: "c",
-	}
-	data, err := clientcmd.Write(config)
-	require.NoError(t, err)
-	assert.Empty(t, tokenOf(data))
-	assert.Empty(t, tokenOf([]byte("{")))
-	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: "inline"}
-	data, err = clientcmd.Write(config)
-	require.NoError(t, err)
-	assert.Equal(t, "inline", tokenOf(data))
 }

@@ -49,10 +49,18 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := j.join(ctx, o); err != nil {
+	if o.CredentialOnly {
+		err = j.renew(ctx, &o.Member)
+	} else {
+		err = j.join(ctx, o)
+	}
+	if err != nil {
 		return j.halfWay(err)
 	}
-	return nil
+	if !o.Wait || j.DryRun != DryRunNone {
+		return nil
+	}
+	return j.waitHealthy(ctx)
 }
 
 func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
@@ -98,13 +106,7 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	if err := j.credentialReady(ctx, &o.Member, secret); err != nil {
 		return err
 	}
-	if err := j.profileReady(ctx, o); err != nil {
-		return err
-	}
-	if !o.Wait || j.DryRun != DryRunNone {
-		return nil
-	}
-	return j.waitHealthy(ctx)
+	return j.profileReady(ctx, o)
 }
 
 // preflight returns the hub's Secret for the profile, nil where there is none, after it has made sure that what is

@@ -60,6 +60,8 @@ type Options struct {
 	Allowed Allowed
 	// Labels are set on the ClusterProfile; optional.
 	Labels map[string]string
+	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
+	CredentialOnly bool
 	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
 	Wait bool
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 )
 
 // Names on a member. artifacts/deploy/member has the same objects for those who would rather
@@ -23,9 +24,8 @@ const (
 	SystemNamespace = "clusterpass-system"
 	// ServiceAccount is whom a hub is on a member, in SystemNamespace.
 	ServiceAccount = "clusterpass"
-	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in
-	// SystemNamespace of the member. It holds nothing; deleting it ends all of them.
-	CredentialSecret = "clusterpass-credential"
+	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of the member.
+	CredentialSecret = member.CredentialSecret
 
 	mainRole       = "clusterpass"
 	credentialRole = "clusterpass:credential"

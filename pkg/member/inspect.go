@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gopkg.in/go-jose/go-jose.v2/jwt"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -31,7 +30,7 @@ func (c *Client) Validity() Validity {
 // validityOf reads the credential of config. Nothing is verified: that is the member's to do.
 func validityOf(config *rest.Config) Validity {
 	if len(config.CertData) == 0 {
-		return tokenValidity(config.BearerToken)
+		return TokenValidity(config.BearerToken)
 	}
 	certificates, err := certutil.ParseCertsPEM(config.CertData)
 	if err != nil {
@@ -40,7 +39,8 @@ func validityOf(config *rest.Config) Validity {
 	return Validity{NotBefore: certificates[0].NotBefore, NotAfter: certificates[0].NotAfter}
 }
 
-func tokenValidity(token string) Validity {
+// TokenValidity returns that of a token. Nothing is verified.
+func TokenValidity(token string) Validity {
 	parsed, err := jwt.ParseSigned(token)
 	if err != nil {
 		return Validity{}
@@ -59,21 +59,21 @@ func tokenValidity(token string) Validity {
 	return validity
 }
 
-// SecretFor names the Secret that the kubeconfig for profile's cluster is read from. It
+// SecretFor says where the kubeconfig for profile's cluster is read from. It
 // returns false where config has the cluster reached in another way, or where profile names no Secret that may be read.
-func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (types.NamespacedName, bool) {
+func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
 	providers, err := newProviders(config, nil)
 	if err != nil {
-		return types.NamespacedName{}, false
+		return SecretReference{}, false
 	}
 	chosen, entry, err := choose(providers, profile)
 	if err != nil {
-		return types.NamespacedName{}, false
+		return SecretReference{}, false
 	}
 	provider, ok := chosen.provider.(*secretProvider)
 	if !ok {
-		return types.NamespacedName{}, false
+		return SecretReference{}, false
 	}
 	reference, err := provider.reference(entry)
-	return types.NamespacedName{Namespace: reference.Namespace, Name: reference.Name}, err == nil
+	return reference, err == nil
 }

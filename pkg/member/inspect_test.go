@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
@@ -52,13 +51,13 @@ func TestValidityOfACredential(t *testing.T) {
 func TestSecretForAProfile(t *testing.T) {
 	tests := map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
-		want    types.NamespacedName
+		want    SecretReference
 		ok      bool
 	}{
-		"is the one that it names":                {profileFor(`{"name":"bravelion","namespace":"clusterpass-system"}`), types.NamespacedName{Namespace: "clusterpass-system", Name: "bravelion"}, true},
-		"is in the first namespace by default":    {profileFor(`{"name":"bravelion"}`), types.NamespacedName{Namespace: "clusterpass-system", Name: "bravelion"}, true},
-		"is none in a namespace that is not ours": {profileFor(`{"name":"bravelion","namespace":"kube-system"}`), types.NamespacedName{}, false},
-		"is none where no provider is known":      {&inventoryv1alpha1.ClusterProfile{}, types.NamespacedName{}, false},
+		"is the one that it names":                {profileFor(`{"name":"bravelion","namespace":"clusterpass-system"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
+		"is in the first namespace by default":    {profileFor(`{"name":"bravelion"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
+		"is none in a namespace that is not ours": {profileFor(`{"name":"bravelion","namespace":"kube-system"}`), SecretReference{}, false},
+		"is none where no provider is known":      {&inventoryv1alpha1.ClusterProfile{}, SecretReference{}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,12 +34,13 @@ type secretProvider struct {
 	namespaces []string
 }
 
-// secretReference is the content of the extension.
-type secretReference struct {
+// SecretReference is the content of the extension: where the kubeconfig for a cluster is.
+type SecretReference struct {
 	Name      string `json:"name"`
 	Key       string `json:"key"`
 	Namespace string `json:"namespace"`
-	Context   string `json:"context"`
+	// Context is one of the kubeconfig; empty: its current one.
+	Context string `json:"context"`
 }
 
 func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error) {
@@ -69,27 +70,27 @@ func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *
 }
 
 // reference returns which Secret entry names, with defaults.
-func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (secretReference, error) {
+func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (SecretReference, error) {
 	extensions := entry.Cluster.Extensions
 	i := slices.IndexFunc(extensions, func(e clientcmdv1.NamedExtension) bool { return e.Name == execExtension })
 	if i < 0 {
-		return secretReference{}, fmt.Errorf("there is no extension %s that names a Secret", execExtension)
+		return SecretReference{}, fmt.Errorf("there is no extension %s that names a Secret", execExtension)
 	}
-	var reference secretReference
+	var reference SecretReference
 	if err := json.Unmarshal(extensions[i].Extension.Raw, &reference); err != nil || reference.Name == "" {
-		return secretReference{}, fmt.Errorf("the extension %s is not {name, key, namespace, context} with a name", execExtension)
+		return SecretReference{}, fmt.Errorf("the extension %s is not {name, key, namespace, context} with a name", execExtension)
 	}
 	reference.Key = cmp.Or(reference.Key, defaultSecretKey)
 	reference.Namespace = cmp.Or(reference.Namespace, p.namespaces[0])
 	if !slices.Contains(p.namespaces, reference.Namespace) {
-		return secretReference{}, fmt.Errorf("member kubeconfigs are not read from namespace %q, only from %s",
+		return SecretReference{}, fmt.Errorf("member kubeconfigs are not read from namespace %q, only from %s",
 			reference.Namespace, strings.Join(p.namespaces, ", "))
 	}
 	return reference, nil
 }
 
 // secret returns the Secret if it is meant for profile.
-func (p *secretProvider) secret(profile *inventoryv1alpha1.ClusterProfile, reference secretReference) (*corev1.Secret, error) {
+func (p *secretProvider) secret(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
 	secret, err := p.secrets.Get(reference.Namespace, reference.Name)
 	if apierrors.IsNotFound(err) {
@@ -98,13 +99,19 @@ func (p *secretProvider) secret(profile *inventoryv1alpha1.ClusterProfile, refer
 	if err != nil {
 		return nil, err
 	}
+	return secret, CheckSecret(secret, profile)
+}
+
+// CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's cluster.
+func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfile) error {
+	name := secret.Namespace + "/" + secret.Name
 	if secret.Labels[KubeconfigLabel] != labelled {
-		return nil, fmt.Errorf("the Secret %s has no label %s=%s", name, KubeconfigLabel, labelled)
+		return fmt.Errorf("the Secret %s has no label %s=%s", name, KubeconfigLabel, labelled)
 	}
 	if wanted := profile.Namespace + "/" + profile.Name; secret.Annotations[ClusterProfileAnnotation] != wanted {
-		return nil, fmt.Errorf("the Secret %s is not for this cluster: it has no annotation %s=%s", name, ClusterProfileAnnotation, wanted)
+		return fmt.Errorf("the Secret %s is not for this cluster: it has no annotation %s=%s", name, ClusterProfileAnnotation, wanted)
 	}
-	return secret, nil
+	return nil
 }
 
 // openKubeconfig returns the access that a context of a kubeconfig gives; the empty

@@ -43,7 +43,7 @@ func RegisterMetrics(c *Controller) {
 		legacyregistry.MustRegister(probes, probeDuration)
 		for _, reason := range []string{
 			ReasonReady, ReasonNotReady, ReasonTimeout, ReasonConnectionRefused, ReasonUnreachable, ReasonTLSFailed,
-			ReasonUnauthorized, ReasonForbidden, ReasonCredentialPluginFailed, ReasonNoAccess, ReasonUnexpectedAnswer,
+			ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonCredentialPluginFailed, ReasonNoAccess, ReasonUnexpectedAnswer,
 		} {
 			probes.WithLabelValues(reason)
 		}

@@ -34,6 +34,8 @@ const (
 	ReasonTLSFailed = "TLSFailed"
 	// ReasonUnauthorized: the member does not accept clusterpass's own credential.
 	ReasonUnauthorized = "Unauthorized"
+	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command that mends it.
+	ReasonCredentialExpired = "CredentialExpired" //nolint:gosec // a reason, not a credential
 	// ReasonForbidden: the member does not let clusterpass ask.
 	ReasonForbidden = "Forbidden"
 	// ReasonCredentialPluginFailed: the credential plugin gave no credential.
@@ -99,7 +101,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 		return
 	}
 	began := c.Clock.Now()
-	probe := c.probe(ctx, client)
+	probe := c.probe(ctx, profile, client)
 	if ctx.Err() != nil {
 		return
 	}
@@ -119,7 +121,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 
 // probe asks the member how it is. It asks even when the member has not answered lately, and by that lets others
 // know that it is back.
-func (c *Controller) probe(ctx context.Context, client *member.Client) outcome {
+func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) outcome {
 	timeout := min(probeTimeout, c.ProbePeriod/2)
 	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("nothing within %s", timeout))
 	defer cancel()
@@ -131,6 +133,10 @@ func (c *Controller) probe(ctx context.Context, client *member.Client) outcome {
 		return outcome{metav1.ConditionFalse, ReasonNotReady, clip("The API server says that it is not ready: " + strings.Join(checks, ", "))}
 	}
 	err = client.Error(err, "ask whether it is ready")
+	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
+		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. Run: %s",
+			end.UTC().Format(time.RFC3339), member.MendCredential(profile))}
+	}
 	return outcome{metav1.ConditionFalse, reasonOf(err), clip(wordsOf(err))}
 }
 

@@ -137,3 +137,13 @@ func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func TestJoinReturnsWhenTheControllerManagerFindsTheMemberHealthy(t *testing.T) {
+	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+waitTimeout.String())
+	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "smartfish", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.True(t, apimeta.IsStatusConditionTrue(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy))
+	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ const (
 	// waitTimeout bounds every wait for a condition that has no bound of its own.
 	waitTimeout = 90 * time.Second
 	poll        = 50 * time.Millisecond
+	// tendedBy is the cluster manager whose profiles the controller manager tends. Those that tests join are of another
+	// unless they say so: what is compared before and after is changed by the tests alone.
+	tendedBy = "tended"
 )
 
 // shared is a hub with two clusters that are not joined.
@@ -88,7 +92,8 @@ func start(ctx context.Context) error {
 		return err
 	}
 	shared.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
-		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--member-sweep-period=2s"},
+		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13],
+		Args: []string{"--member-sweep-period=2s", "--cluster-manager-name=" + tendedBy},
 	})
 	if err != nil {
 		return err
@@ -165,10 +170,14 @@ func mustClusterpass(t *testing.T, args ...string) string {
 // joined joins a member by the name of its cluster, with more arguments, until the test ends.
 func joined(t *testing.T, name string, args ...string) string {
 	t.Helper()
+	unjoin := []string{"unjoin", name, "--member-context=" + name}
+	if i := slices.Index(args, "--cluster-manager="+tendedBy); i >= 0 {
+		unjoin = append(unjoin, args[i])
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 		defer cancel()
-		out, err := clusterpass(ctx, "unjoin", name, "--member-context="+name)
+		out, err := clusterpass(ctx, unjoin...)
 		require.NoError(t, err, out)
 		cluster := map[string]*testenv.Cluster{"bravelion": shared.bravelion, "smartfish": shared.smartfish}[name]
 		require.NoError(t, wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {

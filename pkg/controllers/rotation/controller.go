@@ -1,0 +1,195 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rotation is the controller that renews clusterpass's own credentials for member clusters: the tokens in the
+// hub's Secrets. With the one that is there it asks the member for its successor, when four fifths of its life are
+// over, tries that out, and writes it into the Secret. Nothing revokes the old one: whoever still works with it can,
+// until it ends.
+//
+// Only what was made to be renewed is: tokens that are bound to the Secret member.CredentialSecret. Tokens of others, ones
+// that never end, and client certificates are left alone.
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// recheck is how often a credential is looked at again, which costs no call: somebody may have replaced it.
+	recheck = 30 * time.Second
+	// leastBackoff is when to try again after a failure; the most is recheck.
+	leastBackoff = time.Second
+	// maxNote bounds the note of an event, in bytes; the API takes 1 KiB.
+	maxNote = 1000
+)
+
+// Members hands out clients for member clusters.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+}
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// Hub reads and writes the Secrets of the namespaces that Access names.
+	Hub kubernetes.Interface
+	// Access says where kubeconfigs are, and Secrets has them as of the last event.
+	Access  *configv1alpha1.AccessConfiguration
+	Secrets member.Secrets
+	// Profiles watches ClusterProfiles.
+	Profiles inventoryinformers.ClusterProfileInformer
+	// Members reaches the member clusters.
+	Members Members
+	// Recorder tells users what became of a renewal, on the ClusterProfile.
+	Recorder events.EventRecorder
+	// Lifetime is what is asked for. A member may give less.
+	Lifetime time.Duration
+	// Workers is how many credentials are renewed at once.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller renews credentials. It is made by New.
+type Controller struct {
+	Options
+	profiles inventorylisters.ClusterProfileLister
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced   cache.InformerSynced
+}
+
+// New returns a Controller that has registered with its informer, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:  o,
+		profiles: o.Profiles.Lister(),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, recheck),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "rotation", Clock: o.Clock}),
+	}
+	registration, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
+				c.queue.Add(cache.MetaObjectToName(profile))
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+	}
+	c.synced = registration.HasSynced
+	return c, nil
+}
+
+// Run renews credentials until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "rotation")))
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range c.Workers {
+		workers.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	workers.Wait()
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	if err != nil {
+		c.queue.Forget(name) // it is gone
+		return true
+	}
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
+	again, err := c.sync(ctx, profile)
+	if err != nil && ctx.Err() == nil {
+		c.failed(ctx, profile, err)
+		c.queue.AddRateLimited(name)
+		return true
+	}
+	c.queue.Forget(name)
+	c.queue.AddAfter(name, again)
+	return true
+}
+
+// sync renews the credential for the cluster of profile if that is due. It returns when to look again.
+func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+	own := c.credential(profile)
+	if own == nil {
+		return recheck, nil
+	}
+	now := c.Clock.Now()
+	if left := own.due(profile.UID).Sub(now); left > 0 {
+		return min(left, recheck), nil
+	}
+	if !now.Before(own.NotAfter) {
+		return 0, fmt.Errorf("it ended at %s. Run: %s", own.NotAfter.UTC().Format(time.RFC3339), member.MendCredential(profile))
+	}
+	renewed, err := c.renew(ctx, profile, own)
+	if err != nil {
+		return 0, err
+	}
+	if renewed != nil {
+		c.succeeded(ctx, profile, renewed)
+	}
+	return recheck, nil
+}
+
+// credential returns that for the cluster of profile, nil where it is none that is renewed.
+func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *credential {
+	reference, ok := member.SecretFor(c.Access, profile)
+	if !ok {
+		return nil
+	}
+	secret, err := c.Secrets.Get(reference.Namespace, reference.Name)
+	if err != nil || member.CheckSecret(secret, profile) != nil {
+		// The condition ControlPlaneHealthy tells why there is no access.
+		return nil
+	}
+	return newCredential(reference, member.KubeconfigToken(secret.Data[reference.Key], reference.Context))
+}
+
+func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, renewed *credential) {
+	renewals.WithLabelValues(resultRenewed).Inc()
+	until := renewed.NotAfter.UTC().Format(time.RFC3339)
+	klog.FromContext(ctx).Info("Renewed the credential for a member", "notAfter", until)
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew", "The hub's credential for the member is now valid until %s", until)
+}
+
+func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {
+	renewals.WithLabelValues(resultFailed).Inc()
+	klog.FromContext(ctx).V(2).Info("The credential for a member is not renewed", "reason", err)
+	why := err.Error()
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "CredentialNotRenewed", "Renew",
+		"The hub's credential for the member is not renewed: %s", why[:min(len(why), maxNote)])
+}

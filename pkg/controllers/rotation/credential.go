@@ -1,0 +1,87 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"hash/fnv"
+	"math"
+	"time"
+
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// renewAt is the part of its life after which a credential is renewed.
+	renewAt = 0.8
+	// spread is the part of its life by which some are renewed earlier, so that members which joined together, or which
+	// were all renewed after the controller had stood still, do not come at the same moment for ever.
+	spread = 0.05
+)
+
+// credential is a token of clusterpass for itself, as it says of itself. Nothing of that is verified here: the member
+// does so when the token is used.
+type credential struct {
+	member.Validity
+	// reference says where it is kept.
+	reference member.SecretReference
+	token     string
+	// namespace and account are those of the ServiceAccount, secret is what the token is bound to.
+	namespace, account string
+	secret             object
+}
+
+// object is one that a token's claims name.
+type object struct {
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
+}
+
+// claims are those that kube-apiserver adds to the tokens of ServiceAccounts.
+type claims struct {
+	Kubernetes struct {
+		Namespace      string `json:"namespace"`
+		ServiceAccount object `json:"serviceaccount"`
+		Secret         object `json:"secret"`
+	} `json:"kubernetes.io"`
+}
+
+// newCredential returns what token says of itself, nil where it is none that is renewed: one of a
+// ServiceAccount, which ends, and is bound to the Secret member.CredentialSecret.
+func newCredential(reference member.SecretReference, token string) *credential {
+	parsed, err := jwt.ParseSigned(token)
+	if err != nil {
+		return nil
+	}
+	var of claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&of); err != nil {
+		return nil
+	}
+	c := &credential{
+		Validity:  member.TokenValidity(token),
+		reference: reference,
+		token:     token,
+		namespace: of.Kubernetes.Namespace,
+		account:   of.Kubernetes.ServiceAccount.Name,
+		secret:    of.Kubernetes.Secret,
+	}
+	if c.secret.Name != member.CredentialSecret || c.namespace == "" || c.account == "" || c.NotBefore.IsZero() || c.NotAfter.IsZero() {
+		return nil
+	}
+	return c
+}
+
+// username is who the member takes the holder of the token for.
+func (c *credential) username() string { return serviceaccount.MakeUsername(c.namespace, c.account) }
+
+// due is when to renew the credential for the cluster of the profile with a UID.
+func (c *credential) due(profile types.UID) time.Time {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(profile)) // it returns no error
+	part := renewAt - spread*float64(hash.Sum32())/math.MaxUint32
+	return c.NotBefore.Add(time.Duration(part * float64(c.NotAfter.Sub(c.NotBefore))))
+}

@@ -1,0 +1,101 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// memberTimeout bounds all calls of one renewal to a member.
+const memberTimeout = 30 * time.Second
+
+// renew replaces a credential by its successor, which it returns. It returns nil where somebody else has replaced it
+// meanwhile.
+func (c *Controller) renew(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, old *credential) (*credential, error) {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	successor, err := c.request(ctx, client, old)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := c.store(ctx, profile, successor, old.token)
+	if err != nil {
+		return nil, fmt.Errorf("the new one is not stored: %w", err)
+	}
+	if !stored {
+		klog.FromContext(ctx).V(2).Info("Somebody else has replaced the credential for a member")
+		return nil, nil //nolint:nilnil // that there is nothing to tell is an answer
+	}
+	return successor, nil
+}
+
+// request has the member make the successor of a credential, and makes sure that it takes it for the same account.
+func (c *Controller) request(ctx context.Context, client *member.Client, old *credential) (*credential, error) {
+	timeout := fmt.Errorf("cluster %s has not renewed the credential within %s", client.Name(), memberTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
+	defer cancel()
+	answer, err := client.Kubernetes().CoreV1().ServiceAccounts(old.namespace).CreateToken(ctx, old.account, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{
+			ExpirationSeconds: ptr.To(int64(c.Lifetime.Seconds())),
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: old.secret.Name, UID: old.secret.UID},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, client.Error(err, "renew the credential of clusterpass")
+	}
+	successor := newCredential(old.reference, answer.Status.Token)
+	if successor == nil {
+		return nil, errors.New("the member has answered with a token that could not be renewed again")
+	}
+	review, err := client.WithToken(successor.token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, client.Error(err, "authenticate the new credential of clusterpass")
+	}
+	if name := review.Status.UserInfo.Username; name != old.username() {
+		return nil, fmt.Errorf("the member takes the new credential for %s, not for %s", name, old.username())
+	}
+	return successor, nil
+}
+
+// store puts successor into the Secret, by one write, where the token there is still the old one. It says
+// whether it was.
+func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string) (bool, error) {
+	reference := successor.reference
+	secrets := c.Hub.CoreV1().Secrets(reference.Namespace)
+	stored := false
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		secret, err := secrets.Get(ctx, reference.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := member.CheckSecret(secret, profile); err != nil {
+			return err
+		}
+		if member.KubeconfigToken(secret.Data[reference.Key], reference.Context) != old {
+			return nil
+		}
+		secret.Data[reference.Key], err = member.WithKubeconfigToken(secret.Data[reference.Key], reference.Context, successor.token)
+		if err != nil {
+			return err
+		}
+		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+		stored = err == nil
+		return err
+	})
+	return stored, err
+}

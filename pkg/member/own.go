@@ -1,0 +1,66 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// CredentialSecret is the Secret on a member that the tokens of clusterpass's own ServiceAccount there are bound to,
+// in its namespace. It holds nothing; deleting it ends them all. A credential that is bound to it is renewed.
+const CredentialSecret = "clusterpass-credential" //nolint:gosec // a name
+
+// KubeconfigToken returns the inline token in a context of a kubeconfig, empty where there is none. The empty context is the
+// current one. No file is read.
+func KubeconfigToken(kubeconfig []byte, context string) string {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return ""
+	}
+	user := userOf(config, context)
+	if user == nil {
+		return ""
+	}
+	return user.Token
+}
+
+// WithKubeconfigToken returns kubeconfig with another token in a context; all else in there stays. Its errors hold
+// nothing of it.
+func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, error) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, errors.New("it is not a kubeconfig")
+	}
+	user := userOf(config, context)
+	if user == nil {
+		return nil, errors.New("the kubeconfig has no user for the context")
+	}
+	user.Token = token
+	written, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, errors.New("the kubeconfig can't be written")
+	}
+	return written, nil
+}
+
+func userOf(config *clientcmdapi.Config, context string) *clientcmdapi.AuthInfo {
+	if context == "" {
+		context = config.CurrentContext
+	}
+	if config.Contexts[context] == nil {
+		return nil
+	}
+	return config.AuthInfos[config.Contexts[context].AuthInfo]
+}
+
+// MendCredential returns the command that gives clusterpass a new credential for the cluster of profile, to be run by
+// somebody who has a context for that cluster.
+func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
+	return fmt.Sprintf("kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT", profile.Name, profile.Namespace)
+}
