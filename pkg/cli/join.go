@@ -19,7 +19,7 @@ import (
 
 const (
 	flagMemberContext  = "member-context"
-	flagCredentialOnly = "credential-only"
+	flagCredentialOnly = "credential-only" //nolint:gosec // a flag, not a credential
 )
 
 // targetFlags are what join and unjoin have in common.

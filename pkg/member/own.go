@@ -14,7 +14,7 @@ import (
 
 // CredentialSecret is the Secret on a member that the tokens of clusterpass's own ServiceAccount there are bound to,
 // in its namespace. It holds nothing; deleting it ends them all. A credential that is bound to it is renewed.
-const CredentialSecret = "clusterpass-credential" //nolint:gosec // a name
+const CredentialSecret = "clusterpass-credential"
 
 // KubeconfigToken returns the inline token in a context of a kubeconfig, empty where there is none. The empty context is the
 // current one. No file is read.

@@ -166,10 +166,10 @@ func TestAGrantThatFailsIsTriedAgainLessAndLessOften(t *testing.T) {
 		g := deleted(newGrant("work"))
 		f := newFixture(t, clock, members, g)
 		f.enqueue(g)
-		waits := []time.Duration{1, 2, 4, 8, 16, 30, 30, 30}
-		for i, wait := range waits {
+		seconds := []int{1, 2, 4, 8, 16, 30, 30, 30}
+		for i, wait := range seconds {
 			f.next(t.Context())
-			expectQueuedAfter(t, f, wait*time.Second)
+			expectQueuedAfter(t, f, time.Duration(wait)*time.Second)
 			if got := members.called(g.Spec.ClusterProfile.UID); got != i+1 {
 				t.Fatalf("%d tries, want %d", got, i+1)
 			}

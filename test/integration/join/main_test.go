@@ -93,7 +93,7 @@ func start(ctx context.Context) error {
 	}
 	shared.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
 		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13],
-		Args: []string{"--member-sweep-period=2s", "--cluster-manager-name=" + tendedBy},
+		Args: []string{"--member-sweep-period=2s", "--cluster-manager-name=" + tendedBy, "--member-probe-period=1s", "--cluster-profile-write-interval=1s"},
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,172 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rotation
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/go-jose/go-jose.v2"
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+var issued = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+
+const bound = `"kubernetes.io":{"namespace":"clusterpass-system","serviceaccount":{"name":"clusterpass","uid":"a"},"secret":{"name":"clusterpass-credential","uid":"s"}}`
+
+// signed returns a token with claims.
+func signed(t *testing.T, claims string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte("a key for tests that is 32 bytes")}, nil)
+	require.NoError(t, err)
+	content := map[string]any{}
+	require.NoError(t, json.Unmarshal([]byte(claims), &content))
+	token, err := jwt.Signed(signer).Claims(content).CompactSerialize()
+	require.NoError(t, err)
+	return token
+}
+
+func lasting(lifetime time.Duration) string {
+	return fmt.Sprintf(`"iat":%d,"exp":%d`, issued.Unix(), issued.Add(lifetime).Unix())
+}
+
+func TestWhichCredentialsAreRenewed(t *testing.T) {
+	for name, test := range map[string]struct {
+		token   string
+		renewed bool
+	}{
+		"one that is bound to the Secret for it":            {signed(t, "{"+bound+","+lasting(time.Hour)+"}"), true},
+		"not one that never ends":                           {signed(t, "{"+bound+"}"), false},
+		"not one that is bound to nothing":                  {signed(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}},`+lasting(time.Hour)+"}"), false},
+		"not one that is bound to another Secret":           {signed(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"},"secret":{"name":"c","uid":"d"}},`+lasting(time.Hour)+"}"), false},
+		"not one of an issuer that is no Kubernetes":        {signed(t, `{"sub":"somebody",`+lasting(time.Hour)+"}"), false},
+		"not one with other claims than those of a token's": {signed(t, `{"kubernetes.io":"no","exp":1}`), false},
+		"not what is no JWT":                                {"abcdef.0123456789abcdef", false},
+		"not a kubeconfig without a token":                  {"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newCredential(member.SecretReference{}, test.token)
+			if !test.renewed {
+				assert.Nil(t, got)
+				return
+			}
+			require.NotNil(t, got)
+			assert.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", got.username())
+			assert.Equal(t, object{Name: "clusterpass-credential", UID: "s"}, got.secret)
+		})
+	}
+}
+
+func TestRenewalsAreSpreadBeforeFourFifthsOfALife(t *testing.T) {
+	own := newCredential(member.SecretReference{}, signed(t, "{"+bound+","+lasting(100*time.Hour)+"}"))
+	require.NotNil(t, own)
+	seen := map[time.Duration]int{}
+	for i := range 1000 {
+		due := own.due(types.UID(fmt.Sprintf("profile-%d", i))).Sub(issued)
+		assert.GreaterOrEqual(t, due, 75*time.Hour)
+		assert.LessOrEqual(t, due, 80*time.Hour)
+		seen[due.Truncate(time.Hour)]++
+	}
+	for hour, n := range seen {
+		assert.Less(t, n, 300, hour)
+	}
+}
+
+var profile = &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+
+// hubWith returns a hub whose Secret for profile has a token, and a Controller that stores there.
+func hubWith(t *testing.T, token string) (*fake.Clientset, *Controller) {
+	t.Helper()
+	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: token}},
+		Contexts:       map[string]*clientcmdapi.Context{"c": {AuthInfo: "u"}},
+		CurrentContext: "c",
+	})
+	require.NoError(t, err)
+	hub := fake.NewClientset(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "clusterpass-system", Name: "member",
+			Labels:      map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: "default/bravelion"},
+		},
+		Data: map[string][]byte{"kubeconfig": kubeconfig, "note": []byte("kept")},
+	})
+	return hub, &Controller{Options: Options{Hub: hub}}
+}
+
+func successor() *credential {
+	return &credential{token: "new", reference: member.SecretReference{Namespace: "clusterpass-system", Name: "member", Key: "kubeconfig"}}
+}
+
+// tokenAt returns the token that a hub has.
+func tokenAt(t *testing.T, hub *fake.Clientset) string {
+	t.Helper()
+	secret, err := hub.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "kept", string(secret.Data["note"]))
+	return member.KubeconfigToken(secret.Data["kubeconfig"], "")
+}
+
+func TestASuccessorIsStoredWhereItsPredecessorStillIs(t *testing.T) {
+	hub, c := hubWith(t, "old")
+	stored, err := c.store(t.Context(), profile, successor(), "old")
+	require.NoError(t, err)
+	assert.True(t, stored)
+	assert.Equal(t, "new", tokenAt(t, hub))
+
+	t.Run("not where somebody else has replaced it", func(t *testing.T) {
+		hub, c := hubWith(t, "of a join that came first")
+		stored, err := c.store(t.Context(), profile, successor(), "old")
+		require.NoError(t, err)
+		assert.False(t, stored)
+		assert.Equal(t, "of a join that came first", tokenAt(t, hub))
+	})
+	t.Run("not where the Secret is another cluster's by now", func(t *testing.T) {
+		hub, c := hubWith(t, "old")
+		other := profile.DeepCopy()
+		other.Name = "smartfish"
+		_, err := c.store(t.Context(), other, successor(), "old")
+		require.ErrorContains(t, err, "is not for this cluster")
+		assert.Equal(t, "old", tokenAt(t, hub))
+	})
+	t.Run("also when another field was written at the same time", func(t *testing.T) {
+		hub, c := hubWith(t, "old")
+		conflicts := 0
+		hub.PrependReactor("update", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if conflicts++; conflicts > 1 {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewConflict(corev1.Resource("secrets"), "member", nil)
+		})
+		stored, err := c.store(t.Context(), profile, successor(), "old")
+		require.NoError(t, err)
+		assert.True(t, stored)
+		assert.Equal(t, "new", tokenAt(t, hub))
+	})
+	t.Run("not when the hub forbids it, which is told", func(t *testing.T) {
+		hub, c := hubWith(t, "old")
+		hub.PrependReactor("update", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(corev1.Resource("secrets"), "member", nil)
+		})
+		stored, err := c.store(t.Context(), profile, successor(), "old")
+		require.True(t, apierrors.IsForbidden(err))
+		assert.False(t, stored)
+	})
+}

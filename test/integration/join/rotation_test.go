@@ -1,0 +1,229 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/go-jose/go-jose.v2"
+	"gopkg.in/go-jose/go-jose.v2/jwt"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/keyutil"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/pkg/member"
+)
+
+const kubeconfigKey = "kubeconfig"
+
+// hubSecret returns the hub's Secret for bravelion.
+func hubSecret(t *testing.T) *corev1.Secret {
+	t.Helper()
+	secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	return secret
+}
+
+// aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was issued and when it ends. The
+// member takes it: it is signed with the member's own key. It returns the Secret that it wrote, and the token.
+func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
+	t.Helper()
+	secret := hubSecret(t)
+	token := member.KubeconfigToken(secret.Data[kubeconfigKey], "")
+	parsed, err := jwt.ParseSigned(token)
+	require.NoError(t, err)
+	claims := map[string]any{}
+	require.NoError(t, parsed.UnsafeClaimsWithoutVerification(&claims))
+	now := time.Now()
+	claims["iat"], claims["nbf"], claims["exp"] = now.Add(issued).Unix(), now.Add(issued).Unix(), now.Add(ends).Unix()
+
+	key, err := keyutil.PrivateKeyFromFile(filepath.Join(shared.bravelion.Dir(), "pki", "service-account.key"))
+	require.NoError(t, err)
+	private, ok := key.(*rsa.PrivateKey)
+	require.True(t, ok)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: private}, nil)
+	require.NoError(t, err)
+	token, err = jwt.Signed(signer).Claims(claims).CompactSerialize()
+	require.NoError(t, err)
+
+	secret.Data[kubeconfigKey], err = member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
+	require.NoError(t, err)
+	secret, err = kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	return secret, token
+}
+
+// whoami asks bravelion whom it takes the holder of a token for.
+func whoami(t *testing.T, token string) (string, error) {
+	t.Helper()
+	config := rest.AnonymousClientConfig(shared.bravelion.RESTConfig())
+	config.BearerToken = token
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return review.Status.UserInfo.Username, nil
+}
+
+// profileOf returns bravelion's ClusterProfile.
+func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
+	t.Helper()
+	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	return profile
+}
+
+// reportedAs waits until bravelion's condition ControlPlaneHealthy has a reason, and returns it.
+func reportedAs(t *testing.T, reason string) *metav1.Condition {
+	t.Helper()
+	var condition *metav1.Condition
+	eventually(t, func(context.Context) error {
+		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+		if condition == nil || condition.Reason != reason {
+			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
+		}
+		return nil
+	})
+	return condition
+}
+
+func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
+	joined(t, "bravelion")
+	eventually(t, func(context.Context) error {
+		_, err := request(t, "bravelion", "work", "view")
+		return err
+	})
+	secret, old := aged(t, -90*time.Minute, 3*time.Minute)
+	before := profileOf(t).ResourceVersion
+	changes, err := kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
+		FieldSelector: "metadata.name=" + secret.Name, ResourceVersion: secret.ResourceVersion,
+	})
+	require.NoError(t, err)
+	defer changes.Stop()
+
+	// Tokens are minted all the while.
+	var renewed *corev1.Secret
+	for deadline := time.After(waitTimeout); renewed == nil; {
+		_, err := request(t, "bravelion", "work", "view")
+		require.NoError(t, err)
+		select {
+		case event := <-changes.ResultChan():
+			require.Equal(t, watch.Modified, event.Type)
+			renewed, _ = event.Object.(*corev1.Secret)
+		case <-deadline:
+			t.Fatal("not renewed")
+		default:
+		}
+	}
+	token := member.KubeconfigToken(renewed.Data[kubeconfigKey], "")
+	assert.NotEqual(t, old, token)
+	validity := member.TokenValidity(token)
+	assert.Equal(t, 24*time.Hour, validity.NotAfter.Sub(validity.NotBefore))
+	for _, each := range []string{token, old} {
+		name, err := whoami(t, each)
+		require.NoError(t, err, "both are valid")
+		assert.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", name)
+	}
+	want, err := member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(renewed.Data[kubeconfigKey]), "nothing else is changed")
+
+	t.Run("which is told, and not written into the ClusterProfile", func(t *testing.T) {
+		eventually(t, func(ctx context.Context) error {
+			list, err := kube(t, shared.hub).CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.name=bravelion"})
+			if err == nil && len(list.Items) != 1 {
+				err = fmt.Errorf("%d events", len(list.Items))
+			}
+			return err
+		})
+		assert.Equal(t, before, profileOf(t).ResourceVersion)
+	})
+	t.Run("by one write", func(t *testing.T) {
+		assert.Equal(t, renewed.ResourceVersion, hubSecret(t).ResourceVersion)
+	})
+	t.Run("and joining again keeps it", func(t *testing.T) {
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+		assert.Contains(t, out, "hub: secret/member-default-bravelion in clusterpass-system unchanged\n")
+		assert.Equal(t, renewed.ResourceVersion, hubSecret(t).ResourceVersion)
+	})
+	t.Run("and it ends with the Secret that it is bound to", func(t *testing.T) {
+		secrets := kube(t, shared.bravelion).CoreV1().Secrets("clusterpass-system")
+		require.NoError(t, secrets.Delete(t.Context(), member.CredentialSecret, metav1.DeleteOptions{}))
+		eventually(t, func(context.Context) error {
+			if _, err := whoami(t, token); err == nil {
+				return errors.New("the token is still accepted")
+			}
+			return nil
+		})
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+		_, err := whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
+		require.NoError(t, err, "joining again gives a new one")
+	})
+	for program, log := range map[string]string{"clusterpass-controller-manager": shared.manager.Log(), "clusterpass-apiserver": shared.server.Log()} {
+		for _, each := range []string{token, old} {
+			assert.NotContains(t, log, strings.Split(each, ".")[2], program)
+		}
+	}
+}
+
+func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
+	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", "--timeout="+waitTimeout.String())
+	_, ended := aged(t, -time.Hour, -time.Minute)
+	_, err := whoami(t, ended)
+	require.Error(t, err)
+	condition := reportedAs(t, "CredentialExpired")
+	assert.Equal(t, metav1.ConditionFalse, condition.Status)
+	before, rights := hubSecret(t), snapshot(t, shared.bravelion)
+
+	_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
+	require.True(t, found, condition.Message)
+	mend := strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion"))
+
+	t.Run("another cluster's credential is not taken", func(t *testing.T) {
+		other := strings.Fields(strings.ReplaceAll(command, "CONTEXT", "smartfish"))
+		_, err := clusterpass(t.Context(), other...)
+		require.ErrorContains(t, err, "hub: ClusterProfile default/bravelion is for another cluster")
+		require.ErrorContains(t, err, "Nothing was changed on either cluster")
+	})
+	t.Run("with dry-run nothing happens", func(t *testing.T) {
+		assert.Contains(t, mustClusterpass(t, append(mend, "--dry-run=client")...), "hub: configured secret/member-default-bravelion in clusterpass-system")
+	})
+	t.Run("nor with what says that more is to be done", func(t *testing.T) {
+		_, err := clusterpass(t.Context(), append(mend, "--allow-cluster-roles=view")...)
+		require.ErrorContains(t, err, "none of the others can be")
+	})
+	assert.Equal(t, before, hubSecret(t))
+
+	mustClusterpass(t, append(mend, "--timeout="+waitTimeout.String())...)
+	reportedAs(t, "Ready")
+	assert.Equal(t, rights, snapshot(t, shared.bravelion), "nothing changes on the member")
+	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
+	require.NoError(t, err)
+
+	t.Run("who was not joined is told so", func(t *testing.T) {
+		mend[1] = "smartfish"
+		_, err := clusterpass(t.Context(), mend...)
+		require.ErrorContains(t, err, "ClusterProfile default/smartfish was not joined")
+	})
+}
