@@ -13,8 +13,10 @@ const (
 	UsageResourceName = "usage"
 	// MaxScores bounds the values, and the scores, of one ClusterScore.
 	MaxScores = 256
-	// LeastScore and MostScore bound a score, as they do in OCM.
-	LeastScore, MostScore = -100, 100
+	// LeastScore is the least that a score is, as in OCM.
+	LeastScore = -100
+	// MostScore is the most.
+	MostScore = 100
 )
 
 // What follows the name of a resource, and the type of the device if there is one, in the names that clusterpass

@@ -56,7 +56,7 @@ func (o *observed) conditions() []metav1.Condition {
 	switch o.probe.reason {
 	case ReasonReady, ReasonNotReady:
 		joined.Status, joined.Reason, joined.Message = metav1.ConditionTrue, "Accepted", "The member accepts the credential of clusterpass"
-	case ReasonUnauthorized, ReasonForbidden, ReasonNoAccess, ReasonCredentialPluginFailed:
+	case ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonNoAccess, ReasonCredentialPluginFailed:
 	default:
 		// Who does not answer has said nothing about that.
 		return []metav1.Condition{healthy}

@@ -153,7 +153,7 @@ func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
 
 // statusOf returns err, or that it is none of an API server.
 func statusOf(err error) (apierrors.APIStatus, error) {
-	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // It comes from a client as it is.
+	if status, ok := err.(apierrors.APIStatus); ok {
 		return status, nil
 	}
 	return nil, err
