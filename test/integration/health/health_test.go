@@ -5,6 +5,7 @@ package health
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -58,7 +60,9 @@ func (f *fleet) testFacts(t *testing.T) {
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
 }
 
-// testIdle has twenty profiles, and watches them while each is probed several times.
+var idle = flag.Duration("idle", 16*time.Second, "how long a healthy fleet is watched")
+
+// testIdle has twenty profiles, and watches them while each is probed several times, and its score collected.
 func (f *fleet) testIdle(t *testing.T) {
 	t.Helper()
 	for i := range 18 {
@@ -74,16 +78,32 @@ func (f *fleet) testIdle(t *testing.T) {
 	require.NoError(t, err)
 	defer events.Stop()
 
-	before := f.probes(t)
-	err = wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(context.Context) (bool, error) {
+	before, until := f.probes(t), time.Now().Add(*idle)
+	err = wait.PollUntilContextTimeout(t.Context(), poll, *idle+waitTimeout, true, func(context.Context) (bool, error) {
 		select {
 		case event := <-events.ResultChan():
 			return false, fmt.Errorf("%s: %v", event.Type, event.Object)
 		default:
-			return f.probes(t) >= before+20*8, nil
+			return time.Now().After(until) && f.probes(t) >= before+20*8, nil
 		}
 	})
 	require.NoError(t, err)
+	t.Logf("20 profiles, %.0f probes, no write", f.probes(t)-before)
+	f.scoresAreFresh(t)
+}
+
+// scoresAreFresh makes sure that each of the twenty profiles has a score that is valid.
+func (f *fleet) scoresAreFresh(t *testing.T) {
+	t.Helper()
+	client, err := versioned.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	scores, err := client.ClusterpassV1alpha1().ClusterScores("default").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, scores.Items, 20)
+	for i := range scores.Items {
+		require.NotNil(t, scores.Items[i].Status.ValidUntil, scores.Items[i].Name)
+		assert.True(t, scores.Items[i].Status.ValidUntil.After(time.Now()), scores.Items[i].Name)
+	}
 }
 
 // probes returns how many probes have found a member ready so far.

@@ -49,6 +49,7 @@ func startFleet(t *testing.T) *fleet {
 	f.join(t, f.smartfish, "smartfish")
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{
 		"--member-probe-period=" + period.String(), "--cluster-profile-write-interval=" + (2 * period).String(),
+		"--score-period=" + period.String(),
 	}})
 	f.untilHealthy(t, "bravelion", metav1.ConditionTrue)
 	f.untilHealthy(t, "smartfish", metav1.ConditionTrue)
