@@ -49,7 +49,7 @@ generate: ## Regenerate all generated code.
 ##### Use
 
 .PHONY: demo
-demo: ## Tell the story in a terminal: a token for a member cluster by one kubectl create. Leaves the fleet running.
+demo: ## Tell the story in a terminal: join clusters, get a token by one kubectl create. Leaves the fleet running.
 	@hack/demo.sh
 
 .PHONY: up

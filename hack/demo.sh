@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The story of clusterpass in a terminal: one kubectl create on the hub, and its answer
-# holds a token that works on a member, on no other, and not for long. Builds what is
-# missing, starts the local fleet and leaves it running.
+# The story of clusterpass in a terminal: two clusters join a hub; one kubectl create there, and its answer
+# holds a token that works on a member, on no other, and not for long; kubectl logs in to
+# a member by itself; a member that is down is noticed. Builds what is missing, starts the
+# local fleet and leaves it running, joined.
 set -o errexit -o errtrace -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 example=artifacts/examples/authtokenrequest.yaml
-# The answers hold tokens: nobody else may read them, and they go when we do.
+# The answers hold tokens, and so does the cache: nobody else may read them, and they go when we do.
 work="$(mktemp -d)"
 trap 'rm -rf "${work}"' EXIT
 trap 'echo "the demo failed at line ${LINENO}: ${BASH_COMMAND}" >&2' ERR
@@ -17,7 +18,10 @@ if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
   bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' reset=$'\e[0m'
 fi
 
+# seconds_since TIME prints the seconds that have passed since a value of EPOCHREALTIME.
+seconds_since() { awk -v began="$1" -v now="${EPOCHREALTIME}" 'BEGIN {printf "%.1f", now - began}'; }
 chapter() { printf '\n%s== %s%s\n' "${bold}" "$*" "${reset}"; }
+fail() { echo "the demo failed: $*" >&2; exit 1; }
 good() { printf '%s%s%s\n' "${green}" "$*" "${reset}"; }
 prompt() { printf '%s$ %s%s\n' "${dim}" "$*" "${reset}"; }
 
@@ -48,14 +52,77 @@ answer() { sed -nE "s/^  $2: *\"?([^\"]*)\"?\$/\1/p" "$1"; }
 # field KUBECONFIG PATH prints a field of the first cluster in a kubeconfig.
 field() { kubectl --kubeconfig="$1" config view --raw --output="jsonpath={.clusters[0].$2}"; }
 
-chapter "A hub and two members, all real"
-hack/local-up.sh up
-eval "$(bin/fleet exports)"
-hub_and_members="${KUBECONFIG}"
-smartfish="$(dirname "${KUBECONFIG%%:*}")/smartfish.yaml"
+# show_refused WRONG WORDS COMMAND [ARGUMENT ...] shows a command that has to fail with these words; WRONG is what it
+# means if it does not fail.
+show_refused() {
+  local wrong="$1" words="$2"
+  shift 2
+  prompt "$@"
+  if "$@" >"${work}/log" 2>&1; then
+    fail "${wrong}"
+  fi
+  cat "${work}/log"
+  grep -qF "${words}" "${work}/log" || fail "that was not refused with the words ${words@Q}"
+  good "Refused, as it should be."
+}
 
-chapter "The hub knows its clusters: ClusterProfile, the API of SIG Multicluster"
+# await STATUS MEMBER waits until the member's profile has that status of the condition ControlPlaneHealthy.
+await() {
+  local began="${EPOCHREALTIME}"
+  show kubectl wait --for=condition=ControlPlaneHealthy="$1" clusterprofile/"$2" --timeout=60s
+  good "The hub says so $(seconds_since "${began}") s later."
+}
+
+# holders_of_token fails unless the token in the cache is in that one file alone of all that was written for it, and that
+# file is its owner's alone.
+holders_of_token() {
+  local cached token
+  cached="$(find "${tokens}" -name '*.json')"
+  token="$(sed -nE 's/.*"token": ?"([^"]+)".*/\1/p' "${cached}")"
+  [[ -n "${token}" ]] || fail "no token is cached in ${tokens}"
+  [[ "$(find "${cached}" -perm 0600)" == "${cached}" ]] || fail "others may read ${cached}"
+  [[ "$(grep -rlF "${token}" "${work}" "${KUBECACHEDIR}")" == "${cached}" ]] || fail "the token is in other files, too"
+}
+
+# leave MEMBER takes a member of an earlier run out of the hub's inventory. What it is joined with may have expired
+# since: joining mends that.
+leave() {
+  local member=(--member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1")
+  kubectl clusterpass join "$1" "${member[@]}" --allow-cluster-roles=view >"${work}/leave-$1" 2>&1 &&
+    kubectl clusterpass unjoin "$1" "${member[@]}" >"${work}/leave-$1" 2>&1 &&
+    kubectl --kubeconfig="${kubeconfigs}/$1.yaml" wait --for=delete namespace/clusterpass-system >"${work}/leave-$1" 2>&1
+}
+
+chapter "A hub with nothing but clusterpass, and two clusters that it does not know; all real"
+hack/local-up.sh start | sed '/To use it:$/,$d'
+eval "$(bin/fleet exports)"
+kubeconfigs="$(dirname "${KUBECONFIG%%:*}")"
+condition='.status.conditions[?(@.type=="ControlPlaneHealthy")]'
+hub="${kubeconfigs}/hub.yaml" smartfish="${kubeconfigs}/smartfish.yaml"
+export KUBECONFIG="${hub}"
+declare -A leaving
+for profile in $(kubectl get clusterprofiles bravelion smartfish --ignore-not-found --output=name); do
+  echo "${profile#*/} is joined since an earlier run: unjoining it"
+  leave "${profile#*/}" &
+  leaving[${profile#*/}]=$!
+done
+for member in "${!leaving[@]}"; do
+  wait "${leaving[${member}]}" || fail "unjoining ${member}: $(<"${work}/leave-${member}")"
+done
 show kubectl get clusterprofiles
+
+chapter "Join them: each allows the hub so much, and no more"
+show kubectl clusterpass join bravelion --member-kubeconfig="${kubeconfigs}/bravelion.yaml" --member-context=bravelion \
+  --allow-cluster-roles=view,cluster-admin
+echo
+show kubectl clusterpass join smartfish --member-kubeconfig="${smartfish}" --member-context=smartfish \
+  --allow-cluster-roles=view
+
+chapter "The hub knows its clusters, and how they are: ClusterProfile, the API of SIG Multicluster"
+show kubectl get clusterprofiles
+for member in bravelion smartfish; do
+  kubectl wait --for=condition=ControlPlaneHealthy clusterprofile/"${member}" --timeout=0 >"${work}/log"
+done
 
 chapter "What somebody wants: a ServiceAccount on bravelion, bound to a ClusterRole there"
 show cat "${example}"
@@ -81,18 +148,39 @@ cp "${work}/bravelion" "${KUBECONFIG}"
 field "${smartfish}" cluster.certificate-authority-data | base64 -d >"${work}/smartfish.crt"
 kubectl config set-cluster "$(field "${KUBECONFIG}" name)" --server="$(field "${smartfish}" cluster.server)" \
   --certificate-authority="${work}/smartfish.crt" --embed-certs >"${work}/log"
-prompt kubectl auth whoami
-if kubectl auth whoami >"${work}/log" 2>&1; then
-  echo "smartfish accepted a token of bravelion" >&2
-  exit 1
-fi
-cat "${work}/log"
 # Any other failure would prove nothing.
-grep -q Unauthorized "${work}/log"
-good "Refused, as it should be."
+show_refused "smartfish accepted a token of bravelion" Unauthorized kubectl auth whoami
 
-chapter "How long it took"
-export KUBECONFIG="${hub_and_members}"
+chapter "Smartfish allows the hub to give view, so nobody gets more there: not even the hub's own admin, who asks now"
+export KUBECONFIG="${hub}"
+sed 's/name: bravelion/name: smartfish/' "${example}" >"${work}/request.yaml"
+show_refused "smartfish let the hub bind cluster-admin" "does not allow clusterpass" \
+  kubectl create -f "${work}/request.yaml"
+
+chapter "No token to carry about: kubectl asks the hub by itself"
+tokens="${work}/tokens"
+prompt kubectl clusterpass kubeconfig bravelion --cache-dir="${tokens}" ">${work}/kubeconfig"
+kubectl clusterpass kubeconfig bravelion --cache-dir="${tokens}" >"${work}/kubeconfig"
+show kubectl --kubeconfig="${work}/kubeconfig" get namespaces
+holders_of_token
+good "The context may view, which is the default. The token is in the cache, which only you may read, and in no other file."
+
+chapter "A member that is down is noticed"
+show bin/fleet stop smartfish
+await False smartfish
+reason="$(kubectl get clusterprofile smartfish --output="jsonpath={${condition}.reason}: {${condition}.message}")"
+[[ "${reason}" == ConnectionRefused:* ]] || fail "smartfish is down, and its profile says ${reason}"
+show kubectl get clusterprofiles
+good "${reason}"
+kubectl wait --for=condition=ControlPlaneHealthy clusterprofile/bravelion --timeout=0 >"${work}/log"
+
+chapter "It comes back"
+prompt bin/fleet start
+bin/fleet start | sed '/To use it:$/,$d'
+await True smartfish
+show kubectl get clusterprofiles
+
+chapter "How long a token took"
 create "${work}/again.yaml"
 printf '%-46s %5s ms, of which the request took %4s ms\n' \
   "the call above:" "${first_command}" "${first_request}" \
@@ -104,4 +192,5 @@ echo "The fleet keeps running. In your shell:"
 bin/fleet exports | sed 's/^/  /'
 echo "  kubectl get clusterprofiles                       # the hub"
 echo "  kubectl --context=bravelion get serviceaccounts   # a member"
+echo "  kubectl clusterpass grants                        # who was given what; kubectl clusterpass --help has the rest"
 echo "make down ends it; make up starts it again with its data."

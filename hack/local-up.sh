@@ -2,11 +2,11 @@
 # The local fleet: a hub, the members bravelion and smartfish, clusterpass-apiserver and
 # clusterpass-controller-manager, all on 127.0.0.1. Builds what is missing. See test/testenv/fleet.
 #
-# usage: hack/local-up.sh [up|start|down|status|exports]   (default: up)
+# usage: hack/local-up.sh [up|start|stop MEMBER|down|status|exports]   (default: up)
 #
 # CLUSTERPASS_PORT_BASE and CLUSTERPASS_LOCAL_DIR tell two fleets apart.
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 make --no-print-directory tools build fleet >&2
-exec bin/fleet "${1:-up}"
+exec bin/fleet "${@:-up}"

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -18,6 +19,19 @@ var lastToEnd = []string{"-kube-controller-manager", "-kube-apiserver", "-etcd"}
 
 // down ends what up started and is still the same process. Data stays.
 func down(ctx context.Context, s settings, out io.Writer) error {
+	return endAll(ctx, s, "", out)
+}
+
+// stopMember ends the programs of the one member that is named. Data stays.
+func stopMember(ctx context.Context, s settings, names []string, out io.Writer) error {
+	if len(names) != 1 || !slices.Contains(memberNames, names[0]) {
+		return fmt.Errorf("want one of the members %s; got %q", strings.Join(memberNames, ", "), names)
+	}
+	return endAll(ctx, s, names[0]+"-", out)
+}
+
+// endAll ends the recorded processes whose names begin with prefix, each after those that need it.
+func endAll(ctx context.Context, s settings, prefix string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
 	if !exists(s.records()) {
@@ -33,6 +47,7 @@ func down(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	records = slices.DeleteFunc(records, func(r *record) bool { return !strings.HasPrefix(r.Name, prefix) })
 	for phase := -1; phase < len(lastToEnd); phase++ {
 		group, groupCtx := errgroup.WithContext(ctx)
 		for _, r := range records {

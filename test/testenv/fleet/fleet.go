@@ -69,6 +69,8 @@ func newFleet(s settings) (*fleet, error) {
 		Dir:  filepath.Join(s.dir, "clusterpass-controller-manager"),
 		Logs: s.logs(),
 		Port: s.managerPort(),
+		// Somebody watches: an outage is to show within seconds.
+		Args: []string{"--member-probe-period=3s", "--cluster-profile-write-interval=3s"},
 	})
 	return f, err
 }

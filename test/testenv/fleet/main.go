@@ -4,11 +4,12 @@
 // Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
 // detached, on 127.0.0.1.
 //
-//	fleet up        start what does not run, join the members with the kubectl plugin, print how to use it
-//	fleet start     the same, but join no members
-//	fleet down      end what up started; data stays
-//	fleet status    list the processes; fails unless all serve
-//	fleet exports   print the shell lines to use the fleet
+//	fleet up            start what does not run, join the members with the kubectl plugin, print how to use it
+//	fleet start         the same, but join no members
+//	fleet stop MEMBER   end that member, to see what happens then; start brings it back
+//	fleet down          end what up started; data stays
+//	fleet status        list the processes; fails unless all serve
+//	fleet exports       print the shell lines to use the fleet
 //
 // CLUSTERPASS_PORT_BASE (default 18400) is the first of the 34 ports it uses, CLUSTERPASS_LOCAL_DIR (default .local)
 // the directory it keeps everything in, relative to the source tree. Two fleets need two of each.
@@ -23,7 +24,10 @@ import (
 	"syscall"
 )
 
-const verbs = "one of up, start, down, status, exports"
+const (
+	verbs    = "one of up, start, stop MEMBER, down, status, exports"
+	verbStop = "stop"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -36,7 +40,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) != 1 {
+	if len(args) != 1 && (len(args) != 2 || args[0] != verbStop) {
 		return fmt.Errorf("want %s; got %q", verbs, args)
 	}
 	settings, err := settingsFromEnv()
@@ -48,6 +52,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return up(ctx, settings, true, out)
 	case "start":
 		return up(ctx, settings, false, out)
+	case verbStop:
+		return stopMember(ctx, settings, args[1:], out)
 	case "down":
 		return down(ctx, settings, out)
 	case "status":
