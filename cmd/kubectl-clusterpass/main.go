@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,5 +26,10 @@ func run() int {
 	defer stop()
 	cmd := clusterpasscli.NewCommand(genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	cmd.SetContext(ctx)
-	return cli.Run(cmd)
+	// Who reads an error here sits at a terminal, or reads what kubectl passes on: it is not for a log.
+	if err := cli.RunNoErrOutput(cmd); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return 1
+	}
+	return 0
 }
