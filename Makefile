@@ -34,6 +34,10 @@ build: ## Build every program of ours into bin/.
 	  echo "built bin/$$command"; \
 	done
 
+.PHONY: krew
+krew: ## Build the archives of the kubectl plugin, and its manifest for Krew, into bin/krew/. Needs VERSION.
+	@hack/build-krew.sh "$(VERSION)"
+
 .PHONY: tools
 tools: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/tools/, once per version.
 	@hack/build-tools.sh
