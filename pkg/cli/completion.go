@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/tools/clientcmd"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 )
 
@@ -58,15 +60,16 @@ func clusterNames(ctx context.Context, flags *genericclioptions.ConfigFlags) []s
 
 // registerFlagCompletions completes --context by the contexts of the kubeconfig.
 func registerFlagCompletions(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		config, err := flags.ToRawKubeConfigLoader().RawConfig()
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("context", completeContexts(flags.ToRawKubeConfigLoader)))
+}
+
+// completeContexts completes with the contexts of a kubeconfig, which is read when all flags are known.
+func completeContexts(load func() clientcmd.ClientConfig) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		config, err := load().RawConfig()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		var names []string
-		for name := range config.Contexts {
-			names = append(names, name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}))
+		return slices.Sorted(maps.Keys(config.Contexts)), cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
@@ -59,6 +60,7 @@ What you may not look at is skipped. The exit code is 1 if a check fails.`,
 
   # What fails, for a script
   kubectl clusterpass doctor -o json | jq '.[] | select(.verdict == "FAIL")'`,
+		ValidArgsFunction: completeClusters(flags, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			// Whoever interrupts --mint leaves no grant behind.
@@ -84,9 +86,10 @@ func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 		"output":    {"json", "yaml"},
 		"inventory": {string(doctor.InventoryServed), string(doctor.InventoryExternal)},
 	} {
-		// It fails for a flag that does not exist alone.
-		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+		utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("mint", completeClusters(o.flags, 0)))
+	utilruntime.Must(cmd.MarkFlagFilename("access-config", "yaml", "yml"))
 }
 
 func (o *doctorOptions) run(ctx context.Context, args []string) error {

@@ -104,6 +104,7 @@ It can be repeated, and then changes only what differs: also to allow other role
 	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
+	o.member.registerCompletion(cmd, flags)
 	return cmd
 }
 

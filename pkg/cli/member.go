@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -35,12 +37,7 @@ func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, er
 	if f.context == "" {
 		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	if rules.ExplicitPath == "" {
-		rules.ExplicitPath = ptr.Deref(hub.KubeConfig, "")
-	}
-	config := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
+	config := f.clientConfig(hub)
 	raw, err := config.RawConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig of the member: %w", err)
@@ -54,6 +51,23 @@ func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, er
 		return nil, fmt.Errorf("context %q of the member: %w", f.context, err)
 	}
 	return &join.Member{Config: client, Endpoint: *endpoint}, nil
+}
+
+// clientConfig returns the kubeconfig that the member's context is in, with that context as the current one.
+func (f *memberFlags) clientConfig(hub *genericclioptions.ConfigFlags) clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = f.kubeconfig
+	if rules.ExplicitPath == "" {
+		rules.ExplicitPath = ptr.Deref(hub.KubeConfig, "")
+	}
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
+}
+
+// registerCompletion completes --member-context.
+func (f *memberFlags) registerCompletion(cmd *cobra.Command, hub *genericclioptions.ConfigFlags) {
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flagMemberContext, completeContexts(func() clientcmd.ClientConfig {
+		return f.clientConfig(hub)
+	})))
 }
 
 // endpoint returns the cluster of the context, with its CA inline and by the address that the hub is to use.

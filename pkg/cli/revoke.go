@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -38,7 +39,7 @@ type revokeOptions struct {
 func newRevokeCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &revokeOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
-		Use:   "revoke NAME... | --cluster CLUSTER | --requester USER | --service-account ACCOUNT | --all-in-namespace",
+		Use:   "revoke NAME... | --cluster-profile CLUSTER | --requester USER | --service-account ACCOUNT | --all-in-namespace",
 		Short: "End tokens that were given",
 		Long: `Delete AuthTokenGrants, by name or by what they are for, and wait until none of their tokens works.
 
@@ -53,6 +54,7 @@ milliseconds and are refused after ten seconds at most; the command returns a li
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.cluster, "cluster-profile", "", "Only grants for this ClusterProfile: NAME or NAMESPACE/NAME.")
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("cluster-profile", completeClusters(flags, 0)))
 	cmd.Flags().BoolVar(&o.all, "all-in-namespace", false, "All grants of requests from the namespace.")
 	cmd.Flags().BoolVar(&o.wait, "wait", true, "Wait until the tokens have ended.")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "Bound of the wait.")

@@ -41,6 +41,7 @@ that others have in them. It can be repeated.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
 	o.addFlags(cmd.Flags())
+	o.member.registerCompletion(cmd, flags)
 	cmd.Flags().BoolVar(&o.abandon, "abandon-member", false, "The member is gone for ever: let its grants go without revoking them there.")
 	return cmd
 }
