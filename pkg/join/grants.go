@@ -83,9 +83,13 @@ func (j *joiner) waitGrantsGone(ctx context.Context) error {
 	fmt.Fprintln(j.Out, "hub: waiting until the tokens have ended")
 	var left []unstructured.Unstructured
 	err := wait.PollUntilContextTimeout(ctx, poll, j.Timeout, true, func(ctx context.Context) (bool, error) {
-		var err error
-		left, err = j.grants(ctx)
-		return len(left) == 0, err
+		found, err := j.grants(ctx)
+		if err != nil {
+			// The time may be over in the midst of a list: what was left is what the one before has found.
+			return false, err
+		}
+		left = found
+		return len(left) == 0, nil
 	})
 	if !wait.Interrupted(err) || len(left) == 0 {
 		return err
