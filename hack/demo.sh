@@ -90,7 +90,7 @@ leave() {
   local member=(--member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1")
   kubectl clusterpass join "$1" "${member[@]}" --allow-cluster-roles=view >"${work}/leave-$1" 2>&1 &&
     kubectl clusterpass unjoin "$1" "${member[@]}" >"${work}/leave-$1" 2>&1 &&
-    kubectl --kubeconfig="${kubeconfigs}/$1.yaml" wait --for=delete namespace/clusterpass-system >"${work}/leave-$1" 2>&1
+    kubectl --kubeconfig="${kubeconfigs}/$1.yaml" wait --for=delete namespace/clusterpass-system --timeout=120s >"${work}/leave-$1" 2>&1
 }
 
 chapter "A hub with nothing but clusterpass, and two clusters that it does not know; all real"

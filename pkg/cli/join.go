@@ -6,6 +6,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,11 +16,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/join"
 )
 
 const (
 	flagMemberContext  = "member-context"
+	flagConsumers      = "consumer-service-account"
 	flagCredentialOnly = "credential-only" //nolint:gosec // a flag, not a credential
 )
 
@@ -67,7 +71,10 @@ type joinOptions struct {
 	allowed join.Allowed
 	// credentialOnly excludes what says what is allowed.
 	credentialOnly bool
-	wait           bool
+	// consumers is NAMESPACE/NAME of a ServiceAccount, empty for no access provider.
+	consumers     string
+	consumerRoles []string
+	wait          bool
 }
 
 func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -101,7 +108,7 @@ It can be repeated, and then changes only what differs: also to allow other role
 	}
 	o.addFlags(cmd.Flags())
 	utilruntime.Must(cmd.MarkFlagRequired(flagMemberContext))
-	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server"} {
+	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	o.member.registerCompletion(cmd, flags)
@@ -117,6 +124,8 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
 	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles of the rules of a request, by the verb escalate. The member then trusts the hub to keep to what its users are entitled to.")
 	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
+	flags.StringVar(&o.consumers, flagConsumers, "", "Also write the access provider clusterpass, by which programs log in that have clusterpass-credential-plugin: with this ServiceAccount of the member, as NAMESPACE/NAME. The hub decides by their own rights who gets it.")
+	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"}, "ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
 	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only give the hub a new token for a member that is joined, where it needs one: one that was away until the token had expired.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
@@ -133,5 +142,25 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	if m == nil {
 		return errors.New("--member-context must not be empty")
 	}
-	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Labels: o.labels, CredentialOnly: o.credentialOnly, Wait: o.wait})
+	consumers, err := o.forConsumers()
+	if err != nil {
+		return err
+	}
+	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, Wait: o.wait})
+}
+
+// forConsumers returns what consumers of the access provider clusterpass ask for, nil where there is to be none.
+func (o *joinOptions) forConsumers() (*multiclusterv1alpha1.AuthTokenRequestSpec, error) {
+	if o.consumers == "" {
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	}
+	namespace, name, found := strings.Cut(o.consumers, "/")
+	if !found || namespace == "" || name == "" {
+		return nil, fmt.Errorf("--%s %q is not NAMESPACE/NAME", flagConsumers, o.consumers)
+	}
+	spec := &multiclusterv1alpha1.AuthTokenRequestSpec{ServiceAccountNamespace: namespace, ServiceAccountName: name}
+	for _, role := range o.consumerRoles {
+		spec.ClusterRoles = append(spec.ClusterRoles, multiclusterv1alpha1.ClusterRole{Name: role})
+	}
+	return spec, nil
 }

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
 // DefaultClusterManager is the cluster manager of profiles that are joined without another.
@@ -60,6 +62,8 @@ type Options struct {
 	Allowed Allowed
 	// Labels are set on the ClusterProfile; optional.
 	Labels map[string]string
+	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its target is filled in.
+	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
 	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
 	CredentialOnly bool
 	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
@@ -69,6 +73,7 @@ type Options struct {
 // Validate returns everything that is refused whatever the clusters have.
 func (o *Options) Validate() error {
 	errs := []error{o.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate()}
+	errs = append(errs, o.checkConsumers())
 	errs = append(errs, metav1validation.ValidateLabels(o.Labels, field.NewPath("labels")).ToAggregate())
 	for key := range o.Labels {
 		if strings.HasPrefix(key, "clusterpass.dev/") || key == managerLabel {
@@ -76,6 +81,22 @@ func (o *Options) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkConsumers refuses what the member would refuse each time.
+func (o *Options) checkConsumers() error {
+	if o.Consumers == nil {
+		return nil
+	}
+	if namespace := o.Consumers.ServiceAccountNamespace; !slices.Contains(o.Allowed.Namespaces, namespace) {
+		return fmt.Errorf("the ServiceAccount for consumers is in namespace %q, which --allow-namespaces does not have", namespace)
+	}
+	for _, role := range o.Consumers.ClusterRoles {
+		if !o.Allowed.AllClusterRoles && !slices.Contains(o.Allowed.ClusterRoles, role.Name) {
+			return fmt.Errorf("ClusterRole %q for consumers is not among those of --allow-cluster-roles", role.Name)
+		}
+	}
+	return nil
 }
 
 func (t *Target) validate() error {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 	managerLabel = inventoryv1alpha1.LabelClusterManagerKey
 	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a cluster.
 	execExtension = "client.authentication.k8s.io/exec"
+	// consumersProvider is the access provider that clusterpass-credential-plugin is for.
+	consumersProvider = "clusterpass"
 )
 
 var (
@@ -121,42 +125,52 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	if err := j.hub.apply(ctx, u, nil); err != nil {
 		return err
 	}
-	return j.accessReady(ctx, &o.Member)
+	return j.accessReady(ctx, o)
 }
 
-// accessReady applies the access provider to the profile's status, and leaves the rest of that to its owners.
-func (j *joiner) accessReady(ctx context.Context, m *Member) error {
-	provider, err := j.accessProvider(m)
-	if err != nil {
-		return err
+// accessReady applies the access providers to the profile's status, and leaves the rest of that to its owners.
+func (j *joiner) accessReady(ctx context.Context, o *Options) error {
+	told := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
+		"name": SecretName(j.Namespace, j.Name), "key": kubeconfigKey, "namespace": SystemNamespace,
+	}}
+	if o.Consumers != nil {
+		request := o.Consumers.DeepCopy()
+		request.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Namespace: j.Namespace, Name: j.Name}
+		told[consumersProvider] = request
 	}
-	entry, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
-	if err != nil {
-		return err
+	var entries []any
+	for _, name := range slices.Sorted(maps.Keys(told)) {
+		provider, err := accessProvider(&o.Member, name, told[name])
+		if err != nil {
+			return err
+		}
+		entry, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, entry)
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{statusPart: map[string]any{"accessProviders": []any{entry}}}}
+	u := &unstructured.Unstructured{Object: map[string]any{statusPart: map[string]any{"accessProviders": entries}}}
 	u.SetGroupVersionKind(profileKind)
 	u.SetNamespace(j.Namespace)
 	u.SetName(j.Name)
 	return j.hub.apply(ctx, u, nil, statusPart)
 }
 
-// accessProvider returns the entry that leads to the hub's Secret.
-func (j *joiner) accessProvider(m *Member) (inventoryv1alpha1.AccessProvider, error) {
-	where, err := json.Marshal(map[string]string{
-		"name": SecretName(j.Namespace, j.Name), "key": kubeconfigKey, "namespace": SystemNamespace,
-	})
+// accessProvider returns the entry of a provider that is told extension, as JSON, of the cluster.
+func accessProvider(m *Member, name string, extension any) (inventoryv1alpha1.AccessProvider, error) {
+	raw, err := json.Marshal(extension)
 	if err != nil {
 		return inventoryv1alpha1.AccessProvider{}, err
 	}
 	return inventoryv1alpha1.AccessProvider{
-		Name: configv1alpha1.DefaultProviderName,
+		Name: name,
 		Cluster: clientcmdv1.Cluster{
 			Server:                   m.Endpoint.Server,
 			CertificateAuthorityData: m.Endpoint.CertificateAuthorityData,
 			TLSServerName:            m.Endpoint.TLSServerName,
 			ProxyURL:                 m.Endpoint.ProxyURL,
-			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: where}}},
+			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: raw}}},
 		},
 	}, nil
 }

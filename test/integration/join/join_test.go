@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -18,9 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credential"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -183,4 +187,42 @@ func TestDryRunCreatesNothing(t *testing.T) {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-rules")
 		assert.Equal(t, before, snapshots(t, shared.bravelion))
 	}
+}
+
+func TestJoinWritesTheAccessProviderOfThePlugin(t *testing.T) {
+	joined(t, "bravelion", "--consumer-service-account=default/multikueue", "--consumer-cluster-roles=view")
+	entry := func() *inventoryv1alpha1.AccessProvider {
+		providers := profileOf(t).Status.AccessProviders
+		i := slices.IndexFunc(providers, func(p inventoryv1alpha1.AccessProvider) bool { return p.Name == credential.ProviderName })
+		if i < 0 {
+			return nil
+		}
+		return &providers[i]
+	}
+	provider := entry()
+	require.NotNil(t, provider)
+	assert.Equal(t, shared.bravelion.Server(), provider.Cluster.Server)
+	assert.Equal(t, shared.bravelion.CA(), provider.Cluster.CertificateAuthorityData)
+	require.Len(t, provider.Cluster.Extensions, 1)
+	require.Equal(t, credential.ExecExtension, provider.Cluster.Extensions[0].Name)
+	asked, err := credential.ParseRequest(provider.Cluster.Extensions[0].Extension.Raw)
+	require.NoError(t, err)
+	assert.Equal(t, "default/bravelion", asked.Cluster().String())
+	assert.Equal(t, "default/multikueue", asked.ServiceAccountNamespace+"/"+asked.ServiceAccountName)
+	assert.Equal(t, []v1alpha1.ClusterRole{{Name: "view"}}, asked.ClusterRoles)
+	eventually(t, func(context.Context) error {
+		_, err := request(t, "bravelion", "work", "view")
+		return err // clusterpass itself goes by the other one
+	})
+
+	for _, refused := range []struct{ args, words string }{
+		{"--consumer-service-account=other/multikueue", "which --allow-namespaces does not have"},
+		{"--consumer-service-account=default/multikueue --consumer-cluster-roles=admin", `"admin" for consumers is not among those of --allow-cluster-roles`},
+		{"--consumer-service-account=multikueue", "is not NAMESPACE/NAME"},
+	} {
+		_, err := clusterpass(t.Context(), append([]string{"join", "bravelion", "--member-context=bravelion"}, strings.Fields(refused.args)...)...)
+		require.ErrorContains(t, err, refused.words)
+	}
+	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+	assert.Nil(t, entry(), "joining without it takes it away")
 }
