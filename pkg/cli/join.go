@@ -86,7 +86,8 @@ func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptio
 
 On the member, this creates the ServiceAccount clusterpass in namespace clusterpass-system, and lets it bind the
 ClusterRoles of --allow-cluster-roles, and make ServiceAccounts and use Roles in the namespaces of --allow-namespaces. That is
-the member's own last word: the hub can't give anybody more. On the hub it creates a Secret with a kubeconfig for
+the member's own last word: the hub can't give anybody more. It lets the hub list nodes and pods as well, to count what is free, unless
+--allow-usage=false says not to. On the hub it creates a Secret with a kubeconfig for
 that account, and the ClusterProfile.
 
 It can be repeated, and then changes only what differs: also to allow other roles or namespaces.`,

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -289,6 +290,10 @@ func (m *manager) watch(ctx context.Context) {
 func (m *manager) run(ctx context.Context, controllers []controller) {
 	if err := m.broadcaster.StartRecordingToSinkWithContext(ctx); err == nil {
 		defer m.broadcaster.Shutdown()
+	}
+	// Without the Secrets every member would seem to give no access.
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, m.secrets.Synced) {
+		return
 	}
 	var running sync.WaitGroup
 	for _, c := range controllers {

@@ -125,9 +125,12 @@ func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) 
 	if !ok {
 		return "See why the credential plugin gives no better one: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
 	}
-	return fmt.Sprintf("Give the hub a new one: %s. Where the member was not joined by that, put a new kubeconfig into its Secret: "+
+	if profile.Annotations[member.MemberUIDAnnotation] != "" {
+		return member.MendCredential(profile)
+	}
+	return fmt.Sprintf("Put a new kubeconfig of the member's ServiceAccount clusterpass into its Secret: "+
 		"kubectl -n %s create secret generic %s --from-file=kubeconfig=FILE --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -",
-		member.MendCredential(profile), name.Namespace, name.Name)
+		name.Namespace, name.Name)
 }
 
 // credential reports how long a credential lasts, by what it says itself.

@@ -100,7 +100,7 @@ var managerNeeds = []need{
 		without: "it reaches no member",
 	},
 	{
-		group: groupMulticluster, resources: []string{"clusterprofiles/status"}, verbs: []string{verbUpdate},
+		group: groupMulticluster, resources: []string{"clusterprofiles/status"}, verbs: []string{verbPatch},
 		without: "ClusterProfiles do not say how their members are",
 	},
 	{

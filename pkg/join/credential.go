@@ -29,9 +29,8 @@ const (
 	// reuseShare of a token's lifetime has to be left for it to be kept: a fifth, which is when the hub renews its own.
 	reuseShare = 5
 	// kubeconfigKey is the key in the hub's Secret.
-	kubeconfigKey = "kubeconfig"
-	// memberIDAnnotation, on the hub's Secret and on the ClusterProfile, is the UID of the member's namespace kube-system.
-	memberIDAnnotation = "clusterpass.dev/member-uid"
+	kubeconfigKey      = "kubeconfig"
+	memberIDAnnotation = member.MemberUIDAnnotation
 )
 
 // SecretName returns the name of the hub's Secret, in SystemNamespace, with the kubeconfig for a ClusterProfile. Two may

@@ -72,8 +72,7 @@ type Options struct {
 
 // Validate returns everything that is refused whatever the clusters have.
 func (o *Options) Validate() error {
-	errs := []error{o.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate()}
-	errs = append(errs, o.checkConsumers())
+	errs := []error{o.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate(), o.checkConsumers()}
 	errs = append(errs, metav1validation.ValidateLabels(o.Labels, field.NewPath("labels")).ToAggregate())
 	for key := range o.Labels {
 		if strings.HasPrefix(key, "clusterpass.dev/") || key == managerLabel {

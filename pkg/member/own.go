@@ -6,6 +6,7 @@ package member
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -49,6 +50,11 @@ func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, erro
 	return written, nil
 }
 
+// IsToken says whether token has only characters that a bearer token can have, and any.
+func IsToken(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 func userOf(config *clientcmdapi.Config, context string) *clientcmdapi.AuthInfo {
 	if context == "" {
 		context = config.CurrentContext
@@ -59,8 +65,14 @@ func userOf(config *clientcmdapi.Config, context string) *clientcmdapi.AuthInfo 
 	return config.AuthInfos[config.Contexts[context].AuthInfo]
 }
 
-// MendCredential returns the command that gives clusterpass a new credential for the cluster of profile, to be run by
-// somebody who has a context for that cluster.
+// MemberUIDAnnotation is, on what `kubectl clusterpass join` has made on the hub, the UID of the member's namespace kube-system.
+const MemberUIDAnnotation = "clusterpass.dev/member-uid"
+
+// MendCredential says how clusterpass gets a new credential for the cluster of profile: for one that was joined it is
+// a command, to be run by somebody who has a context for that cluster.
 func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
-	return fmt.Sprintf("kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT", profile.Name, profile.Namespace)
+	if profile.Annotations[MemberUIDAnnotation] == "" {
+		return "Put a new kubeconfig into the Secret that its access provider names"
+	}
+	return fmt.Sprintf("Run: kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT", profile.Name, profile.Namespace)
 }

@@ -215,7 +215,7 @@ func checkCredential(user *clientcmdapi.AuthInfo) error {
 	if !certificate && user.Token == "" {
 		return errors.New("the user has neither token nor client-certificate-data")
 	}
-	if strings.ContainsFunc(user.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if user.Token != "" && !IsToken(user.Token) {
 		return errors.New("the token has characters that no token has")
 	}
 	if !certificate {

@@ -141,6 +141,7 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 
 // statusError returns the error that a requester is told.
 func (c *Client) statusError(code int, cause metav1.CauseType, doing, words string, retryAfter int32) *apierrors.StatusError {
+	words = jwtWords.ReplaceAllLiteralString(words, "(a token)")
 	if len(words) > maxWords {
 		words = words[:maxWords] + "..."
 	}
@@ -175,6 +176,9 @@ func seconds(d time.Duration) int32 {
 
 // userWords are how Kubernetes names the user, and its groups, that it refuses something.
 var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\[[^\]]*\]\))?`)
+
+// jwtWords are the tokens of ServiceAccounts. A proxy in between may say what it was sent.
+var jwtWords = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`)
 
 // withoutUser returns words without the name of the user that clusterpass is on a member.
 func withoutUser(words string) string {

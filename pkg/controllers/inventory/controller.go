@@ -227,7 +227,11 @@ func (c *Controller) of(profile *inventoryv1alpha1.ClusterProfile) *observed {
 
 // write stores a new status, and tells users where the health of the member has changed.
 func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1.ClusterProfile, o *observed) error {
-	_, err := c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).UpdateStatus(ctx, next, updateOptions)
+	patch, err := patchOf(profile, next)
+	if err != nil {
+		return err
+	}
+	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions, "status")
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		// The informer is about to say so.

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -147,12 +148,16 @@ func newBench(t *testing.T) *bench {
 	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: b.member})
 	require.NoError(t, err)
 	b.stored = testProfile()
-	b.client.PrependReactor("update", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		update, ok := action.(clienttesting.UpdateAction)
+	b.client.PrependReactor("patch", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patch, ok := action.(clienttesting.PatchAction)
 		require.True(t, ok)
-		assert.Equal(t, "status", update.GetSubresource())
-		b.stored, ok = update.GetObject().(*inventoryv1alpha1.ClusterProfile)
-		require.True(t, ok)
+		assert.Equal(t, "status", patch.GetSubresource())
+		before, err := json.Marshal(b.stored)
+		require.NoError(t, err)
+		after, err := strategicpatch.StrategicMergePatch(before, patch.GetPatch(), inventoryv1alpha1.ClusterProfile{})
+		require.NoError(t, err)
+		b.stored = &inventoryv1alpha1.ClusterProfile{}
+		require.NoError(t, json.Unmarshal(after, b.stored))
 		b.writes++
 		return true, b.stored, nil
 	})
@@ -224,7 +229,7 @@ func TestOneFailureIsNoOutageAndTwoAre(t *testing.T) {
 
 	down := b.probes(t.Context(), 1)
 	assert.Equal(t, metav1.ConditionFalse, down.Status)
-	assert.True(t, down.LastTransitionTime.Time.Equal(began), "the transition is the first failed probe: %s, not %s", began, down.LastTransitionTime)
+	assert.True(t, down.LastTransitionTime.Time.Equal(began.Truncate(time.Second)), "the transition is the first failed probe: %s, not %s", began, down.LastTransitionTime)
 	b.member.answer("/readyz", plain(200, "ok"))
 	b.probes(t.Context(), 2)
 	assert.Equal(t, metav1.ConditionTrue, health(b.stored).Status)

@@ -134,7 +134,7 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 	}
 	err = client.Error(err, "ask whether it is ready")
 	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
-		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. Run: %s",
+		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. %s",
 			end.UTC().Format(time.RFC3339), member.MendCredential(profile))}
 	}
 	return outcome{metav1.ConditionFalse, reasonOf(err), clip(wordsOf(err))}

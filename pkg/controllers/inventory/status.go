@@ -4,6 +4,8 @@
 package inventory
 
 import (
+	"encoding/json"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,7 +19,23 @@ const ConditionJoined = "Joined"
 // failuresToReport is how many probes in a row have to fail before that is told.
 const failuresToReport = 2
 
-var updateOptions = metav1.UpdateOptions{FieldManager: "clusterpass-inventory"}
+var patchOptions = metav1.PatchOptions{FieldManager: "clusterpass-inventory"}
+
+// patchOf returns the merge patch that makes of profile's status that of next, if the profile is still the same. What else a newer
+// CustomResourceDefinition may have in there stays.
+func patchOf(profile, next *inventoryv1alpha1.ClusterProfile) ([]byte, error) {
+	status := map[string]any{"conditions": next.Status.Conditions}
+	if next.Status.Version != profile.Status.Version {
+		status["version"] = next.Status.Version
+	}
+	if !equality.Semantic.DeepEqual(next.Status.Properties, profile.Status.Properties) {
+		status["properties"] = next.Status.Properties
+	}
+	return json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": profile.UID, "resourceVersion": profile.ResourceVersion},
+		"status":   status,
+	})
+}
 
 // health returns the condition ControlPlaneHealthy of a profile, or nil.
 func health(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {

@@ -12,11 +12,14 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -37,8 +40,8 @@ const (
 	recheck = 30 * time.Second
 	// leastBackoff is when to try again after a failure; the most is recheck.
 	leastBackoff = time.Second
-	// maxNote bounds the note of an event, in bytes; the API takes 1 KiB.
-	maxNote = 1000
+	// maxNote bounds what is told of an error in the note of an event, in bytes; the API takes 1 KiB of all.
+	maxNote = 900
 )
 
 // Members hands out clients for member clusters.
@@ -152,10 +155,11 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	if left := own.due(profile.UID).Sub(now); left > 0 {
 		return min(left, recheck), nil
 	}
-	if !now.Before(own.NotAfter) {
-		return 0, fmt.Errorf("it ended at %s. Run: %s", own.NotAfter.UTC().Format(time.RFC3339), member.MendCredential(profile))
-	}
+	// Whatever our clock says: the times are the member's.
 	renewed, err := c.renew(ctx, profile, own)
+	if apierrors.HasStatusCause(err, member.CauseUnauthorized) {
+		return 0, &endedError{end: own.NotAfter, mend: member.MendCredential(profile)}
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -189,7 +193,23 @@ func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.C
 func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {
 	renewals.WithLabelValues(resultFailed).Inc()
 	klog.FromContext(ctx).V(2).Info("The credential for a member is not renewed", "reason", err)
+	reason := "CredentialNotRenewed"
+	if _, ended := errors.AsType[*endedError](err); ended {
+		// Events of one reason are counted under the note of the first.
+		reason = "CredentialRefused"
+	}
 	why := err.Error()
-	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "CredentialNotRenewed", "Renew",
-		"The hub's credential for the member is not renewed: %s", why[:min(len(why), maxNote)])
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, reason, "Renew",
+		"The hub's credential for the member is not renewed: %s", strings.ToValidUTF8(why[:min(len(why), maxNote)], ""))
+}
+
+// endedError says that the member accepts a credential no more.
+type endedError struct {
+	end  time.Time
+	mend string
+}
+
+// Error implements error.
+func (e *endedError) Error() string {
+	return fmt.Sprintf("the member does not accept it; it says that it ends at %s. %s", e.end.UTC().Format(time.RFC3339), e.mend)
 }

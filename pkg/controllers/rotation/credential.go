@@ -21,6 +21,8 @@ const (
 	// spread is the part of its life by which some are renewed earlier, so that members which joined together, or which
 	// were all renewed after the controller had stood still, do not come at the same moment for ever.
 	spread = 0.05
+	// earliest is the part after which the first of them are.
+	earliest = renewAt - spread
 )
 
 // credential is a token of clusterpass for itself, as it says of itself. Nothing of that is verified here: the member

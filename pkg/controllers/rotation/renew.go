@@ -19,8 +19,12 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// memberTimeout bounds all calls of one renewal to a member.
-const memberTimeout = 30 * time.Second
+const (
+	// memberTimeout bounds all calls of one renewal to a member.
+	memberTimeout = 30 * time.Second
+	// maxToken bounds a token, in bytes. Those of kube-apiserver have about a thousand.
+	maxToken = 16 << 10
+)
 
 // renew replaces a credential by its successor, which it returns. It returns nil where somebody else has replaced it
 // meanwhile.
@@ -59,8 +63,8 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 		return nil, client.Error(err, "renew the credential of clusterpass")
 	}
 	successor := newCredential(old.reference, answer.Status.Token)
-	if successor == nil {
-		return nil, errors.New("the member has answered with a token that could not be renewed again")
+	if err := c.check(successor, old); err != nil {
+		return nil, fmt.Errorf("the member has answered with a token that is not stored: %w", err)
 	}
 	review, err := client.WithToken(successor.token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
@@ -70,6 +74,22 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 		return nil, fmt.Errorf("the member takes the new credential for %s, not for %s", name, old.username())
 	}
 	return successor, nil
+}
+
+// check refuses a successor that would have to be replaced at once, for ever, or that could not be used.
+func (c *Controller) check(successor, old *credential) error {
+	switch {
+	case successor == nil:
+		return errors.New("it is not bound to what it was asked for, or does not end, and could not be renewed again")
+	case successor.username() != old.username() || successor.secret != old.secret:
+		return errors.New("it is for another ServiceAccount, or bound to another Secret")
+	case len(successor.token) > maxToken || !member.IsToken(successor.token):
+		return errors.New("it is no bearer token, or too long for one")
+	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
+		return fmt.Errorf("by the hub's clock it is old already: it is valid from %s until %s; compare the clocks",
+			successor.NotBefore.UTC().Format(time.RFC3339), successor.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // store puts successor into the Secret, by one write, where the token there is still the old one. It says

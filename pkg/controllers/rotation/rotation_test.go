@@ -5,9 +5,12 @@ package rotation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,6 +25,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/tools/events"
+	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -169,4 +174,58 @@ func TestASuccessorIsStoredWhereItsPredecessorStillIs(t *testing.T) {
 		require.True(t, apierrors.IsForbidden(err))
 		assert.False(t, stored)
 	})
+}
+
+func TestASuccessorIsLookedAtBeforeItIsStored(t *testing.T) {
+	token := func(issuedAgo, lifetime time.Duration, of string) *credential {
+		from := issued.Add(-issuedAgo)
+		return newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, of, from.Unix(), from.Add(lifetime).Unix())))
+	}
+	long := fmt.Sprintf(`%s,"padding":%q`, bound, strings.Repeat("a", maxToken))
+	spaced := token(0, time.Hour, bound)
+	spaced.token += "\n"
+	old := token(time.Hour, time.Hour, bound)
+	for name, test := range map[string]struct {
+		successor *credential
+		words     string
+	}{
+		"a new one is stored":                             {token(0, time.Hour, bound), ""},
+		"one that ends soon, and has just begun, as well": {token(0, time.Minute, bound), ""},
+		"not one that is no bound token":                  {nil, "could not be renewed again"},
+		"not one that would be renewed at once, for ever": {token(50*time.Minute, time.Hour, bound), "compare the clocks"},
+		"not one for another account":                     {token(0, time.Hour, strings.Replace(bound, `"name":"clusterpass",`, `"name":"other",`, 1)), "for another ServiceAccount"},
+		"not one that is bound to another Secret":         {token(0, time.Hour, strings.Replace(bound, `"uid":"s"`, `"uid":"other"`, 1)), "bound to another Secret"},
+		"not one without end":                             {token(0, time.Hour, long), "too long"},
+		"not one that the clients would refuse":           {spaced, "no bearer token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Controller{Options: Options{Clock: testingclock.NewFakeClock(issued)}}
+			err := c.check(test.successor, old)
+			if test.words == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, test.words)
+		})
+	}
+}
+
+func TestWhatIsToldOfACredentialThatIsNotRenewed(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		prefix string
+	}{
+		"that the member refuses it, under a reason of its own": {&endedError{issued, "Run: mend"}, "Warning CredentialRefused The hub's credential for the member is not renewed: the member does not accept it"},
+		"anything else, as far as an event can hold it":         {errors.New(strings.Repeat("ä", 2000)), "Warning CredentialNotRenewed The hub's credential"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder := events.NewFakeRecorder(1)
+			c := &Controller{Options: Options{Recorder: recorder}}
+			c.failed(t.Context(), profile, test.err)
+			told := <-recorder.Events
+			assert.True(t, strings.HasPrefix(told, test.prefix), told)
+			assert.True(t, utf8.ValidString(told))
+			assert.Less(t, len(told), 1024)
+		})
+	}
 }

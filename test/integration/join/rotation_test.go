@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,11 +25,14 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/keyutil"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 const kubeconfigKey = "kubeconfig"
@@ -185,6 +189,47 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 			assert.NotContains(t, log, strings.Split(each, ".")[2], program)
 		}
 	}
+}
+
+// TestAHubIsShutOut follows docs/security.md, with a hub that has prepared for it.
+func TestAHubIsShutOut(t *testing.T) {
+	joined(t, "bravelion", "--allow-rules")
+	admin := kube(t, shared.bravelion)
+	hub, err := clientcmd.RESTConfigFromKubeConfig(hubSecret(t).Data[kubeconfigKey])
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(hub)
+	require.NoError(t, err)
+	unbound, err := client.CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7 * 24 * 3600))}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = whoami(t, unbound.Status.Token)
+	require.NoError(t, err)
+
+	kubectl(t, "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
+	kubectl(t, "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
+	eventually(t, func(context.Context) error {
+		if _, err := whoami(t, unbound.Status.Token); err == nil {
+			return errors.New("the token is still accepted")
+		}
+		return nil
+	})
+	bindings, err := admin.RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range bindings.Items {
+		for _, subject := range bindings.Items[i].Subjects {
+			assert.False(t, subject.Namespace == "clusterpass-system" && subject.Name == "clusterpass", bindings.Items[i].Name)
+		}
+	}
+	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+}
+
+// kubectl runs kubectl with the contexts of all clusters.
+func kubectl(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.kubeconfig}, args...)...).CombinedOutput()
+	require.NoError(t, err, string(out))
 }
 
 func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
