@@ -106,7 +106,7 @@ func TestDeployment(t *testing.T) {
 			{verb: "delete", namespace: "default", group: ours, resource: "authtokengrants", allowed: true},
 			{verb: "update", namespace: "default", group: ours, resource: "authtokengrants", subresource: "status", allowed: true},
 			{verb: "watch", group: "multicluster.x-k8s.io", resource: "clusterprofiles", allowed: true},
-			{verb: "update", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "status", allowed: true},
+			{verb: "patch", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "status", allowed: true},
 			{verb: "update", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles"},
 			{verb: "watch", namespace: "clusterpass-system", resource: "secrets", allowed: true},
 			{verb: "update", namespace: "clusterpass-system", group: "coordination.k8s.io", resource: "leases", name: "clusterpass-controller-manager", allowed: true},
