@@ -10,6 +10,10 @@ SHELL := bash
 CLUSTERPASS_PORT_BASE ?= 18400
 export CLUSTERPASS_PORT_BASE
 
+# Not empty: Kueue is built and part of the local fleet. It takes minutes to build, so that it is asked for.
+KUEUE ?=
+export CLUSTERPASS_KUEUE := $(KUEUE)
+
 # The same flags everywhere, so that builds, vet and linters share one cache.
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
@@ -39,8 +43,8 @@ krew: ## Build the archives of the kubectl plugin, and its manifest for Krew, in
 	@hack/build-krew.sh "$(VERSION)"
 
 .PHONY: tools
-tools: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/tools/, once per version.
-	@hack/build-tools.sh
+tools: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/tools/, once per version; KUEUE=1: Kueue, too.
+	@hack/build-tools.sh kubernetes etcd $(if $(KUEUE),kueue)
 
 .PHONY: fleet
 fleet:
@@ -57,7 +61,7 @@ demo: ## Tell the story in a terminal: join clusters, get a token by one kubectl
 	@hack/demo.sh
 
 .PHONY: up
-up: ## Start the local fleet, heal what has died of it, print how to use it.
+up: ## Start the local fleet, heal what has died of it, print how to use it; KUEUE=1: with Kueue on each cluster.
 	@hack/local-up.sh up
 
 .PHONY: down

@@ -3,11 +3,12 @@
 # under hack/tools, into bin/tools/<module>-<version>/ and links them from
 # bin/tools/. What is already there at its version is left alone.
 #
-# usage: hack/build-tools.sh [kubernetes|etcd|golangci-lint ...]   (default: kubernetes etcd)
+# usage: hack/build-tools.sh [kubernetes|etcd|golangci-lint|kueue ...]   (default: kubernetes etcd)
 set -o errexit -o nounset -o pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 out="${root}/bin/tools"
+kueue=sigs.k8s.io/kueue
 
 # build TOOLDIR MODULE PACKAGE[=NAME]... builds the packages of a module at the version
 # that hack/tools/TOOLDIR/go.mod pins.
@@ -20,33 +21,66 @@ build() {
   for spec in "$@"; do
     package="${spec%%=*}"; name="$(basename "${spec##*=}")"
     if [[ ! -x "${into}/${name}" ]]; then
-      build_one "${dir}" "${package}" "${version}" "${into}" "${name}"
+      build_one "${dir}" "${package}" "$(ldflags "${module}" "${version}")" "${into}" "${name}"
     fi
     ln -sfn "$(basename "${into}")/${name}" "${out}/${name}"
   done
 }
 
-# build_one DIR PACKAGE VERSION INTO NAME builds one program; it appears at once or not at all.
+# build_one DIR PACKAGE LDFLAGS INTO NAME builds one program; it appears at once or not at all.
 build_one() {
-  local dir="$1" package="$2" version="$3" into="$4" name="$5"
+  local dir="$1" package="$2" ldflags="$3" into="$4" name="$5"
   local start=${SECONDS} tmp="${into}/.${name}.$$"
-  echo "building ${name} ${version}: once, and minutes on a small machine"
+  echo "building $(basename "${into}")/${name}: once, and minutes on a small machine"
   (cd "${dir}" && CGO_ENABLED=0 "${root}/hack/with-progress.sh" "building ${name}" \
-    go build -trimpath -ldflags "$(ldflags "${version}")" -o "${tmp}" "${package}")
+    go build -trimpath -ldflags "${ldflags}" -o "${tmp}" "${package}")
   mv "${tmp}" "${into}/${name}"
   echo "built ${name} in $((SECONDS - start)) s"
 }
 
-# Without a version stamped in, Kubernetes programs report v0.0.0-master, which
-# kubectl prints as nonsense and Kueue refuses to parse.
+# ldflags MODULE VERSION prints the linker flags that stamp its programs. Without a version
+# stamped in, Kubernetes programs report v0.0.0-master, which kubectl prints as nonsense and
+# Kueue refuses to parse.
 ldflags() {
-  local major minor
-  major="$(cut -d. -f1 <<<"${1#v}")"; minor="$(cut -d. -f2 <<<"${1#v}")"
-  local flags="-s -w" package
+  local module="$1" version="$2" flags="-s -w"
+  # Kueue has a version of its own: in the Kubernetes libraries it would be that of a Kubernetes
+  # from before the features that they ask for.
+  if [[ "${module}" == "${kueue}" ]]; then
+    echo "${flags} -X ${kueue}/pkg/version.GitVersion=${version}"
+    return
+  fi
+  local major minor package
+  major="$(cut -d. -f1 <<<"${version#v}")"; minor="$(cut -d. -f2 <<<"${version#v}")"
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X ${package}.gitVersion=$1 -X ${package}.gitMajor=${major} -X ${package}.gitMinor=${minor}"
+    flags+=" -X ${package}.gitVersion=${version} -X ${package}.gitMajor=${major} -X ${package}.gitMinor=${minor}"
   done
   echo "${flags}"
+}
+
+# kueue_manifests copies Kueue's CRDs and RBAC next to its program, so that nothing that runs
+# it needs the module cache, each with a kustomization.yaml.
+kueue_manifests() {
+  local components into
+  components="$(cd "${root}/hack/tools/kueue" && go list -m -f '{{.Dir}}' "${kueue}")/config/components"
+  into="$(dirname "$(realpath "${out}/kueue")")"
+  kueue_copy "${into}/rbac" "${components}"/rbac/*.yaml
+  kueue_copy "${into}/crds" "${components}"/crd/bases/*.yaml
+}
+
+# kueue_copy INTO FILE... copies the files into a directory that appears at once or not at all.
+kueue_copy() {
+  local into="$1" tmp="$1.$$"; shift
+  if [[ -d "${into}" ]]; then
+    return
+  fi
+  mkdir "${tmp}"
+  # Those of the module cache are read-only; their copies are not to be.
+  install -m 644 "$@" "${tmp}"
+  if [[ ! -f "${tmp}/kustomization.yaml" ]]; then
+    (cd "${tmp}" && printf 'resources:\n' && printf -- '- %s\n' *.yaml) >"${into}.kustomization.$$"
+    mv "${into}.kustomization.$$" "${tmp}/kustomization.yaml"
+  fi
+  mv "${tmp}" "${into}"
 }
 
 if [[ $# -eq 0 ]]; then
@@ -61,6 +95,9 @@ for tool in "$@"; do
     golangci-lint)
       g=github.com/golangci/golangci-lint/v2
       build golangci-lint "${g}" "${g}/cmd/golangci-lint" ;;
+    kueue)
+      build kueue "${kueue}" "${kueue}/cmd/kueue"
+      kueue_manifests ;;
     *) echo "unknown tool ${tool}" >&2; exit 2 ;;
   esac
 done
