@@ -162,12 +162,17 @@ func applyKustomization(ctx context.Context, cluster *Cluster, dir string) error
 	if err != nil {
 		return err
 	}
+	return applyKustomizationAt(ctx, cluster, filepath.Join(root, dir))
+}
+
+// applyKustomizationAt is applyKustomization of any directory.
+func applyKustomizationAt(ctx context.Context, cluster *Cluster, dir string) error {
 	kubectl, err := ToolPath("kubectl")
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, kubectl, "--kubeconfig="+cluster.Kubeconfig(), "apply", "--server-side",
-		"--force-conflicts", "--field-manager="+fieldManager, "--kustomize="+filepath.Join(root, dir))
+		"--force-conflicts", "--field-manager="+fieldManager, "--kustomize="+dir)
 	// By default it is kept under ~/.kube by address and port, which another cluster may have had before.
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(cluster.Dir(), "kubectl-cache"))
 	output, err := cmd.CombinedOutput()

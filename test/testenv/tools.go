@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// ToolsEnv names the environment variable with the directory of etcd, kube-apiserver, kube-controller-manager and
-// kubectl. Unset, they are in bin/tools of the module.
+// ToolsEnv names the environment variable with the directory of etcd, kube-apiserver, kube-controller-manager,
+// kubectl and Kueue. Unset, they are in bin/tools of the module.
 const ToolsEnv = "CLUSTERPASS_TOOLS"
 
 // ServerEnv names the environment variable with the path of the clusterpass-apiserver to run. Unset, it is the one in
@@ -40,7 +40,12 @@ func ModuleRoot() (string, error) {
 }
 
 // ToolPath returns the path of one of the programs that make tools builds.
-func ToolPath(name string) (string, error) {
+func ToolPath(name string) (string, error) { return toolPath(name, "make tools") }
+
+// KueuePath returns the path of Kueue's manager, an error that wraps [fs.ErrNotExist] if it was not built.
+func KueuePath() (string, error) { return toolPath(kueueName, "make tools KUEUE=1") }
+
+func toolPath(name, builder string) (string, error) {
 	dir := os.Getenv(ToolsEnv)
 	if dir == "" {
 		root, err := ModuleRoot()
@@ -51,7 +56,7 @@ func ToolPath(name string) (string, error) {
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w (make tools builds it)", err)
+		return "", fmt.Errorf("%w (%s builds it)", err, builder)
 	}
 	return path, nil
 }

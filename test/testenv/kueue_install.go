@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	kueueGroup = "kueue.x-k8s.io"
+	// kueueSecret is where Kueue keeps its certificate and the authority's key.
+	kueueSecret = "kueue-webhook-server-cert"
+)
+
+// kueueConverted are the resources that Kueue converts between their versions.
+var kueueConverted = []string{"clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads"}
+
+// writeConfiguration writes Kueue's configuration: nothing listens on another address than 127.0.0.1, and Jobs are
+// the only kind that it cares about.
+func (k *Kueue) writeConfiguration() error {
+	configuration := map[string]any{
+		"apiVersion":             "config.kueue.x-k8s.io/v1beta2",
+		"kind":                   "Configuration",
+		"namespace":              KueueNamespace,
+		"health":                 map[string]any{"healthProbeBindAddress": hostPort(k.config.Ports.Health)},
+		"metrics":                map[string]any{"bindAddress": "0"},
+		"webhook":                map[string]any{"host": loopback, "port": k.config.Ports.Webhook, "certDir": k.pki()},
+		"leaderElection":         map[string]any{"leaderElect": false},
+		"internalCertManagement": map[string]any{"enable": true},
+		"integrations":           map[string]any{"frameworks": []string{"batch/job"}},
+		// It would serve an aggregated API on all addresses.
+		"featureGates": map[string]any{"VisibilityOnDemand": false},
+	}
+	if k.config.Role == KueueManager {
+		configuration["multiKueue"] = map[string]any{
+			"gcInterval": "30s", "origin": k.config.Cluster.Name(), "workerLostTimeout": "2m",
+		}
+	}
+	if k.config.Edit != nil {
+		k.config.Edit(configuration)
+	}
+	data, err := yaml.Marshal(configuration)
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(k.configuration(), data)
+}
+
+// Install applies to the cluster what Kueue is deployed with (CRDs, RBAC, the Secret with its certificate) and waits
+// until the CRDs are served. Installed again unchanged, nothing is written.
+func (k *Kueue) Install(ctx context.Context) error {
+	if err := k.install(ctx); err != nil {
+		return fmt.Errorf("installing Kueue on %s: %w", k.config.Cluster.Name(), err)
+	}
+	return nil
+}
+
+func (k *Kueue) install(ctx context.Context) error {
+	if err := k.writeKustomization(); err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(k.config.Cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	if err := applyNamespace(ctx, client, KueueNamespace); err != nil {
+		return err
+	}
+	if err := k.applySecret(ctx, client); err != nil {
+		return err
+	}
+	if err := applyKustomizationAt(ctx, k.config.Cluster, k.manifests()); err != nil {
+		return err
+	}
+	return k.waitEstablished(ctx)
+}
+
+// writeKustomization writes what turns the manifests of Kueue's sources into an installation, as Kueue's own
+// kustomization does, but with a URL for the conversion webhook: a cluster without nodes has no Services.
+func (k *Kueue) writeKustomization() error {
+	program, err := KueuePath()
+	if err != nil {
+		return err
+	}
+	if program, err = filepath.EvalSymlinks(program); err != nil {
+		return err
+	}
+	// kubectl takes other directories by relative paths only, and resolves links before.
+	base, err := filepath.EvalSymlinks(k.manifests())
+	if err != nil {
+		return err
+	}
+	from, err := filepath.Rel(base, filepath.Dir(program))
+	if err != nil {
+		return err
+	}
+	patches := make([]map[string]any, 0, len(kueueConverted))
+	for _, resource := range kueueConverted {
+		patch, err := yaml.Marshal(k.conversionPatch(resource))
+		if err != nil {
+			return err
+		}
+		patches = append(patches, map[string]any{"patch": string(patch)})
+	}
+	data, err := yaml.Marshal(map[string]any{
+		"apiVersion": "kustomize.config.k8s.io/v1beta1",
+		"kind":       "Kustomization",
+		"namespace":  KueueNamespace,
+		"namePrefix": "kueue-",
+		"resources":  []string{filepath.Join(from, "crds"), filepath.Join(from, "rbac")},
+		"patches":    patches,
+	})
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(k.manifests(), "kustomization.yaml"), data)
+}
+
+// conversionPatch returns the patch that has a CRD converted by this Kueue.
+func (k *Kueue) conversionPatch(resource string) map[string]any {
+	return map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1",
+		"kind":       "CustomResourceDefinition",
+		"metadata":   map[string]any{"name": resource + "." + kueueGroup},
+		"spec": map[string]any{"conversion": map[string]any{
+			"strategy": "Webhook",
+			"webhook": map[string]any{
+				"clientConfig": map[string]any{
+					"url": httpsURL(k.config.Ports.Webhook) + "/convert",
+					// Kueue puts the same one there.
+					"caBundle": k.ca.bundle(),
+				},
+				"conversionReviewVersions": []string{"v1"},
+			},
+		}},
+	}
+}
+
+// applySecret applies the certificate as Kueue keeps it, which reads it there and, as a kubelet would have put it, in
+// the directory of its configuration.
+func (k *Kueue) applySecret(ctx context.Context, client kubernetes.Interface) error {
+	data := map[string][]byte{}
+	for _, name := range []string{"ca.crt", "ca.key", "tls.crt", "tls.key"} {
+		var err error
+		if data[name], err = os.ReadFile(filepath.Join(k.pki(), name)); err != nil {
+			return err
+		}
+	}
+	_, err := client.CoreV1().Secrets(KueueNamespace).Apply(ctx,
+		corev1ac.Secret(kueueSecret, KueueNamespace).WithData(data), applied)
+	return err
+}
+
+// waitEstablished waits until the cluster serves all of Kueue's CRDs.
+func (k *Kueue) waitEstablished(ctx context.Context) error {
+	client, err := apiextensions.NewForConfig(k.config.Cluster.RESTConfig())
+	if err != nil {
+		return err
+	}
+	reason := errors.New("there are none")
+	err = wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+		crds, err := client.ApiextensionsV1().CustomResourceDefinitions().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		for i := range crds.Items {
+			if crd := &crds.Items[i]; crd.Spec.Group == kueueGroup && !established(crd) {
+				reason = fmt.Errorf("%s is not established", crd.Name)
+				return false, nil
+			}
+		}
+		return len(crds.Items) > 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("CRDs of %s: %w (%w)", kueueGroup, err, reason)
+	}
+	return nil
+}
+
+func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	for _, condition := range crd.Status.Conditions {
+		if condition.Type == apiextensionsv1.Established {
+			return condition.Status == apiextensionsv1.ConditionTrue
+		}
+	}
+	return false
+}
