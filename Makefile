@@ -12,7 +12,7 @@ export CLUSTERPASS_PORT_BASE
 
 # Not empty: Kueue is built and part of the local fleet. It takes minutes to build, so that it is asked for.
 KUEUE ?=
-export CLUSTERPASS_KUEUE := $(KUEUE)
+export CLUSTERPASS_KUEUE = $(KUEUE)
 
 # The same flags everywhere, so that builds, vet and linters share one cache.
 export CGO_ENABLED := 0
@@ -20,6 +20,8 @@ export GOFLAGS := $(GOFLAGS) -trimpath
 
 # The race detector needs cgo.
 GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race
+RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
+  CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .PHONY: help
@@ -88,14 +90,22 @@ test-unit: ## Run the tests that need nothing but Go.
 	@$(GO_TEST) $$(go list ./... | grep -vE '^clusterpass.dev/test/(testenv|integration|e2e)')
 
 .PHONY: test-integration
-test-integration: tools ## Run the tests against real kube-apiservers and etcds that they start themselves.
+test-integration: tools race ## Run the tests against real kube-apiservers and etcds that they start themselves.
+	@echo "integration tests"
+	@[[ -x bin/tools/kueue ]] || echo "SKIPPED, as Kueue is not built: test/integration/multikueue (make test-kueue builds it and runs them)"
+	@$(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
+
+.PHONY: test-kueue
+test-kueue: KUEUE := 1
+test-kueue: tools race ## Run the tests with real Kueue, which is built for them: minutes, once.
+	@echo "integration tests with Kueue"
+	@$(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m ./test/integration/multikueue/...
+
+.PHONY: race
+race:
 	@mkdir -p bin/race
 	@CGO_ENABLED=1 hack/with-progress.sh "building with the race detector" \
 	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/ ./cmd/...
-	@echo "integration tests"
-	@CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
-	  CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager \
-	  $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
 
 .PHONY: test-e2e
 test-e2e: tools build fleet ## Run the tests against a local fleet of their own, brought down afterwards.

@@ -1,0 +1,200 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package multikueue
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+var multiKueueClusters = schema.GroupVersionResource{Group: "kueue.x-k8s.io", Version: "v1beta2", Resource: "multikueueclusters"}
+
+func TestJobsRunOnAMemberByATokenOfClusterpass(t *testing.T) {
+	f := startFleet(t)
+	kubectl(t, f.member, "apply", "--server-side", "-f", example(t, "worker-queues.yaml"))
+	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
+	eventually(t, f.active(t, metav1.ConditionFalse, "BadKubeConfig"))
+
+	answers := []*v1alpha1.AuthTokenRequest{f.request(t)}
+	f.writeSecret(t, answers[0])
+	eventually(t, f.active(t, metav1.ConditionTrue, "Active"))
+
+	t.Run("a Job of the hub runs on the member and ends on the hub", func(t *testing.T) {
+		name := f.submit(t)
+		eventually(t, f.complete(t, name))
+		t.Run("and is gone from the member when it is deleted", func(t *testing.T) {
+			kubectl(t, f.hub, "delete", "job", "--namespace="+namespace, name)
+			eventually(t, func(ctx context.Context) error { return f.goneFromMember(ctx, t, name) })
+		})
+	})
+	t.Run("another token takes over", func(t *testing.T) {
+		answers = append(answers, f.request(t))
+		require.NotEqual(t, answers[0].Status.Token, answers[1].Status.Token)
+		f.writeSecret(t, answers[1])
+		eventually(t, f.complete(t, f.submit(t)))
+		require.NoError(t, f.active(t, metav1.ConditionTrue, "Active")(t.Context()))
+	})
+	t.Run("both were used, and the member has refused nothing that Kueue asked of it", func(t *testing.T) {
+		credentials, refused := f.requestsOf(t, "system:serviceaccount:"+namespace+":multikueue")
+		require.Len(t, credentials, len(answers))
+		require.Empty(t, refused)
+	})
+	t.Run("no token is in Kueue's logs", func(t *testing.T) {
+		tokens := []string{answers[0].Status.Token, answers[1].Status.Token}
+		found, err := testenv.FindTokens(tokens, []string{f.hubKueue.Log(), f.memberKueue.Log()})
+		require.NoError(t, err)
+		require.Empty(t, found)
+	})
+}
+
+// request asks for a token with the rules that we tell users to ask for.
+func (f *fleet) request(t *testing.T) *v1alpha1.AuthTokenRequest {
+	t.Helper()
+	answer := &v1alpha1.AuthTokenRequest{}
+	file := example(t, "authtokenrequest-kueue-v0.19.yaml")
+	// The server learns of the member's Secret by a watch.
+	eventually(t, func(ctx context.Context) error {
+		out, err := tryKubectl(ctx, f.hub, "create", "-f", file, "-o", "yaml")
+		if err != nil {
+			return err
+		}
+		return yaml.Unmarshal(out, answer)
+	})
+	require.NotEmpty(t, answer.Status.Kubeconfig)
+	return answer
+}
+
+// writeSecret puts the answer's kubeconfig where Kueue looks for it.
+func (f *fleet) writeSecret(t *testing.T, answer *v1alpha1.AuthTokenRequest) {
+	t.Helper()
+	_, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).Apply(t.Context(),
+		corev1ac.Secret(memberName, testenv.KueueNamespace).WithData(map[string][]byte{"kubeconfig": answer.Status.Kubeconfig}),
+		metav1.ApplyOptions{FieldManager: "test"})
+	require.NoError(t, err)
+}
+
+// active returns a check that Kueue says of the member what is wanted.
+func (f *fleet) active(t *testing.T, status metav1.ConditionStatus, reason string) func(context.Context) error {
+	t.Helper()
+	clusters := dynamicClient(t, f.hub).Resource(multiKueueClusters)
+	return func(ctx context.Context) error {
+		cluster, err := clusters.Get(ctx, memberName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		condition, err := activeCondition(cluster)
+		if err != nil {
+			return err
+		}
+		if condition.Status != status || condition.Reason != reason {
+			return fmt.Errorf("it is Active: %s, %s: %s", condition.Status, condition.Reason, condition.Message)
+		}
+		return nil
+	}
+}
+
+func activeCondition(cluster *unstructured.Unstructured) (*metav1.Condition, error) {
+	var typed struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(cluster.Object, &typed); err != nil {
+		return nil, err
+	}
+	condition := meta.FindStatusCondition(typed.Status.Conditions, "Active")
+	if condition == nil {
+		return nil, errors.New("it has no condition Active yet")
+	}
+	return condition, nil
+}
+
+// submit creates a Job on the hub and returns its name.
+func (f *fleet) submit(t *testing.T) string {
+	t.Helper()
+	job := &batchv1.Job{}
+	require.NoError(t, yaml.Unmarshal(kubectl(t, f.hub, "create", "-f", example(t, "job.yaml"), "-o", "yaml"), job))
+	return job.Name
+}
+
+// complete returns a check that the Job is complete on the hub, and has run on the member.
+func (f *fleet) complete(t *testing.T, name string) func(context.Context) error {
+	t.Helper()
+	hub, member := kube(t, f.hub).BatchV1().Jobs(namespace), kube(t, f.member).BatchV1().Jobs(namespace)
+	return func(ctx context.Context) error {
+		job, err := hub.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, condition := range job.Status.Conditions {
+			if condition.Type == batchv1.JobComplete && condition.Status == corev1.ConditionTrue {
+				return nil
+			}
+		}
+		remote, err := member.Get(ctx, name, metav1.GetOptions{})
+		return errors.Join(fmt.Errorf("hub: %+v; member: %+v", job.Status, remote.Status), err)
+	}
+}
+
+func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) error {
+	t.Helper()
+	_, err := kube(t, f.member).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err == nil:
+		return errors.New("the member's Job is still there")
+	default:
+		return err
+	}
+}
+
+// requestsOf returns the credentials that a user has made requests to the member with, and the requests that it has
+// refused.
+func (f *fleet) requestsOf(t *testing.T, username string) (credentials sets.Set[string], refused []string) {
+	t.Helper()
+	log, err := os.Open(f.member.AuditLog())
+	require.NoError(t, err)
+	defer log.Close()
+	credentials = sets.New[string]()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event auditv1.Event
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
+		if event.User.Username != username || event.ResponseStatus == nil {
+			continue
+		}
+		credentials.Insert(event.User.Extra[user.CredentialIDKey]...)
+		if code := event.ResponseStatus.Code; code == http.StatusForbidden || code == http.StatusUnauthorized {
+			refused = append(refused, fmt.Sprintf("%s %s: %d", event.Verb, event.RequestURI, code))
+		}
+	}
+	require.NoError(t, lines.Err())
+	return credentials, refused
+}

@@ -1,0 +1,128 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package multikueue tests that Kueue can use what clusterpass issues: with Kueue itself, on a hub and a member.
+package multikueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"clusterpass.dev/test/kubelet"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// waitTimeout bounds every wait for a condition. Kueue answers within seconds.
+	waitTimeout = 90 * time.Second
+	poll        = 50 * time.Millisecond
+	// memberName is the member's name in artifacts/examples/multikueue.
+	memberName = "bravelion"
+	// namespace has the ClusterProfile and the Jobs.
+	namespace = "default"
+)
+
+// fleet is a hub that has clusterpass, and a member; both have Kueue.
+type fleet struct {
+	hub, member           *testenv.Cluster
+	hubKueue, memberKueue *testenv.Kueue
+}
+
+// startFleet runs one until the test ends.
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	testenv.RequireKueue(t)
+	f := &fleet{
+		hub:    testenv.Start(t, testenv.Options{Name: "hub"}),
+		member: testenv.Start(t, testenv.Options{Name: memberName, Audit: true}),
+	}
+	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
+	require.NoError(t, testenv.Join(t.Context(), f.hub, f.member, namespace, memberName))
+	f.hubKueue = testenv.StartKueue(t, f.hub, testenv.KueueConfig{Role: testenv.KueueManager})
+	f.memberKueue = testenv.StartKueue(t, f.member, testenv.KueueConfig{Role: testenv.KueueWorker})
+	startKubelet(t, f.member)
+	return f
+}
+
+// startKubelet completes the member's Jobs until the test ends.
+func startKubelet(t *testing.T, member *testenv.Cluster) {
+	t.Helper()
+	k, err := kubelet.New(member.RESTConfig())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { k.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+// tryKubectl runs kubectl as the cluster's admin and returns what it prints. The error has what it complains of.
+func tryKubectl(ctx context.Context, cluster *testenv.Cluster, args ...string) ([]byte, error) {
+	path, err := testenv.ToolPath("kubectl")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, append([]string{
+		"--kubeconfig=" + cluster.Kubeconfig(), "--cache-dir=" + filepath.Join(cluster.Dir(), "kubectl-cache"),
+	}, args...)...)
+	out, err := cmd.Output()
+	if exit := (&exec.ExitError{}); errors.As(err, &exit) {
+		return nil, fmt.Errorf("kubectl %s: %s", strings.Join(args, " "), exit.Stderr)
+	}
+	return out, err
+}
+
+// kubectl is tryKubectl where it has to go well.
+func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) []byte {
+	t.Helper()
+	out, err := tryKubectl(t.Context(), cluster, args...)
+	require.NoError(t, err)
+	return out
+}
+
+// example returns the path of a file in artifacts/examples/multikueue.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	root, err := testenv.ModuleRoot()
+	require.NoError(t, err)
+	return filepath.Join(root, "artifacts", "examples", "multikueue", name)
+}
+
+func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
+
+func dynamicClient(t *testing.T, cluster *testenv.Cluster) dynamic.Interface {
+	t.Helper()
+	client, err := dynamic.NewForConfig(cluster.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
+
+// eventually waits until check returns nil.
+func eventually(t *testing.T, check func(ctx context.Context) error) {
+	t.Helper()
+	last := errors.New("it was not asked")
+	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	require.NoError(t, err, "last: %v", last)
+}
