@@ -4,9 +4,9 @@
 #
 # usage: hack/local-up.sh [up|start|stop MEMBER|down|status|exports]   (default: up)
 #
-# CLUSTERPASS_PORT_BASE and CLUSTERPASS_LOCAL_DIR tell two fleets apart.
+# CLUSTERPASS_PORT_BASE and CLUSTERPASS_LOCAL_DIR tell two fleets apart; CLUSTERPASS_KUEUE=1 adds Kueue.
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-make --no-print-directory tools build fleet >&2
+make --no-print-directory KUEUE="${CLUSTERPASS_KUEUE:-}" tools build fleet >&2
 exec bin/fleet "${@:-up}"

@@ -35,6 +35,8 @@ type fleet struct {
 	members []*testenv.Cluster
 	server  *testenv.Server
 	manager *testenv.ControllerManager
+	// kueue is empty in a fleet without Kueue, else there is one for each cluster.
+	kueue []kueueCluster
 }
 
 // newFleet prepares the fleet's files and starts nothing.
@@ -60,6 +62,11 @@ func newFleet(s settings) (*fleet, error) {
 	if policy := filepath.Join(s.root, auditPolicy); exists(policy) {
 		config.AuditPolicy = policy
 		config.AuditLog = filepath.Join(s.logs(), "clusterpass-apiserver-audit.log")
+	}
+	if s.kueue {
+		if f.kueue, err = newKueueClusters(s, hub, f.members); err != nil {
+			return nil, err
+		}
 	}
 	if f.server, err = testenv.NewServer(config); err != nil {
 		return nil, err
@@ -135,7 +142,7 @@ func joinAll(ctx context.Context, s settings, report *progress) error {
 }
 
 // up brings up the clusters side by side, then the server, which needs the hub, then the controller manager, which
-// needs the server.
+// needs the server, then Kueue, if the fleet is to have it.
 func (f *fleet) up(ctx context.Context, r *runner) error {
 	r.report.printf("starting what does not run of hub, %s, clusterpass-apiserver and clusterpass-controller-manager",
 		strings.Join(memberNames, ", "))
@@ -149,7 +156,10 @@ func (f *fleet) up(ctx context.Context, r *runner) error {
 	if err := f.upServer(ctx, r); err != nil {
 		return err
 	}
-	return f.upManager(ctx, r)
+	if err := f.upManager(ctx, r); err != nil {
+		return err
+	}
+	return f.upKueue(ctx, r)
 }
 
 func upCluster(ctx context.Context, r *runner, cluster *testenv.Cluster) error {

@@ -13,6 +13,9 @@
 //
 // CLUSTERPASS_PORT_BASE (default 18400) is the first of the 34 ports it uses, CLUSTERPASS_LOCAL_DIR (default .local)
 // the directory it keeps everything in, relative to the source tree. Two fleets need two of each.
+//
+// With CLUSTERPASS_KUEUE not empty, Kueue runs on each cluster, and on each member something that plays the kubelet
+// for Jobs. They use eight of the 34 ports, and stay part of the fleet until it is down.
 package main
 
 import (
@@ -22,6 +25,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"clusterpass.dev/test/testenv"
 )
 
 const (
@@ -40,6 +45,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	// What up starts in place of a kubelet is this program, too.
+	if len(args) == 3 && args[0] == testenv.KubeletVerb {
+		return playKubelet(ctx, args[1], args[2])
+	}
 	if len(args) != 1 && (len(args) != 2 || args[0] != verbStop) {
 		return fmt.Errorf("want %s; got %q", verbs, args)
 	}

@@ -36,6 +36,8 @@ type settings struct {
 	// root is the source tree, dir the directory of the fleet; both absolute.
 	root, dir string
 	portBase  int
+	// kueue says that the fleet has Kueue: it is asked for, or was when what runs was started.
+	kueue bool
 }
 
 func settingsFromEnv() (settings, error) {
@@ -50,6 +52,7 @@ func settingsFromEnv() (settings, error) {
 	if !filepath.IsAbs(s.dir) {
 		s.dir = filepath.Join(root, s.dir)
 	}
+	s.kueue = os.Getenv(testenv.KueueEnv) != "" || exists(recordPath(s.records(), hubName+"-kueue"))
 	base := os.Getenv(portBaseEnv)
 	if base == "" {
 		return s, nil
@@ -74,6 +77,15 @@ func (s settings) clusterPorts(i int) testenv.Ports {
 	base := s.portBase + i*portsPerCluster
 	return testenv.Ports{APIServer: base, Etcd: base + 1, EtcdPeer: base + 2, ControllerManager: base + 3}
 }
+
+// kueuePorts returns those of Kueue on the i-th cluster.
+func (s settings) kueuePorts(i int) testenv.KueuePorts {
+	base := s.portBase + i*portsPerCluster
+	return testenv.KueuePorts{Health: base + 4, Webhook: base + 5}
+}
+
+// kubeletPort returns that of the stand-in for the kubelet of the i-th cluster.
+func (s settings) kubeletPort(i int) int { return s.portBase + i*portsPerCluster + 6 }
 
 func (s settings) serverPort() int {
 	return s.portBase + (1+len(memberNames))*portsPerCluster

@@ -28,7 +28,18 @@ func (f *fleet) programs() ([]testenv.Program, error) {
 		return nil, err
 	}
 	manager, err := f.manager.Program()
-	return append(programs, server, manager), err
+	if err != nil {
+		return nil, err
+	}
+	programs = append(programs, server, manager)
+	for _, cluster := range f.kueue {
+		of, err := cluster.programs()
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, of...)
+	}
+	return programs, nil
 }
 
 // status lists the programs, and fails unless all serve.
