@@ -14,5 +14,7 @@
 // [RegisterAPIServices] and [Join] do what the installer of a real fleet does: register the server with the hub's
 // aggregator, and give the hub a credential for a member.
 //
+// A [Kueue] is Kueue's manager on one of the clusters, for those who ask for it.
+//
 // There are no nodes: pods are stored and never run.
 package testenv
