@@ -24,6 +24,7 @@ import (
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/authtokenrequest"
+	"clusterpass.dev/pkg/registry/clustercredentialset"
 	"clusterpass.dev/pkg/registry/clusterscore"
 )
 
@@ -89,7 +90,8 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	requests, profileToken := authtokenrequest.NewREST(c.minter(profiles, grants{granted.Internal}))
+	minter := c.minter(profiles, grants{granted.Internal})
+	requests, profileToken := authtokenrequest.NewREST(minter)
 
 	if inventory != nil {
 		inventory["clusterprofiles/token"], inventory["authtokenrequests"] = profileToken, requests
@@ -101,12 +103,19 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of clusterscores: %w", err)
 	}
+	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer)
+	if err != nil {
+		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
+	}
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
-		"authtokenrequests":      requests,
-		"authtokengrants":        granted.Grants,
-		"authtokengrants/status": granted.Status,
-		"clusterscores":          scores,
-		"clusterscores/status":   scoreStatus,
+		"authtokenrequests":            requests,
+		"authtokengrants":              granted.Grants,
+		"authtokengrants/status":       granted.Status,
+		"clustercredentialsets":        sets.Sets,
+		"clustercredentialsets/status": sets.Status,
+		"clustercredentialsets/token":  sets.Token,
+		"clusterscores":                scores,
+		"clusterscores/status":         scoreStatus,
 	}); err != nil {
 		return nil, err
 	}

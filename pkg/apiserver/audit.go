@@ -26,7 +26,7 @@ func (e withoutTokens) EvaluatePolicyRule(attributes authorizer.Attributes) audi
 	return config
 }
 
-var tokenResources = sets.New("authtokenrequests", "clusterprofiles/token")
+var tokenResources = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
 
 func carriesToken(attributes authorizer.Attributes) bool {
 	resource := attributes.GetResource()

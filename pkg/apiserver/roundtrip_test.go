@@ -18,6 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/randfill"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
@@ -27,6 +28,10 @@ func fuzzerFuncs(serializer.CodecFactory) []any {
 		func(request *multiclusterv1alpha1.AuthTokenRequest, c randfill.Continue) {
 			c.FillNoCustom(request)
 			multiclusterv1alpha1.SetDefaults_AuthTokenRequest(request)
+		},
+		func(set *clusterpassv1alpha1.ClusterCredentialSet, c randfill.Continue) {
+			c.FillNoCustom(set)
+			clusterpassv1alpha1.SetDefaults_ClusterCredentialSet(set)
 		},
 		func(status *inventoryv1alpha1.ClusterProfileStatus, c randfill.Continue) {
 			c.FillNoCustom(status)

@@ -88,6 +88,7 @@ var servedKinds = map[schema.GroupVersion][]string{
 		"AuthTokenRequest",
 	},
 	clusterpassv1alpha1.SchemeGroupVersion: {
-		"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList", "ClusterScore", "ClusterScoreList",
+		"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList",
+		"ClusterCredentialSet", "ClusterCredentialSetList", "ClusterScore", "ClusterScoreList",
 	},
 }

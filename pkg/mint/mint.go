@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -113,6 +114,9 @@ type Request struct {
 	AuditID string
 	// DryRun asks what would be done, and for no token.
 	DryRun bool
+	// Owner, where given, is what the grant belongs to, and goes with. Its grant is nobody else's, and is changed to
+	// what it asks for: who may change the owner has changed that.
+	Owner *metav1.OwnerReference
 }
 
 // Result is what a request came to.

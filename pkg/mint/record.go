@@ -73,11 +73,22 @@ func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenG
 		return nil, false, conflict
 	case !grant.IsFor(live, t.want):
 		return nil, false, t.conflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
+	case !t.owns(live):
+		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
 	case difference(live, t.want) == "":
 		return live, false, nil
 	}
 	g, err = t.update(ctx, live)
 	return g, false, err
+}
+
+// ownerOf says whose requests a grant is for.
+func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
+	owner := metav1.GetControllerOfNoCopy(g)
+	if owner == nil {
+		return "requests of users"
+	}
+	return owner.Kind + " " + owner.Name
 }
 
 // create stores a new grant. Whatever can be known before is checked before, so that
@@ -109,8 +120,10 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 // update changes the spec of a grant, for who may. The tokens that are out end first:
 // none of them is to gain the new roles or to keep the old.
 func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	if err := t.authorizeUpdate(ctx, live); err != nil {
-		return nil, err
+	if t.request.Owner == nil {
+		if err := t.authorizeUpdate(ctx, live); err != nil {
+			return nil, err
+		}
 	}
 	next := live.DeepCopy()
 	next.Spec = t.want.Spec

@@ -12,10 +12,12 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -176,5 +178,41 @@ func TestTheDifferenceIsToldInWords(t *testing.T) {
 	}
 	if got := difference(granted, granted); got != "" {
 		t.Errorf("a grant differs from itself: %s", got)
+	}
+}
+
+func ownedBy(uid types.UID) func(g *clusterpassv1alpha1.AuthTokenGrant) {
+	return func(g *clusterpassv1alpha1.AuthTokenGrant) {
+		g.OwnerReferences = []metav1.OwnerReference{{Kind: "ClusterCredentialSet", Name: "fleet", UID: uid, Controller: ptr.To(true)}}
+	}
+}
+
+func TestAGrantWithAnOwnerIsForItsRequestsAlone(t *testing.T) {
+	tests := map[string]struct {
+		live  func(g *clusterpassv1alpha1.AuthTokenGrant)
+		owner types.UID
+		words string
+	}{
+		"its own":                     {ownedBy("set-1"), "set-1", ""},
+		"another owner's":             {ownedBy("set-2"), "set-1", "belongs to ClusterCredentialSet fleet"},
+		"one of users":                {asIs, "set-1", "belongs to requests of users"},
+		"an owner's, asked by a user": {ownedBy("set-1"), "", "belongs to ClusterCredentialSet fleet"},
+		"a user's, asked by a user":   {asIs, "", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			work := testTask(&storedGrants{cached: stored(test.live), live: stored(test.live)})
+			if test.owner != "" {
+				work.request.Owner = &metav1.OwnerReference{UID: test.owner}
+			}
+			_, _, err := work.admit(t.Context())
+			if test.words == "" && err != nil || test.words != "" && (!apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words)) {
+				t.Errorf("got %v, want 409 with %q", err, test.words)
+			}
+			work.verified.Add(keyOf(stored(asIs)), verified{"sa", "secret"}, time.Hour)
+			if _, _, known := work.known(t.Context()); known != (test.words == "") {
+				t.Errorf("known = %t", known)
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -31,7 +32,19 @@ func (m *Minter) newTask(r Request, profile *inventoryv1alpha1.ClusterProfile, c
 	want := grant.New(r.Namespace, r.Spec, profile.UID, requester(r.User))
 	provider := client.Provider()
 	want.Status.AccessProvider = &provider
+	if r.Owner != nil {
+		want.OwnerReferences = []metav1.OwnerReference{*r.Owner}
+	}
 	return &task{Minter: m, request: r, client: client, want: want}
+}
+
+// owns says whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
+func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
+	owner := metav1.GetControllerOfNoCopy(g)
+	if t.request.Owner == nil || owner == nil {
+		return t.request.Owner == nil && owner == nil
+	}
+	return t.request.Owner.UID == owner.UID
 }
 
 // verifiedKey names a grant as it was verified: another generation is another matter.
@@ -88,7 +101,7 @@ func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.
 // since has deleted the Secret on the member, and no token is issued for that one.
 func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, verified, bool) {
 	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
-	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || difference(g, t.want) != "" {
+	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.owns(g) || difference(g, t.want) != "" {
 		return nil, verified{}, false
 	}
 	value, ok := t.verified.Get(keyOf(g))

@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// maxExpirationSeconds is the longest lifetime that can be asked for; it is the
-	// maximum of the TokenRequest API of the member's kube-apiserver.
-	maxExpirationSeconds = 1 << 32
 	// maxRoleName leaves room for the prefix and the id in the name of a binding.
 	maxRoleName = 190
 	// maxAudience bounds the length of one audience, in bytes.
@@ -42,11 +39,17 @@ func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs = append(errs, validateTarget(r.Spec.TargetClusterProfile, spec.Child("targetClusterProfile"))...)
 	errs = append(errs, validateServiceAccountName(r.Spec.ServiceAccountName, spec.Child("serviceAccountName"))...)
-	errs = append(errs, m.validateNamespace(r.Spec.ServiceAccountNamespace, spec.Child("serviceAccountNamespace"))...)
-	errs = append(errs, validateClusterRoles(r.Spec.ClusterRoles, spec.Child("clusterRoles"))...)
-	errs = append(errs, m.validateRoles(r.Spec.Roles, spec.Child("roles"))...)
-	errs = append(errs, validateAudiences(r.Spec.Audiences, spec.Child("audiences"))...)
+	errs = append(errs, m.ValidateRights(&r.Spec, spec)...)
 	return append(errs, validateExpiration(r.Spec.ExpirationSeconds, spec.Child("expirationSeconds"))...)
+}
+
+// ValidateRights returns what is wrong with spec, by fields under path, but for its target, the ServiceAccount's name and the
+// lifetime of the token.
+func (m *Minter) ValidateRights(spec *v1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList {
+	errs := m.validateNamespace(spec.ServiceAccountNamespace, path.Child("serviceAccountNamespace"))
+	errs = append(errs, validateClusterRoles(spec.ClusterRoles, path.Child("clusterRoles"))...)
+	errs = append(errs, m.validateRoles(spec.Roles, path.Child("roles"))...)
+	return append(errs, validateAudiences(spec.Audiences, path.Child("audiences"))...)
 }
 
 func validateReserved(keys map[string]string, fldPath *field.Path) field.ErrorList {
@@ -222,8 +225,8 @@ func validateExpiration(seconds *int64, fldPath *field.Path) field.ErrorList {
 		return nil
 	case *seconds < v1alpha1.MinExpirationSeconds:
 		return field.ErrorList{field.Invalid(fldPath, *seconds, fmt.Sprintf("must be at least %d (10 minutes)", v1alpha1.MinExpirationSeconds))}
-	case *seconds > maxExpirationSeconds:
-		return field.ErrorList{field.Invalid(fldPath, *seconds, fmt.Sprintf("must be at most %d", maxExpirationSeconds))}
+	case *seconds > v1alpha1.MaxExpirationSeconds:
+		return field.ErrorList{field.Invalid(fldPath, *seconds, fmt.Sprintf("must be at most %d", v1alpha1.MaxExpirationSeconds))}
 	}
 	return nil
 }

@@ -35,11 +35,14 @@ var servedResources = map[string]map[string]served{
 	},
 	"clusterpass.dev": {
 		// Grants are made by requests, not by users.
-		"authtokengrants":        {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
-		"authtokengrants/status": {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
-		"authtokenrequests":      {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
-		"clusterscores":          {"clusterpass.dev/v1alpha1 ClusterScore", "clusterscore", allVerbs, "cscore", "clusterpass", true},
-		"clusterscores/status":   {"clusterpass.dev/v1alpha1 ClusterScore", "", "get patch update", "", "", true},
+		"authtokengrants":              {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
+		"authtokengrants/status":       {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
+		"authtokenrequests":            {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+		"clustercredentialsets":        {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "clustercredentialset", allVerbs, "ccs", "clusterpass", true},
+		"clustercredentialsets/status": {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "", "get patch update", "", "", true},
+		"clustercredentialsets/token":  {"clusterpass.dev/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
+		"clusterscores":                {"clusterpass.dev/v1alpha1 ClusterScore", "clusterscore", allVerbs, "cscore", "clusterpass", true},
+		"clusterscores/status":         {"clusterpass.dev/v1alpha1 ClusterScore", "", "get patch update", "", "", true},
 	},
 }
 
@@ -125,6 +128,7 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
+		{"clustercredentialsets", "ccs", "clusterpass.dev/v1alpha1", "true", "ClusterCredentialSet", commaVerbs, "clusterpass"},
 		{"clusterscores", "cscore", "clusterpass.dev/v1alpha1", "true", "ClusterScore", commaVerbs, "clusterpass"},
 		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
 	}

@@ -19,7 +19,7 @@ var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha
 
 var (
 	// SchemeBuilder collects what AddToScheme does.
-	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes, addDefaultingFuncs)
 	// AddToScheme registers the types of this group with a scheme.
 	AddToScheme = SchemeBuilder.AddToScheme
 )
@@ -34,6 +34,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&multiclusterv1alpha1.AuthTokenRequest{},
 		&AuthTokenGrant{},
 		&AuthTokenGrantList{},
+		&ClusterCredentialSet{},
+		&ClusterCredentialSetList{},
 		&ClusterScore{},
 		&ClusterScoreList{},
 	)

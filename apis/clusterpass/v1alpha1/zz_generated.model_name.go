@@ -29,6 +29,31 @@ func (in AuthTokenGrantStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Author) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.Author"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterCredentialSet) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSet"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterCredentialSetList) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterCredentialSetSpec) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterCredentialSetStatus) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterScore) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScore"
 }
@@ -54,8 +79,33 @@ func (in ClusterScoreStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterSelection) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelection"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterValue) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterValue"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialRotation) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialRotation"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialSecret) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialSecret"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialStatus) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialTemplate) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialTemplate"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

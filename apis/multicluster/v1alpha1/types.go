@@ -16,6 +16,9 @@ const (
 	// MinExpirationSeconds is the shortest lifetime that can be asked for; it is
 	// the minimum of the TokenRequest API of the member's kube-apiserver.
 	MinExpirationSeconds int64 = 600
+	// MaxExpirationSeconds is the longest lifetime that can be asked for; it is the
+	// maximum of the TokenRequest API of the member's kube-apiserver.
+	MaxExpirationSeconds int64 = 1 << 32
 	// MaxRoles bounds clusterRoles and roles, each.
 	MaxRoles = 20
 	// MaxAudiences bounds audiences.

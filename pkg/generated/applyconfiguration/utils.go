@@ -21,12 +21,20 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=clusterpass.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("Author"):
+		return &clusterpassv1alpha1.AuthorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"):
 		return &clusterpassv1alpha1.AuthTokenGrantApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantSpec"):
 		return &clusterpassv1alpha1.AuthTokenGrantSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantStatus"):
 		return &clusterpassv1alpha1.AuthTokenGrantStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"):
+		return &clusterpassv1alpha1.ClusterCredentialSetApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSetSpec"):
+		return &clusterpassv1alpha1.ClusterCredentialSetSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSetStatus"):
+		return &clusterpassv1alpha1.ClusterCredentialSetStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"):
 		return &clusterpassv1alpha1.ClusterScoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreItem"):
@@ -35,8 +43,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.ClusterScoreSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreStatus"):
 		return &clusterpassv1alpha1.ClusterScoreStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterSelection"):
+		return &clusterpassv1alpha1.ClusterSelectionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterValue"):
 		return &clusterpassv1alpha1.ClusterValueApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialRotation"):
+		return &clusterpassv1alpha1.CredentialRotationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialSecret"):
+		return &clusterpassv1alpha1.CredentialSecretApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialStatus"):
+		return &clusterpassv1alpha1.CredentialStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialTemplate"):
+		return &clusterpassv1alpha1.CredentialTemplateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedClusterProfile"):
 		return &clusterpassv1alpha1.GrantedClusterProfileApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedServiceAccount"):

@@ -26,12 +26,22 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.AuthTokenGrantList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref),
 		v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref),
 		v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref),
+		v1alpha1.Author{}.OpenAPIModelName():                              schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref),
+		v1alpha1.ClusterCredentialSet{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref),
+		v1alpha1.ClusterCredentialSetList{}.OpenAPIModelName():            schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetList(ref),
+		v1alpha1.ClusterCredentialSetSpec{}.OpenAPIModelName():            schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(ref),
+		v1alpha1.ClusterCredentialSetStatus{}.OpenAPIModelName():          schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(ref),
 		v1alpha1.ClusterScore{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref),
 		v1alpha1.ClusterScoreItem{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref),
 		v1alpha1.ClusterScoreList{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref),
 		v1alpha1.ClusterScoreSpec{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref),
 		v1alpha1.ClusterScoreStatus{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref),
+		v1alpha1.ClusterSelection{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref),
 		v1alpha1.ClusterValue{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref),
+		v1alpha1.CredentialRotation{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref),
+		v1alpha1.CredentialSecret{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref),
+		v1alpha1.CredentialStatus{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref),
+		v1alpha1.CredentialTemplate{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref),
 		v1alpha1.GrantedClusterProfile{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref),
 		v1alpha1.GrantedServiceAccount{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref),
 		v1alpha1.MemberObject{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref),
@@ -404,6 +414,305 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Author is who last changed the spec of a ClusterCredentialSet.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"username": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Username of the user.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the user, where the hub's authenticator knows one.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Groups that the user was in.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"extra": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type: []string{"array"},
+										Items: &spec.SchemaOrArray{
+											Schema: &spec.Schema{
+												SchemaProps: spec.SchemaProps{
+													Type:   []string{"string"},
+													Format: "",
+												},
+											},
+										},
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"username"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterCredentialSet keeps one credential for each selected cluster, in a Secret of the hub, and renews it before it expires. What it may have is what its author may have: who last changed its spec.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec says which clusters, which rights, and which Secrets.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterCredentialSetSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is what has come of it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterCredentialSetStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterCredentialSetSpec{}.OpenAPIModelName(), v1alpha1.ClusterCredentialSetStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterCredentialSetList is a list of ClusterCredentialSets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the ClusterCredentialSets.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterCredentialSet{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterCredentialSet{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterCredentialSetSpec says which clusters, which rights, and which Secrets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Clusters selects ClusterProfiles.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterSelection{}.OpenAPIModelName()),
+						},
+					},
+					"template": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Template is what is asked for on each cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.CredentialTemplate{}.OpenAPIModelName()),
+						},
+					},
+					"secret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Secret is where each credential is kept.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.CredentialSecret{}.OpenAPIModelName()),
+						},
+					},
+					"rotation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Rotation says when a credential is renewed.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.CredentialRotation{}.OpenAPIModelName()),
+						},
+					},
+					"author": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials are authorised as if this user had asked for them, each time.",
+							Ref:         ref(v1alpha1.Author{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"clusters", "template"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Author{}.OpenAPIModelName(), v1alpha1.ClusterSelection{}.OpenAPIModelName(), v1alpha1.CredentialRotation{}.OpenAPIModelName(), v1alpha1.CredentialSecret{}.OpenAPIModelName(), v1alpha1.CredentialTemplate{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterCredentialSetStatus is what has come of a ClusterCredentialSet.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ObservedGeneration is the generation of the spec that the rest is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"selected": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Selected counts the clusters that are selected.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ready counts those that have a valid credential of this generation.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"credentials": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"clusterProfile",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Credentials are the credentials of selected clusters, at most 100: those that are not ready first, then by name.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.CredentialStatus{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions of the set.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.CredentialStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -649,6 +958,60 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterSelection selects ClusterProfiles of one namespace, in exactly one of three ways.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the ClusterProfiles; by default that of the set.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LabelSelector selects by labels. An empty one selects all of the namespace.",
+							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"names": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"decisionKey": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionKey selects what the PlacementDecisions of the set's namespace name whose label multicluster.x-k8s.io/decision-key has this value (KEP-5313).",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -676,6 +1039,253 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.Ref
 		},
 		Dependencies: []string{
 			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialRotation says when a credential is renewed. The old one stays valid until it expires.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"expirationSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ExpirationSeconds is the lifetime asked for, in seconds: 3600 by default, at least 600.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"refreshAtPercent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "RefreshAtPercent is the part of its lifetime after which a credential is renewed: 80 by default, from 10 to 90. Some are renewed earlier, by up to a tenth of that, so that not all are at once.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialSecret is where a credential is kept.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the Secrets; by default that of the set. Author and controller manager have to be allowed to write Secrets there.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.set.name}} the set's. {{.set.name}}-{{.cluster.name}} by default. A Secret of that name that is not the set's is left alone.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"format": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Format is how the Secret holds the credential: kubeconfig (the default), argocd or token.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labels": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Labels of each Secret, besides those of the format and of clusterpass.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"annotations": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Annotations of each Secret, likewise.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialStatus is what has come of the credential for one cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusterProfile": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterProfile is the cluster's name.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UID of the ClusterProfile.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"secretName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "SecretName is the name of the Secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"grantName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "GrantName is the name of the AuthTokenGrant in the set's namespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ready says whether the Secret has a valid credential of this generation.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Reason is a word for why it has none: that of the Status that the request for it got.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message says so to people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"clusterProfile", "ready"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialTemplate is what is asked for on each cluster: an AuthTokenRequest's spec without a target.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"serviceAccountNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster; default by default.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"serviceAccountName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the ClusterProfile's name. By default it is made of the set's name and a hash of set and ClusterProfile, so that ClusterProfiles which lead to one member do not collide.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clusterRoles": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterRoles are as in an AuthTokenRequest.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"roles": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"namespace",
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Roles are as in an AuthTokenRequest.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(multiclusterv1alpha1.Role{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"audiences": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Audiences are as in an AuthTokenRequest.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName(), multiclusterv1alpha1.Role{}.OpenAPIModelName()},
 	}
 }
 

@@ -42,6 +42,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 	// Group=clusterpass.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithResource("authtokengrants"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().AuthTokenGrants().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().ClusterCredentialSets().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("clusterscores"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().ClusterScores().Informer()}, nil
 

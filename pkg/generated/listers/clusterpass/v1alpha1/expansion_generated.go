@@ -13,6 +13,14 @@ type AuthTokenGrantListerExpansion interface{}
 // AuthTokenGrantNamespaceLister.
 type AuthTokenGrantNamespaceListerExpansion interface{}
 
+// ClusterCredentialSetListerExpansion allows custom methods to be added to
+// ClusterCredentialSetLister.
+type ClusterCredentialSetListerExpansion interface{}
+
+// ClusterCredentialSetNamespaceListerExpansion allows custom methods to be added to
+// ClusterCredentialSetNamespaceLister.
+type ClusterCredentialSetNamespaceListerExpansion interface{}
+
 // ClusterScoreListerExpansion allows custom methods to be added to
 // ClusterScoreLister.
 type ClusterScoreListerExpansion interface{}

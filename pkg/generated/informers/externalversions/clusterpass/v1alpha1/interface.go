@@ -13,6 +13,8 @@ import (
 type Interface interface {
 	// AuthTokenGrants returns a AuthTokenGrantInformer.
 	AuthTokenGrants() TypedAuthTokenGrantInformer
+	// ClusterCredentialSets returns a ClusterCredentialSetInformer.
+	ClusterCredentialSets() TypedClusterCredentialSetInformer
 	// ClusterScores returns a ClusterScoreInformer.
 	ClusterScores() TypedClusterScoreInformer
 }
@@ -31,6 +33,11 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // AuthTokenGrants returns a TypedAuthTokenGrantInformer.
 func (v *version) AuthTokenGrants() TypedAuthTokenGrantInformer {
 	return &authTokenGrantInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// ClusterCredentialSets returns a TypedClusterCredentialSetInformer.
+func (v *version) ClusterCredentialSets() TypedClusterCredentialSetInformer {
+	return &clusterCredentialSetInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // ClusterScores returns a TypedClusterScoreInformer.

@@ -16,6 +16,7 @@ import (
 type ClusterpassV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	AuthTokenGrantsGetter
+	ClusterCredentialSetsGetter
 	ClusterScoresGetter
 }
 
@@ -26,6 +27,10 @@ type ClusterpassV1alpha1Client struct {
 
 func (c *ClusterpassV1alpha1Client) AuthTokenGrants(namespace string) AuthTokenGrantInterface {
 	return newAuthTokenGrants(c, namespace)
+}
+
+func (c *ClusterpassV1alpha1Client) ClusterCredentialSets(namespace string) ClusterCredentialSetInterface {
+	return newClusterCredentialSets(c, namespace)
 }
 
 func (c *ClusterpassV1alpha1Client) ClusterScores(namespace string) ClusterScoreInterface {

@@ -7,4 +7,6 @@ package v1alpha1
 
 type AuthTokenGrantExpansion interface{}
 
+type ClusterCredentialSetExpansion interface{}
+
 type ClusterScoreExpansion interface{}

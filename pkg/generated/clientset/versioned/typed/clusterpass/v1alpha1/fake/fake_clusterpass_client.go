@@ -19,6 +19,10 @@ func (c *FakeClusterpassV1alpha1) AuthTokenGrants(namespace string) v1alpha1.Aut
 	return newFakeAuthTokenGrants(c, namespace)
 }
 
+func (c *FakeClusterpassV1alpha1) ClusterCredentialSets(namespace string) v1alpha1.ClusterCredentialSetInterface {
+	return newFakeClusterCredentialSets(c, namespace)
+}
+
 func (c *FakeClusterpassV1alpha1) ClusterScores(namespace string) v1alpha1.ClusterScoreInterface {
 	return newFakeClusterScores(c, namespace)
 }

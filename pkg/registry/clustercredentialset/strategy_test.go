@@ -1,0 +1,162 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clustercredentialset
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// anyRights finds nothing wrong but with one namespace.
+type anyRights struct{}
+
+func (anyRights) ValidateRights(spec *multiclusterv1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList {
+	if spec.ServiceAccountNamespace == "kube-system" {
+		return field.ErrorList{field.Forbidden(path.Child("serviceAccountNamespace"), "not for requests")}
+	}
+	return nil
+}
+
+func newSet() *v1alpha1.ClusterCredentialSet {
+	set := &v1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "fleet", UID: "set-1", ResourceVersion: "1", Generation: 4},
+		Spec: v1alpha1.ClusterCredentialSetSpec{
+			Clusters: v1alpha1.ClusterSelection{Names: []string{"bravelion"}},
+			Author:   &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim", Groups: []string{"team"}}},
+		},
+		Status: v1alpha1.ClusterCredentialSetStatus{Ready: 1},
+	}
+	v1alpha1.SetDefaults_ClusterCredentialSet(set)
+	return set
+}
+
+func as(t *testing.T, name string) context.Context {
+	t.Helper()
+	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
+}
+
+func TestTheAuthorIsWhoCreatesASet(t *testing.T) {
+	set := newSet()
+	strategy{}.PrepareForCreate(as(t, "sam"), set)
+	require.NotNil(t, set.Spec.Author)
+	assert.Equal(t, v1alpha1.Author{
+		Requester: v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}, Extra: map[string][]string{"k": {"v"}},
+	}, *set.Spec.Author)
+	assert.Equal(t, []string{v1alpha1.CredentialSetFinalizer}, set.Finalizers)
+	assert.Equal(t, int64(1), set.Generation)
+	assert.Empty(t, set.Status)
+
+	strategy{}.PrepareForCreate(t.Context(), set)
+	assert.Nil(t, set.Spec.Author, "nobody is the author where there is no user")
+}
+
+func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
+	for name, test := range map[string]struct {
+		change     func(set *v1alpha1.ClusterCredentialSet)
+		author     string
+		generation int64
+	}{
+		"of the spec":           {func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Clusters.Names = []string{"smartfish"} }, "sam", 5},
+		"not of labels":         {func(set *v1alpha1.ClusterCredentialSet) { set.Labels = map[string]string{"a": "b"} }, "kim", 4},
+		"not of the status":     {func(set *v1alpha1.ClusterCredentialSet) { set.Status.Ready = 7 }, "kim", 4},
+		"not of the author":     {func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Author.Username = "admin" }, "kim", 4},
+		"not who takes it away": {func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Author = nil }, "kim", 4},
+		"also one who claims to": {func(set *v1alpha1.ClusterCredentialSet) {
+			set.Spec.Clusters.Names, set.Spec.Author = nil, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "admin"}}
+		}, "sam", 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, set := newSet(), newSet()
+			test.change(set)
+			strategy{}.PrepareForUpdate(as(t, "sam"), set, old)
+			assert.Equal(t, test.author, set.Spec.Author.Username)
+			assert.Equal(t, test.generation, set.Generation)
+			assert.Equal(t, int32(1), set.Status.Ready)
+		})
+	}
+}
+
+func TestAStatusUpdateChangesNothingElse(t *testing.T) {
+	old, set := newSet(), newSet()
+	set.Spec.Author.Username, set.Spec.Clusters.Names, set.Labels, set.Status.Ready = "admin", nil, map[string]string{"a": "b"}, 3
+	statusStrategy{}.PrepareForUpdate(as(t, "sam"), set, old)
+	assert.Equal(t, old.Spec, set.Spec)
+	assert.Empty(t, set.Labels)
+	assert.Equal(t, int32(3), set.Status.Ready)
+}
+
+func TestNobodyOwnsTheAuthor(t *testing.T) {
+	for _, fields := range newStrategy(nil, anyRights{}).GetResetFields() {
+		assert.Contains(t, fields.String(), ".spec.author")
+	}
+}
+
+func TestWhatASetMayNotSay(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(spec *v1alpha1.ClusterCredentialSetSpec)
+		field  string
+	}{
+		"nothing is selected":               {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Names = nil }, "spec.clusters"},
+		"clusters are selected in two ways": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.DecisionKey = "key" }, "spec.clusters"},
+		"a cluster twice":                   {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Names = []string{"a", "a"} }, "spec.clusters.names[1]"},
+		"a selector that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Clusters = v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"-": ""}}}
+		}, "spec.clusters.labelSelector.matchLabels"},
+		"a namespace of members that is not for anybody": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Template.ServiceAccountNamespace = "kube-system" }, "spec.template.serviceAccountNamespace"},
+		"braces of which nothing is known":               {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Template.ServiceAccountName = "{{.cluster.uid}}" }, "spec.template.serviceAccountName"},
+		"a program in braces":                            {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = `{{.cluster.name}}{{range .}}{{end}}` }, "spec.secret.name"},
+		"one Secret for all":                             {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = "kueue" }, "spec.secret.name"},
+		"a Secret of a name that is none":                {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = "A-{{.cluster.name}}" }, "spec.secret.name"},
+		"a format that is not known":                     {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Format = "ini" }, "spec.secret.format"},
+		"a label by which the server knows Secrets": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Secret.Labels = map[string]string{"clusterpass.dev/member-kubeconfig": "true"}
+		}, "spec.secret.labels[clusterpass.dev/member-kubeconfig]"},
+		"an annotation by which it does": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Secret.Annotations = map[string]string{"clusterpass.dev/cluster-profile": "a/b"}
+		}, "spec.secret.annotations[clusterpass.dev/cluster-profile]"},
+		"a lifetime that is too short":  {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.ExpirationSeconds = ptr.To(int64(599)) }, "spec.rotation.expirationSeconds"},
+		"a renewal that comes too late": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.RefreshAtPercent = ptr.To(int32(95)) }, "spec.rotation.refreshAtPercent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newSet()
+			test.change(&set.Spec)
+			errs := newStrategy(nil, anyRights{}).Validate(t.Context(), set)
+			require.Len(t, errs, 1)
+			assert.Equal(t, test.field, errs[0].Field)
+		})
+	}
+	assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), newSet()))
+
+	long := newSet()
+	long.Name = strings.Repeat("a", 64)
+	require.Len(t, newStrategy(nil, anyRights{}).Validate(t.Context(), long), 1)
+}
+
+func TestSecretsStayWhereTheyAre(t *testing.T) {
+	for name, change := range map[string]func(spec *v1alpha1.ClusterCredentialSetSpec){
+		"spec.secret.namespace":   func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Namespace = "other" },
+		"spec.secret.name":        func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = "other-{{.cluster.name}}" },
+		"spec.clusters.namespace": func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Namespace = "other" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newSet()
+			change(&set.Spec)
+			errs := newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), set, newSet())
+			require.Len(t, errs, 1)
+			assert.Equal(t, name, errs[0].Field)
+		})
+	}
+}

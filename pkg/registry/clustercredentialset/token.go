@@ -1,0 +1,171 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clustercredentialset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/mint"
+)
+
+// auditAuthor tells in the hub's audit log with whose rights a token was minted: the caller is the controller manager.
+const auditAuthor = "clusterpass.dev/author"
+
+// Minter mints tokens.
+type Minter interface {
+	Rights
+	// Validate returns what is wrong with a request, by field.
+	Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList
+	// Mint answers a request that is valid.
+	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
+}
+
+// TokenREST serves clustercredentialsets/token.
+type TokenREST struct {
+	sets       rest.Getter
+	minter     Minter
+	authorizer authorizer.Authorizer
+}
+
+var _ interface {
+	rest.Storage
+	rest.NamedCreater
+	rest.Scoper
+	rest.GroupVersionKindProvider
+} = &TokenREST{}
+
+var (
+	resource    = v1alpha1.Resource("clustercredentialsets")
+	requestKind = multiclusterv1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest")
+)
+
+// New implements rest.Storage.
+func (*TokenREST) New() runtime.Object { return &multiclusterv1alpha1.AuthTokenRequest{} }
+
+// Destroy implements rest.Storage.
+func (*TokenREST) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (*TokenREST) NamespaceScoped() bool { return true }
+
+// GroupVersionKind implements rest.GroupVersionKindProvider.
+func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersionKind {
+	return containing.WithKind(requestKind.Kind)
+}
+
+// Create answers with a token for the ClusterProfile that the body names: what the set says, with the rights of its author. All else
+// in the body is dropped.
+func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AuthTokenRequest: %T", obj))
+	}
+	set, err := r.set(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	target := body.Spec.TargetClusterProfile
+	if target.UID == "" {
+		path := field.NewPath("spec", "targetClusterProfile", "uid")
+		return nil, apierrors.NewInvalid(requestKind.GroupKind(), name, field.ErrorList{field.Required(path, "UID of the ClusterProfile")})
+	}
+	request := credentialset.Request(set, target.Name, target.UID)
+	if errs := r.minter.Validate(request); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(requestKind.GroupKind(), name, errs)
+	}
+	if validate != nil {
+		if err := validate(ctx, request.DeepCopyObject()); err != nil {
+			return nil, err
+		}
+	}
+	return r.serve(ctx, set, request, len(options.DryRun) > 0)
+}
+
+// set returns the set as it is stored.
+func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCredentialSet, error) {
+	obj, err := r.sets.Get(ctx, name, &metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	set := toSet(obj)
+	if set.DeletionTimestamp != nil {
+		return nil, apierrors.NewConflict(resource, name, errors.New("the set is being deleted"))
+	}
+	if set.Spec.Author == nil {
+		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
+	}
+	return set, nil
+}
+
+func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool) (runtime.Object, error) {
+	author := userOf(set.Spec.Author)
+	audit.AddAuditAnnotation(ctx, auditAuthor, author.GetName())
+	if err := r.authorizeSecret(ctx, set, author, credentialset.SecretName(set, request.Spec.TargetClusterProfile.Name)); err != nil {
+		return nil, err
+	}
+	owner := credentialset.Owner(set)
+	auditID, _ := audit.AuditIDFrom(ctx)
+	result, err := r.minter.Mint(ctx, mint.Request{
+		User:      author,
+		Namespace: set.Namespace,
+		Spec:      request.Spec,
+		AuditID:   string(auditID),
+		DryRun:    dryRun,
+		Owner:     &owner,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range result.Warnings {
+		warning.AddWarning(ctx, "", text)
+	}
+	audit.AddAuditAnnotationsMap(ctx, result.AuditAnnotations)
+	answer := request.DeepCopy()
+	answer.Status = result.Status
+	return answer, nil
+}
+
+// authorizeSecret returns nil where the author may write the Secret that the token is for, else 403 with what is missing: nobody
+// gets a Secret written by a set that they could not write themselves.
+func (r *TokenREST) authorizeSecret(ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName) error {
+	var missing []string
+	for _, verb := range []string{"create", "update"} {
+		decision, _, err := r.authorizer.Authorize(ctx, authorizer.AttributesRecord{
+			User: author, Verb: verb, Namespace: secret.Namespace, APIVersion: "v1", Resource: "secrets", Name: secret.Name, ResourceRequest: true,
+		})
+		switch {
+		case decision == authorizer.DecisionAllow:
+		case err != nil:
+			return apierrors.NewInternalError(fmt.Errorf("review of %s on Secret %s: %w", verb, secret, err))
+		default:
+			missing = append(missing, fmt.Sprintf("%s on secrets %q in namespace %q", verb, secret.Name, secret.Namespace))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return apierrors.NewForbidden(resource, set.Name, fmt.Errorf("its author %q lacks: %s", author.GetName(), strings.Join(missing, "; ")))
+}
+
+func userOf(author *v1alpha1.Author) user.Info {
+	return &user.DefaultInfo{Name: author.Username, UID: author.UID, Groups: author.Groups, Extra: author.Extra}
+}

@@ -1,0 +1,139 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clustercredentialset
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/mint"
+)
+
+// recorder is a Minter that answers everything with a token and remembers what it was asked.
+type recorder struct {
+	anyRights
+	asked []mint.Request
+}
+
+func (*recorder) Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList {
+	if r.Spec.TargetClusterProfile.Name == "" {
+		return field.ErrorList{field.Required(field.NewPath("spec", "targetClusterProfile", "name"), "")}
+	}
+	return nil
+}
+
+func (m *recorder) Mint(_ context.Context, r mint.Request) (*mint.Result, error) {
+	m.asked = append(m.asked, r)
+	return &mint.Result{Status: multiclusterv1alpha1.AuthTokenRequestStatus{Token: "minted"}}, nil
+}
+
+// stored is a store of one set.
+type stored struct {
+	set *v1alpha1.ClusterCredentialSet
+}
+
+func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object, error) {
+	return s.set.DeepCopy(), nil
+}
+
+// newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those write Secrets who are named.
+func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST, *recorder) {
+	minter := &recorder{}
+	return &TokenREST{sets: stored{set}, minter: minter, authorizer: authorizer.AuthorizerFunc(
+		func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+			if a.GetResource() != "secrets" || a.GetNamespace() != "team" || a.GetName() != "fleet-bravelion" {
+				return authorizer.DecisionDeny, "", errors.New("that is not asked")
+			}
+			for _, name := range without {
+				if a.GetUser().GetName() == name && a.GetVerb() == "update" {
+					return authorizer.DecisionNoOpinion, "", nil
+				}
+			}
+			return authorizer.DecisionAllow, "", nil
+		})}, minter
+}
+
+func body(change func(r *multiclusterv1alpha1.AuthTokenRequest)) *multiclusterv1alpha1.AuthTokenRequest {
+	r := &multiclusterv1alpha1.AuthTokenRequest{}
+	r.Spec.TargetClusterProfile.Name, r.Spec.TargetClusterProfile.UID = "bravelion", "uid-1"
+	change(r)
+	return r
+}
+
+func asIs(*multiclusterv1alpha1.AuthTokenRequest) {}
+
+func TestATokenIsWhatTheSetSaysForItsAuthor(t *testing.T) {
+	set := newSet()
+	set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}}
+	rest, minter := newToken(set)
+	greedy := body(func(r *multiclusterv1alpha1.AuthTokenRequest) {
+		r.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "cluster-admin"}}
+		r.Spec.ServiceAccountName, r.Spec.TargetClusterProfile.Namespace = "other", "other"
+	})
+	answer, err := rest.Create(as(t, "controller"), "fleet", greedy, nil, &metav1.CreateOptions{})
+	require.NoError(t, err)
+	request, ok := answer.(*multiclusterv1alpha1.AuthTokenRequest)
+	require.True(t, ok)
+	assert.Equal(t, "minted", request.Status.Token)
+
+	require.Len(t, minter.asked, 1)
+	asked := minter.asked[0]
+	assert.Equal(t, "kim", asked.User.GetName())
+	assert.Equal(t, []string{"team"}, asked.User.GetGroups())
+	assert.Equal(t, "team", asked.Namespace)
+	assert.Equal(t, set.Spec.Template.ClusterRoles, asked.Spec.ClusterRoles)
+	assert.Equal(t, "team", asked.Spec.TargetClusterProfile.Namespace)
+	assert.Regexp(t, `^fleet-[a-z2-7]{10}$`, asked.Spec.ServiceAccountName)
+	require.NotNil(t, asked.Owner)
+	assert.Equal(t, set.UID, asked.Owner.UID)
+	assert.False(t, asked.DryRun)
+
+	_, err = rest.Create(as(t, "controller"), "fleet", body(asIs), nil, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	require.NoError(t, err)
+	assert.True(t, minter.asked[1].DryRun)
+}
+
+func TestWhenThereIsNoToken(t *testing.T) {
+	denied := errors.New("denied by a policy")
+	for name, test := range map[string]struct {
+		set     func(set *v1alpha1.ClusterCredentialSet)
+		body    func(r *multiclusterv1alpha1.AuthTokenRequest)
+		admit   func(context.Context, runtime.Object) error
+		without string
+		is      func(error) bool
+	}{
+		"the set is being deleted":                   {set: func(set *v1alpha1.ClusterCredentialSet) { now := metav1.Now(); set.DeletionTimestamp = &now }, is: apierrors.IsConflict},
+		"the set has no author":                      {set: func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
+		"the author may not write the Secret":        {without: "kim", is: apierrors.IsForbidden},
+		"no cluster is named":                        {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
+		"it is not said which cluster of the name":   {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
+		"a policy denies what the set would ask for": {admit: func(context.Context, runtime.Object) error { return denied }, is: func(err error) bool { return errors.Is(err, denied) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newSet()
+			if test.set != nil {
+				test.set(set)
+			}
+			if test.body == nil {
+				test.body = asIs
+			}
+			rest, minter := newToken(set, test.without)
+			_, err := rest.Create(as(t, "controller"), "fleet", body(test.body), test.admit, &metav1.CreateOptions{})
+			require.Error(t, err)
+			assert.True(t, test.is(err), err)
+			assert.Empty(t, minter.asked)
+		})
+	}
+}

@@ -1,0 +1,180 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package clustercredentialset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
+)
+
+const (
+	// reservedDomain is whose labels and annotations are the controller's to set.
+	reservedDomain = "clusterpass.dev/"
+	// maxSetName leaves room for it in names that are made of it.
+	maxSetName = 63
+	// exampleCluster stands for a cluster's name where a template is tried out.
+	exampleCluster = "cluster"
+)
+
+var formats = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
+
+func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.ErrorList {
+	metadata := field.NewPath("metadata")
+	errs := apivalidation.ValidateObjectMeta(&set.ObjectMeta, true, apivalidation.NameIsDNSSubdomain, metadata)
+	if len(set.Name) > maxSetName {
+		errs = append(errs, field.TooLong(metadata.Child("name"), "", maxSetName))
+	}
+	return append(errs, s.validateSpec(&set.Spec, field.NewPath("spec"))...)
+}
+
+// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the controller manager is down.
+func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.ErrorList {
+	path := field.NewPath("spec")
+	errs := s.validateSpec(&set.Spec, path)
+	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
+	secret := path.Child("secret")
+	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
+	return append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Name, old.Spec.Secret.Name, secret.Child("name"))...)
+}
+
+func (s strategy) validateSpec(spec *v1alpha1.ClusterCredentialSetSpec, path *field.Path) field.ErrorList {
+	errs := validateSelection(&spec.Clusters, path.Child("clusters"))
+	errs = append(errs, s.validateTemplate(&spec.Template, path.Child("template"))...)
+	errs = append(errs, validateSecret(&spec.Secret, path.Child("secret"))...)
+	return append(errs, validateRotation(&spec.Rotation, path.Child("rotation"))...)
+}
+
+func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
+	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
+	ways := 0
+	if clusters.LabelSelector != nil {
+		ways++
+		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{}, path.Child("labelSelector"))...)
+	}
+	if len(clusters.Names) > 0 {
+		ways++
+		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
+	}
+	if clusters.DecisionKey != "" {
+		ways++
+		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(clusters.DecisionKey), clusters.DecisionKey, path.Child("decisionKey"))...)
+	}
+	if ways != 1 {
+		errs = append(errs, field.Required(path, "exactly one of labelSelector, names and decisionKey"))
+	}
+	return errs
+}
+
+func validateNames(names []string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(names) > v1alpha1.MaxSelectedNames {
+		return append(errs, field.TooMany(path, len(names), v1alpha1.MaxSelectedNames))
+	}
+	seen := sets.New[string]()
+	for i, name := range names {
+		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
+		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
+	}
+	return errs
+}
+
+func (s strategy) validateTemplate(template *v1alpha1.CredentialTemplate, path *field.Path) field.ErrorList {
+	errs := s.rights.ValidateRights(&multiclusterv1alpha1.AuthTokenRequestSpec{
+		ServiceAccountNamespace: template.ServiceAccountNamespace,
+		ClusterRoles:            template.ClusterRoles,
+		Roles:                   template.Roles,
+		Audiences:               template.Audiences,
+	}, path)
+	if name := template.ServiceAccountName; name != "" {
+		errs = append(errs, validateName(name, path.Child("serviceAccountName"))...)
+	}
+	return errs
+}
+
+func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.ErrorList {
+	errs := validateNamespace(secret.Namespace, path.Child("namespace"))
+	errs = append(errs, validateName(secret.Name, path.Child("name"))...)
+	if !strings.Contains(secret.Name, credentialset.ClusterName) {
+		errs = append(errs, field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
+	}
+	if !slices.Contains(formats, secret.Format) {
+		errs = append(errs, field.NotSupported(path.Child("format"), secret.Format, formats))
+	}
+	errs = append(errs, metav1validation.ValidateLabels(secret.Labels, path.Child("labels"))...)
+	errs = append(errs, apivalidation.ValidateAnnotations(secret.Annotations, path.Child("annotations"))...)
+	errs = append(errs, validateReserved(secret.Labels, path.Child("labels"))...)
+	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
+}
+
+func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if seconds := rotation.ExpirationSeconds; seconds != nil && (*seconds < multiclusterv1alpha1.MinExpirationSeconds || *seconds > multiclusterv1alpha1.MaxExpirationSeconds) {
+		errs = append(errs, field.Invalid(path.Child("expirationSeconds"), *seconds,
+			fmt.Sprintf("must be from %d to %d", multiclusterv1alpha1.MinExpirationSeconds, multiclusterv1alpha1.MaxExpirationSeconds)))
+	}
+	if percent := rotation.RefreshAtPercent; percent != nil && (*percent < v1alpha1.MinRefreshAtPercent || *percent > v1alpha1.MaxRefreshAtPercent) {
+		errs = append(errs, field.Invalid(path.Child("refreshAtPercent"), *percent,
+			utilvalidation.InclusiveRangeError(int(v1alpha1.MinRefreshAtPercent), int(v1alpha1.MaxRefreshAtPercent))))
+	}
+	return errs
+}
+
+// validateName tries a template of a name out. Nothing else in braces is known.
+func validateName(template string, path *field.Path) field.ErrorList {
+	name := credentialset.Expand(template, "set", exampleCluster)
+	if strings.ContainsAny(name, "{}") {
+		return field.ErrorList{field.Invalid(path, template, fmt.Sprintf("only %s and %s may be in braces", credentialset.ClusterName, credentialset.SetName))}
+	}
+	return invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
+}
+
+func validateNamespace(namespace string, path *field.Path) field.ErrorList {
+	if namespace == "" {
+		return nil
+	}
+	return invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
+}
+
+func validateReserved(keys map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range sets.List(sets.KeySet(keys)) {
+		if strings.HasPrefix(key, reservedDomain) {
+			errs = append(errs, field.Forbidden(path.Key(key), "keys of clusterpass.dev are the controller's to set"))
+		}
+	}
+	return errs
+}
+
+func validateStatus(status *v1alpha1.ClusterCredentialSetStatus, path *field.Path) field.ErrorList {
+	errs := registryvalidation.Conditions(status.Conditions, path.Child("conditions"))
+	credentials := path.Child("credentials")
+	if count := len(status.Credentials); count > v1alpha1.MaxListedCredentials {
+		return append(errs, field.TooMany(credentials, count, v1alpha1.MaxListedCredentials))
+	}
+	seen := sets.New[string]()
+	for i := range status.Credentials {
+		errs = append(errs, registryvalidation.Key(status.Credentials[i].ClusterProfile, seen, credentials.Index(i).Child("clusterProfile"))...)
+	}
+	return errs
+}
+
+func invalid(messages []string, value string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range messages {
+		errs = append(errs, field.Invalid(path, value, message))
+	}
+	return errs
+}
