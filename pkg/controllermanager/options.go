@@ -65,6 +65,9 @@ type Options struct {
 	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed by.
 	CredentialLifetime time.Duration
 
+	// CredentialSyncs is how many credentials of ClusterCredentialSets are seen to at once.
+	CredentialSyncs int
+
 	// ScorePeriod is how often what is free on each member is collected.
 	ScorePeriod time.Duration
 	// ScoreCollections is how many members are read at once for that.
@@ -94,6 +97,8 @@ func NewOptions() *Options {
 		ProfileWriteInterval: 30 * time.Second,
 
 		CredentialLifetime: 24 * time.Hour,
+
+		CredentialSyncs: 8,
 
 		ScorePeriod:      time.Minute,
 		ScoreCollections: 8,
@@ -150,6 +155,9 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
 	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Least time between two writes to one ClusterProfile (KEP-4322: 30s).")
 
+	credentials := sections.FlagSet("credential sets")
+	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
+
 	scores := sections.FlagSet("scores")
 	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
 	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections, "How many member clusters are read at once for their ClusterScores.")
@@ -169,14 +177,25 @@ func (o *Options) Validate() error {
 	for _, msg := range validation.IsValidLabelValue(o.HubID) {
 		errs = append(errs, fmt.Errorf("--hub-id %q: %s", o.HubID, msg))
 	}
-	if o.GrantSyncs < 1 {
-		errs = append(errs, errors.New("--concurrent-grant-syncs must be at least 1"))
+	for flag, workers := range map[string]int{
+		"concurrent-grant-syncs": o.GrantSyncs, "concurrent-member-sweeps": o.MemberSweeps, "concurrent-member-probes": o.MemberProbes,
+		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-score-collections": o.ScoreCollections,
+	} {
+		if workers < 1 {
+			errs = append(errs, fmt.Errorf("--%s must be at least 1", flag))
+		}
 	}
-	if o.SweepPeriod < time.Second {
-		errs = append(errs, errors.New("--member-sweep-period must be at least 1s"))
-	}
-	if o.MemberSweeps < 1 {
-		errs = append(errs, errors.New("--concurrent-member-sweeps must be at least 1"))
+	for flag, period := range map[string]struct{ is, least time.Duration }{
+		"member-sweep-period":            {o.SweepPeriod, time.Second},
+		"member-probe-period":            {o.ProbePeriod, time.Second},
+		"score-period":                   {o.ScorePeriod, time.Second},
+		"member-credential-lifetime":     {o.CredentialLifetime, minCredentialLifetime},
+		"cluster-profile-write-interval": {o.ProfileWriteInterval, 0},
+		"grant-retention":                {o.GrantRetention, 0},
+	} {
+		if period.is < period.least {
+			errs = append(errs, fmt.Errorf("--%s must be at least %s", flag, period.least))
+		}
 	}
 	if o.MaxOrphanRemovals < 0 {
 		errs = append(errs, errors.New("--max-orphan-removals must not be negative"))
@@ -184,29 +203,8 @@ func (o *Options) Validate() error {
 	if o.ClusterManager == "" {
 		errs = append(errs, errors.New("--cluster-manager-name must not be empty"))
 	}
-	if o.ProbePeriod < time.Second {
-		errs = append(errs, errors.New("--member-probe-period must be at least 1s"))
-	}
-	if o.MemberProbes < 1 {
-		errs = append(errs, errors.New("--concurrent-member-probes must be at least 1"))
-	}
-	if o.ProfileWriteInterval < 0 {
-		errs = append(errs, errors.New("--cluster-profile-write-interval must not be negative"))
-	}
-	if o.CredentialLifetime < minCredentialLifetime {
-		errs = append(errs, fmt.Errorf("--member-credential-lifetime must be at least %s", minCredentialLifetime))
-	}
-	if o.ScorePeriod < time.Second {
-		errs = append(errs, errors.New("--score-period must be at least 1s"))
-	}
-	if o.ScoreCollections < 1 {
-		errs = append(errs, errors.New("--concurrent-score-collections must be at least 1"))
-	}
 	if _, err := usage.ParseDeviceLabels(o.DeviceLabels); err != nil {
 		errs = append(errs, fmt.Errorf("--device-labels: %w", err))
-	}
-	if o.GrantRetention < 0 {
-		errs = append(errs, errors.New("--grant-retention must not be negative"))
 	}
 	errs = append(errs, o.SecureServing.Validate()...)
 	errs = append(errs, o.Authentication.Validate()...)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -29,23 +28,10 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	grantcontroller "clusterpass.dev/pkg/controllers/grant"
-	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
-	"clusterpass.dev/pkg/controllers/rotation"
-	"clusterpass.dev/pkg/controllers/score"
-	"clusterpass.dev/pkg/controllers/score/usage"
-	"clusterpass.dev/pkg/controllers/sweep"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
-)
-
-const (
-	// factsPeriod is how often the version and the properties of a member are read.
-	factsPeriod = 5 * time.Minute
-	// renewals is how many credentials for members are renewed at once.
-	renewals = 8
 )
 
 // manager is what the controllers share.
@@ -135,98 +121,6 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})
 	m.recorder = m.broadcaster.NewRecorder(scheme, name)
 	return m, nil
-}
-
-// controllers returns all of them, registered with the informers.
-func (m *manager) controllers() ([]controller, error) {
-	grants, err := grantcontroller.New(grantcontroller.Options{
-		HubID:     m.hubID,
-		Client:    m.client,
-		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
-		Inventory: m.inventory,
-		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:   m.members,
-		Recorder:  m.recorder,
-		Retention: m.options.GrantRetention,
-		Workers:   m.options.GrantSyncs,
-		Clock:     m.clock,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("grants: %w", err)
-	}
-	grantcontroller.RegisterMetrics(grants)
-	member.RegisterMetrics(m.members)
-	sweeper, err := sweep.New(sweep.Options{
-		HubID:       m.hubID,
-		Client:      m.client,
-		Grants:      m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
-		Profiles:    m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:     m.members,
-		Recorder:    m.recorder,
-		Period:      m.options.SweepPeriod,
-		Workers:     m.options.MemberSweeps,
-		MaxRemovals: m.options.MaxOrphanRemovals,
-		Clock:       m.clock,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sweep: %w", err)
-	}
-	sweep.RegisterMetrics()
-	tender, err := inventorycontroller.New(inventorycontroller.Options{
-		Manager:       m.options.ClusterManager,
-		Client:        m.inventory,
-		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:       m.members,
-		Recorder:      m.recorder,
-		ProbePeriod:   m.options.ProbePeriod,
-		FactsPeriod:   factsPeriod,
-		WriteInterval: m.options.ProfileWriteInterval,
-		Workers:       m.options.MemberProbes,
-		Clock:         m.clock,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	inventorycontroller.RegisterMetrics(tender)
-	scores, err := m.scores()
-	if err != nil {
-		return nil, fmt.Errorf("scores: %w", err)
-	}
-	rotator, err := rotation.New(rotation.Options{
-		Hub:      m.kubernetes,
-		Access:   m.access,
-		Secrets:  m.secrets,
-		Profiles: m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:  m.members,
-		Recorder: m.recorder,
-		Lifetime: m.options.CredentialLifetime,
-		Workers:  renewals,
-		Clock:    m.clock,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rotation: %w", err)
-	}
-	rotation.RegisterMetrics()
-	return []controller{grants, sweeper, tender, scores, rotator}, nil
-}
-
-func (m *manager) scores() (controller, error) {
-	labels, err := usage.ParseDeviceLabels(m.options.DeviceLabels)
-	if err != nil {
-		return nil, err
-	}
-	score.RegisterMetrics()
-	return score.New(score.Options{
-		ClusterManager: m.options.ClusterManager,
-		Client:         m.client,
-		Scores:         m.grants.Clusterpass().V1alpha1().ClusterScores(),
-		Profiles:       m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:        m.members,
-		DeviceLabels:   labels,
-		Period:         m.options.ScorePeriod,
-		Workers:        m.options.ScoreCollections,
-		Clock:          m.clock,
-	})
 }
 
 // lead runs work while this replica has the lead.

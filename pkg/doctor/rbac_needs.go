@@ -104,6 +104,22 @@ var managerNeeds = []need{
 		without: "ClusterProfiles do not say how their members are",
 	},
 	{
+		group: groupClusterpass, resources: []string{"clustercredentialsets"}, verbs: []string{verbGet, verbList, verbWatch, verbUpdate},
+		without: "ClusterCredentialSets have no credentials",
+	},
+	{
+		group: groupClusterpass, resources: []string{"clustercredentialsets/status"}, verbs: []string{verbUpdate},
+		without: "ClusterCredentialSets do not say what became of their credentials",
+	},
+	{
+		group: groupClusterpass, resources: []string{"clustercredentialsets/token"}, verbs: []string{verbCreate},
+		without: "ClusterCredentialSets have no credentials",
+	},
+	{
+		group: groupMulticluster, resources: []string{"placementdecisions"}, verbs: []string{verbList, verbWatch},
+		without: "ClusterCredentialSets that go by PlacementDecisions have no credentials",
+	},
+	{
 		group: groupClusterpass, resources: []string{"clusterscores"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate},
 		without: "there are no ClusterScores",
 	},

@@ -1,0 +1,158 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllermanager
+
+import (
+	"fmt"
+	"time"
+
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/pkg/controllers/credentialset"
+	grantcontroller "clusterpass.dev/pkg/controllers/grant"
+	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
+	"clusterpass.dev/pkg/controllers/rotation"
+	"clusterpass.dev/pkg/controllers/score"
+	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/controllers/sweep"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// factsPeriod is how often the version and the properties of a member are read.
+	factsPeriod = 5 * time.Minute
+	// renewals is how many credentials for members are renewed at once.
+	renewals = 8
+)
+
+// controllers returns all of them, registered with the informers.
+func (m *manager) controllers() ([]controller, error) {
+	member.RegisterMetrics(m.members)
+	var all []controller
+	for _, c := range []struct {
+		name string
+		make func() (controller, error)
+	}{
+		{"grants", m.grantController},
+		{"sweep", m.sweepController},
+		{"inventory", m.inventoryController},
+		{"scores", m.scoreController},
+		{"rotation", m.rotationController},
+		{"credential sets", m.credentialSetController},
+	} {
+		made, err := c.make()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		all = append(all, made)
+	}
+	return all, nil
+}
+
+func (m *manager) grantController() (controller, error) {
+	c, err := grantcontroller.New(grantcontroller.Options{
+		HubID:     m.hubID,
+		Client:    m.client,
+		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
+		Inventory: m.inventory,
+		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:   m.members,
+		Recorder:  m.recorder,
+		Retention: m.options.GrantRetention,
+		Workers:   m.options.GrantSyncs,
+		Clock:     m.clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	grantcontroller.RegisterMetrics(c)
+	return c, nil
+}
+
+func (m *manager) sweepController() (controller, error) {
+	sweep.RegisterMetrics()
+	return sweep.New(sweep.Options{
+		HubID:       m.hubID,
+		Client:      m.client,
+		Grants:      m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
+		Profiles:    m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:     m.members,
+		Recorder:    m.recorder,
+		Period:      m.options.SweepPeriod,
+		Workers:     m.options.MemberSweeps,
+		MaxRemovals: m.options.MaxOrphanRemovals,
+		Clock:       m.clock,
+	})
+}
+
+func (m *manager) inventoryController() (controller, error) {
+	c, err := inventorycontroller.New(inventorycontroller.Options{
+		Manager:       m.options.ClusterManager,
+		Client:        m.inventory,
+		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:       m.members,
+		Recorder:      m.recorder,
+		ProbePeriod:   m.options.ProbePeriod,
+		FactsPeriod:   factsPeriod,
+		WriteInterval: m.options.ProfileWriteInterval,
+		Workers:       m.options.MemberProbes,
+		Clock:         m.clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	inventorycontroller.RegisterMetrics(c)
+	return c, nil
+}
+
+func (m *manager) scoreController() (controller, error) {
+	labels, err := usage.ParseDeviceLabels(m.options.DeviceLabels)
+	if err != nil {
+		return nil, err
+	}
+	score.RegisterMetrics()
+	return score.New(score.Options{
+		ClusterManager: m.options.ClusterManager,
+		Client:         m.client,
+		Scores:         m.grants.Clusterpass().V1alpha1().ClusterScores(),
+		Profiles:       m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:        m.members,
+		DeviceLabels:   labels,
+		Period:         m.options.ScorePeriod,
+		Workers:        m.options.ScoreCollections,
+		Clock:          m.clock,
+	})
+}
+
+func (m *manager) rotationController() (controller, error) {
+	rotation.RegisterMetrics()
+	return rotation.New(rotation.Options{
+		Hub:      m.kubernetes,
+		Access:   m.access,
+		Secrets:  m.secrets,
+		Profiles: m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:  m.members,
+		Recorder: m.recorder,
+		Lifetime: m.options.CredentialLifetime,
+		Workers:  renewals,
+		Clock:    m.clock,
+	})
+}
+
+func (m *manager) credentialSetController() (controller, error) {
+	credentialset.RegisterMetrics()
+	return credentialset.New(credentialset.Options{
+		Client:    m.client,
+		Hub:       m.kubernetes,
+		Inventory: m.inventory,
+		Sets:      m.grants.Clusterpass().V1alpha1().ClusterCredentialSets(),
+		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
+		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		// Of a factory that nobody starts.
+		Decisions: inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
+		Recorder:  m.recorder,
+		Workers:   m.options.CredentialSyncs,
+		Clock:     m.clock,
+	})
+}

@@ -1,0 +1,204 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package credentialset is the controller that keeps the credentials of ClusterCredentialSets: one Secret on the hub for
+// each selected cluster, with a token that is renewed before it expires.
+//
+// It decides nothing about rights: every token comes from the subresource token of its set, which the server answers as if the
+// set's author had asked. All that it has to know of a credential is in the annotations of its Secret, so that a restart mints nothing.
+package credentialset
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// setWorkers is how many sets are compared with their clusters at once. That calls nobody but to remove and to tell.
+	setWorkers = 2
+	// settle gathers what changes in one set before its status is written.
+	settle = 500 * time.Millisecond
+	// leastBackoff and mostBackoff are when to try again after a failure.
+	leastBackoff = time.Second
+	mostBackoff  = time.Minute
+)
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// Client gets the tokens, deletes grants, and writes the status of sets.
+	Client versioned.Interface
+	// Hub keeps the Secrets.
+	Hub kubernetes.Interface
+	// Inventory is asked whether a ClusterProfile is gone.
+	Inventory inventory.Interface
+	// Sets and Grants watch clusterpass's own.
+	Sets   informers.ClusterCredentialSetInformer
+	Grants informers.AuthTokenGrantInformer
+	// Profiles watches ClusterProfiles, and Decisions PlacementDecisions, once a set is about these.
+	Profiles  inventoryinformers.ClusterProfileInformer
+	Decisions inventoryinformers.PlacementDecisionInformer
+	// Recorder tells users what becomes of their sets.
+	Recorder events.EventRecorder
+	// Workers is how many credentials are seen to at once.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller keeps credentials. It is made by New.
+type Controller struct {
+	Options
+	sets      listers.ClusterCredentialSetLister
+	grants    listers.AuthTokenGrantLister
+	profiles  inventorylisters.ClusterProfileLister
+	decisions *decisions
+	secrets   *secrets
+	synced    []cache.InformerSynced
+
+	// setQueue has sets to compare with their clusters, credentialQueue single credentials.
+	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	credentialQueue workqueue.TypedRateLimitingInterface[credentialKey]
+
+	mu sync.Mutex
+	// states are what has become of the credentials of each set, by its UID and by cluster.
+	states map[types.UID]map[string]state
+	// writes are Secrets that were written lately.
+	writes map[credentialKey]written
+}
+
+// credentialKey names the credential of a set for a cluster.
+type credentialKey struct {
+	set     cache.ObjectName
+	cluster string
+}
+
+// New returns a Controller that has registered with its informers, which the caller starts.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:   o,
+		sets:      o.Sets.Lister(),
+		grants:    o.Grants.Lister(),
+		profiles:  o.Profiles.Lister(),
+		decisions: &decisions{informer: o.Decisions},
+		secrets:   newSecrets(o.Hub),
+		states:    map[types.UID]map[string]state{},
+		writes:    map[credentialKey]written{},
+		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "credentialset", Clock: o.Clock}),
+		credentialQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff),
+			workqueue.TypedRateLimitingQueueConfig[credentialKey]{Name: "credential", Clock: o.Clock}),
+	}
+	if err := c.watch(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Run keeps credentials until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	// Tokens go back and forth.
+	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
+	c.secrets.run(ctx, c.secretChanged)
+	c.decisions.run(ctx, c.decisionChanged)
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		return
+	}
+	var workers sync.WaitGroup
+	for range setWorkers {
+		workers.Go(func() {
+			for next(ctx, c.setQueue, c.syncSet) {
+			}
+		})
+	}
+	for range c.Workers {
+		workers.Go(func() {
+			for next(ctx, c.credentialQueue, c.syncCredential) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.setQueue.ShutDown()
+	c.credentialQueue.ShutDown()
+	workers.Wait()
+}
+
+// next has one item of a queue seen to, which says when to do so again; zero is when something changes.
+func next[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], sync func(ctx context.Context, item T) (time.Duration, error)) bool {
+	item, shutdown := queue.Get()
+	if shutdown {
+		return false
+	}
+	defer queue.Done(item)
+	again, err := sync(ctx, item)
+	if err != nil {
+		if ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("Trying again", "item", item, "reason", err)
+		}
+		queue.AddRateLimited(item)
+		return true
+	}
+	queue.Forget(item)
+	if again > 0 {
+		queue.AddAfter(item, again)
+	}
+	return true
+}
+
+// syncSet compares a set with its clusters: those that are selected are seen to, of the others nothing stays.
+func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if set.DeletionTimestamp != nil {
+		return 0, c.finish(ctx, set)
+	}
+	if err := c.secrets.watch(ctx, set); err != nil {
+		return 0, c.tellBlocked(ctx, set, err)
+	}
+	selected, err := c.selected(set)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.prune(ctx, set, selected); err != nil {
+		return 0, fmt.Errorf("removing credentials for clusters that are not selected: %w", err)
+	}
+	waiting := false
+	for cluster := range selected {
+		if !c.knows(set, cluster) {
+			waiting = true
+			c.credentialQueue.Add(credentialKey{name, cluster})
+		}
+	}
+	if waiting {
+		// Each tells when it is seen to.
+		return 0, nil
+	}
+	return 0, c.tell(ctx, set, selected)
+}

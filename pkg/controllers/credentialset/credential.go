@@ -1,0 +1,138 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"hash/fnv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+// What a Secret tells of the credential that it holds. There is nothing secret in it.
+const (
+	annotationPrefix = "clusterpass.dev/credential-"
+	// annotationCluster and annotationClusterUID say for which ClusterProfile it is.
+	annotationCluster    = annotationPrefix + "cluster"
+	annotationClusterUID = annotationPrefix + "cluster-uid"
+	// annotationIssued and annotationExpires are times as of RFC 3339.
+	annotationIssued  = annotationPrefix + "issued-at"
+	annotationExpires = annotationPrefix + "expires-at"
+	// annotationGrant names the AuthTokenGrant in the set's namespace.
+	annotationGrant = annotationPrefix + "grant"
+	// annotationFor is a digest of what it was made for.
+	annotationFor = annotationPrefix + "for"
+	// annotationContent is a digest of what was written.
+	annotationContent = annotationPrefix + "content"
+	// annotationRotate is the value of v1alpha1.AnnotationRotate that it was made for.
+	annotationRotate = annotationPrefix + "rotate"
+	// annotationFound is, in the cache alone, a digest of what is there.
+	annotationFound = annotationPrefix + "found"
+)
+
+const (
+	// spread is the part of the time until its renewal by which a credential may be renewed earlier.
+	spread = 0.1
+	// spreadSteps is how finely. The low bits of the hash are those that differ.
+	spreadSteps = 1000
+	// grantLag is how much later than a token its grant may be in the cache, writeLag how much later a Secret that was written.
+	grantLag = 5 * time.Second
+	writeLag = 30 * time.Second
+	// writePoll is when to look again for a Secret that was written.
+	writePoll = 200 * time.Millisecond
+)
+
+// wanted is a credential as it should be.
+type wanted struct {
+	set     *v1alpha1.ClusterCredentialSet
+	profile *inventoryv1alpha1.ClusterProfile
+}
+
+// digest identifies anything that encodes as JSON, maps by their sorted keys.
+func digest(of any) string {
+	encoded, err := json.Marshal(of)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:16])
+}
+
+// purpose is a digest of what the credential is made for: if it differs, another one is needed.
+func (w *wanted) purpose() string {
+	return digest([]any{
+		w.set.Spec.Template, w.set.Spec.Secret, w.set.Spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders,
+	})
+}
+
+// due returns when to make the next credential after what is there, secret, and why; the zero time is at once. grants says whether a
+// grant of the set is there.
+func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, string) {
+	if secret == nil || !isOf(secret, w.set.UID) {
+		return time.Time{}, "there is no Secret"
+	}
+	is := secret.Annotations
+	issued, expires := times(secret)
+	switch {
+	case is[annotationFor] != w.purpose():
+		return time.Time{}, "something else is wanted"
+	case is[annotationContent] != is[annotationFound] || issued.IsZero() || !expires.After(issued):
+		return time.Time{}, "the Secret was changed"
+	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
+		return time.Time{}, "it was asked for"
+	case !grants(is[annotationGrant]):
+		return issued.Add(grantLag), "the grant is revoked"
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(w.set.UID + w.profile.UID)) // it returns no error
+	part := float64(v1alpha1.DefaultRefreshAtPercent)
+	if percent := w.set.Spec.Rotation.RefreshAtPercent; percent != nil {
+		part = float64(*percent)
+	}
+	part *= (1 - spread*float64(hash.Sum32()%spreadSteps)/spreadSteps) / 100
+	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), "it is time"
+}
+
+// times returns when the credential in a Secret was issued, and when it expires; zero where the Secret does not tell.
+func times(secret *corev1.Secret) (issued, expires time.Time) {
+	// What can't be parsed is zero.
+	issued, _ = time.Parse(time.RFC3339, secret.Annotations[annotationIssued])
+	expires, _ = time.Parse(time.RFC3339, secret.Annotations[annotationExpires])
+	return issued, expires
+}
+
+// annotations returns what the Secret for an answer tells.
+func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, now time.Time, data map[string][]byte) map[string]string {
+	is := map[string]string{
+		annotationCluster:    w.profile.Name,
+		annotationClusterUID: string(w.profile.UID),
+		annotationIssued:     now.UTC().Format(time.RFC3339),
+		annotationExpires:    answer.ExpirationTimestamp.UTC().Format(time.RFC3339),
+		annotationGrant:      answer.GrantName,
+		annotationFor:        w.purpose(),
+		annotationContent:    digest(data),
+	}
+	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
+		is[annotationRotate] = value
+	}
+	return is
+}
+
+// isOf says whether a Secret is a set's to write over and to delete.
+func isOf(secret *corev1.Secret, set types.UID) bool {
+	return secret.Labels[v1alpha1.LabelCredentialSetUID] == string(set)
+}
+
+func selectorOf(set *v1alpha1.ClusterCredentialSet) labels.Selector {
+	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelCredentialSetUID: string(set.UID)})
+}

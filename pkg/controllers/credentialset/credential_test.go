@@ -1,0 +1,147 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+var issued = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+
+func newWanted() *wanted {
+	w := &wanted{
+		set: &v1alpha1.ClusterCredentialSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "fleet", UID: "set-1", Generation: 1},
+			Spec:       v1alpha1.ClusterCredentialSetSpec{Clusters: v1alpha1.ClusterSelection{Names: []string{"bravelion"}}},
+		},
+		profile: &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion", UID: "uid-1"}},
+	}
+	v1alpha1.SetDefaults_ClusterCredentialSet(w.set)
+	return w
+}
+
+// cached returns the Secret that w makes of an answer for an hour, as the cache has it.
+func cached(t *testing.T, w *wanted) *corev1.Secret {
+	t.Helper()
+	expires := metav1.NewTime(issued.Add(time.Hour))
+	secret, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
+		Token: "minted", ExpirationTimestamp: &expires, GrantName: "a-grant", Kubeconfig: []byte("a kubeconfig with minted"),
+		Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
+	}}, issued)
+	require.NoError(t, err)
+	// Informers may transform an object twice.
+	for range 2 {
+		_, err = withoutContent(secret)
+		require.NoError(t, err)
+	}
+	require.Empty(t, secret.Data)
+	return secret
+}
+
+func TestWhenACredentialIsDue(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(w *wanted, secret *corev1.Secret)
+		why    string
+		late   bool
+	}{
+		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is time", true},
+		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is time", true},
+		"at once for other rights": {func(w *wanted, _ *corev1.Secret) {
+			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
+		}, "something else is wanted", false},
+		"at once for another lifetime":                {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "something else is wanted", false},
+		"at once for another format":                  {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "something else is wanted", false},
+		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "something else is wanted", false},
+		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
+			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
+		}, "something else is wanted", false},
+		"at once where somebody wrote over it":     {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false},
+		"at once where it does not tell its times": {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false},
+		"at once when that is asked for": {func(w *wanted, _ *corev1.Secret) {
+			w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
+		}, "it was asked for", false},
+		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWanted()
+			secret := cached(t, w)
+			test.change(w, secret)
+			due, why := w.due(secret, func(string) bool { return true })
+			assert.Equal(t, test.why, why)
+			if !test.late {
+				assert.Zero(t, due)
+				return
+			}
+			assert.WithinRange(t, due, issued.Add(43*time.Minute), issued.Add(48*time.Minute))
+		})
+	}
+	w := newWanted()
+	due, why := w.due(cached(t, w), func(string) bool { return false })
+	assert.Equal(t, "the grant is revoked", why)
+	assert.Equal(t, issued.Add(grantLag), due, "unless the cache is only behind")
+	_, why = w.due(nil, nil)
+	assert.Equal(t, "there is no Secret", why)
+}
+
+func TestRenewalsAreSpread(t *testing.T) {
+	minutes := map[int]int{}
+	for i := range 1000 {
+		w := newWanted()
+		w.profile.UID = types.UID(fmt.Sprintf("uid-%d", i))
+		due, _ := w.due(cached(t, w), func(string) bool { return true })
+		after := due.Sub(issued)
+		assert.GreaterOrEqual(t, after, 43*time.Minute)
+		assert.LessOrEqual(t, after, 48*time.Minute)
+		minutes[int(after.Minutes())]++
+	}
+	for minute, n := range minutes {
+		assert.Less(t, n, 300, minute)
+	}
+}
+
+func TestASecretThatWasWrittenIsWaitedFor(t *testing.T) {
+	clock := testingclock.NewFakeClock(issued)
+	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
+	key := credentialKey{cluster: "bravelion"}
+	w := newWanted()
+	fresh := cached(t, w)
+	old := fresh.DeepCopy()
+	old.Annotations[annotationContent] = "of another token"
+
+	assert.False(t, c.isBehind(key, nil), "nothing was written")
+	c.wrote(key, fresh)
+	assert.True(t, c.isBehind(key, nil))
+	assert.True(t, c.isBehind(key, old))
+	assert.False(t, c.isBehind(key, fresh))
+	assert.False(t, c.isBehind(key, nil), "it was there, and has been deleted")
+
+	c.wrote(key, fresh)
+	clock.Step(writeLag + time.Second)
+	assert.False(t, c.isBehind(key, nil), "not for ever")
+}
+
+func TestNamesOfWhatASetMakes(t *testing.T) {
+	w := newWanted()
+	assert.Equal(t, "team/fleet-bravelion", credentialset.SecretName(w.set, "bravelion").String())
+	one := credentialset.ServiceAccountName(w.set, "bravelion", "uid-1")
+	assert.Regexp(t, `^fleet-[a-z2-7]{10}$`, one)
+	assert.NotEqual(t, one, credentialset.ServiceAccountName(w.set, "bravelion", "uid-2"), "profiles that lead to one member do not collide")
+	w.set.Spec.Template.ServiceAccountName = "kueue-{{.cluster.name}}"
+	assert.Equal(t, "kueue-bravelion", credentialset.ServiceAccountName(w.set, "bravelion", "uid-1"))
+}

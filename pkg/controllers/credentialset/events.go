@@ -1,0 +1,171 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// watch registers with the informers that always run.
+func (c *Controller) watch() error {
+	for _, w := range []struct {
+		what     string
+		informer cache.SharedIndexInformer
+		handler  cache.ResourceEventHandler
+	}{
+		{"ClusterCredentialSets", c.Sets.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.setChanged, UpdateFunc: c.setUpdated, DeleteFunc: c.setDeleted,
+		}},
+		{"ClusterProfiles", c.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.profileChanged, UpdateFunc: c.profileUpdated, DeleteFunc: c.profileChanged,
+		}},
+		{"AuthTokenGrants", c.Grants.Informer(), cache.ResourceEventHandlerFuncs{
+			UpdateFunc: func(_, obj any) { c.grantChanged(obj) }, DeleteFunc: c.grantChanged,
+		}},
+	} {
+		registration, err := w.informer.AddEventHandler(w.handler)
+		if err != nil {
+			return fmt.Errorf("watching %s: %w", w.what, err)
+		}
+		c.synced = append(c.synced, registration.HasSynced)
+	}
+	return nil
+}
+
+// is returns what an event is about as a T, also of one that was missed.
+func is[T any](obj any) (T, bool) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	of, ok := obj.(T)
+	return of, ok
+}
+
+// setChanged has all credentials of a set looked at.
+func (c *Controller) setChanged(obj any) {
+	set, ok := is[*v1alpha1.ClusterCredentialSet](obj)
+	if !ok {
+		return
+	}
+	name := cache.MetaObjectToName(set)
+	for _, cluster := range c.outdated(set) {
+		c.credentialQueue.Add(credentialKey{name, cluster})
+	}
+	c.setQueue.Add(name)
+}
+
+// setUpdated leaves out what the controller itself has written: the status.
+func (c *Controller) setUpdated(oldObj, obj any) {
+	old, wasSet := is[*v1alpha1.ClusterCredentialSet](oldObj)
+	set, isSet := is[*v1alpha1.ClusterCredentialSet](obj)
+	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation && old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
+		old.Annotations[v1alpha1.AnnotationRotate] == set.Annotations[v1alpha1.AnnotationRotate] {
+		c.setQueue.Add(cache.MetaObjectToName(set))
+		return
+	}
+	c.setChanged(obj)
+}
+
+func (c *Controller) setDeleted(obj any) {
+	if set, ok := is[*v1alpha1.ClusterCredentialSet](obj); ok {
+		c.forget(set.UID)
+	}
+}
+
+// profileUpdated leaves out what makes no difference to any credential: how the member is.
+func (c *Controller) profileUpdated(oldObj, obj any) {
+	old, wasProfile := is[*inventoryv1alpha1.ClusterProfile](oldObj)
+	profile, isProfile := is[*inventoryv1alpha1.ClusterProfile](obj)
+	if !wasProfile || !isProfile {
+		return
+	}
+	if old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Labels, profile.Labels) ||
+		old.DeletionTimestamp.IsZero() != profile.DeletionTimestamp.IsZero() ||
+		!equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders) {
+		c.profileChanged(profile)
+	}
+}
+
+// profileChanged has the sets that select from its namespace compared, and its own credentials looked at.
+func (c *Controller) profileChanged(obj any) {
+	profile, ok := is[*inventoryv1alpha1.ClusterProfile](obj)
+	if !ok {
+		return
+	}
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if credentialset.ProfileNamespace(set) != profile.Namespace {
+			return
+		}
+		name := cache.MetaObjectToName(set)
+		if c.knows(set, profile.Name) {
+			c.credentialQueue.Add(credentialKey{name, profile.Name})
+		}
+		c.setQueue.Add(name)
+	})
+}
+
+// decisionChanged has the sets compared that go by decisions of its namespace.
+func (c *Controller) decisionChanged(obj any) {
+	decision, ok := is[*inventoryv1alpha1.PlacementDecision](obj)
+	if !ok {
+		return
+	}
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if set.Spec.Clusters.DecisionKey != "" && set.Namespace == decision.Namespace {
+			c.setQueue.Add(cache.MetaObjectToName(set))
+		}
+	})
+}
+
+// grantChanged has a credential looked at whose grant is being revoked.
+func (c *Controller) grantChanged(obj any) {
+	g, ok := is[*v1alpha1.AuthTokenGrant](obj)
+	if !ok {
+		return
+	}
+	owner := metav1.GetControllerOfNoCopy(g)
+	if owner != nil && (g.DeletionTimestamp != nil || !exists(c, g)) {
+		c.credentialQueue.Add(credentialKey{cache.NewObjectName(g.Namespace, owner.Name), g.Spec.ClusterProfile.Name})
+	}
+}
+
+func exists(c *Controller, g *v1alpha1.AuthTokenGrant) bool {
+	_, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name)
+	return err == nil
+}
+
+// secretChanged has the credential of a Secret looked at.
+func (c *Controller) secretChanged(obj any) {
+	secret, ok := is[*corev1.Secret](obj)
+	if !ok {
+		return
+	}
+	uid := types.UID(secret.Labels[v1alpha1.LabelCredentialSetUID])
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if set.UID == uid {
+			c.credentialQueue.Add(credentialKey{cache.MetaObjectToName(set), secret.Annotations[annotationCluster]})
+		}
+	})
+}
+
+func (c *Controller) forEachSet(do func(set *v1alpha1.ClusterCredentialSet)) {
+	all, err := c.sets.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	for _, set := range all {
+		do(set)
+	}
+}

@@ -1,0 +1,162 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/gone"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
+
+// prune deletes what set has for clusters that it does not select any more: first the Secret, that nobody begins to use it,
+// then the grant, which ends its tokens.
+func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
+	secrets, err := c.secrets.of(set)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, secret := range secrets {
+		cluster := secret.Annotations[annotationCluster]
+		if selected[cluster] != nil {
+			continue
+		}
+		left, err := c.left(ctx, set, cluster)
+		if left {
+			err = c.deleteSecret(ctx, secret)
+			c.forget(set.UID, cluster)
+		}
+		errs = append(errs, err)
+	}
+	errs = append(errs, c.pruneGrants(ctx, set, selected))
+	return errors.Join(errs...)
+}
+
+// pruneGrants deletes the grants for clusters that are not selected, or that have been replaced under their names.
+func (c *Controller) pruneGrants(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
+	grants, err := c.grantsOf(set)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range grants {
+		profile := selected[g.Spec.ClusterProfile.Name]
+		if profile != nil && profile.UID == g.Spec.ClusterProfile.UID {
+			continue
+		}
+		left, err := c.left(ctx, set, g.Spec.ClusterProfile.Name)
+		if left {
+			err = c.deleteGrant(ctx, g)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// left says whether a cluster is not selected any more. Where there seems to be no such ClusterProfile, the hub is asked: that an
+// API is gone for a while must not end what is in use.
+func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (bool, error) {
+	namespace := credentialset.ProfileNamespace(set)
+	_, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
+	if !apierrors.IsNotFound(err) {
+		return err == nil, err
+	}
+	_, err = c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
+	if gone.Is(err, clusterProfiles, cluster) {
+		return true, nil
+	}
+	return false, err
+}
+
+// finish deletes all that a set has that is being deleted, and lets it go.
+func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
+		return nil
+	}
+	if err := c.deleteSecrets(ctx, set); err != nil {
+		return c.tellBlocked(ctx, set, err)
+	}
+	grants, err := c.grantsOf(set)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range grants {
+		errs = append(errs, c.deleteGrant(ctx, g))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	next := set.DeepCopy()
+	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.CredentialSetFinalizer })
+	_, err = c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// deleteSecrets deletes the Secrets of a set. They are listed live: its namespace may not be watched.
+func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	namespace := credentialset.SecretName(set, "").Namespace
+	if err := c.secrets.allowed(ctx, namespace); err != nil {
+		return err
+	}
+	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: selectorOf(set).String()})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range list.Items {
+		errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
+	err := c.Hub.CoreV1().Secrets(secret.Namespace).Delete(ctx, secret.Name, exactly(secret.UID))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		// Another one has taken its name.
+		return nil
+	}
+	return err
+}
+
+// grantsOf returns the grants that a set owns.
+func (c *Controller) grantsOf(set *v1alpha1.ClusterCredentialSet) ([]*v1alpha1.AuthTokenGrant, error) {
+	grants, err := c.grants.AuthTokenGrants(set.Namespace).List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(grants), func(g *v1alpha1.AuthTokenGrant) bool { return !metav1.IsControlledBy(g, set) }), nil
+}
+
+func (c *Controller) deleteGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
+	if g.DeletionTimestamp != nil {
+		return nil
+	}
+	err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, exactly(g.UID))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+func exactly(uid types.UID) metav1.DeleteOptions {
+	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
+}

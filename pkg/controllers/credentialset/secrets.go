@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// secretVerbs are what a namespace with credentials takes of the controller manager.
+var secretVerbs = []string{"get", "list", "watch", "create", "update", "delete"}
+
+// errNotRead says that a namespace's Secrets are not read yet. It tells when they are.
+var errNotRead = errors.New("the Secrets of the namespace are not read yet")
+
+// forbiddenError says that the controller manager may not keep Secrets in a namespace, and how it may.
+type forbiddenError struct {
+	namespace string
+	verbs     []string
+}
+
+// Error implements error.
+func (e *forbiddenError) Error() string {
+	return fmt.Sprintf("the controller manager may not %s Secrets in namespace %s. To allow it: kubectl -n %s create rolebinding clusterpass-credential-sets "+
+		"--clusterrole=clusterpass:credential-sets --serviceaccount=clusterpass-system:clusterpass-controller-manager",
+		strings.Join(e.verbs, ", "), e.namespace, e.namespace)
+}
+
+// secrets watches the Secrets of sets, in the namespaces that sets name and in no other. What they hold is not kept: in
+// its place is a digest.
+type secrets struct {
+	hub     kubernetes.Interface
+	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
+	changed func(obj any)
+
+	mu         sync.Mutex
+	namespaces map[string]*watched
+}
+
+// watched are the Secrets of one namespace.
+type watched struct {
+	lister corelisters.SecretNamespaceLister
+	synced cache.InformerSynced
+}
+
+func newSecrets(hub kubernetes.Interface) *secrets {
+	return &secrets{hub: hub, namespaces: map[string]*watched{}}
+}
+
+// run has Secrets watched until ctx ends.
+func (s *secrets) run(ctx context.Context, changed func(obj any)) {
+	s.ctx, s.changed = ctx, changed
+}
+
+// watch makes sure that the Secrets of set are watched. It returns an error until they have been read, and a
+// forbiddenError where that is forbidden.
+func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	namespace := credentialset.SecretName(set, "").Namespace
+	s.mu.Lock()
+	known := s.namespaces[namespace]
+	s.mu.Unlock()
+	if known == nil {
+		if err := s.allowed(ctx, namespace); err != nil {
+			return err
+		}
+		known = s.start(namespace)
+	}
+	if !known.synced() {
+		return errNotRead
+	}
+	return nil
+}
+
+// allowed asks the hub before an informer would try for ever.
+func (s *secrets) allowed(ctx context.Context, namespace string) error {
+	var missing []string
+	for _, verb := range secretVerbs {
+		review, err := s.hub.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: namespace, Verb: verb, Version: "v1", Resource: "secrets",
+			}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("asking what is allowed in namespace %s: %w", namespace, err)
+		}
+		if !review.Status.Allowed {
+			missing = append(missing, verb)
+		}
+	}
+	if len(missing) > 0 {
+		return &forbiddenError{namespace: namespace, verbs: missing}
+	}
+	return nil
+}
+
+func (s *secrets) start(namespace string) *watched {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.namespaces[namespace]; known != nil {
+		return known
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(s.hub, 0,
+		informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = v1alpha1.LabelCredentialSetUID }),
+		informers.WithTransform(withoutContent))
+	informer := factory.Core().V1().Secrets()
+	started := &watched{lister: informer.Lister().Secrets(namespace)}
+	registration, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: s.changed, UpdateFunc: func(_, obj any) { s.changed(obj) }, DeleteFunc: s.changed,
+	})
+	if err != nil {
+		// It is for informers that have been stopped.
+		started.synced = func() bool { return false }
+		return started
+	}
+	started.synced = registration.HasSynced
+	s.namespaces[namespace] = started
+	factory.StartWithContext(s.ctx)
+	return started
+}
+
+// get returns a Secret without what it holds, as of the last event, nil where there is none of any set.
+func (s *secrets) get(set *v1alpha1.ClusterCredentialSet, cluster string) (*corev1.Secret, error) {
+	name := credentialset.SecretName(set, cluster)
+	s.mu.Lock()
+	known := s.namespaces[name.Namespace]
+	s.mu.Unlock()
+	if known == nil || !known.synced() {
+		return nil, errNotRead
+	}
+	secret, err := known.lister.Get(name.Name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	}
+	return secret, err
+}
+
+// of returns the Secrets of set.
+func (s *secrets) of(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, error) {
+	s.mu.Lock()
+	known := s.namespaces[credentialset.SecretName(set, "").Namespace]
+	s.mu.Unlock()
+	if known == nil || !known.synced() {
+		return nil, errNotRead
+	}
+	return known.lister.List(selectorOf(set))
+}
+
+// withoutContent puts a digest in the place of what a Secret holds. It may be asked twice for the same object.
+func withoutContent(object any) (any, error) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok || secret.Data == nil && secret.Annotations[annotationFound] != "" {
+		return object, nil
+	}
+	if secret.Annotations == nil {
+		secret.Annotations = map[string]string{}
+	}
+	secret.Annotations[annotationFound] = digest(secret.Data)
+	secret.Data, secret.ManagedFields = nil, nil
+	return secret, nil
+}

@@ -1,0 +1,136 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// selection are the selected ClusterProfiles by name. None of them is being deleted.
+type selection map[string]*inventoryv1alpha1.ClusterProfile
+
+func (s selection) add(profile *inventoryv1alpha1.ClusterProfile) {
+	if profile.DeletionTimestamp == nil {
+		s[profile.Name] = profile
+	}
+}
+
+// selected returns what set selects now.
+func (c *Controller) selected(set *v1alpha1.ClusterCredentialSet) (selection, error) {
+	clusters := &set.Spec.Clusters
+	found := selection{}
+	profiles := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set))
+	if clusters.LabelSelector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(clusters.LabelSelector)
+		if err != nil {
+			return nil, fmt.Errorf("label selector: %w", err)
+		}
+		list, err := profiles.List(selector)
+		for _, profile := range list {
+			found.add(profile)
+		}
+		return found, err
+	}
+	names := clusters.Names
+	if clusters.DecisionKey != "" {
+		var err error
+		if names, err = c.decisions.names(set); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		profile, err := profiles.Get(name)
+		if err == nil {
+			found.add(profile)
+		} else if !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// selectedOne returns one of what set selects now, nil where that is not among it.
+func (c *Controller) selectedOne(set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+	profile, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(cluster)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	if set.Spec.Clusters.LabelSelector == nil {
+		found, err := c.selected(set)
+		return found[cluster], err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Clusters.LabelSelector)
+	if err != nil || !selector.Matches(labels.Set(profile.Labels)) || profile.DeletionTimestamp != nil {
+		return nil, err
+	}
+	return profile, nil
+}
+
+// decisions are the hub's PlacementDecisions. They are watched once somebody asks: where another manager owns that
+// group, it may not have them.
+type decisions struct {
+	informer inventoryinformers.PlacementDecisionInformer
+	once     sync.Once
+	start    func() error
+	failed   error
+}
+
+func (d *decisions) run(ctx context.Context, changed func(obj any)) {
+	d.start = func() error {
+		_, err := d.informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: changed, UpdateFunc: func(_, obj any) { changed(obj) }, DeleteFunc: changed,
+		})
+		if err != nil {
+			return fmt.Errorf("watching PlacementDecisions: %w", err)
+		}
+		go d.informer.Informer().RunWithContext(ctx)
+		return nil
+	}
+}
+
+// names returns the names of the ClusterProfiles that the decisions for set name.
+func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) {
+	d.once.Do(func() { d.failed = d.start() })
+	if d.failed != nil {
+		return nil, d.failed
+	}
+	if !d.informer.Informer().HasSynced() {
+		return nil, errors.New("the PlacementDecisions are not read yet")
+	}
+	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
+	list, err := d.informer.Lister().PlacementDecisions(set.Namespace).List(key.AsSelector())
+	if err != nil {
+		return nil, err
+	}
+	names := sets.New[string]()
+	for _, slice := range list {
+		for _, decision := range slice.Decisions {
+			namespace := decision.ClusterProfileRef.Namespace
+			if namespace == "" {
+				namespace = slice.Namespace
+			}
+			if namespace == credentialset.ProfileNamespace(set) {
+				names.Insert(decision.ClusterProfileRef.Name)
+			}
+		}
+	}
+	return sets.List(names), nil
+}

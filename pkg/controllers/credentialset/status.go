@@ -1,0 +1,201 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// maxMessage bounds a message in the status, and the note of an event, in bytes.
+const maxMessage = 1000
+
+// state is what has become of one credential.
+type state struct {
+	v1alpha1.CredentialStatus
+	// generation is the set's that this is about.
+	generation int64
+}
+
+// ready is the state of a credential that is valid, in a Secret.
+func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet) state {
+	return state{v1alpha1.CredentialStatus{
+		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant], Ready: true,
+	}, set.Generation}
+}
+
+// failed is the state of a credential that could not be made or renewed. One that is there, for the same, not expired and not revoked, is
+// still good.
+func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
+	s := state{v1alpha1.CredentialStatus{
+		UID: want.profile.UID, SecretName: credentialset.SecretName(want.set, want.profile.Name).Name,
+		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: clip(err.Error()),
+	}, want.set.Generation}
+	if secret == nil || !isOf(secret, want.set.UID) || secret.Annotations[annotationFor] != want.purpose() {
+		return s
+	}
+	_, expires := times(secret)
+	s.GrantName = secret.Annotations[annotationGrant]
+	s.Ready = expires.After(c.Clock.Now()) && c.hasGrant(want.set, s.GrantName)
+	return s
+}
+
+func clip(message string) string {
+	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
+}
+
+// learn keeps what has become of a credential, and has the set told.
+func (c *Controller) learn(want *wanted, is state) {
+	is.ClusterProfile = want.profile.Name
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.states[want.set.UID]
+	if of == nil {
+		of = map[string]state{}
+		c.states[want.set.UID] = of
+	}
+	if was, ok := of[is.ClusterProfile]; !ok || was != is {
+		of[is.ClusterProfile] = is
+		c.setQueue.AddAfter(cache.MetaObjectToName(want.set), settle)
+	}
+}
+
+// knows says whether it is known what has become of a credential of this generation.
+func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	is, ok := c.states[set.UID][cluster]
+	return ok && is.generation == set.Generation
+}
+
+// outdated returns the clusters of which something is known.
+func (c *Controller) outdated(set *v1alpha1.ClusterCredentialSet) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clusters := make([]string, 0, len(c.states[set.UID]))
+	for cluster := range c.states[set.UID] {
+		clusters = append(clusters, cluster)
+	}
+	return clusters
+}
+
+func (c *Controller) forget(set types.UID, clusters ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(clusters) == 0 {
+		delete(c.states, set)
+	}
+	for _, cluster := range clusters {
+		delete(c.states[set], cluster)
+	}
+}
+
+// tell writes the status of a set, where that says something new.
+func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
+	next := set.DeepCopy()
+	next.Status.ObservedGeneration = set.Generation
+	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
+	next.Status.Ready = 0
+	credentials := c.known(set, selected)
+	first := ""
+	for i := range credentials {
+		if credentials[i].Ready {
+			next.Status.Ready++
+		}
+		if first == "" && credentials[i].Message != "" {
+			first = credentials[i].ClusterProfile + ": " + credentials[i].Message
+		}
+	}
+	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
+	meta.SetStatusCondition(&next.Status.Conditions, condition(next, first))
+	return c.writeStatus(ctx, set, next)
+}
+
+// known returns what is known of the selected clusters' credentials: those that are not ready first, those that are not renewed, then
+// by name.
+func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selection) []v1alpha1.CredentialStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	credentials := make([]v1alpha1.CredentialStatus, 0, len(selected))
+	for cluster := range selected {
+		credentials = append(credentials, c.states[set.UID][cluster].CredentialStatus)
+	}
+	rank := func(s v1alpha1.CredentialStatus) int {
+		switch {
+		case !s.Ready:
+			return 0
+		case s.Reason != "":
+			return 1
+		}
+		return 2
+	}
+	slices.SortFunc(credentials, func(a, b v1alpha1.CredentialStatus) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ClusterProfile, b.ClusterProfile))
+	})
+	return credentials
+}
+
+func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Condition {
+	is := metav1.Condition{
+		Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, ObservedGeneration: set.Generation,
+		Reason: v1alpha1.CredentialSetReasonNotReady, Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
+	}
+	switch {
+	case set.Status.Selected == 0:
+		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
+	case set.Status.Ready < set.Status.Selected:
+	case first != "":
+		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed, "some credentials are valid, and not renewed; "+first
+	default:
+		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
+	}
+	return is
+}
+
+// tellBlocked writes why nothing can be done for a set, and returns err.
+func (c *Controller) tellBlocked(ctx context.Context, set *v1alpha1.ClusterCredentialSet, err error) error {
+	forbidden, ok := errors.AsType[*forbiddenError](err)
+	if !ok {
+		return err
+	}
+	next := set.DeepCopy()
+	next.Status.ObservedGeneration = set.Generation
+	meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, ObservedGeneration: set.Generation,
+		Reason: v1alpha1.CredentialSetReasonNoSecrets, Message: forbidden.Error(),
+	})
+	return errors.Join(err, c.writeStatus(ctx, set, next))
+}
+
+func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.ClusterCredentialSet) error {
+	if equality.Semantic.DeepEqual(set.Status, next.Status) {
+		return nil
+	}
+	_, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		// The informer is about to say so.
+		return nil
+	}
+	return err
+}
+
+func (c *Controller) tellFailure(want *wanted, err error) {
+	renewals.WithLabelValues(resultFailed).Inc()
+	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", clip(want.profile.Name+": "+err.Error()))
+}

@@ -1,0 +1,159 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/credentialset/format"
+)
+
+// syncCredential sees to one credential: it is made or renewed where that is due. It returns when to look again.
+func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (time.Duration, error) {
+	set, err := c.sets.ClusterCredentialSets(key.set.Namespace).Get(key.set.Name)
+	if err != nil || set.DeletionTimestamp != nil {
+		return 0, nil //nolint:nilerr // What is gone has no credentials.
+	}
+	profile, err := c.selectedOne(set, key.cluster)
+	if err != nil || profile == nil {
+		return 0, err
+	}
+	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "set", key.set, "cluster", key.cluster))
+	want := &wanted{set: set, profile: profile}
+	secret, err := c.secrets.get(set, key.cluster)
+	if err != nil {
+		return 0, err
+	}
+	if c.isBehind(key, secret) {
+		return writePoll, nil
+	}
+	due, why := want.due(secret, func(name string) bool { return c.hasGrant(set, name) })
+	if left := due.Sub(c.Clock.Now()); left > 0 {
+		c.learn(want, ready(secret, set))
+		return left, nil
+	}
+	made, err := c.renew(ctx, want)
+	if err != nil {
+		c.learn(want, c.failed(secret, want, err))
+		c.tellFailure(want, err)
+		return 0, err
+	}
+	c.wrote(key, made)
+	c.learn(want, ready(made, set))
+	renewals.WithLabelValues(resultRenewed).Inc()
+	klog.FromContext(ctx).V(2).Info("Issued a credential", "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
+	// The cache tells when to look again.
+	return 0, nil
+}
+
+// written is a Secret that the cache may not have yet.
+type written struct {
+	content string
+	at      time.Time
+}
+
+func (c *Controller) wrote(key credentialKey, secret *corev1.Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes[key] = written{secret.Annotations[annotationContent], c.Clock.Now()}
+}
+
+// isBehind says whether secret, of the cache, is not yet what was written last: to go by it would be to mint twice.
+func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, ok := c.writes[key]
+	if !ok {
+		return false
+	}
+	if secret != nil && secret.Annotations[annotationContent] == last.content || c.Clock.Since(last.at) > writeLag {
+		delete(c.writes, key)
+		return false
+	}
+	return true
+}
+
+// hasGrant says whether a grant of the set is there, and not being revoked.
+func (c *Controller) hasGrant(set *v1alpha1.ClusterCredentialSet, name string) bool {
+	g, err := c.grants.AuthTokenGrants(set.Namespace).Get(name)
+	return err == nil && g.DeletionTimestamp == nil
+}
+
+// renew gets a token, and writes it into the Secret by one write.
+func (c *Controller) renew(ctx context.Context, want *wanted) (*corev1.Secret, error) {
+	set := want.set
+	current, err := c.current(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	asked := c.Clock.Now()
+	answer, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).CreateToken(ctx, set.Name,
+		&multiclusterv1alpha1.AuthTokenRequest{Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
+			TargetClusterProfile: multiclusterv1alpha1.ClusterProfileReference{Name: want.profile.Name, UID: want.profile.UID},
+		}}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	next, err := want.secret(answer, asked)
+	if err != nil {
+		return nil, err
+	}
+	secrets := c.Hub.CoreV1().Secrets(next.Namespace)
+	if current == nil {
+		return secrets.Create(ctx, next, metav1.CreateOptions{})
+	}
+	next.UID, next.ResourceVersion = current.UID, current.ResourceVersion
+	return secrets.Update(ctx, next, metav1.UpdateOptions{})
+}
+
+// current returns the Secret as it is stored, nil where there is none. One that is not the set's is an error.
+func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret, error) {
+	name := credentialset.SecretName(want.set, want.profile.Name)
+	secret, err := c.Hub.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	case err != nil:
+		return nil, err
+	case !isOf(secret, want.set.UID):
+		return nil, apierrors.NewConflict(corev1.Resource("secrets"), name.Name,
+			fmt.Errorf("the Secret in namespace %s is not this set's, and is left alone: it has no label %s=%s", name.Namespace, v1alpha1.LabelCredentialSetUID, want.set.UID))
+	}
+	return secret, nil
+}
+
+// secret returns the Secret that holds an answer.
+func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, asked time.Time) (*corev1.Secret, error) {
+	if answer.Status.ExpirationTimestamp == nil {
+		return nil, errors.New("the answer does not say when the token expires")
+	}
+	rendered, err := format.Render(w.set.Spec.Secret.Format, format.Credential{Cluster: w.profile.Name, Status: answer.Status})
+	if err != nil {
+		return nil, err
+	}
+	name := credentialset.SecretName(w.set, w.profile.Name)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{}, Annotations: map[string]string{}},
+		Type:       corev1.SecretTypeOpaque,
+		Data:       rendered.Data,
+	}
+	maps.Copy(secret.Labels, rendered.Labels)
+	maps.Copy(secret.Labels, w.set.Spec.Secret.Labels)
+	secret.Labels[v1alpha1.LabelCredentialSetUID] = string(w.set.UID)
+	maps.Copy(secret.Annotations, w.set.Spec.Secret.Annotations)
+	maps.Copy(secret.Annotations, w.annotations(&answer.Status, asked, rendered.Data))
+	return secret, nil
+}

@@ -1,0 +1,229 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package credentialset tests that ClusterCredentialSets keep credentials that work on real members, with the rights of their authors and no
+// others.
+package credentialset
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	waitTimeout = 90 * time.Second
+	poll        = 50 * time.Millisecond
+
+	// team is where sets are, consumers where their Secrets are.
+	team, consumers = "team", "consumers"
+	// author may have ClusterRole view on all members, keep sets in team, and write Secrets in consumers.
+	author = "kim"
+)
+
+// fleet is a hub with two members in namespace default, and with both programs.
+type fleet struct {
+	hub, bravelion, smartfish *testenv.Cluster
+	manager                   *testenv.ControllerManager
+	admin                     kubernetes.Interface
+	profiles                  inventoryclient.ClusterProfileInterface
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{
+		hub:       testenv.Start(t, testenv.Options{}),
+		bravelion: testenv.Start(t, testenv.Options{Name: "bravelion"}),
+		smartfish: testenv.Start(t, testenv.Options{Name: "smartfish"}),
+	}
+	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
+	client, err := inventory.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
+	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	f.join(t, f.bravelion, "bravelion")
+	f.join(t, f.smartfish, "smartfish")
+	for _, namespace := range []string{team, consumers} {
+		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	f.allowSecrets(t, consumers)
+	f.entitle(t, author, "view")
+	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
+	return f
+}
+
+// join joins a member, and gives its profile the label name.
+func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
+	t.Helper()
+	require.NoError(t, testenv.Join(t.Context(), f.hub, member, "default", name))
+	f.label(t, name, name)
+}
+
+// label sets the label cluster of a profile.
+func (f *fleet) label(t *testing.T, name, value string) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"cluster":%q}}}`, value)
+	_, err := f.profiles.Patch(t.Context(), name, "application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// allowSecrets is what the message of a set in another namespace asks for.
+func (f *fleet) allowSecrets(t *testing.T, namespace string) {
+	t.Helper()
+	f.bind(t, namespace, "clusterpass-credential-sets", "clusterpass:credential-sets",
+		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "clusterpass-controller-manager", Namespace: "clusterpass-system"})
+}
+
+func (f *fleet) bind(t *testing.T, namespace, name, role string, subject rbacv1.Subject) {
+	t.Helper()
+	_, err := f.admin.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Subjects:   []rbacv1.Subject{subject},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// entitle lets a user have ClusterRoles on all members, edit sets in team, and write Secrets in consumers.
+func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
+	t.Helper()
+	verbs := []string{"in:default"}
+	for _, role := range roles {
+		verbs = append(verbs, "bind:"+role)
+	}
+	subject := userSubject(user)
+	_, err := f.admin.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"create"}},
+			{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: verbs},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = f.admin.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		Subjects:   []rbacv1.Subject{subject},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.bind(t, team, user, "edit", subject)
+	f.bind(t, consumers, user, "edit", subject)
+}
+
+func userSubject(name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}
+}
+
+// as returns a client for clusterpass's own API as a user.
+func (f *fleet) as(t *testing.T, user string) versioned.Interface {
+	t.Helper()
+	config, err := f.hub.UserConfig(user)
+	require.NoError(t, err)
+	client, err := versioned.NewForConfig(config)
+	require.NoError(t, err)
+	return client
+}
+
+// newSet returns a set of view on the clusters with the label cluster, in any of values.
+func newSet(name string, values ...string) *v1alpha1.ClusterCredentialSet {
+	return &v1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: name},
+		Spec: v1alpha1.ClusterCredentialSetSpec{
+			Clusters: v1alpha1.ClusterSelection{Namespace: "default", LabelSelector: &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "cluster", Operator: metav1.LabelSelectorOpIn, Values: values}},
+			}},
+			Template: v1alpha1.CredentialTemplate{ClusterRoles: []multiclusterv1alpha1.ClusterRole{{Name: "view"}}},
+			Secret:   v1alpha1.CredentialSecret{Namespace: consumers, Labels: map[string]string{"for": name}},
+		},
+	}
+}
+
+// create makes a set as a user, until the test ends.
+func (f *fleet) create(t *testing.T, user string, set *v1alpha1.ClusterCredentialSet) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	sets := f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	created, err := sets.Create(t.Context(), set, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { f.remove(t, created.Name) })
+	return created
+}
+
+// remove deletes a set and waits until it is gone.
+func (f *fleet) remove(t *testing.T, name string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	client, err := versioned.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(team)
+	_ = sets.Delete(ctx, name, metav1.DeleteOptions{}) // It may be gone.
+	err = wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := sets.Get(ctx, name, metav1.GetOptions{})
+		return err != nil, nil
+	})
+	require.NoError(t, err)
+}
+
+// until waits until the condition Ready of a set has a reason and its generation, and returns the set.
+func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	var set *v1alpha1.ClusterCredentialSet
+	eventually(t, func(ctx context.Context) (err error) {
+		set, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
+		if condition == nil || condition.Reason != reason || condition.ObservedGeneration != set.Generation {
+			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
+		}
+		return nil
+	})
+	return set
+}
+
+func (f *fleet) secret(t *testing.T, name string) *corev1.Secret {
+	t.Helper()
+	secret, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	return secret
+}
+
+// holder returns a client that uses the kubeconfig in a Secret.
+func holder(t *testing.T, secret *corev1.Secret) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	return client
+}
+
+// eventually waits until check returns nil.
+func eventually(t *testing.T, check func(ctx context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	require.NoError(t, err, "last: %v", last)
+}

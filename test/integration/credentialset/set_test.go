@@ -1,0 +1,363 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+)
+
+func TestCredentialSets(t *testing.T) {
+	f := startFleet(t)
+	t.Run("each selected cluster has a credential that works there", func(t *testing.T) { f.testCredentials(t) })
+	t.Run("clusters are selected by name, and by decisions", func(t *testing.T) { f.testOtherSelections(t) })
+	t.Run("a label touches one Secret", func(t *testing.T) { f.testSelection(t) })
+	t.Run("a rotation that is asked for is done once, and the old token still works", func(t *testing.T) { f.testRotation(t) })
+	t.Run("what is lost is made again", func(t *testing.T) { f.testRepair(t) })
+	t.Run("a restart mints nothing", func(t *testing.T) { f.testRestart(t) })
+	t.Run("a cluster that replaces another has a credential of its own", func(t *testing.T) { f.testReplacement(t) })
+	t.Run("nobody gets more than the author may have", func(t *testing.T) { f.testEntitlement(t) })
+	t.Run("who changes a set is its author", func(t *testing.T) { f.testAuthor(t) })
+	t.Run("tokens are for the controller manager", func(t *testing.T) { f.testTokenIsNotForUsers(t) })
+	t.Run("a Secret that is not the set's is left alone", func(t *testing.T) { f.testForeignSecret(t) })
+	t.Run("a namespace has to allow it", func(t *testing.T) { f.testNamespace(t) })
+	t.Run("nothing stays of a set that is deleted", func(t *testing.T) { f.testDeletion(t) })
+}
+
+func (f *fleet) testCredentials(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("fleet", "bravelion", "smartfish"))
+	set := f.until(t, "fleet", "Ready")
+	assert.Equal(t, int32(2), set.Status.Ready)
+	require.Len(t, set.Status.Credentials, 2)
+	for _, cluster := range []string{"bravelion", "smartfish"} {
+		secret := f.secret(t, "fleet-"+cluster)
+		assert.Equal(t, "fleet", secret.Labels["for"])
+		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err, "it may view")
+		_, err = holder(t, secret).CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+		require.True(t, apierrors.IsForbidden(err), "and nothing else: %v", err)
+	}
+	grants, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, grants.Items, 2)
+	for i := range grants.Items {
+		assert.Equal(t, author, grants.Items[i].Spec.Requester.Username)
+		assert.True(t, metav1.IsControlledBy(&grants.Items[i], set))
+	}
+	assert.NotContains(t, f.manager.Log(), "eyJ")
+}
+
+func (f *fleet) testOtherSelections(t *testing.T) {
+	t.Helper()
+	named := newSet("named")
+	named.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"smartfish", "not-there"}}
+	named.Spec.Secret.Format = v1alpha1.SecretFormatToken
+	f.create(t, author, named)
+	set := f.until(t, "named", "Ready")
+	assert.Equal(t, int32(1), set.Status.Selected)
+	secret := f.secret(t, "named-smartfish")
+	assert.Equal(t, f.smartfish.Server(), string(secret.Data["server"]))
+	config := rest.AnonymousClientConfig(&rest.Config{Host: string(secret.Data["server"]), TLSClientConfig: rest.TLSClientConfig{CAData: secret.Data["ca.crt"]}})
+	config.BearerToken = string(secret.Data["token"])
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	_, err = client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+
+	decided := newSet("decided")
+	decided.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", DecisionKey: "gpu"}
+	decided.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
+	f.create(t, author, decided)
+	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
+	inventoryClient, err := inventory.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	decisions := inventoryClient.ApisV1alpha1().PlacementDecisions(team)
+	_, err = decisions.Create(t.Context(), &inventoryv1alpha1.PlacementDecision{
+		ObjectMeta: metav1.ObjectMeta{Name: "gpu-1", Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "gpu"}},
+		Decisions:  []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: "default", Name: "bravelion"}}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, "decided", "Ready")
+	secret = f.secret(t, "decided-bravelion")
+	assert.Equal(t, "cluster", secret.Labels["argocd.argoproj.io/secret-type"])
+	assert.Equal(t, "bravelion", string(secret.Data["name"]))
+	require.NoError(t, decisions.Delete(t.Context(), "gpu-1", metav1.DeleteOptions{}))
+	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
+	_, err = f.admin.CoreV1().Secrets(consumers).Get(t.Context(), secret.Name, metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err))
+}
+
+func (f *fleet) testSelection(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("chosen", "bravelion", "smartfish"))
+	f.until(t, "chosen", "Ready")
+	kept, leaving := f.secret(t, "chosen-bravelion"), f.secret(t, "chosen-smartfish")
+
+	f.label(t, "smartfish", "other")
+	eventually(t, func(ctx context.Context) error {
+		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{}); err == nil {
+			return errors.New("the Secret is still there")
+		}
+		if _, err := holder(t, leaving).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
+			return errors.New("the token still works")
+		}
+		return nil
+	})
+	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
+	f.label(t, "smartfish", "smartfish")
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{})
+		return err
+	})
+	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
+}
+
+// annotate asks for a rotation of a set.
+func (f *fleet) rotate(t *testing.T, name, value string) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRotate, value)
+	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), name, "application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// changed waits until a Secret has another token than it had, and returns it.
+func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
+	t.Helper()
+	var now *corev1.Secret
+	eventually(t, func(ctx context.Context) (err error) {
+		now, err = f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
+		if err == nil && bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
+			err = errors.New("the Secret is unchanged")
+		}
+		return err
+	})
+	return now
+}
+
+func (f *fleet) testRotation(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("rotated", "bravelion"))
+	f.until(t, "rotated", "Ready")
+	before := f.secret(t, "rotated-bravelion")
+	f.rotate(t, "rotated", "1")
+	after := f.changed(t, before)
+	for _, secret := range []*corev1.Secret{before, after} {
+		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+	}
+	// Whatever else is asked for comes after a second rotation would have.
+	f.create(t, author, newSet("rotated-later", "bravelion"))
+	f.until(t, "rotated-later", "Ready")
+	assert.Equal(t, after.ResourceVersion, f.secret(t, after.Name).ResourceVersion)
+}
+
+func (f *fleet) testRepair(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("lost", "bravelion"))
+	set := f.until(t, "lost", "Ready")
+	secrets := f.admin.CoreV1().Secrets(consumers)
+
+	before := f.secret(t, "lost-bravelion")
+	require.NoError(t, secrets.Delete(t.Context(), before.Name, metav1.DeleteOptions{}))
+	again := f.changed(t, before)
+
+	t.Run("also what was changed", func(t *testing.T) {
+		tampered := again.DeepCopy()
+		tampered.Data["kubeconfig"] = []byte("of somebody else")
+		_, err := secrets.Update(t.Context(), tampered, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		again = f.changed(t, tampered)
+		_, err = holder(t, again).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+	})
+	t.Run("also a grant that was revoked", func(t *testing.T) {
+		grants := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team)
+		require.NoError(t, grants.Delete(t.Context(), set.Status.Credentials[0].GrantName, metav1.DeleteOptions{}))
+		next := f.changed(t, again)
+		_, err := holder(t, next).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+	})
+}
+
+func (f *fleet) testRestart(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("kept", "bravelion", "smartfish"))
+	f.until(t, "kept", "Ready")
+	before := f.secret(t, "kept-bravelion")
+	f.manager.Stop()
+	require.NoError(t, f.manager.Restart(t.Context()))
+	f.rotate(t, "kept", "")
+	f.create(t, author, newSet("after", "bravelion"))
+	f.until(t, "after", "Ready")
+	assert.Equal(t, before.ResourceVersion, f.secret(t, before.Name).ResourceVersion)
+}
+
+func (f *fleet) testReplacement(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("replaced", "smartfish"))
+	f.until(t, "replaced", "Ready")
+	before := f.secret(t, "replaced-smartfish")
+	require.NoError(t, f.profiles.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
+	f.join(t, f.smartfish, "smartfish")
+	profile, err := f.profiles.Get(t.Context(), "smartfish", metav1.GetOptions{})
+	require.NoError(t, err)
+	eventually(t, func(ctx context.Context) error {
+		secret, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if uid := secret.Annotations["clusterpass.dev/credential-cluster-uid"]; uid != string(profile.UID) {
+			return fmt.Errorf("the Secret is for UID %s", uid)
+		}
+		_, err = holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+		return err
+	})
+	eventually(t, func(ctx context.Context) error {
+		if _, err := holder(t, before).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
+			return errors.New("the token for the replaced cluster still works")
+		}
+		return nil
+	})
+}
+
+func (f *fleet) testEntitlement(t *testing.T) {
+	t.Helper()
+	greedy := newSet("greedy", "bravelion")
+	greedy.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
+	f.create(t, author, greedy)
+	set := f.until(t, "greedy", v1alpha1.CredentialSetReasonNotReady)
+	require.Len(t, set.Status.Credentials, 1)
+	assert.Equal(t, "Forbidden", set.Status.Credentials[0].Reason)
+	assert.Contains(t, set.Status.Credentials[0].Message, `user "kim" lacks: bind:edit on clusterprofiles.multicluster.x-k8s.io "bravelion" in namespace "default"`)
+	_, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "greedy-bravelion", metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err))
+
+	t.Run("also where the author may not write the Secret", func(t *testing.T) {
+		f.allowSecrets(t, "default")
+		elsewhere := newSet("elsewhere", "bravelion")
+		elsewhere.Spec.Secret.Namespace = "default"
+		f.create(t, author, elsewhere)
+		set := f.until(t, "elsewhere", v1alpha1.CredentialSetReasonNotReady)
+		require.Len(t, set.Status.Credentials, 1)
+		assert.Contains(t, set.Status.Credentials[0].Message, `its author "kim" lacks: create on secrets "elsewhere-bravelion" in namespace "default"; update on`)
+	})
+	t.Run("also one who has lost it gets no renewal", func(t *testing.T) {
+		f.entitle(t, "ann", "view")
+		f.create(t, "ann", newSet("anns", "bravelion"))
+		f.until(t, "anns", "Ready")
+		before := f.secret(t, "anns-bravelion")
+		require.NoError(t, f.admin.RbacV1().ClusterRoles().Delete(t.Context(), "ann", metav1.DeleteOptions{}))
+		// The server may have asked shortly before.
+		eventually(t, func(ctx context.Context) error {
+			f.rotate(t, "anns", metav1.Now().String())
+			set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "anns", metav1.GetOptions{})
+			if err != nil || len(set.Status.Conditions) == 0 || set.Status.Conditions[0].Reason != v1alpha1.CredentialSetReasonNotRenewed {
+				return fmt.Errorf("the set is %+v: %w", set.Status, err)
+			}
+			return nil
+		})
+		_, err := holder(t, before).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err, "what is there lives on")
+	})
+}
+
+func (f *fleet) testAuthor(t *testing.T) {
+	t.Helper()
+	forged := newSet("forged", "bravelion")
+	forged.Spec.Author = &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
+	set := f.create(t, author, forged)
+	require.NotNil(t, set.Spec.Author)
+	assert.Equal(t, author, set.Spec.Author.Username)
+	assert.NotContains(t, set.Spec.Author.Groups, "system:masters")
+
+	f.bind(t, team, "sam", "edit", userSubject("sam"))
+	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
+	labelled, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
+	changed, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "sam", changed.Spec.Author.Username)
+	set = f.until(t, "forged", v1alpha1.CredentialSetReasonNotReady)
+	assert.Contains(t, set.Status.Credentials[0].Message, `"sam" lacks`)
+}
+
+func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("guarded", "bravelion"))
+	f.until(t, "guarded", "Ready")
+	profile, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	request := &multiclusterv1alpha1.AuthTokenRequest{}
+	request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: "bravelion", UID: profile.UID}
+	_, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
+}
+
+func (f *fleet) testForeignSecret(t *testing.T) {
+	t.Helper()
+	secrets := f.admin.CoreV1().Secrets(consumers)
+	theirs, err := secrets.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.create(t, author, newSet("taken", "bravelion"))
+	set := f.until(t, "taken", v1alpha1.CredentialSetReasonNotReady)
+	assert.Contains(t, set.Status.Credentials[0].Message, "is not this set's, and is left alone")
+	f.remove(t, "taken")
+	assert.Equal(t, theirs.ResourceVersion, f.secret(t, theirs.Name).ResourceVersion)
+}
+
+func (f *fleet) testNamespace(t *testing.T) {
+	t.Helper()
+	set := newSet("unheard-of", "bravelion")
+	set.Spec.Secret.Namespace = team
+	f.create(t, author, set)
+	set = f.until(t, "unheard-of", v1alpha1.CredentialSetReasonNoSecrets)
+	assert.Contains(t, set.Status.Conditions[0].Message, "kubectl -n team create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets")
+	f.allowSecrets(t, team)
+	f.until(t, "unheard-of", "Ready")
+}
+
+func (f *fleet) testDeletion(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("deleted", "bravelion", "smartfish"))
+	set := f.until(t, "deleted", "Ready")
+	before := f.secret(t, "deleted-bravelion")
+	require.NoError(t, f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Delete(t.Context(), set.Name, metav1.DeleteOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		list, err := f.admin.CoreV1().Secrets(consumers).List(ctx, metav1.ListOptions{LabelSelector: "for=deleted"})
+		if err != nil || len(list.Items) > 0 {
+			return fmt.Errorf("%d Secrets are there: %w", len(list.Items), err)
+		}
+		if _, err := holder(t, before).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
+			return errors.New("the token still works")
+		}
+		grants, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range grants.Items {
+			if metav1.IsControlledBy(&grants.Items[i], set) {
+				return fmt.Errorf("grant %s is there", grants.Items[i].Name)
+			}
+		}
+		return nil
+	})
+}
