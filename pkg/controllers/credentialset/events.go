@@ -44,8 +44,8 @@ func (c *Controller) watch() error {
 	return nil
 }
 
-// is returns what an event is about as a T, also of one that was missed.
-func is[T any](obj any) (T, bool) {
+// about returns what an event is about as a T, also of one that was missed.
+func about[T any](obj any) (T, bool) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
 	}
@@ -55,12 +55,12 @@ func is[T any](obj any) (T, bool) {
 
 // setChanged has all credentials of a set looked at.
 func (c *Controller) setChanged(obj any) {
-	set, ok := is[*v1alpha1.ClusterCredentialSet](obj)
+	set, ok := about[*v1alpha1.ClusterCredentialSet](obj)
 	if !ok {
 		return
 	}
 	name := cache.MetaObjectToName(set)
-	for _, cluster := range c.outdated(set) {
+	for _, cluster := range c.clusters(set.UID) {
 		c.credentialQueue.Add(credentialKey{name, cluster})
 	}
 	c.setQueue.Add(name)
@@ -68,8 +68,8 @@ func (c *Controller) setChanged(obj any) {
 
 // setUpdated leaves out what the controller itself has written: the status.
 func (c *Controller) setUpdated(oldObj, obj any) {
-	old, wasSet := is[*v1alpha1.ClusterCredentialSet](oldObj)
-	set, isSet := is[*v1alpha1.ClusterCredentialSet](obj)
+	old, wasSet := about[*v1alpha1.ClusterCredentialSet](oldObj)
+	set, isSet := about[*v1alpha1.ClusterCredentialSet](obj)
 	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation && old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
 		old.Annotations[v1alpha1.AnnotationRotate] == set.Annotations[v1alpha1.AnnotationRotate] {
 		c.setQueue.Add(cache.MetaObjectToName(set))
@@ -79,15 +79,15 @@ func (c *Controller) setUpdated(oldObj, obj any) {
 }
 
 func (c *Controller) setDeleted(obj any) {
-	if set, ok := is[*v1alpha1.ClusterCredentialSet](obj); ok {
+	if set, ok := about[*v1alpha1.ClusterCredentialSet](obj); ok {
 		c.forget(set.UID)
 	}
 }
 
 // profileUpdated leaves out what makes no difference to any credential: how the member is.
 func (c *Controller) profileUpdated(oldObj, obj any) {
-	old, wasProfile := is[*inventoryv1alpha1.ClusterProfile](oldObj)
-	profile, isProfile := is[*inventoryv1alpha1.ClusterProfile](obj)
+	old, wasProfile := about[*inventoryv1alpha1.ClusterProfile](oldObj)
+	profile, isProfile := about[*inventoryv1alpha1.ClusterProfile](obj)
 	if !wasProfile || !isProfile {
 		return
 	}
@@ -100,7 +100,7 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 
 // profileChanged has the sets that select from its namespace compared, and its own credentials looked at.
 func (c *Controller) profileChanged(obj any) {
-	profile, ok := is[*inventoryv1alpha1.ClusterProfile](obj)
+	profile, ok := about[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
 		return
 	}
@@ -118,7 +118,7 @@ func (c *Controller) profileChanged(obj any) {
 
 // decisionChanged has the sets compared that go by decisions of its namespace.
 func (c *Controller) decisionChanged(obj any) {
-	decision, ok := is[*inventoryv1alpha1.PlacementDecision](obj)
+	decision, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {
 		return
 	}
@@ -131,24 +131,22 @@ func (c *Controller) decisionChanged(obj any) {
 
 // grantChanged has a credential looked at whose grant is being revoked.
 func (c *Controller) grantChanged(obj any) {
-	g, ok := is[*v1alpha1.AuthTokenGrant](obj)
+	g, ok := about[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
 		return
 	}
 	owner := metav1.GetControllerOfNoCopy(g)
-	if owner != nil && (g.DeletionTimestamp != nil || !exists(c, g)) {
+	if owner == nil {
+		return
+	}
+	if _, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name); err != nil || g.DeletionTimestamp != nil {
 		c.credentialQueue.Add(credentialKey{cache.NewObjectName(g.Namespace, owner.Name), g.Spec.ClusterProfile.Name})
 	}
 }
 
-func exists(c *Controller, g *v1alpha1.AuthTokenGrant) bool {
-	_, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name)
-	return err == nil
-}
-
 // secretChanged has the credential of a Secret looked at.
 func (c *Controller) secretChanged(obj any) {
-	secret, ok := is[*corev1.Secret](obj)
+	secret, ok := about[*corev1.Secret](obj)
 	if !ok {
 		return
 	}

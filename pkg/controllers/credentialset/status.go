@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -84,15 +85,11 @@ func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) b
 	return ok && is.generation == set.Generation
 }
 
-// outdated returns the clusters of which something is known.
-func (c *Controller) outdated(set *v1alpha1.ClusterCredentialSet) []string {
+// clusters returns those of whose credentials something is known.
+func (c *Controller) clusters(set types.UID) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clusters := make([]string, 0, len(c.states[set.UID]))
-	for cluster := range c.states[set.UID] {
-		clusters = append(clusters, cluster)
-	}
-	return clusters
+	return slices.Collect(maps.Keys(c.states[set]))
 }
 
 func (c *Controller) forget(set types.UID, clusters ...string) {
