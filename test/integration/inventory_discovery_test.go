@@ -127,8 +127,8 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 		{"authtokengrants", "atg", "clusterpass.dev/v1alpha1", "true", "AuthTokenGrant", strings.ReplaceAll(grantVerbs, " ", ","), "clusterpass"},
 		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
-		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
 		{"clustercredentialsets", "ccs", "clusterpass.dev/v1alpha1", "true", "ClusterCredentialSet", commaVerbs, "clusterpass"},
+		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
 		{"clusterscores", "cscore", "clusterpass.dev/v1alpha1", "true", "ClusterScore", commaVerbs, "clusterpass"},
 		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
 	}

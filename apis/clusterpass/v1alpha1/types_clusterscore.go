@@ -100,7 +100,7 @@ type ClusterValue struct {
 	// nvidia.com/gpu@Tesla-T4:largest-node.
 	Name string `json:"name"`
 	// Value is the amount, in the unit of Kubernetes: cores of cpu, bytes of memory.
-	Value resource.Quantity `json:"value"`
+	Value *resource.Quantity `json:"value"`
 }
 
 // ClusterScoreItem is a named score.
@@ -108,7 +108,7 @@ type ClusterScoreItem struct {
 	// Name is formed as that of a value, NAME[@TYPE][:ASPECT].
 	Name string `json:"name"`
 	// Value is the score, from -100 to 100.
-	Value int32 `json:"value"`
+	Value *int32 `json:"value"`
 }
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

@@ -30,8 +30,8 @@ type found struct {
 	condition metav1.Condition
 }
 
-// collect reads nodes and pods of a member. That it forbids it is no error, but an answer without values.
-func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*found, error) {
+// collect reads nodes and pods of a member. That it forbids it, and the last reading failed as well, is no error, but an answer without values.
+func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, failedBefore bool) (*found, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
 		return nil, err
@@ -41,13 +41,14 @@ func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.Clu
 	defer cancel()
 	cluster := usage.New(c.DeviceLabels)
 	err = read(ctx, client.Kubernetes(), cluster)
-	if apierrors.IsForbidden(err) {
+	// An API server that starts refuses for a moment what it will allow.
+	if apierrors.IsForbidden(err) && failedBefore {
 		return forbidden(), nil
 	}
 	if err != nil {
 		return nil, client.Error(err, "list nodes and pods")
 	}
-	return collected(cluster.Values()), nil
+	return collected(cluster.Values(v1alpha1.MaxScores)), nil
 }
 
 // read adds all nodes, and then all pods, to cluster.
@@ -89,15 +90,14 @@ func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (st
 	}
 }
 
-func collected(values []v1alpha1.ClusterValue) *found {
+func collected(values []v1alpha1.ClusterValue, more bool) *found {
 	condition := metav1.Condition{
 		Type: v1alpha1.ScoreCollected, Status: metav1.ConditionTrue, Reason: v1alpha1.ScoreReasonCollected,
 		Message: "nodes and pods of the member cluster were counted",
 	}
-	if more := len(values) - v1alpha1.MaxScores; more > 0 {
-		values = values[:v1alpha1.MaxScores]
+	if more {
 		condition.Reason = v1alpha1.ScoreReasonTooMany
-		condition.Message = fmt.Sprintf("only the first %d amounts by name are kept; there are more", v1alpha1.MaxScores)
+		condition.Message = fmt.Sprintf("only %d amounts are kept, those of what nodes have first; there are more", v1alpha1.MaxScores)
 	}
 	return &found{values: values, condition: condition}
 }

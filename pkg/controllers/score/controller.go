@@ -40,8 +40,9 @@ const (
 	// costFactor is how many times as long as it takes to read a member it is left alone: one with 50,000 pods is
 	// read less often than the period says, and costs its API server no more than a twentieth of the time.
 	costFactor = 20
-	// validPeriods is how many periods a score is valid: two collections may fail.
-	validPeriods = 3
+	// validPeriods is how many periods a score is valid, and freshPeriods how many have to be left after a collection: two may fail.
+	validPeriods = 5
+	freshPeriods = 3
 )
 
 // Members hands out clients for member clusters.
@@ -167,7 +168,7 @@ func (c *Controller) next(ctx context.Context) bool {
 // nothing is stored: its score runs out.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	start := c.Clock.Now()
-	found, err := c.collect(ctx, profile)
+	found, err := c.collect(ctx, profile, c.queue.NumRequeues(cache.MetaObjectToName(profile)) > 0)
 	if err != nil {
 		return 0, err
 	}

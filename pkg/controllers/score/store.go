@@ -24,7 +24,7 @@ import (
 const nameSuffix = "-" + v1alpha1.UsageResourceName
 
 // store keeps what was found in the ClusterScore of profile, valid for some time. It writes where that says something
-// new, or where less than half of the time is left.
+// new, or where too little of the time is left.
 func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, what *found, valid time.Duration) error {
 	score, err := c.ensure(ctx, profile)
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	changed := meta.SetStatusCondition(&next.Status.Conditions, what.condition)
 	changed = changed || !equality.Semantic.DeepEqual(next.Status.Values, score.Status.Values) ||
 		!equality.Semantic.DeepEqual(next.Status.Scores, score.Status.Scores)
-	if !changed && !ends(score.Status.ValidUntil, now.Add(valid/2)) {
+	if !changed && !ends(score.Status.ValidUntil, now.Add(freshPeriods*valid/validPeriods)) {
 		return nil
 	}
 	next.Status.ValidUntil = nil

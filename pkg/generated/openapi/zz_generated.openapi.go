@@ -782,7 +782,6 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref common
 					"value": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Value is the score, from -100 to 100.",
-							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},

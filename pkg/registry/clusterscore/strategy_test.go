@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -28,7 +29,7 @@ func score() *v1alpha1.ClusterScore {
 		ObjectMeta: metav1.ObjectMeta{Name: "bravelion-usage", Namespace: "fleet", Generation: 3, Labels: map[string]string{"region": "eu"}},
 		Spec:       v1alpha1.ClusterScoreSpec{ClusterProfileName: "bravelion", ResourceName: "usage"},
 		Status: v1alpha1.ClusterScoreStatus{
-			Scores:     []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: 7}},
+			Scores:     []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: ptr.To(int32(7))}},
 			ValidUntil: &until,
 		},
 	}
@@ -66,12 +67,12 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	old, updated := score(), score()
 	updated.Labels = map[string]string{"region": "us"}
 	updated.Spec = v1alpha1.ClusterScoreSpec{}
-	updated.Status.Scores[0].Value = 8
+	updated.Status.Scores[0].Value = ptr.To(int32(8))
 	updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "collector"}}
 	statusStrategy{}.PrepareForUpdate(t.Context(), updated, old)
 
 	want := score()
-	want.Status.Scores[0].Value = 8
+	want.Status.Scores[0].Value = ptr.To(int32(8))
 	want.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "collector"}}
 	assert.Equal(t, want, updated)
 	assert.Equal(t, score(), old)

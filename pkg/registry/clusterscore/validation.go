@@ -49,6 +49,9 @@ func validateValues(values []v1alpha1.ClusterValue, path *field.Path) field.Erro
 	seen := sets.New[string]()
 	for i := range values {
 		errs = append(errs, validateName(values[i].Name, seen, path.Index(i).Child("name"))...)
+		if values[i].Value == nil {
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+		}
 	}
 	return errs
 }
@@ -58,8 +61,11 @@ func validateScores(scores []v1alpha1.ClusterScoreItem, path *field.Path) field.
 	seen := sets.New[string]()
 	for i := range scores {
 		errs = append(errs, validateName(scores[i].Name, seen, path.Index(i).Child("name"))...)
-		if value := scores[i].Value; value < v1alpha1.LeastScore || value > v1alpha1.MostScore {
-			errs = append(errs, field.Invalid(path.Index(i).Child("value"), value,
+		switch value := scores[i].Value; {
+		case value == nil:
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+		case *value < v1alpha1.LeastScore || *value > v1alpha1.MostScore:
+			errs = append(errs, field.Invalid(path.Index(i).Child("value"), *value,
 				utilvalidation.InclusiveRangeError(v1alpha1.LeastScore, v1alpha1.MostScore)))
 		}
 	}

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -80,8 +82,8 @@ func TestNamesOfFigures(t *testing.T) {
 		"cpu@" + strings.Repeat("a", 64):       false,
 	} {
 		t.Run("name "+name, func(t *testing.T) {
-			values := validateStatus(&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: name}}}, field.NewPath("status"))
-			scores := validateStatus(&v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: name}}}, field.NewPath("status"))
+			values := validateStatus(&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: name, Value: &resource.Quantity{}}}}, field.NewPath("status"))
+			scores := validateStatus(&v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: name, Value: new(int32)}}}, field.NewPath("status"))
 			if want {
 				assert.Empty(t, append(values, scores...))
 				return
@@ -98,8 +100,8 @@ func TestValidateStatus(t *testing.T) {
 		status := &v1alpha1.ClusterScoreStatus{}
 		for i := range count {
 			name := fmt.Sprintf("n%d", i)
-			status.Values = append(status.Values, v1alpha1.ClusterValue{Name: name})
-			status.Scores = append(status.Scores, v1alpha1.ClusterScoreItem{Name: name})
+			status.Values = append(status.Values, v1alpha1.ClusterValue{Name: name, Value: &resource.Quantity{}})
+			status.Scores = append(status.Scores, v1alpha1.ClusterScoreItem{Name: name, Value: new(int32)})
 		}
 		return status
 	}
@@ -111,15 +113,20 @@ func TestValidateStatus(t *testing.T) {
 		{"nothing is known", &v1alpha1.ClusterScoreStatus{}, nil},
 		{"as much as there may be", many(256), nil},
 		{"more than there may be", many(257), []string{"FieldValueTooMany status.values", "FieldValueTooMany status.scores"}},
-		{"scores at the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: -100}, {Name: "b", Value: 100}}}, nil},
+		{"scores at the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: ptr.To(int32(-100))}, {Name: "b", Value: ptr.To(int32(100))}}}, nil},
 		{
-			"scores beyond the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: -101}, {Name: "b", Value: 101}}},
+			"scores beyond the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: ptr.To(int32(-101))}, {Name: "b", Value: ptr.To(int32(101))}}},
 			[]string{"FieldValueInvalid status.scores[0].value", "FieldValueInvalid status.scores[1].value"},
 		},
 		{
+			"figures that are not said, which are unknown and not zero",
+			&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: "a"}}, Scores: []v1alpha1.ClusterScoreItem{{Name: "a"}}},
+			[]string{"FieldValueRequired status.values[0].value", "FieldValueRequired status.scores[0].value"},
+		},
+		{
 			"a name twice", &v1alpha1.ClusterScoreStatus{
-				Values: []v1alpha1.ClusterValue{{Name: "a"}, {Name: "a"}},
-				Scores: []v1alpha1.ClusterScoreItem{{Name: "a"}, {Name: "a"}},
+				Values: []v1alpha1.ClusterValue{{Name: "a", Value: &resource.Quantity{}}, {Name: "a", Value: &resource.Quantity{}}},
+				Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: new(int32)}, {Name: "a", Value: new(int32)}},
 			},
 			[]string{"FieldValueDuplicate status.values[1].name", "FieldValueDuplicate status.scores[1].name"},
 		},

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	applyv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
@@ -61,7 +62,7 @@ func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
 	created := must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("latency", "bravelion", "latency"), metav1.CreateOptions{}))
 
 	t.Run("with a status that only the subresource sets", func(t *testing.T) {
-		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: 40}}
+		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: ptr.To(int32(40))}}
 		created.Labels = map[string]string{"kept": "no"}
 		updated := must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
 		if len(updated.Status.Scores) != 1 || len(updated.Labels) > 0 {
@@ -129,11 +130,11 @@ func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
 		"another resource name": {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ResourceName = "usage" }), []string{"spec.resourceName"}},
 		"a score beyond the bounds": {
 			status(func(s *v1alpha1.ClusterScoreStatus) {
-				s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: 101}}
+				s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: ptr.To(int32(101))}}
 			}), []string{"status.scores[0].value"},
 		},
 		"a name twice": {
-			status(func(s *v1alpha1.ClusterScoreStatus) { s.Values = []v1alpha1.ClusterValue{{Name: "cpu"}, {Name: "cpu"}} }), []string{"status.values[1].name"},
+			status(func(s *v1alpha1.ClusterScoreStatus) { s.Values = []v1alpha1.ClusterValue{{Name: "cpu"}, {Name: "cpu"}} }), []string{"status.values[0].value", "status.values[1].name", "status.values[1].value"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

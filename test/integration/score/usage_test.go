@@ -85,7 +85,7 @@ func expectValues(t *testing.T, want map[string]string) {
 		}
 		got := map[string]resource.Quantity{}
 		for _, value := range score.Status.Values {
-			got[value.Name] = value.Value
+			got[value.Name] = *value.Value
 		}
 		for name, quantity := range want {
 			if found, ok := got[name]; !ok || found.Cmp(resource.MustParse(quantity)) != 0 {
@@ -123,8 +123,8 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 			t.Errorf("%d scores, %d values", len(score.Status.Scores), len(score.Status.Values))
 		}
 		for _, item := range score.Status.Scores {
-			if item.Name == typed && item.Value != -97 {
-				t.Errorf("three devices score %d", item.Value)
+			if item.Name == typed && *item.Value != -97 {
+				t.Errorf("three devices score %d", *item.Value)
 			}
 		}
 		if !meta.IsStatusConditionTrue(score.Status.Conditions, v1alpha1.ScoreCollected) {

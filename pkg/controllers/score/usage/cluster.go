@@ -15,6 +15,8 @@ type Cluster struct {
 	labels  []DeviceLabel
 	nodes   map[string]*node
 	pending amounts
+	// dropped says that pods ask for more resources than are kept.
+	dropped bool
 }
 
 // node is what counts of a node.
@@ -26,6 +28,9 @@ type node struct {
 	// taints are the keys of those that keep pods away.
 	taints []string
 }
+
+// maxPending bounds the names of what pods wait for.
+const maxPending = 1024
 
 // amounts are sums by name.
 type amounts map[string]resource.Quantity
@@ -91,16 +96,27 @@ func (c *Cluster) addPending(pod *corev1.Pod) {
 	}
 	selected := types(c.labels, pod.Spec.NodeSelector)
 	for name, quantity := range requests(pod) {
-		c.pending.add(string(name), quantity)
+		c.want(string(name), quantity)
 		if device := selected[name]; device != "" {
-			c.pending.add(typed(name, device), quantity)
+			c.want(typed(name, device), quantity)
 		}
 	}
 }
 
+// want counts what a pod asks for. Of names that are new only so many are kept.
+func (c *Cluster) want(name string, quantity resource.Quantity) {
+	if _, known := c.pending[name]; !known && len(c.pending) >= maxPending {
+		c.dropped = true
+		return
+	}
+	c.pending.add(name, quantity)
+}
+
 // requests returns what the scheduler counts for a pod, the pod itself included.
 func requests(pod *corev1.Pod) corev1.ResourceList {
-	sum := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: true})
+	sum := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
+		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
+	})
 	sum[corev1.ResourcePods] = *resource.NewQuantity(1, resource.DecimalSI)
 	return sum
 }

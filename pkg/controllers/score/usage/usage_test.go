@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 const gpu = "nvidia.com/gpu"
@@ -265,9 +267,10 @@ func valuesOf(t *testing.T, nodes []*corev1.Node, pods []*corev1.Pod) map[string
 	}
 	values := map[string]resource.Quantity{}
 	last := ""
-	for _, value := range cluster.Values() {
+	all, _ := cluster.Values(v1alpha1.MaxScores)
+	for _, value := range all {
 		assert.Less(t, last, value.Name, "ordered by name, each once")
-		values[value.Name], last = value.Value, value.Name
+		values[value.Name], last = *value.Value, value.Name
 	}
 	return values
 }
@@ -327,4 +330,30 @@ func TestDeviceLabelsAreChecked(t *testing.T) {
 		_, err := ParseDeviceLabels([]string{pair})
 		assert.ErrorContains(t, err, "is not RESOURCE=LABEL", pair)
 	}
+}
+
+func TestNobodyPushesOutWhatNodesHave(t *testing.T) {
+	cluster := New(nil)
+	cluster.AddNode(newNode("a", "cpu", "4", "memory", "8Gi", "pods", "10", "nvidia.com/gpu", "2"))
+	for i := range 3000 {
+		cluster.AddPod(newPod("", fmt.Sprintf("a.example.com/r%d", i), "1"))
+	}
+	values, more := cluster.Values(v1alpha1.MaxScores)
+	assert.True(t, more)
+	assert.Len(t, values, v1alpha1.MaxScores)
+	names := map[string]bool{}
+	for _, value := range values {
+		names[value.Name] = true
+	}
+	for _, name := range []string{"cpu", "memory", "nvidia.com/gpu", "nvidia.com/gpu:largest-node", "nvidia.com/gpu:pending"} {
+		assert.True(t, names[name], name)
+	}
+}
+
+func TestAPodThatIsBeingMadeSmallerCountsAsBefore(t *testing.T) {
+	pod := newPod("a", "cpu", "0")
+	pod.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}
+	pod.Status.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")}}
+	free := valuesOf(t, []*corev1.Node{newNode("a", "cpu", "10", "pods", "10")}, []*corev1.Pod{pod})["cpu"]
+	assert.Equal(t, "6", free.String())
 }

@@ -4,12 +4,15 @@
 package usage
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -22,8 +25,9 @@ const (
 	perDoubling = 7
 )
 
-// Values returns the amounts of the cluster, ordered by name.
-func (c *Cluster) Values() []v1alpha1.ClusterValue {
+// Values returns at most so many amounts of the cluster, ordered by name, and whether there are more. What nodes have comes before
+// what only pods ask for: whoever may make a pod can ask for anything, under any name.
+func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	total, largest := amounts{}, amounts{}
 	for _, n := range c.nodes {
 		for name := range n.allocatable {
@@ -40,21 +44,24 @@ func (c *Cluster) Values() []v1alpha1.ClusterValue {
 			}
 		}
 	}
-	values := make([]v1alpha1.ClusterValue, 0, 3*len(total))
-	for name, free := range total {
-		values = append(values,
-			v1alpha1.ClusterValue{Name: name, Value: free},
-			v1alpha1.ClusterValue{Name: name + v1alpha1.ScoreLargestNode, Value: largest[name]},
-			v1alpha1.ClusterValue{Name: name + v1alpha1.ScorePending, Value: c.pending[name]})
+	// Shorter names first: cpu and memory before what is in a domain.
+	for _, name := range slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) {
+		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]), amount(name+v1alpha1.ScorePending, c.pending[name]))
 	}
 	// What pods ask for that no node has is demand, too: an autoscaler may yet bring it.
-	for name, wanted := range c.pending {
+	for _, name := range slices.Sorted(maps.Keys(c.pending)) {
 		if _, ok := total[name]; !ok {
-			values = append(values, v1alpha1.ClusterValue{Name: name + v1alpha1.ScorePending, Value: wanted})
+			values = append(values, amount(name+v1alpha1.ScorePending, c.pending[name]))
 		}
 	}
+	more = len(values) > most || c.dropped
+	values = values[:min(len(values), most)]
 	slices.SortFunc(values, func(a, b v1alpha1.ClusterValue) int { return strings.Compare(a.Name, b.Name) })
-	return values
+	return values, more
+}
+
+func amount(name string, quantity resource.Quantity) v1alpha1.ClusterValue {
+	return v1alpha1.ClusterValue{Name: name, Value: &quantity}
 }
 
 // typed returns the name of a resource's amounts for one type of device.
@@ -64,7 +71,7 @@ func typed(name corev1.ResourceName, device string) string { return string(name)
 func Scores(values []v1alpha1.ClusterValue) []v1alpha1.ClusterScoreItem {
 	scores := make([]v1alpha1.ClusterScoreItem, len(values))
 	for i := range values {
-		scores[i] = v1alpha1.ClusterScoreItem{Name: values[i].Name, Value: Score(values[i].Name, values[i].Value)}
+		scores[i] = v1alpha1.ClusterScoreItem{Name: values[i].Name, Value: ptr.To(Score(values[i].Name, *values[i].Value))}
 	}
 	return scores
 }
