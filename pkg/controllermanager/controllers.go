@@ -145,6 +145,7 @@ func (m *manager) credentialSetController() (controller, error) {
 	return credentialset.New(credentialset.Options{
 		Client:    m.client,
 		Hub:       m.kubernetes,
+		Objects:   m.objects,
 		Inventory: m.inventory,
 		Sets:      m.grants.Clusterpass().V1alpha1().ClusterCredentialSets(),
 		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),

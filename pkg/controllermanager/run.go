@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -41,6 +42,7 @@ type manager struct {
 	clock   clock.WithTicker
 
 	kubernetes kubernetes.Interface
+	objects    dynamic.Interface
 	client     versioned.Interface
 	inventory  inventory.Interface
 
@@ -89,6 +91,9 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
 	var err error
 	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	if m.objects, err = dynamic.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
 	if m.client, err = versioned.NewForConfig(config); err != nil {

@@ -81,6 +81,12 @@ func Request(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) 
 	}
 }
 
+// KeepsCredentials says whether set has a Secret for each cluster: not so where its consumer asks by a credential plugin.
+func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
+	kueue := set.Spec.Consumer.MultiKueue
+	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile
+}
+
 // Owner returns the reference that a grant of set has to it.
 func Owner(set *v1alpha1.ClusterCredentialSet) metav1.OwnerReference {
 	return *metav1.NewControllerRef(set, v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"))

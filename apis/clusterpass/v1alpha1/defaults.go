@@ -30,4 +30,8 @@ func SetDefaults_ClusterCredentialSet(set *ClusterCredentialSet) {
 	if spec.Rotation.RefreshAtPercent == nil {
 		spec.Rotation.RefreshAtPercent = ptr.To(DefaultRefreshAtPercent)
 	}
+	if kueue := spec.Consumer.MultiKueue; kueue != nil {
+		kueue.Order = cmp.Or(kueue.Order, MultiKueueOrderSelection)
+		kueue.ClusterSource = cmp.Or(kueue.ClusterSource, MultiKueueClusterSourceKubeConfig)
+	}
 }

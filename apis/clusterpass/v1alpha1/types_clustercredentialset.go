@@ -16,7 +16,7 @@ const (
 	CredentialSetFinalizer = "clusterpass.dev/credentials" //nolint:gosec // a name
 	// AnnotationRotate has all credentials of a ClusterCredentialSet renewed, once for each new value.
 	AnnotationRotate = "clusterpass.dev/rotate"
-	// LabelCredentialSetUID is, on a Secret, the UID of the ClusterCredentialSet that keeps it.
+	// LabelCredentialSetUID is, on a Secret or an object of Kueue, the UID of the ClusterCredentialSet that keeps it.
 	LabelCredentialSetUID = "clusterpass.dev/credential-set-uid" //nolint:gosec // a name
 )
 
@@ -49,6 +49,33 @@ const (
 	CredentialSetReasonNotRenewed = "NotRenewed"
 	// CredentialSetReasonNoSecrets stands with False: the controller manager may not keep Secrets in that namespace.
 	CredentialSetReasonNoSecrets = "SecretsForbidden"
+	// CredentialSetReasonNoneKept stands with True: the consumer has a credential plugin, and asks by itself.
+	CredentialSetReasonNoneKept = "NoneKept"
+)
+
+// MaxMultiKueueClusters is how many clusters a MultiKueueConfig may have.
+const MaxMultiKueueClusters = 20
+
+// MultiKueueReady is the condition of a ClusterCredentialSet that is true when Kueue is connected to each of the clusters that the set
+// has told it of.
+const MultiKueueReady = "MultiKueueReady"
+
+// Reasons of the condition MultiKueueReady of a ClusterCredentialSet.
+const (
+	// MultiKueueReasonActive stands with True.
+	MultiKueueReasonActive = "Active"
+	// MultiKueueReasonTooManyClusters stands with True: there are more than a MultiKueueConfig may have, and Kueue knows the first.
+	MultiKueueReasonTooManyClusters = "TooManyClusters"
+	// MultiKueueReasonNotActive stands with False: Kueue is not connected to some clusters. The message has what it says of the first.
+	MultiKueueReasonNotActive = "NotActive"
+	// MultiKueueReasonNoClusters stands with False: there is no cluster to tell of, and no MultiKueueConfig, which can't be empty.
+	MultiKueueReasonNoClusters = "NoClusters"
+	// MultiKueueReasonNameTaken stands with False: an object that the set needs is another's, and is left alone.
+	MultiKueueReasonNameTaken = "NameTaken"
+	// MultiKueueReasonForbidden stands with False: the set's author, or the controller manager, may not write objects of Kueue.
+	MultiKueueReasonForbidden = "Forbidden"
+	// MultiKueueReasonNotInstalled stands with False: the hub does not serve the API of Kueue.
+	MultiKueueReasonNotInstalled = "KueueNotInstalled"
 )
 
 // SecretFormat is how a Secret holds a credential.
@@ -94,6 +121,9 @@ type ClusterCredentialSetSpec struct {
 	// Rotation says when a credential is renewed.
 	// +optional
 	Rotation CredentialRotation `json:"rotation,omitempty"`
+	// Consumer is configured to use the clusters.
+	// +optional
+	Consumer CredentialConsumer `json:"consumer,omitempty,omitzero"`
 	// Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials
 	// are authorised as if this user had asked for them, each time.
 	// +optional
@@ -184,6 +214,50 @@ type CredentialRotation struct {
 	// +optional
 	RefreshAtPercent *int32 `json:"refreshAtPercent,omitempty"`
 }
+
+// CredentialConsumer is who is configured to use the clusters of a ClusterCredentialSet.
+type CredentialConsumer struct {
+	// MultiKueue has Kueue send workloads to the clusters.
+	// +optional
+	MultiKueue *MultiKueueConsumer `json:"multiKueue,omitempty"`
+}
+
+// MultiKueueConsumer has Kueue (kueue.x-k8s.io/v1beta2) on the hub send workloads to the clusters: by a MultiKueueCluster for each, of
+// the ClusterProfile's name, a MultiKueueConfig with their names, and an AdmissionCheck for ClusterQueues to name. Objects
+// of these names that are not the set's are left alone. Author and controller manager have to be allowed to write them.
+type MultiKueueConsumer struct {
+	// ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set.
+	// +optional
+	ConfigName string `json:"configName,omitempty"`
+	// Order is that of the clusters in the MultiKueueConfig, which has the first 20: Selection (the default) or Name.
+	// +optional
+	Order MultiKueueOrder `json:"order,omitempty"`
+	// ClusterSource is how Kueue reaches them: KubeConfig (the default) or ClusterProfile. It can't be changed.
+	// +optional
+	ClusterSource MultiKueueClusterSource `json:"clusterSource,omitempty"`
+}
+
+// MultiKueueOrder is an order of clusters.
+type MultiKueueOrder string
+
+const (
+	// MultiKueueOrderSelection is that of spec.clusters: of its names, or of the decisions by their index. Clusters that are
+	// selected by labels have none: they are in the order of their names.
+	MultiKueueOrderSelection MultiKueueOrder = "Selection"
+	// MultiKueueOrderName is that of their names.
+	MultiKueueOrderName MultiKueueOrder = "Name"
+)
+
+// MultiKueueClusterSource is how Kueue reaches a cluster.
+type MultiKueueClusterSource string
+
+const (
+	// MultiKueueClusterSourceKubeConfig is by the Secret that the set keeps, whose namespace has to be Kueue's.
+	MultiKueueClusterSourceKubeConfig MultiKueueClusterSource = "KubeConfig"
+	// MultiKueueClusterSourceClusterProfile is by the ClusterProfile, whose namespace has to be Kueue's, and a credential plugin
+	// that Kueue is configured with (its feature gate MultiKueueClusterProfile). The set keeps no credentials then.
+	MultiKueueClusterSourceClusterProfile MultiKueueClusterSource = "ClusterProfile"
+)
 
 // ClusterCredentialSetStatus is what has come of a ClusterCredentialSet.
 type ClusterCredentialSetStatus struct {

@@ -89,6 +89,11 @@ func (in ClusterValue) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialConsumer) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialConsumer"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in CredentialRotation) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.CredentialRotation"
 }
@@ -121,6 +126,11 @@ func (in GrantedServiceAccount) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in MemberObject) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.MemberObject"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in MultiKueueConsumer) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.MultiKueueConsumer"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -10,6 +10,7 @@ package credentialset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -27,6 +29,9 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
+	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -49,6 +54,8 @@ type Options struct {
 	Client versioned.Interface
 	// Hub keeps the Secrets.
 	Hub kubernetes.Interface
+	// Objects keeps what consumers are configured by.
+	Objects dynamic.Interface
 	// Inventory is asked whether a ClusterProfile is gone.
 	Inventory inventory.Interface
 	// Sets and Grants watch clusterpass's own.
@@ -73,6 +80,7 @@ type Controller struct {
 	profiles  inventorylisters.ClusterProfileLister
 	decisions *decisions
 	secrets   *secrets
+	kueue     *multikueue.Keeper
 	synced    []cache.InformerSynced
 
 	// setQueue has sets to compare with their clusters, credentialQueue single credentials.
@@ -101,6 +109,7 @@ func New(o Options) (*Controller, error) {
 		profiles:  o.Profiles.Lister(),
 		decisions: &decisions{informer: o.Decisions},
 		secrets:   newSecrets(o.Hub),
+		kueue:     multikueue.New(o.Hub, o.Objects),
 		states:    map[types.UID]map[string]state{},
 		writes:    map[credentialKey]written{},
 		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
@@ -123,6 +132,7 @@ func (c *Controller) Run(ctx context.Context) {
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
 	c.secrets.run(ctx, c.secretChanged)
 	c.decisions.run(ctx, c.decisionChanged)
+	c.kueue.Run(ctx, c.consumerChanged)
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}
@@ -179,6 +189,9 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if set.DeletionTimestamp != nil {
 		return 0, c.finish(ctx, set)
 	}
+	if !credentialset.KeepsCredentials(set) {
+		return 0, c.syncConsumer(ctx, set)
+	}
 	if err := c.secrets.watch(ctx, set); err != nil {
 		return 0, c.tellBlocked(ctx, set, err)
 	}
@@ -186,19 +199,25 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if err != nil {
 		return 0, err
 	}
+	consumer, consumerErr := c.consume(ctx, set, selected)
 	if err := c.prune(ctx, set, selected); err != nil {
-		return 0, fmt.Errorf("removing credentials for clusters that are not selected: %w", err)
+		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 	}
+	if c.lookAt(set, selected) {
+		// Each tells when it is seen to.
+		return 0, consumerErr
+	}
+	return 0, errors.Join(consumerErr, c.tell(ctx, set, selected, consumer))
+}
+
+// lookAt has those credentials looked at of which nothing is known, and says whether there are any.
+func (c *Controller) lookAt(set *v1alpha1.ClusterCredentialSet, selected selection) bool {
 	waiting := false
 	for cluster := range selected {
 		if !c.knows(set, cluster) {
 			waiting = true
-			c.credentialQueue.Add(credentialKey{name, cluster})
+			c.credentialQueue.Add(credentialKey{cache.MetaObjectToName(set), cluster})
 		}
 	}
-	if waiting {
-		// Each tells when it is seen to.
-		return 0, nil
-	}
-	return 0, c.tell(ctx, set, selected)
+	return waiting
 }

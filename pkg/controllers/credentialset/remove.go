@@ -88,6 +88,9 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
 	}
+	if err := c.dismiss(ctx, set); err != nil {
+		return err
+	}
 	if err := c.deleteSecrets(ctx, set); err != nil {
 		return c.tellBlocked(ctx, set, err)
 	}
@@ -113,6 +116,9 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 
 // deleteSecrets deletes the Secrets of a set. They are listed live: its namespace may not be watched.
 func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	if !credentialset.KeepsCredentials(set) {
+		return nil
+	}
 	namespace := credentialset.SecretName(set, "").Namespace
 	if err := c.secrets.allowed(ctx, namespace); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/credentialset"
 )
 
@@ -89,19 +90,9 @@ func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet)
 
 // allowed asks the hub before an informer would try for ever.
 func (s *secrets) allowed(ctx context.Context, namespace string) error {
-	var missing []string
-	for _, verb := range secretVerbs {
-		review, err := s.hub.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: namespace, Verb: verb, Version: "v1", Resource: "secrets",
-			}},
-		}, metav1.CreateOptions{})
-		if err != nil {
-			return fmt.Errorf("asking what is allowed in namespace %s: %w", namespace, err)
-		}
-		if !review.Status.Allowed {
-			missing = append(missing, verb)
-		}
+	missing, err := rights.Missing(ctx, s.hub, authorizationv1.ResourceAttributes{Namespace: namespace, Version: "v1", Resource: "secrets"}, secretVerbs...)
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", namespace, err)
 	}
 	if len(missing) > 0 {
 		return &forbiddenError{namespace: namespace, verbs: missing}

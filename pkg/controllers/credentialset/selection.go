@@ -4,9 +4,14 @@
 package credentialset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -64,6 +69,21 @@ func (c *Controller) selected(set *v1alpha1.ClusterCredentialSet) (selection, er
 	return found, nil
 }
 
+// order returns the names of what set selects now, in the order of its names or decisions; what has none is by name.
+func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
+	names := set.Spec.Clusters.Names
+	if set.Spec.Clusters.DecisionKey != "" {
+		var err error
+		if names, err = c.decisions.names(set); err != nil {
+			return nil, err
+		}
+	}
+	if len(names) == 0 || set.Spec.Consumer.MultiKueue.Order == v1alpha1.MultiKueueOrderName {
+		return slices.Sorted(maps.Keys(selected)), nil
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return selected[name] == nil }), nil
+}
+
 // selectedOne returns one of what set selects now, nil where that is not among it.
 func (c *Controller) selectedOne(set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
 	profile, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(cluster)
@@ -106,7 +126,7 @@ func (d *decisions) run(ctx context.Context, changed func(obj any)) {
 	}
 }
 
-// names returns the names of the ClusterProfiles that the decisions for set name.
+// names returns the names of the ClusterProfiles that the decisions for set name, each once, in the order of their index.
 func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) {
 	d.once.Do(func() { d.failed = d.start() })
 	if d.failed != nil {
@@ -120,17 +140,28 @@ func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	names := sets.New[string]()
+	slices.SortFunc(list, func(a, b *inventoryv1alpha1.PlacementDecision) int {
+		return cmp.Or(cmp.Compare(index(a), index(b)), cmp.Compare(a.Name, b.Name))
+	})
+	var names []string
+	seen := sets.New[string]()
 	for _, slice := range list {
 		for _, decision := range slice.Decisions {
-			namespace := decision.ClusterProfileRef.Namespace
-			if namespace == "" {
-				namespace = slice.Namespace
-			}
-			if namespace == credentialset.ProfileNamespace(set) {
-				names.Insert(decision.ClusterProfileRef.Name)
+			ref := decision.ClusterProfileRef
+			if cmp.Or(ref.Namespace, slice.Namespace) == credentialset.ProfileNamespace(set) && !seen.Has(ref.Name) {
+				seen.Insert(ref.Name)
+				names = append(names, ref.Name)
 			}
 		}
 	}
-	return sets.List(names), nil
+	return names, nil
+}
+
+// index returns the place of a slice among those of its decision (KEP-5313). Those that have none come last.
+func index(slice *inventoryv1alpha1.PlacementDecision) int {
+	place, err := strconv.Atoi(slice.Labels[inventoryv1alpha1.DecisionIndexLabel])
+	if err != nil {
+		return math.MaxInt
+	}
+	return place
 }

@@ -103,8 +103,8 @@ func (c *Controller) forget(set types.UID, clusters ...string) {
 	}
 }
 
-// tell writes the status of a set, where that says something new.
-func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
+// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new.
+func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection, consumer *metav1.Condition) error {
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
 	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
@@ -121,6 +121,7 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
 	meta.SetStatusCondition(&next.Status.Conditions, condition(next, first))
+	tellConsumer(next, consumer)
 	return c.writeStatus(ctx, set, next)
 }
 

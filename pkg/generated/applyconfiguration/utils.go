@@ -47,6 +47,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.ClusterSelectionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterValue"):
 		return &clusterpassv1alpha1.ClusterValueApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialConsumer"):
+		return &clusterpassv1alpha1.CredentialConsumerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialRotation"):
 		return &clusterpassv1alpha1.CredentialRotationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialSecret"):
@@ -61,6 +63,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.GrantedServiceAccountApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberObject"):
 		return &clusterpassv1alpha1.MemberObjectApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MultiKueueConsumer"):
+		return &clusterpassv1alpha1.MultiKueueConsumerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Requester"):
 		return &clusterpassv1alpha1.RequesterApplyConfiguration{}
 

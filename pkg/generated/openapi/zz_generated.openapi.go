@@ -38,6 +38,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ClusterScoreStatus{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref),
 		v1alpha1.ClusterSelection{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref),
 		v1alpha1.ClusterValue{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref),
+		v1alpha1.CredentialConsumer{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialConsumer(ref),
 		v1alpha1.CredentialRotation{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref),
 		v1alpha1.CredentialSecret{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref),
 		v1alpha1.CredentialStatus{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref),
@@ -45,6 +46,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.GrantedClusterProfile{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref),
 		v1alpha1.GrantedServiceAccount{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref),
 		v1alpha1.MemberObject{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref),
+		v1alpha1.MultiKueueConsumer{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref),
 		v1alpha1.Requester{}.OpenAPIModelName():                           schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref),
 		multiclusterv1alpha1.AuthTokenRequest{}.OpenAPIModelName():        schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref),
 		multiclusterv1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName():    schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref),
@@ -620,6 +622,13 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 							Ref:         ref(v1alpha1.CredentialRotation{}.OpenAPIModelName()),
 						},
 					},
+					"consumer": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Consumer is configured to use the clusters.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.CredentialConsumer{}.OpenAPIModelName()),
+						},
+					},
 					"author": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials are authorised as if this user had asked for them, each time.",
@@ -631,7 +640,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.Author{}.OpenAPIModelName(), v1alpha1.ClusterSelection{}.OpenAPIModelName(), v1alpha1.CredentialRotation{}.OpenAPIModelName(), v1alpha1.CredentialSecret{}.OpenAPIModelName(), v1alpha1.CredentialTemplate{}.OpenAPIModelName()},
+			v1alpha1.Author{}.OpenAPIModelName(), v1alpha1.ClusterSelection{}.OpenAPIModelName(), v1alpha1.CredentialConsumer{}.OpenAPIModelName(), v1alpha1.CredentialRotation{}.OpenAPIModelName(), v1alpha1.CredentialSecret{}.OpenAPIModelName(), v1alpha1.CredentialTemplate{}.OpenAPIModelName()},
 	}
 }
 
@@ -1041,6 +1050,27 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.Ref
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialConsumer(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialConsumer is who is configured to use the clusters of a ClusterCredentialSet.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"multiKueue": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MultiKueue has Kueue send workloads to the clusters.",
+							Ref:         ref(v1alpha1.MultiKueueConsumer{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.MultiKueueConsumer{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -1388,6 +1418,40 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref common.Ref
 					},
 				},
 				Required: []string{"kind", "name"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MultiKueueConsumer has Kueue (kueue.x-k8s.io/v1beta2) on the hub send workloads to the clusters: by a MultiKueueCluster for each, of the ClusterProfile's name, a MultiKueueConfig with their names, and an AdmissionCheck for ClusterQueues to name. Objects of these names that are not the set's are left alone. Author and controller manager have to be allowed to write them.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"configName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"order": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Order is that of the clusters in the MultiKueueConfig, which has the first 20: Selection (the default) or Name.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clusterSource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterSource is how Kueue reaches them: KubeConfig (the default) or ClusterProfile. It can't be changed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
 			},
 		},
 	}

@@ -127,6 +127,22 @@ func TestWhatASetMayNotSay(t *testing.T) {
 		"an annotation by which it does": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Secret.Annotations = map[string]string{"clusterpass.dev/cluster-profile": "a/b"}
 		}, "spec.secret.annotations[clusterpass.dev/cluster-profile]"},
+		"a name of a MultiKueueConfig that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "A" })
+		}, "spec.consumer.multiKueue.configName"},
+		"an order that is not known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.Order = "Random" })
+		}, "spec.consumer.multiKueue.order"},
+		"a source that is not known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = "Path" })
+		}, "spec.consumer.multiKueue.clusterSource"},
+		"Secrets that Kueue can't read": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue, s.Secret.Format = newMultiKueue(nil), v1alpha1.SecretFormatToken
+		}, "spec.secret.format"},
+		"rights for Kueue, which asks for others itself": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile })
+			s.Template = v1alpha1.CredentialTemplate{ServiceAccountNamespace: "default", Audiences: []string{"kueue"}}
+		}, "spec.template.audiences"},
 		"a lifetime that is too short":  {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.ExpirationSeconds = ptr.To(int64(599)) }, "spec.rotation.expirationSeconds"},
 		"a renewal that comes too late": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.RefreshAtPercent = ptr.To(int32(95)) }, "spec.rotation.refreshAtPercent"},
 	} {
@@ -145,11 +161,24 @@ func TestWhatASetMayNotSay(t *testing.T) {
 	require.Len(t, newStrategy(nil, anyRights{}).Validate(t.Context(), long), 1)
 }
 
+// newMultiKueue returns the consumer of a set, with its defaults.
+func newMultiKueue(change func(*v1alpha1.MultiKueueConsumer)) *v1alpha1.MultiKueueConsumer {
+	consumer := &v1alpha1.MultiKueueConsumer{Order: v1alpha1.MultiKueueOrderSelection, ClusterSource: v1alpha1.MultiKueueClusterSourceKubeConfig}
+	if change != nil {
+		change(consumer)
+	}
+	return consumer
+}
+
 func TestSecretsStayWhereTheyAre(t *testing.T) {
 	for name, change := range map[string]func(spec *v1alpha1.ClusterCredentialSetSpec){
 		"spec.secret.namespace":   func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Namespace = "other" },
 		"spec.secret.name":        func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = "other-{{.cluster.name}}" },
 		"spec.clusters.namespace": func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Namespace = "other" },
+		"spec.consumer.multiKueue.clusterSource": func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Template.ClusterRoles = nil
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := newSet()

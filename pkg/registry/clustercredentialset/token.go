@@ -110,6 +110,9 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 	if set.DeletionTimestamp != nil {
 		return nil, apierrors.NewConflict(resource, name, errors.New("the set is being deleted"))
 	}
+	if !credentialset.KeepsCredentials(set) {
+		return nil, apierrors.NewConflict(resource, name, errors.New("the set keeps no credentials: its consumer has a credential plugin"))
+	}
 	if set.Spec.Author == nil {
 		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
 	}

@@ -29,7 +29,11 @@ const (
 	exampleCluster = "cluster"
 )
 
-var formats = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
+var (
+	formats        = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
+	orders         = []v1alpha1.MultiKueueOrder{v1alpha1.MultiKueueOrderSelection, v1alpha1.MultiKueueOrderName}
+	clusterSources = []v1alpha1.MultiKueueClusterSource{v1alpha1.MultiKueueClusterSourceKubeConfig, v1alpha1.MultiKueueClusterSourceClusterProfile}
+)
 
 func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.ErrorList {
 	metadata := field.NewPath("metadata")
@@ -45,6 +49,9 @@ func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.
 	path := field.NewPath("spec")
 	errs := s.validateSpec(&set.Spec, path)
 	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
+	if credentialset.KeepsCredentials(set) != credentialset.KeepsCredentials(old) {
+		errs = append(errs, field.Forbidden(path.Child("consumer", "multiKueue", "clusterSource"), "can't be changed: make another set"))
+	}
 	secret := path.Child("secret")
 	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
 	return append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Name, old.Spec.Secret.Name, secret.Child("name"))...)
@@ -54,6 +61,9 @@ func (s strategy) validateSpec(spec *v1alpha1.ClusterCredentialSetSpec, path *fi
 	errs := validateSelection(&spec.Clusters, path.Child("clusters"))
 	errs = append(errs, s.validateTemplate(&spec.Template, path.Child("template"))...)
 	errs = append(errs, validateSecret(&spec.Secret, path.Child("secret"))...)
+	if spec.Consumer.MultiKueue != nil {
+		errs = append(errs, validateMultiKueue(spec, path)...)
+	}
 	return append(errs, validateRotation(&spec.Rotation, path.Child("rotation"))...)
 }
 
@@ -117,6 +127,44 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	errs = append(errs, apivalidation.ValidateAnnotations(secret.Annotations, path.Child("annotations"))...)
 	errs = append(errs, validateReserved(secret.Labels, path.Child("labels"))...)
 	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
+}
+
+// validateMultiKueue returns what is wrong with the consumer of spec, and with what Kueue could not use.
+func validateMultiKueue(spec *v1alpha1.ClusterCredentialSetSpec, path *field.Path) field.ErrorList {
+	kueue, at := spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
+	var errs field.ErrorList
+	if kueue.ConfigName != "" {
+		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(kueue.ConfigName), kueue.ConfigName, at.Child("configName"))...)
+	}
+	if !slices.Contains(orders, kueue.Order) {
+		errs = append(errs, field.NotSupported(at.Child("order"), kueue.Order, orders))
+	}
+	if !slices.Contains(clusterSources, kueue.ClusterSource) {
+		errs = append(errs, field.NotSupported(at.Child("clusterSource"), kueue.ClusterSource, clusterSources))
+	}
+	if kueue.ClusterSource == v1alpha1.MultiKueueClusterSourceClusterProfile {
+		return append(errs, validateNoRights(&spec.Template, path.Child("template"))...)
+	}
+	if spec.Secret.Format != v1alpha1.SecretFormatKubeconfig {
+		errs = append(errs, field.Invalid(path.Child("secret", "format"), spec.Secret.Format, "Kueue reads kubeconfig"))
+	}
+	return errs
+}
+
+// validateNoRights refuses what a set without credentials could not keep its word about.
+func validateNoRights(template *v1alpha1.CredentialTemplate, path *field.Path) field.ErrorList {
+	const why = "with clusterSource ClusterProfile, Kueue asks for its tokens itself, by a credential plugin"
+	var errs field.ErrorList
+	for name, given := range map[string]bool{
+		"serviceAccountName": template.ServiceAccountName != "", "clusterRoles": len(template.ClusterRoles) > 0,
+		"roles": len(template.Roles) > 0, "audiences": len(template.Audiences) > 0,
+	} {
+		if given {
+			errs = append(errs, field.Forbidden(path.Child(name), why))
+		}
+	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
+	return errs
 }
 
 func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) field.ErrorList {

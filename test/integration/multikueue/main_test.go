@@ -34,26 +34,41 @@ const (
 	namespace = "default"
 )
 
-// fleet is a hub that has clusterpass, and a member; both have Kueue.
+// fleet is a hub that has clusterpass, and members; all have Kueue.
 type fleet struct {
-	hub, member           *testenv.Cluster
-	hubKueue, memberKueue *testenv.Kueue
+	hub      *testenv.Cluster
+	hubKueue *testenv.Kueue
+	members  []*member
 }
 
-// startFleet runs one until the test ends.
-func startFleet(t *testing.T) *fleet {
+// member is a cluster that Jobs run on, with what plays its kubelet.
+type member struct {
+	*testenv.Cluster
+	kueue *testenv.Kueue
+}
+
+// startFleet runs one with members of these names until the test ends. Kueue on the hub is configured as edit says, which may be nil.
+func startFleet(t *testing.T, edit func(configuration map[string]any), names ...string) *fleet {
 	t.Helper()
 	testenv.RequireKueue(t)
-	f := &fleet{
-		hub:    testenv.Start(t, testenv.Options{Name: "hub"}),
-		member: testenv.Start(t, testenv.Options{Name: memberName, Audit: true}),
-	}
+	f := &fleet{hub: testenv.Start(t, testenv.Options{Name: "hub"})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	require.NoError(t, testenv.Join(t.Context(), f.hub, f.member, namespace, memberName))
-	f.hubKueue = testenv.StartKueue(t, f.hub, testenv.KueueConfig{Role: testenv.KueueManager})
-	f.memberKueue = testenv.StartKueue(t, f.member, testenv.KueueConfig{Role: testenv.KueueWorker})
-	startKubelet(t, f.member)
+	f.hubKueue = testenv.StartKueue(t, f.hub, testenv.KueueConfig{Role: testenv.KueueManager, Edit: edit})
+	for _, name := range names {
+		f.members = append(f.members, f.startMember(t, name))
+	}
 	return f
+}
+
+// startMember runs a member with Kueue and its queues, and joins it.
+func (f *fleet) startMember(t *testing.T, name string) *member {
+	t.Helper()
+	m := &member{Cluster: testenv.Start(t, testenv.Options{Name: name, Audit: true})}
+	m.kueue = testenv.StartKueue(t, m.Cluster, testenv.KueueConfig{Role: testenv.KueueWorker})
+	kubectl(t, m.Cluster, "apply", "--server-side", "-f", example(t, "worker-queues.yaml"))
+	startKubelet(t, m.Cluster)
+	require.NoError(t, testenv.Join(t.Context(), f.hub, m.Cluster, namespace, name))
+	return m
 }
 
 // startKubelet completes the member's Jobs until the test ends.

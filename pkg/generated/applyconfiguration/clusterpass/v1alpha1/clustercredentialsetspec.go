@@ -18,6 +18,8 @@ type ClusterCredentialSetSpecApplyConfiguration struct {
 	Secret *CredentialSecretApplyConfiguration `json:"secret,omitempty"`
 	// Rotation says when a credential is renewed.
 	Rotation *CredentialRotationApplyConfiguration `json:"rotation,omitempty"`
+	// Consumer is configured to use the clusters.
+	Consumer *CredentialConsumerApplyConfiguration `json:"consumer,omitempty"`
 	// Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials
 	// are authorised as if this user had asked for them, each time.
 	Author *AuthorApplyConfiguration `json:"author,omitempty"`
@@ -58,6 +60,14 @@ func (b *ClusterCredentialSetSpecApplyConfiguration) WithSecret(value *Credentia
 // If called multiple times, the Rotation field is set to the value of the last call.
 func (b *ClusterCredentialSetSpecApplyConfiguration) WithRotation(value *CredentialRotationApplyConfiguration) *ClusterCredentialSetSpecApplyConfiguration {
 	b.Rotation = value
+	return b
+}
+
+// WithConsumer sets the Consumer field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Consumer field is set to the value of the last call.
+func (b *ClusterCredentialSetSpecApplyConfiguration) WithConsumer(value *CredentialConsumerApplyConfiguration) *ClusterCredentialSetSpecApplyConfiguration {
+	b.Consumer = value
 	return b
 }
 

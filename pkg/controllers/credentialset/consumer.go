@@ -1,0 +1,109 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// consume has the consumer of set know what is selected, and returns the condition that tells of it; nil where there is none.
+func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (*metav1.Condition, error) {
+	if set.Spec.Consumer.MultiKueue == nil {
+		if err := c.dismiss(ctx, set); err != nil {
+			return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.MultiKueueReady), err
+		}
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	}
+	workers, err := c.workers(set, selected)
+	if err != nil {
+		return nil, err
+	}
+	is, err := c.kueue.Sync(ctx, set, workers)
+	return &is, err
+}
+
+// workers returns the clusters that Kueue can reach, in their order: those whose Secret is there.
+func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
+	names, err := c.order(set, selected)
+	if err != nil {
+		return nil, err
+	}
+	var workers []multikueue.Worker
+	for _, name := range names {
+		if !credentialset.KeepsCredentials(set) {
+			workers = append(workers, multikueue.Worker{Name: name})
+			continue
+		}
+		secret, err := c.secrets.get(set, name)
+		if err != nil {
+			return nil, err
+		}
+		if secret != nil && isOf(secret, set.UID) {
+			workers = append(workers, multikueue.Worker{Name: name, Secret: secret.Name})
+		}
+	}
+	return workers, nil
+}
+
+// syncConsumer sees to a set that keeps no credentials.
+func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	selected, err := c.selected(set)
+	if err != nil {
+		return err
+	}
+	consumer, consumerErr := c.consume(ctx, set, selected)
+	next := set.DeepCopy()
+	next.Status.ObservedGeneration = set.Generation
+	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
+	next.Status.Ready = next.Status.Selected
+	is := condition(next, "")
+	if is.Status == metav1.ConditionTrue {
+		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
+	}
+	meta.SetStatusCondition(&next.Status.Conditions, is)
+	tellConsumer(next, consumer)
+	return errors.Join(consumerErr, c.writeStatus(ctx, set, next))
+}
+
+// dismiss removes what consumers have been told of set.
+func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	if set.Spec.Consumer.MultiKueue == nil && meta.FindStatusCondition(set.Status.Conditions, v1alpha1.MultiKueueReady) == nil {
+		return nil
+	}
+	err := c.kueue.Remove(ctx, set)
+	if is, ok := multikueue.IsBlocked(set, err); ok {
+		next := set.DeepCopy()
+		tellConsumer(next, &is)
+		return errors.Join(err, c.writeStatus(ctx, set, next))
+	}
+	return err
+}
+
+func tellConsumer(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
+	if is == nil {
+		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.MultiKueueReady)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, *is)
+}
+
+// consumerChanged has the set compared whose consumer's objects have changed, and one that has its name now: it may have waited for them
+// to go.
+func (c *Controller) consumerChanged(uid types.UID, name string) {
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if set.UID == uid || cache.MetaObjectToName(set).String() == name {
+			c.setQueue.Add(cache.MetaObjectToName(set))
+		}
+	})
+}

@@ -1,0 +1,229 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package multikueue tells Kueue of the clusters of a ClusterCredentialSet: it keeps a MultiKueueCluster for each, a MultiKueueConfig and an
+// AdmissionCheck. It writes what the set's author may write, and nothing that is another's.
+package multikueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/rights"
+)
+
+// Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.
+type Keeper struct {
+	hub     kubernetes.Interface
+	objects dynamic.Interface
+	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
+	changed func(set types.UID, name string)
+
+	mu      sync.Mutex
+	listers map[kind]cache.GenericLister
+	synced  []cache.InformerSynced
+}
+
+// New returns a Keeper that asks hub what is allowed, and keeps objects.
+func New(hub kubernetes.Interface, objects dynamic.Interface) *Keeper {
+	return &Keeper{hub: hub, objects: objects}
+}
+
+// Run has objects watched until ctx ends, once they are needed. Then changed is called with the UID, and NAMESPACE/NAME, of a set whose
+// objects have changed.
+func (k *Keeper) Run(ctx context.Context, changed func(set types.UID, name string)) {
+	k.ctx, k.changed = ctx, changed
+}
+
+// Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them, and no others. It returns the
+// condition MultiKueueReady, with an error, too, where it is to be called again.
+func (k *Keeper) Sync(ctx context.Context, set *v1alpha1.ClusterCredentialSet, workers []Worker) (metav1.Condition, error) {
+	if err := k.watch(ctx); err != nil {
+		return blocked(set, err), err
+	}
+	p := &pass{Keeper: k, set: set}
+	err := p.run(ctx, workers)
+	return p.condition(len(workers), err), err
+}
+
+// Remove deletes all that set has of Kueue's objects.
+func (k *Keeper) Remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
+	err := k.usable(ctx)
+	if errors.Is(err, errNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	selector := labels.Set{v1alpha1.LabelCredentialSetUID: string(set.UID)}.String()
+	for _, of := range kinds {
+		list, err := k.objects.Resource(of.resource).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if err := k.remove(ctx, of, &list.Items[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) remove(ctx context.Context, of kind, object *unstructured.Unstructured) error {
+	if object.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	uid := object.GetUID()
+	err := k.objects.Resource(of.resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// pass is one comparison of a set with its objects.
+type pass struct {
+	*Keeper
+	set *v1alpha1.ClusterCredentialSet
+	// kept are the names of the clusters that Kueue knows for the set, in their order.
+	kept []string
+	// taken are objects of others that have the names of the set's.
+	taken []string
+	// lacking is what the author may not.
+	lacking []string
+}
+
+// run writes first what others refer to, and deletes it last.
+func (p *pass) run(ctx context.Context, workers []Worker) error {
+	var errs []error
+	for _, w := range workers {
+		if len(p.kept) == v1alpha1.MaxMultiKueueClusters {
+			break
+		}
+		is, err := p.keep(ctx, clusterKind, newCluster(p.set, w))
+		if is {
+			p.kept = append(p.kept, w.Name)
+		}
+		errs = append(errs, err)
+	}
+	if len(p.kept) > 0 {
+		_, err := p.keep(ctx, configKind, newConfig(p.set, p.kept))
+		errs = append(errs, err)
+	}
+	_, err := p.keep(ctx, checkKind, newCheck(p.set))
+	return errors.Join(append(errs, err, p.prune(ctx))...)
+}
+
+// keep has want there, and says whether an object of the set is there by its name.
+func (p *pass) keep(ctx context.Context, of kind, want *unstructured.Unstructured) (bool, error) {
+	have, err := p.get(of, want.GetName())
+	switch {
+	case err != nil:
+		return false, err
+	case have == nil:
+		return p.create(ctx, of, want)
+	case have.GetDeletionTimestamp() != nil:
+		// It is made anew once it is gone. Kueue holds an AdmissionCheck back while a ClusterQueue names it, and goes by it.
+		return false, nil
+	case !isOf(have, p.set):
+		p.taken = append(p.taken, of.name+" "+want.GetName())
+		return false, nil
+	case says(have, want):
+		return true, nil
+	}
+	return true, p.update(ctx, of, have, want)
+}
+
+// get returns an object of any set as of the last event, nil where there is none.
+func (p *pass) get(of kind, name string) (*unstructured.Unstructured, error) {
+	obj, err := p.listers[of].Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	object, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("%s %s is a %T", of.name, name, obj)
+	}
+	return object, nil
+}
+
+func (p *pass) create(ctx context.Context, of kind, want *unstructured.Unstructured) (bool, error) {
+	if ok, err := p.mayAuthor(ctx, "create", of, want.GetName()); !ok {
+		return false, err
+	}
+	_, err := p.objects.Resource(of.resource).Create(ctx, want, metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) {
+		return err == nil, err
+	}
+	// It is not any set's, or newer than the cache.
+	have, err := p.objects.Resource(of.resource).Get(ctx, want.GetName(), metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	if isOf(have, p.set) {
+		return true, nil
+	}
+	p.taken = append(p.taken, of.name+" "+want.GetName())
+	return false, nil
+}
+
+func (p *pass) update(ctx context.Context, of kind, have, want *unstructured.Unstructured) error {
+	if ok, err := p.mayAuthor(ctx, "update", of, want.GetName()); !ok {
+		return err
+	}
+	next, err := withSpec(have, want)
+	if err != nil {
+		return err
+	}
+	_, err = p.objects.Resource(of.resource).Update(ctx, next, metav1.UpdateOptions{})
+	return err
+}
+
+// mayAuthor says whether the set's author may write an object, and remembers where not.
+func (p *pass) mayAuthor(ctx context.Context, verb string, of kind, name string) (bool, error) {
+	what := attributes(of.resource)
+	what.Verb, what.Name = verb, name
+	ok, err := rights.Of(ctx, p.hub, p.set.Spec.Author, what)
+	if err == nil && !ok {
+		p.lacking = append(p.lacking, fmt.Sprintf("%s on %s %q", verb, of.resource.GroupResource(), name))
+	}
+	return ok, err
+}
+
+// prune deletes what is of the set, and should not be.
+func (p *pass) prune(ctx context.Context) error {
+	wanted := map[kind][]string{clusterKind: p.kept, checkKind: {ConfigName(p.set)}}
+	if len(p.kept) > 0 {
+		wanted[configKind] = wanted[checkKind]
+	}
+	selector := labels.SelectorFromSet(labels.Set{v1alpha1.LabelCredentialSetUID: string(p.set.UID)})
+	var errs []error
+	for _, of := range kinds {
+		list, err := p.listers[of].List(selector)
+		errs = append(errs, err)
+		for _, obj := range list {
+			object, ok := obj.(*unstructured.Unstructured)
+			if ok && !slices.Contains(wanted[of], object.GetName()) {
+				errs = append(errs, p.remove(ctx, of, object))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,133 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package multikueue
+
+import (
+	"cmp"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// groupVersion is Kueue's, since its v0.15.
+var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
+
+// kind is one of those of Kueue that are kept.
+type kind struct {
+	name     string
+	resource schema.GroupVersionResource
+}
+
+var (
+	clusterKind = kind{"MultiKueueCluster", groupVersion.WithResource("multikueueclusters")}
+	configKind  = kind{"MultiKueueConfig", groupVersion.WithResource("multikueueconfigs")}
+	checkKind   = kind{"AdmissionCheck", groupVersion.WithResource("admissionchecks")}
+	// kinds are in the order in which they are deleted: what refers to others goes first.
+	kinds = []kind{checkKind, configKind, clusterKind}
+)
+
+const (
+	// controllerName is that of the part of Kueue which is MultiKueue.
+	controllerName = "kueue.x-k8s.io/multikueue"
+	// activeCondition is Kueue's, of a MultiKueueCluster.
+	activeCondition = "Active"
+	// annotationSet tells people whose object it is: NAMESPACE/NAME of the set.
+	annotationSet = "clusterpass.dev/credential-set"
+)
+
+// Worker is a cluster for Kueue.
+type Worker struct {
+	// Name is that of its ClusterProfile.
+	Name string
+	// Secret is the name of the Secret with its kubeconfig; empty where Kueue is to go by the ClusterProfile.
+	Secret string
+}
+
+// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set.
+func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
+	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
+}
+
+func newCluster(set *v1alpha1.ClusterCredentialSet, w Worker) *unstructured.Unstructured {
+	source := map[string]any{"clusterProfileRef": map[string]any{"name": w.Name}}
+	if w.Secret != "" {
+		source = map[string]any{"kubeConfig": map[string]any{"locationType": "Secret", "location": w.Secret}}
+	}
+	return newObject(set, clusterKind, w.Name, map[string]any{"clusterSource": source})
+}
+
+func newConfig(set *v1alpha1.ClusterCredentialSet, clusters []string) *unstructured.Unstructured {
+	names := make([]any, len(clusters))
+	for i, name := range clusters {
+		names[i] = name
+	}
+	return newObject(set, configKind, ConfigName(set), map[string]any{"clusters": names})
+}
+
+func newCheck(set *v1alpha1.ClusterCredentialSet) *unstructured.Unstructured {
+	return newObject(set, checkKind, ConfigName(set), map[string]any{
+		"controllerName": controllerName,
+		"parameters":     map[string]any{"apiGroup": groupVersion.Group, "kind": configKind.name, "name": ConfigName(set)},
+	})
+}
+
+func newObject(set *v1alpha1.ClusterCredentialSet, of kind, name string, spec map[string]any) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	object.SetGroupVersionKind(groupVersion.WithKind(of.name))
+	object.SetName(name)
+	object.SetLabels(map[string]string{v1alpha1.LabelCredentialSetUID: string(set.UID)})
+	object.SetAnnotations(map[string]string{annotationSet: set.Namespace + "/" + set.Name})
+	return object
+}
+
+// isOf says whether an object is a set's to write over and to delete.
+func isOf(object *unstructured.Unstructured, set *v1alpha1.ClusterCredentialSet) bool {
+	return object.GetLabels()[v1alpha1.LabelCredentialSetUID] == string(set.UID)
+}
+
+// says tells whether have is as want in each field of want's spec. Others are whoever's.
+func says(have, want *unstructured.Unstructured) bool {
+	is, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
+	spec, _, _ := unstructured.NestedMap(want.Object, "spec")
+	for field, value := range spec {
+		if !equality.Semantic.DeepEqual(is[field], value) {
+			return false
+		}
+	}
+	return true
+}
+
+// withSpec returns have with want's fields in its spec.
+func withSpec(have, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	next := have.DeepCopy()
+	spec, _, err := unstructured.NestedMap(want.Object, "spec")
+	if err != nil {
+		return nil, err
+	}
+	for field, value := range spec {
+		if err := unstructured.SetNestedField(next.Object, value, "spec", field); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+// connection returns what Kueue says of its connection to a cluster, nil where it says nothing yet.
+func connection(cluster *unstructured.Unstructured) *metav1.Condition {
+	var typed struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(cluster.Object, &typed); err != nil {
+		return nil
+	}
+	return meta.FindStatusCondition(typed.Status.Conditions, activeCondition)
+}
