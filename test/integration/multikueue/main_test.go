@@ -55,13 +55,13 @@ func startFleet(t *testing.T, edit func(configuration map[string]any), names ...
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
 	f.hubKueue = testenv.StartKueue(t, f.hub, testenv.KueueConfig{Role: testenv.KueueManager, Edit: edit})
 	for _, name := range names {
-		f.members = append(f.members, f.startMember(t, name))
+		f.members = append(f.members, f.startMember(t, namespace, name))
 	}
 	return f
 }
 
-// startMember runs a member with Kueue and its queues, and joins it.
-func (f *fleet) startMember(t *testing.T, name string) *member {
+// startMember runs a member with Kueue and its queues, and joins it: its ClusterProfile is in namespace.
+func (f *fleet) startMember(t *testing.T, namespace, name string) *member {
 	t.Helper()
 	m := &member{Cluster: testenv.Start(t, testenv.Options{Name: name, Audit: true})}
 	m.kueue = testenv.StartKueue(t, m.Cluster, testenv.KueueConfig{Role: testenv.KueueWorker})
