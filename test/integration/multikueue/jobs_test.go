@@ -4,9 +4,7 @@
 package multikueue
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -155,9 +153,18 @@ func activeCondition(cluster *unstructured.Unstructured) (*metav1.Condition, err
 // submit creates a Job on the hub and returns its name.
 func (f *fleet) submit(t *testing.T) string {
 	t.Helper()
-	job := &batchv1.Job{}
-	require.NoError(t, yaml.Unmarshal(kubectl(t, f.hub, "create", "-f", example(t, "job.yaml"), "-o", "yaml"), job))
+	job, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), f.exampleJob(t), metav1.CreateOptions{})
+	require.NoError(t, err)
 	return job.Name
+}
+
+func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {
+	t.Helper()
+	data, err := os.ReadFile(example(t, "job.yaml"))
+	require.NoError(t, err)
+	job := &batchv1.Job{}
+	require.NoError(t, yaml.UnmarshalStrict(data, job))
+	return job
 }
 
 // complete returns a check that the Job is complete on the hub, where nothing but Kueue ends it, and that from what the
@@ -196,23 +203,15 @@ func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) e
 // refused.
 func (m *member) requestsOf(t *testing.T, username string) (credentials sets.Set[string], refused []string) {
 	t.Helper()
-	log, err := os.Open(m.AuditLog())
-	require.NoError(t, err)
-	defer log.Close()
 	credentials = sets.New[string]()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
+	m.auditEvents(t, func(event *auditv1.Event) {
 		if event.User.Username != username || event.ResponseStatus == nil {
-			continue
+			return
 		}
 		credentials.Insert(event.User.Extra[user.CredentialIDKey]...)
 		if code := event.ResponseStatus.Code; code == http.StatusForbidden || code == http.StatusUnauthorized {
 			refused = append(refused, fmt.Sprintf("%s %s: %d", event.Verb, event.RequestURI, code))
 		}
-	}
-	require.NoError(t, lines.Err())
+	})
 	return credentials, refused
 }
