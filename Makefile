@@ -62,6 +62,10 @@ generate: ## Regenerate all generated code.
 demo: ## Tell the story in a terminal: join clusters, get a token by one kubectl create. Leaves the fleet running.
 	@hack/demo.sh
 
+.PHONY: demo-multikueue
+demo-multikueue: ## Tell how MultiKueue is set up, kept and survives a lost cluster, with real Kueue, which is built once (minutes).
+	@hack/demo-multikueue.sh
+
 .PHONY: up
 up: ## Start the local fleet, heal what has died of it, print how to use it; KUEUE=1: with Kueue on each cluster.
 	@hack/local-up.sh up

@@ -8,25 +8,8 @@ set -o errexit -o errtrace -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 example=artifacts/examples/authtokenrequest.yaml
-# The answers hold tokens, and so does the cache: nobody else may read them, and they go when we do.
-work="$(mktemp -d)"
-trap 'rm -rf "${work}"' EXIT
-trap 'echo "the demo failed at line ${LINENO}: ${BASH_COMMAND}" >&2' ERR
-
-bold="" dim="" green="" reset=""
-if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
-  bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' reset=$'\e[0m'
-fi
-
-# seconds_since TIME prints the seconds that have passed since a value of EPOCHREALTIME.
-seconds_since() { awk -v began="$1" -v now="${EPOCHREALTIME}" 'BEGIN {printf "%.1f", now - began}'; }
-chapter() { printf '\n%s== %s%s\n' "${bold}" "$*" "${reset}"; }
-fail() { echo "the demo failed: $*" >&2; exit 1; }
-good() { printf '%s%s%s\n' "${green}" "$*" "${reset}"; }
-prompt() { printf '%s$ %s%s\n' "${dim}" "$*" "${reset}"; }
-
-# show COMMAND [ARGUMENT ...] prints the command as one would type it, and runs it.
-show() { prompt "$@"; "$@"; }
+# shellcheck source=hack/demo-lib.sh
+. hack/demo-lib.sh
 
 # shorten FILE prints an answer without what is secret or long in it.
 shorten() {
@@ -84,31 +67,12 @@ holders_of_token() {
   [[ "$(grep -rlF "${token}" "${work}" "${KUBECACHEDIR}")" == "${cached}" ]] || fail "the token is in other files, too"
 }
 
-# leave MEMBER takes a member of an earlier run out of the hub's inventory. What it is joined with may have expired
-# since: joining mends that.
-leave() {
-  local member=(--member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1")
-  kubectl clusterpass join "$1" "${member[@]}" --allow-cluster-roles=view >"${work}/leave-$1" 2>&1 &&
-    kubectl clusterpass unjoin "$1" "${member[@]}" >"${work}/leave-$1" 2>&1 &&
-    kubectl --kubeconfig="${kubeconfigs}/$1.yaml" wait --for=delete namespace/clusterpass-system --timeout=120s >"${work}/leave-$1" 2>&1
-}
-
 chapter "A hub with nothing but clusterpass, and two clusters that it does not know; all real"
 hack/local-up.sh start | sed '/To use it:$/,$d'
-eval "$(bin/fleet exports)"
-kubeconfigs="$(dirname "${KUBECONFIG%%:*}")"
+use_fleet
 condition='.status.conditions[?(@.type=="ControlPlaneHealthy")]'
-hub="${kubeconfigs}/hub.yaml" smartfish="${kubeconfigs}/smartfish.yaml"
-export KUBECONFIG="${hub}"
-declare -A leaving
-for profile in $(kubectl get clusterprofiles bravelion smartfish --ignore-not-found --output=name); do
-  echo "${profile#*/} is joined since an earlier run: unjoining it"
-  leave "${profile#*/}" &
-  leaving[${profile#*/}]=$!
-done
-for member in "${!leaving[@]}"; do
-  wait "${leaving[${member}]}" || fail "unjoining ${member}: $(<"${work}/leave-${member}")"
-done
+smartfish="${kubeconfigs}/smartfish.yaml"
+leave_all
 show kubectl get clusterprofiles
 
 chapter "Join them: each allows the hub so much, and no more"

@@ -66,6 +66,9 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 		}
 	}
 	switch {
+	case id != "" && id != j.memberID && profile == nil:
+		return fmt.Errorf("hub: Secret %s, of ClusterProfile %s that is gone, is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
+			secret.Name, j.profileName(), id, j.memberID, j.unjoinHint())
 	case id != "" && id != j.memberID:
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
 			j.profileName(), id, j.memberID, j.unjoinHint())

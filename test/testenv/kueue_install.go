@@ -46,7 +46,7 @@ func (k *Kueue) writeConfiguration() error {
 	}
 	if k.config.Role == KueueManager {
 		configuration["multiKueue"] = map[string]any{
-			"gcInterval": "30s", "origin": k.config.Cluster.Name(), "workerLostTimeout": "2m",
+			"gcInterval": "30s", "origin": k.config.Cluster.Name(), "workerLostTimeout": "20s",
 		}
 	}
 	if k.config.Edit != nil {

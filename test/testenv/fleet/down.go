@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -28,6 +29,19 @@ func stopMember(ctx context.Context, s settings, names []string, out io.Writer) 
 		return fmt.Errorf("want one of the members %s; got %q", strings.Join(memberNames, ", "), names)
 	}
 	return endAll(ctx, s, names[0]+"-", out)
+}
+
+// replaceMember ends the one member that is named, removes its data and keys, and starts a new cluster of its name.
+func replaceMember(ctx context.Context, s settings, names []string, out io.Writer) error {
+	if err := stopMember(ctx, s, names, out); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.clusterDir(names[0]), s.kueueDir(names[0])} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return up(ctx, s, false, out)
 }
 
 // endAll ends the recorded processes whose names begin with prefix, each after those that need it.

@@ -22,6 +22,7 @@ func TestStopMember(t *testing.T) {
 
 	for _, names := range [][]string{nil, {"hub"}, {"brave"}, {"bravelion", "smartfish"}} {
 		require.Error(t, stopMember(t.Context(), s, names, io.Discard), "%q is not one member", names)
+		require.Error(t, replaceMember(t.Context(), s, names, io.Discard), "%q is not one member", names)
 	}
 	for name, r := range processes {
 		require.True(t, r.alive(), "%s was not asked for", name)

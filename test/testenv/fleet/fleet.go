@@ -85,7 +85,7 @@ func newFleet(s settings) (*fleet, error) {
 func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
 	return testenv.NewCluster(testenv.ClusterConfig{
 		Name:       name,
-		Dir:        filepath.Join(s.dir, name),
+		Dir:        s.clusterDir(name),
 		Kubeconfig: s.kubeconfig(name),
 		Logs:       s.logs(),
 		Ports:      s.clusterPorts(i),

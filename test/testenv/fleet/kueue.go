@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,7 +45,7 @@ func newKueue(s settings, cluster *testenv.Cluster, i int, role testenv.KueueRol
 	return testenv.NewKueue(testenv.KueueConfig{
 		Cluster: cluster,
 		Role:    role,
-		Dir:     filepath.Join(s.dir, cluster.Name()+"-kueue"),
+		Dir:     s.kueueDir(cluster.Name()),
 		Logs:    s.logs(),
 		Ports:   s.kueuePorts(i),
 	})

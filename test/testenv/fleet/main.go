@@ -4,12 +4,13 @@
 // Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
 // detached, on 127.0.0.1.
 //
-//	fleet up            start what does not run, join the members with the kubectl plugin, print how to use it
-//	fleet start         the same, but join no members
-//	fleet stop MEMBER   end that member, to see what happens then; start brings it back
-//	fleet down          end what up started; data stays
-//	fleet status        list the processes; fails unless all serve
-//	fleet exports       print the shell lines to use the fleet
+//	fleet up               start what does not run, join the members with the kubectl plugin, print how to use it
+//	fleet start            the same, but join no members
+//	fleet stop MEMBER      end that member, to see what happens then; start brings it back
+//	fleet replace MEMBER   end that member for good, and start a new cluster of its name, with nothing but its address in common
+//	fleet down             end what up started; data stays
+//	fleet status           list the processes; fails unless all serve
+//	fleet exports          print the shell lines to use the fleet
 //
 // CLUSTERPASS_PORT_BASE (default 18400) is the first of the 34 ports it uses, CLUSTERPASS_LOCAL_DIR (default .local)
 // the directory it keeps everything in, relative to the source tree. Two fleets need two of each.
@@ -30,8 +31,9 @@ import (
 )
 
 const (
-	verbs    = "one of up, start, stop MEMBER, down, status, exports"
-	verbStop = "stop"
+	verbs       = "one of up, start, stop MEMBER, replace MEMBER, down, status, exports"
+	verbStop    = "stop"
+	verbReplace = "replace"
 )
 
 func main() {
@@ -49,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 3 && args[0] == testenv.KubeletVerb {
 		return playKubelet(ctx, args[1], args[2])
 	}
-	if len(args) != 1 && (len(args) != 2 || args[0] != verbStop) {
+	if len(args) != 1 && (len(args) != 2 || args[0] != verbStop && args[0] != verbReplace) {
 		return fmt.Errorf("want %s; got %q", verbs, args)
 	}
 	settings, err := settingsFromEnv()
@@ -63,6 +65,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return up(ctx, settings, false, out)
 	case verbStop:
 		return stopMember(ctx, settings, args[1:], out)
+	case verbReplace:
+		return replaceMember(ctx, settings, args[1:], out)
 	case "down":
 		return down(ctx, settings, out)
 	case "status":

@@ -68,6 +68,11 @@ func (s settings) kubeconfig(cluster string) string {
 	return filepath.Join(s.dir, "kubeconfig", cluster+".yaml")
 }
 
+// clusterDir keeps the data and the keys of a cluster, kueueDir those of its Kueue.
+func (s settings) clusterDir(cluster string) string { return filepath.Join(s.dir, cluster) }
+
+func (s settings) kueueDir(cluster string) string { return filepath.Join(s.dir, cluster+"-kueue") }
+
 func (s settings) logs() string { return filepath.Join(s.dir, "logs") }
 
 func (s settings) records() string { return filepath.Join(s.dir, "run") }
