@@ -16,7 +16,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// groupVersion is Kueue's, since its v0.15.
+// groupVersion is that of Kueue v0.19.
 var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
 
 // kind is one of those of Kueue that are kept.
