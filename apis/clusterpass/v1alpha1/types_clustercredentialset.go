@@ -270,6 +270,9 @@ type ClusterCredentialSetStatus struct {
 	// Ready counts those that have a valid credential of this generation.
 	// +optional
 	Ready int32 `json:"ready,omitempty"`
+	// NextRotation is when the first of the credentials that are ready is renewed.
+	// +optional
+	NextRotation *metav1.Time `json:"nextRotation,omitempty"`
 	// Credentials are the credentials of selected clusters, at most 100: those that are not ready first, then by name.
 	// +optional
 	// +listType=map

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -32,13 +33,15 @@ type state struct {
 	v1alpha1.CredentialStatus
 	// generation is the set's that this is about.
 	generation int64
+	// due is when the next credential is made, zero where that is not known.
+	due time.Time
 }
 
 // ready is the state of a credential that is valid, in a Secret.
-func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet) state {
+func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.Time) state {
 	return state{v1alpha1.CredentialStatus{
 		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant], Ready: true,
-	}, set.Generation}
+	}, set.Generation, due.Truncate(time.Second)}
 }
 
 // failed is the state of a credential that could not be made or renewed. One that is there, for the same, not expired and not revoked, is
@@ -47,7 +50,7 @@ func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) stat
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: credentialset.SecretName(want.set, want.profile.Name).Name,
 		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: clip(err.Error()),
-	}, want.set.Generation}
+	}, want.set.Generation, time.Time{}}
 	if secret == nil || !isOf(secret, want.set.UID) || secret.Annotations[annotationFor] != want.purpose() {
 		return s
 	}
@@ -109,6 +112,7 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	next.Status.ObservedGeneration = set.Generation
 	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
 	next.Status.Ready = 0
+	next.Status.NextRotation = c.nextRotation(set, selected)
 	credentials := c.known(set, selected)
 	first := ""
 	for i := range credentials {
@@ -123,6 +127,22 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	meta.SetStatusCondition(&next.Status.Conditions, condition(next, first))
 	tellConsumer(next, consumer)
 	return c.writeStatus(ctx, set, next)
+}
+
+// nextRotation returns when the first of the selected clusters' credentials is due, nil where none is.
+func (c *Controller) nextRotation(set *v1alpha1.ClusterCredentialSet, selected selection) *metav1.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var first time.Time
+	for cluster := range selected {
+		if due := c.states[set.UID][cluster].due; !due.IsZero() && (first.IsZero() || due.Before(first)) {
+			first = due
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: first}
 }
 
 // known returns what is known of the selected clusters' credentials: those that are not ready first, those that are not renewed, then

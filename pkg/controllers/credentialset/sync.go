@@ -42,7 +42,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	due, why := want.due(secret, func(name string) bool { return c.hasGrant(set, name) })
 	if left := due.Sub(c.Clock.Now()); left > 0 {
-		c.learn(want, ready(secret, set))
+		c.learn(want, ready(secret, set, due))
 		return left, nil
 	}
 	made, err := c.renew(ctx, want)
@@ -52,7 +52,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		return 0, err
 	}
 	c.wrote(key, made)
-	c.learn(want, ready(made, set))
+	c.learn(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(resultRenewed).Inc()
 	klog.FromContext(ctx).V(2).Info("Issued a credential", "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
 	// The cache tells when to look again.

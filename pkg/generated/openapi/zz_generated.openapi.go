@@ -672,6 +672,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 							Format:      "int32",
 						},
 					},
+					"nextRotation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NextRotation is when the first of the credentials that are ready is renewed.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
 					"credentials": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -718,7 +724,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.CredentialStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
+			v1alpha1.CredentialStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

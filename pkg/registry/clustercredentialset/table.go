@@ -5,6 +5,7 @@ package clustercredentialset
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Ready", Type: text, Description: "Whether all of them have, or why not."},
 	{Name: "Format", Type: text, Description: "How the Secrets hold the credentials."},
 	{Name: "Secrets", Type: text, Priority: table.Wide, Description: "Namespace and name of the Secrets."},
+	{Name: "Next Rotation", Type: text, Priority: table.Wide, Description: "When the first of the credentials is renewed."},
 	{Name: "Author", Type: text, Priority: table.Wide, Description: "Who last changed the spec. The credentials are what this user may have."},
 }
 
@@ -41,6 +43,14 @@ func cells(set *v1alpha1.ClusterCredentialSet) []any {
 		ready,
 		string(set.Spec.Secret.Format),
 		credentialset.SecretName(set, credentialset.ClusterName).String(),
+		nextRotation(set),
 		author,
 	}
+}
+
+func nextRotation(set *v1alpha1.ClusterCredentialSet) string {
+	if set.Status.NextRotation.IsZero() {
+		return "<none>"
+	}
+	return set.Status.NextRotation.UTC().Format(time.RFC3339)
 }

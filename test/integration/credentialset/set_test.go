@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,16 @@ func (f *fleet) testCredentials(t *testing.T) {
 	set := f.until(t, "fleet", "Ready")
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
+	eventually(t, func(ctx context.Context) error {
+		set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if next := set.Status.NextRotation; next == nil || time.Until(next.Time) < 42*time.Minute || time.Until(next.Time) > 48*time.Minute {
+			return fmt.Errorf("the next rotation is at %v, want one after 72 to 80 %% of an hour", next)
+		}
+		return nil
+	})
 	for _, cluster := range []string{"bravelion", "smartfish"} {
 		secret := f.secret(t, "fleet-"+cluster)
 		assert.Equal(t, "fleet", secret.Labels["for"])

@@ -6,7 +6,8 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
 // ClusterCredentialSetStatusApplyConfiguration represents a declarative configuration of the ClusterCredentialSetStatus type for use
@@ -20,10 +21,12 @@ type ClusterCredentialSetStatusApplyConfiguration struct {
 	Selected *int32 `json:"selected,omitempty"`
 	// Ready counts those that have a valid credential of this generation.
 	Ready *int32 `json:"ready,omitempty"`
+	// NextRotation is when the first of the credentials that are ready is renewed.
+	NextRotation *v1.Time `json:"nextRotation,omitempty"`
 	// Credentials are the credentials of selected clusters, at most 100: those that are not ready first, then by name.
 	Credentials []CredentialStatusApplyConfiguration `json:"credentials,omitempty"`
 	// Conditions of the set.
-	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
 // ClusterCredentialSetStatusApplyConfiguration constructs a declarative configuration of the ClusterCredentialSetStatus type for use with
@@ -56,6 +59,14 @@ func (b *ClusterCredentialSetStatusApplyConfiguration) WithReady(value int32) *C
 	return b
 }
 
+// WithNextRotation sets the NextRotation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NextRotation field is set to the value of the last call.
+func (b *ClusterCredentialSetStatusApplyConfiguration) WithNextRotation(value v1.Time) *ClusterCredentialSetStatusApplyConfiguration {
+	b.NextRotation = &value
+	return b
+}
+
 // WithCredentials adds the given value to the Credentials field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Credentials field.
@@ -72,7 +83,7 @@ func (b *ClusterCredentialSetStatusApplyConfiguration) WithCredentials(values ..
 // WithConditions adds the given value to the Conditions field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Conditions field.
-func (b *ClusterCredentialSetStatusApplyConfiguration) WithConditions(values ...*v1.ConditionApplyConfiguration) *ClusterCredentialSetStatusApplyConfiguration {
+func (b *ClusterCredentialSetStatusApplyConfiguration) WithConditions(values ...*metav1.ConditionApplyConfiguration) *ClusterCredentialSetStatusApplyConfiguration {
 	for i := range values {
 		if values[i] == nil {
 			panic("nil value passed to WithConditions")
