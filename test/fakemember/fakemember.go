@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -67,10 +68,11 @@ type Member struct {
 	// Pool has access to the member by its ClusterProfile.
 	*member.Pool
 
-	server *httptest.Server
-	down   atomic.Bool
-	broken atomic.Int64
-	uids   atomic.Int64
+	server  *httptest.Server
+	answers sync.Map
+	down    atomic.Bool
+	broken  atomic.Int64
+	uids    atomic.Int64
 }
 
 // New returns a member that has the ClusterRole view and objects, and answers until the test ends. c is the clock of
@@ -139,6 +141,9 @@ func (m *Member) Provider() *inventoryv1alpha1.AccessProvider {
 
 // SetDown has the member break off every connection, or answer again.
 func (m *Member) SetDown(down bool) { m.down.Store(down) }
+
+// Answer has requests for a path answered by handler, as a member would that is hostile, or whose Clientset does not know it.
+func (m *Member) Answer(path string, handler http.HandlerFunc) { m.answers.Store(path, handler) }
 
 // BrokenOff returns how many requests were broken off because the member is down.
 func (m *Member) BrokenOff() int64 { return m.broken.Load() }
@@ -223,6 +228,10 @@ func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
 	if m.down.Load() {
 		m.broken.Add(1)
 		panic(http.ErrAbortHandler)
+	}
+	if answer, ok := m.answers.Load(r.URL.Path); ok {
+		answer.(http.HandlerFunc)(w, r)
+		return
 	}
 	info, err := requestInfo.NewRequestInfo(r)
 	if err != nil || !info.IsResourceRequest {

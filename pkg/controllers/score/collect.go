@@ -10,19 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/paged"
 	"clusterpass.dev/pkg/controllers/score/usage"
 )
 
-const (
-	// pageSize bounds what of a member is in memory at once: about 5 MB of pods.
-	pageSize = 500
-	// unfinished spares the transfer of pods that hold nothing any more.
-	unfinished = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
-)
+// unfinished spares the transfer of pods that hold nothing any more.
+const unfinished = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 
 // found is what a collection has come to.
 type found struct {
@@ -40,7 +37,7 @@ func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.Clu
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
 	cluster := usage.New(c.DeviceLabels)
-	err = read(ctx, client.Kubernetes(), cluster)
+	err = read(ctx, client.Kubernetes().CoreV1().RESTClient(), cluster)
 	// An API server that starts refuses for a moment what it will allow.
 	if apierrors.IsForbidden(err) && failedBefore {
 		return forbidden(), nil
@@ -52,42 +49,25 @@ func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.Clu
 }
 
 // read adds all nodes, and then all pods, to cluster.
-func read(ctx context.Context, client kubernetes.Interface, cluster *usage.Cluster) error {
-	if err := pages(metav1.ListOptions{}, func(options metav1.ListOptions) (string, error) {
-		list, err := client.CoreV1().Nodes().List(ctx, options)
-		if err != nil {
-			return "", err
-		}
-		for i := range list.Items {
-			cluster.AddNode(&list.Items[i])
-		}
-		return list.Continue, nil
-	}); err != nil {
-		return err
-	}
-	return pages(metav1.ListOptions{FieldSelector: unfinished}, func(options metav1.ListOptions) (string, error) {
-		list, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options)
-		if err != nil {
-			return "", err
-		}
-		for i := range list.Items {
-			cluster.AddPod(&list.Items[i])
-		}
-		return list.Continue, nil
-	})
-}
-
-// pages calls list until it returns no token to continue with. The pager of client-go would ask for everything
-// at once where a token has expired; here the collection fails, and the next one comes.
-func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (string, error)) error {
-	options.Limit = pageSize
-	for {
-		token, err := list(options)
-		if err != nil || token == "" {
+func read(ctx context.Context, client rest.Interface, cluster *usage.Cluster) error {
+	err := paged.Each(ctx, client, "nodes", metav1.ListOptions{}, func(item []byte) error {
+		var node corev1.Node
+		if err := node.Unmarshal(item); err != nil {
 			return err
 		}
-		options.Continue = token
+		return cluster.AddNode(&node)
+	})
+	if err != nil {
+		return err
 	}
+	return paged.Each(ctx, client, "pods", metav1.ListOptions{FieldSelector: unfinished}, func(item []byte) error {
+		var pod corev1.Pod
+		if err := pod.Unmarshal(item); err != nil {
+			return err
+		}
+		cluster.AddPod(&pod)
+		return nil
+	})
 }
 
 func collected(values []v1alpha1.ClusterValue, more bool) *found {
@@ -97,7 +77,7 @@ func collected(values []v1alpha1.ClusterValue, more bool) *found {
 	}
 	if more {
 		condition.Reason = v1alpha1.ScoreReasonTooMany
-		condition.Message = fmt.Sprintf("only %d amounts are kept, those of what nodes have first; there are more", v1alpha1.MaxScores)
+		condition.Message = fmt.Sprintf("only %d amounts are kept, those of what nodes have first; there are more, or some have no valid name", v1alpha1.MaxScores)
 	}
 	return &found{values: values, condition: condition}
 }

@@ -4,18 +4,29 @@
 package usage
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
 // Cluster adds up what is free in a cluster. It keeps a few numbers a node, and nothing of a pod, so that a cluster
-// may be read in pages. It is made by New and not safe for concurrent use.
+// may be read in pages. What it keeps is bounded, whatever the cluster says of itself. It is made by New and not safe
+// for concurrent use.
 type Cluster struct {
-	labels  []DeviceLabel
-	nodes   map[string]*node
+	labels []DeviceLabel
+	nodes  map[string]*node
+	// names are those of what nodes have, by type as well.
+	names sets.Set[string]
+	// kept counts nodes and their amounts.
+	kept    int
 	pending amounts
-	// dropped says that pods ask for more resources than are kept.
+	// dropped says that there are more resources than are kept, or some without a valid name.
 	dropped bool
 }
 
@@ -24,13 +35,18 @@ type node struct {
 	allocatable corev1.ResourceList
 	requested   amounts
 	types       map[corev1.ResourceName]string
-	ready       bool
-	// taints are the keys of those that keep pods away.
-	taints []string
+	// takesAll says that any pod may come, reservedFor the one resource that a pod has to ask for.
+	takesAll    bool
+	reservedFor corev1.ResourceName
 }
 
-// maxPending bounds the names of what pods wait for.
-const maxPending = 1024
+const (
+	// maxNames bounds the names of what nodes have, maxPending those of what pods wait for.
+	maxNames   = 1024
+	maxPending = 1024
+	// maxKept bounds nodes and their amounts: 65,000 nodes with seven each.
+	maxKept = 1 << 19
+)
 
 // amounts are sums by name.
 type amounts map[string]resource.Quantity
@@ -43,23 +59,76 @@ func (a amounts) add(name string, quantity resource.Quantity) {
 
 // New returns a Cluster without nodes, which tells types of devices by labels.
 func New(labels []DeviceLabel) *Cluster {
-	return &Cluster{labels: labels, nodes: map[string]*node{}, pending: amounts{}}
+	return &Cluster{labels: labels, nodes: map[string]*node{}, names: sets.New[string](), pending: amounts{}}
 }
 
-// AddNode counts a node. All nodes are to be added before the first pod.
-func (c *Cluster) AddNode(n *corev1.Node) {
-	counted := &node{
-		allocatable: n.Status.Allocatable,
-		requested:   amounts{},
-		types:       types(c.labels, n.Labels),
-		ready:       isReady(n) && !n.Spec.Unschedulable,
+// AddNode counts a node. All nodes are to be added before the first pod. Its error says that the cluster has more than is counted.
+func (c *Cluster) AddNode(n *corev1.Node) error {
+	if len(n.Name) > validation.DNS1123SubdomainMaxLength {
+		return fmt.Errorf("the name of a node has more than %d bytes", validation.DNS1123SubdomainMaxLength)
 	}
-	for i := range n.Spec.Taints {
-		if effect := n.Spec.Taints[i].Effect; effect == corev1.TaintEffectNoSchedule || effect == corev1.TaintEffectNoExecute {
-			counted.taints = append(counted.taints, n.Spec.Taints[i].Key)
+	counted := &node{allocatable: c.allocatable(n), requested: amounts{}, types: types(c.labels, n.Labels)}
+	for name, device := range counted.types {
+		if _, has := counted.allocatable[name]; !has || !c.keep(typed(name, device)) {
+			delete(counted.types, name)
 		}
 	}
+	counted.admit(n)
+	if c.kept += 1 + len(counted.allocatable); c.kept > maxKept {
+		return fmt.Errorf("its nodes and what they have are more than %d", maxKept)
+	}
 	c.nodes[n.Name] = counted
+	return nil
+}
+
+// allocatable returns what is kept of a node's, shorter names first.
+func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
+	kept := corev1.ResourceList{}
+	for _, name := range slices.SortedFunc(maps.Keys(n.Status.Allocatable), shorterFirst) {
+		if c.names.Has(string(name)) || c.isName(name) && c.keep(string(name)) {
+			kept[name] = n.Status.Allocatable[name]
+		}
+	}
+	return kept
+}
+
+// isName says whether a resource can have that name, and notes where it can't.
+func (c *Cluster) isName(name corev1.ResourceName) bool {
+	valid := len(name) <= maxName && len(validation.IsQualifiedName(string(name))) == 0
+	c.dropped = c.dropped || !valid
+	return valid
+}
+
+// maxName is the length of the longest name of a resource: a domain, a slash and a name.
+const maxName = validation.DNS1123SubdomainMaxLength + 1 + 63
+
+// keep says whether amounts of that name are kept: of those that are new only so many are.
+func (c *Cluster) keep(name string) bool {
+	if !c.names.Has(name) && len(c.names) >= maxNames {
+		c.dropped = true
+		return false
+	}
+	c.names.Insert(name)
+	return true
+}
+
+// admit notes which pods may come to a node.
+func (n *node) admit(from *corev1.Node) {
+	taints := sets.New[corev1.ResourceName]()
+	for i := range from.Spec.Taints {
+		if effect := from.Spec.Taints[i].Effect; effect == corev1.TaintEffectNoSchedule || effect == corev1.TaintEffectNoExecute {
+			taints.Insert(corev1.ResourceName(from.Spec.Taints[i].Key))
+		}
+	}
+	if !isReady(from) || from.Spec.Unschedulable || len(taints) > 1 {
+		return
+	}
+	n.takesAll = len(taints) == 0
+	for name := range n.allocatable {
+		if taints.Has(name) {
+			n.reservedFor = name
+		}
+	}
 }
 
 func isReady(n *corev1.Node) bool {
@@ -86,7 +155,9 @@ func (c *Cluster) AddPod(pod *corev1.Pod) {
 		return
 	}
 	for name, quantity := range requests(pod) {
-		on.requested.add(string(name), quantity)
+		if _, has := on.allocatable[name]; has {
+			on.requested.add(string(name), quantity)
+		}
 	}
 }
 
@@ -96,6 +167,9 @@ func (c *Cluster) addPending(pod *corev1.Pod) {
 	}
 	selected := types(c.labels, pod.Spec.NodeSelector)
 	for name, quantity := range requests(pod) {
+		if _, known := c.pending[string(name)]; !known && !c.isName(name) {
+			continue
+		}
 		c.want(string(name), quantity)
 		if device := selected[name]; device != "" {
 			c.want(typed(name, device), quantity)
@@ -147,10 +221,5 @@ func (n *node) format(name corev1.ResourceName) resource.Format {
 
 // takes says whether a pod may come to the node that asks for a resource and tolerates nothing of its own accord.
 func (n *node) takes(name corev1.ResourceName) bool {
-	for _, taint := range n.taints {
-		if taint != string(name) {
-			return false
-		}
-	}
-	return n.ready
+	return n.takesAll || name == n.reservedFor
 }

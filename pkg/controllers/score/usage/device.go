@@ -48,12 +48,13 @@ func ParseDeviceLabels(pairs []string) ([]DeviceLabel, error) {
 	return labels, nil
 }
 
-// types returns what types of which devices the labels name: of a node, or those that a pod selects.
+// types returns what types of which devices the labels name: of a node, or those that a pod selects. A value that is
+// none of a label, as no API server takes it, names no type.
 func types(keys []DeviceLabel, labels map[string]string) map[corev1.ResourceName]string {
 	var found map[corev1.ResourceName]string
 	for _, key := range keys {
 		value := labels[key.Label]
-		if value == "" || found[key.Resource] != "" {
+		if value == "" || found[key.Resource] != "" || len(value) > validation.LabelValueMaxLength || len(validation.IsValidLabelValue(value)) > 0 {
 			continue
 		}
 		if found == nil {

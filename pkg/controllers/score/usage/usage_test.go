@@ -260,7 +260,7 @@ func valuesOf(t *testing.T, nodes []*corev1.Node, pods []*corev1.Pod) map[string
 	require.NoError(t, err)
 	cluster := New(labels)
 	for _, node := range nodes {
-		cluster.AddNode(node)
+		require.NoError(t, cluster.AddNode(node))
 	}
 	for _, pod := range pods {
 		cluster.AddPod(pod)
@@ -334,7 +334,7 @@ func TestDeviceLabelsAreChecked(t *testing.T) {
 
 func TestNobodyPushesOutWhatNodesHave(t *testing.T) {
 	cluster := New(nil)
-	cluster.AddNode(newNode("a", "cpu", "4", "memory", "8Gi", "pods", "10", "nvidia.com/gpu", "2"))
+	require.NoError(t, cluster.AddNode(newNode("a", "cpu", "4", "memory", "8Gi", "pods", "10", "nvidia.com/gpu", "2")))
 	for i := range 3000 {
 		cluster.AddPod(newPod("", fmt.Sprintf("a.example.com/r%d", i), "1"))
 	}

@@ -45,7 +45,7 @@ func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 		}
 	}
 	// Shorter names first: cpu and memory before what is in a domain.
-	for _, name := range slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) {
+	for _, name := range slices.SortedFunc(maps.Keys(total), shorterFirst) {
 		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]), amount(name+v1alpha1.ScorePending, c.pending[name]))
 	}
 	// What pods ask for that no node has is demand, too: an autoscaler may yet bring it.
@@ -58,6 +58,10 @@ func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	values = values[:min(len(values), most)]
 	slices.SortFunc(values, func(a, b v1alpha1.ClusterValue) int { return strings.Compare(a.Name, b.Name) })
 	return values, more
+}
+
+func shorterFirst[name ~string](a, b name) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
 func amount(name string, quantity resource.Quantity) v1alpha1.ClusterValue {

@@ -1,0 +1,134 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package paged reads lists of member clusters in pages, and within bounds: of a member that is hostile or broken comes an
+// error, and no more is held of it than one answer, which pkg/member bounds, and one decoded item.
+package paged
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// size is how many items are asked for at once: about 5 MB of pods.
+	size = 500
+	// maxPages bounds a list. A member may give less in a page than was asked for.
+	maxPages = 2000
+	// maxItems bounds a list, too: members that do not know pages give all in one. A cluster has 150,000 pods at most
+	// where its operators stay within what Kubernetes is tested for.
+	maxItems = size * maxPages
+	// maxItem bounds an item, in bytes: what etcd takes. Decoded, an item of nothing but empty containers has 450 times
+	// as many.
+	maxItem = 1536 << 10
+	// maxToken bounds the token to continue with, in bytes, which goes into a URL. Those of API servers hold a key.
+	maxToken = 4 << 10
+
+	// fields of all lists of Kubernetes in protobuf.
+	metaField, itemsField = 1, 2
+)
+
+// prefix begins what Kubernetes writes in protobuf.
+var prefix = []byte("k8s\x00")
+
+// Each calls add for each item of a list, still encoded in protobuf. It asks for nothing else: of
+// a list as a whole, two bytes would become a whole item in memory. An item is add's only until it returns, and its
+// error ends the list. So does a bound that is exceeded, with an error that names it.
+func Each(ctx context.Context, client rest.Interface, resource string, options metav1.ListOptions, add func(item []byte) error) error {
+	left := maxItems
+	return Pages(options, func(options metav1.ListOptions) (string, error) {
+		result := client.Get().Resource(resource).VersionedParams(&options, scheme.ParameterCodec).
+			SetHeader("Accept", runtime.ContentTypeProtobuf).Do(ctx)
+		if err := result.Error(); err != nil {
+			return "", err
+		}
+		body, err := result.Raw()
+		if err != nil {
+			return "", err
+		}
+		token, err := items(body, func(item []byte) error {
+			if left--; left < 0 {
+				return fmt.Errorf("more than %d items", maxItems)
+			}
+			return add(item)
+		})
+		if err != nil {
+			return "", fmt.Errorf("its %s: %w", resource, err)
+		}
+		return token, nil
+	})
+}
+
+// Pages calls list for each page, until it returns no token to continue with. The pager of client-go would ask for
+// everything at once where a token has expired; here the list fails, and it is for the caller to begin anew.
+func Pages(options metav1.ListOptions, list func(options metav1.ListOptions) (token string, err error)) error {
+	options.Limit = size
+	for range maxPages {
+		token, err := list(options)
+		if err != nil || token == "" {
+			return err
+		}
+		if len(token) > maxToken {
+			return fmt.Errorf("its token to continue a list with has more than %d bytes", maxToken)
+		}
+		options.Continue = token
+	}
+	return fmt.Errorf("its list has more than %d pages", maxPages)
+}
+
+// items calls add for each item of a list in protobuf, and returns the token to continue with.
+func items(body []byte, add func(item []byte) error) (token string, err error) {
+	encoded, ok := bytes.CutPrefix(body, prefix)
+	if !ok {
+		return "", errors.New("the answer is not in protobuf, which was asked for")
+	}
+	var list runtime.Unknown
+	if err := list.Unmarshal(encoded); err != nil {
+		return "", err
+	}
+	for rest := list.Raw; len(rest) > 0; {
+		number, value, length := field(rest)
+		if length < 0 {
+			return "", protowire.ParseError(length)
+		}
+		rest = rest[length:]
+		switch {
+		case number == metaField:
+			var meta metav1.ListMeta
+			err = meta.Unmarshal(value)
+			token = meta.Continue
+		case number == itemsField && len(value) > maxItem:
+			err = fmt.Errorf("an item has more than %d bytes", maxItem)
+		case number == itemsField:
+			err = add(value)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return token, nil
+}
+
+// field returns the number of the first field, its value where that is bytes, and its length, negative where it is none.
+func field(message []byte) (number protowire.Number, value []byte, length int) {
+	number, kind, length := protowire.ConsumeTag(message)
+	if length < 0 {
+		return 0, nil, length
+	}
+	if kind == protowire.BytesType {
+		value, _ = protowire.ConsumeBytes(message[length:])
+	}
+	of := protowire.ConsumeFieldValue(number, kind, message[length:])
+	if of < 0 {
+		return 0, nil, of
+	}
+	return number, value, length + of
+}
