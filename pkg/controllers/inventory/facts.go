@@ -18,23 +18,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/pager"
 	"k8s.io/klog/v2"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/paged"
 	"clusterpass.dev/pkg/member"
 )
 
 const (
 	// factsTimeout bounds all calls for the facts of one member.
 	factsTimeout = 30 * time.Second
-	// nodePage bounds the nodes in one answer.
-	nodePage = 500
+	// maxVersion bounds the version of a cluster, in bytes: v1.37.2-some-vendor.1 has twenty.
+	maxVersion = 128
+	// maxLabelValues bounds the values of one label. A property takes no more of the shortest.
+	maxLabelValues = maxPropertyValue / 2
 	// The bounds of a ClusterProfile's properties (upstream's types); the first is ours.
 	maxProperties    = 128
 	maxPropertyName  = 253
 	maxPropertyValue = 1024
+
+	// maxClusterProperties bounds the answer with a member's ClusterProperties, in bytes: 128 with 8 KiB each.
+	maxClusterProperties = 1 << 20
 
 	// clusterPropertiesPath is where a member serves ClusterProperties (KEP-2149), if it has them.
 	clusterPropertiesPath = "/apis/about.k8s.io/v1alpha1/clusterproperties"
@@ -62,7 +68,8 @@ type facts struct {
 }
 
 // read brings the facts up to date. What can't be read stays as it was: whether clusterpass may is for the member to say.
-func (f *facts) read(ctx context.Context, client *member.Client) {
+// stored are the properties that the profile has.
+func (f *facts) read(ctx context.Context, client *member.Client, stored []inventoryv1alpha1.Property) {
 	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
 	defer cancel()
 	kubernetes := client.Kubernetes().Discovery()
@@ -70,27 +77,29 @@ func (f *facts) read(ctx context.Context, client *member.Client) {
 		klog.FromContext(ctx).V(2).Info("A fact of a member is not known", "fact", what, "reason", client.Error(err, "read its "+what))
 	}
 	if version, err := kubernetes.ServerVersionWithContext(ctx); err == nil {
-		f.version = version.GitVersion
+		f.version = strings.ToValidUTF8(version.GitVersion[:min(len(version.GitVersion), maxVersion)], "")
 	} else {
 		failed("version", err)
 	}
 	if found, err := nodeFacts(ctx, kubernetes.RESTClient()); err == nil {
-		f.nodes = replace(f.nodes, found)
+		f.nodes = replace(f.nodes, found, stored)
 	} else {
 		failed("nodes", err)
 	}
 	if found, err := clusterProperties(ctx, kubernetes.RESTClient()); err == nil {
-		f.cluster = replace(f.cluster, found)
+		f.cluster = replace(f.cluster, found, stored)
 	} else {
 		failed("ClusterProperties", err)
 	}
 }
 
-// replace returns found, with an empty value for each name that only old has.
-func replace(old, found map[string]string) map[string]string {
-	for name := range old {
-		if _, still := found[name]; !still {
-			found[name] = ""
+// replace returns found, with an empty value for each name that only old has, and the profile as well: of what a member has ever
+// said nothing else is kept.
+func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) map[string]string {
+	for _, property := range stored {
+		_, had := old[property.Name]
+		if _, still := found[property.Name]; had && !still {
+			found[property.Name] = ""
 		}
 	}
 	return found
@@ -120,10 +129,15 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	if err != nil {
 		return nil, err
 	}
+	if len(body) > maxClusterProperties {
+		return nil, fmt.Errorf("its ClusterProperties have more than %d bytes", maxClusterProperties)
+	}
 	var list struct {
 		Items []struct {
-			Metadata metav1.ObjectMeta `json:"metadata"`
-			Spec     struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+			Spec struct {
 				Value string `json:"value"`
 			} `json:"spec"`
 		} `json:"items"`
@@ -133,12 +147,15 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	}
 	found := map[string]string{}
 	for _, item := range list.Items {
-		if item.Metadata.Name != "" && item.Spec.Value != "" && len(item.Metadata.Name) <= maxPropertyName && len(item.Spec.Value) <= maxPropertyValue {
+		if len(found) < maxProperties && fits(item.Metadata.Name, maxPropertyName) && fits(item.Spec.Value, maxPropertyValue) {
 			found[item.Metadata.Name] = item.Spec.Value
 		}
 	}
 	return found, nil
 }
+
+// fits says whether a string is there, and has at most so many bytes.
+func fits(s string, most int) bool { return s != "" && len(s) <= most }
 
 // nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty where there are none.
 func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
@@ -146,37 +163,59 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	for _, label := range nodeLabels {
 		values[label] = sets.New[string]()
 	}
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		list := &metav1.PartialObjectMetadataList{}
-		err := client.Get().AbsPath("/api/v1/nodes").VersionedParams(&options, metav1.ParameterCodec).
-			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Into(list)
-		return list, err
-	})
-	pages.PageSize = nodePage
-	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
-		node, ok := object.(*metav1.PartialObjectMetadata)
-		if !ok {
-			return fmt.Errorf("a %T among the nodes", object)
+	err := paged.Pages(metav1.ListOptions{}, func(options metav1.ListOptions) (string, error) {
+		body, err := client.Get().AbsPath("/api/v1/nodes").VersionedParams(&options, metav1.ParameterCodec).
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Raw()
+		if err != nil {
+			return "", err
 		}
-		for label, seen := range values {
-			if value := node.Labels[label]; value != "" {
-				seen.Insert(value)
-			}
-		}
-		return nil
+		return addLabels(values, body)
 	})
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]string{}
 	for label, seen := range values {
 		found[label] = join(sets.List(seen))
 	}
-	return found, err
+	return found, nil
+}
+
+// addLabels adds the labels of a page of nodes to values. It returns the token to continue with. Only labels are
+// decoded: a page of nodes without anything would be a hundred times as large in memory.
+func addLabels(values map[string]sets.Set[string], page []byte) (string, error) {
+	var list struct {
+		Metadata metav1.ListMeta `json:"metadata"`
+		Items    []struct {
+			Metadata struct {
+				Labels map[string]string `json:"labels"`
+			} `json:"metadata"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(page, &list); err != nil {
+		return "", fmt.Errorf("its nodes: %w", err)
+	}
+	for _, node := range list.Items {
+		for label, seen := range values {
+			if value := node.Metadata.Labels[label]; fits(value, validation.LabelValueMaxLength) && len(seen) < maxLabelValues {
+				seen.Insert(value)
+			}
+		}
+	}
+	return list.Metadata.Continue, nil
 }
 
 // join separates values by commas, as many as a property takes.
 func join(values []string) string {
-	joined := strings.Join(values, ",")
-	for len(joined) > maxPropertyValue {
-		joined = joined[:strings.LastIndex(joined, ",")]
+	joined := ""
+	for i, value := range values {
+		if i > 0 {
+			value = "," + value
+		}
+		if len(joined)+len(value) > maxPropertyValue {
+			break
+		}
+		joined += value
 	}
 	return joined
 }
@@ -191,9 +230,10 @@ func (f *facts) merge(old []inventoryv1alpha1.Property, now metav1.Time) []inven
 			known[property.Name] = property
 		}
 	}
-	for name, value := range properties {
-		if _, kept := known[name]; !kept && value != "" && len(known) < maxProperties {
-			known[name] = inventoryv1alpha1.Property{Name: name, Value: value, LastObservedTime: now}
+	// In order, so that the same are left out where there are too many.
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		if _, kept := known[name]; !kept && properties[name] != "" && len(known) < maxProperties {
+			known[name] = inventoryv1alpha1.Property{Name: name, Value: properties[name], LastObservedTime: now}
 		}
 	}
 	return slices.SortedFunc(maps.Values(known), func(a, b inventoryv1alpha1.Property) int { return cmp.Compare(a.Name, b.Name) })

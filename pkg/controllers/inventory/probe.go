@@ -51,6 +51,8 @@ const (
 	probeTimeout = 5 * time.Second
 	// reprobe is the part of the period after which a new kind of failure is looked into.
 	reprobe = 3
+	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have some ten thousand.
+	maxReadyz = 64 << 10
 	// maxMessage bounds the message of a condition, in bytes; the API takes 32 KiB.
 	maxMessage = 1024
 )
@@ -114,7 +116,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 		return
 	}
 	if wasDown || o.factsAt.IsZero() || c.Clock.Since(o.factsAt) >= c.FactsPeriod {
-		o.facts.read(ctx, client)
+		o.facts.read(ctx, client, profile.Status.Properties)
 		o.factsAt = c.Clock.Now()
 	}
 }
@@ -129,7 +131,7 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 	if err == nil {
 		return outcome{metav1.ConditionTrue, ReasonReady, "The API server says that it is ready"}
 	}
-	if checks := failedChecks(string(body)); len(checks) > 0 {
+	if checks := failedChecks(string(body[:min(len(body), maxReadyz)])); len(checks) > 0 {
 		return outcome{metav1.ConditionFalse, ReasonNotReady, clip("The API server says that it is not ready: " + strings.Join(checks, ", "))}
 	}
 	err = client.Error(err, "ask whether it is ready")
