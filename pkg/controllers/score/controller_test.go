@@ -1,0 +1,253 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package score
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	createScore = "create clusterscores default/bravelion-usage"
+	updateScore = "update clusterscores/status default/bravelion-usage"
+)
+
+// validFor returns how long a score is valid from now on.
+func (f *fixture) validFor(t *testing.T) time.Duration {
+	t.Helper()
+	score := f.stored(t)
+	require.NotNil(t, score)
+	require.NotNil(t, score.Status.ValidUntil)
+	return score.Status.ValidUntil.Sub(f.clock.Now())
+}
+
+func TestAFirstReadingMakesTheScore(t *testing.T) {
+	f := newFixture(t, newNode("a", "4"), newNode("b", "8"), newPod("on-a", "a", "3"), newPod("waiting", "", "2"))
+	score := f.collectOnce(t.Context(), t)
+	require.NotNil(t, score)
+	assert.Equal(t, []string{createScore, updateScore}, f.writes())
+	assert.Equal(t, []metav1.OwnerReference{{
+		APIVersion: inventoryv1alpha1.GroupVersion.String(), Kind: inventoryv1alpha1.ClusterProfileKind, Name: f.profile.Name, UID: f.profile.UID,
+	}}, score.OwnerReferences, "it goes with the profile")
+	assert.Equal(t, v1alpha1.ClusterScoreSpec{ClusterProfileName: f.profile.Name, ResourceName: v1alpha1.UsageResourceName}, score.Spec)
+	assert.Equal(t, "9", valueOf(score, "cpu"))
+	assert.Equal(t, "8", valueOf(score, "cpu:largest-node"))
+	assert.Equal(t, "2", valueOf(score, "cpu:pending"))
+	assert.Len(t, score.Status.Scores, len(score.Status.Values))
+	assert.Equal(t, valid, f.validFor(t))
+	require.Len(t, score.Status.Conditions, 1)
+	assert.Equal(t, v1alpha1.ScoreReasonCollected, score.Status.Conditions[0].Reason)
+}
+
+func TestAScoreIsWrittenWhereItSaysSomethingNew(t *testing.T) {
+	for name, test := range map[string]struct {
+		after  time.Duration
+		change func(t *testing.T, f *fixture)
+		writes []string
+		valid  time.Duration
+	}{
+		"not while nothing has changed and most of its time is left": {period, nil, nil, valid - period},
+		"not at the last moment when three periods are left":         {valid - freshPeriods*period, nil, nil, freshPeriods * period},
+		"when less than three periods are left":                      {valid - freshPeriods*period + time.Second, nil, []string{updateScore}, valid},
+		"when it has run out":                                        {2 * valid, nil, []string{updateScore}, valid},
+		"when a figure has changed": {period, func(t *testing.T, f *fixture) {
+			t.Helper()
+			require.NoError(t, f.member.Tracker().Add(newPod("new", "a", "1")))
+		}, []string{updateScore}, valid},
+		"when somebody has deleted it": {period, func(t *testing.T, f *fixture) {
+			t.Helper()
+			require.NoError(t, f.Scores.Informer().GetIndexer().Delete(f.stored(t)))
+			require.NoError(t, f.hub.Tracker().Delete(scoreGVR, f.profile.Namespace, f.profile.Name+nameSuffix))
+		}, []string{createScore, updateScore}, valid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			require.NotNil(t, f.collectOnce(t.Context(), t))
+			f.writes()
+			f.clock.Step(test.after)
+			if test.change != nil {
+				test.change(t, f)
+			}
+			f.collectOnce(t.Context(), t)
+			assert.Equal(t, test.writes, f.writes())
+			assert.Equal(t, test.valid, f.validFor(t))
+		})
+	}
+}
+
+func TestAMemberThatCannotBeReadKeepsItsLastFiguresUntilTheyRunOut(t *testing.T) {
+	for name, fail := range map[string]func(*fixture){
+		"it does not answer":          func(f *fixture) { f.member.SetDown(true) },
+		"it answers with an error":    func(f *fixture) { f.member.Answer(nodes, answer(http.StatusInternalServerError, "broken")) },
+		"its pods are not to be read": func(f *fixture) { f.member.Answer("/api/v1/pods", answer(http.StatusInternalServerError, "broken")) },
+		"it takes no credential":      func(f *fixture) { f.member.Answer(nodes, answer(http.StatusUnauthorized, "")) },
+		"there is no way to it":       func(f *fixture) { f.profile.Status.AccessProviders = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			before := f.collectOnce(t.Context(), t).DeepCopy()
+			f.writes()
+			fail(f)
+			for i := range 3 {
+				f.clock.Step(valid)
+				assert.Equal(t, before, f.collectOnce(t.Context(), t))
+				assert.Equal(t, i+1, f.requeues())
+			}
+			assert.Empty(t, f.writes())
+		})
+	}
+}
+
+func TestAMemberThatForbidsToBeReadHasNoFigures(t *testing.T) {
+	f := newFixture(t, newNode("a", "4"))
+	require.NotEmpty(t, f.collectOnce(t.Context(), t).Status.Values)
+	f.writes()
+	f.member.Answer(nodes, answer(http.StatusForbidden, ""))
+
+	assert.NotEmpty(t, f.collectOnce(t.Context(), t).Status.Values, "an API server that starts refuses for a moment")
+	assert.Empty(t, f.writes())
+	assert.Equal(t, 1, f.requeues())
+
+	score := f.collectOnce(t.Context(), t)
+	assert.Equal(t, []string{updateScore}, f.writes())
+	assert.Empty(t, score.Status.Values)
+	assert.Empty(t, score.Status.Scores)
+	assert.Nil(t, score.Status.ValidUntil)
+	require.Len(t, score.Status.Conditions, 1)
+	assert.Equal(t, metav1.ConditionFalse, score.Status.Conditions[0].Status)
+	assert.Equal(t, v1alpha1.ScoreReasonForbidden, score.Status.Conditions[0].Reason)
+	assert.Contains(t, score.Status.Conditions[0].Message, "artifacts/deploy/member/base/usage.yaml")
+
+	for range 5 {
+		f.clock.Step(valid)
+		f.collectOnce(t.Context(), t)
+	}
+	assert.Empty(t, f.writes(), "it is told once")
+
+	f.member.Answer(nodes, listOf(t, false, newNode("a", "4")))
+	assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))
+	assert.Equal(t, valid, f.validFor(t))
+}
+
+func TestAScoreThatIsAnothersIsNotTouched(t *testing.T) {
+	f := newFixture(t, newNode("a", "4"))
+	other := newScore(f.profile)
+	other.OwnerReferences[0].UID = "of-a-profile-before"
+	require.NoError(t, f.hub.Tracker().Add(other))
+	f.stored(t)
+	_, err := f.sync(t.Context(), f.profile)
+	require.ErrorContains(t, err, "ClusterScore default/bravelion-usage: it does not belong to the ClusterProfile of UID "+string(f.profile.UID))
+	assert.Empty(t, f.writes())
+}
+
+func TestAHubThatRefusesAScoreIsTriedAgain(t *testing.T) {
+	for name, verb := range map[string]string{"to make it": "create", "to write its status": "update"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			refuse := true
+			f.hub.PrependReactor(verb, "clusterscores", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return refuse, nil, apierrors.NewConflict(scoreGVR.GroupResource(), "bravelion-usage", nil)
+			})
+			f.collectOnce(t.Context(), t)
+			assert.Equal(t, 1, f.requeues())
+			refuse = false
+			assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))
+			assert.Equal(t, 0, f.requeues())
+		})
+	}
+}
+
+func TestWhichProfilesAreNotRead(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *fixture){
+		"one that is gone": func(t *testing.T, f *fixture) {
+			t.Helper()
+			require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
+		},
+		"one of another manager": func(_ *testing.T, f *fixture) { f.profile.Spec.ClusterManager.Name = "another" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			f.queue.AddRateLimited(cache.MetaObjectToName(f.profile))
+			change(t, f)
+			f.collectOnce(t.Context(), t)
+			assert.Empty(t, f.member.Calls())
+			assert.Empty(t, f.writes())
+			assert.Equal(t, 0, f.requeues())
+		})
+	}
+}
+
+func TestALargeMemberIsReadLessOften(t *testing.T) {
+	for name, test := range map[string]struct{ took, again time.Duration }{
+		"one that takes no time is read every period":        {0, period},
+		"one that takes a twentieth of it, as well":          {period / costFactor, period},
+		"one that takes ten seconds is read every 200":       {10 * time.Second, 200 * time.Second},
+		"and its score is valid for five times as long then": {30 * time.Second, 600 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			f.Members = membersFunc(func(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+				f.clock.Step(test.took)
+				return f.member.For(ctx, profile)
+			})
+			again, err := f.sync(t.Context(), f.profile)
+			require.NoError(t, err)
+			assert.Equal(t, test.again, again)
+			assert.Equal(t, validPeriods*test.again, f.validFor(t))
+		})
+	}
+}
+
+func TestMembersAreSpreadOverThePeriod(t *testing.T) {
+	slots := map[time.Duration]int{}
+	for i := range 1000 {
+		uid := types.UID(uuid.NewSHA1(uuid.NameSpaceURL, []byte(strconv.Itoa(i))).String())
+		after := offset(uid, period)
+		assert.Equal(t, after, offset(uid, period), "the same after every start")
+		slots[after/(10*time.Second)]++
+	}
+	for slot := range time.Duration(6) {
+		assert.InDelta(t, 1000.0/6, slots[slot], 60, "members in slot %d of the period", slot)
+	}
+}
+
+// TestEachMemberIsReadOnceAPeriod has the queue wait for the fake clock, as it does in the program.
+func TestEachMemberIsReadOnceAPeriod(t *testing.T) {
+	f := newFixture(t, newNode("a", "4"))
+	f.queue.Add(cache.MetaObjectToName(f.profile))
+	for reading := range 5 {
+		require.True(t, f.next(t.Context()))
+		assert.Equal(t, reading+1, f.readings())
+		require.NoError(t, wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+			return f.clock.HasWaiters(), nil
+		}))
+		f.clock.Step(period - time.Second)
+		assert.Equal(t, 0, f.queue.Len())
+		f.clock.Step(time.Second)
+	}
+}
+
+// readings returns how often the nodes of the member were listed.
+func (f *fixture) readings() int {
+	return len(slices.DeleteFunc(f.member.Calls(), func(call string) bool { return call != "list nodes /" }))
+}
