@@ -132,7 +132,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
 	if !again {
-		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", why)
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", clip(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		setRevoked(status, v1alpha1.GrantReasonMemberFailed, why.Error())
@@ -145,6 +145,11 @@ func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 		Type: v1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 	})
 }
+
+// maxNote bounds what is told of an error in the note of an event, in bytes; the API takes 1 KiB of all.
+const maxNote = 900
+
+func clip(words string) string { return strings.ToValidUTF8(words[:min(len(words), maxNote)], "") }
 
 // note changes the status of g.
 func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, change func(*v1alpha1.AuthTokenGrantStatus)) error {

@@ -4,6 +4,7 @@
 package grant
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -217,7 +218,7 @@ func TestAMemberThatRefusesKeepsTheGrantAndIsToldOnce(t *testing.T) {
 	g := newGrant("work")
 	m := newMember(t, clock, g)
 	m.PrependReactor("delete", "clusterrolebindings", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewForbidden(rbacv1.Resource("clusterrolebindings"), a.(clienttesting.DeleteAction).GetName(), nil)
+		return true, nil, apierrors.NewForbidden(rbacv1.Resource("clusterrolebindings"), a.(clienttesting.DeleteAction).GetName(), errors.New(strings.Repeat("no, ", 1000)))
 	})
 	g = deleted(g)
 	f := newFixture(t, clock, m, m.Profile(), g)
@@ -227,7 +228,7 @@ func TestAMemberThatRefusesKeepsTheGrantAndIsToldOnce(t *testing.T) {
 	if c := f.condition(t, g); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.GrantReasonMemberFailed || !strings.Contains(c.Message, "default/bravelion") {
 		t.Errorf("condition %v", c)
 	}
-	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning RevocationFailed ") {
+	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning RevocationFailed ") || len(told[0]) > 1024 {
 		t.Errorf("events %q", told)
 	}
 	f.sync(t, g)

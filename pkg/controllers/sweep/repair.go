@@ -99,7 +99,8 @@ func repairError(client *member.Client, err error) error {
 // notRepaired notes on a grant why the member differs from it, and says so once. It returns why.
 func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
-		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", why)
+		words := why.Error()
+		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", strings.ToValidUTF8(words[:min(len(words), maxNote)], ""))
 	}
 	return errors.Join(why, c.noteReady(ctx, g, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed, why.Error()))
 }
