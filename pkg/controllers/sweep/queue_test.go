@@ -1,0 +1,83 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/fakemember"
+)
+
+func TestAMemberThatFailsIsSweptAgain(t *testing.T) {
+	g := fakemember.NewGrant("one")
+	f := newFixture(t, g)
+	name := cache.MetaObjectToName(f.profile)
+	f.member.SetDown(true)
+	for failure := range 3 {
+		f.queue.Add(name)
+		require.True(t, f.next(t.Context()))
+		assert.Equal(t, failure+1, f.requeues())
+	}
+	f.member.SetDown(false)
+	f.Members = insisting{f.Members}
+	f.queue.Add(name)
+	require.True(t, f.next(t.Context()))
+	assert.Equal(t, 0, f.requeues())
+}
+
+// insisting are Members whose next call is made although the last have failed.
+type insisting struct{ Members }
+
+func (i insisting) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	client, err := i.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	_, err = client.Kubernetes().CoreV1().ServiceAccounts("").List(member.Insist(ctx), metav1.ListOptions{})
+	return client, err
+}
+
+func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
+	f := newFixture(t)
+	f.queue.AddRateLimited(cache.MetaObjectToName(f.profile))
+	require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
+	f.queue.Add(cache.MetaObjectToName(f.profile))
+	f.member.ClearActions()
+	require.True(t, f.next(t.Context()))
+	assert.Equal(t, 0, f.requeues())
+	assert.Empty(t, f.member.Calls())
+}
+
+func TestAFailedSweepIsTriedAgainWithinThePeriod(t *testing.T) {
+	f := newFixture(t)
+	name := cache.MetaObjectToName(f.profile)
+	f.Members = failing{}
+	f.queue.Add(name)
+	require.True(t, f.next(t.Context()))
+	clock := f.Clock.(interface {
+		Step(d time.Duration)
+		HasWaiters() bool
+	})
+	require.Eventually(t, clock.HasWaiters, time.Minute, time.Millisecond)
+	clock.Step(leastBackoff)
+	require.Eventually(t, func() bool { return f.queue.Len() == 1 }, time.Minute, time.Millisecond)
+}
+
+// failing are Members that there is no way to.
+type failing struct{}
+
+func (failing) For(context.Context, *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), "kubeconfig")
+}

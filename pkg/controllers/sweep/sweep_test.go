@@ -1,0 +1,334 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/component-base/metrics/testutil"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/fakemember"
+)
+
+// objectsOf returns what a grant owns but for the Secret, which a sweep does not list.
+func objectsOf(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
+	return slices.DeleteFunc(grant.AllObjects(g), func(o v1alpha1.MemberObject) bool { return o.Kind == "Secret" })
+}
+
+func TestWhatIsAsItShouldBeIsLeftAlone(t *testing.T) {
+	f := newFixture(t, fakemember.NewGrant("one"), fakemember.NewGrant("two"))
+	before := f.member.Objects(t)
+	writes, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Empty(t, writes)
+	assert.Equal(t, before, f.member.Objects(t))
+	assert.Empty(t, f.hub.Actions(), "the hub is not asked either")
+	assert.Empty(t, f.told())
+}
+
+func TestWhatSomebodyHasChangedIsRepaired(t *testing.T) {
+	for name, harm := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
+		"a ServiceAccount that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "ServiceAccount")
+		},
+		"a ClusterRole that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "ClusterRole")
+		},
+		"a ClusterRoleBinding that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "ClusterRoleBinding")
+		},
+		"a Role that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "Role")
+		},
+		"a RoleBinding that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "RoleBinding")
+		},
+		"a Role with more rights": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			change(t, f, g, "Role", func(r *rbacv1.Role) { r.Rules[0].Verbs = []string{"*"} })
+		},
+		"a ClusterRole with more rights": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			change(t, f, g, "ClusterRole", func(r *rbacv1.ClusterRole) { r.Rules[0].Resources = []string{"*"} })
+		},
+		"a binding of somebody else as well": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			change(t, f, g, "ClusterRoleBinding", func(b *rbacv1.ClusterRoleBinding) {
+				b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"})
+			})
+		},
+		"a binding of another role": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			change(t, f, g, "RoleBinding", func(b *rbacv1.RoleBinding) { b.RoleRef.Name = "admin" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := fakemember.NewGrant("one")
+			f := newFixture(t, g, fakemember.NewGrant("two"))
+			harm(t, f, g)
+			writes, err := f.sweepOnce(t)
+			require.NoError(t, err)
+			assert.NotEmpty(t, writes)
+			for _, write := range writes {
+				assert.NotContains(t, write, "grant-two")
+			}
+			told := f.told()
+			require.Len(t, told, 1)
+			assert.True(t, strings.HasPrefix(told[0], "Normal DriftRepaired "), told[0])
+			assert.True(t, meta.IsStatusConditionTrue(f.stored(t, g).Status.Conditions, v1alpha1.GrantReady))
+
+			writes, err = f.sweepOnce(t)
+			require.NoError(t, err)
+			assert.Empty(t, writes, "the next sweep finds nothing")
+			assert.Empty(t, f.told())
+		})
+	}
+}
+
+func TestWhichGrantsAreNotRepaired(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant){
+		"one that is being deleted": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.DeletionTimestamp = &metav1.Time{Time: now}
+			f.store(t, g)
+			f.see(t, g)
+		},
+		"one that the member never had all of": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.Generation++
+			f.store(t, g)
+			f.see(t, g)
+		},
+		"one that has changed, which the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.Generation++
+			g.Status.ObservedGeneration++
+			f.store(t, g)
+		},
+		"one that is being deleted, which the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.DeletionTimestamp = &metav1.Time{Time: now}
+			f.store(t, g)
+		},
+		"one that was replaced by another of its name": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.UID = "another"
+			f.store(t, g)
+		},
+		"one that a hub can't be asked about": func(_ *testing.T, f *fixture, _ *v1alpha1.AuthTokenGrant) {
+			f.hub.PrependReactor("get", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewServiceUnavailable("later")
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := fakemember.NewGrant("one")
+			f := newFixture(t, g)
+			f.lose(t, g, "RoleBinding")
+			before := f.member.Objects(t)
+			change(t, f, g.DeepCopy())
+			writes, err := f.sweepOnce(t)
+			require.NoError(t, err)
+			assert.Empty(t, writes)
+			assert.Equal(t, before, f.member.Objects(t))
+			assert.Empty(t, fakemember.Writes(f.hub.Actions()))
+			assert.Empty(t, f.told())
+		})
+	}
+}
+
+func TestAGrantOfAnotherProfileIsNotLookedFor(t *testing.T) {
+	other := fakemember.NewGrant("other")
+	other.Spec.ClusterProfile.UID = "profile-2"
+	f := newFixture(t)
+	f.store(t, other)
+	f.see(t, other)
+	writes, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Empty(t, writes)
+}
+
+func TestAGrantThatChangesWhileItIsRepairedIsWithdrawn(t *testing.T) {
+	g := fakemember.NewGrant("one")
+	f := newFixture(t, g)
+	f.lose(t, g, "RoleBinding")
+	gets := 0
+	f.hub.PrependReactor("get", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if gets++; gets == 1 {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewNotFound(grantsGVR.GroupResource(), g.Name)
+	})
+	_, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Equal(t, 2, gets)
+	for _, object := range f.member.Objects(t) {
+		assert.NotContains(t, object, "rolebindings", "what was repaired is gone with the grant")
+	}
+	assert.Empty(t, f.told())
+}
+
+func TestAGrantThatCannotBeRepairedSaysSoOnce(t *testing.T) {
+	g := fakemember.NewGrant("one")
+	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.GrantReady, Status: metav1.ConditionTrue, Reason: v1alpha1.GrantReasonEnsured})
+	other := fakemember.NewGrant("two")
+	f := newFixture(t, g, other)
+	f.lose(t, g, "RoleBinding")
+	f.lose(t, other, "ServiceAccount")
+	words := strings.Repeat("the member's own words, ", 100)
+	f.member.PrependReactor("create", "rolebindings", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewInvalid(rbacv1.SchemeGroupVersion.WithKind("RoleBinding").GroupKind(), words, nil)
+	})
+	for sweep := range 3 {
+		_, err := f.sweepOnce(t)
+		require.NoError(t, err, "one grant does not stop the others")
+		stored := f.stored(t, g)
+		f.see(t, stored)
+		ready := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.GrantReady)
+		require.NotNil(t, ready)
+		assert.Equal(t, metav1.ConditionFalse, ready.Status)
+		assert.Equal(t, v1alpha1.GrantReasonMemberFailed, ready.Reason)
+		told := slices.DeleteFunc(f.told(), func(e string) bool { return strings.HasPrefix(e, "Normal DriftRepaired ") })
+		if sweep > 0 {
+			assert.Empty(t, told)
+			continue
+		}
+		require.Len(t, told, 1)
+		note, ok := strings.CutPrefix(told[0], "Warning DriftNotRepaired ")
+		assert.True(t, ok, told[0])
+		assert.LessOrEqual(t, len(note), 1024, "the API takes no longer note")
+	}
+	assert.True(t, meta.IsStatusConditionTrue(f.stored(t, other).Status.Conditions, v1alpha1.GrantReady))
+}
+
+func TestWhatBelongsToNoGrantIsRemoved(t *testing.T) {
+	kept, lost := fakemember.NewGrant("kept"), fakemember.NewGrant("lost")
+	f := newFixture(t, kept)
+	before := f.member.Objects(t)
+	f.member.Ensure(t, hubID, lost)
+	f.member.Ensure(t, "another-hub", fakemember.NewGrant("of-another-hub"))
+	ofAnother := slices.DeleteFunc(f.member.Objects(t), func(o string) bool { return !strings.Contains(o, "of-another-hub") })
+	require.NotEmpty(t, ofAnother)
+
+	writes, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	for _, write := range writes {
+		assert.Contains(t, write, "lost", "nothing but what belongs to no grant")
+	}
+	left := f.member.Objects(t)
+	assert.Subset(t, left, before)
+	assert.Subset(t, left, ofAnother)
+	for _, object := range left {
+		assert.NotContains(t, strings.Fields(object)[1], "lost")
+	}
+	told := f.told()
+	require.Len(t, told, 1)
+	assert.Regexp(t, `^Normal OrphansRemoved \d+ objects .*grant UIDs grant-lost$`, told[0])
+}
+
+func TestWhatIsNoOrphan(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
+		"what belongs to a grant that the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			require.NoError(t, f.Grants.Informer().GetIndexer().Delete(g))
+		},
+		"what belongs to a grant that is being deleted, which is revoked elsewhere": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.DeletionTimestamp = &metav1.Time{Time: now}
+			g.Spec.ClusterRoles, g.Spec.Roles = nil, nil
+			f.store(t, g)
+			f.see(t, g)
+		},
+		"what belongs to a grant without, while the hub can't list them": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.forget(t, g)
+			f.hub.PrependReactor("list", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewServiceUnavailable("later")
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := fakemember.NewGrant("one")
+			f := newFixture(t, g)
+			before := f.member.Objects(t)
+			change(t, f, g.DeepCopy())
+			writes, err := f.sweepOnce(t)
+			assert.Equal(t, strings.Contains(name, "can't list"), err != nil, err)
+			assert.Empty(t, writes)
+			assert.Equal(t, before, f.member.Objects(t))
+			assert.Empty(t, f.told())
+		})
+	}
+}
+
+func TestASweepRemovesOnlySoMuch(t *testing.T) {
+	f := newFixture(t)
+	t.Cleanup(func() { f.left(f.profile.UID, 0) })
+	RegisterMetrics()
+	f.MaxRemovals = 2
+	lost := fakemember.NewGrant("lost")
+	f.member.Ensure(t, hubID, lost)
+	all := len(objectsOf(lost))
+	writes, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Len(t, writes, 2)
+	told := f.told()
+	require.Len(t, told, 2)
+	assert.True(t, strings.HasPrefix(told[1], fmt.Sprintf("Warning OrphansLeft %d more are left", all-2)), told[1])
+	assertLeft(t, all-2)
+
+	t.Run("and tells what is left when it fails", func(t *testing.T) {
+		f.member.PrependReactor("delete", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewInternalError(errors.New("broken"))
+		})
+		_, err := f.sweepOnce(t)
+		require.ErrorContains(t, err, "could not remove what belongs to no grant")
+		assertLeft(t, all-2)
+		f.member.ReactionChain = f.member.ReactionChain[1:]
+	})
+	t.Run("until nothing is left", func(t *testing.T) {
+		for range all {
+			_, err := f.sweepOnce(t)
+			require.NoError(t, err)
+		}
+		assertLeft(t, 0)
+	})
+}
+
+func assertLeft(t *testing.T, want int) {
+	t.Helper()
+	got, err := testutil.GetGaugeMetricValue(orphansLeft)
+	require.NoError(t, err)
+	assert.InDelta(t, want, got, 0)
+}
+
+func TestAKindThatMayNotBeListedStopsNoSweep(t *testing.T) {
+	g := fakemember.NewGrant("one")
+	f := newFixture(t, g)
+	f.member.Answer("/apis/rbac.authorization.k8s.io/v1/clusterroles", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	f.lose(t, g, "RoleBinding")
+	_, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Len(t, f.told(), 1)
+}
