@@ -10,6 +10,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
@@ -67,11 +68,16 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 		return nil, fmt.Errorf("the member has answered with a token that is not stored: %w", err)
 	}
 	review, err := client.WithToken(successor.token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if apierrors.IsUnauthorized(err) {
+		// As client.Error has it, this would be about the old one, which is as good as before.
+		return nil, errors.New("the member does not accept the new credential that it has made")
+	}
 	if err != nil {
 		return nil, client.Error(err, "authenticate the new credential of clusterpass")
 	}
-	if name := review.Status.UserInfo.Username; name != old.username() {
-		return nil, fmt.Errorf("the member takes the new credential for %s, not for %s", name, old.username())
+	if review.Status.UserInfo.Username != old.username() {
+		// Whom it is taken for are words of the member's, which may have the token among them.
+		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
 	}
 	return successor, nil
 }
