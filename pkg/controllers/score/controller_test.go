@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -238,12 +237,14 @@ func TestEachMemberIsReadOnceAPeriod(t *testing.T) {
 	for reading := range 5 {
 		require.True(t, f.next(t.Context()))
 		assert.Equal(t, reading+1, f.readings())
-		require.NoError(t, wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-			return f.clock.HasWaiters(), nil
-		}))
+		require.NotNil(t, f.stored(t))
+		require.Equal(t, 0, f.requeues())
 		f.clock.Step(period - time.Second)
 		assert.Equal(t, 0, f.queue.Len())
-		f.clock.Step(time.Second)
+		require.Eventually(t, func() bool {
+			f.clock.Step(time.Second)
+			return f.queue.Len() == 1
+		}, time.Minute, time.Millisecond)
 	}
 }
 

@@ -39,6 +39,7 @@ type fixture struct {
 	*Controller
 	member  *fakemember.Member
 	hub     *fake.Clientset
+	clock   *testingclock.FakeClock
 	events  *events.FakeRecorder
 	profile *inventoryv1alpha1.ClusterProfile
 }
@@ -47,8 +48,8 @@ type fixture struct {
 // the informers have seen them.
 func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 	t.Helper()
-	clock := testingclock.NewFakeClock(now)
-	f := &fixture{member: fakemember.New(t, clock), hub: fake.NewClientset(), events: events.NewFakeRecorder(100)}
+	f := &fixture{hub: fake.NewClientset(), clock: testingclock.NewFakeClock(now), events: events.NewFakeRecorder(100)}
+	f.member = fakemember.New(t, f.clock)
 	f.profile = f.member.Profile()
 	var err error
 	f.Controller, err = New(Options{
@@ -61,7 +62,7 @@ func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 		Period:      period,
 		Workers:     1,
 		MaxRemovals: 100,
-		Clock:       clock,
+		Clock:       f.clock,
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
