@@ -22,8 +22,12 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// pageSize bounds the objects in one answer of a member.
-const pageSize = 500
+const (
+	// pageSize bounds the objects in one answer of a member.
+	pageSize = 500
+	// maxFound bounds what is kept of a member, in bytes as they are sent: the objects of some 30,000 grants.
+	maxFound = 128 << 20
+)
 
 // Object is an object of a grant as it was found on a member.
 type Object struct {
@@ -45,10 +49,13 @@ type Found struct {
 	objects map[v1alpha1.MemberObject]Object
 	// unread are the kinds that could not be listed, and why.
 	unread map[string]error
+	// size is that of all objects, in bytes as they are sent.
+	size int
 }
 
 // List lists the objects of all the grants of a hub on a member, by five calls. Kinds that the member does not
-// let clusterpass list are left out: see Found.Unread. Any other error is returned.
+// let clusterpass list are left out: see Found.Unread. Any other error is returned, also
+// where there is more than is kept of one member.
 func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Found, error) {
 	f := &Found{objects: map[v1alpha1.MemberObject]Object{}, unread: map[string]error{}}
 	rbac, core := client.RbacV1(), client.CoreV1()
@@ -86,9 +93,15 @@ func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Foun
 }
 
 func (f *Found) add(kind string, o runtime.Object) error {
-	accessor, ok := o.(metav1.Object)
+	accessor, ok := o.(interface {
+		metav1.Object
+		Size() int
+	})
 	if !ok {
 		return fmt.Errorf("a %T without metadata", o)
+	}
+	if f.size += accessor.Size(); f.size > maxFound {
+		return fmt.Errorf("more than %d bytes", maxFound)
 	}
 	object := Object{
 		MemberObject: v1alpha1.MemberObject{Kind: kind, Namespace: accessor.GetNamespace(), Name: accessor.GetName()},

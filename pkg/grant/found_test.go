@@ -5,6 +5,7 @@ package grant
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -162,5 +163,22 @@ func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
 	others, err := List(t.Context(), member, "another-hub")
 	if err != nil || len(others.Objects()) > 0 {
 		t.Errorf("another hub finds %v, %v", others.Objects(), err)
+	}
+}
+
+func TestWhatIsKeptOfAMemberIsBounded(t *testing.T) {
+	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{LabelHubID: "hub", LabelManagedBy: ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
+	member := fake.NewClientset()
+	pages := 0
+	member.PrependReactor("list", "clusterroles", func(clienttesting.Action) (bool, runtime.Object, error) {
+		pages++
+		return true, &rbacv1.ClusterRoleList{ListMeta: metav1.ListMeta{Continue: "more"}, Items: []rbacv1.ClusterRole{large}}, nil
+	})
+	_, err := List(t.Context(), member, "hub")
+	if err == nil || !strings.Contains(err.Error(), "listing what grants own, ClusterRole: more than 134217728 bytes") {
+		t.Errorf("error %v", err)
+	}
+	if pages > 200 {
+		t.Errorf("%d pages were asked for", pages)
 	}
 }
