@@ -35,3 +35,28 @@ func SetDefaults_ClusterCredentialSet(set *ClusterCredentialSet) {
 		kueue.ClusterSource = cmp.Or(kueue.ClusterSource, MultiKueueClusterSourceKubeConfig)
 	}
 }
+
+// SetDefaults_Placement fills in what a placement may leave out, as OCM's does.
+func SetDefaults_Placement(placement *Placement) {
+	spec := &placement.Spec
+	spec.MissingScore = cmp.Or(spec.MissingScore, MissingScoreLast)
+	spec.DecisionStrategy.SortBy = cmp.Or(spec.DecisionStrategy.SortBy, SortByScore)
+	spec.PrioritizerPolicy.Mode = cmp.Or(spec.PrioritizerPolicy.Mode, PrioritizerPolicyAdditive)
+	for i := range spec.PrioritizerPolicy.Configurations {
+		config := &spec.PrioritizerPolicy.Configurations[i]
+		config.ScoreCoordinate.Type = cmp.Or(config.ScoreCoordinate.Type, ScoreCoordinateBuiltIn)
+		if config.Weight == nil {
+			config.Weight = ptr.To(DefaultWeight)
+		}
+	}
+	for i := range spec.Tolerations {
+		spec.Tolerations[i].Operator = cmp.Or(spec.Tolerations[i].Operator, TolerationOpEqual)
+	}
+	for i := range spec.SpreadPolicy.SpreadConstraints {
+		constraint := &spec.SpreadPolicy.SpreadConstraints[i]
+		constraint.WhenUnsatisfiable = cmp.Or(constraint.WhenUnsatisfiable, ScheduleAnyway)
+		if constraint.MaxSkew == nil {
+			constraint.MaxSkew = ptr.To[int32](1)
+		}
+	}
+}

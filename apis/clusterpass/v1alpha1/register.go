@@ -38,6 +38,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ClusterCredentialSetList{},
 		&ClusterScore{},
 		&ClusterScoreList{},
+		&Placement{},
+		&PlacementList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -18,6 +18,8 @@ import (
 func RegisterDefaults(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&ClusterCredentialSet{}, func(obj interface{}) { SetObjectDefaults_ClusterCredentialSet(obj.(*ClusterCredentialSet)) })
 	scheme.AddTypeDefaultingFunc(&ClusterCredentialSetList{}, func(obj interface{}) { SetObjectDefaults_ClusterCredentialSetList(obj.(*ClusterCredentialSetList)) })
+	scheme.AddTypeDefaultingFunc(&Placement{}, func(obj interface{}) { SetObjectDefaults_Placement(obj.(*Placement)) })
+	scheme.AddTypeDefaultingFunc(&PlacementList{}, func(obj interface{}) { SetObjectDefaults_PlacementList(obj.(*PlacementList)) })
 	return nil
 }
 
@@ -29,5 +31,16 @@ func SetObjectDefaults_ClusterCredentialSetList(in *ClusterCredentialSetList) {
 	for i := range in.Items {
 		a := &in.Items[i]
 		SetObjectDefaults_ClusterCredentialSet(a)
+	}
+}
+
+func SetObjectDefaults_Placement(in *Placement) {
+	SetDefaults_Placement(in)
+}
+
+func SetObjectDefaults_PlacementList(in *PlacementList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_Placement(a)
 	}
 }

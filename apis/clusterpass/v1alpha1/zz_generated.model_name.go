@@ -9,6 +9,11 @@
 package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AddOnScore) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.AddOnScore"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in AuthTokenGrant) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrant"
 }
@@ -34,6 +39,16 @@ func (in Author) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterCelSelector) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCelSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterClaimSelector) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterClaimSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterCredentialSet) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSet"
 }
@@ -54,6 +69,11 @@ func (in ClusterCredentialSetStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterPredicate) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterPredicate"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterScore) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScore"
 }
@@ -69,6 +89,11 @@ func (in ClusterScoreList) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterScoreSelector) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterScoreSpec) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSpec"
 }
@@ -81,6 +106,21 @@ func (in ClusterScoreStatus) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterSelection) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelection"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterSelector) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterTaint) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterTaint"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ClusterToleration) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ClusterToleration"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -114,6 +154,21 @@ func (in CredentialTemplate) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in DecisionGroup) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroup"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in DecisionGroupStatus) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroupStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in DecisionStrategy) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.DecisionStrategy"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GrantedClusterProfile) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.GrantedClusterProfile"
 }
@@ -121,6 +176,16 @@ func (in GrantedClusterProfile) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in GrantedServiceAccount) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.GrantedServiceAccount"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in GroupClusterSelector) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.GroupClusterSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in GroupStrategy) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.GroupStrategy"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -134,6 +199,61 @@ func (in MultiKueueConsumer) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Placement) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.Placement"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PlacementList) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.PlacementList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PlacementSpec) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.PlacementSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PlacementStatus) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.PlacementStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PrioritizerConfig) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerConfig"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PrioritizerPolicy) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerPolicy"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Requester) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.Requester"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ScoreCoordinate) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ScoreCoordinate"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ScoreRequirement) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ScoreRequirement"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SpreadConstraint) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.SpreadConstraint"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SpreadPolicy) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.SpreadPolicy"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Stabilization) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.Stabilization"
 }

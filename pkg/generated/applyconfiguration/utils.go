@@ -21,6 +21,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=clusterpass.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AddOnScore"):
+		return &clusterpassv1alpha1.AddOnScoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Author"):
 		return &clusterpassv1alpha1.AuthorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"):
@@ -29,22 +31,34 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.AuthTokenGrantSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrantStatus"):
 		return &clusterpassv1alpha1.AuthTokenGrantStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCelSelector"):
+		return &clusterpassv1alpha1.ClusterCelSelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterClaimSelector"):
+		return &clusterpassv1alpha1.ClusterClaimSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"):
 		return &clusterpassv1alpha1.ClusterCredentialSetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSetSpec"):
 		return &clusterpassv1alpha1.ClusterCredentialSetSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSetStatus"):
 		return &clusterpassv1alpha1.ClusterCredentialSetStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterPredicate"):
+		return &clusterpassv1alpha1.ClusterPredicateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"):
 		return &clusterpassv1alpha1.ClusterScoreApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreItem"):
 		return &clusterpassv1alpha1.ClusterScoreItemApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreSelector"):
+		return &clusterpassv1alpha1.ClusterScoreSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreSpec"):
 		return &clusterpassv1alpha1.ClusterScoreSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterScoreStatus"):
 		return &clusterpassv1alpha1.ClusterScoreStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterSelection"):
 		return &clusterpassv1alpha1.ClusterSelectionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterSelector"):
+		return &clusterpassv1alpha1.ClusterSelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterToleration"):
+		return &clusterpassv1alpha1.ClusterTolerationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterValue"):
 		return &clusterpassv1alpha1.ClusterValueApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialConsumer"):
@@ -57,16 +71,46 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &clusterpassv1alpha1.CredentialStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialTemplate"):
 		return &clusterpassv1alpha1.CredentialTemplateApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DecisionGroup"):
+		return &clusterpassv1alpha1.DecisionGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DecisionGroupStatus"):
+		return &clusterpassv1alpha1.DecisionGroupStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DecisionStrategy"):
+		return &clusterpassv1alpha1.DecisionStrategyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedClusterProfile"):
 		return &clusterpassv1alpha1.GrantedClusterProfileApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantedServiceAccount"):
 		return &clusterpassv1alpha1.GrantedServiceAccountApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GroupClusterSelector"):
+		return &clusterpassv1alpha1.GroupClusterSelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GroupStrategy"):
+		return &clusterpassv1alpha1.GroupStrategyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberObject"):
 		return &clusterpassv1alpha1.MemberObjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MultiKueueConsumer"):
 		return &clusterpassv1alpha1.MultiKueueConsumerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Placement"):
+		return &clusterpassv1alpha1.PlacementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlacementSpec"):
+		return &clusterpassv1alpha1.PlacementSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlacementStatus"):
+		return &clusterpassv1alpha1.PlacementStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PrioritizerConfig"):
+		return &clusterpassv1alpha1.PrioritizerConfigApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PrioritizerPolicy"):
+		return &clusterpassv1alpha1.PrioritizerPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Requester"):
 		return &clusterpassv1alpha1.RequesterApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ScoreCoordinate"):
+		return &clusterpassv1alpha1.ScoreCoordinateApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ScoreRequirement"):
+		return &clusterpassv1alpha1.ScoreRequirementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SpreadConstraint"):
+		return &clusterpassv1alpha1.SpreadConstraintApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SpreadPolicy"):
+		return &clusterpassv1alpha1.SpreadPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Stabilization"):
+		return &clusterpassv1alpha1.StabilizationApplyConfiguration{}
 
 		// Group=multicluster.x-k8s.io, Version=v1alpha1
 	case multiclusterv1alpha1.SchemeGroupVersion.WithKind("ClusterRole"):

@@ -22,32 +22,56 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
+		v1alpha1.AddOnScore{}.OpenAPIModelName():                          schema_clusterpassdev_apis_clusterpass_v1alpha1_AddOnScore(ref),
 		v1alpha1.AuthTokenGrant{}.OpenAPIModelName():                      schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref),
 		v1alpha1.AuthTokenGrantList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref),
 		v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref),
 		v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref),
 		v1alpha1.Author{}.OpenAPIModelName():                              schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref),
+		v1alpha1.ClusterCelSelector{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCelSelector(ref),
+		v1alpha1.ClusterClaimSelector{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterClaimSelector(ref),
 		v1alpha1.ClusterCredentialSet{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref),
 		v1alpha1.ClusterCredentialSetList{}.OpenAPIModelName():            schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetList(ref),
 		v1alpha1.ClusterCredentialSetSpec{}.OpenAPIModelName():            schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(ref),
 		v1alpha1.ClusterCredentialSetStatus{}.OpenAPIModelName():          schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(ref),
+		v1alpha1.ClusterPredicate{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterPredicate(ref),
 		v1alpha1.ClusterScore{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref),
 		v1alpha1.ClusterScoreItem{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref),
 		v1alpha1.ClusterScoreList{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref),
+		v1alpha1.ClusterScoreSelector{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSelector(ref),
 		v1alpha1.ClusterScoreSpec{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref),
 		v1alpha1.ClusterScoreStatus{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref),
 		v1alpha1.ClusterSelection{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref),
+		v1alpha1.ClusterSelector{}.OpenAPIModelName():                     schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelector(ref),
+		v1alpha1.ClusterTaint{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterTaint(ref),
+		v1alpha1.ClusterToleration{}.OpenAPIModelName():                   schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterToleration(ref),
 		v1alpha1.ClusterValue{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref),
 		v1alpha1.CredentialConsumer{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialConsumer(ref),
 		v1alpha1.CredentialRotation{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref),
 		v1alpha1.CredentialSecret{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref),
 		v1alpha1.CredentialStatus{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref),
 		v1alpha1.CredentialTemplate{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref),
+		v1alpha1.DecisionGroup{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroup(ref),
+		v1alpha1.DecisionGroupStatus{}.OpenAPIModelName():                 schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref),
+		v1alpha1.DecisionStrategy{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionStrategy(ref),
 		v1alpha1.GrantedClusterProfile{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref),
 		v1alpha1.GrantedServiceAccount{}.OpenAPIModelName():               schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref),
+		v1alpha1.GroupClusterSelector{}.OpenAPIModelName():                schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupClusterSelector(ref),
+		v1alpha1.GroupStrategy{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupStrategy(ref),
 		v1alpha1.MemberObject{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref),
 		v1alpha1.MultiKueueConsumer{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref),
+		v1alpha1.Placement{}.OpenAPIModelName():                           schema_clusterpassdev_apis_clusterpass_v1alpha1_Placement(ref),
+		v1alpha1.PlacementList{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementList(ref),
+		v1alpha1.PlacementSpec{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref),
+		v1alpha1.PlacementStatus{}.OpenAPIModelName():                     schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref),
+		v1alpha1.PrioritizerConfig{}.OpenAPIModelName():                   schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerConfig(ref),
+		v1alpha1.PrioritizerPolicy{}.OpenAPIModelName():                   schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerPolicy(ref),
 		v1alpha1.Requester{}.OpenAPIModelName():                           schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref),
+		v1alpha1.ScoreCoordinate{}.OpenAPIModelName():                     schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreCoordinate(ref),
+		v1alpha1.ScoreRequirement{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreRequirement(ref),
+		v1alpha1.SpreadConstraint{}.OpenAPIModelName():                    schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadConstraint(ref),
+		v1alpha1.SpreadPolicy{}.OpenAPIModelName():                        schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadPolicy(ref),
+		v1alpha1.Stabilization{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_Stabilization(ref),
 		multiclusterv1alpha1.AuthTokenRequest{}.OpenAPIModelName():        schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref),
 		multiclusterv1alpha1.AuthTokenRequestSpec{}.OpenAPIModelName():    schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref),
 		multiclusterv1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName():  schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref),
@@ -122,6 +146,36 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.TypeMeta{}.OpenAPIModelName():                             schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
 		runtime.Unknown{}.OpenAPIModelName():                              schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
 		version.Info{}.OpenAPIModelName():                                 schema_k8sio_apimachinery_pkg_version_Info(ref),
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_AddOnScore(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AddOnScore is a score in ClusterScores.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"resourceName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ResourceName is spec.resourceName of the ClusterScores, such as usage.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"scoreName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ScoreName is the name of the score.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"resourceName", "scoreName"},
+			},
+		},
 	}
 }
 
@@ -486,6 +540,71 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCelSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterCelSelector selects by expressions.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"celExpressions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes. One that fails, or costs too much, is not true.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterClaimSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterClaimSelector selects by properties.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"matchExpressions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "MatchExpressions have to hold all. Their values have the form of label values.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.LabelSelectorRequirement{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.LabelSelectorRequirement{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -728,6 +847,28 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterPredicate(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterPredicate is a hard need.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"requiredClusterSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "RequiredClusterSelector is what a cluster has to match.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterSelector{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterSelector{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -855,6 +996,39 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref common
 		},
 		Dependencies: []string{
 			v1alpha1.ClusterScore{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterScoreSelector selects by amounts and scores.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"requirements": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Requirements have to hold all.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ScoreRequirement{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ScoreRequirement{}.OpenAPIModelName()},
 	}
 }
 
@@ -1023,6 +1197,142 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 		},
 		Dependencies: []string{
 			metav1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterSelector matches the clusters that all of its parts match. An empty one matches all.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LabelSelector is about the labels of the ClusterProfile.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"claimSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClaimSelector is about the properties in the status of the ClusterProfile, which OCM calls claims.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterClaimSelector{}.OpenAPIModelName()),
+						},
+					},
+					"celSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "CelSelector is about anything in the ClusterProfile.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterCelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"scoreSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ScoreSelector is about amounts and scores in ClusterScores.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterScoreSelector{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterCelSelector{}.OpenAPIModelName(), v1alpha1.ClusterClaimSelector{}.OpenAPIModelName(), v1alpha1.ClusterScoreSelector{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterTaint(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterTaint keeps placements that do not tolerate it off a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Key of the taint.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value that goes with the key.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"effect": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Effect is NoSelect, PreferNoSelect or NoSelectIfNew.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"timeAdded": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TimeAdded is when the taint came about.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"key", "effect"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterToleration(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterToleration tolerates the taints that it matches.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Key is that of the taint; all keys, with operator Exists, if it is empty.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"operator": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Operator is Equal (the default) or Exists, which is for any value.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value is that of the taint. With Exists it has to be empty.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"effect": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Effect is that of the taint; any effect if it is empty.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"tolerationSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TolerationSeconds is for how many seconds the taint is tolerated, from its timeAdded on; for ever by default.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 
@@ -1324,6 +1634,121 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroup(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DecisionGroup is a group of selected clusters.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"groupName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "GroupName is the name of the group, and a label's value.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groupClusterSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "GroupClusterSelector selects the clusters.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.GroupClusterSelector{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"groupName"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.GroupClusterSelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DecisionGroupStatus is one group of the selected clusters.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"decisionGroupIndex": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionGroupIndex is the place of the group among all, from 0.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"decisionGroupName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionGroupName is the name of the group in the spec; it is empty for clusters that no group selects.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decisions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Decisions are the names of the group's PlacementDecisions, in their order.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"clusterCount": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterCount counts the clusters of the group.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"decisionGroupIndex"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionStrategy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DecisionStrategy divides the selected clusters.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"groupStrategy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "GroupStrategy divides them into groups.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.GroupStrategy{}.OpenAPIModelName()),
+						},
+					},
+					"sortBy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "SortBy is Score (the default), which keeps each group in the order of rank, or ClusterName.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.GroupStrategy{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -1389,6 +1814,74 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref c
 				Required: []string{"namespace", "name"},
 			},
 		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupClusterSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GroupClusterSelector matches the clusters that both of its parts match.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"labelSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LabelSelector is about the labels of the ClusterProfile.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"claimSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClaimSelector is about its properties.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ClusterClaimSelector{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterClaimSelector{}.OpenAPIModelName(), metav1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupStrategy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GroupStrategy divides the selected clusters into groups.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"decisionGroups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionGroups select clusters in their order. Those that none selects are divided after them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.DecisionGroup{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"clustersPerDecisionGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClustersPerDecisionGroup is how many clusters a group has at most: a number, or a percentage of all selected ones. What is more goes into further groups of the same name. 100% by default.",
+							Ref:         ref("k8s.io/apimachinery/pkg/util/intstr.IntOrString"),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.DecisionGroup{}.OpenAPIModelName(), "k8s.io/apimachinery/pkg/util/intstr.IntOrString"},
 	}
 }
 
@@ -1463,6 +1956,393 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref comm
 	}
 }
 
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_Placement(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for. What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement (cluster.open-cluster-management.io/v1beta1) has too are called and mean the same.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec says which clusters to choose.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.PlacementSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is what has come of it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.PlacementStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.PlacementSpec{}.OpenAPIModelName(), v1alpha1.PlacementStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlacementList is a list of Placements.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the Placements.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.Placement{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Placement{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusterSets": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose ClusterProfiles the author may list.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"numberOfClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NumberOfClusters is how many clusters to select at most; all that can be, by default.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"predicates": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Predicates are hard needs. A cluster has to meet one of them, if there are any.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterPredicate{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"prioritizerPolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "PrioritizerPolicy says how clusters are ranked.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.PrioritizerPolicy{}.OpenAPIModelName()),
+						},
+					},
+					"missingScore": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MissingScore says what becomes of a cluster that lacks a score or an amount which the policy weighs, or whose has expired: Last (the default) ranks it after all others, Exclude refuses it, and Zero counts the score as 0, as OCM does, so that a cluster nothing is known of may beat others.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"spreadPolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "SpreadPolicy spreads what is selected over regions and the like.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.SpreadPolicy{}.OpenAPIModelName()),
+						},
+					},
+					"tolerations": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Tolerations let clusters with certain taints be selected.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ClusterToleration{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"stabilization": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Stabilization keeps scores that waver from moving decisions to and fro.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.Stabilization{}.OpenAPIModelName()),
+						},
+					},
+					"decisionStrategy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionStrategy divides the selected clusters into groups.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.DecisionStrategy{}.OpenAPIModelName()),
+						},
+					},
+					"author": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it.",
+							Ref:         ref(v1alpha1.Author{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.Author{}.OpenAPIModelName(), v1alpha1.ClusterPredicate{}.OpenAPIModelName(), v1alpha1.ClusterToleration{}.OpenAPIModelName(), v1alpha1.DecisionStrategy{}.OpenAPIModelName(), v1alpha1.PrioritizerPolicy{}.OpenAPIModelName(), v1alpha1.SpreadPolicy{}.OpenAPIModelName(), v1alpha1.Stabilization{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlacementStatus is what has come of a Placement.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ObservedGeneration is the generation of the spec that the rest is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"numberOfSelectedClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NumberOfSelectedClusters counts the clusters that are selected.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"numberOfEligibleClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NumberOfEligibleClusters counts the clusters that meet all hard needs.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"numberOfCandidateClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NumberOfCandidateClusters counts the clusters of the cluster sets.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"numberOfStaleClusters": {
+						SchemaProps: spec.SchemaProps{
+							Description: "NumberOfStaleClusters counts the eligible clusters that have a score which this placement weighs, and which has expired.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"lastMoveTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LastMoveTime is when clusters were last selected, or ceased to be. Stabilization counts from it.",
+							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
+						},
+					},
+					"decisionGroups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"decisionGroupIndex",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionGroups are the groups that the selected clusters are divided into.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.DecisionGroupStatus{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions of the placement.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.DecisionGroupStatus{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName(), metav1.MicroTime{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerConfig(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PrioritizerConfig is a prioritiser and its weight.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"scoreCoordinate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ScoreCoordinate says which prioritiser it is.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ScoreCoordinate{}.OpenAPIModelName()),
+						},
+					},
+					"weight": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Weight is what its scores are multiplied by, from -10 to 10; 1 by default. 0 turns it off.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"scoreCoordinate"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ScoreCoordinate{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerPolicy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PrioritizerPolicy says how clusters are ranked: by the sum of the scores that prioritisers give, each multiplied by its weight, and by name where that is equal.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Mode is Additive (the default), where Steady and Balance have weight 1 unless they are listed, or Exact, where nothing counts but what is listed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"configurations": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Configurations are prioritisers and their weights.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.PrioritizerConfig{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.PrioritizerConfig{}.OpenAPIModelName()},
+	}
+}
+
 func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -1506,6 +2386,188 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.Refere
 					},
 				},
 				Required: []string{"username"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreCoordinate(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScoreCoordinate says which prioritiser it is.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Type is BuiltIn (the default) or AddOn.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"builtIn": {
+						SchemaProps: spec.SchemaProps{
+							Description: "BuiltIn is Steady (100 for a cluster that is selected already), Balance (the less, the more often other placements select the cluster), ResourceAllocatableCPU, ResourceAllocatableMemory (by what pods can still ask for, from -100 for the least to 100 for the most), or Spread (by how few clusters are selected in its topology).",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"addOn": {
+						SchemaProps: spec.SchemaProps{
+							Description: "AddOn says which score counts.",
+							Ref:         ref(v1alpha1.AddOnScore{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.AddOnScore{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreRequirement(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScoreRequirement bounds one amount. What is unknown, or has expired, is within no bounds.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"resourceName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ResourceName is that of the ClusterScore: usage by default.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is that of a value, such as nvidia.com/gpu@Tesla-T4:largest-node, or of a score if no value has it.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"atLeast": {
+						SchemaProps: spec.SchemaProps{
+							Description: "AtLeast is the least that is enough. One of atLeast and atMost has to be there.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+					"atMost": {
+						SchemaProps: spec.SchemaProps{
+							Description: "AtMost is the most that is not too much.",
+							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+		Dependencies: []string{
+			resource.Quantity{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadConstraint(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SpreadConstraint spreads over the values of one label or property.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"topologyKey": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TopologyKey is the name of the label or the property.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"topologyKeyType": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TopologyKeyType is Label or Claim.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"maxSkew": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MaxSkew is by how many selected clusters a topology may be ahead of the one with the fewest: 1 by default, at least 1. Topologies that have no cluster which could be selected do not count.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"whenUnsatisfiable": {
+						SchemaProps: spec.SchemaProps{
+							Description: "WhenUnsatisfiable is ScheduleAnyway (the default), which prefers clusters that keep maxSkew, or DoNotSchedule, which selects no others.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"topologyKey", "topologyKeyType"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadPolicy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SpreadPolicy spreads what is selected over topologies.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"spreadConstraints": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "SpreadConstraints are kept in their order of importance. There are at most 8.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.SpreadConstraint{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.SpreadConstraint{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_Stabilization(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Stabilization keeps a decision until it is worth moving. It concerns moves for better scores alone: a cluster that no longer meets the hard needs is replaced at once.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"minimumAdvantage": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MinimumAdvantage is by how much the weighted score of a cluster has to exceed that of a selected one, at least, to take its place, or its rank. 0, the default, is any.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"dwellSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DwellSeconds is for how long a selected cluster keeps its place after clusters were last selected: 0 by default.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
 			},
 		},
 	}

@@ -46,6 +46,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().ClusterCredentialSets().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("clusterscores"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().ClusterScores().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("placements"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().Placements().Informer()}, nil
 
 	}
 

@@ -28,3 +28,11 @@ type ClusterScoreListerExpansion interface{}
 // ClusterScoreNamespaceListerExpansion allows custom methods to be added to
 // ClusterScoreNamespaceLister.
 type ClusterScoreNamespaceListerExpansion interface{}
+
+// PlacementListerExpansion allows custom methods to be added to
+// PlacementLister.
+type PlacementListerExpansion interface{}
+
+// PlacementNamespaceListerExpansion allows custom methods to be added to
+// PlacementNamespaceLister.
+type PlacementNamespaceListerExpansion interface{}

@@ -17,6 +17,8 @@ type Interface interface {
 	ClusterCredentialSets() TypedClusterCredentialSetInformer
 	// ClusterScores returns a ClusterScoreInformer.
 	ClusterScores() TypedClusterScoreInformer
+	// Placements returns a PlacementInformer.
+	Placements() TypedPlacementInformer
 }
 
 type version struct {
@@ -43,4 +45,9 @@ func (v *version) ClusterCredentialSets() TypedClusterCredentialSetInformer {
 // ClusterScores returns a TypedClusterScoreInformer.
 func (v *version) ClusterScores() TypedClusterScoreInformer {
 	return &clusterScoreInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// Placements returns a TypedPlacementInformer.
+func (v *version) Placements() TypedPlacementInformer {
+	return &placementInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }

@@ -18,6 +18,7 @@ type ClusterpassV1alpha1Interface interface {
 	AuthTokenGrantsGetter
 	ClusterCredentialSetsGetter
 	ClusterScoresGetter
+	PlacementsGetter
 }
 
 // ClusterpassV1alpha1Client is used to interact with features provided by the clusterpass.dev group.
@@ -35,6 +36,10 @@ func (c *ClusterpassV1alpha1Client) ClusterCredentialSets(namespace string) Clus
 
 func (c *ClusterpassV1alpha1Client) ClusterScores(namespace string) ClusterScoreInterface {
 	return newClusterScores(c, namespace)
+}
+
+func (c *ClusterpassV1alpha1Client) Placements(namespace string) PlacementInterface {
+	return newPlacements(c, namespace)
 }
 
 // NewForConfig creates a new ClusterpassV1alpha1Client for the given config.

@@ -10,3 +10,5 @@ type AuthTokenGrantExpansion interface{}
 type ClusterCredentialSetExpansion interface{}
 
 type ClusterScoreExpansion interface{}
+
+type PlacementExpansion interface{}

@@ -27,6 +27,10 @@ func (c *FakeClusterpassV1alpha1) ClusterScores(namespace string) v1alpha1.Clust
 	return newFakeClusterScores(c, namespace)
 }
 
+func (c *FakeClusterpassV1alpha1) Placements(namespace string) v1alpha1.PlacementInterface {
+	return newFakePlacements(c, namespace)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeClusterpassV1alpha1) RESTClient() rest.Interface {
