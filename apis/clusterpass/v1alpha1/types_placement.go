@@ -26,6 +26,8 @@ const (
 	MostWeight int32 = 10
 	// DefaultWeight is the weight of a prioritiser that is listed without one.
 	DefaultWeight int32 = 1
+	// MaxDwellSeconds bounds spec.stabilization.dwellSeconds: a week.
+	MaxDwellSeconds int64 = 7 * 24 * 3600
 	// MaxSpreadConstraints bounds spec.spreadPolicy.spreadConstraints.
 	MaxSpreadConstraints = 8
 )

@@ -1,0 +1,141 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// Group is a group of selected clusters.
+type Group struct {
+	// Name is that of the decision group, or empty for clusters that none selects.
+	Name string
+	// Clusters are best first, or by name if the placement says so.
+	Clusters []types.NamespacedName
+}
+
+// groups divide selected clusters.
+type groups struct {
+	named []namedGroup
+	// size is the number of clusters a group has at most, or the percentage of all.
+	size    int
+	percent bool
+	byName  bool
+}
+
+type namedGroup struct {
+	name               string
+	labels, properties labels.Selector
+}
+
+var percentage = regexp.MustCompile("^[0-9]{1,9}%$")
+
+func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (groups, field.ErrorList) {
+	var errs field.ErrorList
+	g := groups{size: 100, percent: true, byName: strategy.SortBy == v1alpha1.SortByClusterName}
+	if by := cmp.Or(strategy.SortBy, v1alpha1.SortByScore); by != v1alpha1.SortByScore && !g.byName {
+		errs = append(errs, field.NotSupported(path.Child("sortBy"), by, []v1alpha1.DecisionSortBy{v1alpha1.SortByScore, v1alpha1.SortByClusterName}))
+	}
+	path = path.Child("groupStrategy")
+	if size := strategy.GroupStrategy.ClustersPerDecisionGroup; size != nil {
+		var err *field.Error
+		if g.size, g.percent, err = groupSize(size, path.Child("clustersPerDecisionGroup")); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for i := range strategy.GroupStrategy.DecisionGroups {
+		group, path := &strategy.GroupStrategy.DecisionGroups[i], path.Child("decisionGroups").Index(i)
+		for _, problem := range validation.IsValidLabelValue(group.GroupName) {
+			errs = append(errs, field.Invalid(path.Child("groupName"), group.GroupName, problem))
+		}
+		selector := &group.GroupClusterSelector
+		byLabels, byProperties, selectorErrs := compileSelectors(&selector.LabelSelector, &selector.ClaimSelector, path.Child("groupClusterSelector"))
+		errs = append(errs, selectorErrs...)
+		g.named = append(g.named, namedGroup{group.GroupName, byLabels, byProperties})
+	}
+	return g, errs
+}
+
+func groupSize(size *intstr.IntOrString, path *field.Path) (number int, percent bool, err *field.Error) {
+	if size.Type == intstr.Int {
+		return size.IntValue(), false, nil
+	}
+	if !percentage.MatchString(size.StrVal) {
+		return 0, false, field.Invalid(path, size.StrVal, fmt.Sprintf("neither a number nor a percentage: %s", percentage))
+	}
+	number, _ = strconv.Atoi(strings.TrimSuffix(size.StrVal, "%")) //nolint:errcheck // digits
+	return number, true, nil
+}
+
+// divide returns the groups of the clusters, which are best first; without any cluster, it is one group without.
+func (g *groups) divide(selected []*member) []Group {
+	size := g.size
+	if g.percent {
+		size = int(math.Ceil(float64(g.size) / 100 * float64(len(selected))))
+	}
+	if size <= 0 || size > len(selected) {
+		size = len(selected)
+	}
+	var divided []Group
+	rest := selected
+	for i := range g.named {
+		var taken []*member
+		taken, rest = g.named[i].take(rest)
+		divided = append(divided, g.chunks(g.named[i].name, taken, size)...)
+	}
+	divided = append(divided, g.chunks("", rest, size)...)
+	if len(divided) == 0 {
+		return []Group{{}}
+	}
+	return divided
+}
+
+// take returns the clusters that the group selects, and the others.
+func (n *namedGroup) take(from []*member) (taken, rest []*member) {
+	for _, m := range from {
+		if (n.labels == nil || n.labels.Matches(labels.Set(m.Labels))) && (n.properties == nil || n.properties.Matches(labels.Set(m.Properties))) {
+			taken = append(taken, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	return taken, rest
+}
+
+func (g *groups) chunks(name string, members []*member, size int) []Group {
+	if len(members) == 0 {
+		return nil
+	}
+	clusters := namesOf(members)
+	if g.byName {
+		slices.SortFunc(clusters, compareNames)
+	}
+	var chunks []Group
+	for chunk := range slices.Chunk(clusters, size) {
+		chunks = append(chunks, Group{name, chunk})
+	}
+	return chunks
+}
+
+func namesOf(members []*member) []types.NamespacedName {
+	names := make([]types.NamespacedName, len(members))
+	for i, m := range members {
+		names[i] = m.NamespacedName
+	}
+	return names
+}

@@ -1,0 +1,307 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// oracleCase is a case of a placement, with what OCM's scheduler made of it.
+type oracleCase struct {
+	Name      string
+	Now       time.Time
+	Clusters  []oracleCluster
+	Placement struct {
+		oracleName
+		Spec v1alpha1.PlacementSpec
+	}
+	ExistingDecisions []struct {
+		Placement oracleName
+		Clusters  []string
+	}
+	Scores []struct {
+		Cluster, ResourceName string
+		Scores                map[string]int32
+		ValidUntil            time.Time
+	}
+	Expect oracleAnswer
+}
+
+type oracleName struct{ Namespace, Name string }
+
+type oracleCluster struct {
+	Name                  string
+	Labels, Claims        map[string]string
+	Taints                []v1alpha1.ClusterTaint
+	Allocatable, Capacity map[string]resource.Quantity
+	Conditions            []metav1.Condition
+}
+
+type oracleAnswer struct {
+	Status           string
+	PredicateMatched []string
+	Filtered         []string
+	Ranking          []string
+	Decisions        []string
+	TotalScores      map[string]int64
+	Prioritizers     []oraclePrioritizer
+	NumUnscheduled   int
+	RequeueAt        *time.Time
+	Groups           []oracleGroup
+}
+
+type oraclePrioritizer struct {
+	Name   string
+	Weight int64
+	Scores map[string]int64
+}
+
+type oracleGroup struct {
+	Index  int
+	Name   string
+	Slices []oracleSlice
+}
+
+type oracleSlice struct {
+	Name     string
+	Clusters []string
+}
+
+// oracleNamespace is where all clusters of the cases are: OCM's have no namespace.
+const oracleNamespace = "fleet"
+
+// TestOracle compares with OCM's scheduler. The placements say what OCM takes for granted: a missing score is 0, and groups are
+// sorted by name.
+func TestOracle(t *testing.T) {
+	for _, c := range oracleCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			want := c.Expect
+			got, mistakes := c.run()
+			if len(mistakes) > 0 && want.Status != "misconfigured" {
+				require.True(t, c.untried(mistakes), "%v", mistakes.ToAggregate())
+				// What OCM did not look at decides nothing: there is no cluster left to decide on.
+				got = oracleAnswer{Status: want.Status, Prioritizers: want.Prioritizers, NumUnscheduled: want.NumUnscheduled, Groups: c.groups([]Group{{}})}
+			}
+			assert.Equal(t, want.normalized(), got.normalized())
+		})
+	}
+}
+
+// untried returns whether all mistakes are in a part of the spec that OCM reads only when there is a cluster to try it on. See
+// docs/placement.md, "Differences from OCM".
+func (c *oracleCase) untried(mistakes field.ErrorList) bool {
+	return !slices.ContainsFunc(mistakes, func(mistake *field.Error) bool {
+		switch {
+		case strings.HasPrefix(mistake.Field, "spec.predicates"):
+			return len(c.Clusters) > 0
+		case strings.HasPrefix(mistake.Field, "spec.tolerations"):
+			return len(c.Expect.PredicateMatched) > 0
+		}
+		return true
+	})
+}
+
+func oracleCases(t *testing.T) []oracleCase {
+	t.Helper()
+	var source io.Reader
+	if path := os.Getenv("PLACEMENT_CASES"); path != "" {
+		file, err := os.Open(path)
+		require.NoError(t, err)
+		defer file.Close()
+		source = file
+	} else {
+		file, err := os.Open("testdata/placement-cases.json.gz")
+		require.NoError(t, err)
+		defer file.Close()
+		source, err = gzip.NewReader(file)
+		require.NoError(t, err)
+	}
+	var cases []oracleCase
+	require.NoError(t, json.NewDecoder(source).Decode(&cases))
+	require.NotEmpty(t, cases)
+	return cases
+}
+
+func (c *oracleCase) run() (oracleAnswer, field.ErrorList) {
+	placement := &v1alpha1.Placement{ObjectMeta: c.Placement.meta(), Spec: c.Placement.Spec}
+	placement.Spec.MissingScore = v1alpha1.MissingScoreZero
+	placement.Spec.DecisionStrategy.SortBy = v1alpha1.SortByClusterName
+	policy, mistakes := Compile(placement, []string{oracleNamespace})
+	if len(mistakes) > 0 {
+		return oracleAnswer{Status: "misconfigured", Groups: c.groups([]Group{{}})}, mistakes
+	}
+	result, explanations := NewPlan(c.fleet(), policy).Explain(c.Now)
+	return c.answer(&result, explanations, policy), nil
+}
+
+func (n oracleName) meta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name}
+}
+
+func (c *oracleCase) fleet() *Fleet {
+	fleet := NewFleet()
+	for i := range c.Clusters {
+		o := &c.Clusters[i]
+		cluster := Cluster{
+			NamespacedName: oracleClusterName(o.Name),
+			Labels:         o.Labels,
+			Properties:     o.Claims,
+			Taints:         o.Taints,
+			Conditions:     o.Conditions,
+			Scores:         map[string]Figures{},
+		}
+		// What can be allocated is no part of a ClusterProfile but an amount among its scores. OCM wants the capacity, too.
+		usage := Figures{Values: map[string]resource.Quantity{}}
+		for name, value := range o.Allocatable {
+			if _, here := o.Capacity[name]; here {
+				usage.Values[name] = value
+			}
+		}
+		cluster.Scores[v1alpha1.UsageResourceName] = usage
+		for _, score := range c.Scores {
+			if score.Cluster == o.Name {
+				figures := Figures{Scores: score.Scores, ValidUntil: score.ValidUntil}
+				if score.ResourceName == v1alpha1.UsageResourceName {
+					figures.Values = usage.Values
+				}
+				cluster.Scores[score.ResourceName] = figures
+			}
+		}
+		fleet.Set(cluster, c.Now)
+	}
+	decisions := map[types.NamespacedName]Decision{}
+	for _, existing := range c.ExistingDecisions {
+		placement := types.NamespacedName(existing.Placement)
+		decision := decisions[placement]
+		for _, name := range existing.Clusters {
+			decision.Clusters = append(decision.Clusters, oracleClusterName(name))
+		}
+		decisions[placement] = decision
+	}
+	for placement, decision := range decisions {
+		fleet.SetDecision(placement, decision)
+	}
+	return fleet
+}
+
+func oracleClusterName(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: oracleNamespace, Name: name}
+}
+
+func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *Policy) oracleAnswer {
+	answer := oracleAnswer{
+		Status:         "success",
+		TotalScores:    map[string]int64{},
+		NumUnscheduled: result.Unscheduled,
+		Groups:         c.groups(result.Groups),
+		Ranking:        make([]string, result.Eligible),
+		Decisions:      names(result.Decisions),
+	}
+	if result.Stale > 0 {
+		answer.Status = "warning"
+	}
+	for _, prioritizer := range policy.prioritizers {
+		answer.Prioritizers = append(answer.Prioritizers, oraclePrioritizer{prioritizer.name(), prioritizer.weight, map[string]int64{}})
+	}
+	for i := range explanations {
+		e := &explanations[i]
+		if e.RefusedBy != FilterPredicates {
+			answer.PredicateMatched = append(answer.PredicateMatched, e.Cluster.Name)
+		}
+		if e.RefusedBy != "" {
+			continue
+		}
+		answer.Filtered = append(answer.Filtered, e.Cluster.Name)
+		answer.Ranking[e.Rank] = e.Cluster.Name
+		answer.TotalScores[e.Cluster.Name] = e.Total
+		for i, score := range e.Scores {
+			// OCM has an entry for a missing score of an add-on, and none for a missing resource.
+			if score.Known || strings.HasPrefix(score.Prioritizer, "AddOn/") {
+				answer.Prioritizers[i].Scores[e.Cluster.Name] = score.Score
+			}
+		}
+		if until := e.ToleratedUntil; c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
+			answer.RequeueAt = &until
+		}
+	}
+	return answer
+}
+
+func (c *oracleCase) decided(cluster string) bool {
+	for _, existing := range c.ExistingDecisions {
+		if existing.Placement == c.Placement.oracleName && slices.Contains(existing.Clusters, cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// groups returns the groups as the PlacementDecisions that OCM's controller writes.
+func (c *oracleCase) groups(groups []Group) []oracleGroup {
+	written := make([]oracleGroup, len(groups))
+	slice := 0
+	for i, group := range groups {
+		written[i] = oracleGroup{Index: i, Name: group.Name}
+		chunks := slices.Collect(slices.Chunk(names(group.Clusters), 100))
+		if len(chunks) == 0 {
+			chunks = [][]string{{}}
+		}
+		for _, chunk := range chunks {
+			slice++
+			written[i].Slices = append(written[i].Slices, oracleSlice{fmt.Sprintf("%s-decision-%d", c.Placement.Name, slice), chunk})
+		}
+	}
+	return written
+}
+
+// normalized returns the answer with prioritisers in order and without a difference between empty and absent.
+func (a oracleAnswer) normalized() oracleAnswer {
+	for _, list := range []*[]string{&a.PredicateMatched, &a.Filtered, &a.Ranking, &a.Decisions} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	if len(a.TotalScores) == 0 {
+		a.TotalScores = nil
+	}
+	a.Prioritizers = slices.Clone(a.Prioritizers)
+	slices.SortStableFunc(a.Prioritizers, func(x, y oraclePrioritizer) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), cmp.Compare(x.Weight, y.Weight))
+	})
+	if len(a.Prioritizers) == 0 {
+		a.Prioritizers = nil
+	}
+	if a.RequeueAt != nil {
+		at := a.RequeueAt.UTC()
+		a.RequeueAt = &at
+	}
+	return a
+}
+
+func names(clusters []types.NamespacedName) []string {
+	names := make([]string, len(clusters))
+	for i, cluster := range clusters {
+		names[i] = cluster.Name
+	}
+	return names
+}

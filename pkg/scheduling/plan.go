@@ -1,0 +1,285 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// Plan follows one policy over a fleet. It remembers what it found, so that a pass looks again at those clusters only that
+// have changed, whose tolerations or figures have expired, or that the placement has selected or dropped since. What it
+// decides never depends on what it remembers. It is safe for concurrent use.
+type Plan struct {
+	mu     sync.Mutex
+	fleet  *Fleet
+	policy *Policy
+
+	now              int64
+	seen, seenNamed  uint64
+	decision         Decision
+	own              map[types.NamespacedName]int32
+	candidates       int
+	eligible, stale  int
+	next             int64
+	dirty            []int32
+	ranked, unmerged []int32
+
+	// All of these are by slot, and values by prioritiser and slot.
+	until  []int64
+	states []state
+	values [][]float64
+	scales []scale
+}
+
+// state is what a plan found out about a cluster.
+type state struct {
+	// total is the weighted score of an eligible cluster.
+	total int64
+	// own is how often the placement's decision names the cluster.
+	own int32
+	// refusedBy is the index of the filter that refused it, or noFilter.
+	refusedBy int8
+	// candidate is for clusters of the placement's namespaces, eligible for those of them that no filter refused.
+	candidate, eligible bool
+	// unknown is for eligible clusters that lack a score, stale for those of which one has expired.
+	unknown, stale bool
+	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, moved for those at a wrong place in it.
+	dirty, ranked, moved bool
+}
+
+const noFilter int8 = -1
+
+// Result is what a pass decided.
+type Result struct {
+	// Decisions are the selected clusters, best first.
+	Decisions []types.NamespacedName
+	// Groups are the same, divided. There is always one.
+	Groups []Group
+	// Candidates counts the clusters of the placement's namespaces, Eligible those that no filter refused, and Stale those
+	// of them that have a score which counts and has expired.
+	Candidates, Eligible, Stale int
+	// Unscheduled is by how many clusters the decision is short of what is asked for.
+	Unscheduled int
+	// Moved says that the decision names other clusters than the one before.
+	Moved bool
+	// Next is the first instant at which a pass may decide otherwise though nothing has changed; zero if there is none.
+	Next time.Time
+}
+
+// NewPlan returns a plan that has not looked at any cluster.
+func NewPlan(fleet *Fleet, policy *Policy) *Plan {
+	return &Plan{
+		fleet:  fleet,
+		policy: policy,
+		now:    math.MinInt64,
+		values: make([][]float64, len(policy.prioritizers)),
+		scales: make([]scale, len(policy.prioritizers)),
+	}
+}
+
+// Run returns what the policy decides at an instant. It writes nothing down: the fleet learns of the decision by SetDecision.
+func (p *Plan) Run(now time.Time) Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fleet.mu.RLock()
+	defer p.fleet.mu.RUnlock()
+	p.pass(now.UnixNano())
+	return p.result(p.choose())
+}
+
+// pass brings everything up to date but the selection.
+func (p *Plan) pass(now int64) {
+	if now < p.now {
+		// What had expired may not have.
+		for slot := range p.until {
+			p.until[slot] = math.MinInt64
+		}
+	}
+	p.now = now
+	p.grow()
+	p.observeDecision()
+	p.review()
+	if p.seenNamed != p.fleet.named.version {
+		p.observeOthers()
+	}
+	p.seen, p.seenNamed = p.fleet.version, p.fleet.named.version
+	p.rerank(p.rescale())
+}
+
+func (p *Plan) grow() {
+	size := len(p.fleet.members)
+	if len(p.until) == size {
+		return
+	}
+	p.states = append(p.states, make([]state, size-len(p.states))...)
+	for i := range p.values {
+		p.values[i] = slices.Grow(p.values[i], size-len(p.values[i]))[:size]
+	}
+	for len(p.until) < size {
+		for i := range p.values {
+			p.values[i][len(p.until)] = math.NaN()
+		}
+		p.until = append(p.until, math.MinInt64)
+	}
+}
+
+// observeDecision has those clusters looked at that the placement has selected or dropped.
+func (p *Plan) observeDecision() {
+	decision := p.fleet.named.decisions[p.policy.placement]
+	if slices.Equal(decision.Clusters, p.decision.Clusters) {
+		p.decision = decision
+		return
+	}
+	old := p.own
+	p.decision, p.own = decision, make(map[types.NamespacedName]int32, len(decision.Clusters))
+	for _, name := range decision.Clusters {
+		p.own[name]++
+	}
+	for name := range old {
+		p.look(name, old[name] != p.own[name])
+	}
+	for name := range p.own {
+		p.look(name, old[name] != p.own[name])
+	}
+}
+
+func (p *Plan) look(name types.NamespacedName, again bool) {
+	if slot, here := p.fleet.slots[name]; here && again {
+		p.until[slot] = math.MinInt64
+	}
+}
+
+// review looks at the clusters that may have changed.
+func (p *Plan) review() {
+	p.next = forever
+	for slot, changed := range p.fleet.changed {
+		if changed > p.seen || p.until[slot] <= p.now {
+			p.evaluate(int32(slot)) //nolint:gosec // there are not that many clusters
+		}
+		p.next = min(p.next, p.until[slot])
+	}
+}
+
+// evaluate looks at one cluster.
+func (p *Plan) evaluate(slot int32) {
+	s := &p.states[slot]
+	p.count(s, -1)
+	*s = state{total: s.total, dirty: s.dirty, ranked: s.ranked, unknown: s.unknown, refusedBy: noFilter}
+	p.until[slot] = forever
+	for i := range p.values {
+		p.values[i][slot] = math.NaN()
+	}
+	p.mark(slot)
+	m := p.fleet.members[slot]
+	if m == nil || !p.policy.namespaces.Has(m.Namespace) {
+		return
+	}
+	s.candidate, s.own = true, p.own[m.NamespacedName]
+	c := p.candidate(slot)
+	until := p.filter(s, &c)
+	if s.refusedBy == noFilter {
+		p.until[slot] = min(until, p.read(slot, &c))
+	}
+	p.count(s, 1)
+}
+
+func (p *Plan) candidate(slot int32) candidate {
+	s := &p.states[slot]
+	return candidate{member: p.fleet.members[slot], now: p.now, selected: s.own > 0, others: p.fleet.named.counts[slot] - s.own}
+}
+
+// filter sets which filter refuses the cluster; if none does, it returns until when.
+func (p *Plan) filter(s *state, c *candidate) (until int64) {
+	until = forever
+	for i, f := range p.policy.filters {
+		valid, ok := f.passes(c)
+		if !ok {
+			s.refusedBy = int8(i) //nolint:gosec // there are two
+			return 0
+		}
+		until = min(until, valid)
+	}
+	return until
+}
+
+// read takes the readings of a cluster that no filter refused, and returns until when they are valid.
+func (p *Plan) read(slot int32, c *candidate) (until int64) {
+	s := &p.states[slot]
+	until, s.eligible = forever, true
+	unknown := false
+	for i := range p.policy.prioritizers {
+		r := p.policy.prioritizers[i].read(c)
+		s.stale = s.stale || r.expired
+		if !r.known {
+			unknown = true
+			continue
+		}
+		p.values[i][slot] = r.value
+		until = min(until, r.until)
+	}
+	if unknown && p.policy.missing == v1alpha1.MissingScoreExclude {
+		s.refusedBy, s.eligible, s.stale = int8(len(p.policy.filters)), false, false //nolint:gosec // there are two
+		for i := range p.values {
+			p.values[i][slot] = math.NaN()
+		}
+		return forever
+	}
+	s.moved = s.unknown != (unknown && p.policy.missing == v1alpha1.MissingScoreLast)
+	s.unknown = s.unknown != s.moved
+	return until
+}
+
+// observeOthers takes the readings that depend on what other placements have selected.
+func (p *Plan) observeOthers() {
+	for i := range p.policy.prioritizers {
+		if _, is := p.policy.prioritizers[i].prioritizer.(balance); !is {
+			continue
+		}
+		values := p.values[i]
+		for slot, count := range p.fleet.named.counts {
+			s := &p.states[slot]
+			if value := float64(count - s.own); s.eligible && value != values[slot] {
+				values[slot] = value
+				p.mark(int32(slot)) //nolint:gosec // there are not that many clusters
+			}
+		}
+	}
+}
+
+// rescale returns whether the total of any cluster may have changed.
+func (p *Plan) rescale() (all bool) {
+	most := p.fleet.named.most(p.decision.Clusters, p.fleet.slots)
+	for i := range p.policy.prioritizers {
+		was := p.scales[i]
+		p.scales[i] = p.policy.prioritizers[i].scale(&sample{p.values[i], most})
+		all = all || was != p.scales[i]
+	}
+	return all
+}
+
+func (p *Plan) count(s *state, by int) {
+	if s.candidate {
+		p.candidates += by
+	}
+	if s.eligible {
+		p.eligible += by
+	}
+	if s.stale {
+		p.stale += by
+	}
+}
+
+func (p *Plan) mark(slot int32) {
+	if s := &p.states[slot]; !s.dirty {
+		s.dirty = true
+		p.dirty = append(p.dirty, slot)
+	}
+}

@@ -1,0 +1,210 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// spread is the spread policy.
+type spread struct {
+	constraints []v1alpha1.SpreadConstraint
+	// weight is that of the prioritiser Spread.
+	weight int64
+}
+
+func (s *spread) active() bool { return len(s.constraints) > 0 }
+
+func compileSpread(spec []v1alpha1.SpreadConstraint, path *field.Path) ([]v1alpha1.SpreadConstraint, field.ErrorList) {
+	var errs field.ErrorList
+	if len(spec) > v1alpha1.MaxSpreadConstraints {
+		errs = append(errs, field.TooMany(path, len(spec), v1alpha1.MaxSpreadConstraints))
+	}
+	for i := range spec {
+		c, path := &spec[i], path.Index(i)
+		if c.TopologyKey == "" {
+			errs = append(errs, field.Required(path.Child("topologyKey"), ""))
+		}
+		if c.TopologyKeyType != v1alpha1.TopologyKeyLabel && c.TopologyKeyType != v1alpha1.TopologyKeyClaim {
+			types := []v1alpha1.TopologyKeyType{v1alpha1.TopologyKeyLabel, v1alpha1.TopologyKeyClaim}
+			errs = append(errs, field.NotSupported(path.Child("topologyKeyType"), c.TopologyKeyType, types))
+		}
+		if skew := ptr.Deref(c.MaxSkew, 1); skew < 1 {
+			errs = append(errs, field.Invalid(path.Child("maxSkew"), skew, "less than 1"))
+		}
+		if action := cmp.Or(c.WhenUnsatisfiable, v1alpha1.ScheduleAnyway); action != v1alpha1.ScheduleAnyway && action != v1alpha1.DoNotSchedule {
+			actions := []v1alpha1.UnsatisfiableConstraintAction{v1alpha1.ScheduleAnyway, v1alpha1.DoNotSchedule}
+			errs = append(errs, field.NotSupported(path.Child("whenUnsatisfiable"), action, actions))
+		}
+	}
+	return spec, errs
+}
+
+// topologies counts what is selected in each topology of one constraint.
+type topologies struct {
+	hard    bool
+	maxSkew int
+	ids     map[string]int
+	counts  []int
+	// least and most are those of counts.
+	least, most int
+}
+
+// noTopology is for clusters without the constraint's key.
+const noTopology = -1
+
+// id returns the topology of a cluster.
+func (t *topologies) id(m *member, constraint *v1alpha1.SpreadConstraint) int {
+	values := m.Labels
+	if constraint.TopologyKeyType == v1alpha1.TopologyKeyClaim {
+		values = m.Properties
+	}
+	value, here := values[constraint.TopologyKey]
+	if !here {
+		return noTopology
+	}
+	id, known := t.ids[value]
+	if !known {
+		id = len(t.counts)
+		t.ids[value] = id
+		t.counts = append(t.counts, 0)
+	}
+	return id
+}
+
+// keeps returns whether one more cluster of a topology is within the greatest skew.
+func (t *topologies) keeps(id int) bool {
+	return id != noTopology && t.counts[id]+1-t.least <= t.maxSkew
+}
+
+// score returns 100 for the topologies where the fewest are selected, and -100 for those where the most are.
+func (t *topologies) score(id int) int64 {
+	switch {
+	case id == noTopology:
+		return v1alpha1.LeastScore
+	case t.most == t.least:
+		return v1alpha1.MostScore
+	}
+	return v1alpha1.MostScore - 200*int64(t.counts[id]-t.least)/int64(t.most-t.least)
+}
+
+func (t *topologies) add(id int) {
+	if id == noTopology {
+		return
+	}
+	t.counts[id]++
+	t.least, t.most = slices.Min(t.counts), slices.Max(t.counts)
+}
+
+// bucket is the clusters that are in the same topologies, in the order in which they are selected.
+type bucket struct {
+	ids   [v1alpha1.MaxSpreadConstraints]int
+	slots []int32
+	// places are those of the slots among all clusters.
+	places []int
+}
+
+// spread selects clusters one by one: of those that keep all hard constraints the ones that keep the soft ones, the more
+// important first, and of these the best. So any first part of what is selected is spread, too.
+func (p *Plan) spread(order []int32, number int) []int32 {
+	constraints, buckets := p.topologies(order)
+	var chosen []int32
+	for len(chosen) < number {
+		var best *bucket
+		var bestPick pick
+		for _, b := range buckets {
+			if len(b.slots) == 0 {
+				continue
+			}
+			if next, ok := p.pick(constraints, b); ok && (best == nil || next.before(&bestPick)) {
+				best, bestPick = b, next
+			}
+		}
+		if best == nil {
+			return chosen
+		}
+		chosen = append(chosen, best.slots[0])
+		best.slots, best.places = best.slots[1:], best.places[1:]
+		for i := range constraints {
+			constraints[i].add(best.ids[i])
+		}
+	}
+	return chosen
+}
+
+func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
+	constraints := make([]topologies, len(p.policy.spread.constraints))
+	for i := range constraints {
+		c := &p.policy.spread.constraints[i]
+		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)), ids: map[string]int{}}
+	}
+	byIDs := map[[v1alpha1.MaxSpreadConstraints]int]*bucket{}
+	var buckets []*bucket
+	for place, slot := range order {
+		var ids [v1alpha1.MaxSpreadConstraints]int
+		for i := range constraints {
+			ids[i] = constraints[i].id(p.fleet.members[slot], &p.policy.spread.constraints[i])
+		}
+		b := byIDs[ids]
+		if b == nil {
+			b = &bucket{ids: ids}
+			byIDs[ids] = b
+			buckets = append(buckets, b)
+		}
+		b.slots, b.places = append(b.slots, slot), append(b.places, place)
+	}
+	return constraints, buckets
+}
+
+// pick is what a bucket's first cluster has to offer.
+type pick struct {
+	// broken has a bit for each soft constraint, the highest for the first.
+	broken  uint8
+	stays   bool
+	unknown bool
+	total   int64
+	place   int
+}
+
+// pick returns false if the first cluster of a bucket can't be selected.
+func (p *Plan) pick(constraints []topologies, b *bucket) (pick, bool) {
+	s := &p.states[b.slots[0]]
+	next := pick{stays: s.own > 0 && p.dwells(), unknown: s.unknown, total: s.total, place: b.places[0]}
+	if s.own > 0 {
+		next.total += p.policy.stabilization.MinimumAdvantage
+	}
+	var score int64
+	for i := range constraints {
+		t := &constraints[i]
+		if !t.keeps(b.ids[i]) {
+			if t.hard {
+				return pick{}, false
+			}
+			next.broken |= 1 << (v1alpha1.MaxSpreadConstraints - 1 - i)
+		}
+		score += t.score(b.ids[i])
+	}
+	next.total += p.policy.spread.weight * (score / int64(len(constraints)))
+	return next, true
+}
+
+func (a *pick) before(b *pick) bool {
+	switch {
+	case a.stays != b.stays:
+		return a.stays
+	case a.broken != b.broken:
+		return a.broken < b.broken
+	case a.unknown != b.unknown:
+		return b.unknown
+	case a.total != b.total:
+		return a.total > b.total
+	}
+	return a.place < b.place
+}
