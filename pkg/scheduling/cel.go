@@ -68,10 +68,10 @@ func compileExpression(text string) (cel.Program, error) {
 // holds returns nothing if the expression is true of the cluster, or as text why it is not.
 func (e *expression) holds(c *candidate) (missing string) {
 	value, _, err := e.program.Eval(c.object())
-	switch {
-	case err != nil:
+	if err != nil {
 		return "the expression " + e.text + " fails: " + err.Error()
-	case value.Value() != true:
+	}
+	if holds, is := value.Value().(bool); !is || !holds {
 		return "the expression " + e.text + " is not true"
 	}
 	return ""

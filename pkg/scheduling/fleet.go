@@ -120,7 +120,7 @@ func (f *Fleet) add(name types.NamespacedName) int32 {
 // renumber brings the positions from one on up to date.
 func (f *Fleet) renumber(from int32) {
 	for i, slot := range f.byName[from:] {
-		f.position[slot] = from + int32(i) //nolint:gosec // there are not that many clusters
+		f.position[slot] = from + int32(i)
 	}
 }
 

@@ -78,7 +78,7 @@ func groupSize(size *intstr.IntOrString, path *field.Path) (number int, percent 
 	if !percentage.MatchString(size.StrVal) {
 		return 0, false, field.Invalid(path, size.StrVal, fmt.Sprintf("neither a number nor a percentage: %s", percentage))
 	}
-	number, _ = strconv.Atoi(strings.TrimSuffix(size.StrVal, "%")) //nolint:errcheck // digits
+	number, _ = strconv.Atoi(strings.TrimSuffix(size.StrVal, "%"))
 	return number, true, nil
 }
 

@@ -162,7 +162,7 @@ func (p *Plan) review() {
 	p.next = forever
 	for slot, changed := range p.fleet.changed {
 		if changed > p.seen || p.until[slot] <= p.now {
-			p.evaluate(int32(slot)) //nolint:gosec // there are not that many clusters
+			p.evaluate(int32(slot))
 		}
 		p.next = min(p.next, p.until[slot])
 	}
@@ -202,7 +202,7 @@ func (p *Plan) filter(s *state, c *candidate) (until int64) {
 	for i, f := range p.policy.filters {
 		valid, ok := f.passes(c)
 		if !ok {
-			s.refusedBy = int8(i) //nolint:gosec // there are two
+			s.refusedBy = int8(i)
 			return 0
 		}
 		until = min(until, valid)
@@ -248,7 +248,7 @@ func (p *Plan) observeOthers() {
 			s := &p.states[slot]
 			if value := float64(count - s.own); s.eligible && value != values[slot] {
 				values[slot] = value
-				p.mark(int32(slot)) //nolint:gosec // there are not that many clusters
+				p.mark(int32(slot))
 			}
 		}
 	}

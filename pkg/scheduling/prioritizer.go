@@ -4,6 +4,8 @@
 package scheduling
 
 import (
+	"math"
+
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
@@ -121,7 +123,7 @@ func (a allocatable) scale(s *sample) scale {
 	first := true
 	for _, value := range s.values {
 		switch {
-		case value != value: //nolint:gocritic // NaN
+		case math.IsNaN(value):
 		case first:
 			all, first = scale{value, value}, false
 		default:

@@ -5,6 +5,7 @@ package scheduling
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -13,7 +14,7 @@ func (p *Plan) rerank(all bool) {
 	moved := 0
 	if all {
 		for slot := range p.states {
-			moved += p.retotal(int32(slot)) //nolint:gosec // there are not that many clusters
+			moved += p.retotal(int32(slot))
 		}
 	} else {
 		for _, slot := range p.dirty {
@@ -52,7 +53,7 @@ func (p *Plan) retotal(slot int32) int {
 func (p *Plan) total(slot int32) int64 {
 	var total int64
 	for i := range p.policy.prioritizers {
-		if value := p.values[i][slot]; value == value { //nolint:gocritic,staticcheck // not NaN
+		if value := p.values[i][slot]; !math.IsNaN(value) {
 			total += p.policy.prioritizers[i].weight * p.policy.prioritizers[i].score(value, p.scales[i])
 		}
 	}
