@@ -65,16 +65,14 @@ func compileExpression(text string) (cel.Program, error) {
 	return env.Program(ast)
 }
 
-// holds returns nothing if the expression is true of the cluster, or as text why it is not.
-func (e *expression) holds(c *candidate) (missing string) {
+// holds returns whether the expression is true of the cluster, or why that can't be told.
+func (e *expression) holds(c *candidate) (bool, error) {
 	value, _, err := e.program.Eval(c.object())
 	if err != nil {
-		return "the expression " + e.text + " fails: " + err.Error()
+		return false, err
 	}
-	if holds, is := value.Value().(bool); !is || !holds {
-		return "the expression " + e.text + " is not true"
-	}
-	return ""
+	holds, is := value.Value().(bool)
+	return is && holds, nil
 }
 
 // celObjects returns the variables of expressions: the ClusterProfile, and the same as OCM's ManagedCluster has it.

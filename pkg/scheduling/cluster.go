@@ -34,7 +34,7 @@ type Cluster struct {
 	// Taints are those of its annotation, and those that its conditions imply.
 	Taints []v1alpha1.ClusterTaint
 	// Scores are its ClusterScores by their resource names.
-	Scores map[string]Figures
+	Scores map[string]*Figures
 }
 
 // Figures are one ClusterScore.
@@ -70,7 +70,7 @@ func sameMeaning(a, b *Cluster, now time.Time) bool {
 		a.KubernetesVersion == b.KubernetesVersion &&
 		slices.EqualFunc(a.Conditions, b.Conditions, func(x, y metav1.Condition) bool { return equality.Semantic.DeepEqual(x, y) }) &&
 		slices.EqualFunc(a.Taints, b.Taints, func(x, y v1alpha1.ClusterTaint) bool { return equality.Semantic.DeepEqual(x, y) }) &&
-		maps.EqualFunc(a.Scores, b.Scores, func(x, y Figures) bool { return sameFigures(&x, &y, now) })
+		maps.EqualFunc(a.Scores, b.Scores, func(x, y *Figures) bool { return sameFigures(x, y, now) })
 }
 
 func sameFigures(a, b *Figures, now time.Time) bool {

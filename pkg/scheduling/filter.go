@@ -29,14 +29,11 @@ type filter interface {
 
 // figures returns those of a resource name that are known now.
 func (c *candidate) figures(resourceName string) (figures *Figures, expired bool) {
-	f, here := c.Scores[resourceName]
-	if !here {
-		return nil, false
+	figures, here := c.Scores[resourceName]
+	if !here || c.now < figures.expiry() {
+		return figures, false
 	}
-	if c.now >= f.expiry() {
-		return nil, true
-	}
-	return &f, false
+	return nil, true
 }
 
 func instant(nanoseconds int64) time.Time {

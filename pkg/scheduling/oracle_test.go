@@ -163,10 +163,10 @@ func (c *oracleCase) fleet() *Fleet {
 			Properties:     o.Claims,
 			Taints:         o.Taints,
 			Conditions:     o.Conditions,
-			Scores:         map[string]Figures{},
+			Scores:         map[string]*Figures{},
 		}
 		// What can be allocated is no part of a ClusterProfile but an amount among its scores. OCM wants the capacity, too.
-		usage := Figures{Values: map[string]resource.Quantity{}}
+		usage := &Figures{Values: map[string]resource.Quantity{}}
 		for name, value := range o.Allocatable {
 			if _, here := o.Capacity[name]; here {
 				usage.Values[name] = value
@@ -175,7 +175,7 @@ func (c *oracleCase) fleet() *Fleet {
 		cluster.Scores[v1alpha1.UsageResourceName] = usage
 		for _, score := range c.Scores {
 			if score.Cluster == o.Name {
-				figures := Figures{Scores: score.Scores, ValidUntil: score.ValidUntil}
+				figures := &Figures{Scores: score.Scores, ValidUntil: score.ValidUntil}
 				if score.ResourceName == v1alpha1.UsageResourceName {
 					figures.Values = usage.Values
 				}

@@ -22,15 +22,17 @@ type Plan struct {
 	fleet  *Fleet
 	policy *Policy
 
-	now              int64
-	seen, seenNamed  uint64
-	decision         Decision
-	own              map[types.NamespacedName]int32
-	candidates       int
-	eligible, stale  int
-	next             int64
-	dirty            []int32
-	ranked, unmerged []int32
+	now             int64
+	seen, seenNamed uint64
+	decision        Decision
+	own             map[types.NamespacedName]int32
+	candidates      int
+	eligible, stale int
+	next            int64
+	// looking is the candidate that is looked at, here so that none is allocated for each.
+	looking       candidate
+	dirty         []int32
+	ranked, spare []int32
 
 	// All of these are by slot, and values by prioritiser and slot.
 	until  []int64
@@ -183,10 +185,10 @@ func (p *Plan) evaluate(slot int32) {
 		return
 	}
 	s.candidate, s.own = true, p.own[m.NamespacedName]
-	c := p.candidate(slot)
-	until := p.filter(s, &c)
+	p.looking = p.candidate(slot)
+	until := p.filter(s, &p.looking)
 	if s.refusedBy == noFilter {
-		p.until[slot] = min(until, p.read(slot, &c))
+		p.until[slot] = min(until, p.read(slot, &p.looking))
 	}
 	p.count(s, 1)
 }

@@ -66,42 +66,70 @@ func (p predicates) passes(c *candidate) (int64, bool) {
 		return forever, true
 	}
 	for i := range p {
-		if until, missing := p[i].matches(c); missing == "" {
+		if until, ok := p[i].matches(c); ok {
 			return until, true
 		}
 	}
 	return 0, false
 }
 
-// reason names what each predicate misses.
+// reason says of each predicate what the cluster lacks.
 func (p predicates) reason(c *candidate) string {
 	reasons := make([]string, len(p))
 	for i := range p {
-		_, reasons[i] = p[i].matches(c)
+		reasons[i] = p[i].lacks(c)
 	}
 	return strings.Join(reasons, "; or ")
 }
 
-// matches returns the first part that the cluster does not match, as text, or the instant up to which it matches all.
-func (p *predicate) matches(c *candidate) (until int64, missing string) {
-	if p.labels != nil && !p.labels.Matches(labels.Set(c.Labels)) {
-		return 0, "labels do not match " + p.labels.String()
-	}
-	if p.properties != nil && !p.properties.Matches(labels.Set(c.Properties)) {
-		return 0, "properties do not match " + p.properties.String()
+// matches returns whether the cluster matches all parts, and if so until when.
+func (p *predicate) matches(c *candidate) (until int64, ok bool) {
+	if !p.matchesLabels(c) || !p.matchesProperties(c) {
+		return 0, false
 	}
 	until = forever
 	for i := range p.requirements {
-		valid, missing := p.requirements[i].holds(c)
-		if missing != "" {
-			return 0, missing
+		_, expiry, within := p.requirements[i].look(c)
+		if !within {
+			return 0, false
 		}
-		until = min(until, valid)
+		until = min(until, expiry)
 	}
 	for i := range p.expressions {
-		if missing := p.expressions[i].holds(c); missing != "" {
-			return 0, missing
+		if holds, _ := p.expressions[i].holds(c); !holds {
+			return 0, false
 		}
 	}
-	return until, ""
+	return until, true
+}
+
+func (p *predicate) matchesLabels(c *candidate) bool {
+	return p.labels == nil || p.labels.Matches(labels.Set(c.Labels))
+}
+
+func (p *predicate) matchesProperties(c *candidate) bool {
+	return p.properties == nil || p.properties.Matches(labels.Set(c.Properties))
+}
+
+// lacks says which part the cluster does not match: the first one.
+func (p *predicate) lacks(c *candidate) string {
+	if !p.matchesLabels(c) {
+		return "labels do not match " + p.labels.String()
+	}
+	if !p.matchesProperties(c) {
+		return "properties do not match " + p.properties.String()
+	}
+	for i := range p.requirements {
+		if _, _, within := p.requirements[i].look(c); !within {
+			return p.requirements[i].reason(c)
+		}
+	}
+	for i := range p.expressions {
+		if holds, err := p.expressions[i].holds(c); err != nil {
+			return "the expression " + p.expressions[i].text + " fails: " + err.Error()
+		} else if !holds {
+			return "the expression " + p.expressions[i].text + " is not true"
+		}
+	}
+	return ""
 }

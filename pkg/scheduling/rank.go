@@ -9,26 +9,23 @@ import (
 	"slices"
 )
 
+// few is the part of all clusters up to which those at a wrong place are put at the right one. From about there on, sorting
+// everything takes no longer.
+const few = 8
+
 // rerank brings the order of eligible clusters up to date: all, or those that are dirty, may have another total.
 func (p *Plan) rerank(all bool) {
-	moved := 0
 	if all {
-		for slot := range p.states {
-			moved += p.retotal(int32(slot))
-		}
+		p.retotalAll()
 	} else {
 		for _, slot := range p.dirty {
-			moved += p.retotal(slot)
+			p.retotal(slot, p.total(slot))
 		}
 	}
-	// From about this many on, sorting everything takes no longer.
-	const few = 8
-	switch {
-	case moved == 0:
-	case moved*few > p.eligible:
+	if entering, ok := p.leave(all); ok {
+		p.enter(entering)
+	} else {
 		p.sort()
-	default:
-		p.merge(all)
 	}
 	for _, slot := range p.dirty {
 		p.states[slot].dirty = false
@@ -36,28 +33,38 @@ func (p *Plan) rerank(all bool) {
 	p.dirty = p.dirty[:0]
 }
 
-// retotal adds up the scores of a cluster, and returns 1 if it is at a wrong place now, or else 0.
-func (p *Plan) retotal(slot int32) int {
+// retotal notes the weighted score of a cluster, and whether its place may be another now.
+func (p *Plan) retotal(slot int32, total int64) {
 	s := &p.states[slot]
-	was := s.total
-	if s.eligible {
-		s.total = p.total(slot)
-	}
-	s.moved = s.eligible != s.ranked || s.eligible && (s.moved || s.total != was)
-	if s.moved {
-		return 1
-	}
-	return 0
+	s.moved = s.moved || s.eligible != s.ranked || s.eligible && s.total != total
+	s.total = total
 }
 
 func (p *Plan) total(slot int32) int64 {
 	var total int64
 	for i := range p.policy.prioritizers {
+		w := &p.policy.prioritizers[i]
 		if value := p.values[i][slot]; !math.IsNaN(value) {
-			total += p.policy.prioritizers[i].weight * p.policy.prioritizers[i].score(value, p.scales[i])
+			total += w.weight * w.score(value, p.scales[i])
 		}
 	}
 	return total
+}
+
+// retotalAll does for all clusters what retotal does for one: a prioritiser at a time, which is faster.
+func (p *Plan) retotalAll() {
+	totals := make([]int64, len(p.states))
+	for i := range p.policy.prioritizers {
+		w, s := p.policy.prioritizers[i], p.scales[i]
+		for slot, value := range p.values[i] {
+			if !math.IsNaN(value) {
+				totals[slot] += w.weight * w.score(value, s)
+			}
+		}
+	}
+	for slot, total := range totals {
+		p.retotal(int32(slot), total)
+	}
 }
 
 // compare orders eligible clusters: what is known before what is not, then by total, then by name.
@@ -75,50 +82,92 @@ func (p *Plan) compare(a, b int32) int {
 	return cmp.Compare(p.fleet.position[a], p.fleet.position[b])
 }
 
-// sort ranks all eligible clusters anew. They come by name, which is the order of those that score the same.
-func (p *Plan) sort() {
-	for _, slot := range p.ranked {
-		p.states[slot].ranked, p.states[slot].moved = false, false
+// leave takes those clusters from the order that are at a wrong place, or have none any longer. It returns those that have
+// to enter it, or false if they are many: then the order is to be made anew.
+func (p *Plan) leave(all bool) (entering []int32, ok bool) {
+	if !p.anyMoved(all) {
+		return nil, true
 	}
-	p.ranked = slices.Grow(p.ranked[:0], p.eligible)
-	for _, slot := range p.fleet.byName {
-		if s := &p.states[slot]; s.eligible {
-			s.ranked, s.moved = true, false
-			p.ranked = append(p.ranked, slot)
-		}
-	}
-	slices.SortFunc(p.ranked, p.compare)
-}
-
-// merge moves the few clusters that are at a wrong place.
-func (p *Plan) merge(all bool) {
-	var entering []int32
-	enter := func(slot int32) {
+	most := len(p.ranked)/few + few
+	for _, slot := range p.dirty {
 		if s := &p.states[slot]; s.moved && s.eligible {
 			entering = append(entering, slot)
 		}
 	}
-	if all {
-		for _, slot := range p.fleet.byName {
-			enter(slot)
-		}
-	} else {
-		for _, slot := range p.dirty {
-			enter(slot)
+	staying := p.ranked[:0]
+	for _, slot := range p.ranked {
+		s := &p.states[slot]
+		switch {
+		case len(entering) > most:
+			return nil, false
+		case s.dirty && s.moved:
+			s.ranked = false
+		case all && len(staying) > 0 && p.compare(staying[len(staying)-1], slot) > 0:
+			// Where the scale has moved, so have all totals, but few in relation to the others.
+			s.ranked = false
+			entering = append(entering, slot)
+		default:
+			s.moved = false
+			staying = append(staying, slot)
 		}
 	}
+	p.ranked = staying
+	return entering, true
+}
+
+func (p *Plan) anyMoved(all bool) bool {
+	return all || slices.ContainsFunc(p.dirty, func(slot int32) bool { return p.states[slot].moved })
+}
+
+// enter puts clusters where they belong.
+func (p *Plan) enter(entering []int32) {
+	if len(entering) == 0 {
+		return
+	}
 	slices.SortFunc(entering, p.compare)
-	staying := slices.DeleteFunc(p.ranked, func(slot int32) bool {
-		s := &p.states[slot]
-		s.ranked = s.ranked && !s.moved
-		return s.moved
-	})
-	merged := slices.Grow(p.unmerged[:0], p.eligible)
+	staying := p.ranked
+	merged := slices.Grow(p.spare[:0], p.eligible)
 	for _, slot := range entering {
 		at, _ := slices.BinarySearchFunc(staying, slot, p.compare)
 		merged = append(append(merged, staying[:at]...), slot)
 		staying = staying[at:]
 		p.states[slot].ranked, p.states[slot].moved = true, false
 	}
-	p.unmerged, p.ranked = p.ranked, append(merged, staying...)
+	p.spare, p.ranked = p.ranked, append(merged, staying...)
+}
+
+// place is a cluster with what its place depends on, so that sorting has it at hand.
+type place struct {
+	total    int64
+	position int32
+	slot     int32
+	unknown  bool
+}
+
+// sort ranks all eligible clusters anew.
+func (p *Plan) sort() {
+	for _, slot := range p.dirty {
+		p.states[slot].ranked = false
+	}
+	places := make([]place, 0, p.eligible)
+	for position, slot := range p.fleet.byName {
+		s := &p.states[slot]
+		s.ranked, s.moved = s.eligible, false
+		if s.eligible {
+			places = append(places, place{s.total, int32(position), slot, s.unknown})
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		switch {
+		case a.unknown != b.unknown && b.unknown, a.unknown == b.unknown && a.total > b.total:
+			return -1
+		case a.unknown != b.unknown, a.total < b.total:
+			return 1
+		}
+		return int(a.position - b.position)
+	})
+	p.ranked = slices.Grow(p.ranked[:0], len(places))
+	for i := range places {
+		p.ranked = append(p.ranked, places[i].slot)
+	}
 }

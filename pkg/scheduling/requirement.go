@@ -40,32 +40,42 @@ func compileRequirements(spec []v1alpha1.ScoreRequirement, path *field.Path) ([]
 	return compiled, errs
 }
 
-// holds returns until when the amount is known to be within its bounds, or as text why it is not.
-func (r *requirement) holds(c *candidate) (until int64, missing string) {
-	figures, expired := c.figures(r.resourceName)
-	if expired {
-		return 0, fmt.Sprintf("%s of %s has expired", r.scoreName, r.resourceName)
+// look returns the amount if it is known, until when it is, and whether it is within its bounds.
+func (r *requirement) look(c *candidate) (amount *resource.Quantity, until int64, within bool) {
+	figures, _ := c.figures(r.resourceName)
+	if amount = figures.amount(r.scoreName); amount == nil {
+		return nil, 0, false
 	}
-	amount, known := figures.amount(r.scoreName)
-	switch {
-	case !known:
-		return 0, fmt.Sprintf("%s of %s is unknown", r.scoreName, r.resourceName)
-	case r.atLeast != nil && amount.Cmp(*r.atLeast) < 0:
-		return 0, fmt.Sprintf("%s of %s is %s, less than %s", r.scoreName, r.resourceName, amount.String(), r.atLeast)
-	case r.atMost != nil && amount.Cmp(*r.atMost) > 0:
-		return 0, fmt.Sprintf("%s of %s is %s, more than %s", r.scoreName, r.resourceName, amount.String(), r.atMost)
-	}
-	return figures.expiry(), ""
+	within = (r.atLeast == nil || amount.Cmp(*r.atLeast) >= 0) && (r.atMost == nil || amount.Cmp(*r.atMost) <= 0)
+	return amount, figures.expiry(), within
 }
 
-// amount returns the value of that name, or the score if there is no such value.
-func (f *Figures) amount(name string) (amount resource.Quantity, known bool) {
+// reason says why the cluster does not meet the requirement.
+func (r *requirement) reason(c *candidate) string {
+	amount, _, _ := r.look(c)
+	_, expired := c.figures(r.resourceName)
+	switch {
+	case expired:
+		return fmt.Sprintf("%s of %s has expired", r.scoreName, r.resourceName)
+	case amount == nil:
+		return fmt.Sprintf("%s of %s is unknown", r.scoreName, r.resourceName)
+	case r.atLeast != nil && amount.Cmp(*r.atLeast) < 0:
+		return fmt.Sprintf("%s of %s is %s, less than %s", r.scoreName, r.resourceName, amount, r.atLeast)
+	default:
+		return fmt.Sprintf("%s of %s is %s, more than %s", r.scoreName, r.resourceName, amount, r.atMost)
+	}
+}
+
+// amount returns the value of that name, or the score if there is no such value, or nil.
+func (f *Figures) amount(name string) *resource.Quantity {
 	if f == nil {
-		return amount, false
+		return nil
 	}
-	if amount, known = f.Values[name]; known {
-		return amount, true
+	if amount, known := f.Values[name]; known {
+		return &amount
 	}
-	score, known := f.Scores[name]
-	return *resource.NewQuantity(int64(score), resource.DecimalSI), known
+	if score, known := f.Scores[name]; known {
+		return resource.NewQuantity(int64(score), resource.DecimalSI)
+	}
+	return nil
 }
