@@ -71,15 +71,15 @@ func (p *Plan) explain(slot int32) Explanation {
 	s, c := &p.states[slot], p.candidate(slot)
 	e := Explanation{Cluster: c.NamespacedName, Rank: -1, Selected: -1}
 	for _, f := range p.policy.filters {
-		if t, is := f.(tolerations); is {
-			if until, ok := t.passes(&c); ok {
-				e.ToleratedUntil = instant(until)
-			}
+		until, ok := f.passes(&c)
+		if !ok && e.RefusedBy == "" {
+			e.RefusedBy, e.Reason = f.name(), f.reason(&c)
+		}
+		if _, is := f.(tolerations); is && ok {
+			e.ToleratedUntil = instant(until)
 		}
 	}
-	if s.refusedBy != noFilter && int(s.refusedBy) < len(p.policy.filters) {
-		f := p.policy.filters[s.refusedBy]
-		e.RefusedBy, e.Reason = f.name(), f.reason(&c)
+	if e.RefusedBy != "" {
 		return e
 	}
 	for i := range p.policy.prioritizers {
@@ -91,7 +91,7 @@ func (p *Plan) explain(slot int32) Explanation {
 		}
 		e.Scores = append(e.Scores, score)
 	}
-	if s.refusedBy != noFilter {
+	if !s.eligible {
 		e.RefusedBy, e.Reason = FilterMissingScore, missing(e.Scores)
 		e.Scores = nil
 		return e

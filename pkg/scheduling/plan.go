@@ -34,6 +34,9 @@ type Plan struct {
 	dirty         []int32
 	ranked, spare []int32
 
+	// totals are made anew each time.
+	totals []int64
+
 	// All of these are by slot, and values by prioritiser and slot.
 	until  []int64
 	states []state
@@ -47,8 +50,6 @@ type state struct {
 	total int64
 	// own is how often the placement's decision names the cluster.
 	own int32
-	// refusedBy is the index of the filter that refused it, or noFilter.
-	refusedBy int8
 	// candidate is for clusters of the placement's namespaces, eligible for those of them that no filter refused.
 	candidate, eligible bool
 	// unknown is for eligible clusters that lack a score, stale for those of which one has expired.
@@ -56,8 +57,6 @@ type state struct {
 	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, moved for those at a wrong place in it.
 	dirty, ranked, moved bool
 }
-
-const noFilter int8 = -1
 
 // Result is what a pass decided.
 type Result struct {
@@ -174,7 +173,7 @@ func (p *Plan) review() {
 func (p *Plan) evaluate(slot int32) {
 	s := &p.states[slot]
 	p.count(s, -1)
-	*s = state{total: s.total, dirty: s.dirty, ranked: s.ranked, unknown: s.unknown, refusedBy: noFilter}
+	*s = state{total: s.total, dirty: s.dirty, ranked: s.ranked, unknown: s.unknown}
 	p.until[slot] = forever
 	for i := range p.values {
 		p.values[i][slot] = math.NaN()
@@ -186,8 +185,7 @@ func (p *Plan) evaluate(slot int32) {
 	}
 	s.candidate, s.own = true, p.own[m.NamespacedName]
 	p.looking = p.candidate(slot)
-	until := p.filter(s, &p.looking)
-	if s.refusedBy == noFilter {
+	if until, ok := p.filter(&p.looking); ok {
 		p.until[slot] = min(until, p.read(slot, &p.looking))
 	}
 	p.count(s, 1)
@@ -198,18 +196,17 @@ func (p *Plan) candidate(slot int32) candidate {
 	return candidate{member: p.fleet.members[slot], now: p.now, selected: s.own > 0, others: p.fleet.named.counts[slot] - s.own}
 }
 
-// filter sets which filter refuses the cluster; if none does, it returns until when.
-func (p *Plan) filter(s *state, c *candidate) (until int64) {
+// filter returns whether no filter refuses the cluster, and if so until when.
+func (p *Plan) filter(c *candidate) (until int64, ok bool) {
 	until = forever
-	for i, f := range p.policy.filters {
+	for _, f := range p.policy.filters {
 		valid, ok := f.passes(c)
 		if !ok {
-			s.refusedBy = int8(i)
-			return 0
+			return 0, false
 		}
 		until = min(until, valid)
 	}
-	return until
+	return until, true
 }
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are valid.
@@ -228,7 +225,7 @@ func (p *Plan) read(slot int32, c *candidate) (until int64) {
 		until = min(until, r.until)
 	}
 	if unknown && p.policy.missing == v1alpha1.MissingScoreExclude {
-		s.refusedBy, s.eligible, s.stale = int8(len(p.policy.filters)), false, false //nolint:gosec // there are two
+		s.eligible, s.stale = false, false
 		for i := range p.values {
 			p.values[i][slot] = math.NaN()
 		}

@@ -53,16 +53,17 @@ func (p *Plan) total(slot int32) int64 {
 
 // retotalAll does for all clusters what retotal does for one: a prioritiser at a time, which is faster.
 func (p *Plan) retotalAll() {
-	totals := make([]int64, len(p.states))
+	p.totals = slices.Grow(p.totals[:0], len(p.states))[:len(p.states)]
+	clear(p.totals)
 	for i := range p.policy.prioritizers {
 		w, s := p.policy.prioritizers[i], p.scales[i]
 		for slot, value := range p.values[i] {
 			if !math.IsNaN(value) {
-				totals[slot] += w.weight * w.score(value, s)
+				p.totals[slot] += w.weight * w.score(value, s)
 			}
 		}
 	}
-	for slot, total := range totals {
+	for slot, total := range p.totals {
 		p.retotal(int32(slot), total)
 	}
 }

@@ -1,0 +1,217 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// start is the time that tests begin at.
+var start = time.Date(2026, time.September, 1, 12, 0, 0, 0, time.UTC)
+
+// world makes up clusters, placements and changes. It keeps what the fleet was told last, to tell another one.
+type world struct {
+	*rand.Rand
+	now       time.Time
+	clusters  map[types.NamespacedName]Cluster
+	decisions map[types.NamespacedName]Decision
+}
+
+func newWorld(seed uint64) *world {
+	return &world{
+		Rand:      rand.New(rand.NewPCG(seed, seed)),
+		now:       start,
+		clusters:  map[types.NamespacedName]Cluster{},
+		decisions: map[types.NamespacedName]Decision{},
+	}
+}
+
+var itself = types.NamespacedName{Namespace: "team", Name: "it"}
+
+// TestRememberingChangesNothing has one plan follow many changes. After each of them it has to decide, and explain, as a new one
+// over a new fleet, which was told the same in another order.
+func TestRememberingChangesNothing(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(150) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(seed)
+			fleet := NewFleet()
+			for range w.IntN(60) {
+				w.change(fleet)
+			}
+			policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: w.spec()}, []string{"a", "b"})
+			require.Empty(t, errs)
+			plan := NewPlan(fleet, policy)
+			for step := range 60 {
+				fresh, explained := NewPlan(w.shuffled(), policy).Explain(w.now)
+				assert.Equal(t, fresh, plan.Run(w.now), "step %d", step)
+				_, explanations := plan.Explain(w.now)
+				require.Equal(t, explained, explanations, "step %d", step)
+				if w.IntN(2) == 0 {
+					w.decide(fleet, itself, Decision{Clusters: fresh.Decisions, MovedAt: w.now})
+				}
+				for range w.IntN(3) {
+					w.change(fleet)
+				}
+			}
+		})
+	}
+}
+
+// TestNothingHappensBeforeNext has time pass up to the instant that a pass named, where nothing else changes.
+func TestNothingHappensBeforeNext(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		w := newWorld(seed)
+		fleet := NewFleet()
+		for range 60 {
+			w.change(fleet)
+		}
+		spec := w.spec()
+		policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: spec}, []string{"a", "b"})
+		require.Empty(t, errs)
+		now := NewPlan(fleet, policy).Run(w.now)
+		if now.Next.IsZero() {
+			now.Next = w.now.Add(1000 * time.Hour)
+		}
+		later := NewPlan(fleet, policy).Run(now.Next.Add(-1))
+		assert.Equal(t, now.Decisions, later.Decisions, "seed %d", seed)
+	}
+}
+
+func (w *world) change(fleet *Fleet) {
+	switch w.IntN(12) {
+	case 0:
+		name := w.name()
+		delete(w.clusters, name)
+		fleet.Delete(name)
+	case 1:
+		w.now = w.now.Add(time.Duration(w.IntN(300)-30) * time.Second)
+	case 2, 3:
+		placement := types.NamespacedName{Namespace: "team", Name: "other-" + strconv.Itoa(w.IntN(4))}
+		var decision Decision
+		for range w.IntN(8) {
+			decision.Clusters = append(decision.Clusters, w.name())
+		}
+		w.decide(fleet, placement, decision)
+	default:
+		cluster := w.cluster()
+		w.clusters[cluster.NamespacedName] = cluster
+		fleet.Set(cluster, w.now)
+	}
+}
+
+func (w *world) decide(fleet *Fleet, placement types.NamespacedName, decision Decision) {
+	w.decisions[placement] = decision
+	fleet.SetDecision(placement, decision)
+}
+
+// shuffled returns a fleet that was told the same, in another order.
+func (w *world) shuffled() *Fleet {
+	fleet := NewFleet()
+	var clusters []Cluster
+	for _, cluster := range w.clusters {
+		clusters = append(clusters, cluster)
+	}
+	slices.SortFunc(clusters, func(a, b Cluster) int { return compareNames(a.NamespacedName, b.NamespacedName) })
+	w.Shuffle(len(clusters), func(i, j int) { clusters[i], clusters[j] = clusters[j], clusters[i] })
+	half := w.IntN(len(clusters) + 1)
+	for _, cluster := range clusters[:half] {
+		fleet.Set(cluster, w.now)
+	}
+	for placement, decision := range w.decisions {
+		fleet.SetDecision(placement, decision)
+	}
+	for _, cluster := range clusters[half:] {
+		fleet.Set(cluster, w.now)
+	}
+	return fleet
+}
+
+func (w *world) name() types.NamespacedName {
+	return types.NamespacedName{Namespace: []string{"a", "b", "elsewhere"}[w.IntN(3)], Name: fmt.Sprintf("c%d", w.IntN(20))}
+}
+
+func (w *world) cluster() Cluster {
+	c := Cluster{NamespacedName: w.name(), Labels: map[string]string{}, Properties: map[string]string{}, Scores: map[string]*Figures{}}
+	if w.IntN(4) > 0 {
+		c.Labels["region"] = strconv.Itoa(w.IntN(3))
+	}
+	if w.IntN(4) > 0 {
+		c.Properties["zone"] = strconv.Itoa(w.IntN(3))
+	}
+	for range w.IntN(3) {
+		taint := v1alpha1.ClusterTaint{Key: "k" + strconv.Itoa(w.IntN(2)), Effect: w.effect()}
+		if w.IntN(3) > 0 {
+			taint.TimeAdded = metav1.NewTime(w.now.Add(time.Duration(w.IntN(200)-100) * time.Second))
+		}
+		c.Taints = append(c.Taints, taint)
+	}
+	if w.IntN(5) > 0 {
+		usage := &Figures{Scores: map[string]int32{"gpu": w.Int32N(201) - 100}, Values: map[string]resource.Quantity{"cpu": *resource.NewQuantity(w.Int64N(20), resource.DecimalSI)}}
+		if w.IntN(3) > 0 {
+			usage.ValidUntil = w.now.Add(time.Duration(w.IntN(200)-50) * time.Second)
+		}
+		c.Scores["usage"] = usage
+	}
+	return c
+}
+
+func (w *world) effect() v1alpha1.TaintEffect {
+	return []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}[w.IntN(3)]
+}
+
+func (w *world) spec() v1alpha1.PlacementSpec {
+	spec := scoreSpec("gpu", w.Int32N(8))
+	if w.IntN(3) == 0 {
+		spec.NumberOfClusters = nil
+	}
+	spec.PrioritizerPolicy.Mode = []v1alpha1.PrioritizerPolicyMode{v1alpha1.PrioritizerPolicyAdditive, v1alpha1.PrioritizerPolicyExact}[w.IntN(2)]
+	spec.MissingScore = []v1alpha1.MissingScorePolicy{v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero}[w.IntN(3)]
+	for _, name := range []string{v1alpha1.PrioritizerResourceAllocatableCPU, v1alpha1.PrioritizerSpread} {
+		if w.IntN(2) == 0 {
+			spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, v1alpha1.PrioritizerConfig{
+				ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: ptr.To(w.Int32N(7) - 3),
+			})
+		}
+	}
+	if w.IntN(3) == 0 {
+		spec.Predicates = []v1alpha1.ClusterPredicate{
+			{RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"region": "1"}}}},
+			{RequiredClusterSelector: v1alpha1.ClusterSelector{ScoreSelector: v1alpha1.ClusterScoreSelector{Requirements: []v1alpha1.ScoreRequirement{{Name: "cpu", AtLeast: ptr.To(resource.MustParse("8"))}}}}},
+		}
+	}
+	for range w.IntN(3) {
+		toleration := v1alpha1.ClusterToleration{Key: "k" + strconv.Itoa(w.IntN(2)), Operator: v1alpha1.TolerationOpExists}
+		if w.IntN(2) == 0 {
+			toleration.TolerationSeconds = ptr.To(w.Int64N(100))
+		}
+		spec.Tolerations = append(spec.Tolerations, toleration)
+	}
+	if w.IntN(3) == 0 {
+		spec.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{
+			{TopologyKey: "region", TopologyKeyType: v1alpha1.TopologyKeyLabel, WhenUnsatisfiable: []v1alpha1.UnsatisfiableConstraintAction{v1alpha1.DoNotSchedule, v1alpha1.ScheduleAnyway}[w.IntN(2)]},
+			{TopologyKey: "zone", TopologyKeyType: v1alpha1.TopologyKeyClaim, MaxSkew: ptr.To[int32](2)},
+		}
+	}
+	if w.IntN(2) == 0 {
+		spec.Stabilization = v1alpha1.Stabilization{MinimumAdvantage: w.Int64N(200), DwellSeconds: w.Int64N(60)}
+	}
+	return spec
+}
