@@ -55,8 +55,7 @@ func TestRememberingChangesNothing(t *testing.T) {
 			for range w.IntN(60) {
 				w.change(fleet)
 			}
-			policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: w.spec()}, []string{"a", "b"})
-			require.Empty(t, errs)
+			policy := compile(t, w.spec())
 			plan := NewPlan(fleet, policy)
 			for step := range 60 {
 				fresh, explained := NewPlan(w.shuffled(), policy).Explain(w.now)
@@ -84,8 +83,7 @@ func TestNothingHappensBeforeNext(t *testing.T) {
 			w.change(fleet)
 		}
 		spec := w.spec()
-		policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: spec}, []string{"a", "b"})
-		require.Empty(t, errs)
+		policy := compile(t, spec)
 		now := NewPlan(fleet, policy).Run(w.now)
 		if now.Next.IsZero() {
 			now.Next = w.now.Add(1000 * time.Hour)
@@ -214,4 +212,134 @@ func (w *world) spec() v1alpha1.PlacementSpec {
 		spec.Stabilization = v1alpha1.Stabilization{MinimumAdvantage: w.Int64N(200), DwellSeconds: w.Int64N(60)}
 	}
 	return spec
+}
+
+// TestAWorseClusterRemovesNone adds clusters that score less than all others. Whatever was selected stays, in its order.
+func TestAWorseClusterRemovesNone(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		w := newWorld(seed)
+		fleet := NewFleet()
+		for range 40 {
+			cluster := w.cluster()
+			cluster.Scores["usage"] = &Figures{Scores: map[string]int32{"gpu": w.Int32N(100)}}
+			fleet.Set(cluster, w.now)
+		}
+		spec := scoreSpec("gpu", w.Int32N(30))
+		spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyAdditive
+		spec.Tolerations = []v1alpha1.ClusterToleration{{Operator: v1alpha1.TolerationOpExists}}
+		plan := NewPlan(fleet, compile(t, spec))
+		before := plan.Run(w.now)
+		worse := Cluster{NamespacedName: types.NamespacedName{Namespace: "a", Name: "0"}, Scores: map[string]*Figures{"usage": {Scores: map[string]int32{"gpu": -100}}}}
+		fleet.Set(worse, w.now)
+		after := plan.Run(w.now)
+		require.GreaterOrEqual(t, len(after.Decisions), len(before.Decisions))
+		assert.Equal(t, before.Decisions, after.Decisions[:len(before.Decisions)], "seed %d", seed)
+
+		// Nor does one of which nothing is known, by whatever name.
+		worse.Scores = nil
+		fleet.Set(worse, w.now)
+		after = plan.Run(w.now)
+		assert.Equal(t, before.Decisions, after.Decisions[:len(before.Decisions)], "seed %d", seed)
+	}
+}
+
+// TestSteadyStays has scores change at random while Steady weighs more than they can differ.
+func TestSteadyStays(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		w := newWorld(seed)
+		fleet := scoredFleet(w.now, 30, func(int) int32 { return w.Int32N(201) - 100 })
+		spec := scoreSpec("gpu", 5)
+		spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, v1alpha1.PrioritizerConfig{
+			ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: v1alpha1.PrioritizerSteady}, Weight: ptr.To[int32](3),
+		})
+		plan := NewPlan(fleet, compile(t, spec))
+		first := plan.Run(w.now)
+		fleet.SetDecision(itself, Decision{Clusters: first.Decisions, MovedAt: w.now})
+		for range 20 {
+			setScore(fleet, w.IntN(30), w.Int32N(201)-100)
+			next := plan.Run(w.now)
+			assert.ElementsMatch(t, first.Decisions, next.Decisions)
+			assert.False(t, next.Moved)
+			fleet.SetDecision(itself, Decision{Clusters: next.Decisions, MovedAt: w.now})
+		}
+	}
+}
+
+// TestScoresThatWaverMoveNothing has all scores waver by less than the minimum advantage. What is selected first stays as it is,
+// rank included; without stabilisation it moves.
+func TestScoresThatWaverMoveNothing(t *testing.T) {
+	t.Parallel()
+	for _, advantage := range []int64{0, 21} {
+		moves := 0
+		for seed := range uint64(20) {
+			w := newWorld(seed)
+			fleet := scoredFleet(w.now, 30, func(int) int32 { return w.Int32N(11) })
+			spec := scoreSpec("gpu", 5)
+			spec.Stabilization.MinimumAdvantage = advantage
+			plan := NewPlan(fleet, compile(t, spec))
+			first := plan.Run(w.now).Decisions
+			for range 50 {
+				fleet.SetDecision(itself, Decision{Clusters: first, MovedAt: w.now})
+				setScore(fleet, w.IntN(30), w.Int32N(21))
+				next := plan.Run(w.now).Decisions
+				if !slices.Equal(first, next) {
+					moves++
+				}
+				first = next
+			}
+		}
+		if advantage > 0 {
+			assert.Zero(t, moves)
+		} else {
+			assert.Greater(t, moves, 100)
+		}
+	}
+}
+
+// TestADecisionIsItsOwnConsequence passes over random fleets until the decision was told: once it was, nothing moves.
+func TestADecisionIsItsOwnConsequence(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		w := newWorld(seed)
+		fleet := NewFleet()
+		for range 60 {
+			w.change(fleet)
+		}
+		spec := w.spec()
+		// A negative weight of Steady, or of Spread, asks for what moves.
+		spec.PrioritizerPolicy.Configurations = spec.PrioritizerPolicy.Configurations[:1]
+		plan := NewPlan(fleet, compile(t, spec))
+		for range 2 {
+			fleet.SetDecision(itself, Decision{Clusters: plan.Run(w.now).Decisions, MovedAt: w.now})
+		}
+		want := plan.Run(w.now)
+		fleet.SetDecision(itself, Decision{Clusters: want.Decisions, MovedAt: w.now})
+		got := plan.Run(w.now)
+		assert.Equal(t, want.Decisions, got.Decisions, "seed %d", seed)
+		assert.False(t, got.Moved, "seed %d", seed)
+	}
+}
+
+// compile returns the policy of the placement that tests are about.
+func compile(tb testing.TB, spec v1alpha1.PlacementSpec) *Policy {
+	tb.Helper()
+	policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: spec}, []string{"a", "b", "fleet"})
+	require.Empty(tb, errs)
+	return policy
+}
+
+func scoredFleet(now time.Time, size int, score func(i int) int32) *Fleet {
+	fleet := NewFleet()
+	for i := range size {
+		fleet.Set(scored(clusterName(i), score(i)), now)
+	}
+	return fleet
+}
+
+func setScore(fleet *Fleet, i int, score int32) { fleet.Set(scored(clusterName(i), score), start) }
+
+func scored(name types.NamespacedName, score int32) Cluster {
+	return Cluster{NamespacedName: name, Scores: map[string]*Figures{"usage": {Scores: map[string]int32{"gpu": score}}}}
 }
