@@ -1,0 +1,120 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// NewCluster returns what placements know of a cluster by its ClusterProfile and the ClusterScores that name it. It returns
+// an error if the taints in the annotation can't be read.
+func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore) (Cluster, error) {
+	taints, errs := ParseTaints(profile.Annotations[v1alpha1.AnnotationTaints], field.NewPath("metadata", "annotations").Key(v1alpha1.AnnotationTaints))
+	if len(errs) > 0 {
+		return Cluster{}, fmt.Errorf("read the taints of ClusterProfile %s/%s: %w", profile.Namespace, profile.Name, errs.ToAggregate())
+	}
+	c := Cluster{
+		NamespacedName:    types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name},
+		Labels:            profile.Labels,
+		Annotations:       profile.Annotations,
+		Properties:        make(map[string]string, len(profile.Status.Properties)),
+		KubernetesVersion: profile.Status.Version.Kubernetes,
+		Conditions:        profile.Status.Conditions,
+		Taints:            append(taints, impliedTaints(profile)...),
+		Scores:            make(map[string]*Figures, len(scores)),
+	}
+	for i := range profile.Status.Properties {
+		c.Properties[profile.Status.Properties[i].Name] = profile.Status.Properties[i].Value
+	}
+	for _, score := range slices.SortedFunc(slices.Values(scores), compareAge) {
+		if c.Scores[score.Spec.ResourceName] == nil {
+			c.Scores[score.Spec.ResourceName] = newFigures(&score.Status)
+		}
+	}
+	return c, nil
+}
+
+// compareAge orders by creation, and what was created within the same second by name.
+func compareAge(a, b *v1alpha1.ClusterScore) int {
+	if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+func newFigures(status *v1alpha1.ClusterScoreStatus) *Figures {
+	f := &Figures{
+		Values: make(map[string]resource.Quantity, len(status.Values)),
+		Scores: make(map[string]int32, len(status.Scores)),
+	}
+	for i := range status.Values {
+		if value := status.Values[i].Value; value != nil {
+			f.Values[status.Values[i].Name] = *value
+		}
+	}
+	for i := range status.Scores {
+		if score := status.Scores[i].Value; score != nil {
+			f.Scores[status.Scores[i].Name] = *score
+		}
+	}
+	if status.ValidUntil != nil {
+		f.ValidUntil = status.ValidUntil.Time
+	}
+	return f
+}
+
+// ParseTaints returns the taints in the value of the annotation, which may be empty, or all mistakes in it.
+func ParseTaints(annotation string, path *field.Path) ([]v1alpha1.ClusterTaint, field.ErrorList) {
+	if annotation == "" {
+		return nil, nil
+	}
+	var taints []v1alpha1.ClusterTaint
+	if err := json.Unmarshal([]byte(annotation), &taints); err != nil {
+		return nil, field.ErrorList{field.Invalid(path, annotation, err.Error())}
+	}
+	var errs field.ErrorList
+	for i := range taints {
+		taint, path := &taints[i], path.Index(i)
+		for _, problem := range validation.IsQualifiedName(taint.Key) {
+			errs = append(errs, field.Invalid(path.Child("key"), taint.Key, problem))
+		}
+		switch taint.Effect {
+		case v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew:
+		default:
+			effects := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
+			errs = append(errs, field.NotSupported(path.Child("effect"), taint.Effect, effects))
+		}
+	}
+	return taints, errs
+}
+
+// impliedTaints returns the taints that the cluster's health stands for, as OCM has them.
+func impliedTaints(profile *inventoryv1alpha1.ClusterProfile) []v1alpha1.ClusterTaint {
+	taint := v1alpha1.ClusterTaint{Key: v1alpha1.TaintUnreachable, Effect: v1alpha1.TaintEffectNoSelect, TimeAdded: profile.CreationTimestamp}
+	healthy := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+	if healthy == nil {
+		return []v1alpha1.ClusterTaint{taint}
+	}
+	taint.TimeAdded = healthy.LastTransitionTime
+	switch healthy.Status {
+	case metav1.ConditionTrue:
+		return nil
+	case metav1.ConditionFalse:
+		taint.Key = v1alpha1.TaintUnavailable
+	}
+	return []v1alpha1.ClusterTaint{taint}
+}

@@ -1,0 +1,243 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduling
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// inFleet returns the full name of a cluster.
+func inFleet(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "fleet", Name: name}
+}
+
+// fleetOf returns clusters that are called a, b, c and so on, with these scores; nil stands for a score that has expired.
+func fleetOf(scores ...*int32) *Fleet {
+	fleet := NewFleet()
+	for i, score := range scores {
+		cluster := scored(inFleet(string(rune('a'+i))), ptr.Deref(score, 100))
+		if score == nil {
+			cluster.Scores["usage"].ValidUntil = start.Add(-1)
+		}
+		fleet.Set(cluster, start)
+	}
+	return fleet
+}
+
+// decided returns the names of the decisions, without anything in between.
+func decided(result *Result) string { return strings.Join(names(result.Decisions), "") }
+
+// selected tells the fleet that the placement has selected clusters, some time before the start of tests.
+func selected(fleet *Fleet, clusters string, ago time.Duration) {
+	decision := Decision{MovedAt: start.Add(-ago)}
+	for _, name := range clusters {
+		decision.Clusters = append(decision.Clusters, inFleet(string(name)))
+	}
+	fleet.SetDecision(itself, decision)
+}
+
+func score(value int32) *int32 { return &value }
+
+func TestMissingScores(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		policy v1alpha1.MissingScorePolicy
+		weight int32
+		want   string
+		stale  int
+	}{
+		{policy: "", weight: 1, want: "cdab", stale: 1},
+		{policy: v1alpha1.MissingScoreLast, weight: 1, want: "cdab", stale: 1},
+		{policy: v1alpha1.MissingScoreLast, weight: -1, want: "dcab", stale: 1},
+		{policy: v1alpha1.MissingScoreExclude, weight: 1, want: "cd"},
+		{policy: v1alpha1.MissingScoreZero, weight: 1, want: "cabd", stale: 1},
+	} {
+		t.Run(string(test.policy), func(t *testing.T) {
+			t.Parallel()
+			fleet := fleetOf(nil, score(0), score(10), score(-10))
+			fleet.Set(Cluster{NamespacedName: inFleet("b")}, start)
+			spec := scoreSpec("gpu", 4)
+			spec.PrioritizerPolicy.Configurations[0].Weight = &test.weight
+			spec.MissingScore = test.policy
+			result, explanations := NewPlan(fleet, compile(t, spec)).Explain(start)
+			assert.Equal(t, test.want, decided(&result))
+			assert.Equal(t, test.stale, result.Stale, "one that never was there is not stale")
+			assert.Equal(t, 4-len(test.want), result.Unscheduled)
+			if test.policy == v1alpha1.MissingScoreExclude {
+				assert.Equal(t, Explanation{Cluster: inFleet("a"), RefusedBy: FilterMissingScore, Reason: "not known: AddOn/usage/gpu", Rank: -1, Selected: -1}, explanations[0])
+			} else {
+				assert.Equal(t, []Score{{Prioritizer: "AddOn/usage/gpu", Weight: int64(test.weight)}}, explanations[0].Scores)
+			}
+		})
+	}
+}
+
+func TestAScoreGoesStaleAndIsRenewed(t *testing.T) {
+	t.Parallel()
+	fleet := fleetOf(score(20), score(10))
+	best := scored(inFleet("a"), 20)
+	best.Scores["usage"].ValidUntil = start.Add(time.Minute)
+	fleet.Set(best, start)
+	plan := NewPlan(fleet, compile(t, scoreSpec("gpu", 2)))
+
+	result := plan.Run(start)
+	assert.Equal(t, "ab", decided(&result))
+	stale := start.Add(time.Minute + 1)
+	assert.Equal(t, stale, result.Next)
+	result = plan.Run(stale.Add(-1))
+	assert.Equal(t, "ab", decided(&result), "a score is valid up to and including its last instant")
+	result = plan.Run(stale)
+	assert.Equal(t, "ba", decided(&result))
+	assert.Equal(t, 1, result.Stale)
+
+	renewed := scored(inFleet("a"), 20)
+	renewed.Scores["usage"].ValidUntil = stale.Add(time.Minute)
+	assert.True(t, fleet.Set(renewed, stale), "what was unknown is known again")
+	result = plan.Run(stale)
+	assert.Equal(t, "ab", decided(&result))
+}
+
+func TestAHeartbeatMeansNothing(t *testing.T) {
+	t.Parallel()
+	fleet := NewFleet()
+	cluster := func(validUntil time.Time) Cluster {
+		return Cluster{
+			NamespacedName: inFleet("a"),
+			Labels:         map[string]string{"env": "prod"},
+			Scores:         map[string]*Figures{"usage": {Values: map[string]resource.Quantity{"cpu": resource.MustParse("1000m")}, ValidUntil: validUntil}},
+		}
+	}
+	assert.True(t, fleet.Set(cluster(start.Add(time.Minute)), start), "a new cluster")
+	assert.False(t, fleet.Set(cluster(start.Add(2*time.Minute)), start.Add(time.Minute)), "figures that are renewed in time")
+	same := cluster(start.Add(3 * time.Minute))
+	same.Scores["usage"].Values["cpu"] = resource.MustParse("1")
+	assert.False(t, fleet.Set(same, start), "the same amount in other words")
+	other := cluster(start.Add(3 * time.Minute))
+	other.Labels["env"] = "dev"
+	assert.True(t, fleet.Set(other, start), "another label")
+	assert.True(t, fleet.Delete(inFleet("a")))
+	assert.False(t, fleet.Delete(inFleet("a")), "nothing is left to delete")
+	assert.Zero(t, fleet.Len())
+}
+
+func TestBuiltInPrioritizers(t *testing.T) {
+	t.Parallel()
+	config := func(name string, weight int32) v1alpha1.PrioritizerConfig {
+		return v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: &weight}
+	}
+	for _, test := range []struct {
+		name   string
+		policy v1alpha1.PrioritizerPolicy
+		// totals are those of a, b, c and d.
+		totals []int64
+	}{
+		{"by default Balance and Steady count alike", v1alpha1.PrioritizerPolicy{}, []int64{0, 118, 100, 100}},
+		{"in exact mode nothing else counts", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("Steady", 2)}}, []int64{200, 200, 0, 0}},
+		{"what is turned off does not count", v1alpha1.PrioritizerPolicy{Configurations: []v1alpha1.PrioritizerConfig{config("Balance", 0)}}, []int64{100, 100, 0, 0}},
+		{"of a prioritiser that is listed twice the last one counts", v1alpha1.PrioritizerPolicy{Configurations: []v1alpha1.PrioritizerConfig{config("Balance", 5), config("Balance", 0)}}, []int64{100, 100, 0, 0}},
+		{"a name that is turned off may be any", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("balance", 0)}}, []int64{0, 0, 0, 0}},
+		{"most that is free scores 100, least -100, what is unknown nothing", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("ResourceAllocatableCPU", 1)}}, []int64{-100, 39, 100, 0}},
+		{"a resource that one cluster has scores 100", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("ResourceAllocatableMemory", 1)}}, []int64{100, 0, 0, 0}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fleet := NewFleet()
+			for i, cpu := range []string{"0", "7", "10", ""} {
+				cluster := Cluster{NamespacedName: inFleet(string(rune('a' + i))), Scores: map[string]*Figures{}}
+				if cpu != "" {
+					cluster.Scores["usage"] = &Figures{Values: map[string]resource.Quantity{"cpu": resource.MustParse(cpu)}}
+				}
+				if i == 0 {
+					cluster.Scores["usage"].Values["memory"] = resource.MustParse("1Gi")
+				}
+				fleet.Set(cluster, start)
+			}
+			// Of other placements five name a, and two b.
+			selected(fleet, "ab", 0)
+			for i := range 5 {
+				decision := Decision{Clusters: []types.NamespacedName{inFleet("a")}}
+				if i < 2 {
+					decision.Clusters = append(decision.Clusters, inFleet("b"))
+				}
+				fleet.SetDecision(types.NamespacedName{Namespace: "other", Name: string(rune('0' + i))}, decision)
+			}
+			_, explanations := NewPlan(fleet, compile(t, v1alpha1.PlacementSpec{PrioritizerPolicy: test.policy, MissingScore: v1alpha1.MissingScoreZero})).Explain(start)
+			totals := make([]int64, len(explanations))
+			for i := range explanations {
+				totals[i] = explanations[i].Total
+			}
+			assert.Equal(t, test.totals, totals)
+		})
+	}
+}
+
+func TestStabilization(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		scores  []*int32
+		number  int32
+		by      v1alpha1.Stabilization
+		before  string
+		ago     time.Duration
+		want    string
+		moved   bool
+		missing v1alpha1.MissingScorePolicy
+		next    time.Time
+	}{
+		{name: "without it the better one is selected", scores: []*int32{score(10), score(11)}, number: 1, before: "a", want: "b", moved: true},
+		{name: "too small an advantage moves nothing", scores: []*int32{score(10), score(19)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "a", want: "a"},
+		{name: "the advantage itself is enough", scores: []*int32{score(20), score(10)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "b", want: "a", moved: true},
+		{name: "the worst of those selected is replaced", scores: []*int32{score(5), score(20), score(15)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "bc", moved: true},
+		{name: "an advantage is needed for a rank, too", scores: []*int32{score(10), score(19)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ab"},
+		{name: "and is enough for it", scores: []*int32{score(10), score(20)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ba"},
+		{name: "what is selected anew goes where it ranks", scores: []*int32{score(10), score(12), score(13)}, number: 3, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "cab", moved: true},
+		{name: "a cluster dwells", scores: []*int32{score(10), score(90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute - 1, want: "a", next: start.Add(1)},
+		{name: "until its time is up", scores: []*int32{score(10), score(90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute, want: "b", moved: true},
+		{name: "dwelling clusters may change ranks", scores: []*int32{score(10), score(90)}, number: 2, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "ab", want: "ba", next: start.Add(time.Minute)},
+		{name: "a place that is free is taken", scores: []*int32{score(10), score(11)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "a", want: "ba", moved: true, next: start.Add(time.Minute)},
+		{name: "fewer clusters leave the better ones", scores: []*int32{score(10), score(11)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "ab", want: "b", moved: true, next: start.Add(time.Minute)},
+		{name: "what is known replaces what is unknown", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 1000}, before: "a", want: "b", moved: true},
+		{name: "but not while that dwells", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "a", next: start.Add(time.Minute)},
+		{name: "hard needs wait for nothing", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "b", missing: v1alpha1.MissingScoreExclude, moved: true, next: start.Add(time.Minute)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fleet := fleetOf(test.scores...)
+			selected(fleet, test.before, test.ago)
+			spec := scoreSpec("gpu", test.number)
+			spec.Stabilization, spec.MissingScore = test.by, test.missing
+			result := NewPlan(fleet, compile(t, spec)).Run(start)
+			assert.Equal(t, test.want, decided(&result))
+			assert.Equal(t, test.moved, result.Moved)
+			assert.Equal(t, test.next, result.Next)
+		})
+	}
+}
+
+func TestAnExplanation(t *testing.T) {
+	t.Parallel()
+	fleet := fleetOf(score(1), score(3), score(2))
+	fleet.Set(Cluster{NamespacedName: types.NamespacedName{Namespace: "not-asked-for", Name: "z"}}, start)
+	result, explanations := NewPlan(fleet, compile(t, scoreSpec("gpu", 2))).Explain(start)
+	require.Len(t, explanations, 3)
+	assert.Equal(t, "bc", decided(&result))
+	assert.Equal(t, 3, result.Candidates)
+	assert.Equal(t, 3, result.Eligible)
+	assert.Equal(t, Explanation{
+		Cluster: inFleet("c"), Scores: []Score{{Prioritizer: "AddOn/usage/gpu", Weight: 1, Score: 2, Known: true}}, Total: 2, Rank: 1, Selected: 1,
+	}, explanations[2])
+	assert.Equal(t, 2, explanations[0].Rank)
+	assert.Equal(t, -1, explanations[0].Selected)
+}
