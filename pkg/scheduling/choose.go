@@ -136,13 +136,17 @@ func (p *Plan) result(chosen []int32) Result {
 		Eligible:   p.eligible,
 		Stale:      p.stale,
 		Moved:      kept != len(chosen) || kept != len(p.own),
-		Next:       instant(p.next),
+		Next:       p.nextInstant(),
 	}
 	if p.policy.number != nil {
 		r.Unscheduled = int(*p.policy.number) - len(chosen)
 	}
-	if end := p.dwellEnd(); end > p.now && end < p.next {
-		r.Next = instant(end)
-	}
 	return r
+}
+
+func (p *Plan) nextInstant() time.Time {
+	if end := p.dwellEnd(); end > p.now && end < p.next {
+		return instant(end)
+	}
+	return instant(p.next)
 }

@@ -64,7 +64,7 @@ func compareNames(a, b types.NamespacedName) int {
 }
 
 // sameMeaning returns whether no placement decides otherwise for b than for a. Figures that were valid at now and have
-// only been renewed mean the same.
+// only been renewed mean the same: an expiry that is put off is found out when it would have come.
 func sameMeaning(a, b *Cluster, now time.Time) bool {
 	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && maps.Equal(a.Properties, b.Properties) &&
 		a.KubernetesVersion == b.KubernetesVersion &&
@@ -75,6 +75,6 @@ func sameMeaning(a, b *Cluster, now time.Time) bool {
 
 func sameFigures(a, b *Figures, now time.Time) bool {
 	known := func(f *Figures) bool { return now.UnixNano() < f.expiry() }
-	return known(a) == known(b) && maps.Equal(a.Scores, b.Scores) &&
+	return known(a) == known(b) && a.expiry() <= b.expiry() && maps.Equal(a.Scores, b.Scores) &&
 		maps.EqualFunc(a.Values, b.Values, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
 }

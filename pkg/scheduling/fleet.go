@@ -31,6 +31,8 @@ type Fleet struct {
 // member is a cluster with what is computed of it once.
 type member struct {
 	Cluster
+	// joined is the version of the fleet that the cluster joined with. It tells clusters apart that had the same slot.
+	joined uint64
 	// object is what CEL expressions see.
 	object func() map[string]any
 }
@@ -48,31 +50,38 @@ func NewFleet() *Fleet {
 	return &Fleet{slots: map[types.NamespacedName]int32{}, named: newNamed()}
 }
 
-// Set adds the cluster, or replaces what was known of it. It returns whether any placement may decide otherwise for it;
-// figures that are renewed before they expire, by the clock of now, make no difference.
-func (f *Fleet) Set(cluster Cluster, now time.Time) bool {
+// Set adds the cluster, or replaces what was known of it. It returns the change, or nil if no placement can decide otherwise
+// for it: figures that are renewed before they expire, by the clock of now, make no difference.
+func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slot, known := f.slots[cluster.NamespacedName]
 	if !known {
 		slot = f.add(cluster.NamespacedName)
 	}
-	different := !known || !sameMeaning(&f.members[slot].Cluster, &cluster, now)
-	m := &member{Cluster: cluster}
+	before := f.members[slot]
+	m := &member{Cluster: cluster, joined: f.version + 1}
+	if known {
+		m.joined = before.joined
+	}
 	m.object = sync.OnceValue(func() map[string]any { return celObjects(&m.Cluster) })
 	f.members[slot] = m
 	f.touch(slot)
-	return different
+	if known && sameMeaning(&before.Cluster, &cluster, now) {
+		return nil
+	}
+	return &Change{before: before, after: m, now: now.UnixNano()}
 }
 
-// Delete removes the cluster and returns whether it was there.
-func (f *Fleet) Delete(name types.NamespacedName) bool {
+// Delete removes the cluster. It returns the change, or nil if the cluster was not there.
+func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slot, known := f.slots[name]
 	if !known {
-		return false
+		return nil
 	}
+	before := f.members[slot]
 	f.byName = slices.Delete(f.byName, int(f.position[slot]), int(f.position[slot])+1)
 	f.renumber(f.position[slot])
 	delete(f.slots, name)
@@ -80,7 +89,7 @@ func (f *Fleet) Delete(name types.NamespacedName) bool {
 	f.free = append(f.free, slot)
 	f.named.leave(slot, name)
 	f.touch(slot)
-	return true
+	return &Change{before: before}
 }
 
 // SetDecision tells what a placement has selected; an empty decision forgets the placement.

@@ -29,8 +29,9 @@ type Plan struct {
 	candidates      int
 	eligible, stale int
 	next            int64
-	// looking is the candidate that is looked at, here so that none is allocated for each.
+	// looking is the candidate that is looked at, and were are its readings before. They are here so as not to be allocated each time.
 	looking       candidate
+	were          []float64
 	dirty         []int32
 	ranked, spare []int32
 
@@ -48,6 +49,8 @@ type Plan struct {
 type state struct {
 	// total is the weighted score of an eligible cluster.
 	total int64
+	// joined is that of the member.
+	joined uint64
 	// own is how often the placement's decision names the cluster.
 	own int32
 	// candidate is for clusters of the placement's namespaces, eligible for those of them that no filter refused.
@@ -96,8 +99,28 @@ func (p *Plan) Run(now time.Time) Result {
 	return p.result(p.choose())
 }
 
+// Next returns the first instant, not before now, at which a pass may decide otherwise although no change touches the policy; zero
+// if there is none. What has been renewed since the last pass is taken into account: heartbeats put it off.
+func (p *Plan) Next(now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fleet.mu.RLock()
+	defer p.fleet.mu.RUnlock()
+	p.observe(now.UnixNano())
+	if len(p.dirty) > 0 {
+		return now
+	}
+	return p.nextInstant()
+}
+
 // pass brings everything up to date but the selection.
 func (p *Plan) pass(now int64) {
+	p.observe(now)
+	p.rerank(p.rescale())
+}
+
+// observe brings up to date what is known of each cluster.
+func (p *Plan) observe(now int64) {
 	if now < p.now {
 		// What had expired may not have.
 		for slot := range p.until {
@@ -112,7 +135,6 @@ func (p *Plan) pass(now int64) {
 		p.observeOthers()
 	}
 	p.seen, p.seenNamed = p.fleet.version, p.fleet.named.version
-	p.rerank(p.rescale())
 }
 
 func (p *Plan) grow() {
@@ -172,41 +194,49 @@ func (p *Plan) review() {
 // evaluate looks at one cluster.
 func (p *Plan) evaluate(slot int32) {
 	s := &p.states[slot]
-	p.count(s, -1)
-	*s = state{total: s.total, dirty: s.dirty, ranked: s.ranked, unknown: s.unknown}
-	p.until[slot] = forever
+	was := *s
+	p.were = p.were[:0]
 	for i := range p.values {
+		p.were = append(p.were, p.values[i][slot])
 		p.values[i][slot] = math.NaN()
 	}
-	p.mark(slot)
-	m := p.fleet.members[slot]
-	if m == nil || !p.policy.namespaces.Has(m.Namespace) {
-		return
+	p.until[slot] = forever
+	*s = state{total: was.total, dirty: was.dirty, ranked: was.ranked, moved: was.moved}
+	if m := p.fleet.members[slot]; m != nil && p.policy.namespaces.Has(m.Namespace) {
+		p.judge(slot)
 	}
-	s.candidate, s.own = true, p.own[m.NamespacedName]
+	p.count(&was, -1)
+	p.count(s, 1)
+	s.moved = s.moved || s.unknown != was.unknown || s.joined != was.joined
+	if s.moved || s.eligible != was.eligible || s.stale != was.stale || !p.same(slot) {
+		p.mark(slot)
+	}
+}
+
+// judge looks at a cluster of the placement's namespaces.
+func (p *Plan) judge(slot int32) {
+	s := &p.states[slot]
+	m := p.fleet.members[slot]
+	s.candidate, s.joined, s.own = true, m.joined, p.own[m.NamespacedName]
 	p.looking = p.candidate(slot)
-	if until, ok := p.filter(&p.looking); ok {
+	if until, ok := p.policy.filter(&p.looking); ok {
 		p.until[slot] = min(until, p.read(slot, &p.looking))
 	}
-	p.count(s, 1)
+}
+
+// same returns whether the readings of a cluster are what they were.
+func (p *Plan) same(slot int32) bool {
+	for i, was := range p.were {
+		if value := p.values[i][slot]; value != was && !(math.IsNaN(value) && math.IsNaN(was)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Plan) candidate(slot int32) candidate {
 	s := &p.states[slot]
 	return candidate{member: p.fleet.members[slot], now: p.now, selected: s.own > 0, others: p.fleet.named.counts[slot] - s.own}
-}
-
-// filter returns whether no filter refuses the cluster, and if so until when.
-func (p *Plan) filter(c *candidate) (until int64, ok bool) {
-	until = forever
-	for _, f := range p.policy.filters {
-		valid, ok := f.passes(c)
-		if !ok {
-			return 0, false
-		}
-		until = min(until, valid)
-	}
-	return until, true
 }
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are valid.
@@ -231,8 +261,7 @@ func (p *Plan) read(slot int32, c *candidate) (until int64) {
 		}
 		return forever
 	}
-	s.moved = s.unknown != (unknown && p.policy.missing == v1alpha1.MissingScoreLast)
-	s.unknown = s.unknown != s.moved
+	s.unknown = unknown && p.policy.missing == v1alpha1.MissingScoreLast
 	return until
 }
 

@@ -155,3 +155,16 @@ func builtIns(weights map[string]int64) []weighted {
 	}
 	return active
 }
+
+// filter returns whether no filter refuses the cluster, and if so until when.
+func (p *Policy) filter(c *candidate) (until int64, ok bool) {
+	until = forever
+	for _, f := range p.filters {
+		valid, ok := f.passes(c)
+		if !ok {
+			return 0, false
+		}
+		until = min(until, valid)
+	}
+	return until, true
+}

@@ -5,6 +5,7 @@ package scheduling
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -93,12 +94,13 @@ func TestNothingHappensBeforeNext(t *testing.T) {
 	}
 }
 
-func (w *world) change(fleet *Fleet) {
+// change makes one change. It returns that if it is one of a cluster, and whether a decision changed.
+func (w *world) change(fleet *Fleet) (change *Change, decided bool) {
 	switch w.IntN(12) {
 	case 0:
 		name := w.name()
 		delete(w.clusters, name)
-		fleet.Delete(name)
+		return fleet.Delete(name), false
 	case 1:
 		w.now = w.now.Add(time.Duration(w.IntN(300)-30) * time.Second)
 	case 2, 3:
@@ -108,11 +110,27 @@ func (w *world) change(fleet *Fleet) {
 			decision.Clusters = append(decision.Clusters, w.name())
 		}
 		w.decide(fleet, placement, decision)
+		return nil, true
+	case 4, 5:
+		// A heartbeat, and sometimes the shortest of changes.
+		cluster, here := w.clusters[w.name()]
+		if here {
+			cluster.Labels = maps.Clone(cluster.Labels)
+			cluster.Labels["beat"] = strconv.Itoa(w.IntN(2))
+			if usage := cluster.Scores["usage"]; usage != nil {
+				renewed := *usage
+				renewed.ValidUntil = w.now.Add(time.Minute)
+				cluster.Scores = map[string]*Figures{"usage": &renewed}
+			}
+			w.clusters[cluster.NamespacedName] = cluster
+			return fleet.Set(cluster, w.now), false
+		}
 	default:
 		cluster := w.cluster()
 		w.clusters[cluster.NamespacedName] = cluster
-		fleet.Set(cluster, w.now)
+		return fleet.Set(cluster, w.now), false
 	}
+	return nil, false
 }
 
 func (w *world) decide(fleet *Fleet, placement types.NamespacedName, decision Decision) {
@@ -212,6 +230,51 @@ func (w *world) spec() v1alpha1.PlacementSpec {
 		spec.Stabilization = v1alpha1.Stabilization{MinimumAdvantage: w.Int64N(200), DwellSeconds: w.Int64N(60)}
 	}
 	return spec
+}
+
+// TestWhatDoesNotTouchAPolicyChangesNothing passes only where a change touches the policy, or at the instant that the plan
+// named. In between, a new plan must not decide otherwise.
+func TestWhatDoesNotTouchAPolicyChangesNothing(t *testing.T) {
+	t.Parallel()
+	untouched := 0
+	for seed := range uint64(200) {
+		w := newWorld(seed)
+		fleet := NewFleet()
+		for range 40 {
+			w.change(fleet)
+		}
+		policy := compile(t, w.spec())
+		plan := NewPlan(fleet, policy)
+		last := plan.Run(w.now)
+		next := last.Next
+		for step := range 100 {
+			before := w.now
+			change, decided := w.change(fleet)
+			w.now = maxTime(before, w.now)
+			due := !next.IsZero() && !w.now.Before(next)
+			if due {
+				next = plan.Next(w.now)
+				due = !next.IsZero() && !w.now.Before(next)
+			}
+			if due || decided && policy.WeighsOthers() || change != nil && policy.Touched(change) {
+				last = plan.Run(w.now)
+				next = last.Next
+			} else {
+				untouched++
+			}
+			want := NewPlan(fleet, policy).Run(w.now)
+			want.Next, last.Next = time.Time{}, time.Time{}
+			require.Equal(t, want, last, "seed %d, step %d", seed, step)
+		}
+	}
+	assert.Greater(t, untouched, 2000)
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // TestAWorseClusterRemovesNone adds clusters that score less than all others. Whatever was selected stays, in its order.

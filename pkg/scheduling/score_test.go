@@ -103,7 +103,7 @@ func TestAScoreGoesStaleAndIsRenewed(t *testing.T) {
 
 	renewed := scored(inFleet("a"), 20)
 	renewed.Scores["usage"].ValidUntil = stale.Add(time.Minute)
-	assert.True(t, fleet.Set(renewed, stale), "what was unknown is known again")
+	assert.NotNil(t, fleet.Set(renewed, stale), "what was unknown is known again")
 	result = plan.Run(stale)
 	assert.Equal(t, "ab", decided(&result))
 }
@@ -118,16 +118,16 @@ func TestAHeartbeatMeansNothing(t *testing.T) {
 			Scores:         map[string]*Figures{"usage": {Values: map[string]resource.Quantity{"cpu": resource.MustParse("1000m")}, ValidUntil: validUntil}},
 		}
 	}
-	assert.True(t, fleet.Set(cluster(start.Add(time.Minute)), start), "a new cluster")
-	assert.False(t, fleet.Set(cluster(start.Add(2*time.Minute)), start.Add(time.Minute)), "figures that are renewed in time")
+	assert.NotNil(t, fleet.Set(cluster(start.Add(time.Minute)), start), "a new cluster")
+	assert.Nil(t, fleet.Set(cluster(start.Add(2*time.Minute)), start.Add(time.Minute)), "figures that are renewed in time")
 	same := cluster(start.Add(3 * time.Minute))
 	same.Scores["usage"].Values["cpu"] = resource.MustParse("1")
-	assert.False(t, fleet.Set(same, start), "the same amount in other words")
+	assert.Nil(t, fleet.Set(same, start), "the same amount in other words")
 	other := cluster(start.Add(3 * time.Minute))
 	other.Labels["env"] = "dev"
-	assert.True(t, fleet.Set(other, start), "another label")
-	assert.True(t, fleet.Delete(inFleet("a")))
-	assert.False(t, fleet.Delete(inFleet("a")), "nothing is left to delete")
+	assert.NotNil(t, fleet.Set(other, start), "another label")
+	assert.NotNil(t, fleet.Delete(inFleet("a")))
+	assert.Nil(t, fleet.Delete(inFleet("a")), "nothing is left to delete")
 	assert.Zero(t, fleet.Len())
 }
 
