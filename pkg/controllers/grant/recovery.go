@@ -23,6 +23,8 @@ const (
 	mostProbe   = 30 * time.Second
 	probeShare  = 20
 	probeWithin = 5 * time.Second
+	// patience is for how long one that answers is waited for until it is ready, too: in its first moments it refuses everything.
+	patience = 10 * time.Second
 )
 
 // recovery waits for members to be back, and has their grants looked at then.
@@ -50,9 +52,9 @@ func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, clie
 	})
 }
 
-// untilBack returns when the member answers, when none of its grants is to be revoked any more, or when ctx ends.
+// untilBack returns when the member is ready, or has answered for a while without being so, when none of its grants is to be revoked any more, or when ctx ends.
 func (c *Controller) untilBack(ctx context.Context, profile types.UID, client *member.Client) {
-	since := c.Clock.Now()
+	since, answered := c.Clock.Now(), time.Time{}
 	for {
 		away := c.Clock.Since(since)
 		timer := c.Clock.NewTimer(min(max(away/probeShare, leastProbe), mostProbe))
@@ -62,19 +64,29 @@ func (c *Controller) untilBack(ctx context.Context, profile types.UID, client *m
 			return
 		case <-timer.C():
 		}
-		if len(c.revoking(profile)) == 0 || answers(ctx, client) {
+		err := ask(ctx, client)
+		switch {
+		case isAway(err):
+			answered = time.Time{}
+		case answered.IsZero():
+			answered = c.Clock.Now()
+		}
+		if err == nil || len(c.revoking(profile)) == 0 || !answered.IsZero() && c.Clock.Since(answered) > patience {
 			klog.FromContext(ctx).V(2).Info("No longer waiting for a member to be back", "cluster", client.Name(), "after", away)
 			return
 		}
 	}
 }
 
-// answers says whether the member answers, whatever it is.
-func answers(ctx context.Context, client *member.Client) bool {
+// ask returns nil when the member is ready.
+func ask(ctx context.Context, client *member.Client) error {
 	ctx, cancel := context.WithTimeout(member.Insist(ctx), probeWithin)
 	defer cancel()
-	_, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/livez").DoRaw(ctx)
-	return !isAway(client.Error(err, "answer"))
+	_, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if err == nil {
+		return nil
+	}
+	return client.Error(err, "answer")
 }
 
 // isAway says whether an error is that the member does not answer.
