@@ -105,6 +105,13 @@ test-kueue: tools race ## Run the tests with real Kueue, which is built for them
 	@echo "integration tests with Kueue"
 	@$(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m ./test/integration/multikueue/...
 
+# Go doesn't see when the Secrets change, which lie outside these modules: hence -count=1.
+.PHONY: test-consumers
+test-consumers: ## Give the Secrets of credential sets to the code of Argo CD, Flux and Kueue; the first build takes minutes.
+	@for module in test/consumers/*/; do \
+	  (cd "$${module}" && ../../../hack/with-progress.sh "testing $${module}" go test -count=1 ./...); \
+	done
+
 .PHONY: race
 race:
 	@mkdir -p bin/race

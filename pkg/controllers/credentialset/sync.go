@@ -147,13 +147,15 @@ func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, asked tim
 	name := credentialset.SecretName(w.set, w.profile.Name)
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{}, Annotations: map[string]string{}},
-		Type:       corev1.SecretTypeOpaque,
+		Type:       rendered.Type,
 		Data:       rendered.Data,
 	}
-	maps.Copy(secret.Labels, rendered.Labels)
+	// What the consumer goes by wins over what the set says.
 	maps.Copy(secret.Labels, w.set.Spec.Secret.Labels)
+	maps.Copy(secret.Labels, rendered.Labels)
 	secret.Labels[v1alpha1.LabelCredentialSetUID] = string(w.set.UID)
 	maps.Copy(secret.Annotations, w.set.Spec.Secret.Annotations)
+	maps.Copy(secret.Annotations, rendered.Annotations)
 	maps.Copy(secret.Annotations, w.annotations(&answer.Status, asked, rendered.Data))
 	return secret, nil
 }

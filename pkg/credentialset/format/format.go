@@ -1,12 +1,12 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package format knows what the Secrets hold that consumers of credentials read.
+// Package format turns the answer to an AuthTokenRequest into what the Secrets of a
+// ClusterCredentialSet hold. It has no client and writes nothing: the same credential
+// always gives the same bytes, so that a Secret changes only when its credential does.
 package format
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,94 +15,49 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// Keys of Secrets.
-const (
-	// KubeconfigKey has the kubeconfig: where Kueue looks. Flux is told by spec.kubeConfig.secretRef.key.
-	KubeconfigKey = "kubeconfig"
-
-	// TokenKey, CAKey, ServerKey, TLSServerNameKey and ProxyURLKey are those of the format token. The first two are
-	// those of a ServiceAccount's Secret; the last two are there where the cluster has such.
-	TokenKey         = corev1.ServiceAccountTokenKey
-	CAKey            = corev1.ServiceAccountRootCAKey
-	ServerKey        = "server"
-	TLSServerNameKey = "tls-server-name"
-	ProxyURLKey      = "proxy-url"
-
-	// argoCDLabel, with the value argoCDCluster, is on the Secrets that Argo CD reads clusters from.
-	argoCDLabel   = "argocd.argoproj.io/secret-type"
-	argoCDCluster = "cluster"
-)
-
 // Credential is what a Secret is made from.
 type Credential struct {
 	// Cluster is the name of the ClusterProfile.
 	Cluster string
-	// Status is the answer to the request for the token.
+	// Status is the answer to the request.
 	Status multiclusterv1alpha1.AuthTokenRequestStatus
 }
 
-// Secret is what of a Secret a format says: its data, and the labels that it takes.
+// Secret is the content of a Secret. Where a set has labels or annotations of its own,
+// those that are here go first: without them the consumer doesn't see the Secret.
 type Secret struct {
-	Data   map[string][]byte
-	Labels map[string]string
+	Data        map[string][]byte
+	Labels      map[string]string
+	Annotations map[string]string
+	// Type is always Opaque: the hub acts upon Secrets of other types, and removes a
+	// kubernetes.io/service-account-token whose ServiceAccount it doesn't have.
+	Type corev1.SecretType
 }
 
-// Render returns what a Secret holds in a format. An error, which holds no token, says what is missing, or what a consumer of that
-// format can't be told.
-func Render(format v1alpha1.SecretFormat, c Credential) (*Secret, error) {
-	if c.Status.Token == "" || c.Status.Cluster == nil || c.Status.Cluster.Server == "" {
-		return nil, errors.New("the answer to the request for a token has no token, or no server")
-	}
-	switch format {
-	case v1alpha1.SecretFormatKubeconfig:
-		return &Secret{Data: map[string][]byte{KubeconfigKey: c.Status.Kubeconfig}}, nil
-	case v1alpha1.SecretFormatArgoCD:
-		return argoCD(c)
-	case v1alpha1.SecretFormatToken:
-		return token(c), nil
-	}
-	return nil, fmt.Errorf("format %q is not known", format)
-}
-
-// argoCDConfig is the part of Argo CD's ClusterConfig that is used here, as its operator manual documents it for clusters that are
-// set up declaratively.
-type argoCDConfig struct {
-	BearerToken     string    `json:"bearerToken" datapolicy:"token"`
-	TLSClientConfig argoCDTLS `json:"tlsClientConfig"`
-}
-
-type argoCDTLS struct {
-	ServerName string `json:"serverName,omitempty"`
-	CAData     []byte `json:"caData,omitempty"`
-}
-
-func argoCD(c Credential) (*Secret, error) {
-	cluster := c.Status.Cluster
-	if cluster.ProxyURL != "" {
-		return nil, errors.New("the cluster is reached through a proxy, which not every Argo CD can be told in its cluster Secret")
-	}
-	config, err := json.Marshal(argoCDConfig{ //nolint:gosec // the token is what the Secret is for
-		BearerToken:     c.Status.Token,
-		TLSClientConfig: argoCDTLS{ServerName: cluster.TLSServerName, CAData: cluster.CertificateAuthorityData},
-	})
+// Render returns what a Secret of format f holds for c. It is an error if c has no token,
+// if it leads nowhere safe, or if f can't express it; nothing is left out silently. Errors
+// name the cluster and never hold a token, nor a URL that may have a password in it.
+func Render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
+	secret, err := render(f, c)
 	if err != nil {
-		return nil, errors.New("the configuration for Argo CD can't be encoded") // the cause might quote it
+		return nil, fmt.Errorf("credential for cluster %q as %q: %w", c.Cluster, f, err)
 	}
-	return &Secret{
-		Data:   map[string][]byte{"name": []byte(c.Cluster), "server": []byte(cluster.Server), "config": config},
-		Labels: map[string]string{argoCDLabel: argoCDCluster},
-	}, nil
+	return secret, nil
 }
 
-func token(c Credential) *Secret {
-	cluster := c.Status.Cluster
-	data := map[string][]byte{TokenKey: []byte(c.Status.Token), ServerKey: []byte(cluster.Server)}
-	for key, value := range map[string][]byte{
-		CAKey: cluster.CertificateAuthorityData, TLSServerNameKey: []byte(cluster.TLSServerName), ProxyURLKey: []byte(cluster.ProxyURL),
-	} {
-		if len(value) > 0 {
-			data[key] = value
-		}
+func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
+	server, err := check(c)
+	if err != nil {
+		return nil, err
 	}
-	return &Secret{Data: data}
+	switch f {
+	case v1alpha1.SecretFormatKubeconfig:
+		return kubeconfigSecret(c, server)
+	case v1alpha1.SecretFormatArgoCD:
+		return argoCDSecret(c, server)
+	case v1alpha1.SecretFormatToken:
+		return tokenSecret(c), nil
+	default:
+		return nil, fmt.Errorf("the format is none of %s, %s and %s", v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken)
+	}
 }

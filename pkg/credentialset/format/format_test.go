@@ -4,89 +4,255 @@
 package format
 
 import (
+	"encoding/json"
+	"maps"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-func credential(change func(cluster *multiclusterv1alpha1.Cluster)) Credential {
-	cluster := &multiclusterv1alpha1.Cluster{Server: "https://[::1]:6443", CertificateAuthorityData: []byte("CA")}
-	change(cluster)
-	return Credential{Cluster: "bravelion", Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "secret", Cluster: cluster, Kubeconfig: []byte("a kubeconfig"),
-	}}
+const testToken = "eyJhbGciOiJSUzI1NiJ9.a-token.of-the-member"
+
+var formats = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
+
+// credential returns one that is good in every format, after change.
+func credential(t *testing.T, change func(*Credential)) Credential {
+	t.Helper()
+	ca, err := os.ReadFile("testdata/ca.crt")
+	require.NoError(t, err)
+	expires := metav1.NewTime(time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600)))
+	c := Credential{
+		Cluster: "bravelion",
+		Status: multiclusterv1alpha1.AuthTokenRequestStatus{
+			Token:               testToken,
+			ExpirationTimestamp: &expires,
+			Cluster:             &multiclusterv1alpha1.Cluster{Server: "https://member.example.com:6443", CertificateAuthorityData: ca},
+			Kubeconfig:          []byte(`{"current-context": "a", "contexts": [{"name": "a", "context": {"namespace": "jobs"}}]}`),
+		},
+	}
+	if change != nil {
+		change(&c)
+	}
+	return c
 }
 
-func asIs(*multiclusterv1alpha1.Cluster) {}
+func server(url string) func(*Credential) {
+	return func(c *Credential) { c.Status.Cluster.Server = url }
+}
 
-func named(cluster *multiclusterv1alpha1.Cluster) { cluster.TLSServerName = "bravelion.internal" }
+func proxy(url string) func(*Credential) {
+	return func(c *Credential) { c.Status.Cluster.ProxyURL = url }
+}
 
-func proxied(cluster *multiclusterv1alpha1.Cluster) { cluster.ProxyURL = "https://proxy" }
-
-func withoutCA(cluster *multiclusterv1alpha1.Cluster) { cluster.CertificateAuthorityData = nil }
-
-func TestWhatASecretHolds(t *testing.T) {
-	argo := map[string]string{"argocd.argoproj.io/secret-type": "cluster"}
-	for name, test := range map[string]struct {
-		format v1alpha1.SecretFormat
-		change func(cluster *multiclusterv1alpha1.Cluster)
-		data   map[string]string
-		labels map[string]string
+func TestWhatNoFormatTakes(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Credential)
+		want   string
 	}{
-		"the kubeconfig of the answer": {"kubeconfig", asIs, map[string]string{"kubeconfig": "a kubeconfig"}, nil},
-		"a cluster of Argo CD": {"argocd", asIs, map[string]string{
-			"name": "bravelion", "server": "https://[::1]:6443", "config": `{"bearerToken":"secret","tlsClientConfig":{"caData":"Q0E="}}`,
-		}, argo},
-		"a cluster of Argo CD with a certificate for another name": {"argocd", named, map[string]string{
-			"name": "bravelion", "server": "https://[::1]:6443", "config": `{"bearerToken":"secret","tlsClientConfig":{"serverName":"bravelion.internal","caData":"Q0E="}}`,
-		}, argo},
-		"a cluster of Argo CD with a certificate of the system's authorities": {"argocd", withoutCA, map[string]string{
-			"name": "bravelion", "server": "https://[::1]:6443", "config": `{"bearerToken":"secret","tlsClientConfig":{}}`,
-		}, argo},
-		"a token and how to use it": {"token", asIs, map[string]string{"token": "secret", "server": "https://[::1]:6443", "ca.crt": "CA"}, nil},
-		"a token for a cluster behind a proxy": {"token", proxied, map[string]string{
-			"token": "secret", "server": "https://[::1]:6443", "ca.crt": "CA", "proxy-url": "https://proxy",
-		}, nil},
-		"a token for a cluster of another name, without a CA": {"token", func(c *multiclusterv1alpha1.Cluster) { named(c); withoutCA(c) }, map[string]string{
-			"token": "secret", "server": "https://[::1]:6443", "tls-server-name": "bravelion.internal",
-		}, nil},
+		{"a cluster without a name", func(c *Credential) { c.Cluster = "" }, "no name"},
+		{"no token", func(c *Credential) { c.Status.Token = "" }, "has no token"},
+		{"no cluster", func(c *Credential) { c.Status.Cluster = nil }, "does not say how to reach"},
+		{"a CA that is none", func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = []byte(testToken) }, "not PEM"},
+		{"no server", server(""), "must be https"},
+		{"a server without TLS", server("http://member.example.com"), "must be https"},
+		{"a server that is no URL", server("https://member.example.com:" + testToken), "not a URL"},
+		{"a server without a scheme", server("member.example.com:6443"), "must be https"},
+		{"a server without a host", server("https://:6443"), "an IP address or a DNS name"},
+		{"a server with a password", server("https://user:" + testToken + "@member.example.com"), "a user name or a password"},
+		{"a server with a query", server("https://member.example.com?token=" + testToken), "a query or a fragment"},
+		{"a server with a fragment", server("https://member.example.com#" + testToken), "a query or a fragment"},
+		{"a host with an underscore", server("https://a_member.example.com"), "an IP address or a DNS name"},
+		{"a host with a wildcard", server("https://*.example.com"), "an IP address or a DNS name"},
+		{"a host that ends in a dot", server("https://member.example.com.:6443"), "an IP address or a DNS name"},
+		{"an IPv6 host with a zone", server("https://[fe80::1%25eth0]:6443"), "an IP address or a DNS name"},
+		{"a proxy that is no URL", proxy("http://proxy:" + testToken), "not a URL with a host"},
+		{"a proxy without a host", proxy("http://"), "not a URL with a host"},
+		{"a proxy of another kind", proxy("ftp://proxy.example.com"), "http, https or socks5"},
+		{"a proxy with a password", proxy("http://user:" + testToken + "@proxy.example.com"), "a user name or a password"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			secret, err := Render(test.format, credential(test.change))
-			require.NoError(t, err)
-			got := map[string]string{}
-			for key, value := range secret.Data {
-				got[key] = string(value)
+		t.Run(test.name, func(t *testing.T) {
+			for _, f := range formats {
+				secret, err := Render(f, credential(t, test.change))
+				require.ErrorContains(t, err, test.want, f)
+				assert.NotContains(t, err.Error(), testToken, f)
+				assert.Nil(t, secret, f)
 			}
-			assert.Equal(t, test.data, got)
-			assert.Equal(t, test.labels, secret.Labels)
 		})
 	}
 }
 
-func TestWhatNoSecretIsMadeOf(t *testing.T) {
-	empty := credential(asIs)
-	empty.Status.Token = ""
-	nowhere := credential(asIs)
-	nowhere.Status.Cluster = nil
-	for name, test := range map[string]struct {
-		format     v1alpha1.SecretFormat
-		credential Credential
-		words      string
+func TestAnUnknownFormatIsAnErrorThatNamesTheKnown(t *testing.T) {
+	for _, f := range []v1alpha1.SecretFormat{"", "yaml"} {
+		_, err := Render(f, credential(t, nil))
+		require.ErrorContains(t, err, "none of kubeconfig, argocd and token")
+		assert.ErrorContains(t, err, `"bravelion"`)
+		assert.NotContains(t, err.Error(), testToken)
+	}
+}
+
+func TestTheSameCredentialGivesTheSameBytes(t *testing.T) {
+	c := credential(t, nil)
+	for _, f := range formats {
+		first, err := Render(f, c)
+		require.NoError(t, err)
+		second, err := Render(f, c)
+		require.NoError(t, err)
+		assert.Equal(t, first, second)
+		assert.Equal(t, corev1.SecretTypeOpaque, first.Type)
+	}
+}
+
+func TestAKubeconfigIsAllThatItTakes(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		change     func(*Credential)
+		wantServer string
 	}{
-		"no token":                     {"token", empty, "has no token"},
-		"no server":                    {"kubeconfig", nowhere, "or no server"},
-		"a proxy that is not known of": {"argocd", credential(proxied), "through a proxy"},
-		"a format that is not known":   {"ini", credential(asIs), `format "ini" is not known`},
+		{"a name and a port", nil, "https://member.example.com:6443"},
+		{"a name alone", server("https://member.example.com"), "https://member.example.com"},
+		{"capitals", server("https://Member.Example.com"), "https://Member.Example.com"},
+		{"a path", server("https://member.example.com/k8s/clusters/c-1"), "https://member.example.com/k8s/clusters/c-1"},
+		{"an IPv4 host", server("https://192.0.2.7"), "https://192.0.2.7"},
+		{"an IPv6 host and a port", server("https://[2001:db8::7]:6443"), "https://[2001:db8::7]:6443"},
+		{"an IPv6 host alone gets its port", server("https://[2001:db8::7]/path"), "https://[2001:db8::7]:443/path"},
+		{"no CA means those of the system", func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }, "https://member.example.com:6443"},
+		{"another name to verify", func(c *Credential) { c.Status.Cluster.TLSServerName = "kubernetes" }, "https://member.example.com:6443"},
+		{"a proxy", proxy("socks5://proxy.example.com:1080"), "https://member.example.com:6443"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := Render(test.format, test.credential)
-			require.ErrorContains(t, err, test.words)
-			assert.NotContains(t, err.Error(), "secret\"")
+		t.Run(test.name, func(t *testing.T) {
+			c := credential(t, test.change)
+			secret, err := Render(v1alpha1.SecretFormatKubeconfig, c)
+			require.NoError(t, err)
+			assert.Empty(t, secret.Labels)
+			assert.Len(t, secret.Data, 2)
+			assert.Equal(t, secret.Data[KueueKey], secret.Data[ValueKey])
+
+			config, err := clientcmd.Load(secret.Data[KueueKey])
+			require.NoError(t, err)
+			require.Equal(t, "bravelion", config.CurrentContext)
+			require.Len(t, config.Clusters, 1)
+			require.Len(t, config.AuthInfos, 1)
+			assert.Equal(t, "jobs", config.Contexts["bravelion"].Namespace)
+			cluster, user := config.Clusters["bravelion"], config.AuthInfos["clusterpass@bravelion"]
+			assert.Equal(t, test.wantServer, cluster.Server)
+			assert.Equal(t, c.Status.Cluster.CertificateAuthorityData, cluster.CertificateAuthorityData)
+			assert.Equal(t, c.Status.Cluster.TLSServerName, cluster.TLSServerName)
+			assert.Equal(t, c.Status.Cluster.ProxyURL, cluster.ProxyURL)
+			assert.Equal(t, testToken, user.Token)
 		})
 	}
+}
+
+func TestAnAnswerWithoutAUsableKubeconfigHasNoNamespace(t *testing.T) {
+	for _, kubeconfig := range []string{"", "}", `{"current-context": "b"}`} {
+		secret, err := Render(v1alpha1.SecretFormatKubeconfig, credential(t, func(c *Credential) { c.Status.Kubeconfig = []byte(kubeconfig) }))
+		require.NoError(t, err)
+		config, err := clientcmd.Load(secret.Data[KueueKey])
+		require.NoError(t, err)
+		assert.Empty(t, config.Contexts["bravelion"].Namespace)
+	}
+}
+
+func TestArgoCDGetsItsDeclarativeCluster(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Credential)
+		want   map[string]any
+		tls    map[string]any
+	}{
+		{name: "a token and a CA"},
+		{
+			name:   "another name to verify",
+			change: func(c *Credential) { c.Status.Cluster.TLSServerName = "kubernetes" },
+			tls:    map[string]any{"serverName": "kubernetes"},
+		},
+		{
+			name:   "a proxy",
+			change: proxy("http://proxy.example.com:3128"),
+			want:   map[string]any{"proxyUrl": "http://proxy.example.com:3128"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := credential(t, test.change)
+			secret, err := Render(v1alpha1.SecretFormatArgoCD, c)
+			require.NoError(t, err)
+			assert.Equal(t, map[string]string{"argocd.argoproj.io/secret-type": "cluster"}, secret.Labels)
+			assert.Len(t, secret.Data, 3)
+			assert.Equal(t, "bravelion", string(secret.Data["name"]))
+			assert.Equal(t, "https://member.example.com:6443", string(secret.Data["server"]))
+			assert.JSONEq(t, argoCDJSON(t, c, test.want, test.tls), string(secret.Data["config"]))
+		})
+	}
+}
+
+// argoCDJSON returns the JSON of Argo CD's documentation for c, with more of it.
+func argoCDJSON(t *testing.T, c Credential, more, moreTLS map[string]any) string {
+	t.Helper()
+	tls := map[string]any{"insecure": false, "caData": c.Status.Cluster.CertificateAuthorityData}
+	maps.Copy(tls, moreTLS)
+	config := map[string]any{"bearerToken": testToken, "tlsClientConfig": tls}
+	maps.Copy(config, more)
+	encoded, err := json.Marshal(config)
+	require.NoError(t, err)
+	return string(encoded)
+}
+
+func TestArgoCDWithoutACAIsNotInsecure(t *testing.T) {
+	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"bearerToken": "`+testToken+`", "tlsClientConfig": {"insecure": false}}`, string(secret.Data["config"]))
+}
+
+func TestAMemberDoesNotTakeThePlaceOfArgoCDsOwnCluster(t *testing.T) {
+	for name, change := range map[string]func(*Credential){
+		"by its name":               func(c *Credential) { c.Cluster = "in-cluster" },
+		"by its server":             server("https://kubernetes.default.svc"),
+		"by its server and slashes": server("https://kubernetes.default.svc//"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, change))
+			require.ErrorContains(t, err, "the cluster that Argo CD runs in")
+			assert.NotContains(t, err.Error(), testToken)
+
+			_, err = Render(v1alpha1.SecretFormatKubeconfig, credential(t, change))
+			assert.NoError(t, err, "others don't mind")
+		})
+	}
+}
+
+func TestATokenComesWithWhatTheAnswerHas(t *testing.T) {
+	c := credential(t, nil)
+	secret, err := Render(v1alpha1.SecretFormatToken, c)
+	require.NoError(t, err)
+	assert.Empty(t, secret.Labels)
+	assert.Equal(t, map[string][]byte{
+		"token":               []byte(testToken),
+		"ca.crt":              c.Status.Cluster.CertificateAuthorityData,
+		"server":              []byte("https://member.example.com:6443"),
+		"expirationTimestamp": []byte("2026-03-01T12:00:00Z"),
+	}, secret.Data)
+
+	secret, err = Render(v1alpha1.SecretFormatToken, credential(t, func(c *Credential) {
+		c.Status.ExpirationTimestamp = nil
+		c.Status.Cluster = &multiclusterv1alpha1.Cluster{
+			Server: "https://[2001:db8::7]", TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com:3128",
+		}
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, map[string][]byte{
+		"token":           []byte(testToken),
+		"server":          []byte("https://[2001:db8::7]"),
+		"tls-server-name": []byte("kubernetes"),
+		"proxy-url":       []byte("http://proxy.example.com:3128"),
+	}, secret.Data)
 }
