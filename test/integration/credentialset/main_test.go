@@ -25,6 +25,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -57,8 +58,7 @@ func startFleet(t *testing.T) *fleet {
 	client, err := inventory.NewForConfig(f.hub.RESTConfig())
 	require.NoError(t, err)
 	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
-	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
+	f.admin = f.kube(t)
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
 	for _, namespace := range []string{team, consumers} {
@@ -129,6 +129,21 @@ func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	f.bind(t, consumers, user, "edit", subject)
 }
 
+func (f *fleet) kube(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
+
+// ours returns the admin's client for sets.
+func (f *fleet) ours(t *testing.T) clientv1alpha1.ClusterCredentialSetInterface {
+	t.Helper()
+	client, err := versioned.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	return client.ClusterpassV1alpha1().ClusterCredentialSets(team)
+}
+
 func userSubject(name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}
 }
@@ -171,11 +186,9 @@ func (f *fleet) create(t *testing.T, user string, set *v1alpha1.ClusterCredentia
 func (f *fleet) remove(t *testing.T, name string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(team)
+	sets := f.ours(t)
 	_ = sets.Delete(ctx, name, metav1.DeleteOptions{}) // It may be gone.
-	err = wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
 		_, err := sets.Get(ctx, name, metav1.GetOptions{})
 		return err != nil, nil
 	})

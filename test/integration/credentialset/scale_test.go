@@ -1,0 +1,239 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+var (
+	manyProfiles = flag.Int("profiles", 500, "how many ClusterProfiles TestOneSetForManyProfiles has")
+	manyMembers  = flag.Int("members", 2, "how many clusters are behind them")
+)
+
+const (
+	// managerUser and memberUser are whom the hub's audit log, and the members', see in clusterpass.
+	managerUser = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager"
+	memberUser  = "system:serviceaccount:clusterpass-system:clusterpass"
+	// hubCalls are to the hub for each credential: the request for the token, and to read and to write its Secret.
+	hubCalls = 3
+	// coldCalls bounds those to the member for the first credential, warmCalls for each one after.
+	coldCalls, warmCalls = 10, 1
+	// copying is how many profiles are made at once.
+	copying = 16
+)
+
+func TestOneSetForManyProfiles(t *testing.T) {
+	f := &fleet{hub: testenv.Start(t, testenv.Options{Audit: true})}
+	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
+	f.connect(t)
+	members := f.copyProfiles(t)
+	f.allowSecrets(t, team)
+	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
+
+	set := newSet("many")
+	set.Spec.Clusters.Namespace = team
+	set.Spec.Clusters.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"many": "true"}}
+	set.Spec.Secret.Namespace = ""
+	_, err := f.ours(t).Create(t.Context(), set, metav1.CreateOptions{})
+	require.NoError(t, err)
+	first := f.versions(t, *manyProfiles)
+	hub, onMembers := f.calls(t, members)
+	t.Logf("%d credentials took %.2f calls to the hub and %.2f to the members each", *manyProfiles, per(hub.about, *manyProfiles), per(onMembers, *manyProfiles))
+	assert.LessOrEqual(t, hub.about, hubCalls**manyProfiles)
+	assert.LessOrEqual(t, onMembers, coldCalls**manyProfiles)
+
+	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new process has looked at all.
+	f.setMany(t, "p7", "false")
+	one := f.versions(t, *manyProfiles-1)
+	assert.Equal(t, 1, differences(first, one))
+	require.NoError(t, f.manager.Restart(t.Context()))
+	f.setMany(t, "p7", "true")
+	assert.Equal(t, 1, differences(first, f.versions(t, *manyProfiles)))
+
+	hubBefore, membersBefore := f.calls(t, members)
+	before := f.versions(t, *manyProfiles)
+	_, err = f.ours(t).Patch(t.Context(), "many", types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	eventually(t, func(context.Context) error {
+		if left := *manyProfiles - differences(before, f.versions(t, *manyProfiles)); left > 0 {
+			return fmt.Errorf("%d are not rotated yet", left)
+		}
+		return nil
+	})
+	hub, onMembers = f.calls(t, members)
+	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each", per(hub.about-hubBefore.about, *manyProfiles), per(onMembers-membersBefore, *manyProfiles))
+	assert.LessOrEqual(t, onMembers-membersBefore, warmCalls**manyProfiles)
+	assert.LessOrEqual(t, hub.writes-hubBefore.writes, *manyProfiles, "each Secret is written once")
+}
+
+func per(calls, credentials int) float64 { return float64(calls) / float64(credentials) }
+
+// connect makes the admin's clients, and the namespace of the profiles.
+func (f *fleet) connect(t *testing.T) {
+	t.Helper()
+	client, err := inventory.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	f.profiles = client.ApisV1alpha1().ClusterProfiles(team)
+	f.admin = f.kube(t)
+	_, err = f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret of its own.
+func (f *fleet) copyProfiles(t *testing.T) []*testenv.Cluster {
+	t.Helper()
+	var members []*testenv.Cluster
+	var originals []*inventoryv1alpha1.ClusterProfile
+	for i := range *manyMembers {
+		name := "member" + strconv.Itoa(i)
+		member := testenv.Start(t, testenv.Options{Name: name, Audit: true})
+		require.NoError(t, testenv.Join(t.Context(), f.hub, member, team, name))
+		original, err := f.profiles.Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		members, originals = append(members, member), append(originals, original)
+	}
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(copying)
+	for i := range *manyProfiles {
+		group.Go(func() error { return f.copyProfile(ctx, originals[i%len(originals)], "p"+strconv.Itoa(i)) })
+	}
+	require.NoError(t, group.Wait())
+	return members
+}
+
+func (f *fleet) copyProfile(ctx context.Context, original *inventoryv1alpha1.ClusterProfile, name string) error {
+	secrets := f.admin.CoreV1().Secrets(testenv.SystemNamespace)
+	from, to := "member-"+team+"-"+original.Name, "member-"+team+"-"+name
+	secret, err := secrets.Get(ctx, from, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	secret.ObjectMeta = metav1.ObjectMeta{Name: to, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": team + "/" + name}}
+	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	profile, err := f.profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"many": "true"}}, Spec: original.Spec,
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	original.Status.DeepCopyInto(&profile.Status)
+	for i := range profile.Status.AccessProviders {
+		extension := &profile.Status.AccessProviders[i].Cluster.Extensions[0].Extension
+		extension.Raw = bytes.ReplaceAll(extension.Raw, []byte(from), []byte(to))
+	}
+	_, err = f.profiles.UpdateStatus(ctx, profile, metav1.UpdateOptions{})
+	return err
+}
+
+// setMany sets the label of a profile by which the set selects.
+func (f *fleet) setMany(t *testing.T, name, value string) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"many":%q}}}`, value)
+	_, err := f.profiles.Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// versions waits until there are so many Secrets of sets, and returns their resource versions by name.
+func (f *fleet) versions(t *testing.T, count int) map[string]string {
+	t.Helper()
+	var versions map[string]string
+	eventually(t, func(ctx context.Context) error {
+		list, err := f.admin.CoreV1().Secrets(team).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+		if err != nil {
+			return err
+		}
+		versions = map[string]string{}
+		for i := range list.Items {
+			versions[list.Items[i].Name] = list.Items[i].ResourceVersion
+		}
+		if len(versions) != count {
+			return fmt.Errorf("there are %d Secrets, want %d", len(versions), count)
+		}
+		return nil
+	})
+	return versions
+}
+
+// differences counts the Secrets that were written, made or deleted since.
+func differences(before, after map[string]string) int {
+	count := 0
+	for name, version := range before {
+		if after[name] != version {
+			count++
+		}
+	}
+	return count
+}
+
+// hubCount are calls of the controller manager to the hub: all about tokens and Secrets of sets, and writes of these Secrets.
+type hubCount struct{ about, writes int }
+
+// calls counts those of the controller manager to the hub, and those to the members but for the lists that sweeps and scores are
+// made of.
+func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, onMembers int) {
+	t.Helper()
+	eachCall(t, f.hub, func(event *auditv1.Event) {
+		if event.User.Username != managerUser || event.ObjectRef == nil || event.ObjectRef.Namespace != team || event.Verb == "list" || event.Verb == "watch" {
+			return
+		}
+		switch {
+		case event.ObjectRef.Resource == "secrets":
+			hub.about++
+			if event.Verb == "create" || event.Verb == "update" {
+				hub.writes++
+			}
+		case event.ObjectRef.Subresource == "token":
+			hub.about++
+		}
+	})
+	for _, member := range members {
+		eachCall(t, member, func(event *auditv1.Event) {
+			if event.User.Username == memberUser && event.ObjectRef != nil && event.Verb != "list" {
+				onMembers++
+			}
+		})
+	}
+	return hub, onMembers
+}
+
+// eachCall calls do with each finished request in a cluster's audit log.
+func eachCall(t *testing.T, cluster *testenv.Cluster, do func(event *auditv1.Event)) {
+	t.Helper()
+	log, err := os.Open(cluster.AuditLog())
+	require.NoError(t, err)
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event auditv1.Event
+		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Stage == auditv1.StageResponseComplete {
+			do(&event)
+		}
+	}
+	require.NoError(t, lines.Err())
+}
