@@ -284,7 +284,10 @@ func (p *Plan) observeOthers() {
 
 // rescale returns whether the total of any cluster may have changed.
 func (p *Plan) rescale() (all bool) {
-	most := p.fleet.named.most(p.decision.Clusters, p.fleet.slots)
+	var most int32
+	if p.policy.WeighsOthers() {
+		most = p.fleet.named.most(p.decision.Clusters, p.fleet.slots)
+	}
 	for i := range p.policy.prioritizers {
 		was := p.scales[i]
 		p.scales[i] = p.policy.prioritizers[i].scale(&sample{p.values[i], most})

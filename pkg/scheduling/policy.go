@@ -38,7 +38,7 @@ type weighted struct {
 
 // Compile returns the policy of a placement, which chooses from the clusters of these namespaces, or all mistakes in its spec.
 func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field.ErrorList) {
-	spec, path := &placement.Spec, field.NewPath("spec")
+	spec, path := placement.Spec.DeepCopy(), field.NewPath("spec")
 	p := &Policy{
 		placement:     types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name},
 		namespaces:    sets.New(namespaces...),

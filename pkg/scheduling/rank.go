@@ -28,7 +28,7 @@ func (p *Plan) rerank(all bool) {
 		p.sort()
 	}
 	for _, slot := range p.dirty {
-		p.states[slot].dirty = false
+		p.states[slot].dirty, p.states[slot].moved = false, false
 	}
 	p.dirty = p.dirty[:0]
 }
@@ -113,7 +113,7 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 		}
 	}
 	p.ranked = staying
-	return entering, true
+	return entering, len(entering) <= most
 }
 
 func (p *Plan) anyMoved(all bool) bool {
