@@ -32,10 +32,10 @@ func (p *Plan) stabilizes() bool {
 func (p *Plan) dwells() bool { return p.now < p.dwellEnd() }
 
 func (p *Plan) dwellEnd() int64 {
-	if p.decision.MovedAt.IsZero() {
+	if p.view.decision.MovedAt.IsZero() {
 		return p.now
 	}
-	return p.decision.MovedAt.Add(time.Duration(p.policy.stabilization.DwellSeconds) * time.Second).UnixNano()
+	return p.view.decision.MovedAt.Add(time.Duration(p.policy.stabilization.DwellSeconds) * time.Second).UnixNano()
 }
 
 // contenders returns the first clusters in the order in which they are selected: by rank, but that selected ones keep their
@@ -89,8 +89,8 @@ func (p *Plan) passes(other, selected int32) bool {
 // others go where they rank.
 func (p *Plan) settle(chosen []int32) []int32 {
 	at := make(map[int32]int, len(chosen))
-	for _, name := range p.decision.Clusters {
-		if slot, here := p.fleet.slots[name]; here {
+	for _, name := range p.view.decision.Clusters {
+		if slot, here := p.view.find(name); here {
 			at[slot] = len(at)
 		}
 	}
@@ -124,7 +124,7 @@ func (p *Plan) result(chosen []int32) Result {
 	members := make([]*member, len(chosen))
 	kept := 0
 	for i, slot := range chosen {
-		members[i] = p.fleet.members[slot]
+		members[i] = p.view.members[slot]
 		if p.states[slot].own > 0 {
 			kept++
 		}

@@ -46,13 +46,11 @@ type Score struct {
 func (p *Plan) Explain(now time.Time) (Result, []Explanation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet.mu.RLock()
-	defer p.fleet.mu.RUnlock()
 	p.pass(now.UnixNano())
 	chosen := p.choose()
 	var explanations []Explanation
 	places := map[int32]int{}
-	for _, slot := range p.fleet.byName {
+	for _, slot := range p.view.byName {
 		if p.states[slot].candidate {
 			places[slot] = len(explanations)
 			explanations = append(explanations, p.explain(slot))

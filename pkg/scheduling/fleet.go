@@ -11,21 +11,45 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Fleet is the clusters that placements choose from, and what placements have chosen. It is safe for concurrent use: plans
-// read it, each for the time of one pass.
+// Fleet is the clusters that placements choose from, and what placements have chosen. It is safe for concurrent use, and
+// nobody waits for a pass: plans look at views of it.
 type Fleet struct {
-	mu sync.RWMutex
-	// version grows with each change of a cluster.
-	version uint64
-	slots   map[types.NamespacedName]int32
-	// A cluster keeps its slot for as long as it is here. Slots that are free have no member.
-	members  []*member
-	changed  []uint64
-	position []int32
-	byName   []int32
-	free     []int32
-
+	mu sync.Mutex
+	roster
+	slots map[types.NamespacedName]int32
+	free  []int32
 	named named
+
+	// lastRoster and lastCounts are what the last view had.
+	lastRoster roster
+	lastCounts counts
+}
+
+// roster is the clusters.
+type roster struct {
+	// version grows with each change of a cluster, and changed is, by slot, the version of the last one.
+	version uint64
+	changed []uint64
+	// members are by slot. A cluster keeps its slot for as long as it is here. Slots that are free have no member.
+	members []*member
+	// byName is the slots in the order of the clusters' names, and position, by slot, the place in it.
+	byName, position []int32
+}
+
+// counts are how often decisions name clusters, by slot.
+type counts struct {
+	// roster and named are the versions that they are of.
+	roster, named uint64
+	bySlot        []int32
+}
+
+// view is a fleet at one moment, as one placement sees it. What is in it never changes.
+type view struct {
+	roster
+	counts
+	// decision is the placement's own, and most is how often others name the cluster that they name most often.
+	decision Decision
+	most     int32
 }
 
 // member is a cluster with what is computed of it once.
@@ -101,9 +125,42 @@ func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 
 // Len counts the clusters.
 func (f *Fleet) Len() int {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return len(f.slots)
+}
+
+// view returns the fleet as it is now. The last view tells what need not be counted again; views share what has not changed.
+func (f *Fleet) view(placement types.NamespacedName, last *view) view {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lastRoster.version != f.version {
+		f.lastRoster = roster{f.version, slices.Clone(f.changed), slices.Clone(f.members), slices.Clone(f.byName), slices.Clone(f.position)}
+	}
+	if f.lastCounts.roster != f.version || f.lastCounts.named != f.named.version {
+		f.lastCounts = counts{f.version, f.named.version, slices.Clone(f.named.counts)}
+	}
+	v := view{roster: f.lastRoster, counts: f.lastCounts, decision: f.named.decisions[placement], most: last.most}
+	if last.named != v.named {
+		v.most = f.named.most(v.decision.Clusters, f.slots)
+	}
+	return v
+}
+
+// find returns the slot of a cluster.
+func (r *roster) find(name types.NamespacedName) (slot int32, here bool) {
+	at, here := r.search(name)
+	if !here {
+		return 0, false
+	}
+	return r.byName[at], true
+}
+
+// search returns the place of a cluster among all by name, or where it would be.
+func (r *roster) search(name types.NamespacedName) (at int, here bool) {
+	return slices.BinarySearchFunc(r.byName, name, func(slot int32, name types.NamespacedName) int {
+		return compareNames(r.members[slot].NamespacedName, name)
+	})
 }
 
 func (f *Fleet) add(name types.NamespacedName) int32 {
@@ -116,9 +173,7 @@ func (f *Fleet) add(name types.NamespacedName) int32 {
 		f.changed = append(f.changed, 0)
 		f.position = append(f.position, 0)
 	}
-	at, _ := slices.BinarySearchFunc(f.byName, name, func(slot int32, name types.NamespacedName) int {
-		return compareNames(f.members[slot].NamespacedName, name)
-	})
+	at, _ := f.search(name)
 	f.byName = slices.Insert(f.byName, at, slot)
 	f.renumber(int32(at)) //nolint:gosec // likewise
 	f.slots[name] = slot

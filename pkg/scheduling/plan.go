@@ -23,8 +23,7 @@ type Plan struct {
 	policy *Policy
 
 	now             int64
-	seen, seenNamed uint64
-	decision        Decision
+	view            view
 	own             map[types.NamespacedName]int32
 	candidates      int
 	eligible, stale int
@@ -93,8 +92,6 @@ func NewPlan(fleet *Fleet, policy *Policy) *Plan {
 func (p *Plan) Run(now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet.mu.RLock()
-	defer p.fleet.mu.RUnlock()
 	p.pass(now.UnixNano())
 	return p.result(p.choose())
 }
@@ -104,8 +101,6 @@ func (p *Plan) Run(now time.Time) Result {
 func (p *Plan) Next(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fleet.mu.RLock()
-	defer p.fleet.mu.RUnlock()
 	p.observe(now.UnixNano())
 	if len(p.dirty) > 0 {
 		return now
@@ -128,17 +123,18 @@ func (p *Plan) observe(now int64) {
 		}
 	}
 	p.now = now
+	last := p.view
+	p.view = p.fleet.view(p.policy.placement, &last)
 	p.grow()
-	p.observeDecision()
-	p.review()
-	if p.seenNamed != p.fleet.named.version {
+	p.observeDecision(&last.decision)
+	p.review(last.version)
+	if last.named != p.view.named {
 		p.observeOthers()
 	}
-	p.seen, p.seenNamed = p.fleet.version, p.fleet.named.version
 }
 
 func (p *Plan) grow() {
-	size := len(p.fleet.members)
+	size := len(p.view.members)
 	if len(p.until) == size {
 		return
 	}
@@ -155,36 +151,27 @@ func (p *Plan) grow() {
 }
 
 // observeDecision has those clusters looked at that the placement has selected or dropped.
-func (p *Plan) observeDecision() {
-	decision := p.fleet.named.decisions[p.policy.placement]
-	if slices.Equal(decision.Clusters, p.decision.Clusters) {
-		p.decision = decision
+func (p *Plan) observeDecision(last *Decision) {
+	if slices.Equal(last.Clusters, p.view.decision.Clusters) {
 		return
 	}
 	old := p.own
-	p.decision, p.own = decision, make(map[types.NamespacedName]int32, len(decision.Clusters))
-	for _, name := range decision.Clusters {
+	p.own = make(map[types.NamespacedName]int32, len(p.view.decision.Clusters))
+	for _, name := range p.view.decision.Clusters {
 		p.own[name]++
 	}
-	for name := range old {
-		p.look(name, old[name] != p.own[name])
-	}
-	for name := range p.own {
-		p.look(name, old[name] != p.own[name])
-	}
-}
-
-func (p *Plan) look(name types.NamespacedName, again bool) {
-	if slot, here := p.fleet.slots[name]; here && again {
-		p.until[slot] = math.MinInt64
+	for _, name := range slices.Concat(last.Clusters, p.view.decision.Clusters) {
+		if slot, here := p.view.find(name); here && old[name] != p.own[name] {
+			p.until[slot] = math.MinInt64
+		}
 	}
 }
 
-// review looks at the clusters that may have changed.
-func (p *Plan) review() {
+// review looks at the clusters that may have changed since a version of the fleet.
+func (p *Plan) review(since uint64) {
 	p.next = forever
-	for slot, changed := range p.fleet.changed {
-		if changed > p.seen || p.until[slot] <= p.now {
+	for slot, changed := range p.view.changed {
+		if changed > since || p.until[slot] <= p.now {
 			p.evaluate(int32(slot))
 		}
 		p.next = min(p.next, p.until[slot])
@@ -202,7 +189,7 @@ func (p *Plan) evaluate(slot int32) {
 	}
 	p.until[slot] = forever
 	*s = state{total: was.total, dirty: was.dirty, ranked: was.ranked, moved: was.moved}
-	if m := p.fleet.members[slot]; m != nil && p.policy.namespaces.Has(m.Namespace) {
+	if m := p.view.members[slot]; m != nil && p.policy.namespaces.Has(m.Namespace) {
 		p.judge(slot)
 	}
 	p.count(&was, -1)
@@ -216,7 +203,7 @@ func (p *Plan) evaluate(slot int32) {
 // judge looks at a cluster of the placement's namespaces.
 func (p *Plan) judge(slot int32) {
 	s := &p.states[slot]
-	m := p.fleet.members[slot]
+	m := p.view.members[slot]
 	s.candidate, s.joined, s.own = true, m.joined, p.own[m.NamespacedName]
 	p.looking = p.candidate(slot)
 	if until, ok := p.policy.filter(&p.looking); ok {
@@ -236,7 +223,7 @@ func (p *Plan) same(slot int32) bool {
 
 func (p *Plan) candidate(slot int32) candidate {
 	s := &p.states[slot]
-	return candidate{member: p.fleet.members[slot], now: p.now, selected: s.own > 0, others: p.fleet.named.counts[slot] - s.own}
+	return candidate{member: p.view.members[slot], now: p.now, selected: s.own > 0, others: p.view.bySlot[slot] - s.own}
 }
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are valid.
@@ -272,7 +259,7 @@ func (p *Plan) observeOthers() {
 			continue
 		}
 		values := p.values[i]
-		for slot, count := range p.fleet.named.counts {
+		for slot, count := range p.view.bySlot {
 			s := &p.states[slot]
 			if value := float64(count - s.own); s.eligible && value != values[slot] {
 				values[slot] = value
@@ -284,13 +271,9 @@ func (p *Plan) observeOthers() {
 
 // rescale returns whether the total of any cluster may have changed.
 func (p *Plan) rescale() (all bool) {
-	var most int32
-	if p.policy.WeighsOthers() {
-		most = p.fleet.named.most(p.decision.Clusters, p.fleet.slots)
-	}
 	for i := range p.policy.prioritizers {
 		was := p.scales[i]
-		p.scales[i] = p.policy.prioritizers[i].scale(&sample{p.values[i], most})
+		p.scales[i] = p.policy.prioritizers[i].scale(&sample{p.values[i], p.view.most})
 		all = all || was != p.scales[i]
 	}
 	return all

@@ -80,7 +80,7 @@ func (p *Plan) compare(a, b int32) int {
 	if x.total != y.total {
 		return cmp.Compare(y.total, x.total)
 	}
-	return cmp.Compare(p.fleet.position[a], p.fleet.position[b])
+	return cmp.Compare(p.view.position[a], p.view.position[b])
 }
 
 // leave takes those clusters from the order that are at a wrong place, or have none any longer. It returns those that have
@@ -151,7 +151,7 @@ func (p *Plan) sort() {
 		p.states[slot].ranked = false
 	}
 	places := make([]place, 0, p.eligible)
-	for position, slot := range p.fleet.byName {
+	for position, slot := range p.view.byName {
 		s := &p.states[slot]
 		s.ranked, s.moved = s.eligible, false
 		if s.eligible {
