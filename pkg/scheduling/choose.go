@@ -124,7 +124,7 @@ func (p *Plan) result(chosen []int32) Result {
 	members := make([]*member, len(chosen))
 	kept := 0
 	for i, slot := range chosen {
-		members[i] = p.view.members[slot]
+		members[i] = p.view.member(slot)
 		if p.states[slot].own > 0 {
 			kept++
 		}

@@ -20,33 +20,17 @@ type Fleet struct {
 	free  []int32
 	named named
 
-	// lastRoster and lastCounts are what the last view had.
-	lastRoster roster
-	lastCounts counts
-}
-
-// roster is the clusters.
-type roster struct {
-	// version grows with each change of a cluster, and changed is, by slot, the version of the last one.
-	version uint64
-	changed []uint64
-	// members are by slot. A cluster keeps its slot for as long as it is here. Slots that are free have no member.
-	members []*member
-	// byName is the slots in the order of the clusters' names, and position, by slot, the place in it.
-	byName, position []int32
-}
-
-// counts are how often decisions name clusters, by slot.
-type counts struct {
-	// roster and named are the versions that they are of.
-	roster, named uint64
-	bySlot        []int32
+	// What a view has is copied before it is changed. These say what no view has.
+	ownsOrder, ownsPages bool
+	ownsPage             []bool
 }
 
 // view is a fleet at one moment, as one placement sees it. What is in it never changes.
 type view struct {
 	roster
-	counts
+	// counts are how often decisions name each cluster, by slot, and named is their version.
+	counts []int32
+	named  uint64
 	// decision is the placement's own, and most is how often others name the cluster that they name most often.
 	decision Decision
 	most     int32
@@ -79,19 +63,17 @@ func NewFleet() *Fleet {
 func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	m := &member{Cluster: cluster, joined: f.version + 1}
+	m.object = sync.OnceValue(func() map[string]any { return celObjects(&m.Cluster) })
 	slot, known := f.slots[cluster.NamespacedName]
 	if !known {
-		slot = f.add(cluster.NamespacedName)
+		f.put(f.add(cluster.NamespacedName), m)
+		return &Change{after: m, now: now.UnixNano()}
 	}
-	before := f.members[slot]
-	m := &member{Cluster: cluster, joined: f.version + 1}
-	if known {
-		m.joined = before.joined
-	}
-	m.object = sync.OnceValue(func() map[string]any { return celObjects(&m.Cluster) })
-	f.members[slot] = m
-	f.touch(slot)
-	if known && sameMeaning(&before.Cluster, &cluster, now) {
+	before := f.member(slot)
+	m.joined = before.joined
+	f.put(slot, m)
+	if sameMeaning(&before.Cluster, &cluster, now) {
 		return nil
 	}
 	return &Change{before: before, after: m, now: now.UnixNano()}
@@ -105,14 +87,14 @@ func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	if !known {
 		return nil
 	}
-	before := f.members[slot]
+	before := f.member(slot)
+	f.ownOrder()
 	f.byName = slices.Delete(f.byName, int(f.position[slot]), int(f.position[slot])+1)
 	f.renumber(f.position[slot])
 	delete(f.slots, name)
-	f.members[slot] = nil
 	f.free = append(f.free, slot)
 	f.named.leave(slot, name)
-	f.touch(slot)
+	f.put(slot, nil)
 	return &Change{before: before}
 }
 
@@ -130,47 +112,26 @@ func (f *Fleet) Len() int {
 	return len(f.slots)
 }
 
-// view returns the fleet as it is now. The last view tells what need not be counted again; views share what has not changed.
+// view returns the fleet as it is now. The last view tells what need not be counted again.
 func (f *Fleet) view(placement types.NamespacedName, last *view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lastRoster.version != f.version {
-		f.lastRoster = roster{f.version, slices.Clone(f.changed), slices.Clone(f.members), slices.Clone(f.byName), slices.Clone(f.position)}
-	}
-	if f.lastCounts.roster != f.version || f.lastCounts.named != f.named.version {
-		f.lastCounts = counts{f.version, f.named.version, slices.Clone(f.named.counts)}
-	}
-	v := view{roster: f.lastRoster, counts: f.lastCounts, decision: f.named.decisions[placement], most: last.most}
+	f.ownsOrder, f.ownsPages = false, false
+	clear(f.ownsPage)
+	v := view{roster: f.roster, counts: f.named.share(), named: f.named.version, decision: f.named.decisions[placement], most: last.most}
 	if last.named != v.named {
 		v.most = f.named.most(v.decision.Clusters, f.slots)
 	}
 	return v
 }
 
-// find returns the slot of a cluster.
-func (r *roster) find(name types.NamespacedName) (slot int32, here bool) {
-	at, here := r.search(name)
-	if !here {
-		return 0, false
-	}
-	return r.byName[at], true
-}
-
-// search returns the place of a cluster among all by name, or where it would be.
-func (r *roster) search(name types.NamespacedName) (at int, here bool) {
-	return slices.BinarySearchFunc(r.byName, name, func(slot int32, name types.NamespacedName) int {
-		return compareNames(r.members[slot].NamespacedName, name)
-	})
-}
-
 func (f *Fleet) add(name types.NamespacedName) int32 {
+	f.ownOrder()
 	var slot int32
 	if last := len(f.free) - 1; last >= 0 {
 		slot, f.free = f.free[last], f.free[:last]
 	} else {
-		slot = int32(len(f.members)) //nolint:gosec // there are not that many clusters
-		f.members = append(f.members, nil)
-		f.changed = append(f.changed, 0)
+		slot = int32(len(f.position)) //nolint:gosec // there are not that many clusters
 		f.position = append(f.position, 0)
 	}
 	at, _ := f.search(name)
@@ -188,7 +149,24 @@ func (f *Fleet) renumber(from int32) {
 	}
 }
 
-func (f *Fleet) touch(slot int32) {
-	f.version++
-	f.changed[slot] = f.version
+func (f *Fleet) ownOrder() {
+	if !f.ownsOrder {
+		f.byName, f.position, f.ownsOrder = slices.Clone(f.byName), slices.Clone(f.position), true
+	}
+}
+
+// put has a slot changed.
+func (f *Fleet) put(slot int32, m *member) {
+	page := int(slot / pageSize)
+	if !f.ownsPages {
+		f.pages, f.ownsPages = slices.Clone(f.pages), true
+	}
+	if page == len(f.pages) {
+		f.pages, f.ownsPage = append(f.pages, make([]*member, pageSize)), append(f.ownsPage, true)
+	}
+	if !f.ownsPage[page] {
+		f.pages[page], f.ownsPage[page] = slices.Clone(f.pages[page]), true
+	}
+	f.pages[page][slot%pageSize] = m
+	f.log(slot)
 }

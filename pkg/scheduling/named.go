@@ -16,6 +16,8 @@ type named struct {
 	decisions map[types.NamespacedName]Decision
 	// counts are by slot, and absent by the name of what is no cluster of the fleet.
 	counts []int32
+	// shared says that a view has the counts: they are copied before they are changed.
+	shared bool
 	absent map[types.NamespacedName]int32
 	// times[n] is how many clusters are named n times.
 	times []int32
@@ -25,8 +27,21 @@ func newNamed() named {
 	return named{decisions: map[types.NamespacedName]Decision{}, absent: map[types.NamespacedName]int32{}}
 }
 
+// share returns the counts, for keeps.
+func (n *named) share() []int32 {
+	n.shared = true
+	return n.counts
+}
+
+func (n *named) own() {
+	if n.shared {
+		n.counts, n.shared = slices.Clone(n.counts), false
+	}
+}
+
 // join moves the count of a cluster that has come to its slot.
 func (n *named) join(slot int32, name types.NamespacedName) {
+	n.own()
 	if int(slot) == len(n.counts) {
 		n.counts = append(n.counts, 0)
 	}
@@ -36,6 +51,7 @@ func (n *named) join(slot int32, name types.NamespacedName) {
 
 // leave is the opposite of join.
 func (n *named) leave(slot int32, name types.NamespacedName) {
+	n.own()
 	if count := n.counts[slot]; count > 0 {
 		n.absent[name] = count
 	}
@@ -47,6 +63,7 @@ func (n *named) set(placement types.NamespacedName, decision Decision, slots map
 	if slices.Equal(old.Clusters, decision.Clusters) && old.MovedAt.Equal(decision.MovedAt) {
 		return
 	}
+	n.own()
 	for _, name := range old.Clusters {
 		n.count(name, slots, -1)
 	}

@@ -134,7 +134,7 @@ func (p *Plan) observe(now int64) {
 }
 
 func (p *Plan) grow() {
-	size := len(p.view.members)
+	size := p.view.size()
 	if len(p.until) == size {
 		return
 	}
@@ -169,9 +169,13 @@ func (p *Plan) observeDecision(last *Decision) {
 
 // review looks at the clusters that may have changed since a version of the fleet.
 func (p *Plan) review(since uint64) {
+	slots, known := p.view.since(since)
+	for _, slot := range slots {
+		p.until[slot] = math.MinInt64
+	}
 	p.next = forever
-	for slot, changed := range p.view.changed {
-		if changed > since || p.until[slot] <= p.now {
+	for slot, until := range p.until {
+		if !known || until <= p.now {
 			p.evaluate(int32(slot))
 		}
 		p.next = min(p.next, p.until[slot])
@@ -189,7 +193,7 @@ func (p *Plan) evaluate(slot int32) {
 	}
 	p.until[slot] = forever
 	*s = state{total: was.total, dirty: was.dirty, ranked: was.ranked, moved: was.moved}
-	if m := p.view.members[slot]; m != nil && p.policy.namespaces.Has(m.Namespace) {
+	if m := p.view.member(slot); m != nil && p.policy.namespaces.Has(m.Namespace) {
 		p.judge(slot)
 	}
 	p.count(&was, -1)
@@ -203,7 +207,7 @@ func (p *Plan) evaluate(slot int32) {
 // judge looks at a cluster of the placement's namespaces.
 func (p *Plan) judge(slot int32) {
 	s := &p.states[slot]
-	m := p.view.members[slot]
+	m := p.view.member(slot)
 	s.candidate, s.joined, s.own = true, m.joined, p.own[m.NamespacedName]
 	p.looking = p.candidate(slot)
 	if until, ok := p.policy.filter(&p.looking); ok {
@@ -223,7 +227,7 @@ func (p *Plan) same(slot int32) bool {
 
 func (p *Plan) candidate(slot int32) candidate {
 	s := &p.states[slot]
-	return candidate{member: p.view.members[slot], now: p.now, selected: s.own > 0, others: p.view.bySlot[slot] - s.own}
+	return candidate{member: p.view.member(slot), now: p.now, selected: s.own > 0, others: p.view.counts[slot] - s.own}
 }
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are valid.
@@ -259,7 +263,7 @@ func (p *Plan) observeOthers() {
 			continue
 		}
 		values := p.values[i]
-		for slot, count := range p.view.bySlot {
+		for slot, count := range p.view.counts {
 			s := &p.states[slot]
 			if value := float64(count - s.own); s.eligible && value != values[slot] {
 				values[slot] = value

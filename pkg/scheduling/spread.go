@@ -150,7 +150,7 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 	for place, slot := range order {
 		var ids [v1alpha1.MaxSpreadConstraints]int
 		for i := range constraints {
-			ids[i] = constraints[i].id(p.view.members[slot], &p.policy.spread.constraints[i])
+			ids[i] = constraints[i].id(p.view.member(slot), &p.policy.spread.constraints[i])
 		}
 		b := byIDs[ids]
 		if b == nil {
