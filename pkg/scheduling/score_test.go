@@ -5,6 +5,7 @@ package scheduling
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,4 +241,28 @@ func TestAnExplanation(t *testing.T) {
 	}, explanations[2])
 	assert.Equal(t, 2, explanations[0].Rank)
 	assert.Equal(t, -1, explanations[0].Selected)
+}
+
+func TestPassesAndChangesAtOnce(t *testing.T) {
+	t.Parallel()
+	fleet := scoredFleet(start, 600, func(i int) int32 { return int32(i % 100) })
+	policy := compile(t, scoreSpec("gpu", 10))
+	var all sync.WaitGroup
+	for worker := range 4 {
+		plan := NewPlan(fleet, policy)
+		all.Go(func() {
+			for i := range 50 {
+				result := plan.Run(start)
+				assert.Len(t, result.Decisions, 10)
+				setScore(fleet, worker*50+i, int32(i))
+				fleet.Delete(clusterName(300 + worker*50 + i))
+				fleet.SetDecision(types.NamespacedName{Namespace: "team", Name: string(rune('a' + worker))}, Decision{Clusters: result.Decisions})
+			}
+			setScore(fleet, worker*50, 100)
+		})
+	}
+	all.Wait()
+	assert.Equal(t, 400, fleet.Len())
+	result := NewPlan(fleet, policy).Run(start)
+	assert.Equal(t, []types.NamespacedName{clusterName(0), clusterName(50), clusterName(100), clusterName(150)}, result.Decisions[:4])
 }
