@@ -17,8 +17,10 @@ const FilterMissingScore = "MissingScore"
 // Explanation says why a cluster is selected, or why not.
 type Explanation struct {
 	Cluster types.NamespacedName
-	// RefusedBy is the name of the first filter that refused the cluster, and Reason says why. Both are empty if none did.
-	RefusedBy, Reason string
+	// RefusedBy is the name of the first filter that refused the cluster; empty if none did.
+	RefusedBy string
+	// Reason says why the cluster is refused, or not selected; empty if it is selected.
+	Reason string
 	// Scores are those that were added up, by prioritiser.
 	Scores []Score
 	// Total is the weighted sum of the known scores.
@@ -57,10 +59,12 @@ func (p *Plan) Explain(now time.Time) (Result, []Explanation) {
 		}
 	}
 	for rank, slot := range p.ranked {
-		explanations[places[slot]].Rank = rank
+		e := &explanations[places[slot]]
+		e.Rank, e.Reason = rank, p.passedOver(rank, len(chosen))
 	}
 	for i, slot := range chosen {
-		explanations[places[slot]].Selected = i
+		e := &explanations[places[slot]]
+		e.Selected, e.Reason = i, ""
 	}
 	return p.result(chosen), explanations
 }
@@ -96,6 +100,22 @@ func (p *Plan) explain(slot int32) Explanation {
 	}
 	e.Total, e.Unknown = s.total, s.unknown
 	return e
+}
+
+// passedOver says why a cluster of that rank is not selected.
+func (p *Plan) passedOver(rank, selected int) string {
+	switch {
+	case p.policy.number == nil || selected < int(*p.policy.number):
+		return "its topology has as many as maxSkew allows"
+	case rank >= selected:
+		return "enough others rank before it"
+	case p.policy.spread.active():
+		return "others spread better"
+	case p.dwells():
+		return "selected clusters keep their places for dwellSeconds"
+	default:
+		return "it is better than no selected cluster by minimumAdvantage"
+	}
 }
 
 // missing names the scores that are not known.

@@ -240,7 +240,47 @@ func TestAnExplanation(t *testing.T) {
 		Cluster: inFleet("c"), Scores: []Score{{Prioritizer: "AddOn/usage/gpu", Weight: 1, Score: 2, Known: true}}, Total: 2, Rank: 1, Selected: 1,
 	}, explanations[2])
 	assert.Equal(t, 2, explanations[0].Rank)
+	assert.Empty(t, explanations[0].RefusedBy)
 	assert.Equal(t, -1, explanations[0].Selected)
+}
+
+func TestWhyAClusterIsNotSelected(t *testing.T) {
+	t.Parallel()
+	strict := []v1alpha1.SpreadConstraint{{TopologyKey: "region", TopologyKeyType: v1alpha1.TopologyKeyLabel, WhenUnsatisfiable: v1alpha1.DoNotSchedule}}
+	for _, test := range []struct {
+		name   string
+		spread []v1alpha1.SpreadConstraint
+		by     v1alpha1.Stabilization
+		number int32
+		before string
+		// reasons are those of a, b and c, which score 1, 2 and 3, and of d, if it is there, which scores 0.
+		reasons []string
+	}{
+		{name: "others are better", number: 2, reasons: []string{"enough others rank before it", "", ""}},
+		{name: "the selected ones dwell", number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "b", reasons: []string{"enough others rank before it", "", "selected clusters keep their places for dwellSeconds"}},
+		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is better than no selected cluster by minimumAdvantage"}},
+		{name: "its region is full", number: 4, spread: strict, reasons: []string{"", "", "", "its topology has as many as maxSkew allows"}},
+		{name: "others spread better", number: 2, spread: strict, reasons: []string{"", "others spread better", ""}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fleet := NewFleet()
+			for i, name := range []string{"a", "b", "c", "d"}[:len(test.reasons)] {
+				cluster := scored(inFleet(name), int32(i+1)%4)
+				cluster.Labels = map[string]string{"region": []string{"x", "y", "y", "y"}[i]}
+				fleet.Set(cluster, start)
+			}
+			selected(fleet, test.before, 0)
+			spec := scoreSpec("gpu", test.number)
+			spec.SpreadPolicy.SpreadConstraints, spec.Stabilization = test.spread, test.by
+			_, explanations := NewPlan(fleet, compile(t, spec)).Explain(start)
+			var reasons []string
+			for i := range explanations {
+				reasons = append(reasons, explanations[i].Reason)
+			}
+			assert.Equal(t, test.reasons, reasons)
+		})
+	}
 }
 
 func TestPassesAndChangesAtOnce(t *testing.T) {
