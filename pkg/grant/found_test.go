@@ -6,6 +6,7 @@ package grant
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,16 +170,16 @@ func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
 func TestWhatIsKeptOfAMemberIsBounded(t *testing.T) {
 	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{LabelHubID: "hub", LabelManagedBy: ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
 	member := fake.NewClientset()
-	pages := 0
+	var pages atomic.Int32
 	member.PrependReactor("list", "clusterroles", func(clienttesting.Action) (bool, runtime.Object, error) {
-		pages++
+		pages.Add(1)
 		return true, &rbacv1.ClusterRoleList{ListMeta: metav1.ListMeta{Continue: "more"}, Items: []rbacv1.ClusterRole{large}}, nil
 	})
 	_, err := List(t.Context(), member, "hub")
 	if err == nil || !strings.Contains(err.Error(), "listing what grants own, ClusterRole: more than 134217728 bytes") {
 		t.Errorf("error %v", err)
 	}
-	if pages > 200 {
-		t.Errorf("%d pages were asked for", pages)
+	if asked := pages.Load(); asked > 200 {
+		t.Errorf("%d pages were asked for", asked)
 	}
 }
