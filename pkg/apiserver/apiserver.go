@@ -26,6 +26,7 @@ import (
 	"clusterpass.dev/pkg/registry/authtokenrequest"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
 	"clusterpass.dev/pkg/registry/clusterscore"
+	"clusterpass.dev/pkg/registry/placement"
 )
 
 // ExtraConfig is what this server needs beyond any API server.
@@ -107,6 +108,10 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
 	}
+	placements, placementStatus, err := placement.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of placements: %w", err)
+	}
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
 		"authtokenrequests":            requests,
 		"authtokengrants":              granted.Grants,
@@ -116,6 +121,8 @@ func (c completedConfig) New() (*Server, error) {
 		"clustercredentialsets/token":  sets.Token,
 		"clusterscores":                scores,
 		"clusterscores/status":         scoreStatus,
+		"placements":                   placements,
+		"placements/status":            placementStatus,
 	}); err != nil {
 		return nil, err
 	}

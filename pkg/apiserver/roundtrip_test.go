@@ -33,6 +33,10 @@ func fuzzerFuncs(serializer.CodecFactory) []any {
 			c.FillNoCustom(set)
 			clusterpassv1alpha1.SetDefaults_ClusterCredentialSet(set)
 		},
+		func(placement *clusterpassv1alpha1.Placement, c randfill.Continue) {
+			c.FillNoCustom(placement)
+			clusterpassv1alpha1.SetDefaults_Placement(placement)
+		},
 		func(status *inventoryv1alpha1.ClusterProfileStatus, c randfill.Continue) {
 			c.FillNoCustom(status)
 			if status.Conditions == nil {

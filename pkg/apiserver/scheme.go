@@ -90,5 +90,6 @@ var servedKinds = map[schema.GroupVersion][]string{
 	clusterpassv1alpha1.SchemeGroupVersion: {
 		"AuthTokenRequest", "AuthTokenGrant", "AuthTokenGrantList",
 		"ClusterCredentialSet", "ClusterCredentialSetList", "ClusterScore", "ClusterScoreList",
+		"Placement", "PlacementList",
 	},
 }

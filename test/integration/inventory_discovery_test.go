@@ -43,6 +43,8 @@ var servedResources = map[string]map[string]served{
 		"clustercredentialsets/token":  {"clusterpass.dev/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
 		"clusterscores":                {"clusterpass.dev/v1alpha1 ClusterScore", "clusterscore", allVerbs, "cscore", "clusterpass", true},
 		"clusterscores/status":         {"clusterpass.dev/v1alpha1 ClusterScore", "", "get patch update", "", "", true},
+		"placements":                   {"clusterpass.dev/v1alpha1 Placement", "placement", allVerbs, "pl", "clusterpass", true},
+		"placements/status":            {"clusterpass.dev/v1alpha1 Placement", "", "get patch update", "", "", true},
 	},
 }
 
@@ -131,6 +133,7 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
 		{"clusterscores", "cscore", "clusterpass.dev/v1alpha1", "true", "ClusterScore", commaVerbs, "clusterpass"},
 		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
+		{"placements", "pl", "clusterpass.dev/v1alpha1", "true", "Placement", commaVerbs, "clusterpass"},
 	}
 	byKindAndGroup := func(a, b []string) int { return strings.Compare(a[0]+a[2], b[0]+b[2]) }
 	slices.SortFunc(found, byKindAndGroup)

@@ -130,7 +130,7 @@ type ClusterCredentialSetSpec struct {
 	Author *Author `json:"author,omitempty"`
 }
 
-// Author is who last changed the spec of a ClusterCredentialSet.
+// Author is who last changed the spec of an object.
 type Author struct {
 	Requester `json:",inline"`
 	// Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.

@@ -30,6 +30,12 @@ const (
 	MaxDwellSeconds int64 = 7 * 24 * 3600
 	// MaxSpreadConstraints bounds spec.spreadPolicy.spreadConstraints.
 	MaxSpreadConstraints = 8
+	// MaxPlacementItems bounds each other list of the spec.
+	MaxPlacementItems = 100
+	// MaxCelExpressions bounds the CEL expressions of all predicates together.
+	MaxCelExpressions = 100
+	// MaxCelExpressionLength bounds a CEL expression, in bytes. It is that of dynamic resource allocation.
+	MaxCelExpressionLength = 10 * 1024
 )
 
 // Conditions of a Placement. They are named as in OCM.

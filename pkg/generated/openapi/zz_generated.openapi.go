@@ -474,7 +474,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Author is who last changed the spec of a ClusterCredentialSet.",
+				Description: "Author is who last changed the spec of an object.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"username": {
@@ -554,7 +554,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCelSelector(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes. One that fails, or costs too much, is not true.",
+							Description: "CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes. One that fails, or costs too much, is not true. A placement has at most 100.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

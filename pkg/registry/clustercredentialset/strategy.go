@@ -10,12 +10,12 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/author"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
@@ -70,7 +70,7 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	set := toSet(obj)
 	set.Status = v1alpha1.ClusterCredentialSetStatus{}
 	set.Generation = 1
-	set.Spec.Author = author(ctx)
+	set.Spec.Author = author.Of(ctx)
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		set.Finalizers = append(set.Finalizers, v1alpha1.CredentialSetFinalizer)
 	}
@@ -84,7 +84,7 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	set.Spec.Author = oldSet.Spec.Author
 	if !apiequality.Semantic.DeepEqual(set.Spec, oldSet.Spec) {
 		set.Generation = oldSet.Generation + 1
-		set.Spec.Author = author(ctx)
+		set.Spec.Author = author.Of(ctx)
 	}
 }
 
@@ -109,24 +109,6 @@ func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 // ValidateUpdate implements rest.RESTUpdateStrategy.
 func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
 	return validateStatus(&toSet(obj).Status, field.NewPath("status"))
-}
-
-// author returns the user of a request. Without one nobody is: such a set gets no token.
-func author(ctx context.Context) *v1alpha1.Author {
-	user, ok := genericapirequest.UserFrom(ctx)
-	if !ok {
-		return nil
-	}
-	author := &v1alpha1.Author{Requester: v1alpha1.Requester{
-		Username: user.GetName(), UID: user.GetUID(), Groups: slices.Clone(user.GetGroups()),
-	}}
-	for key, values := range user.GetExtra() {
-		if author.Extra == nil {
-			author.Extra = map[string][]string{}
-		}
-		author.Extra[key] = slices.Clone(values)
-	}
-	return author
 }
 
 // toSet panics for any other type than that which NewFunc of the store returns.

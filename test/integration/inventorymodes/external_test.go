@@ -21,7 +21,7 @@ import (
 )
 
 // oursExternally is what we serve in clusterpass.dev/v1alpha1, in both modes.
-var oursExternally = []string{"authtokengrants", "authtokenrequests", "clustercredentialsets", "clusterscores"}
+var oursExternally = []string{"authtokengrants", "authtokenrequests", "clustercredentialsets", "clusterscores", "placements"}
 
 func TestExternalBesideCRDsThatWereThereBefore(t *testing.T) {
 	leaveHubClean(t)

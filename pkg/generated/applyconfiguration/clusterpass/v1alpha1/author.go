@@ -8,7 +8,7 @@ package v1alpha1
 // AuthorApplyConfiguration represents a declarative configuration of the Author type for use
 // with apply.
 //
-// Author is who last changed the spec of a ClusterCredentialSet.
+// Author is who last changed the spec of an object.
 type AuthorApplyConfiguration struct {
 	RequesterApplyConfiguration `json:""`
 	// Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.

@@ -12,7 +12,7 @@ package v1alpha1
 type ClusterCelSelectorApplyConfiguration struct {
 	// CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For
 	// expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes.
-	// One that fails, or costs too much, is not true.
+	// One that fails, or costs too much, is not true. A placement has at most 100.
 	CelExpressions []string `json:"celExpressions,omitempty"`
 }
 

@@ -1,0 +1,106 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/author"
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+)
+
+// strategy is for the main resource: it leaves the status alone, and notes the author.
+type strategy struct {
+	registrystrategy.Main
+}
+
+// statusStrategy is for the subresource status: it leaves everything else alone.
+type statusStrategy struct {
+	registrystrategy.Status
+}
+
+func newStrategy(typer runtime.ObjectTyper) strategy {
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
+}
+
+func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
+	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+}
+
+var _ interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+	rest.RESTDeleteStrategy
+	rest.ResetFieldsStrategy
+} = strategy{}
+
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+} = statusStrategy{}
+
+// GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
+func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	fields := s.Main.GetResetFields()
+	for _, set := range fields {
+		set.Insert(fieldpath.MakePathOrDie("spec", "author"))
+	}
+	return fields
+}
+
+// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
+func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	placement := toPlacement(obj)
+	placement.Status = v1alpha1.PlacementStatus{}
+	placement.Generation = 1
+	placement.Spec.Author = author.Of(ctx)
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts changes of the spec, and who makes
+// one is the author from then on.
+func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+	placement, oldPlacement := toPlacement(obj), toPlacement(old)
+	placement.Status = oldPlacement.Status
+	placement.Spec.Author = oldPlacement.Spec.Author
+	if !apiequality.Semantic.DeepEqual(placement.Spec, oldPlacement.Spec) {
+		placement.Generation = oldPlacement.Generation + 1
+		placement.Spec.Author = author.Of(ctx)
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validateCreate(toPlacement(obj))
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validateUpdate(toPlacement(obj), toPlacement(old))
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
+// everything but the status only the managed fields change.
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	placement, oldPlacement := toPlacement(obj), toPlacement(old)
+	registrystrategy.KeepMetadata(&placement.ObjectMeta, &oldPlacement.ObjectMeta)
+	placement.Spec = oldPlacement.Spec
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validateStatus(&toPlacement(obj).Status, field.NewPath("status"))
+}
+
+// toPlacement panics for any other type than that which NewFunc of the store returns.
+func toPlacement(obj runtime.Object) *v1alpha1.Placement {
+	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	return obj.(*v1alpha1.Placement)
+}
