@@ -28,6 +28,7 @@ kube::codegen::gen_openapi \
   --report-filename hack/openapi-violations.list \
   --update-report \
   --extra-pkgs k8s.io/api/rbac/v1 \
+  --extra-pkgs k8s.io/apimachinery/pkg/util/intstr \
   --boilerplate "${boilerplate}" \
   apis
 

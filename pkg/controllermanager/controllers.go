@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/client-go/informers"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/pkg/controllers/credentialset"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
 	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
+	"clusterpass.dev/pkg/controllers/placement"
 	"clusterpass.dev/pkg/controllers/rotation"
 	"clusterpass.dev/pkg/controllers/score"
 	"clusterpass.dev/pkg/controllers/score/usage"
@@ -40,6 +42,7 @@ func (m *manager) controllers() ([]controller, error) {
 		{"scores", m.scoreController},
 		{"rotation", m.rotationController},
 		{"credential sets", m.credentialSetController},
+		{"placements", m.placementController},
 	} {
 		made, err := c.make()
 		if err != nil {
@@ -155,5 +158,23 @@ func (m *manager) credentialSetController() (controller, error) {
 		Recorder:  m.recorder,
 		Workers:   m.options.CredentialSyncs,
 		Clock:     m.clock,
+	})
+}
+
+func (m *manager) placementController() (controller, error) {
+	placement.RegisterMetrics()
+	return placement.New(placement.Options{
+		Hub:        m.kubernetes,
+		Client:     m.client,
+		Inventory:  m.inventory,
+		Placements: m.grants.Clusterpass().V1alpha1().Placements(),
+		Scores:     m.grants.Clusterpass().V1alpha1().ClusterScores(),
+		Profiles:   m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		// Of factories that nobody starts.
+		Decisions:  inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
+		Namespaces: informers.NewSharedInformerFactory(m.kubernetes, 0).Core().V1().Namespaces(),
+		Recorder:   m.recorder,
+		Workers:    m.options.PlacementSyncs,
+		Clock:      m.clock,
 	})
 }

@@ -67,6 +67,8 @@ type Options struct {
 
 	// CredentialSyncs is how many credentials of ClusterCredentialSets are seen to at once.
 	CredentialSyncs int
+	// PlacementSyncs is how many Placements are decided upon at once.
+	PlacementSyncs int
 
 	// ScorePeriod is how often what is free on each member is collected.
 	ScorePeriod time.Duration
@@ -99,6 +101,8 @@ func NewOptions() *Options {
 		CredentialLifetime: 24 * time.Hour,
 
 		CredentialSyncs: 8,
+
+		PlacementSyncs: 4,
 
 		ScorePeriod:      time.Minute,
 		ScoreCollections: 8,
@@ -158,6 +162,9 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	credentials := sections.FlagSet("credential sets")
 	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
 
+	placements := sections.FlagSet("placements")
+	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs, "How many Placements are decided upon at once.")
+
 	scores := sections.FlagSet("scores")
 	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
 	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections, "How many member clusters are read at once for their ClusterScores.")
@@ -179,7 +186,7 @@ func (o *Options) Validate() error {
 	}
 	for flag, workers := range map[string]int{
 		"concurrent-grant-syncs": o.GrantSyncs, "concurrent-member-sweeps": o.MemberSweeps, "concurrent-member-probes": o.MemberProbes,
-		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-score-collections": o.ScoreCollections,
+		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-placement-syncs": o.PlacementSyncs, "concurrent-score-collections": o.ScoreCollections,
 	} {
 		if workers < 1 {
 			errs = append(errs, fmt.Errorf("--%s must be at least 1", flag))

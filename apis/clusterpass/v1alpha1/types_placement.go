@@ -10,6 +10,14 @@ import (
 // AnnotationTaints is, on a ClusterProfile, a JSON list of ClusterTaints.
 const AnnotationTaints = "clusterpass.dev/taints"
 
+// Labels of the PlacementDecisions of a Placement that has decision groups.
+const (
+	// LabelDecisionGroupName is the name of the decision group that the clusters are of.
+	LabelDecisionGroupName = "clusterpass.dev/decision-group-name"
+	// LabelDecisionGroupIndex is its place among all groups, from 0.
+	LabelDecisionGroupIndex = "clusterpass.dev/decision-group-index"
+)
+
 // Taints that a ClusterProfile has by its condition ControlPlaneHealthy. They are named as in OCM.
 const (
 	// TaintUnavailable is there while the condition is False.
@@ -57,6 +65,8 @@ const (
 	PlacementReasonNoClusterMatched = "NoClusterMatched"
 	// PlacementReasonNoClusterSets stands with False: no namespace that clusters may be chosen from is left.
 	PlacementReasonNoClusterSets = "NoClusterSets"
+	// PlacementReasonNameTaken stands with False: a PlacementDecision of the name of one that is needed is another's.
+	PlacementReasonNameTaken = "NameTaken"
 	// PlacementReasonMisconfigured stands with False, and with PlacementMisconfigured True.
 	PlacementReasonMisconfigured = "Misconfigured"
 	// PlacementReasonSucceedConfigured stands with PlacementMisconfigured False.

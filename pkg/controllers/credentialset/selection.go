@@ -4,25 +4,22 @@
 package credentialset
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/decision"
 	"clusterpass.dev/pkg/credentialset"
 )
 
@@ -140,28 +137,11 @@ func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b *inventoryv1alpha1.PlacementDecision) int {
-		return cmp.Or(cmp.Compare(index(a), index(b)), cmp.Compare(a.Name, b.Name))
-	})
 	var names []string
-	seen := sets.New[string]()
-	for _, slice := range list {
-		for _, decision := range slice.Decisions {
-			ref := decision.ClusterProfileRef
-			if cmp.Or(ref.Namespace, slice.Namespace) == credentialset.ProfileNamespace(set) && !seen.Has(ref.Name) {
-				seen.Insert(ref.Name)
-				names = append(names, ref.Name)
-			}
+	for _, cluster := range decision.AllClusters(list) {
+		if cluster.Namespace == credentialset.ProfileNamespace(set) {
+			names = append(names, cluster.Name)
 		}
 	}
 	return names, nil
-}
-
-// index returns the place of a slice among those of its decision (KEP-5313). Those that have none come last.
-func index(slice *inventoryv1alpha1.PlacementDecision) int {
-	place, err := strconv.Atoi(slice.Labels[inventoryv1alpha1.DecisionIndexLabel])
-	if err != nil {
-		return math.MaxInt
-	}
-	return place
 }

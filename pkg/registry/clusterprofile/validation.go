@@ -14,7 +14,9 @@ import (
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
+	"clusterpass.dev/pkg/taints"
 )
 
 // The limits of upstream's CRD, in code points as JSON Schema counts.
@@ -25,16 +27,39 @@ const (
 
 func validateCreate(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {
 	errs := validation.ValidateObjectMeta(&profile.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs = append(errs, validateTaints(profile)...)
 	return append(errs, validateManager(profile)...)
 }
 
 func validateUpdate(profile, old *inventoryv1alpha1.ClusterProfile) field.ErrorList {
 	errs := validateManager(profile)
+	if !sameTaints(profile, old) {
+		errs = append(errs, validateTaints(profile)...)
+	}
 	if profile.Spec.ClusterManager != old.Spec.ClusterManager {
 		path := field.NewPath("spec", "clusterManager")
 		errs = append(errs, field.Invalid(path, profile.Spec.ClusterManager.Name, "ClusterManager is immutable"))
 	}
 	return errs
+}
+
+// validateTaints is our own: upstream knows no taints. An update leaves alone what was there before the server looked at it.
+func validateTaints(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {
+	annotation, tainted := profile.Annotations[clusterpassv1alpha1.AnnotationTaints]
+	if !tainted {
+		return nil
+	}
+	if _, err := taints.Parse(annotation); err != nil {
+		path := field.NewPath("metadata", "annotations").Key(clusterpassv1alpha1.AnnotationTaints)
+		return field.ErrorList{field.Invalid(path, annotation, err.Error())}
+	}
+	return nil
+}
+
+func sameTaints(profile, old *inventoryv1alpha1.ClusterProfile) bool {
+	annotation, tainted := profile.Annotations[clusterpassv1alpha1.AnnotationTaints]
+	before, was := old.Annotations[clusterpassv1alpha1.AnnotationTaints]
+	return tainted == was && annotation == before
 }
 
 func validateManager(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {

@@ -1,0 +1,185 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package placement is the controller that follows Placements: it has pkg/scheduling decide, and writes the decisions
+// into PlacementDecisions (KEP-5313), best cluster first.
+//
+// A decision that has not changed is no write, and no reader ever finds a cluster that stays selected in no slice.
+package placement
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/scheduling"
+)
+
+const (
+	// leastBackoff and mostBackoff are when to try again after a failure.
+	leastBackoff = 200 * time.Millisecond
+	mostBackoff  = time.Minute
+	// byProfile is the index of ClusterScores by the ClusterProfile they are about.
+	byProfile = "clusterProfile"
+)
+
+// Options are what a Controller works with. Every field is required.
+type Options struct {
+	// Hub is asked what authors may.
+	Hub kubernetes.Interface
+	// Client writes the status of Placements, and Inventory PlacementDecisions.
+	Client    versioned.Interface
+	Inventory inventory.Interface
+	// Placements, Scores and Profiles are watched by somebody else.
+	Placements informers.PlacementInformer
+	Scores     informers.ClusterScoreInformer
+	Profiles   inventoryinformers.ClusterProfileInformer
+	// Decisions and Namespaces are watched while the controller runs.
+	Decisions  inventoryinformers.PlacementDecisionInformer
+	Namespaces coreinformers.NamespaceInformer
+	// Recorder tells users what was decided.
+	Recorder events.EventRecorder
+	// Workers is how many placements are seen to at once.
+	Workers int
+	// Clock tells the time.
+	Clock clock.WithTicker
+}
+
+// Controller follows placements. It is made by New.
+type Controller struct {
+	Options
+	placements listers.PlacementLister
+	profiles   inventorylisters.ClusterProfileLister
+	decisions  inventorylisters.PlacementDecisionLister
+	namespaces corelisters.NamespaceLister
+	synced     []cache.InformerSynced
+	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
+
+	fleet *scheduling.Fleet
+	mu    sync.Mutex
+	// plans are those of the placements that have been seen to.
+	plans map[cache.ObjectName]*plan
+}
+
+// New returns a Controller that has registered with its informers; the caller starts those that others use, too.
+func New(o Options) (*Controller, error) {
+	c := &Controller{
+		Options:    o,
+		placements: o.Placements.Lister(),
+		profiles:   o.Profiles.Lister(),
+		decisions:  o.Decisions.Lister(),
+		namespaces: o.Namespaces.Lister(),
+		fleet:      scheduling.NewFleet(),
+		plans:      map[cache.ObjectName]*plan{},
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "placement", Clock: o.Clock}),
+	}
+	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
+		return nil, fmt.Errorf("indexing ClusterScores: %w", err)
+	}
+	return c, c.watch()
+}
+
+// Run follows placements until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "placement"))
+	var running sync.WaitGroup
+	running.Go(func() { c.Decisions.Informer().RunWithContext(ctx) })
+	running.Go(func() { c.Namespaces.Informer().RunWithContext(ctx) })
+	defer running.Wait()
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		return
+	}
+	if err := c.remember(); err != nil {
+		klog.FromContext(ctx).Error(err, "What was decided before can't be read")
+		return
+	}
+	for range c.Workers {
+		running.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+}
+
+// remember tells the fleet what has been decided before: placements that have no plan yet count for the balance of others, and
+// a plan goes on from where the last one was.
+func (c *Controller) remember() error {
+	all, err := c.placements.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	for _, placement := range all {
+		have, err := c.slicesOf(placement)
+		if err != nil {
+			return err
+		}
+		c.fleet.SetDecision(nameOf(placement), stored(placement, have))
+	}
+	return nil
+}
+
+func (c *Controller) next(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	again, err := c.sync(ctx, name)
+	if err != nil {
+		if ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("Trying again", "placement", name, "reason", err)
+		}
+		c.queue.AddRateLimited(name)
+		return true
+	}
+	c.queue.Forget(name)
+	if again > 0 {
+		c.queue.AddAfter(name, again)
+	}
+	return true
+}
+
+// kind is that of Placements.
+const kind = "Placement"
+
+// nameOf returns the name by which the fleet knows a placement.
+func nameOf(placement *v1alpha1.Placement) types.NamespacedName {
+	return types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
+}
+
+// clusterSet is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
+const clusterSet = "multicluster.x-k8s.io/clusterset"
+
+// setOf returns the cluster set that a namespace is, empty for none.
+func setOf(namespace *corev1.Namespace) string {
+	if namespace.DeletionTimestamp != nil {
+		return ""
+	}
+	return namespace.Labels[clusterSet]
+}

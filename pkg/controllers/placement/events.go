@@ -1,0 +1,201 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/scheduling"
+)
+
+func (c *Controller) watch() error {
+	for _, w := range []struct {
+		what     string
+		informer cache.SharedIndexInformer
+		handler  cache.ResourceEventHandler
+	}{
+		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.placementChanged, UpdateFunc: c.placementUpdated, DeleteFunc: c.placementChanged,
+		}},
+		{"ClusterProfiles", c.Profiles.Informer(), always(c.profileChanged)},
+		{"ClusterScores", c.Scores.Informer(), always(c.scoreChanged)},
+		{"PlacementDecisions", c.Decisions.Informer(), always(c.decisionChanged)},
+		{"Namespaces", c.Namespaces.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.namespaceChanged, UpdateFunc: c.namespaceUpdated, DeleteFunc: c.namespaceChanged,
+		}},
+	} {
+		registration, err := w.informer.AddEventHandler(w.handler)
+		if err != nil {
+			return fmt.Errorf("watching %s: %w", w.what, err)
+		}
+		c.synced = append(c.synced, registration.HasSynced)
+	}
+	return nil
+}
+
+// always has every event handled in the same way.
+func always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
+}
+
+// about returns what an event is about as a T, also of one that was missed.
+func about[T any](obj any) (T, bool) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	of, ok := obj.(T)
+	return of, ok
+}
+
+func (c *Controller) placementChanged(obj any) {
+	if placement, ok := about[*v1alpha1.Placement](obj); ok {
+		c.look(cache.MetaObjectToName(placement))
+	}
+}
+
+// placementUpdated leaves out what the controller itself has written: the status.
+func (c *Controller) placementUpdated(oldObj, obj any) {
+	old, wasPlacement := about[*v1alpha1.Placement](oldObj)
+	placement, isPlacement := about[*v1alpha1.Placement](obj)
+	if !wasPlacement || !isPlacement || old.UID != placement.UID || old.Generation != placement.Generation ||
+		old.DeletionTimestamp.IsZero() != placement.DeletionTimestamp.IsZero() {
+		c.placementChanged(obj)
+	}
+}
+
+// look has a placement seen to, whatever its plan says.
+func (c *Controller) look(name cache.ObjectName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if plan := c.plans[name]; plan != nil {
+		plan.stale = true
+	}
+	c.queue.Add(name)
+}
+
+// profileOf indexes a ClusterScore.
+func profileOf(obj any) ([]string, error) {
+	score, ok := obj.(*v1alpha1.ClusterScore)
+	if !ok {
+		return nil, nil
+	}
+	return []string{score.Namespace + "/" + score.Spec.ClusterProfileName}, nil
+}
+
+func (c *Controller) profileChanged(obj any) {
+	if profile, ok := about[*inventoryv1alpha1.ClusterProfile](obj); ok {
+		c.clusterChanged(types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name})
+	}
+}
+
+func (c *Controller) scoreChanged(obj any) {
+	if score, ok := about[*v1alpha1.ClusterScore](obj); ok {
+		c.clusterChanged(types.NamespacedName{Namespace: score.Namespace, Name: score.Spec.ClusterProfileName})
+	}
+}
+
+// clusterChanged tells the fleet how a cluster is, and has the placements seen to that decide by what has changed.
+func (c *Controller) clusterChanged(name types.NamespacedName) {
+	change, err := c.tellFleet(name)
+	if err != nil {
+		utilruntime.HandleError(fmt.Errorf("cluster %s: %w", name, err))
+	}
+	if change != nil {
+		c.wake(change)
+	}
+}
+
+// tellFleet returns what has changed, nil if that makes no difference to anybody. A cluster that can't be understood is none to choose.
+func (c *Controller) tellFleet(name types.NamespacedName) (*scheduling.Change, error) {
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	if apierrors.IsNotFound(err) || err == nil && profile.DeletionTimestamp != nil {
+		return c.fleet.Delete(name), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.Scores.Informer().GetIndexer().ByIndex(byProfile, name.String())
+	if err != nil {
+		return nil, err
+	}
+	var scores []*v1alpha1.ClusterScore
+	for _, obj := range found {
+		if score, ok := obj.(*v1alpha1.ClusterScore); ok {
+			scores = append(scores, score)
+		}
+	}
+	cluster, err := scheduling.NewCluster(profile, scores)
+	if err != nil {
+		return c.fleet.Delete(name), err
+	}
+	return c.fleet.Set(cluster, c.Clock.Now()), nil
+}
+
+// wake has the placements seen to that a change touches.
+func (c *Controller) wake(change *scheduling.Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, plan := range c.plans {
+		if plan.policy != nil && plan.policy.Touched(change) {
+			plan.stale = true
+			c.queue.Add(name)
+		}
+	}
+}
+
+// decisionChanged has the placement of a slice seen to that somebody else has changed.
+func (c *Controller) decisionChanged(obj any) {
+	slice, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
+	if !ok {
+		return
+	}
+	owner := metav1.GetControllerOfNoCopy(slice)
+	if owner == nil || owner.Kind != kind {
+		return
+	}
+	name := cache.NewObjectName(slice.Namespace, owner.Name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	plan := c.plans[name]
+	if plan == nil {
+		return
+	}
+	_, err := c.decisions.PlacementDecisions(slice.Namespace).Get(slice.Name)
+	if there := err == nil; there && plan.written[slice.Name] == slice.ResourceVersion || !there && plan.written[slice.Name] == "" {
+		return
+	}
+	plan.stale = true
+	c.queue.Add(name)
+}
+
+func (c *Controller) namespaceUpdated(oldObj, obj any) {
+	old, wasNamespace := about[*corev1.Namespace](oldObj)
+	namespace, isNamespace := about[*corev1.Namespace](obj)
+	if wasNamespace && isNamespace && setOf(old) != setOf(namespace) {
+		c.namespaceChanged(obj)
+	}
+}
+
+// namespaceChanged has all placements seen to that name cluster sets: one may have come or gone.
+func (c *Controller) namespaceChanged(any) {
+	all, err := c.placements.List(labels.Everything())
+	if err != nil {
+		utilruntime.HandleError(err)
+	}
+	for _, placement := range all {
+		if len(placement.Spec.ClusterSets) > 0 {
+			c.look(cache.MetaObjectToName(placement))
+		}
+	}
+}

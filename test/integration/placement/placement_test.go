@@ -1,0 +1,301 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+)
+
+var changes = flag.Int("changes", 40, "how often a cluster comes first or leaves while slices are watched")
+
+func TestPlacements(t *testing.T) {
+	f := startFleet(t)
+	f.namespace(t, "team", "")
+	f.namespace(t, other, "shared")
+	for _, name := range []string{"bravelion", "smartfish", "whale"} {
+		require.NoError(t, f.cluster(t.Context(), "team", name, map[string]string{"kind": "fast"}))
+	}
+	require.NoError(t, f.cluster(t.Context(), "team", "slow", nil))
+	t.Run("the best clusters are selected, best first", func(t *testing.T) { f.testRanks(t) })
+	t.Run("what means the same writes nothing", func(t *testing.T) { f.testHeartbeats(t) })
+	t.Run("a cluster that is down is selected by nobody", func(t *testing.T) { f.testHealth(t) })
+	t.Run("what others write into a decision is put right", func(t *testing.T) { f.testRepair(t) })
+	t.Run("a decision that is another's is left alone", func(t *testing.T) { f.testNameTaken(t) })
+	t.Run("clusters of other namespaces are for who may list them", func(t *testing.T) { f.testClusterSets(t) })
+	t.Run("a restart goes on from what was decided", func(t *testing.T) { f.testRestart(t) })
+	t.Run("decisions go with their placement", func(t *testing.T) { f.testDeletion(t) })
+}
+
+func (f *fleet) testRanks(t *testing.T) {
+	t.Helper()
+	hour := time.Now().Add(time.Hour)
+	f.score(t, "team", "bravelion", 10, hour)
+	f.score(t, "team", "smartfish", 30, hour)
+	_, err := f.ours.Placements("team").Create(t.Context(), byDisk("disk", 2), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.decides(t, "team", "disk", "team/smartfish", "team/bravelion")
+	f.score(t, "team", "bravelion", 40, hour)
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+	// What nobody knows is worse than anything known.
+	f.score(t, "team", "smartfish", -100, hour)
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+	f.score(t, "team", "whale", 20, hour)
+	f.decides(t, "team", "disk", "team/bravelion", "team/whale")
+	f.score(t, "team", "whale", 20, time.Now().Add(3*time.Second))
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+
+	placement := f.until(t, "team", "disk", v1alpha1.PlacementReasonAllDecisionsScheduled)
+	assert.Equal(t, int32(2), placement.Status.NumberOfSelectedClusters)
+	assert.Equal(t, int32(3), placement.Status.NumberOfEligibleClusters)
+	assert.Equal(t, int32(4), placement.Status.NumberOfCandidateClusters)
+	all, err := f.slices(t.Context(), "team", "disk")
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	assert.Equal(t, "clusterpass", all[0].SchedulerName)
+	assert.True(t, metav1.IsControlledBy(&all[0], placement))
+	assert.Equal(t, "0", all[0].Labels[inventoryv1alpha1.DecisionIndexLabel])
+}
+
+// testHeartbeats renews scores, and changes what no placement reads. What comes after shows that all of it was seen.
+func (f *fleet) testHeartbeats(t *testing.T) {
+	t.Helper()
+	before, err := f.slices(t.Context(), "team", "disk")
+	require.NoError(t, err)
+	placement, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
+	require.NoError(t, err)
+	for i := range 10 {
+		f.score(t, "team", "bravelion", 40, time.Now().Add(time.Hour+time.Duration(i)*time.Minute))
+	}
+	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("later", 3), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, "team", "later", v1alpha1.PlacementReasonAllDecisionsScheduled)
+	after, err := f.slices(t.Context(), "team", "disk")
+	require.NoError(t, err)
+	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
+	same, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, placement.ResourceVersion, same.ResourceVersion)
+}
+
+func (f *fleet) testHealth(t *testing.T) {
+	t.Helper()
+	set := func(status metav1.ConditionStatus) {
+		profile, err := f.inventory.ClusterProfiles("team").Get(t.Context(), "bravelion", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NoError(t, f.health(t.Context(), profile, status))
+	}
+	set(metav1.ConditionFalse)
+	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
+	set(metav1.ConditionTrue)
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+}
+
+func (f *fleet) testRepair(t *testing.T) {
+	t.Helper()
+	decisions := f.inventory.PlacementDecisions("team")
+	_, err := decisions.Patch(t.Context(), "disk-decision-1", types.MergePatchType, []byte(`{"decisions":[{"clusterProfileRef":{"name":"slow"}}]}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+	require.NoError(t, decisions.Delete(t.Context(), "disk-decision-1", metav1.DeleteOptions{}))
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+}
+
+func (f *fleet) testNameTaken(t *testing.T) {
+	t.Helper()
+	decisions := f.inventory.PlacementDecisions("team")
+	theirs, err := decisions.Create(t.Context(), &inventoryv1alpha1.PlacementDecision{
+		ObjectMeta: metav1.ObjectMeta{Name: "taken-decision-1"}, Decisions: []inventoryv1alpha1.ClusterDecision{}, SchedulerName: "another",
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("taken", 1), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, "team", "taken", v1alpha1.PlacementReasonNameTaken)
+	same, err := decisions.Get(t.Context(), "taken-decision-1", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, theirs.ResourceVersion, same.ResourceVersion)
+	require.NoError(t, decisions.Delete(t.Context(), "taken-decision-1", metav1.DeleteOptions{}))
+	f.decides(t, "team", "taken", "team/bravelion")
+}
+
+func (f *fleet) testClusterSets(t *testing.T) {
+	t.Helper()
+	const author = "kim"
+	require.NoError(t, f.cluster(t.Context(), other, "secret", map[string]string{"kind": "fast"}))
+	config, err := f.hub.UserConfig(author)
+	require.NoError(t, err)
+	client, err := versioned.NewForConfig(config)
+	require.NoError(t, err)
+	f.bind(t, "team", "admin", author)
+	placement := byDisk("shared", 1)
+	placement.Spec.ClusterSets = []string{"shared"}
+	placement, err = client.ClusterpassV1alpha1().Placements("team").Create(t.Context(), placement, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, author, placement.Spec.Author.Username)
+	f.until(t, "team", "shared", v1alpha1.PlacementReasonNoClusterSets)
+
+	f.bind(t, other, "view", author)
+	// The hub's authoriser has to know before it is asked again: the label of the namespace has it asked.
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
+			fmt.Appendf(nil, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":null}}}`), metav1.PatchOptions{})
+		if err != nil {
+			return err
+		}
+		_, err = f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
+			[]byte(`{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"shared"}}}`), metav1.PatchOptions{})
+		if err != nil {
+			return err
+		}
+		all, err := f.slices(ctx, "team", "shared")
+		if err == nil && (len(all) == 0 || len(all[0].Decisions) == 0) {
+			err = errors.New("nothing is selected yet")
+		}
+		return err
+	})
+	f.decides(t, "team", "shared", "other/secret")
+}
+
+func (f *fleet) bind(t *testing.T, namespace, role, user string) {
+	t.Helper()
+	_, err := f.admin.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user + "-" + role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+func (f *fleet) testRestart(t *testing.T) {
+	t.Helper()
+	before, err := f.slices(t.Context(), "team", "disk")
+	require.NoError(t, err)
+	require.NoError(t, f.manager.Restart(t.Context()))
+	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("after", 1), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.decides(t, "team", "after", "team/bravelion")
+	after, err := f.slices(t.Context(), "team", "disk")
+	require.NoError(t, err)
+	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
+}
+
+func (f *fleet) testDeletion(t *testing.T) {
+	t.Helper()
+	require.NoError(t, f.ours.Placements("team").Delete(t.Context(), "disk", metav1.DeleteOptions{}))
+	f.decides(t, "team", "disk")
+	eventually(t, func(ctx context.Context) error {
+		all, err := f.slices(ctx, "team", "disk")
+		if err == nil && len(all) > 0 {
+			err = errors.New("the slices are still there")
+		}
+		return err
+	})
+}
+
+// TestNobodyMissesAClusterThatStays has clusters come first and leave, in a decision of 250 in three slices, and watches.
+func TestNobodyMissesAClusterThatStays(t *testing.T) {
+	const clusters = 250
+	f := startFleet(t)
+	f.namespace(t, "many", "")
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(16)
+	for i := range clusters {
+		group.Go(func() error {
+			return f.cluster(ctx, "many", fmt.Sprintf("m%03d", i), map[string]string{"kind": "many"})
+		})
+	}
+	require.NoError(t, group.Wait())
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
+	placement.Spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyExact // By name.
+	_, err := f.ours.Placements("many").Create(t.Context(), placement, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.selects(t, "many", "all", clusters)
+
+	stop := f.watchForGaps(t, clusters)
+	for i := range *changes {
+		require.NoError(t, f.cluster(t.Context(), "many", "a-first", nil))
+		f.selects(t, "many", "all", clusters+1)
+		require.NoError(t, f.inventory.ClusterProfiles("many").Delete(t.Context(), "a-first", metav1.DeleteOptions{}))
+		f.selects(t, "many", "all", clusters)
+		if i%10 == 0 {
+			t.Logf("%d of %d", i, *changes)
+		}
+	}
+	events, gaps := stop()
+	assert.Empty(t, gaps)
+	t.Logf("%d events of slices in %d changes: no cluster was missing", events, 2**changes)
+}
+
+// selects waits until the status of a placement counts so many.
+func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		placement, err := f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && (int(placement.Status.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied)) {
+			err = fmt.Errorf("%d clusters are selected, want %d", placement.Status.NumberOfSelectedClusters, count)
+		}
+		return err
+	})
+}
+
+// watchForGaps returns a function that returns how many events there have been, and after which of them how many of the clusters that stay
+// were in no slice.
+func (f *fleet) watchForGaps(t *testing.T, stay int) func() (events int, gaps []string) {
+	t.Helper()
+	list, err := f.inventory.PlacementDecisions("many").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	there := map[string][]inventoryv1alpha1.ClusterDecision{}
+	for i := range list.Items {
+		there[list.Items[i].Name] = list.Items[i].Decisions
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	watch, err := f.inventory.PlacementDecisions("many").Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	require.NoError(t, err)
+	events, gaps, done := 0, []string{}, make(chan struct{})
+	go func() {
+		defer close(done)
+		for event := range watch.ResultChan() {
+			slice, ok := event.Object.(*inventoryv1alpha1.PlacementDecision)
+			if !ok {
+				return
+			}
+			events++
+			there[slice.Name] = slice.Decisions
+			if event.Type == "DELETED" {
+				delete(there, slice.Name)
+			}
+			seen := sets.New[string]()
+			for _, decisions := range there {
+				for _, decision := range decisions {
+					seen.Insert(decision.ClusterProfileRef.Name)
+				}
+			}
+			if missing := stay - seen.Delete("a-first").Len(); missing > 0 {
+				gaps = append(gaps, fmt.Sprintf("after event %d, %s of %s: %d clusters", events, event.Type, slice.Name, missing))
+			}
+		}
+	}()
+	return func() (int, []string) {
+		cancel()
+		<-done
+		return events, gaps
+	}
+}
