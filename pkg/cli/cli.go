@@ -42,6 +42,7 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newMigrateCommand(flags, streams),
 		newGrantsCommand(flags, streams),
 		newRevokeCommand(flags, streams),
+		newExplainCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)

@@ -19,8 +19,8 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/decision"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/decision"
 )
 
 // selection are the selected ClusterProfiles by name. None of them is being deleted.

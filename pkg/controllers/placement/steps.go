@@ -12,7 +12,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/decision"
+	"clusterpass.dev/pkg/decision"
 )
 
 // movingIndex is the decision-index of the first slice in between: they come after all others.

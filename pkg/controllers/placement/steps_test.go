@@ -18,7 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/decision"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -104,7 +104,7 @@ func TestNoReaderMissesAClusterThatStays(t *testing.T) {
 }
 
 func TestNoReaderMissesAClusterInAThousandChanges(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	have := numbers(0, 250)
 	for i := range 1000 {
 		want := slices.Clone(have)

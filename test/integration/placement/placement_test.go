@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,9 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/cli"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 )
 
@@ -36,6 +39,7 @@ func TestPlacements(t *testing.T) {
 	}
 	require.NoError(t, f.cluster(t.Context(), "team", "slow", nil))
 	t.Run("the best clusters are selected, best first", func(t *testing.T) { f.testRanks(t) })
+	t.Run("every choice can be explained", func(t *testing.T) { f.testExplain(t) })
 	t.Run("what means the same writes nothing", func(t *testing.T) { f.testHeartbeats(t) })
 	t.Run("a cluster that is down is selected by nobody", func(t *testing.T) { f.testHealth(t) })
 	t.Run("what others write into a decision is put right", func(t *testing.T) { f.testRepair(t) })
@@ -73,6 +77,25 @@ func (f *fleet) testRanks(t *testing.T) {
 	assert.Equal(t, "clusterpass", all[0].SchedulerName)
 	assert.True(t, metav1.IsControlledBy(&all[0], placement))
 	assert.Equal(t, "0", all[0].Labels[inventoryv1alpha1.DecisionIndexLabel])
+}
+
+func (f *fleet) testExplain(t *testing.T) {
+	t.Helper()
+	var out, errOut strings.Builder
+	cmd := cli.NewCommand(genericiooptions.IOStreams{Out: &out, ErrOut: &errOut})
+	cmd.SetArgs([]string{"explain", "placement", "disk", "--kubeconfig=" + f.hub.Kubeconfig(), "--namespace=team"})
+	require.NoError(t, cmd.ExecuteContext(t.Context()))
+	var lines []string
+	for line := range strings.Lines(out.String()) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	require.Len(t, lines, 5, out.String())
+	assert.Equal(t, "CLUSTER SELECTED TOTAL WHY", lines[0])
+	assert.Contains(t, lines[1], "team/bravelion 1 40 ")
+	assert.Contains(t, lines[2], "team/smartfish 2 -100 ")
+	assert.Contains(t, lines[3], "team/whale no 0 ")
+	assert.Contains(t, lines[4], "team/slow no - Predicate")
+	assert.Empty(t, errOut.String())
 }
 
 // testHeartbeats renews scores, and changes what no placement reads. What comes after shows that all of it was seen.

@@ -1,0 +1,129 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/client-go/kubernetes"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/pkg/explain"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/scheduling"
+)
+
+func newExplainCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Explain what was decided",
+	}
+	cmd.AddCommand(newExplainPlacementCommand(flags, streams))
+	return cmd
+}
+
+func newExplainPlacementCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "placement NAME",
+		Short: "Say of each cluster why a Placement selects it, or why not",
+		Long: `Say of each cluster that a Placement chooses from why it is selected, or why not: which of its needs the cluster does not
+meet, or its scores, each with its weight.
+
+It is worked out here, as the controller does it, from what you may read on the hub now. Of namespaces whose ClusterProfiles you
+may not list nothing is shown.`,
+		Example: `  kubectl clusterpass explain placement gpu -n team-a`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return explainPlacement(cmd.Context(), flags, streams, args[0])
+		},
+	}
+}
+
+func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string) error {
+	config, err := flags.ToRESTConfig()
+	if err != nil {
+		return err
+	}
+	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return err
+	}
+	hub := explain.Hub{}
+	if hub.Kubernetes, err = kubernetes.NewForConfig(config); err != nil {
+		return err
+	}
+	if hub.Client, err = versioned.NewForConfig(config); err != nil {
+		return err
+	}
+	if hub.Inventory, err = inventory.NewForConfig(config); err != nil {
+		return err
+	}
+	answer, err := hub.Placement(ctx, namespace, name, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, namespace := range answer.Hidden {
+		fmt.Fprintf(streams.ErrOut, "warning: you may not list the ClusterProfiles of namespace %s: they are left out\n", namespace)
+	}
+	return printExplanations(streams.Out, answer.Explanations)
+}
+
+// printExplanations prints the selected clusters, best first, then those that could be, then the others.
+func printExplanations(out io.Writer, all []scheduling.Explanation) error {
+	slices.SortStableFunc(all, func(a, b scheduling.Explanation) int {
+		return cmp.Or(last(a.Selected)-last(b.Selected), last(a.Rank)-last(b.Rank))
+	})
+	w := printers.GetNewTabWriter(out)
+	fmt.Fprintln(w, "CLUSTER\tSELECTED\tTOTAL\tWHY")
+	for i := range all {
+		e := &all[i]
+		selected, total := "no", "-"
+		if e.Selected >= 0 {
+			selected = strconv.Itoa(e.Selected + 1)
+		}
+		if e.RefusedBy == "" {
+			total = strconv.FormatInt(e.Total, 10)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Cluster, selected, total, why(e))
+	}
+	return w.Flush()
+}
+
+// last puts what has no place behind all that have.
+func last(place int) int {
+	if place < 0 {
+		return 1 << 30
+	}
+	return place
+}
+
+func why(e *scheduling.Explanation) string {
+	if e.RefusedBy != "" {
+		return e.RefusedBy + ": " + e.Reason
+	}
+	var parts []string
+	for _, score := range e.Scores {
+		value := "unknown"
+		if score.Known {
+			value = strconv.FormatInt(score.Score, 10)
+		}
+		parts = append(parts, fmt.Sprintf("%s %s x %d", score.Prioritizer, value, score.Weight))
+	}
+	scores := strings.Join(parts, ", ")
+	if e.Reason == "" {
+		return cmp.Or(scores, "meets all needs")
+	}
+	return e.Reason + strings.TrimSuffix(" ("+scores+")", " ()")
+}

@@ -1,0 +1,144 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package explain works out what was decided on a hub, and why, from what its user may read there.
+package explain
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/decision"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/scheduling"
+)
+
+// clusterSet is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
+const clusterSet = "multicluster.x-k8s.io/clusterset"
+
+// Hub is read as the user of these clients.
+type Hub struct {
+	Kubernetes kubernetes.Interface
+	Client     versioned.Interface
+	Inventory  inventory.Interface
+}
+
+// Placement is why a Placement selects clusters.
+type Placement struct {
+	// Explanations are those of all clusters that it may choose and the user may see, by name.
+	Explanations []scheduling.Explanation
+	// Hidden are the namespaces that it may choose from, and whose ClusterProfiles the user may not list.
+	Hidden []string
+}
+
+// Placement returns what a Placement decides at an instant, and why.
+func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Time) (*Placement, error) {
+	placement, err := h.Client.ClusterpassV1alpha1().Placements(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	namespaces, err := h.namespaces(ctx, placement)
+	if err != nil {
+		return nil, err
+	}
+	answer, fleet := &Placement{}, scheduling.NewFleet()
+	for _, namespace := range namespaces {
+		err := h.read(ctx, fleet, namespace, now)
+		if apierrors.IsForbidden(err) && namespace != placement.Namespace {
+			answer.Hidden = append(answer.Hidden, namespace)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if err := h.readDecisions(ctx, fleet, placement); err != nil {
+		return nil, err
+	}
+	policy, mistakes := scheduling.Compile(placement, namespaces)
+	if len(mistakes) > 0 {
+		return nil, fmt.Errorf("it is not followed, and the last good decision stays: %w", mistakes.ToAggregate())
+	}
+	_, answer.Explanations = scheduling.NewPlan(fleet, policy).Explain(now)
+	return answer, nil
+}
+
+// namespaces returns those that the placement may choose from, if its author may.
+func (h *Hub) namespaces(ctx context.Context, placement *v1alpha1.Placement) ([]string, error) {
+	if len(placement.Spec.ClusterSets) == 0 {
+		return []string{placement.Namespace}, nil
+	}
+	list, err := h.Kubernetes.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: clusterSet})
+	if err != nil {
+		return nil, fmt.Errorf("which namespaces are in its cluster sets: %w", err)
+	}
+	var names []string
+	for i := range list.Items {
+		if slices.Contains(placement.Spec.ClusterSets, list.Items[i].Labels[clusterSet]) {
+			names = append(names, list.Items[i].Name)
+		}
+	}
+	return names, nil
+}
+
+// read tells fleet of the clusters of a namespace.
+func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace string, now time.Time) error {
+	profiles, err := h.Inventory.ApisV1alpha1().ClusterProfiles(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	scores, err := h.Client.ClusterpassV1alpha1().ClusterScores(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	of := map[string][]*v1alpha1.ClusterScore{}
+	for i := range scores.Items {
+		score := &scores.Items[i]
+		of[score.Spec.ClusterProfileName] = append(of[score.Spec.ClusterProfileName], score)
+	}
+	for i := range profiles.Items {
+		cluster, err := scheduling.NewCluster(&profiles.Items[i], of[profiles.Items[i].Name])
+		if err != nil {
+			return err
+		}
+		fleet.Set(cluster, now)
+	}
+	return nil
+}
+
+// readDecisions tells fleet what placements have decided: all, or those of the placement's own namespace for who may not list more.
+func (h *Hub) readDecisions(ctx context.Context, fleet *scheduling.Fleet, placement *v1alpha1.Placement) error {
+	list, err := h.Inventory.ApisV1alpha1().PlacementDecisions(corev1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		list, err = h.Inventory.ApisV1alpha1().PlacementDecisions(placement.Namespace).List(ctx, metav1.ListOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	by := map[types.NamespacedName][]*inventoryv1alpha1.PlacementDecision{}
+	for i := range list.Items {
+		slice := &list.Items[i]
+		if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == "Placement" {
+			name := types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}
+			by[name] = append(by[name], slice)
+		}
+	}
+	own := types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
+	for name, all := range by {
+		was := scheduling.Decision{Clusters: decision.AllClusters(all)}
+		if moved := placement.Status.LastMoveTime; name == own && moved != nil {
+			was.MovedAt = moved.Time
+		}
+		fleet.SetDecision(name, was)
+	}
+	return nil
+}
