@@ -1,0 +1,185 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+)
+
+// placementsAs returns a client of a user whom the built-in role is bound to in namespace; without a role, of the admin.
+func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.PlacementInterface {
+	t.Helper()
+	config := shared.hub.RESTConfig()
+	if role != "" {
+		must[*rbacv1.RoleBinding](t)(kube(t, config).RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: user},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		}, metav1.CreateOptions{}))
+		config = must[*rest.Config](t)(shared.hub.UserConfig(user))
+	}
+	return must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)
+}
+
+func newPlacement(name string) *clusterpassv1alpha1.Placement {
+	return &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+func TestAPlacementOfOCMMovesOverByItsVersion(t *testing.T) {
+	namespace, hub := newNamespace(t), shared.hub.Kubeconfig()
+	content := string(must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
+	moved := strings.Replace(content, "cluster.open-cluster-management.io/v1beta1", "clusterpass.dev/v1alpha1", 1)
+	must[string](t)(kubectl(t, hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
+	must[string](t)(kubectl(t, hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
+
+	placement := must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
+	if placement.Generation != 1 {
+		t.Errorf("to apply what is there made it generation %d", placement.Generation)
+	}
+	var weights []int32
+	for _, config := range placement.Spec.PrioritizerPolicy.Configurations {
+		weights = append(weights, ptr.Deref(config.Weight, -99))
+	}
+	if diff := cmp.Diff([]int32{3, 1, 0, -10}, weights); diff != "" {
+		t.Errorf("weights (-want +got):\n%s", diff)
+	}
+	if got := placement.Spec.MissingScore; got != clusterpassv1alpha1.MissingScoreLast {
+		t.Errorf("missingScore is %q", got)
+	}
+	second := placement.Spec.SpreadPolicy.SpreadConstraints[1]
+	if ptr.Deref(second.MaxSkew, 0) != 1 || second.WhenUnsatisfiable != clusterpassv1alpha1.ScheduleAnyway {
+		t.Errorf("defaults of a spread constraint: %v", second)
+	}
+}
+
+func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	first, second := placementsAs(t, namespace, "placement-first", "edit"), placementsAs(t, namespace, "placement-second", "edit")
+	expect := func(t *testing.T, placement *clusterpassv1alpha1.Placement, author string, generation int64) {
+		t.Helper()
+		if got := placement.Spec.Author; got == nil || got.Username != author || placement.Generation != generation {
+			t.Errorf("author %v of generation %d, want %s of %d", got, placement.Generation, author, generation)
+		}
+	}
+	forged := newPlacement("authored")
+	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
+	created := must[*clusterpassv1alpha1.Placement](t)(first.Create(ctx, forged, metav1.CreateOptions{}))
+	expect(t, created, "placement-first", 1)
+
+	patch := func(t *testing.T, client clusterpassclient.PlacementInterface, body string, dryRun ...string) *clusterpassv1alpha1.Placement {
+		t.Helper()
+		return must[*clusterpassv1alpha1.Placement](t)(client.Patch(ctx, "authored", types.MergePatchType, []byte(body), metav1.PatchOptions{DryRun: dryRun}))
+	}
+	expect(t, patch(t, second, `{"metadata":{"labels":{"a":"b"}}}`), "placement-first", 1)
+	expect(t, patch(t, second, `{"spec":{"author":{"username":"placement-second"}}}`), "placement-first", 1)
+	expect(t, patch(t, second, `{"spec":{"numberOfClusters":2}}`, metav1.DryRunAll), "placement-second", 2)
+	stored := must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
+	expect(t, stored, "placement-first", 1)
+	stored = patch(t, second, `{"spec":{"numberOfClusters":2},"status":{"numberOfSelectedClusters":7}}`)
+	expect(t, stored, "placement-second", 2)
+	if stored.Status.NumberOfSelectedClusters != 0 {
+		t.Error("the status was written through the main resource")
+	}
+	for _, entry := range stored.ManagedFields {
+		if strings.Contains(string(entry.FieldsV1.GetRawBytes()), "f:author") {
+			t.Errorf("%s owns the author", entry.Manager)
+		}
+	}
+}
+
+func TestWhoMayWritePlacements(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
+	must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
+	must[*clusterpassv1alpha1.Placement](t)(viewer.Get(ctx, "guarded", metav1.GetOptions{}))
+	status := []byte(`{"status":{"numberOfSelectedClusters":1}}`)
+	_, createErr := viewer.Create(ctx, newPlacement("forged"), metav1.CreateOptions{})
+	_, patchErr := viewer.Patch(ctx, "guarded", types.MergePatchType, []byte(`{"spec":{"numberOfClusters":1}}`), metav1.PatchOptions{})
+	_, viewerErr := viewer.Patch(ctx, "guarded", types.MergePatchType, status, metav1.PatchOptions{}, "status")
+	_, editorErr := editor.Patch(ctx, "guarded", types.MergePatchType, status, metav1.PatchOptions{}, "status")
+	for verb, err := range map[string]error{
+		"create by a viewer": createErr, "patch by a viewer": patchErr, "delete by a viewer": viewer.Delete(ctx, "guarded", metav1.DeleteOptions{}),
+		"patch of the status by a viewer": viewerErr, "patch of the status by an editor": editorErr,
+	} {
+		if !apierrors.IsForbidden(err) {
+			t.Errorf("%s: got %v, want 403", verb, err)
+		}
+	}
+	if err := editor.Delete(ctx, "guarded", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsWrongWithAPlacementIsToldByField(t *testing.T) {
+	placement := newPlacement("wrong")
+	placement.Spec = clusterpassv1alpha1.PlacementSpec{
+		ClusterSets:      []string{"not a set"},
+		NumberOfClusters: ptr.To(int32(-1)),
+		Predicates: []clusterpassv1alpha1.ClusterPredicate{{RequiredClusterSelector: clusterpassv1alpha1.ClusterSelector{
+			CelSelector: clusterpassv1alpha1.ClusterCelSelector{CelExpressions: []string{"clusterProfile.("}},
+		}}},
+		Tolerations: []clusterpassv1alpha1.ClusterToleration{{Key: "gpu", Effect: "NoSchedule"}},
+	}
+	_, err := placementsAs(t, newNamespace(t), "", "").Create(t.Context(), placement, metav1.CreateOptions{})
+	if !apierrors.IsInvalid(err) {
+		t.Fatalf("got %v, want 422", err)
+	}
+	for _, field := range []string{
+		"spec.clusterSets[0]", "spec.numberOfClusters", "spec.predicates[0].requiredClusterSelector.celSelector.celExpressions[0]", "spec.tolerations[0].effect",
+	} {
+		if !strings.Contains(err.Error(), field+": ") {
+			t.Errorf("%s is not named: %v", field, err)
+		}
+	}
+}
+
+func TestBadTaintsOfAClusterProfileAreRefused(t *testing.T) {
+	profile := newProfile("tainted", "taints")
+	profile.Annotations = map[string]string{clusterpassv1alpha1.AnnotationTaints: `[{"key":"gpu","effect":"NoSchedule"}]`}
+	_, err := profilesIn(t, newNamespace(t)).Create(t.Context(), profile, metav1.CreateOptions{})
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.annotations[clusterpass.dev/taints]") {
+		t.Errorf("got %v, want 422 that names the annotation", err)
+	}
+}
+
+func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
+	ctx, namespace, hub := t.Context(), newNamespace(t), shared.hub.Kubeconfig()
+	client := placementsAs(t, namespace, "", "")
+	placement := must[*clusterpassv1alpha1.Placement](t)(client.Create(ctx, newPlacement("shown"), metav1.CreateOptions{}))
+	placement.Status = clusterpassv1alpha1.PlacementStatus{
+		NumberOfSelectedClusters: 2, NumberOfEligibleClusters: 3, NumberOfCandidateClusters: 4,
+		Conditions: []metav1.Condition{condition(clusterpassv1alpha1.PlacementSatisfied, metav1.ConditionTrue)},
+	}
+	must[*clusterpassv1alpha1.Placement](t)(client.UpdateStatus(ctx, placement, metav1.UpdateOptions{}))
+	out := must[string](t)(kubectl(t, hub, "", "get", "pl", "-n", namespace))
+	if diff := cmp.Diff([]string{"NAME SUCCEEDED SELECTED ELIGIBLE AGE", "shown True 2 3 *"}, rows(out)); diff != "" {
+		t.Errorf("kubectl get (-want +got):\n%s", diff)
+	}
+	for field, want := range map[string]string{
+		"spec.clusterSets":                            "multicluster.x-k8s.io/clusterset",
+		"spec.prioritizerPolicy.configurations":       "scoreCoordinate",
+		"spec.predicates.requiredClusterSelector":     "claimSelector",
+		"spec.spreadPolicy.spreadConstraints.maxSkew": "at least 1",
+		"spec.author": "The server sets it",
+	} {
+		if got := strings.Join(strings.Fields(must[string](t)(kubectl(t, hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
+			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
+		}
+	}
+}
