@@ -4,6 +4,7 @@
 package clusterprofile
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,11 +43,11 @@ func TestTaintsAreCheckedWhereTheyAreChanged(t *testing.T) {
 			if tc.old != nil {
 				errs = validateUpdate(tc.profile, tc.old)
 			}
-			var found string
+			var found []string
 			for _, err := range errs {
-				found += err.Field
+				found = append(found, err.Field)
 			}
-			assert.Equal(t, tc.want, found)
+			assert.Equal(t, tc.want, strings.Join(found, " "))
 		})
 	}
 }
