@@ -79,7 +79,7 @@ func (c *Controller) look(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
-		plan.stale = true
+		plan.stale, plan.unreviewed = true, true
 	}
 	c.queue.Add(name)
 }

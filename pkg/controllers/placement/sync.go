@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
@@ -33,15 +34,16 @@ type plan struct {
 	// policy and plan are nil while the placement has mistakes.
 	policy *scheduling.Policy
 	plan   *scheduling.Plan
-	// generation of the placement, and namespaces, that they are for, and when the author was asked for these.
+	// uid and generation of the placement, and namespaces, that they are for, and when the author was asked for these.
+	uid        types.UID
 	generation int64
 	namespaces sets.Set[string]
 	reviewed   time.Time
 	mistakes   field.ErrorList
 	// moved is when clusters were last selected, or ceased to be. The status may not say so yet.
 	moved *metav1.MicroTime
-	// stale says that a pass is due, whatever the time.
-	stale bool
+	// stale says that a pass is due, whatever the time, and unreviewed that the author is to be asked before.
+	stale, unreviewed bool
 	// written are the resource versions of the slices as they were written last, by name.
 	written map[string]string
 }
@@ -119,15 +121,21 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	c.mu.Lock()
 	known := c.plans[name]
 	c.mu.Unlock()
+	if known != nil && known.uid != placement.UID {
+		// Another one has its name now. What the old one had selected was not this one's choice.
+		c.fleet.SetDecision(nameOf(placement), scheduling.Decision{})
+		known = nil
+	}
 	namespaces, reviewed, err := c.namespacesOf(ctx, placement, known, now)
 	if err != nil {
+		c.setUnreviewed(known)
 		return nil, err
 	}
 	if known != nil && known.generation == placement.Generation && known.namespaces.Equal(namespaces) {
 		known.reviewed = reviewed
 		return known, nil
 	}
-	made := &plan{generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, stale: true, written: map[string]string{}}
+	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, stale: true, written: map[string]string{}}
 	if known != nil {
 		made.moved, made.written = known.moved, known.written
 	}
@@ -146,7 +154,7 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	if len(placement.Spec.ClusterSets) == 0 {
 		return sets.New(placement.Namespace), time.Time{}, nil
 	}
-	if known != nil && known.generation == placement.Generation && now.Sub(known.reviewed) < reviewPeriod && !c.isPending(known) {
+	if known != nil && known.generation == placement.Generation && now.Sub(known.reviewed) < reviewPeriod && !c.isUnreviewed(known) {
 		return known.namespaces, known.reviewed, nil
 	}
 	all, err := c.namespaces.List(labels.Everything())
@@ -174,10 +182,21 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	return namespaces, now, nil
 }
 
-func (c *Controller) isPending(p *plan) bool {
+// isUnreviewed says whether an author is to be asked again, and from then on that it is not.
+func (c *Controller) isUnreviewed(p *plan) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return p.stale
+	unreviewed := p.unreviewed
+	p.unreviewed = false
+	return unreviewed
+}
+
+func (c *Controller) setUnreviewed(p *plan) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p != nil {
+		p.unreviewed = true
+	}
 }
 
 // decide makes a decision, and writes it down.
