@@ -116,8 +116,20 @@ var managerNeeds = []need{
 		without: "ClusterCredentialSets have no credentials",
 	},
 	{
-		group: groupMulticluster, resources: []string{"placementdecisions"}, verbs: []string{verbList, verbWatch},
-		without: "ClusterCredentialSets that go by PlacementDecisions have no credentials",
+		group: groupClusterpass, resources: []string{"placements"}, verbs: listAndWatch,
+		without: "Placements choose no cluster",
+	},
+	{
+		group: groupClusterpass, resources: []string{"placements/status"}, verbs: []string{verbUpdate},
+		without: "Placements do not say what they have chosen",
+	},
+	{
+		group: groupMulticluster, resources: []string{"placementdecisions"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate, verbUpdate, verbDelete},
+		without: "Placements have no PlacementDecisions, and ClusterCredentialSets that go by them no credentials",
+	},
+	{
+		group: groupCore, resources: []string{"namespaces"}, verbs: listAndWatch,
+		without: "it does not know which cluster sets there are, and Placements choose no cluster",
 	},
 	{
 		group: groupClusterpass, resources: []string{"clusterscores"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate},
