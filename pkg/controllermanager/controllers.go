@@ -11,6 +11,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/pkg/controllers/credentialset"
+	"clusterpass.dev/pkg/controllers/dispatcher"
 	grantcontroller "clusterpass.dev/pkg/controllers/grant"
 	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
 	"clusterpass.dev/pkg/controllers/placement"
@@ -26,6 +27,8 @@ const (
 	factsPeriod = 5 * time.Minute
 	// renewals is how many credentials for members are renewed at once.
 	renewals = 8
+	// nominations is how many Workloads of Kueue are seen to at once.
+	nominations = 4
 )
 
 // controllers returns all of them, registered with the informers.
@@ -43,6 +46,7 @@ func (m *manager) controllers() ([]controller, error) {
 		{"rotation", m.rotationController},
 		{"credential sets", m.credentialSetController},
 		{"placements", m.placementController},
+		{"MultiKueue dispatcher", m.dispatcher},
 	} {
 		made, err := c.make()
 		if err != nil {
@@ -176,5 +180,18 @@ func (m *manager) placementController() (controller, error) {
 		Recorder:   m.recorder,
 		Workers:    m.options.PlacementSyncs,
 		Clock:      m.clock,
+	})
+}
+
+func (m *manager) dispatcher() (controller, error) {
+	dispatcher.RegisterMetrics()
+	return dispatcher.New(dispatcher.Options{
+		Hub:     m.kubernetes,
+		Objects: m.objects,
+		// Of a factory that nobody starts.
+		Decisions: inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
+		Recorder:  m.recorder,
+		Workers:   nominations,
+		Clock:     m.clock,
 	})
 }

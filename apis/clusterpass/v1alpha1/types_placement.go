@@ -10,6 +10,15 @@ import (
 // AnnotationTaints is, on a ClusterProfile, a JSON list of ClusterTaints.
 const AnnotationTaints = "clusterpass.dev/taints"
 
+const (
+	// LabelPlacement is, on a Workload of Kueue or its LocalQueue, the Placement of their namespace that chooses the clusters which the
+	// Workload is nominated for. More exactly it is the value of the label multicluster.x-k8s.io/placement-key of its PlacementDecisions.
+	LabelPlacement = "clusterpass.dev/placement"
+	// AnnotationClusterProfile is, on a MultiKueueCluster of Kueue, NAMESPACE/NAME of the ClusterProfile that it is about. One that
+	// has none is about those of its name.
+	AnnotationClusterProfile = "clusterpass.dev/cluster-profile"
+)
+
 // Labels of the PlacementDecisions of a Placement that has decision groups.
 const (
 	// LabelDecisionGroupName is the name of the decision group that the clusters are of.

@@ -29,7 +29,7 @@ const (
 	keyHash = 10
 )
 
-// DecisionKey returns the value of the label multicluster.x-k8s.io/decision-key of a Placement's PlacementDecisions: its
+// DecisionKey returns the value of the labels multicluster.x-k8s.io/decision-key and placement-key of a Placement's PlacementDecisions: its
 // name, or where that is no value of a label, what is left of it with a hash.
 func DecisionKey(placement string) string {
 	if len(validation.IsValidLabelValue(placement)) == 0 {
@@ -71,6 +71,8 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 			Labels: map[string]string{
 				inventoryv1alpha1.DecisionKeyLabel:   DecisionKey(placement.Name),
 				inventoryv1alpha1.DecisionIndexLabel: strconv.Itoa(index),
+				// What has the clusters chosen for it names the Placement, by the label clusterpass.dev/placement.
+				inventoryv1alpha1.PlacementKeyLabel: DecisionKey(placement.Name),
 			},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
 		},

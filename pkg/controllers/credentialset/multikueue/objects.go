@@ -10,10 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
 )
 
 // groupVersion is that of Kueue v0.19.
@@ -60,7 +62,11 @@ func newCluster(set *v1alpha1.ClusterCredentialSet, w Worker) *unstructured.Unst
 	if w.Secret != "" {
 		source = map[string]any{"kubeConfig": map[string]any{"locationType": "Secret", "location": w.Secret}}
 	}
-	return newObject(set, clusterKind, w.Name, map[string]any{"clusterSource": source})
+	cluster := newObject(set, clusterKind, w.Name, map[string]any{"clusterSource": source})
+	cluster.SetAnnotations(labels.Merge(cluster.GetAnnotations(), labels.Set{
+		v1alpha1.AnnotationClusterProfile: credentialset.ProfileNamespace(set) + "/" + w.Name,
+	}))
+	return cluster
 }
 
 func newConfig(set *v1alpha1.ClusterCredentialSet, clusters []string) *unstructured.Unstructured {

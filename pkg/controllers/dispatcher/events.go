@@ -1,0 +1,87 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatcher
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+func (c *Controller) watch() error {
+	for _, w := range []struct {
+		what     string
+		informer cache.SharedIndexInformer
+		changed  func(object metav1.Object)
+	}{
+		{workloads, c.kueue.workloads, c.workloadChanged},
+		{localQueues, c.kueue.queues, c.queueChanged},
+		{admissionChecks, c.kueue.checks, c.kueueChanged},
+		{multiKueueConfigs, c.kueue.configs, c.kueueChanged},
+		{multiKueueClusters, c.kueue.clusters, c.kueueChanged},
+		{"PlacementDecisions", c.Decisions.Informer(), c.decisionChanged},
+	} {
+		handle := func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if accessor, ok := obj.(metav1.ObjectMetaAccessor); ok {
+				w.changed(accessor.GetObjectMeta())
+			}
+		}
+		registration, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: handle, DeleteFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) },
+		})
+		if err != nil {
+			return fmt.Errorf("watching %s: %w", w.what, err)
+		}
+		c.synced = append(c.synced, registration.HasSynced)
+	}
+	return nil
+}
+
+func (c *Controller) workloadChanged(object metav1.Object) {
+	c.queue.Add(cache.MetaObjectToName(object))
+}
+
+// queueChanged has the Workloads of a LocalQueue seen to: the queue may name another Placement by now.
+func (c *Controller) queueChanged(object metav1.Object) {
+	c.addAll(byQueue, object.GetNamespace()+"/"+object.GetName())
+}
+
+// kueueChanged has all Workloads seen to that wait. What they are dispatched by changes rarely.
+func (c *Controller) kueueChanged(metav1.Object) {
+	c.add(c.kueue.workloads.GetIndexer().List())
+}
+
+// decisionChanged has the Workloads seen to that name the Placement of a decision, or whose LocalQueues do.
+func (c *Controller) decisionChanged(object metav1.Object) {
+	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
+	c.addAll(byPlacement, key)
+	queues, err := c.kueue.queues.GetIndexer().IndexKeys(byPlacement, key)
+	if err != nil {
+		return
+	}
+	for _, queue := range queues {
+		c.addAll(byQueue, queue)
+	}
+}
+
+// addAll has the Workloads seen to that an index has by a value.
+func (c *Controller) addAll(index, value string) {
+	if objs, err := c.kueue.workloads.GetIndexer().ByIndex(index, value); err == nil {
+		c.add(objs)
+	}
+}
+
+// add has those seen to that wait.
+func (c *Controller) add(objs []any) {
+	for _, obj := range objs {
+		if w, ok := obj.(*workload); ok && w.waits() {
+			c.queue.Add(cache.MetaObjectToName(w))
+		}
+	}
+}

@@ -1,0 +1,180 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatcher
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// groupVersion is that of Kueue v0.19.
+var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
+
+// These resources of Kueue are watched.
+const (
+	workloads          = "workloads"
+	localQueues        = "localqueues"
+	admissionChecks    = "admissionchecks"
+	multiKueueConfigs  = "multikueueconfigs"
+	multiKueueClusters = "multikueueclusters"
+)
+
+const (
+	// multiKueue is the controllerName of its AdmissionChecks.
+	multiKueue = "kueue.x-k8s.io/multikueue"
+	// maxNominated is how many clusters a Workload may be nominated for.
+	maxNominated = 20
+	// pending is the state of an AdmissionCheck that a Workload waits for.
+	pending = "Pending"
+	// quotaReserved and finished are conditions of a Workload.
+	quotaReserved = "QuotaReserved"
+	finished      = "Finished"
+)
+
+const (
+	// byPlacement is the index of Workloads and LocalQueues by NAMESPACE/NAME of the Placement that they name.
+	byPlacement = "placement"
+	// byQueue is the index of Workloads by NAMESPACE/NAME of their LocalQueue.
+	byQueue = "queue"
+	// byOwner is the index of Workloads by the UID of the object that they are for.
+	byOwner = "owner"
+)
+
+// These are Kueue's types, as far as they are read here.
+type (
+	workload struct {
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              struct {
+			QueueName string `json:"queueName"`
+		} `json:"spec"`
+		Status struct {
+			Conditions            []metav1.Condition `json:"conditions"`
+			AdmissionChecks       []checkState       `json:"admissionChecks"`
+			ClusterName           string             `json:"clusterName"`
+			NominatedClusterNames []string           `json:"nominatedClusterNames"`
+		} `json:"status"`
+	}
+	checkState struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+	}
+	localQueue struct {
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	admissionCheck struct {
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              struct {
+			ControllerName string `json:"controllerName"`
+			Parameters     struct {
+				Name string `json:"name"`
+			} `json:"parameters"`
+		} `json:"spec"`
+	}
+	multiKueueConfig struct {
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              struct {
+			Clusters []string `json:"clusters"`
+		} `json:"spec"`
+	}
+	multiKueueCluster struct {
+		metav1.ObjectMeta `json:"metadata"`
+	}
+)
+
+// waits says whether a Workload is one that Kueue looks for a cluster for.
+func (w *workload) waits() bool {
+	return w.DeletionTimestamp == nil && w.Status.ClusterName == "" &&
+		meta.IsStatusConditionTrue(w.Status.Conditions, quotaReserved) && !meta.IsStatusConditionTrue(w.Status.Conditions, finished)
+}
+
+// placement returns the name of the Placement that a Workload or a LocalQueue names, empty for none.
+func placement(object metav1.Object) string { return object.GetLabels()[v1alpha1.LabelPlacement] }
+
+// kueue is what Kueue has on the hub.
+type kueue struct {
+	workloads, queues, checks, configs, clusters cache.SharedIndexInformer
+}
+
+func newKueue(objects dynamic.Interface) (*kueue, error) {
+	informer := func(resource string, indexers cache.Indexers) cache.SharedIndexInformer {
+		return dynamicinformer.NewFilteredDynamicInformer(objects, groupVersion.WithResource(resource), metav1.NamespaceAll, 0, indexers, nil).Informer()
+	}
+	k := &kueue{
+		workloads: informer(workloads, cache.Indexers{byPlacement: placementOf, byQueue: queueOf, byOwner: ownerOf}),
+		queues:    informer(localQueues, cache.Indexers{byPlacement: placementOf}),
+		checks:    informer(admissionChecks, cache.Indexers{}),
+		configs:   informer(multiKueueConfigs, cache.Indexers{}),
+		clusters:  informer(multiKueueClusters, cache.Indexers{}),
+	}
+	return k, errors.Join(keepAs[workload](k.workloads), keepAs[localQueue](k.queues), keepAs[admissionCheck](k.checks),
+		keepAs[multiKueueConfig](k.configs), keepAs[multiKueueCluster](k.clusters))
+}
+
+func (k *kueue) informers() []cache.SharedIndexInformer {
+	return []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters}
+}
+
+// keepAs has an informer keep objects as Ts.
+func keepAs[T any](informer cache.SharedIndexInformer) error {
+	return informer.SetTransform(func(obj any) (any, error) {
+		object, ok := obj.(*unstructured.Unstructured)
+		if !ok {
+			return obj, nil
+		}
+		object.SetManagedFields(nil)
+		typed := new(T)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, typed); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", object.GetKind(), cache.MetaObjectToName(object), err)
+		}
+		return typed, nil
+	})
+}
+
+// get returns what an informer has by a key, nil where there is nothing.
+func get[T any](informer cache.SharedIndexInformer, key string) (*T, error) {
+	obj, exists, err := informer.GetIndexer().GetByKey(key)
+	if err != nil || !exists {
+		return nil, err
+	}
+	object, ok := obj.(*T)
+	if !ok {
+		return nil, fmt.Errorf("%s is a %T", key, obj)
+	}
+	return object, nil
+}
+
+func placementOf(obj any) ([]string, error) {
+	object, err := meta.Accessor(obj)
+	if err != nil || placement(object) == "" {
+		return nil, err
+	}
+	return []string{object.GetNamespace() + "/" + placement(object)}, nil
+}
+
+func queueOf(obj any) ([]string, error) {
+	if w, ok := obj.(*workload); ok && w.Spec.QueueName != "" {
+		return []string{w.Namespace + "/" + w.Spec.QueueName}, nil
+	}
+	return nil, nil
+}
+
+func ownerOf(obj any) ([]string, error) {
+	if w, ok := obj.(*workload); ok {
+		if owner := metav1.GetControllerOf(w); owner != nil {
+			return []string{string(owner.UID)}, nil
+		}
+	}
+	return nil, nil
+}
