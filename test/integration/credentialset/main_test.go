@@ -233,8 +233,14 @@ func holder(t *testing.T, secret *corev1.Secret) kubernetes.Interface {
 // eventually waits until check returns nil.
 func eventually(t *testing.T, check func(ctx context.Context) error) {
 	t.Helper()
+	eventuallyWithin(t, waitTimeout, check)
+}
+
+// eventuallyWithin is eventually for what takes longer.
+func eventuallyWithin(t *testing.T, timeout time.Duration, check func(ctx context.Context) error) {
+	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), poll, timeout, true, func(ctx context.Context) (bool, error) {
 		last = check(ctx)
 		return last == nil, nil
 	})

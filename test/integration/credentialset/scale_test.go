@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,6 +44,8 @@ const (
 	coldCalls, warmCalls = 10, 1
 	// copying is how many profiles are made at once.
 	copying = 16
+	// manyTimeout bounds the wait for all credentials, which take minutes on a slow machine.
+	manyTimeout = 10 * time.Minute
 )
 
 func TestOneSetForManyProfiles(t *testing.T) {
@@ -77,7 +80,7 @@ func TestOneSetForManyProfiles(t *testing.T) {
 	before := f.versions(t, *manyProfiles)
 	_, err = f.ours(t).Patch(t.Context(), "many", types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	eventually(t, func(context.Context) error {
+	eventuallyWithin(t, manyTimeout, func(context.Context) error {
 		if left := *manyProfiles - differences(before, f.versions(t, *manyProfiles)); left > 0 {
 			return fmt.Errorf("%d are not rotated yet", left)
 		}
@@ -162,7 +165,7 @@ func (f *fleet) setMany(t *testing.T, name, value string) {
 func (f *fleet) versions(t *testing.T, count int) map[string]string {
 	t.Helper()
 	var versions map[string]string
-	eventually(t, func(ctx context.Context) error {
+	eventuallyWithin(t, manyTimeout, func(ctx context.Context) error {
 		list, err := f.admin.CoreV1().Secrets(team).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 		if err != nil {
 			return err
