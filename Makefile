@@ -10,7 +10,8 @@ SHELL := bash
 CLUSTERPASS_PORT_BASE ?= 18400
 export CLUSTERPASS_PORT_BASE
 
-# Not empty: Kueue is built and part of the local fleet. It takes minutes to build, so that it is asked for.
+# Not empty: Kueue is built and part of the local fleet. It takes minutes to build, so that it is asked for. KUEUE=placement has it
+# send Jobs where their Placement says.
 KUEUE ?=
 export CLUSTERPASS_KUEUE = $(KUEUE)
 
@@ -65,6 +66,10 @@ demo: ## Tell the story in a terminal: join clusters, get a token by one kubectl
 .PHONY: demo-multikueue
 demo-multikueue: ## Tell how MultiKueue is set up, kept and survives a lost cluster, with real Kueue, which is built once (minutes).
 	@hack/demo-multikueue.sh
+
+.PHONY: demo-placement
+demo-placement: ## Tell how Jobs go to the clusters that their Placement chooses, by label, by free GPUs and by a score that ends, with real Kueue.
+	@hack/demo-placement.sh
 
 .PHONY: up
 up: ## Start the local fleet, heal what has died of it, print how to use it; KUEUE=1: with Kueue on each cluster.

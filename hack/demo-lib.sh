@@ -21,13 +21,25 @@ prompt() { printf '%s$ %s%s\n' "${dim}" "$*" "${reset}"; }
 # show COMMAND [ARGUMENT ...] prints the command as one would type it, and runs it.
 show() { prompt "$@"; "$@"; }
 
+# quietly COMMAND [ARGUMENT ...] runs a command, and prints what it says only if it fails.
+quietly() { "$@" >"${work}/quiet" 2>&1 || { cat "${work}/quiet" >&2; return 1; }; }
+
+# on MEMBER ARGUMENT ... runs kubectl on a member.
+on() { kubectl --kubeconfig="${kubeconfigs}/$1.yaml" "${@:2}"; }
+
+# join_member MEMBER makes it a member of the hub, which may give what the rules of a request say.
+join_member() {
+  show kubectl clusterpass join "$1" --member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1" --allow-rules
+}
+
 # leave MEMBER takes a member of an earlier run out of the hub's inventory. What it is joined with may have expired
 # since: joining mends that. It may be another cluster by now, too: then nothing is left of the one that was joined. A
 # namespace that the member had before stays.
 leave() {
   local member=(--member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1")
   local namespace=(--kubeconfig="${kubeconfigs}/$1.yaml" namespace/clusterpass-system)
-  if kubectl clusterpass join "$1" "${member[@]}" --allow-cluster-roles=view; then
+  # What was issued may have made roles there, which the hub has to be allowed to delete.
+  if kubectl clusterpass join "$1" "${member[@]}" --allow-cluster-roles=view --allow-rules; then
     kubectl clusterpass unjoin "$1" "${member[@]}" || return 1
   else
     kubectl clusterpass unjoin "$1" --abandon-member || return 1

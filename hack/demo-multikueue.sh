@@ -14,12 +14,6 @@ set_file="${examples}/clustercredentialset-kueue-v0.19.yaml"
 members=(bravelion smartfish)
 manager=clusterpass-system:clusterpass-controller-manager
 
-# on MEMBER ARGUMENT ... runs kubectl on a member.
-on() { kubectl --kubeconfig="${kubeconfigs}/$1.yaml" "${@:2}"; }
-
-# quietly COMMAND [ARGUMENT ...] runs a command, and prints what it says only if it fails.
-quietly() { "$@" >"${work}/quiet" 2>&1 || { cat "${work}/quiet" >&2; return 1; }; }
-
 # typed COMMAND [ARGUMENT ...] runs a command quietly that a person would have to type, and counts it.
 commands=0
 typed() { commands=$((commands + 1)); quietly "$@"; }
@@ -63,11 +57,6 @@ undo_by_hand() {
   on "$1" delete serviceaccount --namespace=kueue-system multikueue --ignore-not-found
   on "$1" delete clusterrolebinding multikueue --ignore-not-found
   on "$1" delete clusterrole multikueue --ignore-not-found
-}
-
-# join_member MEMBER makes it a member of the hub, which may give what the rules of a request say.
-join_member() {
-  show kubectl clusterpass join "$1" --member-kubeconfig="${kubeconfigs}/$1.yaml" --member-context="$1" --allow-rules
 }
 
 # issued prints when the token of each member was issued.

@@ -16,6 +16,9 @@ import (
 // KueueEnv names the environment variable that, not empty, asks for Kueue: in the local fleet and in tests.
 const KueueEnv = "CLUSTERPASS_KUEUE"
 
+// KueueByPlacement is its value for a fleet whose Kueue leaves it to clusterpass which clusters its Workloads are sent to.
+const KueueByPlacement = "placement"
+
 const (
 	kueueName = "kueue"
 	// KueueNamespace is where Kueue lives, and where MultiKueue looks for the Secrets with kubeconfigs.

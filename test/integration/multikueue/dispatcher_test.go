@@ -27,20 +27,15 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-const (
-	// elsewhere is the member that has no accelerator.
-	elsewhere = "smartfish"
-	// dispatcher is what Kueue knows the controller manager by.
-	dispatcher = "clusterpass.dev/placement"
-)
+// elsewhere is the member that has no accelerator.
+const elsewhere = "smartfish"
 
 var kueueWorkloads = schema.GroupVersionResource{Group: "kueue.x-k8s.io", Version: "v1beta2", Resource: "workloads"}
 
 // byPlacement has Kueue leave it to the controller manager where Workloads run.
 func byPlacement(configuration map[string]any) {
-	configuration["multiKueue"].(map[string]any)["dispatcherName"] = dispatcher
+	testenv.DispatchByPlacement(configuration)
 	configuration["multiKueue"].(map[string]any)["workerLostTimeout"] = (5 * time.Second).String()
-	configuration["integrations"].(map[string]any)["labelKeysToCopy"] = []string{v1alpha1.LabelPlacement}
 }
 
 func TestJobsRunWhereTheirPlacementSays(t *testing.T) {

@@ -76,8 +76,8 @@ func newFleet(s settings) (*fleet, error) {
 		Dir:  filepath.Join(s.dir, "clusterpass-controller-manager"),
 		Logs: s.logs(),
 		Port: s.managerPort(),
-		// Somebody watches: an outage is to show within seconds.
-		Args: []string{"--member-probe-period=3s", "--cluster-profile-write-interval=3s"},
+		// Somebody watches: an outage, or a device that is taken, is to show within seconds.
+		Args: []string{"--member-probe-period=3s", "--cluster-profile-write-interval=3s", "--score-period=3s"},
 	})
 	return f, err
 }

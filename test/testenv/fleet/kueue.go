@@ -5,6 +5,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +27,9 @@ func newKueueClusters(s settings, hub *testenv.Cluster, members []*testenv.Clust
 	if err != nil {
 		return nil, err
 	}
+	if err := s.rememberDispatching(); err != nil {
+		return nil, err
+	}
 	kueue, err := newKueue(s, hub, 0, testenv.KueueManager)
 	if err != nil {
 		return nil, err
@@ -41,14 +46,29 @@ func newKueueClusters(s settings, hub *testenv.Cluster, members []*testenv.Clust
 	return clusters, nil
 }
 
+// rememberDispatching has later calls that do not ask for anything leave Kueue as it is.
+func (s settings) rememberDispatching() error {
+	if s.byPlacement {
+		return os.WriteFile(s.dispatching(), nil, 0o600)
+	}
+	if err := os.Remove(s.dispatching()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func newKueue(s settings, cluster *testenv.Cluster, i int, role testenv.KueueRole) (*testenv.Kueue, error) {
-	return testenv.NewKueue(testenv.KueueConfig{
+	config := testenv.KueueConfig{
 		Cluster: cluster,
 		Role:    role,
 		Dir:     s.kueueDir(cluster.Name()),
 		Logs:    s.logs(),
 		Ports:   s.kueuePorts(i),
-	})
+	}
+	if s.byPlacement && role == testenv.KueueManager {
+		config.Edit = testenv.DispatchByPlacement
+	}
+	return testenv.NewKueue(config)
 }
 
 // programs returns those that run for MultiKueue on the cluster.

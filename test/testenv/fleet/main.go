@@ -16,7 +16,8 @@
 // the directory it keeps everything in, relative to the source tree. Two fleets need two of each.
 //
 // With CLUSTERPASS_KUEUE not empty, Kueue runs on each cluster, and on each member something that plays the kubelet
-// for Jobs. They use eight of the 34 ports, and stay part of the fleet until it is down.
+// for Jobs. They use eight of the 34 ports, and stay part of the fleet until it is down. CLUSTERPASS_KUEUE=placement leaves it to
+// the controller manager which clusters Workloads are nominated for, once artifacts/deploy/multikueue-dispatcher is applied.
 package main
 
 import (

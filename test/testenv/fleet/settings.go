@@ -38,6 +38,8 @@ type settings struct {
 	portBase  int
 	// kueue says that the fleet has Kueue: it is asked for, or was when what runs was started.
 	kueue bool
+	// byPlacement says that Kueue leaves it to the controller manager which clusters are nominated: it is asked for, or was.
+	byPlacement bool
 }
 
 func settingsFromEnv() (settings, error) {
@@ -52,7 +54,10 @@ func settingsFromEnv() (settings, error) {
 	if !filepath.IsAbs(s.dir) {
 		s.dir = filepath.Join(root, s.dir)
 	}
-	s.kueue = os.Getenv(testenv.KueueEnv) != "" || exists(recordPath(s.records(), hubName+"-kueue"))
+	asked := os.Getenv(testenv.KueueEnv)
+	running := exists(recordPath(s.records(), hubName+"-kueue"))
+	s.kueue = asked != "" || running
+	s.byPlacement = asked == testenv.KueueByPlacement || asked == "" && running && exists(s.dispatching())
 	base := os.Getenv(portBaseEnv)
 	if base == "" {
 		return s, nil
@@ -72,6 +77,9 @@ func (s settings) kubeconfig(cluster string) string {
 func (s settings) clusterDir(cluster string) string { return filepath.Join(s.dir, cluster) }
 
 func (s settings) kueueDir(cluster string) string { return filepath.Join(s.dir, cluster+"-kueue") }
+
+// dispatching is a file that is there when Kueue was last started byPlacement.
+func (s settings) dispatching() string { return filepath.Join(s.dir, "kueue-by-placement") }
 
 func (s settings) logs() string { return filepath.Join(s.dir, "logs") }
 

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,24 @@ func TestKueueStaysPartOfTheFleet(t *testing.T) {
 
 	require.NoError(t, started.remove(s.records()))
 	require.False(t, hasKueue(), "it was brought down")
+}
+
+func TestKueueStaysAsItWasAskedFor(t *testing.T) {
+	t.Setenv(localDirEnv, t.TempDir())
+	byPlacement := func(asked string) bool {
+		t.Setenv(testenv.KueueEnv, asked)
+		s, err := settingsFromEnv()
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(s.dir, 0o700))
+		require.NoError(t, s.rememberDispatching())
+		require.NoError(t, (&record{Name: "hub-kueue"}).write(s.records()))
+		return s.byPlacement
+	}
+	require.False(t, byPlacement("1"))
+	require.False(t, byPlacement(""), "it was not asked for")
+	require.True(t, byPlacement(testenv.KueueByPlacement))
+	require.True(t, byPlacement(""), "it was asked for before")
+	require.False(t, byPlacement("1"), "something else is asked for")
 }
 
 func TestPortsOfAFleetAreItsOwn(t *testing.T) {
