@@ -62,8 +62,8 @@ func (k *Kueue) writeConfiguration() error {
 // DispatchByPlacement has Kueue's configuration say that clusters are nominated by clusterpass-controller-manager, as the
 // kustomization artifacts/deploy/multikueue-dispatcher asks for.
 func DispatchByPlacement(configuration map[string]any) {
-	configuration["multiKueue"].(map[string]any)["dispatcherName"] = "clusterpass.dev/placement"                      //nolint:forcetypeassert // as written here
-	configuration["integrations"].(map[string]any)["labelKeysToCopy"] = []string{"clusterpass.dev/placement"} //nolint:forcetypeassert // as written here
+	configuration["multiKueue"].(map[string]any)["dispatcherName"] = "clusterpass.dev/placement"
+	configuration["integrations"].(map[string]any)["labelKeysToCopy"] = []string{"clusterpass.dev/placement"}
 }
 
 // Install applies to the cluster what Kueue is deployed with (CRDs, RBAC, the Secret with its certificate) and waits

@@ -1,0 +1,279 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatcher
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+const team = "team"
+
+// newController returns one whose caches have objects.
+func newController(t *testing.T, objects ...metav1.Object) *Controller {
+	t.Helper()
+	c, err := New(Options{
+		Hub: fake.NewClientset(), Objects: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()),
+		Decisions: inventoryinformers.NewSharedInformerFactory(inventoryfake.NewSimpleClientset(), 0).Apis().V1alpha1().PlacementDecisions(),
+		Recorder:  events.NewFakeRecorder(10), Workers: 1, Clock: clock.RealClock{},
+	})
+	require.NoError(t, err)
+	for _, object := range objects {
+		var informer cache.SharedIndexInformer
+		switch object.(type) {
+		case *workload:
+			informer = c.kueue.workloads
+		case *localQueue:
+			informer = c.kueue.queues
+		case *admissionCheck:
+			informer = c.kueue.checks
+		case *multiKueueConfig:
+			informer = c.kueue.configs
+		case *multiKueueCluster:
+			informer = c.kueue.clusters
+		case *inventoryv1alpha1.PlacementDecision:
+			informer = c.Decisions.Informer()
+		}
+		require.NoError(t, informer.GetIndexer().Add(object))
+	}
+	return c
+}
+
+func newWorkload(name string, change func(*workload)) *workload {
+	w := &workload{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: name}}
+	w.Spec.QueueName = "queue"
+	w.Status.Conditions = []metav1.Condition{{Type: quotaReserved, Status: metav1.ConditionTrue}}
+	w.Status.AdmissionChecks = []checkState{{Name: "quota", State: "Ready"}, {Name: "fleet", State: pending}}
+	if change != nil {
+		change(w)
+	}
+	return w
+}
+
+func naming(placement string) func(*workload) {
+	return func(w *workload) { w.Labels = map[string]string{v1alpha1.LabelPlacement: placement} }
+}
+
+func newQueue(placement string) *localQueue {
+	return &localQueue{metav1.ObjectMeta{Namespace: team, Name: "queue", Labels: map[string]string{v1alpha1.LabelPlacement: placement}}}
+}
+
+func newCheck(name, controller string) *admissionCheck {
+	check := &admissionCheck{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	check.Spec.ControllerName, check.Spec.Parameters.Name = controller, "fleet"
+	return check
+}
+
+func newConfig(clusters ...string) *multiKueueConfig {
+	config := &multiKueueConfig{ObjectMeta: metav1.ObjectMeta{Name: "fleet"}}
+	config.Spec.Clusters = clusters
+	return config
+}
+
+func newCluster(name, profile string) *multiKueueCluster {
+	return &multiKueueCluster{metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationClusterProfile: profile}}}
+}
+
+// newDecision returns a slice of a decision; a cluster without a namespace is in the slice's own.
+func newDecision(namespace, placement, index string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
+	slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: placement + index, Labels: map[string]string{
+		inventoryv1alpha1.PlacementKeyLabel: placement, inventoryv1alpha1.DecisionIndexLabel: index,
+	}}}
+	for _, cluster := range clusters {
+		name, err := cache.ParseObjectName(cluster)
+		if err != nil {
+			panic(err)
+		}
+		slice.Decisions = append(slice.Decisions, inventoryv1alpha1.ClusterDecision{
+			ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: name.Namespace, Name: name.Name},
+		})
+	}
+	return slice
+}
+
+func TestNominate(t *testing.T) {
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf("c%02d", i))
+	}
+	for name, test := range map[string]struct {
+		workload *workload
+		config   *multiKueueConfig
+		objects  []metav1.Object
+		want     nomination
+	}{
+		"a Workload that names no Placement may go everywhere": {
+			newWorkload("w", nil), newConfig("b", "a"), nil,
+			nomination{[]string{"b", "a"}, "neither it nor its LocalQueue names a Placement"},
+		},
+		"the best cluster of a decision comes first, over all slices": {
+			newWorkload("w", naming("p")), newConfig("a", "b", "c"),
+			[]metav1.Object{newDecision(team, "p", "1", "a"), newDecision(team, "p", "0", "c")},
+			nomination{[]string{"c", "a"}, "by Placement team/p"},
+		},
+		"the Placement of the LocalQueue counts where the Workload names none": {
+			newWorkload("w", nil), newConfig("a", "b"), []metav1.Object{newQueue("p"), newDecision(team, "p", "0", "b")},
+			nomination{[]string{"b"}, "by Placement team/p"},
+		},
+		"that of the Workload counts before that of the LocalQueue": {
+			newWorkload("w", naming("p")), newConfig("a", "b"),
+			[]metav1.Object{newQueue("q"), newDecision(team, "p", "0", "a"), newDecision(team, "q", "0", "b")},
+			nomination{[]string{"a"}, "by Placement team/p"},
+		},
+		"a Placement of another namespace is none": {
+			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision("other", "p", "0", "a")},
+			nomination{nil, "there is no decision of Placement team/p"},
+		},
+		"a decision for nothing nominates nothing": {
+			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0")},
+			nomination{nil, "Placement team/p has chosen 0 clusters, none of them of MultiKueueConfig fleet"},
+		},
+		"no cluster is nominated that the queue does not go to": {
+			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0", "b", "c")},
+			nomination{nil, "Placement team/p has chosen 2 clusters, none of them of MultiKueueConfig fleet"},
+		},
+		"a cluster that says which ClusterProfile it is about is not for another of its name": {
+			newWorkload("w", naming("p")), newConfig("a", "b"),
+			[]metav1.Object{newCluster("a", "fleet/a"), newCluster("b", "fleet/x"), newDecision(team, "p", "0", "team/a", "fleet/x", "fleet/b")},
+			nomination{[]string{"b"}, "by Placement team/p"},
+		},
+		"twenty are as many as a Workload can be nominated for": {
+			newWorkload("w", naming("p")), newConfig(many...), []metav1.Object{newDecision(team, "p", "0", many...)},
+			nomination{many[:20], "by Placement team/p"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is, err := newController(t, test.objects...).nominate(test.workload, test.config)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, is)
+		})
+	}
+}
+
+func TestWhichWorkloadsWaitForANomination(t *testing.T) {
+	owner := func(w *workload) {
+		isController := true
+		w.OwnerReferences = []metav1.OwnerReference{{UID: "job", Controller: &isController}}
+	}
+	for name, test := range map[string]struct {
+		workload *workload
+		objects  []metav1.Object
+		want     bool
+	}{
+		"one whose check for MultiKueue is pending": {newWorkload("w", nil), nil, true},
+		"not one whose check is done": {newWorkload("w", func(w *workload) {
+			w.Status.AdmissionChecks[1].State = "Ready"
+		}), nil, false},
+		"not one without such a check": {newWorkload("w", func(w *workload) {
+			w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}}
+		}), nil, false},
+		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {newWorkload("w", owner), []metav1.Object{
+			newWorkload("leader", func(w *workload) { owner(w); w.Status.ClusterName = "a" }),
+		}, false},
+		"one of a Job of which no other Workload has a cluster": {newWorkload("w", owner), []metav1.Object{newWorkload("leader", owner)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := append(test.objects, newCheck("quota", "example.com/quota"), newCheck("fleet", multiKueue), newConfig("a"))
+			config, err := newController(t, objects...).configOf(test.workload)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, config != nil)
+		})
+	}
+}
+
+func TestWaits(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*workload)
+		want   bool
+	}{
+		"with quota":     {nil, true},
+		"without quota":  {func(w *workload) { w.Status.Conditions = nil }, false},
+		"with a cluster": {func(w *workload) { w.Status.ClusterName = "a" }, false},
+		"when it is finished": {func(w *workload) {
+			w.Status.Conditions = append(w.Status.Conditions, metav1.Condition{Type: finished, Status: metav1.ConditionTrue})
+		}, false},
+		"when it is deleted": {func(w *workload) { w.DeletionTimestamp = &metav1.Time{} }, false},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, newWorkload("w", test.change).waits()) })
+	}
+}
+
+func TestWhatWakesWorkloads(t *testing.T) {
+	byLabel, byQueue := newWorkload("by-label", naming("p")), newWorkload("by-queue", nil)
+	other := newWorkload("other", naming("q"))
+	other.Spec.QueueName = "elsewhere"
+	done := newWorkload("done", naming("p"))
+	done.Status.ClusterName = "a"
+	for name, test := range map[string]struct {
+		happens func(c *Controller)
+		want    []string
+	}{
+		"a decision wakes those that wait for it, by themselves or by their LocalQueue": {
+			func(c *Controller) { c.decisionChanged(newDecision(team, "p", "0", "a")) }, []string{"by-label", "by-queue"},
+		},
+		"a decision of another namespace wakes none": {func(c *Controller) { c.decisionChanged(newDecision("other", "p", "0", "a")) }, nil},
+		"a decision that is nobody's wakes none":     {func(c *Controller) { c.decisionChanged(newDecision(team, "", "0", "a")) }, nil},
+		"a LocalQueue wakes its own":                 {func(c *Controller) { c.queueChanged(newQueue("p")) }, []string{"by-label", "by-queue"}},
+		"what Kueue is configured by wakes all that wait": {
+			func(c *Controller) { c.kueueChanged(newConfig("a")) }, []string{"by-label", "by-queue", "other"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newController(t, byLabel, byQueue, other, done, newQueue("p"))
+			test.happens(c)
+			var woken []string
+			for c.queue.Len() > 0 {
+				name, _ := c.queue.Get()
+				woken = append(woken, name.Name)
+				c.queue.Done(name)
+			}
+			assert.ElementsMatch(t, test.want, woken)
+		})
+	}
+}
+
+func TestAUserIsToldOnce(t *testing.T) {
+	c := newController(t)
+	w := newWorkload("w", nil)
+	c.report(w, nomination{nil, "there is none"})
+	c.report(w, nomination{nil, "there is none"})
+	c.report(w, nomination{[]string{"a", "b"}, "by it"})
+	c.tell(cache.MetaObjectToName(w), "")
+	c.report(w, nomination{[]string{"a", "b"}, "by it"})
+	recorder, ok := c.Recorder.(*events.FakeRecorder)
+	require.True(t, ok)
+	close(recorder.Events)
+	var told []string
+	for event := range recorder.Events {
+		told = append(told, event)
+	}
+	assert.Equal(t, []string{"Warning NotNominated there is none", "Normal Nominated a, b: by it", "Normal Nominated a, b: by it"}, told)
+}
+
+// The types here are Kueue's as far as they are read: what Kueue writes has to fit.
+func TestWorkloadOfKueue(t *testing.T) {
+	var w workload
+	require.NoError(t, json.Unmarshal([]byte(`{"apiVersion":"kueue.x-k8s.io/v1beta2","kind":"Workload","metadata":{"name":"w"},
+		"spec":{"queueName":"q","podSets":[{"name":"main"}]},
+		"status":{"nominatedClusterNames":["a"],"admissionChecks":[{"name":"fleet","state":"Pending","podSetUpdates":[]}]}}`), &w))
+	assert.Equal(t, "q", w.Spec.QueueName)
+	assert.Equal(t, []string{"a"}, w.Status.NominatedClusterNames)
+	assert.Equal(t, []checkState{{"fleet", pending}}, w.Status.AdmissionChecks)
+}
