@@ -17,8 +17,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -93,6 +95,43 @@ func (f *fleet) health(ctx context.Context, profile *inventoryv1alpha1.ClusterPr
 	})
 	_, err := f.inventory.ClusterProfiles(profile.Namespace).UpdateStatus(ctx, profile, metav1.UpdateOptions{})
 	return err
+}
+
+// observe says that a cluster of team is still as it was.
+func (f *fleet) observe(t *testing.T, name string, at metav1.Time) {
+	t.Helper()
+	profile, err := f.inventory.ClusterProfiles("team").Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", Value: "north", LastObservedTime: at}}
+	_, err = f.inventory.ClusterProfiles("team").UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+	require.NoError(t, err)
+}
+
+// label gives a cluster of team the label that placements look at.
+func (f *fleet) label(t *testing.T, name, value string) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"kind":%q}}}`, value)
+	_, err := f.inventory.ClusterProfiles("team").Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// counter returns the sum of a metric of the controller manager.
+func (f *fleet) counter(t *testing.T, name string) float64 {
+	t.Helper()
+	config, err := f.manager.DirectConfig("prometheus", "system:masters")
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context())
+	require.NoError(t, err)
+	metrics := testutil.NewMetrics()
+	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
+	require.Contains(t, metrics, name)
+	var sum float64
+	for _, sample := range metrics[name] {
+		sum += float64(sample.Value)
+	}
+	return sum
 }
 
 // score makes or changes the ClusterScore of a cluster.

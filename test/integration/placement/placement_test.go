@@ -98,25 +98,32 @@ func (f *fleet) testExplain(t *testing.T) {
 	assert.Empty(t, errOut.String())
 }
 
-// testHeartbeats renews scores, and changes what no placement reads. What comes after shows that all of it was seen.
+// testHeartbeats renews what is known. What means something comes after, in the same watch: all of it was seen by then.
 func (f *fleet) testHeartbeats(t *testing.T) {
 	t.Helper()
+	passes := f.counter(t, "clusterpass_placement_passes_total")
+	writes := f.counter(t, "clusterpass_placement_decision_writes_total")
 	before, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
 	placement, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
 	require.NoError(t, err)
 	for i := range 10 {
 		f.score(t, "team", "bravelion", 40, time.Now().Add(time.Hour+time.Duration(i)*time.Minute))
+		f.observe(t, "bravelion", metav1.NewTime(time.Now().Add(time.Duration(i)*time.Second)))
 	}
-	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("later", 3), metav1.CreateOptions{})
-	require.NoError(t, err)
-	f.until(t, "team", "later", v1alpha1.PlacementReasonAllDecisionsScheduled)
 	after, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
 	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
 	same, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, placement.ResourceVersion, same.ResourceVersion)
+
+	f.label(t, "bravelion", "none")
+	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
+	assert.InDelta(t, passes+1, f.counter(t, "clusterpass_placement_passes_total"), 0, "one change with a meaning is one pass")
+	assert.InDelta(t, writes+1, f.counter(t, "clusterpass_placement_decision_writes_total"), 0)
+	f.label(t, "bravelion", "fast")
+	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
 }
 
 func (f *fleet) testHealth(t *testing.T) {
