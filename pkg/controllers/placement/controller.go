@@ -42,6 +42,8 @@ const (
 	mostBackoff  = time.Minute
 	// byProfile is the index of ClusterScores by the ClusterProfile they are about.
 	byProfile = "clusterProfile"
+	// byOwner is the index of PlacementDecisions by the UID of the Placement that they belong to.
+	byOwner = "owner"
 )
 
 // Options are what a Controller works with. Every field is required.
@@ -98,6 +100,9 @@ func New(o Options) (*Controller, error) {
 	}
 	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
 		return nil, fmt.Errorf("indexing ClusterScores: %w", err)
+	}
+	if err := o.Decisions.Informer().AddIndexers(cache.Indexers{byOwner: ownerOf}); err != nil {
+		return nil, fmt.Errorf("indexing PlacementDecisions: %w", err)
 	}
 	return c, c.watch()
 }

@@ -30,7 +30,9 @@ func (c *Controller) watch() error {
 		}},
 		{"ClusterProfiles", c.Profiles.Informer(), always(c.profileChanged)},
 		{"ClusterScores", c.Scores.Informer(), always(c.scoreChanged)},
-		{"PlacementDecisions", c.Decisions.Informer(), always(c.decisionChanged)},
+		{"PlacementDecisions", c.Decisions.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.decisionChanged, UpdateFunc: c.decisionUpdated, DeleteFunc: c.decisionChanged,
+		}},
 		{"Namespaces", c.Namespaces.Informer(), cache.ResourceEventHandlerFuncs{
 			AddFunc: c.namespaceChanged, UpdateFunc: c.namespaceUpdated, DeleteFunc: c.namespaceChanged,
 		}},
@@ -154,7 +156,25 @@ func (c *Controller) wake(change *scheduling.Change) {
 	}
 }
 
-// decisionChanged has the placement of a slice seen to that somebody else has changed.
+// ownerOf indexes a PlacementDecision by the UID of the Placement that it belongs to.
+func ownerOf(obj any) ([]string, error) {
+	slice, ok := obj.(*inventoryv1alpha1.PlacementDecision)
+	if !ok {
+		return nil, nil
+	}
+	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == kind {
+		return []string{string(owner.UID)}, nil
+	}
+	return nil, nil
+}
+
+// decisionUpdated tells also whose a slice was.
+func (c *Controller) decisionUpdated(old, obj any) {
+	c.decisionChanged(old)
+	c.decisionChanged(obj)
+}
+
+// decisionChanged has the slices of a placement looked at: one may be other than the placement has decided. That is no pass.
 func (c *Controller) decisionChanged(obj any) {
 	slice, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {
@@ -167,16 +187,10 @@ func (c *Controller) decisionChanged(obj any) {
 	name := cache.NewObjectName(slice.Namespace, owner.Name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	plan := c.plans[name]
-	if plan == nil {
-		return
+	if plan := c.plans[name]; plan != nil {
+		plan.unsettled = true
+		c.queue.Add(name)
 	}
-	_, err := c.decisions.PlacementDecisions(slice.Namespace).Get(slice.Name)
-	if there := err == nil; there && plan.written[slice.Name] == slice.ResourceVersion || !there && plan.written[slice.Name] == "" {
-		return
-	}
-	plan.stale = true
-	c.queue.Add(name)
 }
 
 func (c *Controller) namespaceUpdated(oldObj, obj any) {

@@ -14,12 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/scheduling"
 )
 
 const (
@@ -29,29 +27,39 @@ const (
 	maxNamed = 10
 )
 
+// latest returns the placement as it is known best: what was written may not be in the cache yet.
+func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
+	if p.told == nil || p.told.UID != cached.UID {
+		return cached
+	}
+	if order, err := resourceversion.CompareResourceVersion(p.told.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
+		return cached
+	}
+	return p.told
+}
+
 // tell writes what has come of a placement into its status, where that says something new.
-func (c *Controller) tell(
-	ctx context.Context, placement *v1alpha1.Placement, p *plan, result *scheduling.Result, groups []v1alpha1.DecisionGroupStatus,
-) error {
-	next := placement.DeepCopy()
+func (c *Controller) tell(ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus) error {
+	next := p.latest(placement).DeepCopy()
 	//nolint:gosec // a hub has no such number of objects
 	next.Status = v1alpha1.PlacementStatus{
 		ObservedGeneration:        placement.Generation,
-		NumberOfSelectedClusters:  int32(len(result.Decisions)),
-		NumberOfEligibleClusters:  int32(result.Eligible),
-		NumberOfCandidateClusters: int32(result.Candidates),
-		NumberOfStaleClusters:     int32(result.Stale),
+		NumberOfSelectedClusters:  int32(len(p.result.Decisions)),
+		NumberOfEligibleClusters:  int32(p.result.Eligible),
+		NumberOfCandidateClusters: int32(p.result.Candidates),
+		NumberOfStaleClusters:     int32(p.result.Stale),
 		LastMoveTime:              p.moved,
 		DecisionGroups:            groups,
 		Conditions:                next.Status.Conditions,
 	}
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured, "the spec has no mistakes")
-	status, reason, message := satisfied(p, result)
+	status, reason, message := satisfied(p)
 	setCondition(next, v1alpha1.PlacementSatisfied, status, reason, message)
-	return c.writeStatus(ctx, placement, next)
+	return c.writeStatus(ctx, placement, p, next)
 }
 
-func satisfied(p *plan, result *scheduling.Result) (status metav1.ConditionStatus, reason, message string) {
+func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) {
+	result := p.result
 	switch {
 	case p.namespaces.Len() == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets,
@@ -68,20 +76,20 @@ func satisfied(p *plan, result *scheduling.Result) (status metav1.ConditionStatu
 }
 
 // tellMistakes writes what is wrong with a spec. What was decided by the last good one stays.
-func (c *Controller) tellMistakes(ctx context.Context, placement *v1alpha1.Placement, mistakes field.ErrorList) error {
-	next := placement.DeepCopy()
+func (c *Controller) tellMistakes(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
+	next := p.latest(placement).DeepCopy()
 	next.Status.ObservedGeneration = placement.Generation
-	message := clip(mistakes.ToAggregate().Error())
+	message := clip(p.mistakes.ToAggregate().Error())
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionTrue, v1alpha1.PlacementReasonMisconfigured, message)
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured, "the last good decision stays: "+message)
-	return c.writeStatus(ctx, placement, next)
+	return c.writeStatus(ctx, placement, p, next)
 }
 
 // tellTaken writes that a PlacementDecision can't be written.
-func (c *Controller) tellTaken(ctx context.Context, placement *v1alpha1.Placement, err error) error {
-	next := placement.DeepCopy()
+func (c *Controller) tellTaken(ctx context.Context, placement *v1alpha1.Placement, p *plan, err error) error {
+	next := p.latest(placement).DeepCopy()
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonNameTaken, err.Error())
-	return c.writeStatus(ctx, placement, next)
+	return c.writeStatus(ctx, placement, p, next)
 }
 
 func setCondition(placement *v1alpha1.Placement, of string, status metav1.ConditionStatus, reason, message string) {
@@ -94,22 +102,25 @@ func clip(message string) string {
 	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
 }
 
-func (c *Controller) writeStatus(ctx context.Context, placement, next *v1alpha1.Placement) error {
-	if equality.Semantic.DeepEqual(placement.Status, next.Status) {
+func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, next *v1alpha1.Placement) error {
+	if equality.Semantic.DeepEqual(p.latest(placement).Status, next.Status) {
 		return nil
 	}
-	_, err := c.Client.ClusterpassV1alpha1().Placements(placement.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	told, err := c.Client.ClusterpassV1alpha1().Placements(placement.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
+	}
+	if err == nil {
+		p.told = told
 	}
 	return err
 }
 
 // tellMove is an event with the clusters that have come, and those that have gone.
-func (c *Controller) tellMove(placement *v1alpha1.Placement, have, want []*inventoryv1alpha1.PlacementDecision) {
-	before, after := sets.KeySet(visible(have)), sets.KeySet(visible(want))
+func (c *Controller) tellMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
+	was, is := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
-		clip(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", after.Len(), list(after.Difference(before)), list(before.Difference(after)))))
+		clip(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
 }
 
 func list(clusters sets.Set[types.NamespacedName]) string {

@@ -5,8 +5,6 @@ package placement
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -44,8 +42,16 @@ type plan struct {
 	moved *metav1.MicroTime
 	// stale says that a pass is due, whatever the time, and unreviewed that the author is to be asked before.
 	stale, unreviewed bool
-	// written are the resource versions of the slices as they were written last, by name.
-	written map[string]string
+	// unsettled says that slices may be other than result has them.
+	unsettled bool
+	// result is that of the last pass, nil before the first, and decided the clusters that the last pass of this plan, or of one before,
+	// has selected.
+	result  *scheduling.Result
+	decided []types.NamespacedName
+	// unseen is what was written and is not in the cache yet.
+	unseen unseen
+	// told is the placement as its status was written last.
+	told *v1alpha1.Placement
 }
 
 // sync sees to one placement, and returns when to do so again.
@@ -65,20 +71,21 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		return 0, err
 	}
 	if p.policy == nil {
-		return 0, c.tellMistakes(ctx, placement, p.mistakes)
+		return 0, c.tellMistakes(ctx, placement, p)
 	}
-	if next := p.plan.Next(now); !c.isStale(p) && (next.IsZero() || next.After(now)) {
-		return until(now, next, p), nil
+	stale, unsettled := c.due(p)
+	if next := p.plan.Next(now); stale || p.result == nil || !next.IsZero() && !next.After(now) {
+		c.decide(placement, p, now)
+		unsettled = true
 	}
-	result, err := c.decide(ctx, placement, p, now)
-	if err != nil {
-		c.setStale(p)
-		if errors.Is(err, errTaken) {
-			err = errors.Join(err, c.tellTaken(ctx, placement, err))
+	if unsettled {
+		settled, err := c.settle(ctx, placement, p, now)
+		if err != nil || !settled {
+			c.setUnsettled(p)
+			return unseenPeriod, err
 		}
-		return 0, err
 	}
-	return until(now, result.Next, p), nil
+	return until(now, p.plan.Next(now), p), nil
 }
 
 // until returns how long nothing is to be done, zero for as long as nothing changes.
@@ -100,19 +107,19 @@ func (c *Controller) forget(name cache.ObjectName) {
 	c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 }
 
-// isStale says whether a pass is due, and from then on that it is not.
-func (c *Controller) isStale(p *plan) bool {
+// due says whether a pass is due, and whether slices are to be looked at, and from then on that they are not.
+func (c *Controller) due(p *plan) (stale, unsettled bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stale := p.stale
-	p.stale = false
-	return stale
+	stale, unsettled = p.stale, p.unsettled
+	p.stale, p.unsettled = false, false
+	return stale, unsettled
 }
 
-func (c *Controller) setStale(p *plan) {
+func (c *Controller) setUnsettled(p *plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.stale = true
+	p.unsettled = true
 }
 
 // planFor returns the plan of a placement, a new one where that has changed, or the namespaces it may choose from.
@@ -135,9 +142,15 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 		known.reviewed = reviewed
 		return known, nil
 	}
-	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, stale: true, written: map[string]string{}}
-	if known != nil {
-		made.moved, made.written = known.moved, known.written
+	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, stale: true, unseen: unseen{}}
+	if known == nil {
+		have, err := c.slicesOf(placement)
+		if err != nil {
+			return nil, err
+		}
+		made.decided = decision.AllClusters(have)
+	} else {
+		made.moved, made.decided, made.unseen, made.told = known.moved, known.decided, known.unseen, known.told
 	}
 	if made.policy, made.mistakes = scheduling.Compile(placement, sets.List(namespaces)); made.policy != nil {
 		made.plan = scheduling.NewPlan(c.fleet, made.policy)
@@ -199,106 +212,22 @@ func (c *Controller) setUnreviewed(p *plan) {
 	}
 }
 
-// decide makes a decision, and writes it down.
-func (c *Controller) decide(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (*scheduling.Result, error) {
+// decide makes a decision.
+func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, now time.Time) {
 	passes.Inc()
 	result := p.plan.Run(now)
-	want, groups := divide(placement, result.Groups)
-	have, err := c.slicesOf(placement)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.write(ctx, p, steps(placement, have, want)); err != nil {
-		return nil, err
-	}
 	if p.moved == nil {
 		p.moved = placement.Status.LastMoveTime
 	}
 	if result.Moved {
 		p.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
-		c.tellMove(placement, have, want)
+		c.tellMove(placement, p.decided, result.Decisions)
 	}
+	p.decided = result.Decisions
 	is := scheduling.Decision{Clusters: result.Decisions}
 	if p.moved != nil {
 		is.MovedAt = p.moved.Time
 	}
+	p.result = &result
 	c.fleet.SetDecision(nameOf(placement), is)
-	return &result, c.tell(ctx, placement, p, &result, groups)
-}
-
-// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their order.
-func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alpha1.PlacementDecision, error) {
-	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: DecisionKey(placement.Name)}
-	all, err := c.decisions.PlacementDecisions(placement.Namespace).List(key.AsSelector())
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(decision.Sorted(all), func(slice *inventoryv1alpha1.PlacementDecision) bool {
-		return !metav1.IsControlledBy(slice, placement) || slice.DeletionTimestamp != nil
-	}), nil
-}
-
-// stored returns the decision in the slices that are there.
-func stored(placement *v1alpha1.Placement, have []*inventoryv1alpha1.PlacementDecision) scheduling.Decision {
-	was := scheduling.Decision{Clusters: decision.AllClusters(have)}
-	if moved := placement.Status.LastMoveTime; moved != nil {
-		was.MovedAt = moved.Time
-	}
-	return was
-}
-
-// write takes steps one after another.
-func (c *Controller) write(ctx context.Context, p *plan, todo []step) error {
-	for _, s := range todo {
-		written, err := c.take(ctx, s)
-		if err != nil {
-			return err
-		}
-		writes.Inc()
-		c.mu.Lock()
-		if written == nil {
-			delete(p.written, s.have.Name)
-		} else {
-			p.written[written.Name] = written.ResourceVersion
-		}
-		c.mu.Unlock()
-	}
-	return nil
-}
-
-// take returns the slice as it was written, nil for one that was deleted.
-func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
-	switch {
-	case s.want == nil:
-		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{})
-		if apierrors.IsNotFound(err) {
-			err = nil
-		}
-		return nil, err
-	case s.have == nil:
-		written, err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.want.Namespace).Create(ctx, s.want, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			return nil, c.explainTaken(ctx, s.want, err)
-		}
-		return written, err
-	default:
-		next := s.have.DeepCopy()
-		for key, value := range s.want.Labels {
-			metav1.SetMetaDataLabel(&next.ObjectMeta, key, value)
-		}
-		next.Decisions, next.SchedulerName = s.want.Decisions, s.want.SchedulerName
-		return c.Inventory.ApisV1alpha1().PlacementDecisions(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
-	}
-}
-
-// errTaken says that a PlacementDecision of the name of a slice is another's.
-var errTaken = errors.New("it is another's, and left alone")
-
-// explainTaken returns err where the slice is the placement's, and only newer than the cache.
-func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.PlacementDecision, err error) error {
-	have, getErr := c.Inventory.ApisV1alpha1().PlacementDecisions(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
-	if getErr == nil && (metav1.GetControllerOfNoCopy(have) == nil || metav1.GetControllerOfNoCopy(have).UID != want.OwnerReferences[0].UID) {
-		return fmt.Errorf("PlacementDecision %s: %w", want.Name, errTaken)
-	}
-	return err
 }

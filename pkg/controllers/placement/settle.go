@@ -1,0 +1,185 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/decision"
+	"clusterpass.dev/pkg/scheduling"
+)
+
+const (
+	// unseenPeriod is when to look again for what was written and has not come back in the watch, which wakes the placement, too.
+	unseenPeriod = time.Second
+	// unseenLimit is for how long that is waited for.
+	unseenLimit = 10 * time.Second
+)
+
+// errBehind says that a slice is not as the cache has it. An event is on its way that tells how it is.
+var errBehind = errors.New("the cache is behind")
+
+// settle has the slices, and the status, be as the last pass has decided. It returns false where that can't be told yet: what
+// was written last has to be seen before more is, or a cluster could be taken out of one slice that is in no other.
+func (c *Controller) settle(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
+	if c.isBehind(placement, p, now) {
+		return false, nil
+	}
+	have, err := c.slicesOf(placement)
+	if err != nil {
+		return false, err
+	}
+	want, groups := divide(placement, p.result.Groups)
+	err = c.write(ctx, p, steps(placement, have, want), now)
+	switch {
+	case errors.Is(err, errBehind):
+		return false, nil
+	case errors.Is(err, errTaken):
+		return false, errors.Join(err, c.tellTaken(ctx, placement, p, err))
+	case err != nil:
+		return false, err
+	}
+	return true, c.tell(ctx, placement, p, groups)
+}
+
+// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their order.
+func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alpha1.PlacementDecision, error) {
+	objs, err := c.Decisions.Informer().GetIndexer().ByIndex(byOwner, string(placement.UID))
+	if err != nil {
+		return nil, err
+	}
+	var have []*inventoryv1alpha1.PlacementDecision
+	for _, obj := range objs {
+		if slice, ok := obj.(*inventoryv1alpha1.PlacementDecision); ok && slice.Namespace == placement.Namespace && slice.DeletionTimestamp == nil {
+			have = append(have, slice)
+		}
+	}
+	return decision.Sorted(have), nil
+}
+
+// stored returns the decision in the slices that are there.
+func stored(placement *v1alpha1.Placement, have []*inventoryv1alpha1.PlacementDecision) scheduling.Decision {
+	was := scheduling.Decision{Clusters: decision.AllClusters(have)}
+	if moved := placement.Status.LastMoveTime; moved != nil {
+		was.MovedAt = moved.Time
+	}
+	return was
+}
+
+// written is a slice as it was written.
+type written struct {
+	uid     types.UID
+	version string
+	deleted bool
+	at      time.Time
+}
+
+// unseen are slices that were written and are not in the cache yet, by name.
+type unseen map[string]written
+
+// isBehind says whether the cache lacks what was written.
+func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.Time) bool {
+	for name, slice := range p.unseen {
+		if have, err := c.decisions.PlacementDecisions(placement.Namespace).Get(name); !slice.isIn(have, err) && now.Sub(slice.at) < unseenLimit {
+			return true
+		}
+		delete(p.unseen, name)
+	}
+	return false
+}
+
+// isIn says whether a cache that has this of a slice knows of the write.
+func (w written) isIn(have *inventoryv1alpha1.PlacementDecision, err error) bool {
+	if w.deleted {
+		return apierrors.IsNotFound(err) || err == nil && have.UID != w.uid
+	}
+	if err != nil {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(have.ResourceVersion, w.version)
+	return err != nil || order >= 0
+}
+
+// write takes steps one after another.
+func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.Time) error {
+	made := map[string]*inventoryv1alpha1.PlacementDecision{}
+	for _, s := range todo {
+		if s.want == nil && made[s.have.Name] != nil {
+			// It was needed in between, for the steps before this one.
+			s.have = made[s.have.Name]
+		}
+		slice, err := c.take(ctx, s)
+		if err != nil {
+			return err
+		}
+		writes.Inc()
+		if slice == nil {
+			p.unseen[s.have.Name] = written{uid: s.have.UID, deleted: true, at: now}
+			continue
+		}
+		made[slice.Name] = slice
+		p.unseen[slice.Name] = written{uid: slice.UID, version: slice.ResourceVersion, at: now}
+	}
+	return nil
+}
+
+// take returns the slice as it was written, nil for one that was deleted. What is not as the cache has it is left alone.
+func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
+	switch {
+	case s.want == nil:
+		is := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
+		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &is})
+		return nil, behind(err)
+	case s.have == nil:
+		made, err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.want.Namespace).Create(ctx, s.want, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			return nil, c.explainTaken(ctx, s.want)
+		}
+		return made, err
+	default:
+		next := s.have.DeepCopy()
+		for key, value := range s.want.Labels {
+			metav1.SetMetaDataLabel(&next.ObjectMeta, key, value)
+		}
+		next.Decisions, next.SchedulerName = s.want.Decisions, s.want.SchedulerName
+		updated, err := c.Inventory.ApisV1alpha1().PlacementDecisions(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+		return updated, behind(err)
+	}
+}
+
+// behind returns errBehind where err says that a slice has changed, or is gone.
+func behind(err error) error {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return fmt.Errorf("%w: %w", errBehind, err)
+	}
+	return err
+}
+
+// errTaken says that a PlacementDecision of the name of a slice is another's.
+var errTaken = errors.New("it is another's, and left alone")
+
+// explainTaken says why a slice that was to be created is there: it is another's, or the placement's and newer than the cache.
+func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.PlacementDecision) error {
+	have, err := c.Inventory.ApisV1alpha1().PlacementDecisions(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return errBehind
+	}
+	if err != nil {
+		return err
+	}
+	if owner := metav1.GetControllerOfNoCopy(have); owner == nil || owner.UID != want.OwnerReferences[0].UID {
+		return fmt.Errorf("PlacementDecision %s: %w", want.Name, errTaken)
+	}
+	return errBehind
+}
