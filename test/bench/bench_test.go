@@ -18,7 +18,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/scheduling"
 )
 
 func TestProfiles(t *testing.T) {
@@ -191,4 +195,46 @@ func TestReportText(t *testing.T) {
 	for _, want := range []string{"1.50 (1.25-2.00)", "4.56", "at most 2.00: met", "token at concurrency 1 failed: broken", "Run 2 of 2", "1.50 1.50"} {
 		assert.Contains(t, out.String(), want)
 	}
+}
+
+func TestPoolsOfPlacements(t *testing.T) {
+	b := placements{settings: settings{seed: 1}}
+	for _, pool := range []int{0, placedPlacements - 1} {
+		placement := poolPlacement(pool)
+		placement.Namespace = fleetNamespace
+		policy, mistakes := scheduling.Compile(placement, []string{fleetNamespace})
+		require.Empty(t, mistakes)
+		fleet := scheduling.NewFleet()
+		for i := range placedProfiles {
+			cluster, err := scheduling.NewCluster(b.placedProfile(i), []*v1alpha1.ClusterScore{newScore(i)})
+			require.NoError(t, err)
+			cluster.Namespace = fleetNamespace
+			fleet.Set(cluster, time.Now())
+		}
+		result := scheduling.NewPlan(fleet, policy).Run(time.Now())
+		require.Len(t, result.Decisions, poolNumber)
+		assert.Equal(t, profileName(best(pool)), result.Decisions[0].Name)
+		assert.Equal(t, poolSize, result.Eligible)
+	}
+}
+
+func TestWhatWatchesShow(t *testing.T) {
+	w := &watched{firsts: map[string]string{}, annotations: map[string]string{}, news: make(chan struct{})}
+	done := make(chan error)
+	go func() { done <- w.wait(t.Context(), func() bool { return w.first("pool") == "a" }) }()
+	slice := &inventoryv1alpha1.PlacementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "a"}}}}
+	slice.Labels = map[string]string{inventoryv1alpha1.DecisionKeyLabel: "pool"}
+	w.show(slice)
+	require.NoError(t, <-done)
+	slice.Decisions = nil
+	w.show(slice)
+	assert.Empty(t, w.first("pool"))
+}
+
+func TestSumOfSamples(t *testing.T) {
+	all := testutil.NewMetrics()
+	require.NoError(t, testutil.ParseMetrics("a{verb=\"PUT\",code=\"200\"} 2\na{verb=\"PUT\",code=\"409\"} 1\na{verb=\"GET\",code=\"200\"} 4\n", &all))
+	assert.InDelta(t, 3, sum(all, "a", map[string]string{"verb": "PUT"}), 0)
+	assert.InDelta(t, 7, sum(all, "a", nil), 0)
+	assert.Zero(t, sum(all, "b", nil))
 }

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures clusterpass against what users run today, on one machine and with real processes: tokens
-// minted through the hub against TokenRequests sent to the member itself, and ClusterProfiles served by
-// clusterpass-apiserver against the same as upstream's CRD. The two sides take turns of about a second under the same
+// minted through the hub against TokenRequests sent to the member itself, ClusterProfiles served by
+// clusterpass-apiserver against the same as upstream's CRD, and placements decided after one change against a look at every
+// cluster, and until a decision shows a change against until a watch does. The two sides take turns of about a second under the same
 // load, and the ratio between them is what counts. docs/performance.md says more.
 //
 // It starts everything it needs, on free ports of 127.0.0.1, and ends it. It fails if any measured request does.
@@ -29,8 +30,9 @@ const (
 	// runTimeout bounds one run of all parts, which takes about five minutes on two cores.
 	runTimeout = 20 * time.Minute
 
-	onlyTokens    = "tokens"
-	onlyInventory = "inventory"
+	onlyTokens     = "tokens"
+	onlyInventory  = "inventory"
+	onlyPlacements = "placements"
 )
 
 // settings are the flags.
@@ -89,7 +91,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	}}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&s.only, "only", "", "the one part to run: tokens or inventory")
+	flags.StringVar(&s.only, "only", "", "the one part to run: tokens, inventory or placements")
 	flags.IntVar(&s.objects, "objects", 10_000, "number of ClusterProfiles, a multiple of 100")
 	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long each side is under load for each figure that no number of objects bounds")
 	flags.IntVar(&s.runs, "runs", 1, "how often to do everything, with new processes, to see how far the runs agree")
@@ -105,8 +107,8 @@ func (s settings) validate(arguments int) error {
 	switch {
 	case arguments > 0:
 		return errors.New("there are no arguments, only flags")
-	case s.only != "" && s.only != onlyTokens && s.only != onlyInventory:
-		return fmt.Errorf("-only is %s or %s, not %q", onlyTokens, onlyInventory, s.only)
+	case s.only != "" && s.only != onlyTokens && s.only != onlyInventory && s.only != onlyPlacements:
+		return fmt.Errorf("-only is %s, %s or %s, not %q", onlyTokens, onlyInventory, onlyPlacements, s.only)
 	case s.objects <= 0 || s.objects%100 != 0:
 		return fmt.Errorf("-objects is a multiple of 100, not %d", s.objects)
 	case s.duration < time.Second:
@@ -123,23 +125,23 @@ func (s settings) validate(arguments int) error {
 func (s settings) run(ctx context.Context) (run, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	var (
-		r   run
-		err error
-	)
-	if s.only != onlyInventory {
-		err = s.part(func(env *environment) (err error) {
-			r.Tokens, err = measureTokens(ctx, s, env)
-			return err
-		})
+	var r run
+	for _, part := range []struct {
+		name string
+		do   func(*environment) error
+	}{
+		{onlyTokens, func(env *environment) (err error) { r.Tokens, err = measureTokens(ctx, s, env); return err }},
+		{onlyInventory, func(env *environment) (err error) { r.Inventory, err = measureInventory(ctx, s, env); return err }},
+		{onlyPlacements, func(env *environment) (err error) { r.Placements, err = measurePlacements(ctx, s, env); return err }},
+	} {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		if err := s.part(part.do); err != nil {
+			return r, err
+		}
 	}
-	if err == nil && s.only != onlyTokens {
-		err = s.part(func(env *environment) (err error) {
-			r.Inventory, err = measureInventory(ctx, s, env)
-			return err
-		})
-	}
-	return r, err
+	return r, nil
 }
 
 // part runs one part in an environment of its own. The files of that are kept if the part fails, and the error says

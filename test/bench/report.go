@@ -57,16 +57,24 @@ type report struct {
 
 // run is one time through all parts.
 type run struct {
-	Tokens    []comparison     `json:"tokens,omitempty"`
-	Inventory *inventoryResult `json:"inventory,omitempty"`
+	Tokens     []comparison      `json:"tokens,omitempty"`
+	Inventory  *inventoryResult  `json:"inventory,omitempty"`
+	Placements *placementsResult `json:"placements,omitempty"`
 }
 
 // comparisons returns those of all parts.
 func (r run) comparisons() []comparison {
-	if r.Inventory == nil {
-		return r.Tokens
+	all := slices.Clone(r.Tokens)
+	if r.Inventory != nil {
+		all = append(all, r.Inventory.Comparisons...)
 	}
-	return slices.Concat(r.Tokens, r.Inventory.Comparisons)
+	if r.Placements != nil {
+		all = append(all, r.Placements.Passes...)
+		for i := range r.Placements.Changes {
+			all = append(all, r.Placements.Changes[i].comparison)
+		}
+	}
+	return all
 }
 
 // failed returns how many calls failed in all runs.
@@ -117,6 +125,29 @@ func (r run) writeText(out io.Writer) {
 		fmt.Fprintf(out, "\nMemory, resident (peak), in MiB\n\n")
 		writeMemory(out, r.Inventory.Memory)
 	}
+	if r.Placements != nil {
+		r.Placements.writeText(out)
+	}
+}
+
+func (r *placementsResult) writeText(out io.Writer) {
+	fmt.Fprintf(out, "\nPasses that select %d clusters: ours after one change, theirs over all clusters\n\n", selected)
+	writeComparisons(out, r.Passes)
+	fmt.Fprintf(out, "\nChanges of %d ClusterProfiles with %d Placements: ours until a decision shows it, theirs until a watch shows one that no placement reads\n\n",
+		placedProfiles, placedPlacements)
+	changes := make([]comparison, len(r.Changes))
+	for i := range changes {
+		changes[i] = r.Changes[i].comparison
+	}
+	writeComparisons(out, changes)
+	fmt.Fprintf(out, "\nWhat one change took\n\n")
+	table := newTable(out)
+	table.row("", "placements woken", "writes of decisions", "writes of status")
+	for _, c := range r.Changes {
+		table.row(c.Name, number(c.PerChange.Passes), number(c.PerChange.DecisionWrites), number(c.PerChange.StatusWrites))
+	}
+	table.row(fmt.Sprintf("%d heartbeats, in all", r.Heartbeats), number(r.HeartbeatCost.Passes), number(r.HeartbeatCost.DecisionWrites), number(r.HeartbeatCost.StatusWrites))
+	table.end()
 }
 
 func writeComparisons(out io.Writer, comparisons []comparison) {
@@ -180,6 +211,8 @@ func (m memory) String() string {
 // number returns v with about three digits, which is more than a run can be trusted for.
 func number(v float64) string {
 	switch {
+	case v > 0 && v < 0.1:
+		return fmt.Sprintf("%.4f", v)
 	case v < 10:
 		return fmt.Sprintf("%.2f", v)
 	case v < 100:
