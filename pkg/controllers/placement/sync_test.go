@@ -1,0 +1,235 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// newChoice returns a fixture with a placement that has chosen the better one of two clusters, and has seen that.
+func newChoice(t *testing.T) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	f.profile(t, "a", nil)
+	f.profile(t, "b", nil)
+	f.score(t, "a", 20)
+	f.score(t, "b", 10)
+	f.place(t, byDisk("best", 1))
+	f.run(t)
+	f.see(t)
+	f.run(t)
+	require.Equal(t, []string{"a"}, f.chosen("best"))
+	return f
+}
+
+func TestADecisionThatChangesBackBeforeItWasSeen(t *testing.T) {
+	f := newChoice(t)
+	f.score(t, "b", 30)
+	f.run(t)
+	require.Equal(t, []string{"b"}, f.chosen("best"))
+	f.score(t, "b", 10)
+	require.Equal(t, unseenPeriod, f.run(t), "nothing can be written before the last write is seen")
+	require.Equal(t, []string{"b"}, f.chosen("best"))
+	f.see(t)
+	f.run(t)
+	assert.Equal(t, []string{"a"}, f.chosen("best"))
+	assert.Equal(t, int32(1), f.status["best"].Status.NumberOfSelectedClusters)
+}
+
+func TestWhatNeverComesBackIsNotWaitedForForEver(t *testing.T) {
+	f := newChoice(t)
+	f.score(t, "b", 30)
+	f.run(t)
+	f.score(t, "b", 10)
+	f.run(t)
+	f.clock.Step(unseenLimit)
+	f.look(cache.NewObjectName(team, "best"))
+	f.run(t)
+	require.Equal(t, []string{"b"}, f.chosen("best"), "the cache still has what is wanted")
+	f.see(t)
+	f.run(t)
+	assert.Equal(t, []string{"a"}, f.chosen("best"))
+}
+
+func TestTheEventOfAWriteIsNoPass(t *testing.T) {
+	f := newChoice(t)
+	f.score(t, "b", 30)
+	f.run(t)
+	result := f.plans[cache.NewObjectName(team, "best")].result
+	version := f.version
+	f.see(t)
+	require.Positive(t, f.queue.Len())
+	f.run(t)
+	assert.Same(t, result, f.plans[cache.NewObjectName(team, "best")].result)
+	assert.Equal(t, version, f.version, "nothing is written")
+}
+
+func TestWhatOthersDoToASliceIsPutRight(t *testing.T) {
+	for name, others := range map[string]func(f *fixture, slice *inventoryv1alpha1.PlacementDecision){
+		"its clusters": func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Decisions = nil },
+		"its labels":   func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Labels = nil },
+		"its deletion": func(f *fixture, slice *inventoryv1alpha1.PlacementDecision) { delete(f.slices, slice.Name) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newChoice(t)
+			slice := f.slices["best-decision-1"].DeepCopy()
+			slice.ResourceVersion = f.next()
+			f.slices[slice.Name] = slice
+			others(f, slice)
+			f.see(t)
+			f.run(t)
+			require.Equal(t, []string{"a"}, f.chosen("best"))
+			assert.Equal(t, map[string]string{
+				inventoryv1alpha1.DecisionKeyLabel: "best", inventoryv1alpha1.DecisionIndexLabel: "0", inventoryv1alpha1.PlacementKeyLabel: "best",
+				v1alpha1.LabelDecisionGroupIndex: "0", v1alpha1.LabelDecisionGroupName: "",
+			}, f.slices["best-decision-1"].Labels)
+		})
+	}
+	t.Run("not yet seen, it is left alone until it is", func(t *testing.T) {
+		f := newChoice(t)
+		f.slices["best-decision-1"].ResourceVersion = f.next()
+		f.score(t, "b", 30)
+		require.Equal(t, unseenPeriod, f.run(t))
+		require.Equal(t, []string{"a"}, f.chosen("best"))
+		f.see(t)
+		f.run(t)
+		assert.Equal(t, []string{"b"}, f.chosen("best"))
+	})
+}
+
+func TestAMistakeKeepsTheLastGoodDecision(t *testing.T) {
+	f := newChoice(t)
+	wrong := byDisk("best", 1)
+	wrong.Generation = 1
+	wrong.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
+		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{"nonsense("}},
+	}}}
+	f.place(t, wrong)
+	f.run(t)
+	assert.Equal(t, []string{"a"}, f.chosen("best"))
+	is := f.status["best"].Status
+	assert.True(t, meta.IsStatusConditionTrue(is.Conditions, v1alpha1.PlacementMisconfigured), "%+v", is)
+	assert.Contains(t, meta.FindStatusCondition(is.Conditions, v1alpha1.PlacementSatisfied).Message, "the last good decision stays")
+}
+
+func TestARestartGoesOnFromWhatWasDecided(t *testing.T) {
+	before := newChoice(t)
+	after := newFixture(t)
+	after.version, after.slices, after.status = before.version, before.slices, before.status
+	after.see(t)
+	for _, name := range []string{"a", "b"} {
+		after.profile(t, name, nil)
+	}
+	after.score(t, "a", 20)
+	after.score(t, "b", 10)
+	placement := after.status["best"].DeepCopy()
+	require.NoError(t, after.Placements.Informer().GetIndexer().Add(placement))
+	require.NoError(t, after.remember())
+	after.placementChanged(placement)
+	version := after.version
+	after.run(t)
+	assert.Equal(t, version, after.version, "nothing is written")
+	assert.Empty(t, after.events.Events, "nothing has moved")
+}
+
+func TestWhatWakesPlacements(t *testing.T) {
+	for name, test := range map[string]struct {
+		happens func(t *testing.T, f *fixture)
+		want    []string
+	}{
+		"a label wakes those that select by it": {
+			func(t *testing.T, f *fixture) { t.Helper(); f.profile(t, "a", labelled("slow")) }, []string{"fast", "slow"},
+		},
+		"a score wakes those that weigh it": {
+			func(t *testing.T, f *fixture) { t.Helper(); f.score(t, "a", 90) }, []string{"best"},
+		},
+		"a cluster that goes down wakes those that may select it": {
+			func(t *testing.T, f *fixture) {
+				t.Helper()
+				f.profile(t, "a", func(profile *inventoryv1alpha1.ClusterProfile) {
+					labelled("fast")(profile)
+					profile.Status.Conditions[0].Status = metav1.ConditionFalse
+				})
+			}, []string{"best", "fast"},
+		},
+		"a score that is renewed wakes nobody": {
+			func(t *testing.T, f *fixture) { t.Helper(); f.clock.Step(time.Minute); f.score(t, "a", 20) }, nil,
+		},
+		"a property that is observed again wakes nobody": {
+			func(t *testing.T, f *fixture) {
+				t.Helper()
+				f.profile(t, "a", func(profile *inventoryv1alpha1.ClusterProfile) {
+					labelled("fast")(profile)
+					profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", LastObservedTime: metav1.NewTime(f.clock.Now())}}
+				})
+			}, nil,
+		},
+		"a cluster set wakes those that name cluster sets": {
+			func(t *testing.T, f *fixture) { t.Helper(); f.namespace(t, fleet, "production") }, []string{"sets"},
+		},
+		"a status is the controller's own, and wakes nobody": {
+			func(t *testing.T, f *fixture) {
+				t.Helper()
+				f.placementUpdated(f.status["best"], f.status["best"])
+			}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.profile(t, "a", labelled("fast"))
+			f.score(t, "a", 20)
+			f.place(t, byDisk("best", 1))
+			f.place(t, byLabel("fast", "fast"))
+			f.place(t, byLabel("slow", "slow"))
+			bySet := byLabel("sets", "any")
+			bySet.Spec.ClusterSets = []string{"production"}
+			f.place(t, bySet)
+			f.run(t)
+			f.see(t)
+			f.run(t)
+			test.happens(t, f)
+			assert.ElementsMatch(t, test.want, f.woken())
+		})
+	}
+}
+
+func TestWhatTheStatusSays(t *testing.T) {
+	for name, test := range map[string]struct {
+		placement *v1alpha1.Placement
+		status    metav1.ConditionStatus
+		reason    string
+	}{
+		"as many as asked for": {byDisk("p", 2), metav1.ConditionTrue, v1alpha1.PlacementReasonAllDecisionsScheduled},
+		"fewer":                {byDisk("p", 3), metav1.ConditionFalse, v1alpha1.PlacementReasonNotAllDecisionsScheduled},
+		"none":                 {byLabel("p", "none"), metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched},
+		"no namespace to choose from": {func() *v1alpha1.Placement {
+			placement := byDisk("p", 1)
+			placement.Spec.ClusterSets = []string{"not-there"}
+			return placement
+		}(), metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.profile(t, "a", nil)
+			f.profile(t, "b", nil)
+			f.place(t, test.placement)
+			f.run(t)
+			is := meta.FindStatusCondition(f.status["p"].Status.Conditions, v1alpha1.PlacementSatisfied)
+			require.NotNil(t, is)
+			assert.Equal(t, test.status, is.Status)
+			assert.Equal(t, test.reason, is.Reason)
+			assert.Equal(t, int64(1), f.status["p"].Status.ObservedGeneration)
+		})
+	}
+}
