@@ -4,6 +4,7 @@
 package scheduling
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -65,6 +66,9 @@ func compileExpression(text string) (cel.Program, error) {
 	ast, issues := env.Compile(text)
 	if issues.Err() != nil {
 		return nil, issues.Err()
+	}
+	if is := ast.OutputType(); !is.IsExactType(cel.BoolType) && !is.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("it is of type %s, and has to be true or false", is)
 	}
 	return env.Program(ast, cel.CostLimit(celCostLimit))
 }

@@ -1,0 +1,251 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+func newPlacement() *v1alpha1.Placement {
+	placement := &v1alpha1.Placement{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "p-1", ResourceVersion: "1", Generation: 4},
+		Spec: v1alpha1.PlacementSpec{
+			NumberOfClusters: ptr.To[int32](2),
+			Author:           &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim", Groups: []string{"team"}}},
+		},
+		Status: v1alpha1.PlacementStatus{NumberOfSelectedClusters: 1},
+	}
+	v1alpha1.SetDefaults_Placement(placement)
+	return placement
+}
+
+func as(t *testing.T, name string) context.Context {
+	t.Helper()
+	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}})
+}
+
+func TestTheAuthorIsWhoCreatesAPlacement(t *testing.T) {
+	placement := newPlacement()
+	strategy{}.PrepareForCreate(as(t, "sam"), placement)
+	require.NotNil(t, placement.Spec.Author)
+	assert.Equal(t, v1alpha1.Author{Requester: v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}}, *placement.Spec.Author)
+	assert.Equal(t, int64(1), placement.Generation)
+	assert.Empty(t, placement.Status)
+
+	strategy{}.PrepareForCreate(t.Context(), placement)
+	assert.Nil(t, placement.Spec.Author, "nobody is the author where there is no user")
+}
+
+func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
+	for name, test := range map[string]struct {
+		change     func(placement *v1alpha1.Placement)
+		author     string
+		generation int64
+	}{
+		"of the spec":           {func(p *v1alpha1.Placement) { p.Spec.ClusterSets = []string{"production"} }, "sam", 5},
+		"not of labels":         {func(p *v1alpha1.Placement) { p.Labels = map[string]string{"a": "b"} }, "kim", 4},
+		"not of the status":     {func(p *v1alpha1.Placement) { p.Status.NumberOfSelectedClusters = 7 }, "kim", 4},
+		"not of the author":     {func(p *v1alpha1.Placement) { p.Spec.Author.Username = "admin" }, "kim", 4},
+		"not who takes it away": {func(p *v1alpha1.Placement) { p.Spec.Author = nil }, "kim", 4},
+		"also one who claims to": {func(p *v1alpha1.Placement) {
+			p.Spec.ClusterSets, p.Spec.Author = []string{"production"}, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "admin"}}
+		}, "sam", 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, placement := newPlacement(), newPlacement()
+			test.change(placement)
+			strategy{}.PrepareForUpdate(as(t, "sam"), placement, old)
+			assert.Equal(t, test.author, placement.Spec.Author.Username)
+			assert.Equal(t, test.generation, placement.Generation)
+			assert.Equal(t, int32(1), placement.Status.NumberOfSelectedClusters)
+		})
+	}
+}
+
+func TestAStatusUpdateChangesNothingElse(t *testing.T) {
+	old, placement := newPlacement(), newPlacement()
+	placement.Spec.Author.Username, placement.Spec.NumberOfClusters = "admin", nil
+	placement.Labels, placement.Status.NumberOfSelectedClusters = map[string]string{"a": "b"}, 3
+	statusStrategy{}.PrepareForUpdate(as(t, "sam"), placement, old)
+	assert.Equal(t, old.Spec, placement.Spec)
+	assert.Empty(t, placement.Labels)
+	assert.Equal(t, int32(3), placement.Status.NumberOfSelectedClusters)
+}
+
+func TestNobodyOwnsTheAuthor(t *testing.T) {
+	for _, fields := range newStrategy(nil).GetResetFields() {
+		assert.Contains(t, fields.String(), ".spec.author")
+	}
+}
+
+func predicate(change func(*v1alpha1.ClusterSelector)) func(*v1alpha1.PlacementSpec) {
+	return func(spec *v1alpha1.PlacementSpec) {
+		spec.Predicates = make([]v1alpha1.ClusterPredicate, 1)
+		change(&spec.Predicates[0].RequiredClusterSelector)
+	}
+}
+
+func expression(text string) func(*v1alpha1.PlacementSpec) {
+	return predicate(func(s *v1alpha1.ClusterSelector) { s.CelSelector.CelExpressions = []string{text} })
+}
+
+func requirement(r v1alpha1.ScoreRequirement) func(*v1alpha1.PlacementSpec) {
+	return predicate(func(s *v1alpha1.ClusterSelector) { s.ScoreSelector.Requirements = []v1alpha1.ScoreRequirement{r} })
+}
+
+func configuration(c v1alpha1.PrioritizerConfig) func(*v1alpha1.PlacementSpec) {
+	return func(spec *v1alpha1.PlacementSpec) {
+		spec.PrioritizerPolicy.Configurations = []v1alpha1.PrioritizerConfig{c}
+	}
+}
+
+func builtIn(name string, weight int32) v1alpha1.PrioritizerConfig {
+	return v1alpha1.PrioritizerConfig{Weight: ptr.To(weight), ScoreCoordinate: v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateBuiltIn, BuiltIn: name}}
+}
+
+func toleration(change v1alpha1.ClusterToleration) func(*v1alpha1.PlacementSpec) {
+	return func(spec *v1alpha1.PlacementSpec) { spec.Tolerations = []v1alpha1.ClusterToleration{change} }
+}
+
+func TestWhatAPlacementMayNotSay(t *testing.T) {
+	const selector = "spec.predicates[0].requiredClusterSelector"
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.PlacementSpec)
+		field  string
+	}{
+		"a negative number of clusters":          {func(s *v1alpha1.PlacementSpec) { s.NumberOfClusters = ptr.To[int32](-1) }, "spec.numberOfClusters"},
+		"a cluster set twice":                    {func(s *v1alpha1.PlacementSpec) { s.ClusterSets = []string{"a", "a"} }, "spec.clusterSets[1]"},
+		"a cluster set whose name is none":       {func(s *v1alpha1.PlacementSpec) { s.ClusterSets = []string{"-"} }, "spec.clusterSets[0]"},
+		"an expression that does not compile":    {expression("clusterProfile."), selector + ".celSelector.celExpressions[0]"},
+		"an expression that is a number":         {expression("1 + 1"), selector + ".celSelector.celExpressions[0]"},
+		"an expression that is a text":           {expression("'true'"), selector + ".celSelector.celExpressions[0]"},
+		"an expression about what is not known":  {expression("scores('usage')[0] > 1"), selector + ".celSelector.celExpressions[0]"},
+		"an expression that is too long":         {expression("true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength)), selector + ".celSelector.celExpressions[0]"},
+		"a label selector that is none":          {predicate(func(s *v1alpha1.ClusterSelector) { s.LabelSelector.MatchLabels = map[string]string{"-": ""} }), selector + ".labelSelector"},
+		"bounds that nothing is within":          {requirement(v1alpha1.ScoreRequirement{Name: "cpu", AtLeast: ptr.To(resource.MustParse("2")), AtMost: ptr.To(resource.MustParse("1"))}), selector + ".scoreSelector.requirements[0].atMost"},
+		"a requirement without a name":           {requirement(v1alpha1.ScoreRequirement{AtLeast: ptr.To(resource.MustParse("2"))}), selector + ".scoreSelector.requirements[0].name"},
+		"a requirement without bounds":           {requirement(v1alpha1.ScoreRequirement{Name: "cpu"}), selector + ".scoreSelector.requirements[0]"},
+		"a prioritiser that is not known":        {configuration(builtIn("Fastest", 1)), "spec.prioritizerPolicy.configurations[0].scoreCoordinate.builtIn"},
+		"a weight that is too great":             {configuration(builtIn("Steady", 11)), "spec.prioritizerPolicy.configurations[0].weight"},
+		"a weight that is too little":            {configuration(builtIn("Steady", -11)), "spec.prioritizerPolicy.configurations[0].weight"},
+		"an add-on without a score":              {configuration(v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateAddOn, AddOn: &v1alpha1.AddOnScore{ResourceName: "usage"}}}), "spec.prioritizerPolicy.configurations[0].scoreCoordinate.addOn.scoreName"},
+		"a way with missing scores that is none": {func(s *v1alpha1.PlacementSpec) { s.MissingScore = "Best" }, "spec.missingScore"},
+		"a toleration of an effect that is none": {toleration(v1alpha1.ClusterToleration{Key: "a", Operator: "Exists", Effect: "NoSchedule"}), "spec.tolerations[0].effect"},
+		"a toleration of a key that is none":     {toleration(v1alpha1.ClusterToleration{Key: "-", Operator: "Exists"}), "spec.tolerations[0].key"},
+		"groups of no part of the clusters": {func(s *v1alpha1.PlacementSpec) {
+			s.DecisionStrategy.GroupStrategy.ClustersPerDecisionGroup = ptr.To(intstr.FromString("0%"))
+		}, "spec.decisionStrategy.groupStrategy.clustersPerDecisionGroup"},
+		"more predicates than may be": {func(s *v1alpha1.PlacementSpec) {
+			s.Predicates = make([]v1alpha1.ClusterPredicate, v1alpha1.MaxPlacementItems+1)
+		}, "spec.predicates"},
+		"more tolerations than may be": {func(s *v1alpha1.PlacementSpec) {
+			s.Tolerations = make([]v1alpha1.ClusterToleration, v1alpha1.MaxPlacementItems+1)
+		}, "spec.tolerations"},
+		"more expressions than may be, in all": {manyExpressions, "spec.predicates"},
+		"a constraint of a label whose name is none": {func(s *v1alpha1.PlacementSpec) {
+			s.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{{TopologyKey: "-", TopologyKeyType: v1alpha1.TopologyKeyLabel, MaxSkew: ptr.To[int32](1), WhenUnsatisfiable: "DoNotSchedule"}}
+		}, "spec.spreadPolicy.spreadConstraints[0].topologyKey"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			placement := newPlacement()
+			test.change(&placement.Spec)
+			v1alpha1.SetDefaults_Placement(placement)
+			errs := strategy{}.Validate(t.Context(), placement)
+			var fields []string
+			for _, err := range errs {
+				fields = append(fields, err.Field)
+			}
+			assert.Contains(t, fields, test.field, "%v", errs)
+			assert.Empty(t, strategy{}.ValidateUpdate(t.Context(), placement, placement), "what is stored can be labelled, whatever it says")
+		})
+	}
+}
+
+// manyExpressions has each predicate have one less than all may.
+func manyExpressions(spec *v1alpha1.PlacementSpec) {
+	spec.Predicates = make([]v1alpha1.ClusterPredicate, 2)
+	for i := range spec.Predicates {
+		for j := range v1alpha1.MaxCelExpressions - 1 {
+			celSelector := &spec.Predicates[i].RequiredClusterSelector.CelSelector
+			celSelector.CelExpressions = append(celSelector.CelExpressions, strconv.Itoa(j)+" > 0")
+		}
+	}
+}
+
+func TestAPlacementWhoseNameNoLabelCanHold(t *testing.T) {
+	placement := newPlacement()
+	placement.Name = strings.Repeat("a", 64)
+	errs := strategy{}.Validate(t.Context(), placement)
+	require.Len(t, errs, 1)
+	assert.Equal(t, "metadata.name", errs[0].Field)
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	files, err := filepath.Glob("../../../artifacts/examples/placement/*.yaml")
+	require.NoError(t, err)
+	placements := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		placement := &v1alpha1.Placement{}
+		if yaml.UnmarshalStrict(data, placement) != nil || placement.Kind != "Placement" {
+			continue
+		}
+		placements++
+		v1alpha1.SetDefaults_Placement(placement)
+		assert.Empty(t, strategy{}.Validate(t.Context(), placement), file)
+	}
+	assert.Equal(t, 3, placements)
+}
+
+func TestWhatAStatusMayNotSay(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.PlacementStatus)
+		field  string
+	}{
+		"less than no cluster": {func(s *v1alpha1.PlacementStatus) { s.NumberOfEligibleClusters = -1 }, "status.numberOfEligibleClusters"},
+		"a group twice": {func(s *v1alpha1.PlacementStatus) {
+			s.DecisionGroups = make([]v1alpha1.DecisionGroupStatus, 2)
+		}, "status.decisionGroups[1].decisionGroupIndex"},
+		"a condition without a type": {func(s *v1alpha1.PlacementStatus) { s.Conditions = make([]metav1.Condition, 1) }, "status.conditions[0].type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			placement := newPlacement()
+			test.change(&placement.Status)
+			var fields []string
+			for _, err := range (statusStrategy{}).ValidateUpdate(t.Context(), placement, nil) {
+				fields = append(fields, err.Field)
+			}
+			assert.Contains(t, fields, test.field)
+		})
+	}
+}
+
+func TestRows(t *testing.T) {
+	placement := newPlacement()
+	assert.Equal(t, []any{"Unknown", int64(1), int64(0), int64(0), "kim"}, cells(placement))
+	placement.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: "NoClusterMatched"}}
+	placement.Spec.Author = nil
+	assert.Equal(t, []any{"NoClusterMatched", int64(1), int64(0), int64(0), "<none>"}, cells(placement))
+	placement.Status.Conditions[0].Status = metav1.ConditionTrue
+	assert.Equal(t, "True", cells(placement)[0])
+	assert.Len(t, columns, len(cells(placement)))
+}
