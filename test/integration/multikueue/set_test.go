@@ -49,6 +49,7 @@ func TestASetConfiguresMultiKueue(t *testing.T) {
 	t.Run("one object suffices for Jobs to run on members", func(t *testing.T) { f.testFirstJob(t) })
 	t.Run("Kueue goes on through a rotation", func(t *testing.T) { f.testRotation(t) })
 	t.Run("a cluster that is not selected is none of Kueue's", func(t *testing.T) { f.testSelection(t) })
+	t.Run("the clusters of a Placement are Kueue's, best first", func(t *testing.T) { f.testPlacement(t) })
 	t.Run("what is lost or changed is put right", func(t *testing.T) { f.testRepair(t) })
 	t.Run("a cluster that is another's is left alone", func(t *testing.T) { f.testNameTaken(t) })
 	t.Run("an author who may not write objects of Kueue has none written", func(t *testing.T) { f.testAuthor(t) })
