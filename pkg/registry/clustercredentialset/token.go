@@ -72,8 +72,9 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 	return containing.WithKind(requestKind.Kind)
 }
 
-// Create answers with a token for the ClusterProfile that the body names: what the set says, with the rights of its author. All else
-// in the body is dropped.
+// Create answers with a token for the ClusterProfile that the body names: what the set says, with the rights of its author. The body's
+// metadata.uid and metadata.generation, where they are set, are preconditions on the set: it may be another one by now, or another's,
+// and the token is not to be written where the set said before. All else in the body is dropped.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
 	if !ok {
@@ -82,6 +83,9 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	set, err := r.set(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if body.UID != "" && body.UID != set.UID || body.Generation != 0 && body.Generation != set.Generation {
+		return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d", set.UID, set.Generation, body.UID, body.Generation))
 	}
 	target := body.Spec.TargetClusterProfile
 	if target.UID == "" {

@@ -81,6 +81,7 @@ func TestATokenIsWhatTheSetSaysForItsAuthor(t *testing.T) {
 	greedy := body(func(r *multiclusterv1alpha1.AuthTokenRequest) {
 		r.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "cluster-admin"}}
 		r.Spec.ServiceAccountName, r.Spec.TargetClusterProfile.Namespace = "other", "other"
+		r.UID, r.Generation = set.UID, set.Generation
 	})
 	answer, err := rest.Create(as(t, "controller"), "fleet", greedy, nil, &metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -117,6 +118,8 @@ func TestWhenThereIsNoToken(t *testing.T) {
 		"the set is being deleted":                   {set: func(set *v1alpha1.ClusterCredentialSet) { now := metav1.Now(); set.DeletionTimestamp = &now }, is: apierrors.IsConflict},
 		"the set has no author":                      {set: func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
 		"the author may not write the Secret":        {without: "kim", is: apierrors.IsForbidden},
+		"the set has changed since":                  {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Generation = 3 }, is: apierrors.IsConflict},
+		"the set is another one of its name":         {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.UID = "set-0" }, is: apierrors.IsConflict},
 		"no cluster is named":                        {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
 		"it is not said which cluster of the name":   {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
 		"a policy denies what the set would ask for": {admit: func(context.Context, runtime.Object) error { return denied }, is: func(err error) bool { return errors.Is(err, denied) }},

@@ -321,6 +321,14 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 	request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: "bravelion", UID: profile.UID}
 	_, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
+
+	// Who may ask gets nothing for a set as it was before.
+	before := request.DeepCopy()
+	before.Generation = 99
+	_, err = f.ours(t).CreateToken(t.Context(), "guarded", before, metav1.CreateOptions{})
+	require.True(t, apierrors.IsConflict(err), "%v", err)
+	_, err = f.ours(t).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	require.NoError(t, err)
 }
 
 func (f *fleet) testForeignSecret(t *testing.T) {
