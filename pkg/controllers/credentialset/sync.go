@@ -102,7 +102,7 @@ func (c *Controller) renew(ctx context.Context, want *wanted) (*corev1.Secret, e
 	asked := c.Clock.Now()
 	answer, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).CreateToken(ctx, set.Name,
 		&multiclusterv1alpha1.AuthTokenRequest{
-			// What the author of now may have is not to be written where one before wanted it.
+			// A set may have been made again under its name, and have its Secrets elsewhere.
 			ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: set.Generation},
 			Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
 				TargetClusterProfile: multiclusterv1alpha1.ClusterProfileReference{Name: want.profile.Name, UID: want.profile.UID},

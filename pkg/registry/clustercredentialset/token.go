@@ -73,8 +73,8 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 }
 
 // Create answers with a token for the ClusterProfile that the body names: what the set says, with the rights of its author. The body's
-// metadata.uid and metadata.generation, where they are set, are preconditions on the set: it may be another one by now, or another's,
-// and the token is not to be written where the set said before. All else in the body is dropped.
+// metadata.uid and metadata.generation, where they are set, are preconditions on the set: it may be another one by now, whose token is
+// not to be written into the Secret of this. All else in the body is dropped.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
 	if !ok {
