@@ -33,6 +33,7 @@ tidy() {
   kubectl --namespace=kueue-system delete secret "${members[@]}" --ignore-not-found
   kubectl --namespace=kueue-system delete rolebinding clusterpass-credential-sets --ignore-not-found
   kubectl delete clusterrolebinding clusterpass-multikueue --ignore-not-found
+  kubectl delete --kustomize=artifacts/deploy/multikueue-dispatcher --ignore-not-found
 }
 
 # by_hand MEMBER does what Kueue's documentation has one do for each worker, but for its Secret with a token that never expires.

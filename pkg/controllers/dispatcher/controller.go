@@ -56,8 +56,8 @@ type Controller struct {
 	synced    []cache.InformerSynced
 
 	mu sync.Mutex
-	// told is what the last event on a Workload that got nothing said.
-	told map[cache.ObjectName]string
+	// waiting are the Workloads that wait for a cluster, as far as they were seen to.
+	waiting map[cache.ObjectName]*progress
 }
 
 // New returns a Controller that has registered with its informers, and starts them itself.
@@ -70,7 +70,7 @@ func New(o Options) (*Controller, error) {
 		Options:   o,
 		kueue:     kueue,
 		decisions: o.Decisions.Lister(),
-		told:      map[cache.ObjectName]string{},
+		waiting:   map[cache.ObjectName]*progress{},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "multikueue-dispatcher", Clock: o.Clock}),
@@ -110,7 +110,8 @@ func (c *Controller) next(ctx context.Context) bool {
 		return false
 	}
 	defer c.queue.Done(name)
-	if err := c.sync(ctx, name); err != nil {
+	again, err := c.sync(ctx, name)
+	if err != nil {
 		if ctx.Err() == nil {
 			klog.FromContext(ctx).V(2).Info("Trying again", "workload", name, "reason", err)
 		}
@@ -118,5 +119,8 @@ func (c *Controller) next(ctx context.Context) bool {
 		return true
 	}
 	c.queue.Forget(name)
+	if again > 0 {
+		c.queue.AddAfter(name, again)
+	}
 	return true
 }

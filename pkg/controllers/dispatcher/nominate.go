@@ -16,12 +16,23 @@ import (
 	"clusterpass.dev/pkg/decision"
 )
 
+// Reasons of events on Workloads. Each problem has one of its own: events of one reason are counted, and the first one's words stay.
+const (
+	reasonNominated = "Nominated"
+	// reasonNoDecision is for a Placement that is not there, or has not decided yet.
+	reasonNoDecision = "NoDecision"
+	// reasonNoCluster is for a decision without a cluster of the queue.
+	reasonNoCluster = "NoClusterOfQueue"
+	// reasonOthers is for what somebody else nominates.
+	reasonOthers = "NominatedByOthers"
+)
+
 // nomination is what a Workload is to be nominated for.
 type nomination struct {
 	// clusters are names of MultiKueueClusters, best first.
 	clusters []string
-	// why says, for its user, how they were found, or why there are none.
-	why string
+	// reason is that of the event which says so, and why says, for its user, how they were found, or why there are none.
+	reason, why string
 }
 
 // configOf returns the MultiKueueConfig that a Workload waits for a cluster of, nil where it does not.
@@ -64,7 +75,7 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{}, err
 	}
 	if name == "" {
-		return nomination{config.Spec.Clusters, "neither it nor its LocalQueue names a Placement"}, nil
+		return nomination{config.Spec.Clusters, reasonNominated, "neither it nor its LocalQueue names a Placement"}, nil
 	}
 	key := labels.Set{inventoryv1alpha1.PlacementKeyLabel: name}
 	found, err := c.decisions.PlacementDecisions(w.Namespace).List(key.AsSelector())
@@ -72,7 +83,7 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{}, err
 	}
 	if len(found) == 0 {
-		return nomination{why: fmt.Sprintf("there is no decision of Placement %s/%s", w.Namespace, name)}, nil
+		return nomination{reason: reasonNoDecision, why: fmt.Sprintf("there is no decision of Placement %s/%s", w.Namespace, name)}, nil
 	}
 	chosen := decision.AllClusters(found)
 	clusters, err := c.within(config, chosen)
@@ -80,9 +91,9 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{}, err
 	}
 	if len(clusters) == 0 {
-		return nomination{why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s", w.Namespace, name, len(chosen), config.Name)}, nil
+		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s", w.Namespace, name, len(chosen), config.Name)}, nil
 	}
-	return nomination{clusters, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
+	return nomination{clusters, reasonNominated, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
 }
 
 // placementFor returns the name of the Placement that a Workload names, or else its LocalQueue; empty for none.

@@ -121,42 +121,42 @@ func TestNominate(t *testing.T) {
 	}{
 		"a Workload that names no Placement may go everywhere": {
 			newWorkload("w", nil), newConfig("b", "a"), nil,
-			nomination{[]string{"b", "a"}, "neither it nor its LocalQueue names a Placement"},
+			nomination{[]string{"b", "a"}, reasonNominated, "neither it nor its LocalQueue names a Placement"},
 		},
 		"the best cluster of a decision comes first, over all slices": {
 			newWorkload("w", naming("p")), newConfig("a", "b", "c"),
 			[]metav1.Object{newDecision(team, "p", "1", "a"), newDecision(team, "p", "0", "c")},
-			nomination{[]string{"c", "a"}, "by Placement team/p"},
+			nomination{[]string{"c", "a"}, reasonNominated, "by Placement team/p"},
 		},
 		"the Placement of the LocalQueue counts where the Workload names none": {
 			newWorkload("w", nil), newConfig("a", "b"), []metav1.Object{newQueue("p"), newDecision(team, "p", "0", "b")},
-			nomination{[]string{"b"}, "by Placement team/p"},
+			nomination{[]string{"b"}, reasonNominated, "by Placement team/p"},
 		},
 		"that of the Workload counts before that of the LocalQueue": {
 			newWorkload("w", naming("p")), newConfig("a", "b"),
 			[]metav1.Object{newQueue("q"), newDecision(team, "p", "0", "a"), newDecision(team, "q", "0", "b")},
-			nomination{[]string{"a"}, "by Placement team/p"},
+			nomination{[]string{"a"}, reasonNominated, "by Placement team/p"},
 		},
 		"a Placement of another namespace is none": {
 			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision("other", "p", "0", "a")},
-			nomination{nil, "there is no decision of Placement team/p"},
+			nomination{nil, reasonNoDecision, "there is no decision of Placement team/p"},
 		},
 		"a decision for nothing nominates nothing": {
 			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0")},
-			nomination{nil, "Placement team/p has chosen 0 clusters, none of them of MultiKueueConfig fleet"},
+			nomination{nil, reasonNoCluster, "Placement team/p has chosen 0 clusters, none of them of MultiKueueConfig fleet"},
 		},
 		"no cluster is nominated that the queue does not go to": {
 			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0", "b", "c")},
-			nomination{nil, "Placement team/p has chosen 2 clusters, none of them of MultiKueueConfig fleet"},
+			nomination{nil, reasonNoCluster, "Placement team/p has chosen 2 clusters, none of them of MultiKueueConfig fleet"},
 		},
 		"a cluster that says which ClusterProfile it is about is not for another of its name": {
 			newWorkload("w", naming("p")), newConfig("a", "b"),
 			[]metav1.Object{newCluster("a", "fleet/a"), newCluster("b", "fleet/x"), newDecision(team, "p", "0", "team/a", "fleet/x", "fleet/b")},
-			nomination{[]string{"b"}, "by Placement team/p"},
+			nomination{[]string{"b"}, reasonNominated, "by Placement team/p"},
 		},
 		"twenty are as many as a Workload can be nominated for": {
 			newWorkload("w", naming("p")), newConfig(many...), []metav1.Object{newDecision(team, "p", "0", many...)},
-			nomination{many[:20], "by Placement team/p"},
+			nomination{many[:20], reasonNominated, "by Placement team/p"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,11 +252,12 @@ func TestWhatWakesWorkloads(t *testing.T) {
 func TestAUserIsToldOnce(t *testing.T) {
 	c := newController(t)
 	w := newWorkload("w", nil)
-	c.report(w, nomination{nil, "there is none"})
-	c.report(w, nomination{nil, "there is none"})
-	c.report(w, nomination{[]string{"a", "b"}, "by it"})
-	c.tell(cache.MetaObjectToName(w), "")
-	c.report(w, nomination{[]string{"a", "b"}, "by it"})
+	name := cache.MetaObjectToName(w)
+	c.report(w, c.progressOf(name), nomination{nil, reasonNoDecision, "there is none"})
+	c.report(w, c.progressOf(name), nomination{nil, reasonNoDecision, "there is none"})
+	c.report(w, c.progressOf(name), nomination{[]string{"a", "b"}, reasonNominated, "by it"})
+	c.forget(name)
+	c.report(w, c.progressOf(name), nomination{[]string{"a", "b"}, reasonNominated, "by it"})
 	recorder, ok := c.Recorder.(*events.FakeRecorder)
 	require.True(t, ok)
 	close(recorder.Events)
@@ -264,7 +265,31 @@ func TestAUserIsToldOnce(t *testing.T) {
 	for event := range recorder.Events {
 		told = append(told, event)
 	}
-	assert.Equal(t, []string{"Warning NotNominated there is none", "Normal Nominated a, b: by it", "Normal Nominated a, b: by it"}, told)
+	assert.Equal(t, []string{"Warning NoDecision there is none", "Normal Nominated a, b: by it", "Normal Nominated a, b: by it"}, told)
+}
+
+func TestProgress(t *testing.T) {
+	for name, test := range map[string]struct {
+		progress       progress
+		version        string
+		nominated      []string
+		behind, others bool
+	}{
+		"before the first write nothing is known of others": {progress{}, "5", []string{"b"}, false, false},
+		"the cache has the Workload from before the write":  {progress{nominated: []string{"a"}, version: "7"}, "5", nil, true, false},
+		"the cache has the write":                           {progress{nominated: []string{"a"}, version: "7"}, "7", []string{"a"}, false, false},
+		"Kueue has written the same in another order":       {progress{nominated: []string{"a", "b"}, version: "7"}, "8", []string{"b", "a"}, false, false},
+		"Kueue has taken the nomination back":               {progress{nominated: []string{"a"}, version: "7"}, "8", nil, false, false},
+		"somebody has nominated others":                     {progress{nominated: []string{"a"}, version: "7"}, "8", []string{"a", "b"}, false, true},
+		"somebody has nominated where nothing was to be":    {progress{version: "7"}, "8", []string{"a"}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorkload("w", nil)
+			w.ResourceVersion, w.Status.NominatedClusterNames = test.version, test.nominated
+			assert.Equal(t, test.behind, test.progress.isBehind(w))
+			assert.Equal(t, test.others, test.progress.isOthers(w))
+		})
+	}
 }
 
 // The types here are Kueue's as far as they are read: what Kueue writes has to fit.

@@ -6,8 +6,8 @@ package dispatcher
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,35 +19,54 @@ import (
 // fieldManager owns what is nominated. Kueue takes it over by its MutatingAdmissionPolicy for dispatchers, or ours.
 const fieldManager = "clusterpass-multikueue-dispatcher"
 
-// sync nominates clusters for a Workload that waits for some.
-func (c *Controller) sync(ctx context.Context, name cache.ObjectName) error {
+const (
+	// dispatcherName is what Kueue's configuration calls us.
+	dispatcherName = "clusterpass.dev/placement"
+	// othersPeriod is how long what somebody else has nominated is left: Kueue itself, where it was not told of a dispatcher, would
+	// write at once what it wrote before.
+	othersPeriod = time.Minute
+)
+
+// sync nominates clusters for a Workload that waits for some. It returns when to look again, zero for when something changes.
+func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	w, err := get[workload](c.kueue.workloads, name.String())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if w == nil || !w.waits() {
-		c.tell(name, "")
-		return nil
+		c.forget(name)
+		return 0, nil
 	}
 	config, err := c.configOf(w)
 	if err != nil || config == nil {
-		return err
+		return 0, err
 	}
 	want, err := c.nominate(w, config)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if !slices.Equal(want.clusters, w.Status.NominatedClusterNames) {
-		if err := c.write(ctx, w, want.clusters); err != nil {
-			return fmt.Errorf("nominating: %w", err)
-		}
+	p := c.progressOf(name)
+	if p.isBehind(w) {
+		return 0, nil
 	}
-	c.report(w, want)
-	return nil
+	if sameClusters(want.clusters, w.Status.NominatedClusterNames) {
+		c.report(w, p, want)
+		return 0, nil
+	}
+	if left := p.at.Add(othersPeriod).Sub(c.Clock.Now()); left > 0 && p.isOthers(w) {
+		c.report(w, p, nomination{reason: reasonOthers, why: "somebody else nominates " + strings.Join(w.Status.NominatedClusterNames, ", ") +
+			": Kueue's configuration has to say multiKueue.dispatcherName: " + dispatcherName})
+		return left, nil
+	}
+	if err := c.write(ctx, w, p, want.clusters); err != nil {
+		return 0, fmt.Errorf("nominating: %w", err)
+	}
+	c.report(w, p, want)
+	return 0, nil
 }
 
 // write nominates clusters for a Workload, and nothing else. The UID has it fail for another one of the same name.
-func (c *Controller) write(ctx context.Context, w *workload, clusters []string) error {
+func (c *Controller) write(ctx context.Context, w *workload, p *progress, clusters []string) error {
 	nominated := make([]any, len(clusters))
 	for i, name := range clusters {
 		nominated[i] = name
@@ -57,39 +76,28 @@ func (c *Controller) write(ctx context.Context, w *workload, clusters []string) 
 	patch.SetNamespace(w.Namespace)
 	patch.SetName(w.Name)
 	patch.SetUID(w.UID)
-	_, err := c.Objects.Resource(groupVersion.WithResource(workloads)).Namespace(w.Namespace).
+	written, err := c.Objects.Resource(groupVersion.WithResource(workloads)).Namespace(w.Namespace).
 		ApplyStatus(ctx, w.Name, patch, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
-	if err == nil {
-		nominations.Inc()
-		klog.FromContext(ctx).V(2).Info("Nominated", "workload", klog.KObj(w), "clusters", clusters)
+	if err != nil {
+		return err
 	}
-	return err
+	p.nominated, p.version, p.at = clusters, written.GetResourceVersion(), c.Clock.Now()
+	nominations.Inc()
+	klog.FromContext(ctx).V(2).Info("Nominated", "workload", klog.KObj(w), "clusters", clusters)
+	return nil
 }
 
 // report tells the user of a Workload what it was nominated for, or why it was not, once.
-func (c *Controller) report(w *workload, is nomination) {
-	kind, reason, message := corev1.EventTypeNormal, "Nominated", strings.Join(is.clusters, ", ")+": "+is.why
-	if len(is.clusters) == 0 {
-		kind, reason, message = corev1.EventTypeWarning, "NotNominated", is.why
+func (c *Controller) report(w *workload, p *progress, is nomination) {
+	kind, message := corev1.EventTypeNormal, strings.Join(is.clusters, ", ")+": "+is.why
+	if is.reason != reasonNominated {
+		kind, message = corev1.EventTypeWarning, is.why
 	}
-	if c.tell(cache.MetaObjectToName(w), message) {
-		c.Recorder.Eventf(&corev1.ObjectReference{
-			APIVersion: groupVersion.String(), Kind: "Workload", Namespace: w.Namespace, Name: w.Name, UID: w.UID, ResourceVersion: w.ResourceVersion,
-		}, nil, kind, reason, "Nominate", "%s", message)
+	if p.told == message {
+		return
 	}
-}
-
-// tell says whether a message about a Workload is another than the last one, and remembers it. An empty one forgets the Workload.
-func (c *Controller) tell(name cache.ObjectName, message string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.told[name] == message {
-		return false
-	}
-	if message == "" {
-		delete(c.told, name)
-		return false
-	}
-	c.told[name] = message
-	return true
+	p.told = message
+	c.Recorder.Eventf(&corev1.ObjectReference{
+		APIVersion: groupVersion.String(), Kind: "Workload", Namespace: w.Namespace, Name: w.Name, UID: w.UID, ResourceVersion: w.ResourceVersion,
+	}, nil, kind, is.reason, "Nominate", "%s", message)
 }

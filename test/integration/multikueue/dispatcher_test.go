@@ -75,10 +75,31 @@ func (f *fleet) testDispatcherIsInstalled(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, w.Status.NominatedClusterNames)
 
+	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
+	eventually(t, f.complete(t, job))
+}
+
+func dispatcherFiles(t *testing.T) string {
+	t.Helper()
 	root, err := testenv.ModuleRoot()
 	require.NoError(t, err)
-	kubectl(t, f.hub, "apply", "-k", filepath.Join(root, "artifacts", "deploy", "multikueue-dispatcher"))
+	return filepath.Join(root, "artifacts", "deploy", "multikueue-dispatcher")
+}
+
+// testUntold is for a Kueue that nominates all clusters at once, as by default.
+func (f *fleet) testUntold(t *testing.T) {
+	t.Helper()
+	f.place(t, "none", map[string]string{"kind": "none"})
+	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"=none")
+	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
+	job := f.submitHeld(t, "", memberName, elsewhere)
+	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "kind=none")
+	eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration has to say multiKueue.dispatcherName: clusterpass.dev/placement"))
+	require.NoError(t, f.nominated(t, job, memberName, elsewhere)(t.Context()))
+	f.release(t, memberName, elsewhere)
 	eventually(t, f.complete(t, job))
+	kubectl(t, f.hub, "delete", "-k", dispatcherFiles(t))
+	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"-")
 }
 
 func (f *fleet) testNamedByJob(t *testing.T) {
@@ -135,6 +156,8 @@ func (f *fleet) testFollows(t *testing.T) {
 	eventually(t, f.nominated(t, job, memberName, elsewhere))
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator-")
 	eventually(t, f.nominated(t, job, elsewhere))
+	// Kueue takes its copy back from the other one a moment later. Had that quota before, it would stay there.
+	eventually(t, func(ctx context.Context) error { return f.members[0].hasNoCopy(ctx, t, job) })
 	f.release(t, memberName, elsewhere)
 	eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, elsewhere)
@@ -146,7 +169,7 @@ func (f *fleet) testMissing(t *testing.T) {
 	kubectl(t, f.hub, "create", "namespace", "team-b")
 	kubectl(t, f.hub, "create", "-n", "team-b", "-f", f.placementFile(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"}))
 	job := f.submitFor(t, "late")
-	eventually(t, f.event(t, "NotNominated", "there is no decision of Placement default/late"))
+	eventually(t, f.event(t, "NoDecision", "there is no decision of Placement default/late"))
 	eventually(t, f.nominated(t, job))
 	f.place(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
 	eventually(t, f.complete(t, job))
@@ -157,7 +180,7 @@ func (f *fleet) testNoneOfTheConfig(t *testing.T) {
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["smartfish"]}}}`)
 	eventually(t, f.knows(t, elsewhere))
 	job := f.submitFor(t, "t4")
-	eventually(t, f.event(t, "NotNominated", "Placement default/t4 has chosen 1 clusters, none of them of MultiKueueConfig fleet"))
+	eventually(t, f.event(t, "NoClusterOfQueue", "Placement default/t4 has chosen 1 clusters, none of them of MultiKueueConfig fleet"))
 	f.patch(t, `{"spec":{"clusters":{"names":["smartfish","bravelion"]}}}`)
 	eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
@@ -311,6 +334,21 @@ func (f *fleet) requireOnlyOn(t *testing.T, job, cluster string) {
 	for _, m := range f.members {
 		require.Equal(t, m.Name() == cluster, m.hasMade(t, "jobs", job), "%s, of %s", m.Name(), job)
 	}
+}
+
+// hasNoCopy returns an error while the member has the Workload of a Job.
+func (m *member) hasNoCopy(ctx context.Context, t *testing.T, job string) error {
+	t.Helper()
+	list, err := dynamicClient(t, m.Cluster).Resource(kueueWorkloads).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for i := range list.Items {
+		if strings.Contains(list.Items[i].GetName(), job) {
+			return fmt.Errorf("%s has Workload %s", m.Name(), list.Items[i].GetName())
+		}
+	}
+	return nil
 }
 
 // hasMade says whether an object for a Job of the hub was ever made on the member.
