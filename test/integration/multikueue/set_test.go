@@ -50,10 +50,10 @@ func TestASetConfiguresMultiKueue(t *testing.T) {
 	t.Run("Kueue goes on through a rotation", func(t *testing.T) { f.testRotation(t) })
 	t.Run("a cluster that is not selected is none of Kueue's", func(t *testing.T) { f.testSelection(t) })
 	t.Run("the clusters of a Placement are Kueue's, best first", func(t *testing.T) { f.testPlacement(t) })
+	t.Run("a dispatcher that Kueue was not told of says so, and does not fight Kueue", func(t *testing.T) { f.testUntold(t) })
 	t.Run("what is lost or changed is put right", func(t *testing.T) { f.testRepair(t) })
 	t.Run("a cluster that is another's is left alone", func(t *testing.T) { f.testNameTaken(t) })
 	t.Run("an author who may not write objects of Kueue has none written", func(t *testing.T) { f.testAuthor(t) })
-	t.Run("a dispatcher that Kueue was not told of says so, and does not fight Kueue", func(t *testing.T) { f.testUntold(t) })
 	t.Run("without the consumer, or without the set, nothing stays", func(t *testing.T) { f.testDeletion(t) })
 	t.Run("no token is in any log", func(t *testing.T) {
 		text, err := os.ReadFile(manager.Log())
