@@ -161,6 +161,7 @@ func TestParse(t *testing.T) {
 	}{
 		"nothing is fine":               {"", ""},
 		"all flags are fine":            {"-only tokens -objects 200 -duration 2s -runs 2 -seed 7 -o json", ""},
+		"one part is fine":              {"-only placements", ""},
 		"an unknown part":               {"-only everything", "-only is"},
 		"objects not in hundredths":     {"-objects 150", "multiple of 100"},
 		"no objects":                    {"-objects 0", "multiple of 100"},
@@ -199,7 +200,7 @@ func TestReportText(t *testing.T) {
 
 func TestPoolsOfPlacements(t *testing.T) {
 	b := placements{settings: settings{seed: 1}}
-	for _, pool := range []int{0, placedPlacements - 1} {
+	for _, pool := range []int{0, poolPlacements - 1} {
 		placement := poolPlacement(pool)
 		placement.Namespace = fleetNamespace
 		policy, mistakes := scheduling.Compile(placement, []string{fleetNamespace})
@@ -237,4 +238,10 @@ func TestSumOfSamples(t *testing.T) {
 	assert.InDelta(t, 3, sum(all, "a", map[string]string{"verb": "PUT"}), 0)
 	assert.InDelta(t, 7, sum(all, "a", nil), 0)
 	assert.Zero(t, sum(all, "b", nil))
+}
+
+func TestHeartbeatsThatCauseSomething(t *testing.T) {
+	require.NoError(t, cost{}.nothing())
+	require.ErrorContains(t, cost{Passes: 1}.nothing(), "heartbeats have caused")
+	assert.Len(t, allPlacements(), 100)
 }

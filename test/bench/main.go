@@ -27,7 +27,7 @@ const (
 	parallel = 16
 	// readRounds is how many turns a side has within -duration.
 	readRounds = 10
-	// runTimeout bounds one run of all parts, which takes about five minutes on two cores.
+	// runTimeout bounds one run of all parts, which takes about seven minutes on two cores.
 	runTimeout = 20 * time.Minute
 
 	onlyTokens     = "tokens"

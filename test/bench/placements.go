@@ -23,12 +23,16 @@ import (
 )
 
 const (
-	// placedProfiles clusters are in pools, and each placement chooses from one.
-	placedProfiles   = 1000
-	placedPlacements = 100
-	poolSize         = placedProfiles / placedPlacements
+	// placedProfiles clusters are in pools. Most placements choose from a pool each, the others from all.
+	placedProfiles = 1000
+	pools          = 100
+	poolSize       = placedProfiles / pools
+	poolPlacements = 90
+	widePlacements = 10
 	// poolNumber is how many clusters of its pool a placement selects.
 	poolNumber = 3
+	// wideNumber is how many the others select.
+	wideNumber = 10
 	// heartbeats is how often everything is renewed.
 	heartbeats = 2
 	// settledPoll is how often it is looked whether everything was written.
@@ -42,7 +46,7 @@ const (
 type placementsResult struct {
 	// Passes are in-process: ours is a pass after one change, theirs a full one.
 	Passes []comparison `json:"passes"`
-	// Changes are through a hub: ours is from a change to its decision, theirs from a change to its own watch event.
+	// Changes are through a hub: ours is from a change to the last decision that it touches, theirs from a change to its own watch event.
 	Changes []changeResult `json:"changes"`
 	// Heartbeats is how many updates without a meaning were sent, and HeartbeatCost what came of them.
 	Heartbeats    int  `json:"heartbeats"`
@@ -84,7 +88,7 @@ func measurePlacements(ctx context.Context, s settings, env *environment) (*plac
 	// The watches end before what they watch does.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s.progress("placements: starting a hub with %d ClusterProfiles and %d Placements", placedProfiles, placedPlacements)
+	s.progress("placements: starting a hub with %d ClusterProfiles and %d Placements", placedProfiles, poolPlacements+widePlacements)
 	b, err := startPlacements(ctx, s, env)
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func (b *placements) changes() []measurement {
 	label := func(ctx context.Context, _ int) error {
 		// The best cluster of a pool leaves it, and comes back with the next call.
 		i := int(b.labelled.Add(1)) - 1
-		pool := i / 2 % placedPlacements
+		pool := i / 2 % poolPlacements
 		best := best(pool)
 		value := []string{"none", poolName(pool)}[i%2]
 		return b.until(ctx, merge(profilePath(fleetNamespace, best), `{"metadata":{"labels":{"pool":%q}}}`, value), func() bool {
@@ -123,13 +127,13 @@ func (b *placements) changes() []measurement {
 		})
 	}
 	score := func(ctx context.Context, _ int) error {
-		// The worst cluster of a pool becomes the best, and the worst again with the next call.
+		// The worst cluster of a pool becomes the best of all, and the worst again with the next call.
 		i := int(b.scored.Add(1)) - 1
-		pool := i / 2 % placedPlacements
+		pool := i / 2 % poolPlacements
 		worst := pool
 		value := []int{100, scoreOf(worst)}[i%2]
 		return b.until(ctx, merge(scorePath(worst)+"/status", `{"status":{"scores":[{"name":"speed","value":%d}]}}`, value), func() bool {
-			return (b.seen.first(poolName(pool)) == profileName(worst)) == (i%2 == 0)
+			return b.allShow(pool, profileName(worst), i%2 == 0)
 		})
 	}
 	return []measurement{
@@ -185,13 +189,15 @@ func (b *placements) measureHeartbeats(ctx context.Context) (cost, error) {
 			return cost{}, err
 		}
 	}
-	// One change of a label and one of a score, each with its opposite, are four passes, and show that all was seen.
+	// One change of a label and one of a score, each with its opposite, show that all was seen: a label is for one placement, and a
+	// score for that and for all wide ones.
 	for _, m := range b.changes() {
 		if done := runSlice(ctx, 1, limit{calls: 2}, m.sides[ours].warmUp); done.failed > 0 {
 			return cost{}, done.err
 		}
 	}
-	return b.settled(ctx, before, cost{Passes: 4, DecisionWrites: 4, StatusWrites: 4})
+	const touched = 2 + 2*(1+widePlacements)
+	return b.settled(ctx, before, cost{Passes: touched, DecisionWrites: touched, StatusWrites: touched})
 }
 
 // settled returns what was done since, but for what was expected, for which it waits.
@@ -202,10 +208,20 @@ func (b *placements) settled(ctx context.Context, before, expected cost) (cost, 
 		is = after.since(before).since(expected)
 		return is.DecisionWrites >= 0 && is.StatusWrites >= 0, err
 	})
-	if err == nil && is != (cost{}) {
-		err = fmt.Errorf("heartbeats have caused %+v", is)
+	if err != nil {
+		return is, err
 	}
-	return is, err
+	return is, is.nothing()
+}
+
+// allShow says whether all decisions that a pool's cluster can be in have it first, or have another one.
+func (b *placements) allShow(pool int, cluster string, first bool) bool {
+	for i := range widePlacements {
+		if (b.seen.first(wideName(i)) == cluster) != first {
+			return false
+		}
+	}
+	return (b.seen.first(poolName(pool)) == cluster) == first
 }
 
 // until sends a request and waits until what came of it was seen.
@@ -227,13 +243,13 @@ func (b *placements) all(ctx context.Context, do call) error {
 }
 
 // poolOf returns which pool a profile is in.
-func poolOf(profile int) int { return profile % placedPlacements }
+func poolOf(profile int) int { return profile % pools }
 
 // best returns the profile that is the best of a pool.
-func best(pool int) int { return pool + (poolSize-1)*placedPlacements }
+func best(pool int) int { return pool + (poolSize-1)*pools }
 
 // scoreOf returns the score of a profile: the later, the better.
-func scoreOf(profile int) int { return profile / placedPlacements * 10 }
+func scoreOf(profile int) int { return profile / pools * 10 }
 
 func poolName(pool int) string { return fmt.Sprintf("pool-%03d", pool) }
 
@@ -244,6 +260,8 @@ func scorePath(i int) string {
 func merge(path, format string, args ...any) request {
 	return request{method: http.MethodPatch, path: path, contentType: contentMerge, body: fmt.Sprintf(format, args...)}
 }
+
+func wideName(i int) string { return fmt.Sprintf("wide-%d", i) }
 
 // placedProfile returns a profile as that of an inventory is, in its pool.
 func (b *placements) placedProfile(i int) *inventoryv1alpha1.ClusterProfile {
@@ -259,6 +277,18 @@ func poolPlacement(pool int) *v1alpha1.Placement {
 		LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{labelPool: poolName(pool)}},
 	}}}
 	return &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: poolName(pool)}, Spec: spec}
+}
+
+// allPlacements returns those of pools, and those of the best clusters of all.
+func allPlacements() []*v1alpha1.Placement {
+	var all []*v1alpha1.Placement
+	for pool := range poolPlacements {
+		all = append(all, poolPlacement(pool))
+	}
+	for i := range widePlacements {
+		all = append(all, &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: wideName(i)}, Spec: rankedBy(scoreName, scoreName, wideNumber)})
+	}
+	return all
 }
 
 func newScore(i int) *v1alpha1.ClusterScore {
@@ -279,6 +309,14 @@ func changerRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles", "clusterprofiles/status", "placementdecisions"}, Verbs: verbs},
 		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"placements", "clusterscores", "clusterscores/status"}, Verbs: verbs},
 	}
+}
+
+// nothing returns an error where something was done for what has no meaning.
+func (c cost) nothing() error {
+	if c != (cost{}) {
+		return fmt.Errorf("heartbeats have caused %+v", c)
+	}
+	return nil
 }
 
 func (c cost) since(before cost) cost {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -65,13 +66,25 @@ func startPlacements(ctx context.Context, s settings, env *environment) (*placem
 	if b.seen, err = watch(ctx, config); err != nil {
 		return nil, err
 	}
-	return b, b.seen.wait(ctx, func() bool {
-		for pool := range placedPlacements {
+	return b, b.decided(ctx)
+}
+
+// decided waits until all placements have decided, and said so.
+func (b *placements) decided(ctx context.Context) error {
+	err := b.seen.wait(ctx, func() bool {
+		for pool := range poolPlacements {
 			if b.seen.first(poolName(pool)) != profileName(best(pool)) {
 				return false
 			}
 		}
 		return true
+	})
+	if err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, settledPoll, seenTimeout, true, func(ctx context.Context) (bool, error) {
+		is, err := b.cost(ctx)
+		return is.StatusWrites >= poolPlacements+widePlacements, err
 	})
 }
 
@@ -122,8 +135,8 @@ func (b *placements) fill(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("making the fleet: %w", err)
 	}
-	for pool := range placedPlacements {
-		if _, err := client.ClusterpassV1alpha1().Placements(fleetNamespace).Create(ctx, poolPlacement(pool), metav1.CreateOptions{}); err != nil {
+	for _, placement := range allPlacements() {
+		if _, err := client.ClusterpassV1alpha1().Placements(fleetNamespace).Create(ctx, placement, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("making the placements: %w", err)
 		}
 	}

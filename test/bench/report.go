@@ -133,8 +133,8 @@ func (r run) writeText(out io.Writer) {
 func (r *placementsResult) writeText(out io.Writer) {
 	fmt.Fprintf(out, "\nPasses that select %d clusters: ours after one change, theirs over all clusters\n\n", selected)
 	writeComparisons(out, r.Passes)
-	fmt.Fprintf(out, "\nChanges of %d ClusterProfiles with %d Placements: ours until a decision shows it, theirs until a watch shows one that no placement reads\n\n",
-		placedProfiles, placedPlacements)
+	fmt.Fprintf(out, "\nChanges of %d ClusterProfiles with %d Placements: ours until all decisions that it touches show it, theirs until a watch shows one that no placement reads\n\n",
+		placedProfiles, poolPlacements+widePlacements)
 	changes := make([]comparison, len(r.Changes))
 	for i := range changes {
 		changes[i] = r.Changes[i].comparison
