@@ -151,13 +151,11 @@ func (f *fleet) testNamedByQueue(t *testing.T) {
 
 func (f *fleet) testFollows(t *testing.T) {
 	job := f.submitHeld(t, "t4", memberName, elsewhere)
-	eventually(t, f.nominated(t, job, memberName))
+	f.settled(t, job, memberName)
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "--overwrite", "accelerator=nvidia-tesla-t4")
-	eventually(t, f.nominated(t, job, memberName, elsewhere))
+	f.settled(t, job, memberName, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator-")
-	eventually(t, f.nominated(t, job, elsewhere))
-	// Kueue takes its copy back from the other one a moment later. Had that quota before, it would stay there.
-	eventually(t, func(ctx context.Context) error { return f.members[0].hasNoCopy(ctx, t, job) })
+	f.settled(t, job, elsewhere)
 	f.release(t, memberName, elsewhere)
 	eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, elsewhere)
@@ -336,19 +334,30 @@ func (f *fleet) requireOnlyOn(t *testing.T, job, cluster string) {
 	}
 }
 
-// hasNoCopy returns an error while the member has the Workload of a Job.
-func (m *member) hasNoCopy(ctx context.Context, t *testing.T, job string) error {
+// settled waits until the Workload of a Job is nominated for clusters, and Kueue has a copy of it there and on no other. A copy that
+// gets quota before Kueue has taken it back would stay.
+func (f *fleet) settled(t *testing.T, job string, clusters ...string) {
+	t.Helper()
+	eventually(t, f.nominated(t, job, clusters...))
+	for _, m := range f.members {
+		eventually(t, func(ctx context.Context) error {
+			has, err := m.hasCopy(ctx, t, job)
+			if err == nil && has != slices.Contains(clusters, m.Name()) {
+				err = fmt.Errorf("%s has a copy: %t", m.Name(), has)
+			}
+			return err
+		})
+	}
+}
+
+// hasCopy says whether the member has the Workload of a Job.
+func (m *member) hasCopy(ctx context.Context, t *testing.T, job string) (bool, error) {
 	t.Helper()
 	list, err := dynamicClient(t, m.Cluster).Resource(kueueWorkloads).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return err
+		return false, err
 	}
-	for i := range list.Items {
-		if strings.Contains(list.Items[i].GetName(), job) {
-			return fmt.Errorf("%s has Workload %s", m.Name(), list.Items[i].GetName())
-		}
-	}
-	return nil
+	return slices.ContainsFunc(list.Items, func(w unstructured.Unstructured) bool { return strings.Contains(w.GetName(), job) }), nil
 }
 
 // hasMade says whether an object for a Job of the hub was ever made on the member.
