@@ -4,7 +4,6 @@
 package apiserver
 
 import (
-	"k8s.io/apimachinery/pkg/util/sets"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -20,18 +19,8 @@ type withoutTokens struct {
 // EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
 func (e withoutTokens) EvaluatePolicyRule(attributes authorizer.Attributes) audit.RequestAuditConfig {
 	config := e.PolicyRuleEvaluator.EvaluatePolicyRule(attributes)
-	if carriesToken(attributes) && auditinternal.LevelMetadata.Less(config.Level) {
+	if isCreateOnly(attributes.GetResource(), attributes.GetSubresource()) && auditinternal.LevelMetadata.Less(config.Level) {
 		config.Level = auditinternal.LevelMetadata
 	}
 	return config
-}
-
-var tokenResources = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
-
-func carriesToken(attributes authorizer.Attributes) bool {
-	resource := attributes.GetResource()
-	if subresource := attributes.GetSubresource(); subresource != "" {
-		resource += "/" + subresource
-	}
-	return tokenResources.Has(resource)
 }

@@ -23,10 +23,12 @@ func describe(config *genericapiserver.Config) {
 	config.OpenAPIConfig.GetDefinitionName = name
 	config.OpenAPIConfig.Info.Title = "clusterpass"
 	config.OpenAPIConfig.Info.Version = version.Get().GitVersion
+	config.OpenAPIConfig.PostProcessSpec = describeRefusedPatch
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	config.OpenAPIV3Config.GetDefinitionName = name
 	config.OpenAPIV3Config.Info.Title = "clusterpass"
 	config.OpenAPIV3Config.Info.Version = version.Get().GitVersion
+	config.OpenAPIV3Config.PostProcessSpec = describeRefusedPatchV3
 }
 
 // definitions returns the OpenAPI definitions of our types and of upstream's.

@@ -194,6 +194,7 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 		return nil, err
 	}
 	describe(&generic.Config)
+	generic.BuildHandlerChainFunc = buildHandlerChain
 	if err := o.Recommended.ApplyTo(generic); err != nil {
 		return nil, err
 	}

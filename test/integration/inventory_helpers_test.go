@@ -128,7 +128,12 @@ func get(t *testing.T, path, accept string) (status int, contentType string, bod
 // send makes a request to the hub as its admin and returns the answer whatever its status.
 func send(t *testing.T, method, path string, header http.Header, body []byte) (status int, contentType string, answer []byte) {
 	t.Helper()
-	config := shared.hub.RESTConfig()
+	return sendAs(t, shared.hub.RESTConfig(), method, path, header, body)
+}
+
+// sendAs is send as the user of config.
+func sendAs(t *testing.T, config *rest.Config, method, path string, header http.Header, body []byte) (status int, contentType string, answer []byte) {
+	t.Helper()
 	client := must[*http.Client](t)(rest.HTTPClientFor(config))
 	request := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, config.Host+path, bytes.NewReader(body)))
 	request.Header = header

@@ -53,7 +53,13 @@ func TestTheHubsOpenAPIV2StaysWhole(t *testing.T) {
 				missing = append(missing, fmt.Errorf("%s is missing", core))
 			}
 		}
-		for _, path := range []string{"/api/v1/namespaces/{namespace}/pods", "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/clusterprofiles/{name}/token"} {
+		for _, path := range []string{
+			"/api/v1/namespaces/{namespace}/pods",
+			"/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/clusterprofiles/{name}/token",
+			// kubectl reads there that the server validates fields.
+			"/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/authtokenrequests/{name}",
+			"/apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokenrequests/{name}",
+		} {
 			if _, ok := document.Paths.Paths[path]; !ok {
 				missing = append(missing, fmt.Errorf("path %s is missing", path))
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"sort"
 	"strings"
@@ -211,13 +212,21 @@ func (l *objectLister) list(ctx context.Context) ([]string, error) {
 // kubectl runs kubectl on a kubeconfig file with input and returns what it printed.
 func kubectl(t *testing.T, kubeconfig, input string, args ...string) (stdout string, err error) {
 	t.Helper()
-	path := must[string](t)(testenv.ToolPath("kubectl"))
+	stdout, _, err = kubectlOf(t, "kubectl", kubeconfig, input, args...)
+	return stdout, err
+}
+
+// kubectlOf is kubectl with the program of a version, which returns the warnings, too.
+func kubectlOf(t *testing.T, program, kubeconfig, input string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	path := must[string](t)(testenv.ToolPath(program))
 	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
+	cmd.Env = append(os.Environ(), "KUBE_EDITOR=true")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, errOut.String())
+		return out.String(), errOut.String(), fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, errOut.String())
 	}
-	return out.String(), nil
+	return out.String(), errOut.String(), nil
 }
