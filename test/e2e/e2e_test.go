@@ -22,12 +22,12 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// example returns the talk's request, as users find it in the source tree.
+// example returns the talk's request, for cluster-admin: the one that users find in the source tree, for another role.
 func example(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml"))
 	require.NoError(t, err)
-	return string(content)
+	return strings.Replace(string(content), "name: view", "name: cluster-admin", 1)
 }
 
 // requestFor returns a request for a ServiceAccount of its own on a cluster, with more lines for its spec.

@@ -53,16 +53,19 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: bob}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]
 `
 
-// onBravelion is what the requests of the matrix meet on that cluster, and on no other: the Role that the
-// example for teams names, and a ServiceAccount that is bound to cluster-admin.
-const onBravelion = `apiVersion: rbac.authorization.k8s.io/v1
+// deployerRole is the Role that the example for teams names.
+const deployerRole = `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: deployer, namespace: default}
 rules:
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, create]
----
+`
+
+// onBravelion is what the requests of the matrix meet on that cluster, and on no other: that Role, and a ServiceAccount
+// that is bound to cluster-admin.
+const onBravelion = deployerRole + `---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: powerful, namespace: default}

@@ -213,7 +213,7 @@ func TestExamplesAreValid(t *testing.T) {
 		v1alpha1.SetDefaults_Placement(placement)
 		assert.Empty(t, strategy{}.Validate(t.Context(), placement), file)
 	}
-	assert.Equal(t, 3, placements)
+	assert.Equal(t, 4, placements)
 }
 
 func TestWhatAStatusMayNotSay(t *testing.T) {

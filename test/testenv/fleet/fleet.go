@@ -45,6 +45,9 @@ func newFleet(s settings) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := writeUser(s, hub); err != nil {
+		return nil, err
+	}
 	f := &fleet{hub: hub}
 	for i, name := range memberNames {
 		member, err := newCluster(s, name, i+1)
@@ -115,6 +118,9 @@ func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 		return writeExports(s, out)
 	}
 	if err := joinAll(ctx, s, report); err != nil {
+		return err
+	}
+	if err := applyUserRole(ctx, s, f.hub); err != nil {
 		return err
 	}
 	report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",

@@ -4,7 +4,8 @@
 // Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
 // detached, on 127.0.0.1.
 //
-//	fleet up               start what does not run, join the members with the kubectl plugin, print how to use it
+//	fleet up               start what does not run, join the members with the kubectl plugin, let the user alice look into
+//	                       bravelion (artifacts/examples/rbac/bravelion-viewer.yaml), print how to use it
 //	fleet start            the same, but join no members
 //	fleet stop MEMBER      end that member, to see what happens then; start brings it back
 //	fleet replace MEMBER   end that member for good, and start a new cluster of its name, with nothing but its address in common

@@ -1,0 +1,63 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+)
+
+// TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their own requests.
+func TestPolicyRevokeOwn(t *testing.T) {
+	grants := func(verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: verbs}
+	}
+	owner := grantTo(t, "revoke:owner", append(viewOnBravelion(), grants("delete"))...)
+	other := grantTo(t, "revoke:other", append(viewOnBravelion(), grants("delete"))...)
+	editor := grantTo(t, "revoke:editor", grants("delete", "deletecollection"))
+	controller := clusterRole(t, "revoke-controller", userSubject("revoke:controller"), grants("delete"))
+	applyPolicy(t, "revoke-own.yaml", "validatingadmission")
+
+	// revoke tries to delete a grant, which is there afterwards.
+	revoke := func(ctx context.Context, config *rest.Config, name string) error {
+		client := must[versioned.Interface](t)(versioned.NewForConfig(config))
+		return client.ClusterpassV1alpha1().AuthTokenGrants("default").Delete(ctx, name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+	}
+	answer, _, err := ask(t.Context(), owner, forms[0], request("bravelion", "revoke-own", "view"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := answer.Status.GrantName
+	const words = "it was granted to revoke:owner: only that user, and who may deletecollection on authtokengrants, may revoke it"
+	eventually(t, func(ctx context.Context) error {
+		if err := revoke(ctx, other, name); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) {
+			return errors.Join(errors.New("the policy is not enforced on another user"), err)
+		}
+		return nil
+	})
+	for who, config := range map[string]*rest.Config{
+		"who asked for it":                       owner,
+		"who may delete all of the namespace":    editor,
+		"who may delete them in every namespace": controller,
+		"an admin of the hub":                    shared.hub.RESTConfig(),
+	} {
+		t.Run("passes "+who, func(t *testing.T) {
+			if err := revoke(t.Context(), config, name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := revoke(t.Context(), grantTo(t, "revoke:nobody"), name); !apierrors.IsForbidden(err) || strings.Contains(err.Error(), words) {
+		t.Errorf("without the right itself RBAC refuses: got %v", err)
+	}
+}
