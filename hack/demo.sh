@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The story of clusterpass in a terminal: two clusters join a hub; one kubectl create there, and its answer
-# holds a token that works on a member, on no other, and not for long; kubectl logs in to
-# a member by itself; a member that is down is noticed. Builds what is missing, starts the
-# local fleet and leaves it running, joined.
+# The story of clusterpass in a terminal: two clusters join a hub; an ordinary user makes one kubectl create there,
+# and its answer holds a token that works on a member, on no other, and not for long; kubectl logs in to a member by
+# itself; the user sees what was granted, and revokes it; a member that is down is noticed. Builds what is missing,
+# starts the local fleet and leaves it running, joined.
 set -o errexit -o errtrace -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 example=artifacts/examples/authtokenrequest.yaml
+role=artifacts/examples/rbac/bravelion-viewer.yaml
 # shellcheck source=hack/demo-lib.sh
 . hack/demo-lib.sh
 
@@ -77,18 +78,30 @@ show kubectl get clusterprofiles
 
 chapter "Join them: each allows the hub so much, and no more"
 show kubectl clusterpass join bravelion --member-kubeconfig="${kubeconfigs}/bravelion.yaml" --member-context=bravelion \
-  --allow-cluster-roles=view,cluster-admin
+  --allow-cluster-roles=view,edit
 echo
 show kubectl clusterpass join smartfish --member-kubeconfig="${smartfish}" --member-context=smartfish \
   --allow-cluster-roles=view
 
-chapter "The hub knows its clusters, and how they are: ClusterProfile, the API of SIG Multicluster"
-show kubectl get clusterprofiles
+chapter "Let somebody use bravelion: one Role on the hub, for a group"
+show grep -v '^#' "${role}"
+show kubectl apply -f "${role}"
 for member in bravelion smartfish; do
   kubectl wait --for=condition=ControlPlaneHealthy clusterprofile/"${member}" --timeout=0 >"${work}/log"
 done
 
-chapter "What somebody wants: a ServiceAccount on bravelion, bound to a ClusterRole there"
+chapter "Alice is in that group, and an ordinary user: a client certificate, that Role, and nothing else"
+# A copy: what she merges into it goes when we do.
+alice="${work}/alice.yaml"
+cp "${kubeconfigs}/alice.yaml" "${alice}"
+export KUBECONFIG="${alice}"
+show kubectl auth whoami
+show_refused "alice may read Secrets of the hub" "forbidden" kubectl get secrets
+
+chapter "She sees the clusters, and how they are: ClusterProfile, the API of SIG Multicluster"
+show kubectl get clusterprofiles
+
+chapter "What she wants: a ServiceAccount on bravelion, bound to a ClusterRole there"
 show cat "${example}"
 
 chapter "One call to the hub"
@@ -103,8 +116,7 @@ answer "${work}/answer.yaml" kubeconfig | base64 -d >"${work}/bravelion"
 export KUBECONFIG="${work}/bravelion"
 show kubectl auth whoami
 show kubectl get namespaces
-kubectl delete configmap clusterpass-demo --ignore-not-found >"${work}/log"
-show kubectl create configmap clusterpass-demo --from-literal=from=hub
+show_refused "a token for view can write" "forbidden" kubectl create configmap clusterpass-demo --from-literal=from=hub
 
 chapter "The same token means nothing on smartfish"
 export KUBECONFIG="${work}/smartfish"
@@ -115,19 +127,33 @@ kubectl config set-cluster "$(field "${KUBECONFIG}" name)" --server="$(field "${
 # Any other failure would prove nothing.
 show_refused "smartfish accepted a token of bravelion" Unauthorized kubectl auth whoami
 
-chapter "Smartfish allows the hub to give view, so nobody gets more there: not even the hub's own admin, who asks now"
-export KUBECONFIG="${hub}"
+chapter "Nor does she get one of smartfish, nor more of bravelion: what is missing is said as one would grant it"
+export KUBECONFIG="${alice}"
 sed 's/name: bravelion/name: smartfish/' "${example}" >"${work}/request.yaml"
-show_refused "smartfish let the hub bind cluster-admin" "does not allow clusterpass" \
-  kubectl create -f "${work}/request.yaml"
+show_refused "alice got a token of smartfish" "lacks: create on clusterprofiles/token" kubectl create -f "${work}/request.yaml"
+show_refused "alice got edit on bravelion" "lacks: bind:edit" kubectl clusterpass token bravelion --cluster-role=edit
 
 chapter "No token to carry about: kubectl asks the hub by itself"
 tokens="${work}/tokens"
-prompt kubectl clusterpass kubeconfig bravelion --cache-dir="${tokens}" ">${work}/kubeconfig"
-kubectl clusterpass kubeconfig bravelion --cache-dir="${tokens}" >"${work}/kubeconfig"
-show kubectl --kubeconfig="${work}/kubeconfig" get namespaces
+show kubectl clusterpass kubeconfig bravelion --merge --cache-dir="${tokens}"
+show kubectl --context=bravelion get namespaces
 holders_of_token
-good "The context may view, which is the default. The token is in the cache, which only you may read, and in no other file."
+good "The token is in the cache, which only she may read, and in no other file."
+
+chapter "What was granted is on record, and ends when she says so"
+show kubectl clusterpass grants bravelion
+show kubectl --kubeconfig="${work}/bravelion" get namespaces --output=name
+began="${EPOCHREALTIME}"
+show kubectl clusterpass revoke --cluster-profile=bravelion --service-account=default/work
+good "That took $(seconds_since "${began}") s."
+show_refused "a revoked token still works" Unauthorized kubectl --kubeconfig="${work}/bravelion" get namespaces
+show kubectl clusterpass grants bravelion
+
+chapter "Smartfish allows the hub to give view, so nobody gets more there: not even the hub's own admin, who asks now"
+export KUBECONFIG="${hub}"
+sed -i 's/name: view/name: cluster-admin/' "${work}/request.yaml"
+show_refused "smartfish let the hub bind cluster-admin" "does not allow clusterpass" \
+  kubectl create -f "${work}/request.yaml"
 
 chapter "A member that is down is noticed"
 show bin/fleet stop smartfish
@@ -145,6 +171,8 @@ await True smartfish
 show kubectl get clusterprofiles
 
 chapter "How long a token took"
+export KUBECONFIG="${alice}"
+create "${work}/first.yaml"
 create "${work}/again.yaml"
 printf '%-46s %5s ms, of which the request took %4s ms\n' \
   "the call above:" "${first_command}" "${first_request}" \

@@ -1,0 +1,38 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// abandonedAccount is that of a grant that a reader lets go of. Nobody else is to find it on the member.
+const abandonedAccount = "e2e-abandoned"
+
+// givens are what has to be there before a block, by the words in its comment.
+var givens = map[string]func(t *testing.T, r *reader){
+	"a Role deployer on bravelion": func(t *testing.T, _ *reader) { apply(t, "bravelion", deployerRole) },
+	"a node with GPUs on bravelion": func(t *testing.T, _ *reader) {
+		apply(t, "bravelion", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"gpu-node","labels":{"nvidia.com/gpu.product":"Tesla-T4"}}}`)
+		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--type=merge", `--patch={"spec":{"taints":null}}`)
+		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--subresource=status", "--type=merge",
+			`--patch={"status":{"capacity":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},"allocatable":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},
+				"conditions":[{"type":"Ready","status":"True","reason":"Test","message":""}]}}`)
+	},
+	"a grant on smartfish": func(t *testing.T, _ *reader) {
+		require.NoError(t, tryCreate(t.Context(), requestFor("smartfish", abandonedAccount, view)))
+	},
+	"bravelion is joined": func(t *testing.T, _ *reader) { fleetUp(t) },
+	"no credential set": func(t *testing.T, _ *reader) {
+		mustKubectl(t, kubeconfig("hub"), "", "delete", "clustercredentialsets", "--all", "-n", "default", "--timeout=60s")
+	},
+	"the set gpu": func(t *testing.T, _ *reader) {
+		apply(t, "hub", "apiVersion: v1\nkind: Namespace\nmetadata: {name: gpu-credentials}\n")
+		mustKubectl(t, kubeconfig("hub"), "", "label", "clusterprofile", "bravelion", "accelerator=nvidia-l4", "--overwrite")
+		mustKubectl(t, kubeconfig("hub"), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "clustercredentialset.yaml"))
+	},
+}
