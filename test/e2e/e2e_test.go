@@ -22,12 +22,13 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// example returns the talk's request, for cluster-admin: the one that users find in the source tree, for another role.
+// example returns the talk's request, for cluster-admin: the one that users find in the source tree, for another role
+// and hence another ServiceAccount.
 func example(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml"))
 	require.NoError(t, err)
-	return strings.Replace(string(content), "name: view", "name: cluster-admin", 1)
+	return strings.NewReplacer("name: view", "name: cluster-admin", "serviceAccountName: work", "serviceAccountName: talk").Replace(string(content))
 }
 
 // requestFor returns a request for a ServiceAccount of its own on a cluster, with more lines for its spec.
@@ -74,7 +75,7 @@ func TestTheTalksRequestEndToEnd(t *testing.T) {
 
 	file := create(t, example(t))
 	t.Run("the kubeconfig works on bravelion", func(t *testing.T) {
-		assert.Equal(t, "system:serviceaccount:default:work", mustKubectl(t, file, "", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"))
+		assert.Equal(t, "system:serviceaccount:default:talk", mustKubectl(t, file, "", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"))
 		assert.Contains(t, mustKubectl(t, file, "", "get", "namespaces", "-o", "name"), "namespace/kube-system")
 		mustKubectl(t, file, "", "delete", "configmap", "e2e", "--ignore-not-found")
 		mustKubectl(t, file, "", "create", "configmap", "e2e", "--from-literal=from=hub")
