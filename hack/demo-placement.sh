@@ -16,7 +16,7 @@ manager=clusterpass-system:clusterpass-controller-manager
 # tidy removes what an earlier run has left.
 tidy() {
   kubectl delete jobs --selector=kueue.x-k8s.io/queue-name=fleet --timeout=60s
-  kubectl delete placements t4 most-gpus green --ignore-not-found --timeout=60s
+  kubectl delete placements.clusterpass.dev t4 most-gpus green --ignore-not-found --timeout=60s
   kubectl delete clusterscores bravelion-power smartfish-power --ignore-not-found --timeout=60s
   kubectl delete clustercredentialset fleet --ignore-not-found --timeout=90s
   kubectl delete --filename="${examples}/multikueue/hub-queues.yaml" --ignore-not-found --timeout=60s
@@ -72,8 +72,8 @@ YAML
 
 # chosen PLACEMENT CLUSTER waits until a Placement has a cluster first.
 chosen() {
-  quietly kubectl wait --for=jsonpath='{.decisions[0].clusterProfileRef.name}'="$2" "placementdecision/$1-decision-1" --timeout=60s
-  show kubectl get placementdecision "$1-decision-1" --output='custom-columns=DECISION:.metadata.name,CLUSTERS:.decisions[*].clusterProfileRef.name'
+  quietly kubectl wait --for=jsonpath='{.decisions[0].clusterProfileRef.name}'="$2" "placementdecisions.multicluster.x-k8s.io/$1-decision-1" --timeout=60s
+  show kubectl get placementdecisions.multicluster.x-k8s.io "$1-decision-1" --output='custom-columns=DECISION:.metadata.name,CLUSTERS:.decisions[*].clusterProfileRef.name'
 }
 
 # run PLACEMENT CLUSTER submits a Job that names a Placement, waits until it is complete, and fails unless it ran on a cluster.
@@ -150,7 +150,7 @@ chapter "Your turn"
 echo "The fleet keeps running. In your shell:"
 bin/fleet exports | sed 's/^/  /'
 echo "  kubectl create -f ${examples}/placement/job.yaml"
-echo "  kubectl get placements,placementdecisions,workloads"
+echo "  kubectl get placements.clusterpass.dev,placementdecisions.multicluster.x-k8s.io,workloads"
 echo "make down ends it; make up KUEUE=placement starts it again with its data."
 echo
 good "Placement: ${ran} Jobs of one queue, each where its Placement said: by a label, by free GPUs, by a score that expired."

@@ -137,6 +137,7 @@ var checks = []check{
 	{name: "certificates", run: checkCertificates},
 	{name: "crds", run: checkCRDs},
 	{name: "openapi", run: checkOpenAPI},
+	{name: "names", run: checkNames},
 	{name: "server-rbac", run: checkServerRBAC},
 	{name: "controller-manager-rbac", run: checkManagerRBAC},
 	{name: "controller-manager", run: checkManager},

@@ -23,7 +23,7 @@ const (
 	// them as long as there are such definitions.
 	automanaged = "kube-aggregator.kubernetes.io/automanaged"
 	// The places of the group among the hub's and of the version in the group, as in artifacts/deploy.
-	groupPriority   = 1000
+	groupPriority   = 1200
 	versionPriority = 100
 	// ourResource is in the group-version only if clusterpass serves it.
 	ourResource = "authtokenrequests"

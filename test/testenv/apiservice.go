@@ -25,9 +25,10 @@ import (
 const (
 	// fieldManager owns what is applied here.
 	fieldManager = "clusterpass-testenv"
-	// groupPriority is where discovery sorts the first of our groups, behind those of Kubernetes; each next one follows
-	// by groupStep. kubectl takes authtokenrequests, which both have, from the first.
-	groupPriority   = 1000
+	// groupPriority is where discovery sorts the first of our groups, as in artifacts/deploy: behind those of Kubernetes,
+	// before those of CustomResourceDefinitions; each next one follows by groupStep. kubectl takes authtokenrequests, which
+	// both have, from the first.
+	groupPriority   = 1200
 	groupStep       = 100
 	versionPriority = 100
 )

@@ -1,0 +1,139 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	"k8s.io/utils/ptr"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
+)
+
+// otherProducts are kinds of others with the names of clusterpass's.
+var otherProducts = []apiextensionsv1.CustomResourceDefinitionNames{
+	{Kind: "Placement", Plural: "placements"},
+	{Kind: "PlacementDecision", Plural: "placementdecisions"},
+	{Kind: "ClusterProfile", Plural: "clusterprofiles", ShortNames: []string{"cp"}},
+}
+
+const (
+	openClusterManagement = "cluster.open-cluster-management.io"
+	// otherFleet comes before multicluster.x-k8s.io in the alphabet.
+	otherFleet = "fleet.example.com"
+)
+
+// installOtherProducts has the hub serve the kinds of others until the test ends.
+func installOtherProducts(t *testing.T) {
+	t.Helper()
+	client, err := apiextensions.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	for _, names := range otherProducts {
+		group := openClusterManagement
+		if names.Kind == "ClusterProfile" {
+			group = otherFleet
+		}
+		name := names.Plural + "." + group
+		_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"},
+			},
+			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+				Group: group, Names: names, Scope: apiextensionsv1.NamespaceScoped,
+				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+					Name: "v1beta1", Served: true, Storage: true,
+					Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+						Type: "object", XPreserveUnknownFields: ptr.To(true),
+					}},
+				}},
+			},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			// Not t.Context(), which has ended by now.
+			assert.NoError(t, client.ApiextensionsV1().CustomResourceDefinitions().Delete(context.Background(), name, metav1.DeleteOptions{}))
+		})
+	}
+}
+
+// shown returns what kubectl get shows in namespace default, by full names.
+func shown(t *testing.T, name string) string {
+	t.Helper()
+	path, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	// Without the warnings: kubectl says where a short name has more than one kind.
+	out, err := exec.CommandContext(t.Context(), path, "--kubeconfig="+hub.Kubeconfig(), "--cache-dir="+t.TempDir(),
+		"get", name, "--namespace=default", "--output=name").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+func setPriority(t *testing.T, service, priority string) {
+	t.Helper()
+	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), service, types.MergePatchType,
+		[]byte(`{"spec":{"groupPriorityMinimum":`+priority+`}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+func TestNames_OtherProductsKinds(t *testing.T) {
+	expect(t, options(), expected{check: "names", verdict: doctor.OK, message: "no other group of the hub has a name of clusterpass's resources"})
+	client, err := versioned.NewForConfig(hub.RESTConfig())
+	require.NoError(t, err)
+	placements := client.ClusterpassV1alpha1().Placements("default")
+	_, err = placements.Create(t.Context(), &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, placements.Delete(context.Background(), "mine", metav1.DeleteOptions{})) })
+	installOtherProducts(t)
+
+	t.Run("by bare names kubectl shows clusterpass's", func(t *testing.T) {
+		for name, others := range map[string]string{
+			"clusterprofiles": otherFleet, "clusterprofile": otherFleet, "cp": otherFleet,
+			"placements": openClusterManagement, "placement": openClusterManagement,
+			"placementdecisions": openClusterManagement, "placementdecision": openClusterManagement,
+		} {
+			expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get " + name, message: "it shows clusterpass's", mend: ""})
+			expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get " + name, message: "." + others})
+		}
+		for _, name := range []string{"clusterprofiles", "clusterprofile", "cp"} {
+			assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, name), name)
+		}
+		for _, name := range []string{"placements", "placement", "pl"} {
+			assert.Equal(t, "placement.clusterpass.dev/mine", shown(t, name), name)
+		}
+	})
+
+	t.Run("where another product's come first, doctor says so, and full names work", func(t *testing.T) {
+		setPriority(t, "v1alpha1.multicluster.x-k8s.io", "1000")
+		setPriority(t, "v1alpha1.clusterpass.dev", "900")
+		expect(t, options(), expected{
+			check: "names", verdict: doctor.Warn, about: "kubectl get cp",
+			message: "it shows clusterprofiles." + otherFleet + ", which is not clusterpass's", mend: "kubectl get clusterprofiles.multicluster.x-k8s.io",
+		})
+		expect(t, options(), expected{
+			check: "names", verdict: doctor.Warn, about: "kubectl get placements",
+			message: "it shows placements." + openClusterManagement, mend: "kubectl get placements.clusterpass.dev",
+		})
+		assert.NotContains(t, shown(t, "clusterprofiles"), "bravelion")
+		assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, "clusterprofiles.multicluster.x-k8s.io"))
+		assert.Equal(t, "placement.clusterpass.dev/mine", shown(t, "placements.clusterpass.dev"))
+
+		require.NoError(t, server.Register(t.Context()))
+		expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get cp", message: "it shows clusterpass's"})
+	})
+}
