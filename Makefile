@@ -19,10 +19,14 @@ export CLUSTERPASS_KUEUE = $(KUEUE)
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
 
-# The race detector needs cgo.
-GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race
+# The race detector needs cgo. make verify vets, without the race detector and so only once.
+GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race -vet=off
 RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
   CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
+# Tests with real clusters wait for periods of Kubernetes more than they compute: four packages at once, however few
+# processors there are, and first those that wait longest.
+CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m -p=4
+WAITING := $(addprefix ./test/integration/,inventorymodes revocation doctor chaos)
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .PHONY: help
@@ -86,12 +90,13 @@ status: fleet ## Show the processes of the local fleet.
 ##### Check
 
 .PHONY: verify
-verify: ## Run every hack/verify-*.sh: format, modules, vet, linters, generated code.
+verify: ## Run every hack/verify-*.sh: format, modules, linters (go vet among them), generated code.
 	@hack/build-tools.sh golangci-lint
 	@hack/verify.sh
 
 .PHONY: test
-test: test-unit test-integration test-e2e ## Run all tests, with the race detector.
+test: ## Run all tests, with the race detector, whatever fails; end with what failed.
+	@hack/test.sh unit integration e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
@@ -102,13 +107,13 @@ test-unit: ## Run the tests that need nothing but Go.
 test-integration: tools race ## Run the tests against real kube-apiservers and etcds that they start themselves.
 	@echo "integration tests"
 	@[[ -x bin/tools/kueue ]] || echo "SKIPPED, as Kueue is not built: test/integration/multikueue (make test-kueue builds it and runs them)"
-	@$(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m ./test/testenv/... ./test/integration/...
+	@$(CLUSTER_TEST) $(WAITING) ./test/testenv/... ./test/integration/...
 
 .PHONY: test-kueue
 test-kueue: KUEUE := 1
 test-kueue: tools race ## Run the tests with real Kueue, which is built for them: minutes, once.
 	@echo "integration tests with Kueue"
-	@$(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m ./test/integration/multikueue/...
+	@$(CLUSTER_TEST) ./test/integration/multikueue/...
 
 # Go doesn't see when the Secrets change, which lie outside these modules: hence -count=1.
 .PHONY: test-consumers
