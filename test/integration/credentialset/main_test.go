@@ -30,7 +30,7 @@ import (
 )
 
 const (
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 
 	// team is where sets are, consumers where their Secrets are.
@@ -233,11 +233,11 @@ func holder(t *testing.T, secret *corev1.Secret) kubernetes.Interface {
 // eventually waits until check returns nil.
 func eventually(t *testing.T, check func(ctx context.Context) error) {
 	t.Helper()
-	eventuallyWithin(t, waitTimeout, check)
+	eventuallyWithin(t, poll, waitTimeout, check)
 }
 
 // eventuallyWithin is eventually for what takes longer.
-func eventuallyWithin(t *testing.T, timeout time.Duration, check func(ctx context.Context) error) {
+func eventuallyWithin(t *testing.T, poll, timeout time.Duration, check func(ctx context.Context) error) {
 	t.Helper()
 	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), poll, timeout, true, func(ctx context.Context) (bool, error) {

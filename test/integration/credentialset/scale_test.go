@@ -42,10 +42,14 @@ const (
 	hubCalls = 3
 	// coldCalls bounds those to the member for the first credential, warmCalls for each one after.
 	coldCalls, warmCalls = 10, 1
+	// retried is one in how many calls may have been cut off, on a busy machine, and made again.
+	retried = 10
 	// copying is how many profiles are made at once.
 	copying = 16
 	// manyTimeout bounds the wait for all credentials, which take minutes on a slow machine.
 	manyTimeout = 10 * time.Minute
+	// manyPoll is longer than a list of all their Secrets takes, which is long.
+	manyPoll = time.Second
 )
 
 func TestOneSetForManyProfiles(t *testing.T) {
@@ -65,8 +69,8 @@ func TestOneSetForManyProfiles(t *testing.T) {
 	first := f.versions(t, *manyProfiles)
 	hub, onMembers := f.calls(t, members)
 	t.Logf("%d credentials took %.2f calls to the hub and %.2f to the members each", *manyProfiles, per(hub.about, *manyProfiles), per(onMembers, *manyProfiles))
-	assert.LessOrEqual(t, hub.about, hubCalls**manyProfiles)
-	assert.LessOrEqual(t, onMembers, coldCalls**manyProfiles)
+	assertCalls(t, hubCalls, hub.about, "to the hub")
+	assertCalls(t, coldCalls, onMembers, "to the members")
 
 	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new process has looked at all.
 	f.setMany(t, "p7", "false")
@@ -80,7 +84,7 @@ func TestOneSetForManyProfiles(t *testing.T) {
 	before := f.versions(t, *manyProfiles)
 	_, err = f.ours(t).Patch(t.Context(), "many", types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	eventuallyWithin(t, manyTimeout, func(context.Context) error {
+	eventuallyWithin(t, manyPoll, manyTimeout, func(context.Context) error {
 		if left := *manyProfiles - differences(before, f.versions(t, *manyProfiles)); left > 0 {
 			return fmt.Errorf("%d are not rotated yet", left)
 		}
@@ -88,8 +92,15 @@ func TestOneSetForManyProfiles(t *testing.T) {
 	})
 	hub, onMembers = f.calls(t, members)
 	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each", per(hub.about-hubBefore.about, *manyProfiles), per(onMembers-membersBefore, *manyProfiles))
-	assert.LessOrEqual(t, onMembers-membersBefore, warmCalls**manyProfiles)
-	assert.LessOrEqual(t, hub.writes-hubBefore.writes, *manyProfiles, "each Secret is written once")
+	assertCalls(t, warmCalls, onMembers-membersBefore, "to the members")
+	assertCalls(t, 1, hub.writes-hubBefore.writes, "that write Secrets")
+}
+
+// assertCalls wants at most so many calls for each credential, and room for retries: less than one more for each.
+func assertCalls(t *testing.T, each, calls int, what string) {
+	t.Helper()
+	want := each * *manyProfiles
+	assert.LessOrEqual(t, calls, want+want/retried, "%d calls %s for each credential, and retries", each, what)
 }
 
 func per(calls, credentials int) float64 { return float64(calls) / float64(credentials) }
@@ -165,7 +176,7 @@ func (f *fleet) setMany(t *testing.T, name, value string) {
 func (f *fleet) versions(t *testing.T, count int) map[string]string {
 	t.Helper()
 	var versions map[string]string
-	eventuallyWithin(t, manyTimeout, func(ctx context.Context) error {
+	eventuallyWithin(t, manyPoll, manyTimeout, func(ctx context.Context) error {
 		list, err := f.admin.CoreV1().Secrets(team).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 		if err != nil {
 			return err

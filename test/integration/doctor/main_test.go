@@ -31,7 +31,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait; the aggregator looks at an APIService every 30 s.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 200 * time.Millisecond
 )
 

@@ -23,7 +23,7 @@ import (
 const (
 	// period is short so that ten outages take less than CI's patience, and is no measure of anything.
 	period      = 2 * time.Second
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 20 * time.Millisecond
 )
 

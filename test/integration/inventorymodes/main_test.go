@@ -23,7 +23,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait: the aggregator rereads OpenAPI once a minute.
-	waitTimeout = 2 * time.Minute
+	waitTimeout = 3 * time.Minute
 	poll        = 100 * time.Millisecond
 )
 

@@ -30,7 +30,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 	// tendedBy is the cluster manager whose profiles the controller manager tends. Those that tests join are of another
 	// unless they say so: what is compared before and after is changed by the tests alone.

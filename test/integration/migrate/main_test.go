@@ -21,7 +21,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait for a condition.
-	waitTimeout = 2 * time.Minute
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 )
 

@@ -26,7 +26,7 @@ import (
 
 const (
 	// waitTimeout bounds every wait for a condition. Kueue answers within seconds.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 	// memberName is the member's name in artifacts/examples/multikueue.
 	memberName = "bravelion"

@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	waitTimeout = 60 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 20 * time.Millisecond
 	// other is a namespace with clusters that not everybody may see.
 	other = "other"

@@ -120,8 +120,9 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 
 	f.label(t, "bravelion", "none")
 	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
-	assert.InDelta(t, passes+1, f.counter(t, "clusterpass_placement_passes_total"), 0, "one change with a meaning is one pass")
-	assert.InDelta(t, writes+1, f.counter(t, "clusterpass_placement_decision_writes_total"), 0)
+	// One change with a meaning is one pass, or a few where a write is retried: far from the twenty of the heartbeats.
+	assert.InDelta(t, passes+2, f.counter(t, "clusterpass_placement_passes_total"), 1)
+	assert.InDelta(t, writes+2, f.counter(t, "clusterpass_placement_decision_writes_total"), 1)
 	f.label(t, "bravelion", "fast")
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
 }

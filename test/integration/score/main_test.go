@@ -24,7 +24,7 @@ import (
 const (
 	startTimeout = 5 * time.Minute
 	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 90 * time.Second
+	waitTimeout = 3 * time.Minute
 	poll        = 50 * time.Millisecond
 	// period is how often the member is read.
 	period = 2 * time.Second
