@@ -21,6 +21,7 @@ export GOFLAGS := $(GOFLAGS) -trimpath
 
 # The race detector needs cgo. make verify vets, without the race detector and so only once.
 GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race -vet=off
+SERVERS := clusterpass-apiserver clusterpass-controller-manager
 RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
   CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
 # Tests with real clusters wait for periods of Kubernetes more than they compute: four packages at once, however few
@@ -39,11 +40,8 @@ help: ## Show this help.
 
 .PHONY: build
 build: ## Build every program of ours into bin/.
-	@ldflags="$$(hack/version-ldflags.sh)"; \
-	for command in $(COMMANDS); do \
-	  hack/with-progress.sh "building $$command" go build -ldflags "$$ldflags" -o "bin/$$command" "./cmd/$$command"; \
-	  echo "built bin/$$command"; \
-	done
+	@hack/with-progress.sh building go build -ldflags "$$(hack/version-ldflags.sh)" -o bin/ ./cmd/...
+	@echo "built $(addprefix bin/,$(COMMANDS))"
 
 .PHONY: krew
 krew: ## Build the archives of the kubectl plugin, and its manifest for Krew, into bin/krew/. Needs VERSION.
@@ -126,7 +124,7 @@ test-consumers: ## Give the Secrets of credential sets to the code of Argo CD, F
 race:
 	@mkdir -p bin/race
 	@CGO_ENABLED=1 hack/with-progress.sh "building with the race detector" \
-	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/ ./cmd/...
+	  go build -race -ldflags "$$(hack/version-ldflags.sh)" -o bin/race/ $(addprefix ./cmd/,$(SERVERS))
 
 .PHONY: test-e2e
 test-e2e: tools build fleet ## Run the tests against a local fleet of their own, brought down afterwards.

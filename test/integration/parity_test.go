@@ -19,9 +19,7 @@ func TestParityWithUpstreamCRDs(t *testing.T) {
 	withCRDs := testenv.Start(t, testenv.Options{Name: "crds"})
 	parity.InstallCRDs(t, withCRDs.RESTConfig())
 	upstream := parity.NewSide(t, withCRDs.RESTConfig())
-	hub := testenv.Start(t, testenv.Options{})
-	testenv.StartServer(t, hub, testenv.ServerConfig{})
-	ours := parity.NewSide(t, hub.RESTConfig())
+	ours := parity.NewSide(t, shared.hub.RESTConfig())
 
 	for _, c := range parity.Cases(t) {
 		t.Run(c.String(), func(t *testing.T) {

@@ -17,9 +17,8 @@ import (
 func TestServerBehindAHub(t *testing.T) {
 	ctx := t.Context()
 	hub := Start(t, Options{Name: "hub"})
-	member := Start(t, Options{Name: "member"})
 	server := StartServer(t, hub, ServerConfig{})
-	require.NoError(t, Join(ctx, hub, member, "default", "member"))
+	require.NoError(t, Join(ctx, hub, hub, "default", "member"))
 
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(ctx))
