@@ -91,7 +91,7 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	minter := c.minter(profiles, grants{granted.Internal})
+	minter := c.minter(profiles, newGrants(granted.Internal))
 	requests, profileToken := authtokenrequest.NewREST(minter)
 
 	if inventory != nil {

@@ -10,20 +10,23 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	informers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
 )
 
 // externalProfiles reads the ClusterProfiles that the hub serves without this server.
 type externalProfiles struct {
-	hub      inventory.Interface
 	informer *follower
 	lister   listers.ClusterProfileLister
+	stored   *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
 var (
@@ -37,7 +40,13 @@ func newExternalProfiles(hub inventory.Interface) (*externalProfiles, error) {
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
-	return &externalProfiles{hub: hub, informer: informer, lister: listers.NewClusterProfileLister(informer.GetIndexer())}, nil
+	return &externalProfiles{
+		informer: informer,
+		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
+		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+			return hub.ApisV1alpha1().ClusterProfiles(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		}),
+	}, nil
 }
 
 // profileWithoutManagedFields saves memory: nobody here asks who set which field.
@@ -48,17 +57,28 @@ func profileWithoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Get implements mint.Profiles. It reads the informer's cache, and asks the hub only when that has no such
-// profile: one created a moment ago is found. Before the cache is filled it is a 503.
-func (p *externalProfiles) Get(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
-	if err := p.informer.Err(); err != nil {
-		return nil, apierrors.NewServiceUnavailable("the hub's ClusterProfiles are not read yet")
+// Cached implements mint.Profiles: it reads the informer's cache. Before that is filled it is a 503.
+func (p *externalProfiles) Cached(_ context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	if err := p.ready(); err != nil {
+		return nil, err
 	}
-	profile, err := p.lister.ClusterProfiles(namespace).Get(name)
-	if !apierrors.IsNotFound(err) {
-		return profile, err
+	return p.lister.ClusterProfiles(namespace).Get(name)
+}
+
+// Stored implements mint.Profiles: it asks the hub. Until the server has once read all ClusterProfiles it is a
+// 503: a hub without their CustomResourceDefinition would say of each that there is none.
+func (p *externalProfiles) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	if err := p.ready(); err != nil {
+		return nil, err
 	}
-	return p.hub.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, name, metav1.GetOptions{})
+	return p.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+func (p *externalProfiles) ready() error {
+	if p.informer.Err() != nil {
+		return apierrors.NewServiceUnavailable("the hub's ClusterProfiles are not read yet")
+	}
+	return nil
 }
 
 // Run implements hubWatch.

@@ -13,9 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 )
@@ -23,9 +25,19 @@ import (
 // grants reads and writes AuthTokenGrants in the store of this process. Its errors are those of an API server.
 type grants struct {
 	store *authtokengrant.Internal
+	// counted counts those of a namespace as etcd has them.
+	counted *live.Reader[string, int64]
 }
 
 var _ mint.Grants = grants{}
+
+func newGrants(store *authtokengrant.Internal) grants {
+	g := grants{store: store}
+	g.counted = live.NewReader(clock.RealClock{}, func(ctx context.Context, namespace string) (int64, error) {
+		return g.count(ctx, namespace, "")
+	})
+	return g
+}
 
 // Cached returns a grant as the watch cache has it, which may be some milliseconds behind. The caller must not
 // change it: it shares its parts with the cache.
@@ -64,8 +76,17 @@ func (g grants) Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthToken
 // Count returns how many grants there are in a namespace, as far as the watch cache has them. A consistent read
 // would wait up to 100 ms for the cache, and two replicas could still count the same and both create.
 func (g grants) Count(ctx context.Context, namespace string) (int64, error) {
+	return g.count(ctx, namespace, "0")
+}
+
+// CountStored returns how many grants there are in a namespace.
+func (g grants) CountStored(ctx context.Context, namespace string) (int64, error) {
+	return g.counted.Get(ctx, namespace)
+}
+
+func (g grants) count(ctx context.Context, namespace, resourceVersion string) (int64, error) {
 	// The cache ignores the limit and has the list at hand; while it is not ready etcd answers, and counts the rest.
-	obj, err := g.store.List(inNamespace(ctx, namespace), &internalversion.ListOptions{ResourceVersion: "0", Limit: 1})
+	obj, err := g.store.List(inNamespace(ctx, namespace), &internalversion.ListOptions{ResourceVersion: resourceVersion, Limit: 1})
 	if err != nil {
 		return 0, err
 	}

@@ -37,10 +37,8 @@ type hubWatch interface {
 }
 
 // addInventory fills in what the mode, InventoryServed or InventoryExternal, takes. Nothing is asked of the hub yet.
+// It may change hub.
 func (c *ExtraConfig) addInventory(mode string, hub *restclient.Config) error {
-	// The hub's own priority and fairness bounds us. A lookup must not wait in a queue of the client.
-	hub = restclient.CopyConfig(hub)
-	hub.QPS = -1
 	if mode == InventoryServed {
 		return c.addClashingCRDs(hub)
 	}
@@ -84,7 +82,7 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("storage of placementdecisions: %w", err)
 	}
-	return profileGetter{profiles.Store}, map[string]rest.Storage{
+	return newProfileGetter(profiles.Store), map[string]rest.Storage{
 		"clusterprofiles":        profiles,
 		"clusterprofiles/status": profileStatus,
 		"placementdecisions":     decisions,

@@ -123,8 +123,10 @@ func TestAServerThatMayNotLookIsNotReady(t *testing.T) {
 			}
 			start(t, profiles)
 			untilSays(t, profiles, says)
-			if _, err := profiles.Get(t.Context(), "default", "any"); !apierrors.IsServiceUnavailable(err) {
-				t.Errorf("got %v, want a 503 before anything is read", err)
+			for _, get := range []func(context.Context, string, string) (*inventoryv1alpha1.ClusterProfile, error){profiles.Cached, profiles.Stored} {
+				if _, err := get(t.Context(), "default", "any"); !apierrors.IsServiceUnavailable(err) {
+					t.Errorf("got %v, want a 503 before anything is read", err)
+				}
 			}
 		})
 	}
@@ -150,20 +152,23 @@ func TestExternalProfilesAreFoundAtOnce(t *testing.T) {
 	})
 	hub.ClearActions()
 
-	profile, err := profiles.Get(t.Context(), "default", "known")
+	profile, err := profiles.Cached(t.Context(), "default", "known")
 	if err != nil || profile.Name != "known" || profile.ManagedFields != nil {
 		t.Errorf("got %v, %v", profile, err)
 	}
 	if calls := hub.Actions(); len(calls) > 0 {
 		t.Errorf("a known profile cost calls to the hub: %v", calls)
 	}
-	if profile, err := profiles.Get(t.Context(), "default", "new"); err != nil || profile.Name != "new" {
+	if _, err := profiles.Cached(t.Context(), "default", "new"); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v, want 404 of the cache", err)
+	}
+	if profile, err := profiles.Stored(t.Context(), "default", "new"); err != nil || profile.Name != "new" {
 		t.Errorf("got %v, %v", profile, err)
 	}
-	if _, err := profiles.Get(t.Context(), "default", "none"); !apierrors.IsNotFound(err) {
+	if _, err := profiles.Stored(t.Context(), "default", "none"); !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want 404", err)
 	}
-	if _, err := profiles.Get(t.Context(), "other", "known"); !apierrors.IsNotFound(err) {
+	if _, err := profiles.Stored(t.Context(), "other", "known"); !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want 404 in another namespace", err)
 	}
 }

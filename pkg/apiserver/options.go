@@ -15,6 +15,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/kubernetes"
+	restclient "k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
@@ -24,6 +25,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -67,6 +69,8 @@ func NewOptions() *Options {
 	recommended := genericoptions.NewRecommendedOptions(etcdPrefix,
 		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
 	recommended.SecureServing.BindPort = 8443
+	// Whoever is granted something after a refusal tries again at once.
+	recommended.Authorization.DenyCacheTTL = live.Interval
 	run := genericoptions.NewServerRunOptions()
 	// The hub's kube-apiservers and every informer hold watches: without a bound on them the
 	// server waits for their ends in vain and dies unfinished.
@@ -201,7 +205,7 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if generic.AuditPolicyRuleEvaluator != nil {
 		generic.AuditPolicyRuleEvaluator = withoutTokens{generic.AuditPolicyRuleEvaluator}
 	}
-	hub, err := kubernetes.NewForConfig(generic.ClientConfig)
+	hub, err := kubernetes.NewForConfig(unlimited(generic.ClientConfig))
 	if err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
@@ -209,10 +213,18 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := extra.addInventory(o.Inventory, generic.ClientConfig); err != nil {
+	if err := extra.addInventory(o.Inventory, unlimited(generic.ClientConfig)); err != nil {
 		return nil, err
 	}
 	return &Config{Generic: generic, Extra: extra}, nil
+}
+
+// unlimited returns a copy of config without a limit of the client's. The hub's own priority and fairness
+// bounds us, and a lookup for a request must not wait in a queue of the client.
+func unlimited(config *restclient.Config) *restclient.Config {
+	config = restclient.CopyConfig(config)
+	config.QPS = -1
+	return config
 }
 
 func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (ExtraConfig, error) {
@@ -227,7 +239,7 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		}
 	}
 	secrets := member.NewSecretInformers(hub, access)
-	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Clock: clock.RealClock{}})
+	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}

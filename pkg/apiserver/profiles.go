@@ -7,30 +7,55 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
 )
 
 // profileGetter reads ClusterProfiles from the store of this process.
 type profileGetter struct {
-	store rest.Getter
+	store  rest.Getter
+	stored *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
-var _ mint.Profiles = profileGetter{}
+var _ mint.Profiles = &profileGetter{}
 
-// Get implements mint.Profiles. It reads the watch cache, and etcd only when that
-// has no such profile: one created a moment ago is found.
-func (g profileGetter) Get(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
-	ctx = genericapirequest.WithNamespace(ctx, namespace)
-	obj, err := g.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
-	if apierrors.IsNotFound(err) {
-		obj, err = g.store.Get(ctx, name, &metav1.GetOptions{})
-	}
+func newProfileGetter(store rest.Getter) *profileGetter {
+	g := &profileGetter{store: store}
+	g.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+		return g.get(ctx, name, "")
+	})
+	return g
+}
+
+// Cached implements mint.Profiles: it reads the watch cache.
+func (g *profileGetter) Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	return g.get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, "0")
+}
+
+// Stored implements mint.Profiles: it reads etcd.
+func (g *profileGetter) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	return g.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+func (g *profileGetter) get(ctx context.Context, name types.NamespacedName, resourceVersion string) (*inventoryv1alpha1.ClusterProfile, error) {
+	// The request that ctx comes from is one for another resource, which the store would name in its errors.
+	gv := inventoryv1alpha1.SchemeGroupVersion
+	ctx = genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(ctx, name.Namespace), &genericapirequest.RequestInfo{
+		IsResourceRequest: true,
+		APIPrefix:         "apis",
+		APIGroup:          gv.Group,
+		APIVersion:        gv.Version,
+		Namespace:         name.Namespace,
+		Resource:          "clusterprofiles",
+	})
+	obj, err := g.store.Get(ctx, name.Name, &metav1.GetOptions{ResourceVersion: resourceVersion})
 	if err != nil {
 		return nil, err
 	}

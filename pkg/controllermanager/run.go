@@ -114,7 +114,7 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 		}
 	}
 	m.secrets = member.NewSecretInformers(m.kubernetes, m.access)
-	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Clock: m.clock}); err != nil {
+	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock}); err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}
 	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))

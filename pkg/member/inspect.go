@@ -62,7 +62,7 @@ func TokenValidity(token string) Validity {
 // SecretFor says where the kubeconfig for profile's cluster is read from. It
 // returns false where config has the cluster reached in another way, or where profile names no Secret that may be read.
 func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
-	providers, err := newProviders(config, nil)
+	providers, err := newProviders(config)
 	if err != nil {
 		return SecretReference{}, false
 	}

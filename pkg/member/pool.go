@@ -5,11 +5,13 @@ package member
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -35,6 +37,9 @@ type Options struct {
 	Config *configv1alpha1.AccessConfiguration
 	// Secrets are where kubeconfigs are looked up.
 	Secrets Secrets
+	// Stored returns one of Secrets as it is stored. It is asked before access is refused because of
+	// what Secrets has. It is nil where that is never behind.
+	Stored func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	// Clock tells the time; nil is the real one.
 	Clock clock.WithTicker
 	// UserAgent is how clients introduce themselves; empty is that of client-go,
@@ -46,6 +51,8 @@ type Options struct {
 // name is another one: while grants of the old one are revoked, both are in use. It is safe for concurrent use.
 type Pool struct {
 	providers []namedProvider
+	secrets   Secrets
+	stored    func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	options   clientOptions
 
 	mu      sync.Mutex
@@ -73,6 +80,10 @@ type profileKey struct {
 	uid types.UID
 }
 
+func keyOf(profile *inventoryv1alpha1.ClusterProfile) profileKey {
+	return profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
+}
+
 // identity tells clients for the same ClusterProfile apart.
 type identity struct {
 	provider string
@@ -84,12 +95,14 @@ func NewPool(options Options) (*Pool, error) {
 	if err := Validate(options.Config).ToAggregate(); err != nil {
 		return nil, err
 	}
-	providers, err := newProviders(options.Config, options.Secrets)
+	providers, err := newProviders(options.Config)
 	if err != nil {
 		return nil, err
 	}
 	p := &Pool{
 		providers: providers,
+		secrets:   options.Secrets,
+		stored:    options.Stored,
 		clients:   map[profileKey]*pooled{},
 		options: clientOptions{
 			limits:    options.Config.Limits,
@@ -106,34 +119,71 @@ func NewPool(options Options) (*Pool, error) {
 	return p, nil
 }
 
-// For returns the client for the cluster of profile. It calls nobody. The client is
-// the same for as long as the access data is; one for other data is closed. Where the profile gives no access that
+// For returns the client for the cluster of profile: by Cached, or else by Stored.
+func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
+	if client, err := p.Cached(ctx, profile); err == nil {
+		return client, nil
+	}
+	return p.Stored(ctx, profile)
+}
+
+// Cached returns the client for the cluster of profile, by its Secret as of the last event. It calls nobody. The
+// client is the same for as long as the access data is; one for other data is closed. An error is no
+// refusal yet: what it says may have been mended since.
+func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
+	client, _, err := p.find(profile, p.cachedSecret)
+	return client, err
+}
+
+// Stored is Cached by the Secret as it is stored. Where the profile gives no access that
 // may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
 // why, and the client that was there is closed.
-func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	name := profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
+func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
+	get := p.cachedSecret
+	if p.stored != nil {
+		get = func(namespace, name string) (*corev1.Secret, error) { return p.stored(ctx, namespace, name) }
+	}
+	client, provider, err := p.find(profile, get)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, p.noAccess(ctx, keyOf(profile), provider, err)
+	}
+	return client, nil
+}
+
+// cachedSecret returns a Secret as of the last event. A Pool whose providers need none has no Secrets.
+func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
+	return p.secrets.Get(namespace, name)
+}
+
+// find returns the client for the cluster of profile, by Secrets that get returns, and the name of the
+// provider that it comes from, or that refused.
+func (p *Pool) find(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (client *Client, by string, err error) {
+	name := keyOf(profile)
 	provider, entry, err := choose(p.providers, profile)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, "", err)
+		return nil, "", err
 	}
-	source, err := provider.find(profile, entry)
+	source, err := provider.find(profile, entry, get)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, provider.name, err)
+		return nil, provider.name, err
 	}
 	wanted := identity{provider: provider.name, key: source.key}
 	if client := p.lookup(name, wanted); client != nil {
-		return client, nil
+		return client, provider.name, nil
 	}
 	access, err := source.open()
 	if err != nil {
-		return nil, p.noAccess(ctx, name, provider.name, err)
+		return nil, provider.name, err
 	}
-	client, err := newClient(name.NamespacedName, entry, access, p.options)
+	client, err = newClient(name.NamespacedName, entry, access, p.options)
 	if err != nil {
-		return nil, p.noAccess(ctx, name, provider.name, err)
+		return nil, provider.name, err
 	}
 	credentials.WithLabelValues(provider.name, resultObtained).Inc()
-	return p.insert(name, wanted, client), nil
+	return p.insert(name, wanted, client), provider.name, nil
 }
 
 // lookup returns the client that is wanted, or nil.
@@ -163,15 +213,17 @@ func (p *Pool) insert(name profileKey, wanted identity, client *Client) *Client 
 	return client
 }
 
+// unreadError says that it is not known whether a Secret gives access.
+type unreadError struct {
+	error
+}
+
 // noAccess closes what was there and returns the error for the requester. provider is that which refused, if any did.
 func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, err error) error {
 	credentials.WithLabelValues(provider, resultRefused).Inc()
-	p.mu.Lock()
-	if found, ok := p.clients[name]; ok {
-		p.retire(found.client)
-		delete(p.clients, name)
+	if _, unread := errors.AsType[*unreadError](err); !unread {
+		p.remove(func(key profileKey, _ *pooled) bool { return key == name })
 	}
-	p.mu.Unlock()
 	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name.NamespacedName, "reason", err)
 	return newStatusError(name.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -23,10 +24,13 @@ const execExtension = "client.authentication.k8s.io/exec"
 
 // provider finds out how to reach the clusters of profiles in one way.
 type provider interface {
-	// find returns what entry, of profile, leads to, or why it may not be used. No
-	// error holds content of a Secret.
-	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error)
+	// find returns what entry, of profile, leads to, or why it may not be used. Secrets are read
+	// by get. No error holds content of a Secret.
+	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error)
 }
+
+// getSecret returns a Secret, which the caller does not change, or an error for which apierrors.IsNotFound holds.
+type getSecret func(namespace, name string) (*corev1.Secret, error)
 
 // source is where access to a cluster comes from.
 type source struct {
@@ -70,7 +74,7 @@ type namedProvider struct {
 }
 
 // newProviders returns the providers of a valid configuration, by preference.
-func newProviders(config *configv1alpha1.AccessConfiguration, secrets Secrets) ([]namedProvider, error) {
+func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, error) {
 	providers := make([]namedProvider, 0, len(config.Providers))
 	for i := range config.Providers {
 		named := namedProvider{name: config.Providers[i].Name}
@@ -81,7 +85,7 @@ func newProviders(config *configv1alpha1.AccessConfiguration, secrets Secrets) (
 			}
 			named.provider = provider
 		} else {
-			named.provider = &secretProvider{secrets: secrets, namespaces: config.Providers[i].KubeconfigSecret.Namespaces}
+			named.provider = &secretProvider{namespaces: config.Providers[i].KubeconfigSecret.Namespaces}
 		}
 		providers = append(providers, named)
 	}

@@ -47,7 +47,7 @@ func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execPro
 	return p, nil
 }
 
-func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error) {
+func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret) (*source, error) {
 	data, err := json.Marshal(entry.Cluster)
 	if err != nil {
 		return nil, errors.New("the cluster's data is not JSON")

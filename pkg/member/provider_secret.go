@@ -30,7 +30,6 @@ const defaultSecretKey = "kubeconfig"
 // status must not get at other Secrets or at other profiles' kubeconfigs, and whoever
 // writes a kubeconfig must not have files read or programs run by the server.
 type secretProvider struct {
-	secrets    Secrets
 	namespaces []string
 }
 
@@ -43,12 +42,12 @@ type SecretReference struct {
 	Context string `json:"context"`
 }
 
-func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider) (*source, error) {
+func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error) {
 	reference, err := p.reference(entry)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := p.secret(profile, reference)
+	secret, err := secretOf(profile, reference, get)
 	if err != nil {
 		return nil, err
 	}
@@ -89,15 +88,15 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 	return reference, nil
 }
 
-// secret returns the Secret if it is meant for profile.
-func (p *secretProvider) secret(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference) (*corev1.Secret, error) {
+// secretOf returns the Secret if it is meant for profile.
+func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get getSecret) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
-	secret, err := p.secrets.Get(reference.Namespace, reference.Name)
+	secret, err := get(reference.Namespace, reference.Name)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("there is no Secret %s with label %s=%s", name, KubeconfigLabel, labelled)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &unreadError{fmt.Errorf("the Secret %s can't be read: %w", name, err)}
 	}
 	return secret, CheckSecret(secret, profile)
 }

@@ -10,13 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/live"
 )
 
 const (
@@ -40,6 +43,7 @@ type Secrets interface {
 // KubeconfigLabel, so that a lookup costs no call to the hub.
 type SecretInformers struct {
 	namespaces map[string]*namespaceSecrets
+	stored     *live.Reader[types.NamespacedName, *corev1.Secret]
 }
 
 var _ Secrets = (*SecretInformers)(nil)
@@ -51,10 +55,13 @@ type namespaceSecrets struct {
 }
 
 // NewSecretInformers returns informers for the Secrets that config allows; Run
-// starts them. hub has to be allowed to list and watch Secrets in these namespaces
+// starts them. hub has to be allowed to get, list and watch Secrets in these namespaces
 // and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{namespaces: map[string]*namespaceSecrets{}}
+	s.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+		return hub.CoreV1().Secrets(name.Namespace).Get(Quiet(ctx), name.Name, metav1.GetOptions{})
+	})
 	for namespace := range secretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
@@ -126,4 +133,18 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
 	}
 	return secrets.lister.Get(name)
+}
+
+// Stored returns what Get returns, as it is stored now: for whoever is about to refuse something
+// because of what Get has returned.
+func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	notFound := apierrors.NewNotFound(corev1.Resource("secrets"), name)
+	if _, ok := s.namespaces[namespace]; !ok {
+		return nil, notFound
+	}
+	secret, err := s.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	if err == nil && secret.Labels[KubeconfigLabel] != labelled {
+		return nil, notFound
+	}
+	return secret, err
 }

@@ -8,7 +8,6 @@ package mint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -35,18 +34,21 @@ const (
 	verifiedEntries = 50_000
 )
 
-// Profiles looks ClusterProfiles up.
+// Profiles looks ClusterProfiles up. The caller does not change what it gets. That there is none is an
+// error for which apierrors.IsNotFound holds.
 type Profiles interface {
-	// Get returns the ClusterProfile, which the caller does not change, or an error
-	// for which apierrors.IsNotFound holds.
-	Get(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
+	// Cached returns a ClusterProfile as it was a moment ago.
+	Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
+	// Stored returns a ClusterProfile as it is stored. The read is shared, and may wait for up to live.Interval.
+	Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 }
 
-// Members hands out clients for member clusters.
+// Members hands out clients for member clusters, or a metav1.Status error that says why there is none.
 type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	// Cached returns the client for the cluster of profile, by a Secret as it was a moment ago.
+	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	// Stored is Cached by the Secret as it is stored. The read is shared, and may wait for up to live.Interval.
+	Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
 // Grants keeps the AuthTokenGrants of the hub. Errors are metav1.Status errors.
@@ -63,6 +65,8 @@ type Grants interface {
 	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
 	// Count returns about how many grants a namespace has.
 	Count(ctx context.Context, namespace string) (int64, error)
+	// CountStored returns how many grants of a namespace are stored. The read is shared, and may wait for up to live.Interval.
+	CountStored(ctx context.Context, namespace string) (int64, error)
 }
 
 // Config is what a Minter works with. Every field is required, but for AllowedNamespaces.
@@ -142,24 +146,36 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err := m.authorize(ctx, r); err != nil {
 		return nil, err
 	}
-	profile, err := m.profile(ctx, r.Spec.TargetClusterProfile)
-	if err != nil {
+	known, err := m.cached(ctx, r.Spec.TargetClusterProfile)
+	if err == nil {
+		var result *Result
+		if result, err = m.mintFor(ctx, r, known); err == nil || !isAboutAccess(err) {
+			return result, err
+		}
+	}
+	// The caches may have been behind.
+	current, storedErr := m.stored(ctx, r.Spec.TargetClusterProfile)
+	switch {
+	case storedErr != nil:
+		return nil, storedErr
+	case known != nil && *current == *known:
 		return nil, err
 	}
-	client, err := m.Members.For(ctx, profile)
-	if err != nil {
-		return nil, err
-	}
-	t := m.newTask(r, profile, client)
+	return m.mintFor(ctx, r, current)
+}
+
+// mintFor answers r, which is entitled to what it asks for, with a token for the target.
+func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, error) {
+	t := m.newTask(r, to)
 	expiration, warnings := m.clamp(r.Spec.ExpirationSeconds)
 	if r.DryRun {
-		return &Result{Status: dryRunStatus(t.want, client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
+		return &Result{Status: dryRunStatus(t.want, t.client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
 	}
 	g, token, err := t.run(ctx, expiration)
 	if err != nil {
 		return nil, err
 	}
-	status, err := answer(g, client, token)
+	status, err := answer(g, t.client, token)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
@@ -171,23 +187,6 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 		Warnings:         warnings,
 		AuditAnnotations: auditAnnotations(g, token),
 	}, nil
-}
-
-// profile returns the ClusterProfile that target names, or 404 where there is
-// none and 409 where it is another than target's UID says.
-func (m *Minter) profile(ctx context.Context, target v1alpha1.ClusterProfileReference) (*inventoryv1alpha1.ClusterProfile, error) {
-	profile, err := m.Profiles.Get(ctx, target.Namespace, target.Name)
-	if err != nil {
-		return nil, err
-	}
-	if target.UID != "" && target.UID != profile.UID {
-		return nil, apierrors.NewConflict(clusterProfiles, target.Name,
-			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", target.UID, profile.UID))
-	}
-	if profile.DeletionTimestamp != nil {
-		return nil, apierrors.NewConflict(clusterProfiles, target.Name, errors.New("the ClusterProfile is being deleted"))
-	}
-	return profile, nil
 }
 
 // clamp returns the lifetime to ask for, in seconds, and a warning where it is not the one asked.

@@ -94,13 +94,8 @@ func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
 // create stores a new grant. Whatever can be known before is checked before, so that
 // a request that can't succeed leaves no grant.
 func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	count, err := t.Grants.Count(ctx, t.want.Namespace)
-	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
-	}
-	if count >= t.MaxGrants {
-		return nil, apierrors.NewForbidden(authTokenGrants, t.want.Name,
-			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised", t.want.Namespace, count, t.MaxGrants))
+	if err := t.checkCount(ctx); err != nil {
+		return nil, err
 	}
 	keeper := t.keeper(t.want)
 	if err := errors.Join(keeper.CheckAccount(ctx), keeper.CheckRoles(ctx)); err != nil {
@@ -115,6 +110,22 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 		return nil, errRaced
 	}
 	return created, err
+}
+
+// checkCount returns 403 where the namespace has as many grants as it may have.
+func (t *task) checkCount(ctx context.Context) error {
+	count, err := t.Grants.Count(ctx, t.want.Namespace)
+	if err == nil && count >= t.MaxGrants {
+		count, err = t.Grants.CountStored(ctx, t.want.Namespace)
+	}
+	switch {
+	case err != nil:
+		return apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
+	case count >= t.MaxGrants:
+		return apierrors.NewForbidden(authTokenGrants, t.want.Name,
+			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised", t.want.Namespace, count, t.MaxGrants))
+	}
+	return nil
 }
 
 // update changes the spec of a grant, for who may. The tokens that are out end first:

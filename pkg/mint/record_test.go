@@ -30,7 +30,9 @@ type storedGrants struct {
 	Grants
 	cached, live *clusterpassv1alpha1.AuthTokenGrant
 	count        int64
-	updated      *clusterpassv1alpha1.AuthTokenGrant
+	// deleted are those of count that the cache still has.
+	deleted int64
+	updated *clusterpassv1alpha1.AuthTokenGrant
 }
 
 func (s *storedGrants) get(g *clusterpassv1alpha1.AuthTokenGrant, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
@@ -49,6 +51,10 @@ func (s *storedGrants) Live(_ context.Context, _, name string) (*clusterpassv1al
 }
 
 func (s *storedGrants) Count(context.Context, string) (int64, error) { return s.count, nil }
+
+func (s *storedGrants) CountStored(context.Context, string) (int64, error) {
+	return s.count - s.deleted, nil
+}
 
 func (s *storedGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	s.updated = g
@@ -109,6 +115,12 @@ func TestANamespaceHasOnlySoManyGrants(t *testing.T) {
 	_, _, err := testTask(&storedGrants{count: 3}).admit(t.Context())
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "has 3 grants and may have 3") {
 		t.Errorf("got %v, want 403 with the bound", err)
+	}
+}
+
+func TestANamespaceIsNotFullBecauseTheCacheIsBehind(t *testing.T) {
+	if err := testTask(&storedGrants{count: 3, deleted: 1}).checkCount(t.Context()); err != nil {
+		t.Errorf("got %v, and only two grants are stored", err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -28,14 +27,14 @@ type task struct {
 	want *clusterpassv1alpha1.AuthTokenGrant
 }
 
-func (m *Minter) newTask(r Request, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) *task {
-	want := grant.New(r.Namespace, r.Spec, profile.UID, requester(r.User))
-	provider := client.Provider()
+func (m *Minter) newTask(r Request, to *target) *task {
+	want := grant.New(r.Namespace, r.Spec, to.profile, requester(r.User))
+	provider := to.client.Provider()
 	want.Status.AccessProvider = &provider
 	if r.Owner != nil {
 		want.OwnerReferences = []metav1.OwnerReference{*r.Owner}
 	}
-	return &task{Minter: m, request: r, client: client, want: want}
+	return &task{Minter: m, request: r, client: to.client, want: want}
 }
 
 // owns says whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.

@@ -52,6 +52,9 @@ const (
 	writePoll = 200 * time.Millisecond
 )
 
+// whyRevoked is why a credential is due whose grant is gone.
+const whyRevoked = "the grant is revoked"
+
 // wanted is a credential as it should be.
 type wanted struct {
 	set     *v1alpha1.ClusterCredentialSet
@@ -91,7 +94,7 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
 		return time.Time{}, "it was asked for"
 	case !grants(is[annotationGrant]):
-		return issued.Add(grantLag), "the grant is revoked"
+		return issued.Add(grantLag), whyRevoked
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(w.set.UID + w.profile.UID)) // it returns no error

@@ -6,6 +6,7 @@ package credentialset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,19 +69,24 @@ func (c *Controller) pruneGrants(ctx context.Context, set *v1alpha1.ClusterCrede
 	return errors.Join(errs...)
 }
 
-// left says whether a cluster is not selected any more. Where there seems to be no such ClusterProfile, the hub is asked: that an
-// API is gone for a while must not end what is in use.
+// left says whether a cluster is not selected any more. The hub is asked: neither that an API is gone for a while nor that a cache is
+// behind must end what is in use.
 func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (bool, error) {
 	namespace := credentialset.ProfileNamespace(set)
-	_, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
-	if !apierrors.IsNotFound(err) {
-		return err == nil, err
+	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, err
 	}
-	_, err = c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
-	if gone.Is(err, clusterProfiles, cluster) {
+	stored, storedErr := c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
+	switch {
+	case gone.Is(storedErr, clusterProfiles, cluster):
 		return true, nil
+	case storedErr != nil:
+		return false, storedErr
+	case err == nil && cached.ResourceVersion != stored.ResourceVersion:
+		return false, fmt.Errorf("ClusterProfile %s/%s is newer than the cache", namespace, cluster)
 	}
-	return false, err
+	return err == nil, nil
 }
 
 // finish deletes all that a set has that is being deleted, and lets it go.

@@ -17,6 +17,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/credentialset/format"
 )
@@ -45,7 +46,15 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		c.learn(want, ready(secret, set, due))
 		return left, nil
 	}
+	if why == whyRevoked {
+		if stored, err := c.hasStoredGrant(ctx, set, secret.Annotations[annotationGrant]); stored || err != nil {
+			return writePoll, err
+		}
+	}
 	made, err := c.renew(ctx, want)
+	if isBehindServer(err) {
+		return writePoll, nil
+	}
 	if err != nil {
 		c.learn(want, c.failed(secret, want, err))
 		c.tellFailure(want, err)
@@ -90,6 +99,26 @@ func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
 func (c *Controller) hasGrant(set *v1alpha1.ClusterCredentialSet, name string) bool {
 	g, err := c.grants.AuthTokenGrants(set.Namespace).Get(name)
 	return err == nil && g.DeletionTimestamp == nil
+}
+
+// hasStoredGrant is hasGrant by what is stored: a grant that the cache lacks is no reason for another token.
+func (c *Controller) hasStoredGrant(ctx context.Context, set *v1alpha1.ClusterCredentialSet, name string) (bool, error) {
+	g, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(set.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if gone.Is(err, v1alpha1.Resource("authtokengrants"), name) {
+		return false, nil
+	}
+	return err == nil && g.DeletionTimestamp == nil, err
+}
+
+// isBehindServer says whether err is that the set, as the server has it, is not the one of the cache. That is no failure to tell of:
+// the cache is about to have it.
+func isBehindServer(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsConflict(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Group == v1alpha1.GroupName && details.Kind == "clustercredentialsets"
 }
 
 // renew gets a token, and writes it into the Secret by one write.

@@ -20,6 +20,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -158,6 +159,9 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	// Whatever our clock says: the times are the member's.
 	renewed, err := c.renew(ctx, profile, own)
 	if apierrors.HasStatusCause(err, member.CauseUnauthorized) {
+		if c.isReplaced(ctx, own) {
+			return leastBackoff, nil
+		}
 		return 0, &endedError{end: own.NotAfter, mend: member.MendCredential(profile)}
 	}
 	if err != nil {
@@ -181,6 +185,13 @@ func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *cred
 		return nil
 	}
 	return newCredential(reference, member.KubeconfigToken(secret.Data[reference.Key], reference.Context))
+}
+
+// isReplaced says whether the Secret, as it is stored, has another token than own by now: somebody has just joined the member again.
+func (c *Controller) isReplaced(ctx context.Context, own *credential) bool {
+	of := own.reference
+	secret, err := c.Hub.CoreV1().Secrets(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
+	return err == nil && member.KubeconfigToken(secret.Data[of.Key], of.Context) != own.token
 }
 
 func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, renewed *credential) {

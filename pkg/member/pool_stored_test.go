@@ -1,0 +1,135 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// laggingPool is a pool whose cache of Secrets may be behind what is stored.
+type laggingPool struct {
+	*Pool
+	cached, stored fakeSecrets
+	err            error
+	reads          int
+}
+
+func newLaggingPool(t *testing.T) *laggingPool {
+	t.Helper()
+	l := &laggingPool{cached: fakeSecrets{}, stored: fakeSecrets{}}
+	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: l.cached, Stored: func(_ context.Context, namespace, name string) (*corev1.Secret, error) {
+		l.reads++
+		if l.err != nil {
+			return nil, l.err
+		}
+		return l.stored.Get(namespace, name)
+	}})
+	require.NoError(t, err)
+	l.Pool = pool
+	return l
+}
+
+func TestPool_ForConfirmsARefusal(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	good := kubeconfig(t, memberURL, ca.pem, nil)
+	bad := kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) { c.InsecureSkipTLSVerify = true })
+	profile := profileFor(`{"name":"m"}`)
+	tests := map[string]struct {
+		cached, stored []byte
+		annotation     string // of the cached one
+		reads          int
+		want           string
+	}{
+		"what works costs no read":                       {cached: good, stored: good},
+		"a Secret that the cache does not have yet":      {stored: good, reads: 1},
+		"a kubeconfig that is refused, and was replaced": {cached: bad, stored: good, reads: 1},
+		"a Secret that was for another cluster":          {cached: good, stored: good, annotation: "default/smartfish", reads: 1},
+		"a Secret that is not there":                     {reads: 1, want: "there is no Secret"},
+		"a kubeconfig that is refused stays refused":     {cached: bad, stored: bad, reads: 1, want: "insecure-skip-tls-verify is refused"},
+		"one that is refused, and was deleted":           {cached: bad, reads: 1, want: "there is no Secret"},
+		"what works is used, whatever is stored":         {cached: good},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pool := newLaggingPool(t)
+			if test.cached != nil {
+				secret := pool.cached.add("m", test.cached)
+				if test.annotation != "" {
+					secret.Annotations[ClusterProfileAnnotation] = test.annotation
+				}
+			}
+			if test.stored != nil {
+				pool.stored.add("m", test.stored)
+			}
+			client, err := pool.For(t.Context(), profile)
+			assert.Equal(t, test.reads, pool.reads)
+			if test.want != "" {
+				require.ErrorContains(t, err, test.want)
+				assert.Equal(t, CauseNoAccess, statusErr(t, err).Details.Causes[0].Type)
+				return
+			}
+			require.NoError(t, err)
+			assert.NotNil(t, client)
+		})
+	}
+}
+
+func TestPool_ForKeepsItsClientUntilARefusalIsSure(t *testing.T) {
+	pool := newLaggingPool(t)
+	secret := pool.cached.add("m", kubeconfig(t, memberURL, newAuthority(t, "ca").pem, nil))
+	profile := profileFor(`{"name":"m"}`)
+	client, err := pool.For(t.Context(), profile)
+	require.NoError(t, err)
+	delete(pool.cached, "clusterpass-system/m")
+
+	pool.err = errors.New("the hub is away")
+	_, err = pool.For(t.Context(), profile)
+	require.ErrorContains(t, err, "the hub is away")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = pool.For(cancelled, profile)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Len(t, pool.clients, 1)
+
+	pool.err = nil
+	pool.cached["clusterpass-system/m"] = secret
+	again, err := pool.For(t.Context(), profile)
+	require.NoError(t, err)
+	assert.Same(t, client, again)
+
+	delete(pool.cached, "clusterpass-system/m")
+	_, err = pool.For(t.Context(), profile)
+	require.ErrorContains(t, err, "there is no Secret")
+	assert.Empty(t, pool.clients)
+}
+
+func TestSecretInformers_StoredReadsNoOtherSecrets(t *testing.T) {
+	secret := func(namespace, name, label string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label}}}
+	}
+	hub := fake.NewClientset(secret("clusterpass-system", "member", "true"), secret("clusterpass-system", "other", "no"), secret("kube-system", "member", "true"))
+	secrets := NewSecretInformers(hub, DefaultConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	found, err := secrets.Stored(ctx, "clusterpass-system", "member")
+	require.NoError(t, err)
+	assert.Equal(t, "member", found.Name)
+	_, err = secrets.Stored(ctx, "clusterpass-system", "other")
+	assert.True(t, apierrors.IsNotFound(err), "one without the label: %v", err)
+	calls := len(hub.Actions())
+	_, err = secrets.Stored(ctx, "kube-system", "member")
+	assert.True(t, apierrors.IsNotFound(err), "one of another namespace: %v", err)
+	assert.Len(t, hub.Actions(), calls, "another namespace was read")
+}

@@ -1,0 +1,81 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+// target is the cluster that a token is for.
+type target struct {
+	profile types.UID
+	client  *member.Client
+}
+
+// cached returns the target that a request names, by what is known of it without a call. Its error is no
+// refusal yet: the caches may be behind.
+func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
+	profile, err := m.Profiles.Cached(ctx, of.Namespace, of.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(of, profile); err != nil {
+		return nil, err
+	}
+	client, err := m.Members.Cached(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	return &target{profile.UID, client}, nil
+}
+
+// stored is cached by what is stored. It is for requests that have passed all reviews: nobody else has the hub read anything.
+func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
+	profile, err := m.Profiles.Stored(ctx, of.Namespace, of.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(of, profile); err != nil {
+		return nil, err
+	}
+	client, err := m.Members.Stored(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	return &target{profile.UID, client}, nil
+}
+
+// check returns 409 where profile is another one than the reference says, or is about to go.
+func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.ClusterProfile) error {
+	if of.UID != "" && of.UID != profile.UID {
+		return apierrors.NewConflict(clusterProfiles, of.Name,
+			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", of.UID, profile.UID))
+	}
+	if profile.DeletionTimestamp != nil {
+		return apierrors.NewConflict(clusterProfiles, of.Name, errors.New("the ClusterProfile is being deleted"))
+	}
+	return nil
+}
+
+// aboutAccess are the failures of members that may come from an old kubeconfig: it may have been replaced a
+// moment ago. Those of a member that is left alone, or did not answer in time, are not among them: they are to cost nothing.
+var aboutAccess = []metav1.CauseType{
+	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect,
+}
+
+// isAboutAccess says whether err may be because of the kubeconfig that was used.
+func isAboutAccess(err error) bool {
+	return slices.ContainsFunc(aboutAccess, func(cause metav1.CauseType) bool { return apierrors.HasStatusCause(err, cause) })
+}

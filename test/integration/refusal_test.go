@@ -1,0 +1,305 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/component-base/metrics/testutil"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
+)
+
+// freshRounds is how often each change is followed by a request at once.
+const freshRounds = 5
+
+// workingSecret returns a Secret with a kubeconfig that works, for the ClusterProfile default/name.
+func workingSecret(t *testing.T, name string) *corev1.Secret {
+	t.Helper()
+	cluster := shared.smartfish
+	admin := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
+	user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
+	return secretFor(t, name, clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
+}
+
+func hubProfiles(t *testing.T) inventoryclient.ClusterProfileInterface {
+	t.Helper()
+	return must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+}
+
+func hubSecrets(t *testing.T) secretWriter {
+	t.Helper()
+	return secretWriter{t, kube(t, shared.hub.RESTConfig())}
+}
+
+// secretWriter writes Secrets where those of members are.
+type secretWriter struct {
+	t   *testing.T
+	hub kubernetes.Interface
+}
+
+func (w secretWriter) create(secret *corev1.Secret) {
+	w.t.Helper()
+	must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Create(w.t.Context(), secret, metav1.CreateOptions{}))
+}
+
+func (w secretWriter) update(secret *corev1.Secret) {
+	w.t.Helper()
+	must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Update(w.t.Context(), secret, metav1.UpdateOptions{}))
+}
+
+// accessBy is a status.accessProviders that names a Secret.
+func accessBy(secret string) string {
+	return fmt.Sprintf(`[{"name":"kubeconfig-secretreader","cluster":{"server":"https://attacker.example.com","extensions":[
+		{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"key":"kubeconfig","namespace":%q}}]}}]`, secret, testenv.SystemNamespace)
+}
+
+func patchAccess(t *testing.T, cluster, accessProviders string) {
+	t.Helper()
+	patch := []byte(`{"status":{"accessProviders":` + accessProviders + `}}`)
+	must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Patch(t.Context(), cluster, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+}
+
+// What was written a moment ago counts, whatever the caches of the server have: nothing here waits.
+func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
+	tests := map[string]struct {
+		// prepare leaves a cluster that is refused, with these words; none: it does not exist.
+		prepare func(t *testing.T, name string)
+		words   string
+		mend    func(t *testing.T, name string)
+	}{
+		"all of it is new": {mend: func(t *testing.T, name string) {
+			hubSecrets(t).create(workingSecret(t, name))
+			join(t, name, name)
+		}},
+		"the profile is new": {
+			prepare: func(t *testing.T, name string) { hubSecrets(t).create(workingSecret(t, name)) },
+			words:   "not found",
+			mend:    func(t *testing.T, name string) { join(t, name, name) },
+		},
+		"the Secret is new": {
+			prepare: func(t *testing.T, name string) { join(t, name, name) },
+			words:   "there is no Secret",
+			mend:    func(t *testing.T, name string) { hubSecrets(t).create(workingSecret(t, name)) },
+		},
+		"the Secret is labelled now": {
+			prepare: func(t *testing.T, name string) {
+				secret := workingSecret(t, name)
+				secret.Labels = nil
+				hubSecrets(t).create(secret)
+				join(t, name, name)
+			},
+			words: "there is no Secret",
+			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+		},
+		"the Secret is annotated now": {
+			prepare: func(t *testing.T, name string) {
+				secret := workingSecret(t, name)
+				secret.Annotations[member.ClusterProfileAnnotation] = "default/bravelion"
+				hubSecrets(t).create(secret)
+				join(t, name, name)
+			},
+			words: "is not for this cluster",
+			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+		},
+		"the Secret has another credential now": {
+			prepare: func(t *testing.T, name string) {
+				good := clientcmdapi.Cluster{Server: shared.smartfish.Server(), CertificateAuthorityData: shared.smartfish.CA()}
+				hubSecrets(t).create(secretFor(t, name, good, clientcmdapi.AuthInfo{Token: "has-ended"}))
+				join(t, name, name)
+			},
+			words: "does not accept clusterpass's own credential",
+			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+		},
+		"the status names the Secret now": {
+			prepare: func(t *testing.T, name string) {
+				hubSecrets(t).create(workingSecret(t, name))
+				join(t, name, "another")
+			},
+			words: "there is no Secret",
+			mend:  func(t *testing.T, name string) { patchAccess(t, name, accessBy(name)) },
+		},
+		"the status has an access provider now": {
+			prepare: func(t *testing.T, name string) {
+				hubSecrets(t).create(workingSecret(t, name))
+				join(t, name, name)
+				patchAccess(t, name, "null")
+			},
+			words: "status.accessProviders has none",
+			mend:  func(t *testing.T, name string) { patchAccess(t, name, accessBy(name)) },
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for round := range freshRounds {
+				cluster := fmt.Sprintf("fresh-%s-%d", strings.ToLower(strings.ReplaceAll(name, " ", "-")), round)
+				t.Cleanup(func() { leave(t, cluster) })
+				if test.prepare != nil {
+					test.prepare(t, cluster)
+					if err := askAs(t, shared.hub.RESTConfig(), cluster); err == nil || !strings.Contains(err.Error(), test.words) {
+						t.Fatalf("round %d: got %v, want an error with %q", round, err, test.words)
+					}
+				}
+				test.mend(t, cluster)
+				if err := askAs(t, shared.hub.RESTConfig(), cluster); err != nil {
+					t.Fatalf("round %d: refused by what was so before: %v", round, err)
+				}
+			}
+		})
+	}
+}
+
+// A reference to the UID of the profile that was replaced a moment ago is refused, and one to its successor is not.
+func TestRefusal_OfAUIDIsByWhatIsStored(t *testing.T) {
+	const cluster = "fresh-uid"
+	hubSecrets(t).create(workingSecret(t, cluster))
+	t.Cleanup(func() { leave(t, cluster) })
+	var last types.UID
+	for round := range freshRounds {
+		join(t, cluster, cluster)
+		uid := must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
+		r := request(cluster, fmt.Sprintf("fresh-uid-%d", round), "view")
+		r.Spec.TargetClusterProfile.UID = uid
+		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		r.Spec.TargetClusterProfile.UID = last
+		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); last != "" && !apierrors.IsConflict(err) {
+			t.Fatalf("round %d: got %v for the UID of another, want 409", round, err)
+		}
+		last = uid
+		if err := hubProfiles(t).Delete(t.Context(), cluster, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever is refused, however often, has the hub read each object about once a second; who is not entitled has it read nothing.
+func TestRefusal_CostsOneReadASecond(t *testing.T) {
+	const cluster, callers, rounds = "flooded", 200, 3
+	join(t, cluster, cluster)
+	t.Cleanup(func() { leave(t, cluster) })
+	nobody := grantTo(t, "flooding", mayRequest())
+	nobody.QPS = -1
+	before := readsSoFar(t, cluster)
+	for range 20 {
+		if err := askAs(t, nobody, cluster); !apierrors.IsForbidden(err) {
+			t.Fatalf("got %v, want 403", err)
+		}
+	}
+	if now := readsSoFar(t, cluster); now != before {
+		t.Errorf("who is not entitled had the hub read %+v, before that %+v", now, before)
+	}
+
+	admin := rest.CopyConfig(shared.hub.RESTConfig())
+	admin.QPS = -1
+	begin := time.Now()
+	var flood sync.WaitGroup
+	errs := make(chan error, callers*rounds)
+	for range callers {
+		flood.Go(func() {
+			for range rounds {
+				errs <- askAs(t, admin, cluster)
+			}
+		})
+	}
+	flood.Wait()
+	close(errs)
+	took := time.Since(begin)
+	for err := range errs {
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) || status.Status().Code != http.StatusServiceUnavailable || !strings.Contains(err.Error(), "there is no Secret") {
+			t.Fatalf("got %v, want the refusal", err)
+		}
+	}
+	now := readsSoFar(t, cluster)
+	most := int(took/live.Interval) + 1
+	t.Logf("%d refused requests in %s: %d reads of the Secret, %d of the profile", callers*rounds, took, now.secrets-before.secrets, now.profiles-before.profiles)
+	if now.secrets-before.secrets > most || now.secrets == before.secrets {
+		t.Errorf("%d reads of the Secret in %s, want at most %d, and one", now.secrets-before.secrets, took, most)
+	}
+	if now.profiles-before.profiles > most || now.profiles == before.profiles {
+		t.Errorf("%d reads of the ClusterProfile in %s, want at most %d, and one", now.profiles-before.profiles, took, most)
+	}
+
+	// What works costs none of it.
+	mintFor(t, admin, request("smartfish", "flooded", "view"))
+	before = readsSoFar(t, "smartfish")
+	for range 20 {
+		mintFor(t, admin, request("smartfish", "flooded", "view"))
+	}
+	if now := readsSoFar(t, "smartfish"); now != before {
+		t.Errorf("warm requests had the hub read %+v, before that %+v", now, before)
+	}
+}
+
+// askAs asks for a token for cluster and returns the error.
+func askAs(t *testing.T, config *rest.Config, cluster string) error {
+	t.Helper()
+	_, _, err := ask(t.Context(), config, forms[0], request(cluster, cluster, "view"), metav1.CreateOptions{})
+	return err
+}
+
+// leave takes a cluster that a test has made off the hub.
+func leave(t *testing.T, cluster string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), waitTimeout)
+	defer cancel()
+	_ = hubProfiles(t).Delete(ctx, cluster, metav1.DeleteOptions{})
+	_ = kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
+}
+
+// reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its etcd.
+type reads struct{ secrets, profiles int }
+
+func readsSoFar(t *testing.T, secret string) (all reads) {
+	t.Helper()
+	log := must[*os.File](t)(os.Open(shared.hub.AuditLog()))
+	defer func() { _ = log.Close() }()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var event auditv1.Event
+		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Stage == auditv1.StageResponseComplete && event.Verb == "get" &&
+			event.ObjectRef != nil && event.ObjectRef.Resource == "secrets" && event.ObjectRef.Name == secret {
+			all.secrets++
+		}
+	}
+	config := must[*rest.Config](t)(shared.server.DirectConfig("prometheus", "system:masters"))
+	text := must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	metrics := testutil.NewMetrics()
+	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
+		t.Fatal(err)
+	}
+	for _, sample := range metrics["etcd_requests_total"] {
+		if sample.Metric["operation"] == "get" && strings.HasPrefix(string(sample.Metric["resource"]), "clusterprofiles") {
+			all.profiles += int(sample.Value)
+		}
+	}
+	return all
+}
