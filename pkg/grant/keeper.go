@@ -17,6 +17,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
 )
 
 var (
@@ -50,10 +51,12 @@ type RefusedError struct {
 func (r *RefusedError) Error() string { return r.Status.Error() }
 
 // IsRefused says whether trying again can't help: the member, or we, have said no. A
-// conflict on the member is no such thing: another request for the same came first.
+// conflict on the member is no such thing: another request for the same came first. A quota may be raised, and
+// a namespace that is being deleted made again.
 func IsRefused(err error) bool {
 	var ours *RefusedError
-	return errors.As(err, &ours) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
+	denied, retryable := member.IsDenied(err)
+	return errors.As(err, &ours) || denied && !retryable || !denied && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
 // conflict refuses to touch an object on the member that is not the grant's.

@@ -10,11 +10,13 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
@@ -35,6 +37,12 @@ const (
 	CauseUnauthorized metav1.CauseType = "MemberUnauthorized"
 	// CauseForbidden: the member does not allow clusterpass what is needed.
 	CauseForbidden metav1.CauseType = "MemberForbidden"
+	// CauseQuota: a ResourceQuota of the member leaves no room for what is needed.
+	CauseQuota metav1.CauseType = "MemberQuota"
+	// CausePolicy: an admission policy or an admission webhook of the member denies what is needed.
+	CausePolicy metav1.CauseType = "MemberPolicy"
+	// CauseTerminating: the namespace on the member is being deleted.
+	CauseTerminating metav1.CauseType = "MemberNamespaceTerminating"
 	// CauseRedirect: the member answers with a redirect.
 	CauseRedirect metav1.CauseType = "MemberRedirect"
 	// CauseThrottled: the member asks to come back later.
@@ -65,13 +73,17 @@ const maxWords = 1024
 //	credential plugin failed                              503   ServiceUnavailable  MemberCredentialPlugin
 //	member's 401: our credential is not accepted          503   ServiceUnavailable  MemberUnauthorized
 //	member's 403: we are not allowed to                   503   ServiceUnavailable  MemberForbidden
+//	member's ResourceQuota leaves no room                 409   MemberQuotaExceeded MemberQuota             30 s
+//	member's policy or webhook denies it, by any code     409   MemberPolicyDenied  MemberPolicy
+//	namespace on the member is being deleted              409   see denial.go       MemberNamespaceTerminating  15 s
 //	redirect                                              503   ServiceUnavailable  MemberRedirect
 //	member's 429                                          429   TooManyRequests     MemberThrottled         member's, or 1 s
 //	member's 503                                          503   ServiceUnavailable  MemberThrottled         member's, or none
 //	too many calls to the member under way                429   TooManyRequests     MemberBusy              1 s
 //	left alone as it did not answer                       503   ServiceUnavailable  MemberBreakerOpen       until it is tried again
 //	member's 504                                          504   Timeout             MemberTimeout
-//	member's other 4xx (404, 409, 422, ...)               that  the member's        MemberAnswer
+//	member's other 4xx (404, 409, 422, ...)               that  the member's, or    MemberAnswer
+//	                                                            none if unknown
 //	member's other 5xx; an answer that makes no sense     503   ServiceUnavailable  MemberAnswer
 //
 // The member's 401 and 403 are about clusterpass and must not look like the
@@ -113,6 +125,9 @@ func (c *Client) failureError(f *failure, doing string) error {
 
 func (c *Client) answerError(status metav1.Status, doing string) error {
 	words := withoutUser(status.Message)
+	if d := denialOf(status); d != nil {
+		return c.denialError(d, words, doing)
+	}
 	var retryAfter int32
 	if status.Details != nil {
 		retryAfter = status.Details.RetryAfterSeconds
@@ -133,7 +148,9 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 		return c.statusError(code, CauseTimeout, doing, words, retryAfter)
 	case code >= 400 && code < 500:
 		err := c.statusError(code, CauseAnswer, doing, words, 0)
-		err.ErrStatus.Reason = status.Reason
+		if answerReasons.Has(status.Reason) {
+			err.ErrStatus.Reason = status.Reason
+		}
 		return err
 	}
 	return c.statusError(http.StatusServiceUnavailable, CauseAnswer, doing, words, retryAfter)
@@ -141,12 +158,23 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 
 // statusError returns the error that a requester is told.
 func (c *Client) statusError(code int, cause metav1.CauseType, doing, words string, retryAfter int32) *apierrors.StatusError {
-	words = jwtWords.ReplaceAllLiteralString(words, "(a token)")
-	if len(words) > maxWords {
-		words = words[:maxWords] + "..."
-	}
-	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, words), retryAfter)
+	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, clip(words)), retryAfter)
 }
+
+// clip bounds words of a member's, and leaves tokens out.
+func clip(words string) string {
+	words = jwtWords.ReplaceAllLiteralString(words, "(a token)")
+	if len(words) <= maxWords {
+		return words
+	}
+	return strings.ToValidUTF8(words[:maxWords], "") + "..."
+}
+
+// answerReasons are the reasons that are passed on from a member. They end up in a label of a metric: what else a
+// member may say is not its to choose.
+var answerReasons = sets.New(metav1.StatusReasonBadRequest, metav1.StatusReasonNotFound, metav1.StatusReasonMethodNotAllowed,
+	metav1.StatusReasonNotAcceptable, metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict, metav1.StatusReasonGone,
+	metav1.StatusReasonExpired, metav1.StatusReasonRequestEntityTooLarge, metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonInvalid)
 
 func newStatusError(name types.NamespacedName, code int, cause metav1.CauseType, words string, retryAfter int32) *apierrors.StatusError {
 	reasons := map[int]metav1.StatusReason{

@@ -13,6 +13,8 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // Phases of a mint, as the metrics name them.
@@ -61,6 +63,7 @@ func RegisterMetrics() {
 		for _, result := range []string{
 			resultIssued, resultDryRun, resultUnknown, string(metav1.StatusReasonInternalError), string(metav1.StatusReasonServiceUnavailable),
 			string(metav1.StatusReasonTimeout), string(metav1.StatusReasonTooManyRequests),
+			string(member.ReasonQuotaExceeded), string(member.ReasonPolicyDenied), string(member.ReasonNamespaceTerminating),
 		} {
 			tokenRequests.WithLabelValues(result)
 		}

@@ -120,8 +120,9 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	ready, err := t.ensure(ctx, g)
 	if err != nil {
 		failure := t.memberError(err, "prepare ServiceAccount "+grant.Account(g).String())
+		denied, _ := member.IsDenied(err)
 		switch {
-		case created && grant.IsRefused(err):
+		case created && (denied || grant.IsRefused(err)):
 			t.undo(ctx, g)
 		case grant.IsRefused(err):
 			t.giveUp(ctx, g, clusterpassv1alpha1.GrantReasonRefused, failure)
