@@ -159,6 +159,8 @@ func (m *manager) credentialSetController() (controller, error) {
 		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
 		// Of a factory that nobody starts.
 		Decisions: inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
+		Members:   m.members,
+		OnLeaving: m.secrets.OnLeaving,
 		Recorder:  m.recorder,
 		Workers:   m.options.CredentialSyncs,
 		Clock:     m.clock,

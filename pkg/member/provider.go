@@ -36,6 +36,8 @@ type getSecret func(namespace, name string) (*corev1.Secret, error)
 type source struct {
 	// key differs where what open returns would differ.
 	key accessKey
+	// leaving is nil, but for a member that is being taken out of the hub.
+	leaving *Leaving
 	// open returns the access, or why it may not be used.
 	open func() (*access, error)
 }

@@ -57,7 +57,8 @@ func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *
 		return nil, fmt.Errorf("%s is empty or missing", where)
 	}
 	return &source{
-		key: newAccessKey(kubeconfig, []byte(reference.Context)),
+		key:     newAccessKey(kubeconfig, []byte(reference.Context)),
+		leaving: leavingOf(secret),
 		open: func() (*access, error) {
 			access, err := openKubeconfig(kubeconfig, reference.Context)
 			if err != nil {

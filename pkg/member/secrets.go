@@ -28,6 +28,9 @@ const (
 	KubeconfigLabel = "clusterpass.dev/member-kubeconfig"
 	// ClusterProfileAnnotation names, as NAMESPACE/NAME, the ClusterProfile that such a Secret is for.
 	ClusterProfileAnnotation = "clusterpass.dev/cluster-profile"
+	// LeavingAnnotation says that the member is being taken out of the hub: nobody gets a token for it any more. Its value is
+	// since when, as of RFC 3339. `+"`kubectl clusterpass unjoin`"+` sets it, and `+"`join`"+` removes it.
+	LeavingAnnotation = "clusterpass.dev/leaving"
 
 	labelled = "true"
 )
@@ -50,6 +53,7 @@ var _ Secrets = (*SecretInformers)(nil)
 
 type namespaceSecrets struct {
 	factory   informers.SharedInformerFactory
+	informer  cache.SharedIndexInformer
 	lister    corelisters.SecretNamespaceLister
 	hasSynced cache.InformerSynced
 }
@@ -88,6 +92,7 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 	secrets := factory.Core().V1().Secrets()
 	return &namespaceSecrets{
 		factory:   factory,
+		informer:  secrets.Informer(),
 		lister:    secrets.Lister().Secrets(namespace),
 		hasSynced: secrets.Informer().HasSynced,
 	}

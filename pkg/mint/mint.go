@@ -49,6 +49,10 @@ type Members interface {
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 	// Stored is Cached by the Secret as it is stored. The read is shared, and may wait for up to live.Interval.
 	Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, as its Secret was a moment ago.
+	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
+	// StoredLeaving is CachedLeaving by the Secret as it is stored.
+	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
 // Grants keeps the AuthTokenGrants of the hub. Errors are metav1.Status errors.

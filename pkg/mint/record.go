@@ -105,6 +105,10 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 		}
 		return nil, t.memberError(err, "look for what the request names")
 	}
+	// Whoever takes the member out waits for the grants that there are, and for no others.
+	if err := t.stays(); err != nil {
+		return nil, err
+	}
 	created, err := t.Grants.Create(ctx, t.want)
 	if apierrors.IsAlreadyExists(err) {
 		return nil, errRaced

@@ -34,6 +34,9 @@ func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference
 	if err := check(of, profile); err != nil {
 		return nil, err
 	}
+	if err := checkStays(of.Name, m.Members.CachedLeaving(profile)); err != nil {
+		return nil, err
+	}
 	client, err := m.Members.Cached(ctx, profile)
 	if err != nil {
 		return nil, err
@@ -49,6 +52,11 @@ func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference
 	}
 	if err := check(of, profile); err != nil {
 		return nil, err
+	}
+	if m.Members.CachedLeaving(profile) != nil {
+		if err := checkStays(of.Name, m.Members.StoredLeaving(ctx, profile)); err != nil {
+			return nil, err
+		}
 	}
 	client, err := m.Members.Stored(ctx, profile)
 	if err != nil {
@@ -67,6 +75,25 @@ func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.Clust
 		return apierrors.NewConflict(clusterProfiles, of.Name, errors.New("the ClusterProfile is being deleted"))
 	}
 	return nil
+}
+
+// checkStays refuses a token for a member that is being taken out of the hub: it would have to be ended at once.
+func checkStays(name string, leaving *member.Leaving) error {
+	if leaving == nil {
+		return nil
+	}
+	err := apierrors.NewConflict(clusterProfiles, name, errors.New(leaving.String()))
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: member.CauseLeaving, Message: leaving.String()}}
+	return err
+}
+
+// stays is checkStays for the member of a request that has been let in: it may have begun to leave since.
+func (t *task) stays() error {
+	of := t.want.Spec.ClusterProfile
+	return checkStays(of.Name, t.Members.CachedLeaving(&inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Namespace: of.Namespace, Name: of.Name, UID: of.UID},
+		Status:     inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{t.client.Provider()}},
+	}))
 }
 
 // aboutAccess are the failures of members that may come from an old kubeconfig: it may have been replaced a

@@ -58,7 +58,7 @@ func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected select
 
 // syncConsumer sees to a set that keeps no credentials.
 func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
-	selected, err := c.selected(set)
+	selected, leaving, err := c.selected(set)
 	if err != nil {
 		return err
 	}
@@ -71,6 +71,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	if is.Status == metav1.ConditionTrue {
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
+	is.Message = clip(is.Message + letGo(leaving))
 	meta.SetStatusCondition(&next.Status.Conditions, is)
 	tellConsumer(next, consumer)
 	return errors.Join(consumerErr, c.writeStatus(ctx, set, next))

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
@@ -48,6 +49,12 @@ const (
 	mostBackoff  = time.Minute
 )
 
+// Members knows the member clusters.
+type Members interface {
+	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub.
+	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
+}
+
 // Options are what a Controller works with. Every field is required.
 type Options struct {
 	// Client gets the tokens, deletes grants, and writes the status of sets.
@@ -64,6 +71,9 @@ type Options struct {
 	// Profiles watches ClusterProfiles, and Decisions PlacementDecisions, once a set is about these.
 	Profiles  inventoryinformers.ClusterProfileInformer
 	Decisions inventoryinformers.PlacementDecisionInformer
+	// Members says which members are being taken out of the hub, and OnLeaving has it told when that changes.
+	Members   Members
+	OnLeaving func(changed func(profile cache.ObjectName)) error
 	// Recorder tells users what becomes of their sets.
 	Recorder events.EventRecorder
 	// Workers is how many credentials are seen to at once.
@@ -195,7 +205,7 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if err := c.secrets.watch(ctx, set); err != nil {
 		return 0, c.tellBlocked(ctx, set, err)
 	}
-	selected, err := c.selected(set)
+	selected, leaving, err := c.selected(set)
 	if err != nil {
 		return 0, err
 	}
@@ -207,7 +217,7 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 		// Each tells when it is seen to.
 		return 0, consumerErr
 	}
-	return 0, errors.Join(consumerErr, c.tell(ctx, set, selected, consumer))
+	return 0, errors.Join(consumerErr, c.tell(ctx, set, selected, leaving, consumer))
 }
 
 // lookAt has those credentials looked at of which nothing is known, and says whether there are any.

@@ -41,7 +41,7 @@ func (c *Controller) watch() error {
 		}
 		c.synced = append(c.synced, registration.HasSynced)
 	}
-	return nil
+	return c.OnLeaving(c.memberChanged)
 }
 
 // about returns what an event is about as a T, also of one that was missed.
@@ -104,6 +104,11 @@ func (c *Controller) profileChanged(obj any) {
 	if !ok {
 		return
 	}
+	c.memberChanged(cache.MetaObjectToName(profile))
+}
+
+// memberChanged is profileChanged by name.
+func (c *Controller) memberChanged(profile cache.ObjectName) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if credentialset.ProfileNamespace(set) != profile.Namespace {
 			return

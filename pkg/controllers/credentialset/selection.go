@@ -32,8 +32,23 @@ func (s selection) add(profile *inventoryv1alpha1.ClusterProfile) {
 	}
 }
 
-// selected returns what set selects now.
-func (c *Controller) selected(set *v1alpha1.ClusterCredentialSet) (selection, error) {
+// selected returns what set selects now. Members that are being taken out of the hub are not among it: their names are returned, too.
+func (c *Controller) selected(set *v1alpha1.ClusterCredentialSet) (found selection, leaving []string, err error) {
+	if found, err = c.matching(set); err != nil {
+		return nil, nil, err
+	}
+	for name, profile := range found {
+		if c.Members.CachedLeaving(profile) != nil {
+			leaving = append(leaving, name)
+			delete(found, name)
+		}
+	}
+	slices.Sort(leaving)
+	return found, leaving, nil
+}
+
+// matching returns what the selection of set is about now.
+func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	clusters := &set.Spec.Clusters
 	found := selection{}
 	profiles := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set))
@@ -87,11 +102,11 @@ func (c *Controller) selectedOne(set *v1alpha1.ClusterCredentialSet, cluster str
 	if apierrors.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // that it is not there is an answer
 	}
-	if err != nil {
+	if err != nil || c.Members.CachedLeaving(profile) != nil {
 		return nil, err
 	}
 	if set.Spec.Clusters.LabelSelector == nil {
-		found, err := c.selected(set)
+		found, err := c.matching(set)
 		return found[cluster], err
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Clusters.LabelSelector)

@@ -28,6 +28,9 @@ import (
 // maxMessage bounds a message in the status, and the note of an event, in bytes.
 const maxMessage = 1000
 
+// maxLetGo bounds the clusters that a message names because they leave the hub.
+const maxLetGo = 5
+
 // state is what has become of one credential.
 type state struct {
 	v1alpha1.CredentialStatus
@@ -106,8 +109,9 @@ func (c *Controller) forget(set types.UID, clusters ...string) {
 	}
 }
 
-// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new.
-func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection, consumer *metav1.Condition) error {
+// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new. leaving are clusters
+// that it has let go of because they leave the hub.
+func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection, leaving []string, consumer *metav1.Condition) error {
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
 	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
@@ -124,7 +128,9 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	meta.SetStatusCondition(&next.Status.Conditions, condition(next, first))
+	is := condition(next, first)
+	is.Message = clip(is.Message + letGo(leaving))
+	meta.SetStatusCondition(&next.Status.Conditions, is)
 	tellConsumer(next, consumer)
 	return c.writeStatus(ctx, set, next)
 }
@@ -184,6 +190,19 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
 	}
 	return is
+}
+
+// letGo says of which clusters a set has let go because they leave the hub, as the end of a message.
+func letGo(leaving []string) string {
+	if len(leaving) == 0 {
+		return ""
+	}
+	more := ""
+	if left := len(leaving) - maxLetGo; left > 0 {
+		more = fmt.Sprintf(" and %d more", left)
+	}
+	return fmt.Sprintf("; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: %s%s",
+		strings.Join(leaving[:min(len(leaving), maxLetGo)], ", "), more)
 }
 
 // tellBlocked writes why nothing can be done for a set, and returns err.
