@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -20,6 +21,9 @@ import (
 // latePart is the part of a credential's life, one in so many, that is left when it should have been renewed:
 // clusterpass renews its own at 80 %.
 const latePart = 8
+
+// reasonNoAccess is that of the condition Joined where there was no access to try. It is looked for anew here.
+const reasonNoAccess = "NoAccess"
 
 // memberSecrets are the Secrets that clusterpass sees, as it would list them.
 type memberSecrets map[types.NamespacedName]*corev1.Secret
@@ -57,9 +61,23 @@ func checkAccess(ctx context.Context, e *examination) findings {
 			f.fail(aboutProfile(profile), e.mendAccess(ctx, profile), "%v", err)
 			continue
 		}
+		if refused := refusedAccess(profile); refused != nil {
+			f.fail(aboutProfile(profile), e.mendCredential(profile), "%s", inWords(refused))
+			continue
+		}
 		f.credential(aboutProfile(profile), e.mendCredential(profile), client.Validity(), e.now())
 	}
 	return f
+}
+
+// refusedAccess returns the condition by which the controller manager says that the member refuses the access that there is, nil where it
+// does not say so.
+func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
+	joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined)
+	if joined == nil || joined.Status != metav1.ConditionFalse || joined.Reason == reasonNoAccess {
+		return nil
+	}
+	return joined
 }
 
 // haveProfiles says whether there are ClusterProfiles to look at, and reports where not.

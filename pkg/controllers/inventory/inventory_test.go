@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,6 +51,7 @@ func newFakeMember(t *testing.T) *fakeMember {
 		"/version":            plain(http.StatusOK, `{"gitVersion": "v1.37.2"}`),
 		"/api/v1/nodes":       nodes(),
 		clusterPropertiesPath: plain(http.StatusNotFound, ""),
+		reviewsPath:           reviewed(true),
 	}}
 	m.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()
@@ -93,6 +95,16 @@ func (m *fakeMember) Get(namespace, name string) (*corev1.Secret, error) {
 		},
 		Data: map[string][]byte{"kubeconfig": kubeconfig},
 	}, err
+}
+
+const reviewsPath = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+// reviewed answers a review of our rights.
+func reviewed(allowed bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": {"allowed": %v}}`, allowed)
+	}
 }
 
 func plain(code int, body string) http.HandlerFunc {
@@ -208,6 +220,31 @@ func TestAProbeTellsWhatIsWrong(t *testing.T) {
 			assert.Contains(t, got.Message, test.words)
 		})
 	}
+}
+
+func TestAMemberThatAllowsNothingIsNotJoined(t *testing.T) {
+	joined := func(b *bench) metav1.Condition {
+		return *meta.FindStatusCondition(b.stored.Status.Conditions, ConditionJoined)
+	}
+	b := newBench(t)
+	b.stored.Annotations = map[string]string{member.MemberUIDAnnotation: "uid"}
+	b.probes(t.Context(), 1)
+	require.Equal(t, metav1.ConditionTrue, joined(b).Status)
+
+	b.member.answer(reviewsPath, plain(http.StatusInternalServerError, ""))
+	b.probes(t.Context(), 2*rightsEvery)
+	require.Equal(t, metav1.ConditionTrue, joined(b).Status, "what is not known is not told")
+
+	b.member.answer(reviewsPath, reviewed(false))
+	require.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 2*rightsEvery).Status, "it is healthy")
+	require.Equal(t, metav1.ConditionFalse, joined(b).Status)
+	assert.Equal(t, ReasonRightsLost, joined(b).Reason)
+	assert.Contains(t, joined(b).Message, "Run: kubectl clusterpass join bravelion --namespace=fleet --credential-only")
+
+	b.member.answer(reviewsPath, reviewed(true))
+	b.probes(t.Context(), 2)
+	assert.Equal(t, metav1.ConditionTrue, joined(b).Status)
+	assert.Equal(t, 3, b.writes)
 }
 
 func TestAHealthyMemberIsWrittenOnce(t *testing.T) {

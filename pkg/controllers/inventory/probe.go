@@ -36,6 +36,8 @@ const (
 	ReasonUnauthorized = "Unauthorized"
 	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command that mends it.
 	ReasonCredentialExpired = "CredentialExpired" //nolint:gosec // a reason, not a credential
+	// ReasonRightsLost: it does, and allows the hub nothing of what join had it allow; the message has the command that mends it.
+	ReasonRightsLost = "RightsLost"
 	// ReasonForbidden: the member does not let clusterpass ask.
 	ReasonForbidden = "Forbidden"
 	// ReasonCredentialPluginFailed: the credential plugin gave no credential.
@@ -70,6 +72,9 @@ type observed struct {
 	// facts are as of factsAt.
 	facts   facts
 	factsAt time.Time
+	// rightsLost is what the member allows no more, in words; empty where it does, or is not known to. It is asked at some probes.
+	rightsLost  string
+	untilRights int
 	// lastWrite is when the profile's status was written last, by us.
 	lastWrite time.Time
 }
@@ -111,6 +116,9 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	countProbe(probe.reason)
 	// When the answer was asked for, not when a timeout was over.
 	o.note(began, probe)
+	if o.failures == 0 {
+		o.askRights(ctx, client)
+	}
 	if o.failures > 0 {
 		klog.FromContext(ctx).V(2).Info("The member is not healthy", "reason", probe.reason, "message", probe.message, "probes", o.failures)
 		return
@@ -139,7 +147,12 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. %s",
 			end.UTC().Format(time.RFC3339), member.MendCredential(profile))}
 	}
-	return outcome{metav1.ConditionFalse, reasonOf(err), clip(wordsOf(err))}
+	message := wordsOf(err)
+	if reasonOf(err) == ReasonUnauthorized {
+		mend := member.MendCredential(profile)
+		message = message[:min(len(message), maxMessage-len(mend)-2)] + ". " + mend
+	}
+	return outcome{metav1.ConditionFalse, reasonOf(err), clip(message)}
 }
 
 // failedChecks returns the names of the checks that /readyz says have failed, in their order.

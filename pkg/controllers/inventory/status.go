@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // ConditionJoined says whether clusterpass has been let in by the member with the access it has now.
@@ -47,7 +49,7 @@ func health(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
 func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv1alpha1.ClusterProfile {
 	next := profile.DeepCopy()
 	if o.failures == 0 || o.failures >= failuresToReport {
-		for _, condition := range o.conditions() {
+		for _, condition := range o.conditions(profile) {
 			setCondition(&next.Status.Conditions, condition)
 		}
 	}
@@ -64,7 +66,7 @@ func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv
 }
 
 // conditions returns those that the last probe means.
-func (o *observed) conditions() []metav1.Condition {
+func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav1.Condition {
 	since := metav1.NewTime(o.since)
 	healthy := metav1.Condition{
 		Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: o.probe.status,
@@ -73,6 +75,10 @@ func (o *observed) conditions() []metav1.Condition {
 	joined := metav1.Condition{Type: ConditionJoined, Status: metav1.ConditionFalse, Reason: o.probe.reason, Message: o.probe.message, LastTransitionTime: since}
 	switch o.probe.reason {
 	case ReasonReady, ReasonNotReady:
+		if o.rightsLost != "" {
+			joined.Reason, joined.Message = ReasonRightsLost, o.rightsLost+". "+member.MendCredential(profile)
+			break
+		}
 		joined.Status, joined.Reason, joined.Message = metav1.ConditionTrue, "Accepted", "The member accepts the credential of clusterpass"
 	case ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonNoAccess, ReasonCredentialPluginFailed:
 	default:
