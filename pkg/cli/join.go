@@ -71,6 +71,7 @@ type joinOptions struct {
 	allowed join.Allowed
 	// credentialOnly excludes what says what is allowed.
 	credentialOnly bool
+	revokeGrants   bool
 	// consumers is NAMESPACE/NAME of a ServiceAccount, empty for no access provider.
 	consumers     string
 	consumerRoles []string
@@ -109,7 +110,7 @@ It can be repeated, and then changes only what differs: also to allow other role
 	}
 	o.addFlags(cmd.Flags())
 	utilruntime.Must(cmd.MarkFlagRequired(flagMemberContext))
-	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers} {
+	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	o.member.registerCompletion(cmd, flags)
@@ -127,7 +128,8 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
 	flags.StringVar(&o.consumers, flagConsumers, "", "Also write the access provider clusterpass, by which programs log in that have clusterpass-credential-plugin: with this ServiceAccount of the member, as NAMESPACE/NAME. The hub decides by their own rights who gets it.")
 	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"}, "ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
-	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only give the hub a new token for a member that is joined, where it needs one: one that was away until the token had expired.")
+	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only mend the access of the hub to a member that is joined: give it a new token where it needs one, and make its account and its rights on the member again where they were lost, as they were.")
+	flags.BoolVar(&o.revokeGrants, "revoke-grants", false, "Revoke the grants that need what an earlier join has allowed and this one does not. Without it join names them and changes nothing.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
 
@@ -147,7 +149,7 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, Wait: o.wait})
+	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait})
 }
 
 // forConsumers returns what consumers of the access provider clusterpass ask for, nil where there is to be none.

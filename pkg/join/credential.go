@@ -94,7 +94,8 @@ func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Sec
 	return j.store(ctx, old, kubeconfig)
 }
 
-// renew gives the hub a token that works where the one it has does not, or is about to expire, and changes nothing else.
+// renew gives the hub a token that works where the one it has does not, or is about to expire. What that takes on the member, and the
+// rights that it had there, are made again where they are lost. It changes nothing else.
 func (j *joiner) renew(ctx context.Context, m *Member) error {
 	old, err := j.secret(ctx)
 	if err != nil {
@@ -104,7 +105,11 @@ func (j *joiner) renew(ctx context.Context, m *Member) error {
 		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was taken out again", SecretName(j.Namespace, j.Name), SystemNamespace, j.profileName())
 	}
 	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
-		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q", j.profileName(), id, j.memberID)
+		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q. "+
+			"If this one has replaced it: %s", j.profileName(), id, j.memberID, j.unjoinHint())
+	}
+	if err := j.restore(ctx); err != nil {
+		return err
 	}
 	token, err := j.token(ctx, m, old)
 	if err != nil {

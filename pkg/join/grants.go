@@ -5,13 +5,16 @@ package join
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -21,30 +24,79 @@ import (
 // abandonPatch lets a grant go although its member can't be reached.
 var abandonPatch = []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
 
-// endGrants deletes the grants for the profile, in whatever namespace and whatever UID it had, and waits until all
-// are gone: until none of their tokens works.
-func (j *joiner) endGrants(ctx context.Context, abandon bool) error {
-	grants, err := j.grants(ctx)
+// ending ends the grants for a profile: it deletes them, and waits until all are gone, which is when none of their tokens
+// works any more.
+type ending struct {
+	*joiner
+	// only selects grants; nil: all.
+	only func(*clusterpassv1alpha1.AuthTokenGrant) bool
+	// abandon lets them go without revoking them on the member.
+	abandon bool
+	// begun are the grants, by UID, that were deleted here; cleaned those that are ended on the member from here.
+	begun   map[types.UID]bool
+	cleaned map[types.UID]*cleaning
+	// left are those that were there when they were last listed.
+	left []clusterpassv1alpha1.AuthTokenGrant
+}
+
+// endGrants ends the grants for the profile, in whatever namespace and whatever UID it had: all, or those that only selects.
+func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.AuthTokenGrant) bool, abandon bool) error {
+	e := &ending{joiner: j, only: only, abandon: abandon, begun: map[types.UID]bool{}, cleaned: map[types.UID]*cleaning{}}
+	if err := e.step(ctx); err != nil || len(e.left) == 0 || j.DryRun != DryRunNone {
+		return err
+	}
+	fmt.Fprintln(j.Out, "hub: waiting until the tokens have ended")
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, poll, j.Timeout, false, func(ctx context.Context) (bool, error) {
+		// The server may be away for a moment.
+		last = e.step(ctx)
+		return last == nil && len(e.left) == 0, nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return e.timeout(last)
+	}
+	return err
+}
+
+// step deletes what grants there are: one that was asked for just before the member was marked as leaving may come late.
+func (e *ending) step(ctx context.Context) error {
+	grants, err := e.grants(ctx)
 	if err != nil {
 		return err
 	}
+	e.left = nil
 	for i := range grants {
-		if abandon {
-			if err := j.abandon(ctx, &grants[i]); err != nil {
-				return err
-			}
+		g := &clusterpassv1alpha1.AuthTokenGrant{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(grants[i].Object, g); err != nil {
+			return fmt.Errorf("hub: %s: %w", refOf(&grants[i]), err)
 		}
-		if grants[i].GetDeletionTimestamp() != nil {
+		if e.only != nil && !e.only(g) {
 			continue
 		}
-		if err := j.hub.remove(ctx, &grants[i]); err != nil {
+		e.left = append(e.left, *g)
+		if !e.begun[g.UID] {
+			if err := e.begin(ctx, &grants[i]); err != nil {
+				return err
+			}
+			e.begun[g.UID] = true
+		}
+		if err := e.clean(ctx, g, &grants[i]); err != nil {
 			return err
 		}
 	}
-	if len(grants) == 0 || j.DryRun != DryRunNone {
+	return nil
+}
+
+func (e *ending) begin(ctx context.Context, o *unstructured.Unstructured) error {
+	if e.abandon {
+		if err := e.letGo(ctx, o); err != nil {
+			return err
+		}
+	}
+	if o.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	return j.waitGrantsGone(ctx)
+	return e.hub.remove(ctx, o)
 }
 
 // grants returns the grants for the profile.
@@ -62,8 +114,8 @@ func (j *joiner) grants(ctx context.Context) ([]unstructured.Unstructured, error
 	return list.Items, nil
 }
 
-// abandon annotates a grant to be let go.
-func (j *joiner) abandon(ctx context.Context, grant *unstructured.Unstructured) error {
+// letGo annotates a grant to be let go.
+func (j *joiner) letGo(ctx context.Context, grant *unstructured.Unstructured) error {
 	if j.DryRun == DryRunNone {
 		client, err := j.hub.resource(grantKind, grant.GetNamespace())
 		if err != nil {
@@ -78,40 +130,46 @@ func (j *joiner) abandon(ctx context.Context, grant *unstructured.Unstructured) 
 	return nil
 }
 
-// waitGrantsGone waits until the controller manager has revoked all grants for the profile.
-func (j *joiner) waitGrantsGone(ctx context.Context) error {
-	fmt.Fprintln(j.Out, "hub: waiting until the tokens have ended")
-	var left []unstructured.Unstructured
-	err := wait.PollUntilContextTimeout(ctx, poll, j.Timeout, true, func(ctx context.Context) (bool, error) {
-		found, err := j.grants(ctx)
-		if err != nil {
-			// The time may be over in the midst of a list: what was left is what the one before has found.
-			return false, err
-		}
-		left = found
-		return len(left) == 0, nil
-	})
-	if !wait.Interrupted(err) || len(left) == 0 {
-		return err
+// timeout says what is left, why, and what to do. last is why it was not known whether anything was, or nil.
+func (e *ending) timeout(last error) error {
+	if len(e.left) == 0 {
+		return last
 	}
-	names := make([]string, 0, len(left))
-	for i := range left {
-		names = append(names, left[i].GetNamespace()+"/"+left[i].GetName()+whyRevoking(&left[i]))
+	names := make([]string, 0, len(e.left))
+	failed := e.noSecret
+	for i := range e.left {
+		g := &e.left[i]
+		names = append(names, g.Namespace+"/"+g.Name+whyRevoking(g))
+		failed = failed || hasFailed(g)
 	}
-	return fmt.Errorf("hub: not revoked within %s: %s\nIf the member is gone for ever, let its grants go with --abandon-member", j.Timeout, strings.Join(names, "; "))
+	advice := "They are being revoked: run the same command again to wait for the rest. Where nothing changes, see whether clusterpass-controller-manager runs on the hub"
+	switch {
+	case failed && e.member == nil:
+		advice = "If you can reach the member, run the command again with --member-context: what the hub can't revoke is then removed from there. " +
+			"If the member is gone for ever, let its grants go with --abandon-member"
+	case failed:
+		advice = "Run the same command again when the cause is removed"
+	}
+	err := fmt.Errorf("hub: not revoked within %s: %s\n%s", e.Timeout, strings.Join(names, "; "), advice)
+	return errors.Join(err, last)
+}
+
+// revoked returns the condition Revoked of a grant, or nil.
+func revoked(g *clusterpassv1alpha1.AuthTokenGrant) *metav1.Condition {
+	return apimeta.FindStatusCondition(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
+}
+
+// hasFailed says whether the hub could not revoke a grant when it last tried.
+func hasFailed(g *clusterpassv1alpha1.AuthTokenGrant) bool {
+	condition := revoked(g)
+	return condition != nil && condition.Reason == clusterpassv1alpha1.GrantReasonMemberFailed
 }
 
 // whyRevoking returns what the condition Revoked of a grant says, in brackets, or nothing.
-func whyRevoking(grant *unstructured.Unstructured) string {
-	conditions, _, err := unstructured.NestedSlice(grant.Object, "status", "conditions")
-	if err != nil {
+func whyRevoking(g *clusterpassv1alpha1.AuthTokenGrant) string {
+	condition := revoked(g)
+	if condition == nil {
 		return ""
 	}
-	for _, c := range conditions {
-		condition, ok := c.(map[string]any)
-		if ok && condition["type"] == clusterpassv1alpha1.GrantRevoked {
-			return fmt.Sprintf(" (%v: %v)", condition["reason"], condition["message"])
-		}
-	}
-	return ""
+	return fmt.Sprintf(" (%s: %s)", condition.Reason, condition.Message)
 }

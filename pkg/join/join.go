@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -32,7 +33,9 @@ type joiner struct {
 	hub, member *side
 	// hubID and memberID are the UIDs of the clusters' namespaces kube-system.
 	hubID, memberID string
-	report          *report
+	// noSecret says that the hub can't reach the member, to revoke what there is: it has no kubeconfig for it.
+	noSecret bool
+	report   *report
 }
 
 // Run joins a member. What is there already and right is left alone, so that Run can be repeated, also after an
@@ -100,13 +103,34 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	narrows := false
+	if secret != nil {
+		if narrows, err = j.checkNarrowing(ctx, o); err != nil {
+			return err
+		}
+	}
 	if err := j.memberReady(ctx, &o.Allowed); err != nil {
 		return err
+	}
+	if narrows {
+		// Now that the member allows it no more, nobody gets another one.
+		err := j.endGrants(ctx, func(g *clusterpassv1alpha1.AuthTokenGrant) bool { return len(o.Allowed.lacks(g)) > 0 }, false)
+		if err != nil {
+			return err
+		}
+	}
+	if secret == nil {
+		if err := j.removeOrphans(ctx); err != nil {
+			return err
+		}
 	}
 	if err := j.credentialReady(ctx, &o.Member, secret); err != nil {
 		return err
 	}
-	return j.profileReady(ctx, o)
+	if err := j.profileReady(ctx, o); err != nil {
+		return err
+	}
+	return j.stay(ctx, secret)
 }
 
 // preflight returns the hub's Secret for the profile, nil where there is none, after it has made sure that what is
@@ -179,6 +203,9 @@ func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
 		return err
 	}
 	for _, object := range objects {
+		if err := allowed.note(object); err != nil {
+			return err
+		}
 		if err := j.applyToMember(ctx, object); err != nil {
 			return err
 		}

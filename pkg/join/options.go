@@ -66,6 +66,8 @@ type Options struct {
 	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
 	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
 	CredentialOnly bool
+	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are named, and nothing is done.
+	RevokeGrants bool
 	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
 	Wait bool
 }

@@ -37,7 +37,7 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 			return err
 		}
 		for i := range found {
-			if o := &found[i]; !wanted.Has(refOf(o)) && j.isStale(o) {
+			if o := &found[i]; !wanted.Has(refOf(o)) && j.isOurs(o) {
 				if err := j.member.remove(ctx, o); err != nil {
 					return err
 				}
@@ -47,8 +47,8 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 	return nil
 }
 
-// isStale says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
-func (j *joiner) isStale(o *unstructured.Unstructured) bool {
+// isOurs says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
+func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
 	by := o.GetLabels()[joinedByLabel]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
 }

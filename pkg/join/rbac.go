@@ -63,15 +63,15 @@ const (
 // Allowed is what a member lets the hub give to those who ask it for tokens.
 type Allowed struct {
 	// ClusterRoles are the ClusterRoles that may be bound.
-	ClusterRoles []string
+	ClusterRoles []string `json:"clusterRoles,omitempty"`
 	// AllClusterRoles lets every ClusterRole be bound, cluster-admin included.
-	AllClusterRoles bool
+	AllClusterRoles bool `json:"allClusterRoles,omitempty"`
 	// Namespaces are those that ServiceAccounts and Roles may be in.
-	Namespaces []string
+	Namespaces []string `json:"namespaces,omitempty"`
 	// Rules lets roles be made of the rules of a request, by the verb escalate.
-	Rules bool
+	Rules bool `json:"rules,omitempty"`
 	// Usage lets what is free on the member be counted from its nodes and pods.
-	Usage bool
+	Usage bool `json:"usage,omitempty"`
 }
 
 // Objects returns what a member needs to have, in the order in which it is made. The
@@ -89,12 +89,7 @@ func (a *Allowed) Objects() ([]*unstructured.Unstructured, error) {
 }
 
 func (a *Allowed) objects() []runtime.Object {
-	objects := []runtime.Object{
-		namespace(),
-		&corev1.ServiceAccount{TypeMeta: core(kindServiceAccount), ObjectMeta: meta(SystemNamespace, ServiceAccount), AutomountServiceAccountToken: ptr.To(false)},
-		&corev1.Secret{TypeMeta: core(kindSecret), ObjectMeta: meta(SystemNamespace, CredentialSecret), Type: grant.SecretType},
-	}
-	objects = append(objects, role(SystemNamespace, credentialRole, credentialRules())...)
+	objects := credentialObjects()
 	objects = append(objects, clusterRole(mainRole, a.clusterRules())...)
 	for _, namespace := range a.Namespaces {
 		objects = append(objects, role(namespace, mainRole, a.namespaceRules())...)
@@ -110,6 +105,16 @@ func (a *Allowed) objects() []runtime.Object {
 		})...)
 	}
 	return objects
+}
+
+// credentialObjects are what the hub's credential takes, whatever is allowed.
+func credentialObjects() []runtime.Object {
+	objects := []runtime.Object{
+		namespace(),
+		&corev1.ServiceAccount{TypeMeta: core(kindServiceAccount), ObjectMeta: meta(SystemNamespace, ServiceAccount), AutomountServiceAccountToken: ptr.To(false)},
+		&corev1.Secret{TypeMeta: core(kindSecret), ObjectMeta: meta(SystemNamespace, CredentialSecret), Type: grant.SecretType},
+	}
+	return append(objects, role(SystemNamespace, credentialRole, credentialRules())...)
 }
 
 func namespace() *corev1.Namespace {

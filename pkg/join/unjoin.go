@@ -28,8 +28,9 @@ type UnjoinOptions struct {
 	AbandonMember bool
 }
 
-// Undo takes a member out of the inventory: its grants first, which ends their tokens, then the ClusterProfile, the hub's
-// Secret, and what join has made on the member. What is gone already is no error, so that Undo can be repeated.
+// Undo takes a member out of the inventory. It is marked as leaving first, so that nobody gets another token for it. Then its grants
+// go, which ends their tokens, the ClusterProfile, the hub's Secret, and what join has made on the member. What is gone already is no
+// error, so that Undo can be repeated.
 func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -46,7 +47,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 		if j.report.changes == 0 {
 			return fmt.Errorf("%w\nNothing was changed on either cluster", err)
 		}
-		return fmt.Errorf("%w\nWhat is listed above as deleted is gone. Run the same command again to go on from here", err)
+		return fmt.Errorf("%w\nWhat is listed above as deleted is gone, and a member that is marked as leaving gets no more tokens. Run the same command again to go on from here, or join it again to keep it", err)
 	}
 	return nil
 }
@@ -63,15 +64,21 @@ func (j *joiner) unjoin(ctx context.Context, abandon bool) error {
 	if err := j.checkSameMember(profile, secret); err != nil {
 		return err
 	}
-	if err := j.endGrants(ctx, abandon); err != nil {
+	j.noSecret = secret == nil
+	if secret != nil {
+		if err := j.leave(ctx, secret); err != nil {
+			return err
+		}
+	}
+	if err := j.endGrants(ctx, nil, abandon); err != nil {
 		return err
 	}
 	if profile != nil {
 		if err := j.removeTyped(ctx, profile); err != nil {
 			return err
 		}
-		// Whoever asked for a token in the meantime has a grant again. Now nobody gets another.
-		if err := j.endGrants(ctx, abandon); err != nil {
+		// A request that was under way when the member was marked may have got a grant. Now nobody gets another.
+		if err := j.endGrants(ctx, nil, abandon); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -67,10 +68,27 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 	assert.Contains(t, out, "hub: abandoned authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default\n")
 	assert.Equal(t, before, snapshot(t, shared.hub))
 
-	joined(t, "bravelion") // it was not: what it has of the grant is an orphan now
-	eventually(t, func(ctx context.Context) error {
-		_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default").Get(ctx, "lost", metav1.GetOptions{})
-		return notFound(err)
+	accounts := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default")
+	theirs, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{
+		grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "another-hub", grant.LabelGrantUID: "of-another-hub",
+	}}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = accounts.Delete(context.WithoutCancel(t.Context()), "theirs", metav1.DeleteOptions{}) })
+
+	// It was not gone: what it has of the grant belongs to none now, and is in nobody's way.
+	out = joined(t, "bravelion")
+	assert.Contains(t, out, "member: deleted ServiceAccount lost in default of a grant that is gone\n")
+	assert.NotContains(t, out, "theirs")
+	_, err = accounts.Get(t.Context(), "lost", metav1.GetOptions{})
+	require.NoError(t, notFound(err))
+	_, err = accounts.Get(t.Context(), theirs.Name, metav1.GetOptions{})
+	require.NoError(t, err, "what another hub has is left alone")
+	eventually(t, func(context.Context) error {
+		_, err := request(t, "bravelion", "lost", "view")
+		if err != nil {
+			require.NotContains(t, err.Error(), "belongs to another grant")
+		}
+		return err
 	})
 }
 

@@ -1,0 +1,255 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
+)
+
+// team is a namespace of the hub with a set.
+const team = "team"
+
+// sets returns a client for the sets of team.
+func sets(t *testing.T) versioned.Interface {
+	t.Helper()
+	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	return client
+}
+
+// keepSet has a set in team keep a credential for bravelion, until the test ends. The ClusterProfile is in another namespace.
+func keepSet(t *testing.T) {
+	t.Helper()
+	hub := kube(t, shared.hub)
+	_, err := hub.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		// The controller manager can't see to the set without the RoleBinding, which goes with the namespace.
+		all := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
+		require.NoError(t, wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+			_, err := all.Get(ctx, "fleet", metav1.GetOptions{})
+			return notFound(err) == nil, nil
+		}))
+		require.NoError(t, hub.CoreV1().Namespaces().Delete(ctx, team, metav1.DeleteOptions{}))
+		require.NoError(t, wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+			_, err := hub.CoreV1().Namespaces().Get(ctx, team, metav1.GetOptions{})
+			return notFound(err) == nil, nil
+		}))
+	})
+	_, err = hub.RbacV1().RoleBindings(team).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "clusterpass-credential-sets"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clusterpass:credential-sets"},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Create(t.Context(), &clusterpassv1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
+		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
+			Clusters: clusterpassv1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion"}},
+			Template: clusterpassv1alpha1.CredentialTemplate{ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// setReady waits until the set has a credential for bravelion.
+func setReady(t *testing.T) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
+		if err == nil && set.Status.Ready != 1 {
+			err = fmt.Errorf("the status is %+v", set.Status)
+		}
+		return err
+	})
+}
+
+// askForRotations asks for a new credential of the set again and again until the test ends, or the function that it returns is called.
+func askForRotations(t *testing.T) (stop func()) {
+	t.Helper()
+	client := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, clusterpassv1alpha1.AnnotationRotate, i)
+			_, _ = client.Patch(ctx, "fleet", types.MergePatchType, patch, metav1.PatchOptions{})
+			_ = wait.PollUntilContextTimeout(ctx, poll, poll, false, func(context.Context) (bool, error) { return false, nil })
+		}
+	})
+	stop = func() { cancel(); asking.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+// TestUnjoin_MemberOfASet takes a member out while a set of another namespace mints for it as fast as it can.
+func TestUnjoin_MemberOfASet(t *testing.T) {
+	joined(t, "bravelion")
+	keepSet(t)
+	setReady(t)
+	stop := askForRotations(t)
+	began := time.Now()
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	t.Logf("it took %s", time.Since(began))
+	assert.Contains(t, out, "hub: marked secret/member-default-bravelion in clusterpass-system as leaving\n")
+	stop()
+	grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, grants.Items)
+	eventually(t, func(ctx context.Context) error {
+		_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
+		return notFound(err)
+	})
+}
+
+// leaving marks bravelion as an unjoin does that is interrupted then.
+func leaving(t *testing.T) {
+	t.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
+	_, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, patch, metav1.PatchOptions{})
+	require.NoError(t, err)
+}
+
+// requestAs has kubectl create an AuthTokenRequest for bravelion as a user with a kubeconfig, and returns what it says.
+func requestAs(t *testing.T, kubeconfig string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "request.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
+targetClusterProfile: {name: bravelion}, serviceAccountName: ordinary, serviceAccountNamespace: default, clusterRoles: [{name: view}]}}`), 0o600))
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, _ := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+kubeconfig, "create", "--validate=ignore", "-f", file, "-o", "name").CombinedOutput()
+	return string(out)
+}
+
+// withoutFile returns what kubectl says, without the name of the file.
+func withoutFile(said string) string {
+	_, words, _ := strings.Cut(said, "request.yaml")
+	return words
+}
+
+// TestAMemberThatLeaves is about a member whose unjoin was interrupted.
+func TestAMemberThatLeaves(t *testing.T) {
+	joined(t, "bravelion")
+	keepSet(t)
+	setReady(t)
+	entitled := as(t, shared.hub, "entitled", rule("multicluster.x-k8s.io", "authtokenrequests", "create"),
+		rule("multicluster.x-k8s.io", "clusterprofiles/token", "create"), rule("multicluster.x-k8s.io", "clusterprofiles", "bind:view", "in:default"))
+	stranger := as(t, shared.hub, "stranger", rule("multicluster.x-k8s.io", "authtokenrequests", "create"))
+	eventually(t, func(context.Context) error {
+		if out := requestAs(t, entitled); strings.Contains(out, "Error") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	before := requestAs(t, stranger)
+	leaving(t)
+
+	t.Run("gives nobody a token and says why", func(t *testing.T) {
+		eventually(t, func(context.Context) error {
+			if out := requestAs(t, entitled); !strings.Contains(out, "Error") {
+				return errors.New("there is a token still: " + out)
+			}
+			return nil
+		})
+		out := requestAs(t, entitled)
+		assert.Contains(t, out, "Error from server (Conflict)")
+		assert.Contains(t, out, "the cluster is leaving this hub, since 2026-05-04T12:00:00Z")
+		_, err := request(t, "bravelion", "another", "view")
+		require.ErrorContains(t, err, "the cluster is leaving this hub")
+	})
+	t.Run("of which only those learn who are entitled to it", func(t *testing.T) {
+		assert.Equal(t, withoutFile(before), withoutFile(requestAs(t, stranger)))
+	})
+	t.Run("is let go by sets of other namespaces", func(t *testing.T) {
+		eventually(t, func(ctx context.Context) error {
+			if _, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{}); notFound(err) != nil {
+				return notFound(err)
+			}
+			grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
+			if err == nil && len(grants.Items) > 0 {
+				err = fmt.Errorf("%d grants", len(grants.Items))
+			}
+			return err
+		})
+		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(t.Context(), "fleet", metav1.GetOptions{})
+		require.NoError(t, err)
+		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
+		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: bravelion")
+	})
+	t.Run("has its credential mended and leaves all the same", func(t *testing.T) {
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--credential-only", "--wait=false")
+		assert.Contains(t, hubSecret(t).Annotations, member.LeavingAnnotation)
+	})
+	t.Run("leaves in spite of a dry run", func(t *testing.T) {
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run")
+		assert.Contains(t, out, "hub: unmarked secret/member-default-bravelion in clusterpass-system as leaving (client dry run)\n")
+		assert.Contains(t, hubSecret(t).Annotations, member.LeavingAnnotation)
+	})
+	t.Run("stays when it is joined again", func(t *testing.T) {
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+		assert.NotContains(t, hubSecret(t).Annotations, member.LeavingAnnotation)
+		setReady(t)
+		eventually(t, func(context.Context) error {
+			_, err := request(t, "bravelion", "another", "view")
+			return err
+		})
+	})
+}
+
+// TestUnjoin_MemberThatIsDown says what can be done, and goes on when the member is back.
+func TestUnjoin_MemberThatIsDown(t *testing.T) {
+	joined(t, "bravelion")
+	keepSet(t)
+	setReady(t)
+	require.NoError(t, shared.bravelion.Kill("kube-apiserver"))
+	back := func() {
+		require.NoError(t, shared.bravelion.Restart(context.WithoutCancel(t.Context()), "kube-apiserver"))
+	}
+	restarted := false
+	t.Cleanup(func() {
+		if !restarted {
+			back()
+		}
+	})
+	eventually(t, func(ctx context.Context) error {
+		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
+		require.ErrorContains(t, err, "not revoked within 3s: team/")
+		for _, words := range []string{"it can't be reached", "--abandon-member", "--member-context"} {
+			if !strings.Contains(err.Error(), words) {
+				return err
+			}
+		}
+		return nil
+	})
+	back()
+	restarted = true
+	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+}

@@ -1,0 +1,103 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+// granted has bravelion give a token of an account in namespace team-a, and returns the grant.
+func granted(t *testing.T, account, role string) *clusterpassv1alpha1.AuthTokenGrant {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "request.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
+targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountNamespace: team-a, clusterRoles: [{name: %s}]}}`, account, role), 0o600))
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	var name string
+	eventually(t, func(ctx context.Context) error {
+		out, err := exec.CommandContext(ctx, kubectl, "--kubeconfig="+shared.kubeconfig, "create", "-f", file, "-o", "jsonpath={.status.grantName}").CombinedOutput()
+		if err != nil {
+			return errors.New(string(out))
+		}
+		name = string(out)
+		return nil
+	})
+	g, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	return g
+}
+
+// accountGone returns nil where team-a of bravelion has no such ServiceAccount.
+func accountGone(t *testing.T, name string) error {
+	t.Helper()
+	_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("team-a").Get(t.Context(), name, metav1.GetOptions{})
+	return notFound(err)
+}
+
+func TestJoin_NarrowsNoGrant(t *testing.T) {
+	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
+	wide := append(join, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a")
+	joined(t, "bravelion", "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a")
+	g := granted(t, "narrowed", "edit")
+
+	for name, test := range map[string]struct{ args, lacks string }{
+		"of a namespace":     {"--allow-cluster-roles=view,edit --allow-namespaces=default", "(namespace team-a)"},
+		"of a ClusterRole":   {"--allow-cluster-roles=view --allow-namespaces=default,team-a", "(ClusterRole edit)"},
+		"in a dry run":       {"--dry-run", "(ClusterRole edit, namespace team-a)"},
+		"by what is default": {"", "(ClusterRole edit, namespace team-a)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := snapshots(t, shared.bravelion)
+			_, err := clusterpass(t.Context(), append(join, strings.Fields(test.args)...)...)
+			require.ErrorContains(t, err, "hub: grants need what would no longer be allowed: default/"+g.Name+" "+test.lacks)
+			require.ErrorContains(t, err, "--revoke-grants")
+			require.ErrorContains(t, err, "Nothing was changed on either cluster")
+			assert.Equal(t, before, snapshots(t, shared.bravelion))
+		})
+	}
+	t.Run("and what is still allowed is no matter", func(t *testing.T) { mustClusterpass(t, wide...) })
+	t.Run("but where the grants are to be revoked", func(t *testing.T) {
+		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+waitTimeout.String())...)
+		require.NoError(t, accountGone(t, "narrowed"))
+		_, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
+		require.NoError(t, notFound(err))
+		_, err = kube(t, shared.bravelion).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		require.NoError(t, notFound(err))
+	})
+}
+
+// TestUnjoin_MemberThatWasNarrowed is about a member that no longer allows the hub to revoke.
+func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
+	joined(t, "bravelion", "--allow-namespaces=default,team-a")
+	g := granted(t, "stuck", "view")
+	require.NoError(t, kube(t, shared.bravelion).RbacV1().RoleBindings("team-a").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
+		require.ErrorContains(t, err, "not revoked within 3s: default/"+g.Name)
+		if !strings.Contains(err.Error(), "run the command again with --member-context") {
+			return err
+		}
+		return nil
+	})
+	require.Error(t, accountGone(t, "stuck"))
+
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns\n")
+	require.NoError(t, accountGone(t, "stuck"))
+}

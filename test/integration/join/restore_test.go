@@ -1,0 +1,97 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+// joinedAs waits until bravelion's condition Joined has a reason, and returns it.
+func joinedAs(t *testing.T, reason string) *metav1.Condition {
+	t.Helper()
+	var condition *metav1.Condition
+	eventually(t, func(context.Context) error {
+		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, "Joined")
+		if condition == nil || condition.Reason != reason {
+			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
+		}
+		return nil
+	})
+	return condition
+}
+
+// TestWhatAMemberHasLostIsMadeAgain takes the command out of the condition, and runs it.
+func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
+	allowed := []string{"--cluster-manager=" + tendedBy, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a"}
+	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+waitTimeout.String())...)
+	admin := kube(t, shared.bravelion)
+	names := slices.Sorted(maps.Keys(snapshot(t, shared.bravelion)))
+
+	for _, lost := range []struct {
+		name, reason string
+		remove       func(ctx context.Context) error
+	}{
+		{"the namespace", "Unauthorized", func(ctx context.Context) error {
+			return admin.CoreV1().Namespaces().Delete(ctx, "clusterpass-system", metav1.DeleteOptions{})
+		}},
+		{"the ServiceAccount", "Unauthorized", func(ctx context.Context) error {
+			return admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(ctx, "clusterpass", metav1.DeleteOptions{})
+		}},
+		{"the Secret that tokens are bound to", "Unauthorized", func(ctx context.Context) error {
+			return admin.CoreV1().Secrets("clusterpass-system").Delete(ctx, member.CredentialSecret, metav1.DeleteOptions{})
+		}},
+		{"the ClusterRoleBinding", "RightsLost", func(ctx context.Context) error {
+			return admin.RbacV1().ClusterRoleBindings().Delete(ctx, "clusterpass", metav1.DeleteOptions{})
+		}},
+		{"the ClusterRole", "RightsLost", func(ctx context.Context) error {
+			return admin.RbacV1().ClusterRoles().Delete(ctx, "clusterpass", metav1.DeleteOptions{})
+		}},
+	} {
+		t.Run(lost.name, func(t *testing.T) {
+			// So that all is noted on the member again.
+			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", "--timeout=" + waitTimeout.String()}, allowed...)...)
+			joinedAs(t, "Accepted")
+			require.NoError(t, lost.remove(t.Context()))
+			if lost.name == "the namespace" {
+				waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+			}
+			condition := joinedAs(t, lost.reason)
+			assert.Equal(t, metav1.ConditionFalse, condition.Status)
+
+			report, err := clusterpass(t.Context(), "doctor", "default/bravelion")
+			require.Error(t, err)
+			assert.Contains(t, report, "FAIL  access")
+
+			_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
+			require.True(t, found, condition.Message)
+			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+waitTimeout.String())...)
+			joinedAs(t, "Accepted")
+			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
+			eventually(t, func(context.Context) error {
+				_, err := request(t, "bravelion", "restored", "edit")
+				return err
+			})
+			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+waitTimeout.String())
+		})
+	}
+	t.Run("nothing says what was allowed", func(t *testing.T) {
+		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
+		require.NoError(t, admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
+		_, err := clusterpass(t.Context(), "join", "bravelion", "--member-context=bravelion", "--credential-only")
+		require.ErrorContains(t, err, "kubectl clusterpass join bravelion --namespace=default --member-context=CONTEXT --allow-cluster-roles=")
+		require.ErrorContains(t, err, "Nothing was changed on either cluster")
+	})
+}
