@@ -8,8 +8,6 @@ package grant
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,6 +21,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/names"
 )
 
 // Labels and annotations of the objects that clusterpass makes on members.
@@ -53,12 +52,8 @@ const Prefix = "clusterpass:"
 // SecretType is the type of the Secrets that tokens are bound to. They hold nothing.
 const SecretType = "clusterpass.dev/token-binding" //nolint:gosec // a name, not a secret
 
-const (
-	// nameHash is how many characters of a hash, of 5 bits each, tell grants of similar names apart.
-	nameHash = 10
-	// namePart bounds how much of a cluster's and of an account's name is in a grant's.
-	namePart = 100
-)
+// namePart bounds how much of a cluster's and of an account's name is in a grant's.
+const namePart = 100
 
 // HubID returns the id of a hub that was given none: the UID of a namespace that
 // every cluster has, never deletes, and gets back from a backup.
@@ -78,13 +73,7 @@ func Name(namespace string, cluster v1alpha1.GrantedClusterProfile, account v1al
 	if err != nil {
 		panic(fmt.Sprintf("strings always encode: %v", err))
 	}
-	sum := sha256.Sum256(encoded)
-	id := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:nameHash]
-	return clip(cluster.Name) + "-" + clip(account.Name) + "-" + id
-}
-
-func clip(name string) string {
-	return strings.TrimRight(name[:min(len(name), namePart)], "-.")
+	return names.Clip(cluster.Name, namePart) + "-" + names.Clip(account.Name, namePart) + "-" + names.Hash(encoded)
 }
 
 // New returns the grant that spec, which has been defaulted and validated, asks
