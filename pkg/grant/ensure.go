@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -153,7 +153,8 @@ func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount
 		switch {
 		case generation > w.Grant.Generation:
 			return keep, w.conflict("grant %s has been changed meanwhile; try again", w.Grant.Name)
-		case generation < w.Grant.Generation, !equality.Semantic.DeepEqual(found.OwnerReferences, want.OwnerReferences):
+		case generation < w.Grant.Generation, !slices.Contains(found.OwnerReferences, want.OwnerReferences[0]):
+			// Others may own it, too: that is no reason to end the tokens.
 			return replace, nil
 		default:
 			return keep, nil
