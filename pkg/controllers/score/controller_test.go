@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -58,6 +60,15 @@ func TestAFirstReadingMakesTheScore(t *testing.T) {
 	assert.Equal(t, v1alpha1.ScoreReasonCollected, score.Status.Conditions[0].Reason)
 }
 
+func TestScoreName(t *testing.T) {
+	assert.Equal(t, "bravelion-usage", scoreName("bravelion"))
+	for _, length := range []int{247, 248, 250, 253} {
+		name := scoreName(strings.Repeat("a", length))
+		assert.Empty(t, validation.IsDNS1123Subdomain(name), length)
+	}
+	assert.NotEqual(t, scoreName(strings.Repeat("a", 252)+"b"), scoreName(strings.Repeat("a", 252)+"c"))
+}
+
 func TestAScoreIsWrittenWhereItSaysSomethingNew(t *testing.T) {
 	for name, test := range map[string]struct {
 		after  time.Duration
@@ -76,7 +87,7 @@ func TestAScoreIsWrittenWhereItSaysSomethingNew(t *testing.T) {
 		"when somebody has deleted it": {period, func(t *testing.T, f *fixture) {
 			t.Helper()
 			require.NoError(t, f.Scores.Informer().GetIndexer().Delete(f.stored(t)))
-			require.NoError(t, f.hub.Tracker().Delete(scoreGVR, f.profile.Namespace, f.profile.Name+nameSuffix))
+			require.NoError(t, f.hub.Tracker().Delete(scoreGVR, f.profile.Namespace, scoreName(f.profile.Name)))
 		}, []string{createScore, updateScore}, valid},
 	} {
 		t.Run(name, func(t *testing.T) {

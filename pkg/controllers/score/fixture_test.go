@@ -83,7 +83,7 @@ func (f *fixture) see(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) {
 // stored returns the score of the profile as the hub has it, or nil, and has the informers see it.
 func (f *fixture) stored(t *testing.T) *v1alpha1.ClusterScore {
 	t.Helper()
-	found, err := f.hub.Tracker().Get(scoreGVR, f.profile.Namespace, f.profile.Name+nameSuffix)
+	found, err := f.hub.Tracker().Get(scoreGVR, f.profile.Namespace, scoreName(f.profile.Name))
 	if err != nil {
 		return nil
 	}

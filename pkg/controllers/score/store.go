@@ -18,17 +18,18 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/names"
 )
 
-// nameSuffix follows the name of the ClusterProfile in that of its ClusterScore.
-const nameSuffix = "-" + v1alpha1.UsageResourceName
+// scoreName returns the name of the ClusterScore of a ClusterProfile. Whose it is says its spec.
+func scoreName(profile string) string { return names.Fit(profile + "-" + v1alpha1.UsageResourceName) }
 
 // store keeps what was found in the ClusterScore of profile, valid for some time. It writes where that says something
 // new, or where too little of the time is left.
 func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, what *found, valid time.Duration) error {
 	score, err := c.ensure(ctx, profile)
 	if err != nil {
-		return fmt.Errorf("ClusterScore %s/%s: %w", profile.Namespace, profile.Name+nameSuffix, err)
+		return fmt.Errorf("ClusterScore %s/%s: %w", profile.Namespace, scoreName(profile.Name), err)
 	}
 	now := c.Clock.Now()
 	next := score.DeepCopy()
@@ -62,7 +63,7 @@ func ends(validUntil *metav1.Time, at time.Time) bool {
 // ensure returns the ClusterScore of profile, made if it was missing. One of that name that is not clusterpass's for this
 // profile is an error: it is somebody else's, or was the score of a profile that this one has replaced and is about to go.
 func (c *Controller) ensure(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*v1alpha1.ClusterScore, error) {
-	score, err := c.scores.ClusterScores(profile.Namespace).Get(profile.Name + nameSuffix)
+	score, err := c.scores.ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
 	if apierrors.IsNotFound(err) {
 		score, err = c.Client.ClusterpassV1alpha1().ClusterScores(profile.Namespace).Create(ctx, newScore(profile), metav1.CreateOptions{})
 	}
@@ -79,7 +80,7 @@ func newScore(profile *inventoryv1alpha1.ClusterProfile) *v1alpha1.ClusterScore 
 	return &v1alpha1.ClusterScore{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: profile.Namespace,
-			Name:      profile.Name + nameSuffix,
+			Name:      scoreName(profile.Name),
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: inventoryv1alpha1.GroupVersion.String(),
 				Kind:       inventoryv1alpha1.ClusterProfileKind,
