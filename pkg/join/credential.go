@@ -4,6 +4,8 @@
 package join
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +13,10 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -21,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/names"
 )
 
 const (
@@ -33,26 +37,60 @@ const (
 	memberIDAnnotation = member.MemberUIDAnnotation
 )
 
-// SecretName returns the name of the hub's Secret, in SystemNamespace, with the kubeconfig for a ClusterProfile. Two may
-// share it (a-b/c and a/b-c): the Secret's annotation tells which one it is for.
-func SecretName(namespace, name string) string { return "member-" + namespace + "-" + name }
-
 func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
 
-// secret returns the hub's Secret, nil where there is none.
+// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in SystemNamespace: the plain one, if it is not too
+// long, and one with a hash for where the plain one is another's. a-b/c and a/b-c share the plain one.
+func secretNames(namespace, name string) []string {
+	plain := "member-" + namespace + "-" + name
+	hashed := names.WithHash(plain, namespace, name)
+	if len(plain) > validation.DNS1123SubdomainMaxLength {
+		return []string{hashed}
+	}
+	return []string{plain, hashed}
+}
+
+// secret returns the hub's Secret, nil where there is none. Whose a Secret is says its annotation. From then on j.secretName is its name, or
+// that under which it is to be made: the first that nobody has.
 func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
-	name := SecretName(j.Namespace, j.Name)
-	secret, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // that it is not there is an answer
-	case err != nil:
-		return nil, j.hub.failed("read", "secret/"+name+" in "+SystemNamespace, err)
+	j.secretName = ""
+	var taken error
+	for _, name := range secretNames(j.Namespace, j.Name) {
+		secret, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			j.secretName = cmp.Or(j.secretName, name)
+		case err != nil:
+			return nil, j.hub.failed("read", "secret/"+name+" in "+SystemNamespace, err)
+		case j.isOurs(secret):
+			j.secretName = name
+			return secret, nil
+		default:
+			taken = j.takenBy(secret)
+		}
 	}
-	if of := secret.Annotations[member.ClusterProfileAnnotation]; of != j.profileName() {
-		return nil, fmt.Errorf("hub: secret/%s in %s exists and is not for ClusterProfile %s but for %q", name, SystemNamespace, j.profileName(), of)
+	if j.secretName == "" {
+		return nil, taken
 	}
-	return secret, nil
+	return nil, nil //nolint:nilnil // that it is not there is an answer
+}
+
+// isOurs says whether a Secret of the hub is for the ClusterProfile.
+func (j *joiner) isOurs(secret metav1.Object) bool {
+	return secret.GetAnnotations()[member.ClusterProfileAnnotation] == j.profileName()
+}
+
+func (j *joiner) takenBy(secret metav1.Object) error {
+	return fmt.Errorf("hub: secret/%s in %s exists and is not for ClusterProfile %s but for %q; delete it, or join under another name",
+		secret.GetName(), SystemNamespace, j.profileName(), secret.GetAnnotations()[member.ClusterProfileAnnotation])
+}
+
+// checkOurSecret refuses a Secret that somebody has made meanwhile.
+func (j *joiner) checkOurSecret(found *unstructured.Unstructured) error {
+	if !j.isOurs(found) {
+		return j.takenBy(found)
+	}
+	return nil
 }
 
 // checkNotJoinedElsewhere refuses a member that this hub has under another name: the two would share one account.
@@ -70,15 +108,15 @@ func (j *joiner) otherProfiles(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, j.hub.failed("list", "secrets in "+SystemNamespace, err)
 	}
-	var names []string
+	var others []string
 	for i := range secrets.Items {
 		annotations := secrets.Items[i].Annotations
 		of := annotations[member.ClusterProfileAnnotation]
 		if annotations[memberIDAnnotation] == j.memberID && of != j.profileName() {
-			names = append(names, of)
+			others = append(others, of)
 		}
 	}
-	return names, nil
+	return others, nil
 }
 
 // credentialReady makes the hub's Secret have a kubeconfig for the member whose token works.
@@ -102,7 +140,7 @@ func (j *joiner) renew(ctx context.Context, m *Member) error {
 		return err
 	}
 	if old == nil {
-		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was taken out again", SecretName(j.Namespace, j.Name), SystemNamespace, j.profileName())
+		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was taken out again", j.secretName, SystemNamespace, j.profileName())
 	}
 	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q. "+
@@ -128,7 +166,7 @@ func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byt
 		TypeMeta: core(kindSecret),
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: SystemNamespace,
-			Name:      SecretName(j.Namespace, j.Name),
+			Name:      j.secretName,
 			Labels:    map[string]string{member.KubeconfigLabel: "true"},
 			Annotations: map[string]string{
 				member.ClusterProfileAnnotation: j.profileName(),
@@ -138,13 +176,13 @@ func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byt
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{kubeconfigKey: kubeconfig},
 	}
-	if old != nil && equality.Semantic.DeepEqual(old.Data, secret.Data) &&
+	if old != nil && bytes.Equal(old.Data[kubeconfigKey], kubeconfig) &&
 		old.Labels[member.KubeconfigLabel] == "true" && old.Annotations[memberIDAnnotation] == j.memberID {
 		// Whoever has renewed the token owns it: what is right is not applied, lest we own it, too.
 		j.report.found("hub", "secret/"+secret.Name+" in "+SystemNamespace, "unchanged")
 		return nil
 	}
-	return j.hub.apply(ctx, secret, nil)
+	return j.hub.apply(ctx, secret, j.checkOurSecret)
 }
 
 // token returns the one that the hub has, if it works and is not about to expire, else a new one, which works.

@@ -4,6 +4,7 @@
 package join
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/go-jose/go-jose.v2"
 	"gopkg.in/go-jose/go-jose.v2/jwt"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // signed returns a token that is valid from issued until expiry.
@@ -38,5 +46,53 @@ func TestTokensAreKeptUntilTheyAreDue(t *testing.T) {
 		"one that does not say its times": {signed(t, time.Time{}, time.Time{}), false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.fresh, isFresh(test.token, now)) })
+	}
+}
+
+func TestSecretNames(t *testing.T) {
+	assert.Equal(t, "member-team-bravelion", secretNames("team", "bravelion")[0])
+	assert.Equal(t, secretNames("a-b", "c")[0], secretNames("a", "b-c")[0])
+	assert.NotEqual(t, secretNames("a-b", "c")[1], secretNames("a", "b-c")[1])
+	longest := strings.Repeat("n", 253)
+	for _, name := range []string{strings.Repeat("n", 240), strings.Repeat("n", 250), longest} {
+		for _, secret := range secretNames(strings.Repeat("s", 63), name) {
+			assert.Empty(t, validation.IsDNS1123Subdomain(secret), name)
+		}
+	}
+	assert.Len(t, secretNames("team", longest), 1)
+	assert.NotEqual(t, secretNames("a-b", longest[2:]+"-c"), secretNames("a", "b-"+longest[2:]+"-c"))
+}
+
+func TestJoiner_Secret(t *testing.T) {
+	plain, hashed := secretNames("a", "b-c")[0], secretNames("a", "b-c")[1]
+	of := func(name, profile string) runtime.Object {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+			Namespace: SystemNamespace, Name: name, Annotations: map[string]string{member.ClusterProfileAnnotation: profile},
+		}}
+	}
+	for name, test := range map[string]struct {
+		there  []runtime.Object
+		want   string
+		exists bool
+		err    string
+	}{
+		"the plain name where it is free":               {nil, plain, false, ""},
+		"the one that is there":                         {[]runtime.Object{of(plain, "a/b-c")}, plain, true, ""},
+		"a hash where another has the plain name":       {[]runtime.Object{of(plain, "a-b/c")}, hashed, false, ""},
+		"the one that is there by a hash":               {[]runtime.Object{of(plain, "a-b/c"), of(hashed, "a/b-c")}, hashed, true, ""},
+		"also when the other has gone":                  {[]runtime.Object{of(hashed, "a/b-c")}, hashed, true, ""},
+		"an error that names both where both are taken": {[]runtime.Object{of(plain, "a-b/c"), of(hashed, "other/x")}, "", false, `is not for ClusterProfile a/b-c but for "other/x"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := &joiner{Target: Target{Namespace: "a", Name: "b-c"}, hub: &side{name: "hub", kube: fake.NewClientset(test.there...)}}
+			secret, err := j.secret(t.Context())
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.exists, secret != nil)
+			assert.Equal(t, test.want, j.secretName)
+		})
 	}
 }

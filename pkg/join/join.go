@@ -35,7 +35,9 @@ type joiner struct {
 	hubID, memberID string
 	// noSecret says that the hub can't reach the member, to revoke what there is: it has no kubeconfig for it.
 	noSecret bool
-	report   *report
+	// secretName is that of the hub's Secret, once secret has looked for it.
+	secretName string
+	report     *report
 }
 
 // Run joins a member. What is there already and right is left alone, so that Run can be repeated, also after an

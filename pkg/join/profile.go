@@ -134,7 +134,7 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to its owners.
 func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 	told := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
-		"name": SecretName(j.Namespace, j.Name), "key": kubeconfigKey, "namespace": SystemNamespace,
+		"name": j.secretName, "key": kubeconfigKey, "namespace": SystemNamespace,
 	}}
 	if o.Consumers != nil {
 		request := o.Consumers.DeepCopy()
