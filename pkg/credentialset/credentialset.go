@@ -7,35 +7,44 @@ package credentialset
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/base32"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/names"
 )
 
 // What templates of names may have in them.
 const (
 	// ClusterName stands for the name of the ClusterProfile.
 	ClusterName = "{{.cluster.name}}"
+	// ClusterNamespace stands for the namespace of the ClusterProfile.
+	ClusterNamespace = "{{.cluster.namespace}}"
+	// ClusterDisplayName stands for spec.displayName of the ClusterProfile, or for its name where it has none. It may be
+	// anything, and is for names in a Secret only.
+	ClusterDisplayName = "{{.cluster.displayName}}"
 	// SetName stands for the name of the set.
 	SetName = "{{.set.name}}"
 )
 
-const (
-	// nameHash is how many characters of a hash, of 5 bits each, tell the default ServiceAccounts of clusters apart.
-	nameHash = 10
-	// namePart bounds how much of the set's name is in one.
-	namePart = 52
-)
+// namePart bounds how much of the set's name is in that of a ServiceAccount.
+const namePart = 52
 
-// Expand returns what a template of a name is for a cluster.
-func Expand(template, set, cluster string) string {
-	return strings.NewReplacer(ClusterName, cluster, SetName, set).Replace(template)
+// Expand returns what a template of a name is for a cluster of set.
+func Expand(template string, set *v1alpha1.ClusterCredentialSet, cluster string) string {
+	return strings.NewReplacer(ClusterName, cluster, ClusterNamespace, ProfileNamespace(set), SetName, set.Name).Replace(template)
+}
+
+// ExpandDisplay returns what a template is for profile, of a name that need not be one of an object.
+func ExpandDisplay(template string, set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) string {
+	return strings.NewReplacer(
+		ClusterName, profile.Name, ClusterNamespace, profile.Namespace, SetName, set.Name,
+		ClusterDisplayName, cmp.Or(profile.Spec.DisplayName, profile.Name),
+	).Replace(template)
 }
 
 // ProfileNamespace returns the namespace of the ClusterProfiles that set selects.
@@ -43,22 +52,20 @@ func ProfileNamespace(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Clusters.Namespace, set.Namespace)
 }
 
-// SecretName returns the namespace and name of the Secret for a cluster.
+// SecretName returns the namespace and name of the Secret for a cluster. A name that is too long for a Secret ends in a hash.
 func SecretName(set *v1alpha1.ClusterCredentialSet, cluster string) types.NamespacedName {
 	return types.NamespacedName{
 		Namespace: cmp.Or(set.Spec.Secret.Namespace, set.Namespace),
-		Name:      Expand(set.Spec.Secret.Name, set.Name, cluster),
+		Name:      names.Fit(Expand(set.Spec.Secret.Name, set, cluster)),
 	}
 }
 
 // ServiceAccountName returns the name of the ServiceAccount on the cluster of the ClusterProfile with name and uid.
 func ServiceAccountName(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) string {
 	if template := set.Spec.Template.ServiceAccountName; template != "" {
-		return Expand(template, set.Name, cluster)
+		return names.Fit(Expand(template, set, cluster))
 	}
-	sum := sha256.Sum256([]byte(string(set.UID) + "/" + string(uid)))
-	id := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:nameHash]
-	return strings.TrimRight(set.Name[:min(len(set.Name), namePart)], "-.") + "-" + id
+	return names.Clip(set.Name, namePart) + "-" + names.Hash([]byte(string(set.UID)+"/"+string(uid)))
 }
 
 // Request returns what set asks for on the cluster of the ClusterProfile with name and uid.

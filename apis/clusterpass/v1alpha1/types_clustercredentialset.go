@@ -24,6 +24,9 @@ const (
 const (
 	// MaxSelectedNames bounds spec.clusters.names.
 	MaxSelectedNames = 1000
+	// MaxArgoCDNamespaces bounds spec.secret.argoCD.namespaces, and MaxArgoCDName spec.secret.argoCD.name.
+	MaxArgoCDNamespaces = 500
+	MaxArgoCDName       = 253
 	// MaxListedCredentials bounds status.credentials. Those that are not ready come first.
 	MaxListedCredentials = 100
 	// DefaultRefreshAtPercent is the part of a credential's life after which it is renewed, in percent.
@@ -51,6 +54,18 @@ const (
 	CredentialSetReasonNoSecrets = "SecretsForbidden"
 	// CredentialSetReasonNoneKept stands with True: the consumer has a credential plugin, and asks by itself.
 	CredentialSetReasonNoneKept = "NoneKept"
+)
+
+// CredentialSetConflict is the condition of a ClusterCredentialSet that is there, and true, while the Secret for one of its clusters and
+// another Secret tell Argo CD of one server, or of one name. Argo CD uses either of the two.
+const CredentialSetConflict = "Conflict"
+
+// Reasons of the condition Conflict of a ClusterCredentialSet.
+const (
+	// CredentialSetReasonSameServer stands where two Secrets are for one server.
+	CredentialSetReasonSameServer = "SameServer"
+	// CredentialSetReasonSameName stands where two clusters have one name.
+	CredentialSetReasonSameName = "SameName"
 )
 
 // MaxMultiKueueClusters is how many clusters a MultiKueueConfig may have.
@@ -162,7 +177,8 @@ type CredentialTemplate struct {
 	// +optional
 	ServiceAccountNamespace string `json:"serviceAccountNamespace,omitempty"`
 	// ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the
-	// ClusterProfile's name. By default it is made of the set's name and a hash of set and ClusterProfile, so
+	// ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. One that is too long ends in a
+	// hash. By default it is made of the set's name and a hash of set and ClusterProfile, so
 	// that ClusterProfiles which lead to one member do not collide.
 	// +optional
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
@@ -189,19 +205,47 @@ type CredentialSecret struct {
 	// there.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.set.name}} the
-	// set's. {{.set.name}}-{{.cluster.name}} by default. A Secret of that name that is not the set's is left alone.
+	// Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.cluster.namespace}}
+	// its namespace, {{.set.name}} the set's name. {{.set.name}}-{{.cluster.name}} by default. A name that is too long for a Secret
+	// ends in a hash; status.credentials has it. A Secret of that name that is not the set's is left alone.
 	// +optional
 	Name string `json:"name,omitempty"`
 	// Format is how the Secret holds the credential: kubeconfig (the default), argocd or token.
 	// +optional
 	Format SecretFormat `json:"format,omitempty"`
-	// Labels of each Secret, besides those of the format and of clusterpass.
+	// Labels of each Secret, besides those of the format and of clusterpass. Labels that others set stay. One that is taken out
+	// here is taken from the Secrets.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 	// Annotations of each Secret, likewise.
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// ArgoCD is what else the Secret tells Argo CD of the cluster, with format argocd. Keys that are not given here may
+	// be set in the Secret by others, and stay.
+	// +optional
+	ArgoCD *ArgoCDCluster `json:"argoCD,omitempty"`
+}
+
+// ArgoCDCluster is what a declarative cluster of Argo CD may have besides server and credentials.
+type ArgoCDCluster struct {
+	// Name is what Argo CD calls the cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its
+	// namespace, {{.cluster.displayName}} its display name, {{.set.name}} the set's name. {{.cluster.name}} by default, which
+	// ClusterProfiles of several namespaces may share.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// Namespaces are those that Argo CD manages on the cluster, at most 500. All by default.
+	// +optional
+	// +listType=set
+	Namespaces []string `json:"namespaces,omitempty"`
+	// ClusterResources lets Argo CD manage resources that are in no namespace, too, where namespaces are given. It does not by default.
+	// +optional
+	ClusterResources *bool `json:"clusterResources,omitempty"`
+	// Project is the AppProject that the cluster is for alone.
+	// +optional
+	Project string `json:"project,omitempty"`
+	// Shard is the number of the application controller that is responsible for the cluster, from 0. Argo CD chooses by default.
+	// +optional
+	Shard *int32 `json:"shard,omitempty"`
 }
 
 // CredentialRotation says when a credential is renewed. The old one stays valid until it expires.

@@ -14,6 +14,11 @@ func (in AddOnScore) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ArgoCDCluster) OpenAPIModelName() string {
+	return "dev.clusterpass.apis.clusterpass.v1alpha1.ArgoCDCluster"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in AuthTokenGrant) OpenAPIModelName() string {
 	return "dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrant"
 }

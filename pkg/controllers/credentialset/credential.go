@@ -17,6 +17,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
 )
 
 // What a Secret tells of the credential that it holds. There is nothing secret in it.
@@ -32,12 +33,33 @@ const (
 	annotationGrant = annotationPrefix + "grant"
 	// annotationFor is a digest of what it was made for.
 	annotationFor = annotationPrefix + "for"
-	// annotationContent is a digest of what was written.
+	// annotationRights is a digest of which token it is, whatever the Secret looks like.
+	annotationRights = annotationPrefix + "rights"
+	// annotationContent is a digest of the data that was written.
 	annotationContent = annotationPrefix + "content"
+	// annotationKeys says which keys the controller has written. All others are others'.
+	annotationKeys = annotationPrefix + "keys"
+	// annotationToken is a digest of the token, by which it is known where something else was changed.
+	annotationToken = annotationPrefix + "token"
+	// annotationChecksum is a digest of all that was written.
+	annotationChecksum = annotationPrefix + "checksum"
 	// annotationRotate is the value of v1alpha1.AnnotationRotate that it was made for.
 	annotationRotate = annotationPrefix + "rotate"
-	// annotationFound is, in the cache alone, a digest of what is there.
-	annotationFound = annotationPrefix + "found"
+	// annotationFound is, in the cache alone, a digest of what is there of what was written. annotationServer and
+	// annotationName are what a Secret tells Argo CD, in the cache alone, too.
+	annotationFound  = annotationPrefix + "found"
+	annotationServer = annotationPrefix + "argocd-server"
+	annotationName   = annotationPrefix + "argocd-name"
+)
+
+// action is what a credential needs.
+type action int
+
+const (
+	// mint is a new token.
+	mint action = iota
+	// repair is to have the Secret say what it should, with the token that it has.
+	repair
 )
 
 const (
@@ -48,6 +70,8 @@ const (
 	// grantLag is how much later than a token its grant may be in the cache, writeLag how much later a Secret that was written.
 	grantLag = 5 * time.Second
 	writeLag = 30 * time.Second
+	// repairPause is how long after it was written a Secret may be repaired.
+	repairPause = time.Second
 	// writePoll is when to look again for a Secret that was written.
 	writePoll = 200 * time.Millisecond
 )
@@ -61,6 +85,9 @@ type wanted struct {
 	profile *inventoryv1alpha1.ClusterProfile
 }
 
+// name returns the namespace and name of the Secret.
+func (w *wanted) name() types.NamespacedName { return credentialset.SecretName(w.set, w.profile.Name) }
+
 // digest identifies anything that encodes as JSON, maps by their sorted keys.
 func digest(of any) string {
 	encoded, err := json.Marshal(of)
@@ -71,30 +98,50 @@ func digest(of any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// purpose is a digest of what the credential is made for: if it differs, another one is needed.
+// purpose is a digest of what the credential is made for: if it differs, the Secret is to be written anew.
 func (w *wanted) purpose() string {
-	return digest([]any{
-		w.set.Spec.Template, w.set.Spec.Secret, w.set.Spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders,
-	})
+	spec := &w.set.Spec
+	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders}
+	if spec.Secret.ArgoCD != nil {
+		parts = append(parts, w.argoCD().Name)
+	}
+	return digest(parts)
 }
 
-// due returns when to make the next credential after what is there, secret, and why; the zero time is at once. grants says whether a
+// rights is a digest of what the token is made for: if it differs, another one is needed.
+func (w *wanted) rights() string {
+	spec := &w.set.Spec
+	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
+}
+
+// argoCD returns what Argo CD is told, with the name of this cluster; nil where that is nothing.
+func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
+	says := w.set.Spec.Secret.ArgoCD.DeepCopy()
+	if says != nil {
+		says.Name = credentialset.ExpandDisplay(says.Name, w.set, w.profile)
+	}
+	return says
+}
+
+// due returns when something is to be done with what is there, secret, what, and why; the zero time is at once. grants says whether a
 // grant of the set is there.
-func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, string) {
+func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, action, string) {
 	if secret == nil || !isOf(secret, w.set.UID) {
-		return time.Time{}, "there is no Secret"
+		return time.Time{}, mint, "there is no Secret"
 	}
 	is := secret.Annotations
 	issued, expires := times(secret)
 	switch {
-	case is[annotationFor] != w.purpose():
-		return time.Time{}, "something else is wanted"
-	case is[annotationContent] != is[annotationFound] || issued.IsZero() || !expires.After(issued):
-		return time.Time{}, "the Secret was changed"
+	case is[annotationFor] != w.purpose() && is[annotationRights] != w.rights():
+		return time.Time{}, mint, "something else is wanted"
 	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
-		return time.Time{}, "it was asked for"
+		return time.Time{}, mint, "it was asked for"
+	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
+		return time.Time{}, repair, "the Secret was changed"
 	case !grants(is[annotationGrant]):
-		return issued.Add(grantLag), whyRevoked
+		return issued.Add(grantLag), mint, whyRevoked
+	case is[annotationFor] != w.purpose():
+		return time.Time{}, repair, "the Secret is to say something else"
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(w.set.UID + w.profile.UID)) // it returns no error
@@ -103,7 +150,7 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 		part = float64(*percent)
 	}
 	part *= (1 - spread*float64(hash.Sum32()%spreadSteps)/spreadSteps) / 100
-	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), "it is time"
+	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is time"
 }
 
 // times returns when the credential in a Secret was issued, and when it expires; zero where the Secret does not tell.
@@ -114,16 +161,18 @@ func times(secret *corev1.Secret) (issued, expires time.Time) {
 	return issued, expires
 }
 
-// annotations returns what the Secret for an answer tells.
-func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, now time.Time, data map[string][]byte) map[string]string {
+// annotations returns what the Secret for an answer tells, which was issued at a time.
+func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte) map[string]string {
 	is := map[string]string{
 		annotationCluster:    w.profile.Name,
 		annotationClusterUID: string(w.profile.UID),
-		annotationIssued:     now.UTC().Format(time.RFC3339),
+		annotationIssued:     issued.UTC().Format(time.RFC3339),
 		annotationExpires:    answer.ExpirationTimestamp.UTC().Format(time.RFC3339),
 		annotationGrant:      answer.GrantName,
 		annotationFor:        w.purpose(),
+		annotationRights:     w.rights(),
 		annotationContent:    digest(data),
+		annotationToken:      digest(answer.Token),
 	}
 	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
 		is[annotationRotate] = value

@@ -5,6 +5,7 @@ package credentialset
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -59,31 +61,38 @@ func TestWhenACredentialIsDue(t *testing.T) {
 		change func(w *wanted, secret *corev1.Secret)
 		why    string
 		late   bool
+		what   action
 	}{
-		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is time", true},
-		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is time", true},
+		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is time", true, mint},
+		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is time", true, mint},
 		"at once for other rights": {func(w *wanted, _ *corev1.Secret) {
 			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
-		}, "something else is wanted", false},
-		"at once for another lifetime":                {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "something else is wanted", false},
-		"at once for another format":                  {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "something else is wanted", false},
-		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "something else is wanted", false},
+		}, "something else is wanted", false, mint},
+		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "something else is wanted", false, mint},
+		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "the Secret is to say something else", false, repair},
+		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, "the Secret is to say something else", false, repair},
+		"at once for another format of a release that did not note what the token is for": {func(w *wanted, s *corev1.Secret) {
+			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
+			delete(s.Annotations, annotationRights)
+		}, "something else is wanted", false, mint},
+		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "something else is wanted", false, mint},
 		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
-		}, "something else is wanted", false},
-		"at once where somebody wrote over it":     {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false},
-		"at once where it does not tell its times": {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false},
+		}, "something else is wanted", false, mint},
+		"at once where somebody wrote over it":     {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
+		"at once where it does not tell its times": {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
 		"at once when that is asked for": {func(w *wanted, _ *corev1.Secret) {
 			w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
-		}, "it was asked for", false},
-		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false},
+		}, "it was asked for", false, mint},
+		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false, mint},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWanted()
 			secret := cached(t, w)
 			test.change(w, secret)
-			due, why := w.due(secret, func(string) bool { return true })
+			due, what, why := w.due(secret, func(string) bool { return true })
 			assert.Equal(t, test.why, why)
+			assert.Equal(t, test.what, what)
 			if !test.late {
 				assert.Zero(t, due)
 				return
@@ -92,10 +101,10 @@ func TestWhenACredentialIsDue(t *testing.T) {
 		})
 	}
 	w := newWanted()
-	due, why := w.due(cached(t, w), func(string) bool { return false })
+	due, _, why := w.due(cached(t, w), func(string) bool { return false })
 	assert.Equal(t, "the grant is revoked", why)
 	assert.Equal(t, issued.Add(grantLag), due, "unless the cache is only behind")
-	_, why = w.due(nil, nil)
+	_, _, why = w.due(nil, nil)
 	assert.Equal(t, "there is no Secret", why)
 }
 
@@ -104,7 +113,7 @@ func TestRenewalsAreSpread(t *testing.T) {
 	for i := range 1000 {
 		w := newWanted()
 		w.profile.UID = types.UID(fmt.Sprintf("uid-%d", i))
-		due, _ := w.due(cached(t, w), func(string) bool { return true })
+		due, _, _ := w.due(cached(t, w), func(string) bool { return true })
 		after := due.Sub(issued)
 		assert.GreaterOrEqual(t, after, 43*time.Minute)
 		assert.LessOrEqual(t, after, 48*time.Minute)
@@ -119,10 +128,8 @@ func TestASecretThatWasWrittenIsWaitedFor(t *testing.T) {
 	clock := testingclock.NewFakeClock(issued)
 	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
 	key := credentialKey{cluster: "bravelion"}
-	w := newWanted()
-	fresh := cached(t, w)
-	old := fresh.DeepCopy()
-	old.Annotations[annotationContent] = "of another token"
+	fresh := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "20"}}
+	old := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "9"}}
 
 	assert.False(t, c.isBehind(key, nil), "nothing was written")
 	c.wrote(key, fresh)
@@ -136,6 +143,18 @@ func TestASecretThatWasWrittenIsWaitedFor(t *testing.T) {
 	assert.False(t, c.isBehind(key, nil), "not for ever")
 }
 
+func TestRepairsOfOneSecretAreNotOneAfterTheOther(t *testing.T) {
+	clock := testingclock.NewFakeClock(issued)
+	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
+	key := credentialKey{cluster: "bravelion"}
+	assert.Zero(t, c.pause(key, repair), "nothing was written")
+	c.wrote(key, &corev1.Secret{})
+	assert.Zero(t, c.pause(key, mint), "a token is not waited for")
+	assert.Equal(t, repairPause, c.pause(key, repair))
+	clock.Step(repairPause)
+	assert.LessOrEqual(t, c.pause(key, repair), time.Duration(0))
+}
+
 func TestNamesOfWhatASetMakes(t *testing.T) {
 	w := newWanted()
 	assert.Equal(t, "team/fleet-bravelion", credentialset.SecretName(w.set, "bravelion").String())
@@ -144,4 +163,15 @@ func TestNamesOfWhatASetMakes(t *testing.T) {
 	assert.NotEqual(t, one, credentialset.ServiceAccountName(w.set, "bravelion", "uid-2"), "profiles that lead to one member do not collide")
 	w.set.Spec.Template.ServiceAccountName = "kueue-{{.cluster.name}}"
 	assert.Equal(t, "kueue-bravelion", credentialset.ServiceAccountName(w.set, "bravelion", "uid-1"))
+
+	w.set.Name = strings.Repeat("s", 63)
+	longest := strings.Repeat("c", 253)
+	for _, name := range []string{
+		credentialset.SecretName(w.set, longest).Name, credentialset.ServiceAccountName(w.set, longest, "uid-1"),
+	} {
+		assert.Empty(t, validation.IsDNS1123Subdomain(name), name)
+	}
+	assert.NotEqual(t, credentialset.SecretName(w.set, longest), credentialset.SecretName(w.set, longest[1:]))
+	w.set.Spec.Template.ServiceAccountName = ""
+	assert.Empty(t, validation.IsDNS1123Label(credentialset.ServiceAccountName(w.set, longest, "uid-1")))
 }

@@ -80,7 +80,7 @@ func (c *Controller) setUpdated(oldObj, obj any) {
 
 func (c *Controller) setDeleted(obj any) {
 	if set, ok := about[*v1alpha1.ClusterCredentialSet](obj); ok {
-		c.forget(set.UID)
+		c.forget(set)
 	}
 }
 
@@ -92,7 +92,7 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 		return
 	}
 	if old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Labels, profile.Labels) ||
-		old.DeletionTimestamp.IsZero() != profile.DeletionTimestamp.IsZero() ||
+		old.DeletionTimestamp.IsZero() != profile.DeletionTimestamp.IsZero() || old.Spec.DisplayName != profile.Spec.DisplayName ||
 		!equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders) {
 		c.profileChanged(profile)
 	}
@@ -149,11 +149,19 @@ func (c *Controller) grantChanged(obj any) {
 	}
 }
 
-// secretChanged has the credential of a Secret looked at.
-func (c *Controller) secretChanged(obj any) {
+// secretChanged has the credential of a Secret looked at, and the sets that it may be in conflict with. old is nil for one that has
+// come or gone.
+func (c *Controller) secretChanged(old, obj any) {
 	secret, ok := about[*corev1.Secret](obj)
 	if !ok {
 		return
+	}
+	was := [2]string{}
+	if old, ok := about[*corev1.Secret](old); ok {
+		was = tellsArgoCD(old)
+	}
+	if tellsArgoCD(secret) != was {
+		c.conflictsChanged(secret)
 	}
 	uid := types.UID(secret.Labels[v1alpha1.LabelCredentialSetUID])
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {

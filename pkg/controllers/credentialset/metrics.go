@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	resultRenewed = "Issued"
-	resultFailed  = "Failed"
+	resultRenewed  = "Issued"
+	resultRepaired = "Repaired"
+	resultFailed   = "Failed"
 )
 
 var (
@@ -20,7 +21,7 @@ var (
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "credential_set_issues_total",
-		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, or Failed for each try that did not get through.",
+		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, Repaired where the token was kept, or Failed for each try that did not get through.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 
@@ -31,7 +32,7 @@ var (
 func RegisterMetrics() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
-		for _, result := range []string{resultRenewed, resultFailed} {
+		for _, result := range []string{resultRenewed, resultRepaired, resultFailed} {
 			renewals.WithLabelValues(result)
 		}
 	})

@@ -40,7 +40,7 @@ func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialS
 		left, err := c.left(ctx, set, cluster)
 		if left {
 			err = c.deleteSecret(ctx, secret)
-			c.forget(set.UID, cluster)
+			c.forget(set, cluster)
 		}
 		errs = append(errs, err)
 	}

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -22,6 +23,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/credentialset/format"
 )
 
 // secretVerbs are what a namespace with credentials takes of the controller manager.
@@ -48,7 +50,7 @@ func (e *forbiddenError) Error() string {
 type secrets struct {
 	hub     kubernetes.Interface
 	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
-	changed func(obj any)
+	changed func(old, obj any)
 
 	mu         sync.Mutex
 	namespaces map[string]*watched
@@ -65,7 +67,7 @@ func newSecrets(hub kubernetes.Interface) *secrets {
 }
 
 // run has Secrets watched until ctx ends.
-func (s *secrets) run(ctx context.Context, changed func(obj any)) {
+func (s *secrets) run(ctx context.Context, changed func(old, obj any)) {
 	s.ctx, s.changed = ctx, changed
 }
 
@@ -113,7 +115,7 @@ func (s *secrets) start(namespace string) *watched {
 	informer := factory.Core().V1().Secrets()
 	started := &watched{lister: informer.Lister().Secrets(namespace)}
 	registration, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: s.changed, UpdateFunc: func(_, obj any) { s.changed(obj) }, DeleteFunc: s.changed,
+		AddFunc: func(obj any) { s.changed(nil, obj) }, UpdateFunc: s.changed, DeleteFunc: func(obj any) { s.changed(nil, obj) },
 	})
 	if err != nil {
 		// It is for informers that have been stopped.
@@ -144,16 +146,26 @@ func (s *secrets) get(set *v1alpha1.ClusterCredentialSet, cluster string) (*core
 
 // of returns the Secrets of set.
 func (s *secrets) of(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, error) {
+	return s.list(set, selectorOf(set))
+}
+
+// all returns the Secrets of all sets in the namespace where set has its own.
+func (s *secrets) all(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, error) {
+	return s.list(set, labels.Everything())
+}
+
+func (s *secrets) list(set *v1alpha1.ClusterCredentialSet, selector labels.Selector) ([]*corev1.Secret, error) {
 	s.mu.Lock()
 	known := s.namespaces[credentialset.SecretName(set, "").Namespace]
 	s.mu.Unlock()
 	if known == nil || !known.synced() {
 		return nil, errNotRead
 	}
-	return known.lister.List(selectorOf(set))
+	return known.lister.List(selector)
 }
 
-// withoutContent puts a digest in the place of what a Secret holds. It may be asked twice for the same object.
+// withoutContent puts a digest in the place of what a Secret holds, and keeps what it tells Argo CD, which is not secret. It may be
+// asked twice for the same object.
 func withoutContent(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok || secret.Data == nil && secret.Annotations[annotationFound] != "" {
@@ -162,7 +174,13 @@ func withoutContent(object any) (any, error) {
 	if secret.Annotations == nil {
 		secret.Annotations = map[string]string{}
 	}
-	secret.Annotations[annotationFound] = digest(secret.Data)
+	secret.Annotations[annotationFound] = found(secret)
+	delete(secret.Annotations, annotationServer)
+	delete(secret.Annotations, annotationName)
+	if secret.Labels[format.ArgoCDTypeLabel] == format.ArgoCDCluster {
+		secret.Annotations[annotationServer] = clip(format.ArgoCDServer(string(secret.Data[format.ArgoCDServerKey])))
+		secret.Annotations[annotationName] = clip(string(secret.Data[format.ArgoCDNameKey]))
+	}
 	secret.Data, secret.ManagedFields = nil, nil
 	return secret, nil
 }

@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/credentialset"
 )
 
 // maxMessage bounds a message in the status, and the note of an event, in bytes.
@@ -51,7 +50,7 @@ func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.T
 // still good.
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
-		UID: want.profile.UID, SecretName: credentialset.SecretName(want.set, want.profile.Name).Name,
+		UID: want.profile.UID, SecretName: want.name().Name,
 		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: clip(err.Error()),
 	}, want.set.Generation, time.Time{}}
 	if secret == nil || !isOf(secret, want.set.UID) || secret.Annotations[annotationFor] != want.purpose() {
@@ -98,14 +97,17 @@ func (c *Controller) clusters(set types.UID) []string {
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
-func (c *Controller) forget(set types.UID, clusters ...string) {
+// forget drops what is known of the credentials of a set for clusters; for all of them where none is named.
+func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(clusters) == 0 {
-		delete(c.states, set)
+		clusters = slices.Collect(maps.Keys(c.states[set.UID]))
+		defer delete(c.states, set.UID)
 	}
 	for _, cluster := range clusters {
-		delete(c.states[set], cluster)
+		delete(c.states[set.UID], cluster)
+		delete(c.writes, credentialKey{cache.MetaObjectToName(set), cluster})
 	}
 }
 
@@ -132,6 +134,11 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	is.Message = clip(is.Message + letGo(leaving))
 	meta.SetStatusCondition(&next.Status.Conditions, is)
 	tellConsumer(next, consumer)
+	conflict, err := c.conflict(set)
+	if err != nil {
+		return err
+	}
+	tellConflict(next, conflict)
 	return c.writeStatus(ctx, set, next)
 }
 

@@ -13,12 +13,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/gone"
-	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/credentialset/format"
 )
 
@@ -41,7 +43,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	if c.isBehind(key, secret) {
 		return writePoll, nil
 	}
-	due, why := want.due(secret, func(name string) bool { return c.hasGrant(set, name) })
+	due, what, why := want.due(secret, func(name string) bool { return c.hasGrant(set, name) })
 	if left := due.Sub(c.Clock.Now()); left > 0 {
 		c.learn(want, ready(secret, set, due))
 		return left, nil
@@ -51,7 +53,10 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 			return writePoll, err
 		}
 	}
-	made, err := c.renew(ctx, want)
+	if left := c.pause(key, what); left > 0 {
+		return left, nil
+	}
+	made, result, err := c.renew(ctx, want, what)
 	if isBehindServer(err) {
 		return writePoll, nil
 	}
@@ -62,22 +67,25 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	c.wrote(key, made)
 	c.learn(want, ready(made, set, time.Time{}))
-	renewals.WithLabelValues(resultRenewed).Inc()
-	klog.FromContext(ctx).V(2).Info("Issued a credential", "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
+	renewals.WithLabelValues(result).Inc()
+	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
 	// The cache tells when to look again.
 	return 0, nil
 }
 
 // written is a Secret that the cache may not have yet.
 type written struct {
-	content string
+	uid     types.UID
+	version string
 	at      time.Time
+	// seen says that the cache has it.
+	seen bool
 }
 
 func (c *Controller) wrote(key credentialKey, secret *corev1.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writes[key] = written{secret.Annotations[annotationContent], c.Clock.Now()}
+	c.writes[key] = written{uid: secret.UID, version: secret.ResourceVersion, at: c.Clock.Now()}
 }
 
 // isBehind says whether secret, of the cache, is not yet what was written last: to go by it would be to mint twice.
@@ -85,14 +93,29 @@ func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last, ok := c.writes[key]
-	if !ok {
+	if !ok || last.seen {
 		return false
 	}
-	if secret != nil && secret.Annotations[annotationContent] == last.content || c.Clock.Since(last.at) > writeLag {
-		delete(c.writes, key)
-		return false
+	if secret != nil {
+		order, err := resourceversion.CompareResourceVersion(secret.ResourceVersion, last.version)
+		last.seen = secret.UID != last.uid || err != nil || order >= 0
 	}
-	return true
+	if c.Clock.Since(last.at) > writeLag {
+		last.seen = true
+	}
+	c.writes[key] = last
+	return !last.seen
+}
+
+// pause returns for how long a repair is to wait: another controller may want the same field otherwise, and neither gives in.
+func (c *Controller) pause(key credentialKey, what action) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, ok := c.writes[key]
+	if !ok || what != repair {
+		return 0
+	}
+	return last.at.Add(repairPause).Sub(c.Clock.Now())
 }
 
 // hasGrant says whether a grant of the set is there, and not being revoked.
@@ -121,40 +144,46 @@ func isBehindServer(err error) bool {
 	return details != nil && details.Group == v1alpha1.GroupName && details.Kind == "clustercredentialsets"
 }
 
-// renew gets a token, and writes it into the Secret by one write.
-func (c *Controller) renew(ctx context.Context, want *wanted) (*corev1.Secret, error) {
-	set := want.set
+// renew writes what is wanted into the Secret, by one write and with a new token. To repair it, the token that it has is kept, if
+// that is still there.
+func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	current, err := c.current(ctx, want)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	var has kept
+	if what == repair {
+		has = c.kept(current)
+	}
+	if has.token != "" {
+		made, err = c.rewrite(ctx, want, current, has)
+		return made, resultRepaired, err
 	}
 	asked := c.Clock.Now()
-	answer, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).CreateToken(ctx, set.Name,
+	answer, err := c.ask(ctx, want, metav1.CreateOptions{})
+	if err != nil {
+		return nil, "", err
+	}
+	made, err = c.store(ctx, want, current, answer, asked)
+	return made, resultRenewed, err
+}
+
+// ask asks for a token.
+func (c *Controller) ask(ctx context.Context, want *wanted, options metav1.CreateOptions) (*multiclusterv1alpha1.AuthTokenRequest, error) {
+	set := want.set
+	return c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).CreateToken(ctx, set.Name,
 		&multiclusterv1alpha1.AuthTokenRequest{
 			// A set may have been made again under its name, and have its Secrets elsewhere.
 			ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: set.Generation},
 			Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
 				TargetClusterProfile: multiclusterv1alpha1.ClusterProfileReference{Name: want.profile.Name, UID: want.profile.UID},
 			},
-		}, metav1.CreateOptions{})
-	if err != nil {
-		return nil, err
-	}
-	next, err := want.secret(answer, asked)
-	if err != nil {
-		return nil, err
-	}
-	secrets := c.Hub.CoreV1().Secrets(next.Namespace)
-	if current == nil {
-		return secrets.Create(ctx, next, metav1.CreateOptions{})
-	}
-	next.UID, next.ResourceVersion = current.UID, current.ResourceVersion
-	return secrets.Update(ctx, next, metav1.UpdateOptions{})
+		}, options)
 }
 
 // current returns the Secret as it is stored, nil where there is none. One that is not the set's is an error.
 func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret, error) {
-	name := credentialset.SecretName(want.set, want.profile.Name)
+	name := want.name()
 	secret, err := c.Hub.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -162,22 +191,30 @@ func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret,
 	case err != nil:
 		return nil, err
 	case !isOf(secret, want.set.UID):
-		return nil, apierrors.NewConflict(corev1.Resource("secrets"), name.Name,
-			fmt.Errorf("the Secret in namespace %s is not this set's, and is left alone: it has no label %s=%s", name.Namespace, v1alpha1.LabelCredentialSetUID, want.set.UID))
+		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. Delete it, or choose another spec.secret.name in another set",
+			v1alpha1.LabelCredentialSetUID, want.set.UID)
+	case ptr.Deref(secret.Immutable, false):
+		return nil, refused(name, "is immutable: delete it, and it is made again")
 	}
 	return secret, nil
 }
 
-// secret returns the Secret that holds an answer.
-func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, asked time.Time) (*corev1.Secret, error) {
+func refused(name types.NamespacedName, format string, args ...any) error {
+	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name, fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
+}
+
+// secret returns the Secret that holds an answer, whose token was issued at a time.
+func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, issued time.Time) (*corev1.Secret, error) {
 	if answer.Status.ExpirationTimestamp == nil {
 		return nil, errors.New("the answer does not say when the token expires")
 	}
-	rendered, err := format.Render(w.set.Spec.Secret.Format, format.Credential{Cluster: w.profile.Name, Status: answer.Status})
+	rendered, err := format.Render(w.set.Spec.Secret.Format, format.Credential{
+		Cluster: w.profile.Name, Namespace: answer.Spec.ServiceAccountNamespace, Status: answer.Status, ArgoCD: w.argoCD(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	name := credentialset.SecretName(w.set, w.profile.Name)
+	name := w.name()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{}, Annotations: map[string]string{}},
 		Type:       rendered.Type,
@@ -188,7 +225,6 @@ func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, asked tim
 	maps.Copy(secret.Labels, rendered.Labels)
 	secret.Labels[v1alpha1.LabelCredentialSetUID] = string(w.set.UID)
 	maps.Copy(secret.Annotations, w.set.Spec.Secret.Annotations)
-	maps.Copy(secret.Annotations, rendered.Annotations)
-	maps.Copy(secret.Annotations, w.annotations(&answer.Status, asked, rendered.Data))
-	return secret, nil
+	maps.Copy(secret.Annotations, w.annotations(&answer.Status, issued, rendered.Data))
+	return secret, note(secret)
 }

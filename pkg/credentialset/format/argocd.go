@@ -4,22 +4,32 @@
 package format
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // What Argo CD knows a cluster by, from "Clusters" in its docs/operator-manual/declarative-setup.md.
 const (
-	argoCDTypeLabel = "argocd.argoproj.io/secret-type"
-	argoCDCluster   = "cluster"
+	// ArgoCDTypeLabel and ArgoCDCluster are the label of a cluster's Secret.
+	ArgoCDTypeLabel = "argocd.argoproj.io/secret-type"
+	ArgoCDCluster   = "cluster"
 
 	ArgoCDNameKey   = "name"
 	ArgoCDServerKey = "server"
 	ArgoCDConfigKey = "config"
+	// The rest is there where the set says so.
+	ArgoCDNamespacesKey       = "namespaces"
+	ArgoCDClusterResourcesKey = "clusterResources"
+	ArgoCDProjectKey          = "project"
+	ArgoCDShardKey            = "shard"
 
 	// argoCDOwnName and argoCDOwnServer are the cluster that Argo CD runs in.
 	argoCDOwnName   = "in-cluster"
@@ -43,7 +53,11 @@ type argoCDTLSClientConfig struct {
 // argoCDSecret returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
 // servers: where two profiles lead to one server, one of the two Secrets is as good as not there.
 func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
-	if c.Cluster == argoCDOwnName || isArgoCDOwnServer(server) {
+	name := c.Cluster
+	if c.ArgoCD != nil {
+		name = cmp.Or(c.ArgoCD.Name, name)
+	}
+	if name == argoCDOwnName || isArgoCDOwnServer(server) {
 		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer + " are those of the cluster that Argo CD runs in")
 	}
 	cluster := c.Status.Cluster
@@ -55,18 +69,34 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 	if err != nil {
 		return nil, errors.New("the config can't be written")
 	}
-	return &Secret{
-		Type:   corev1.SecretTypeOpaque,
-		Labels: map[string]string{argoCDTypeLabel: argoCDCluster},
-		Data: map[string][]byte{
-			ArgoCDNameKey:   []byte(c.Cluster),
-			ArgoCDServerKey: []byte(cluster.Server),
-			ArgoCDConfigKey: config,
-		},
-	}, nil
+	data := argoCDOptions(c.ArgoCD)
+	data[ArgoCDNameKey], data[ArgoCDServerKey], data[ArgoCDConfigKey] = []byte(name), []byte(cluster.Server), config
+	return &Secret{Type: corev1.SecretTypeOpaque, Labels: Labels(v1alpha1.SecretFormatArgoCD), Data: data}, nil
 }
 
-// isArgoCDOwnServer says whether Argo CD takes server for its own cluster's. It drops trailing slashes before it compares.
-func isArgoCDOwnServer(server *url.URL) bool {
-	return strings.TrimRight(server.String(), "/") == argoCDOwnServer
+// argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo CD's default, or others' to set.
+func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
+	data := map[string][]byte{}
+	if says == nil {
+		return data
+	}
+	if len(says.Namespaces) > 0 {
+		data[ArgoCDNamespacesKey] = []byte(strings.Join(says.Namespaces, ","))
+	}
+	if says.ClusterResources != nil {
+		data[ArgoCDClusterResourcesKey] = []byte(strconv.FormatBool(*says.ClusterResources))
+	}
+	if says.Project != "" {
+		data[ArgoCDProjectKey] = []byte(says.Project)
+	}
+	if says.Shard != nil {
+		data[ArgoCDShardKey] = []byte(strconv.FormatInt(int64(*says.Shard), 10))
+	}
+	return data
 }
+
+// ArgoCDServer returns a server's URL as Argo CD compares it: it drops trailing slashes.
+func ArgoCDServer(server string) string { return strings.TrimRight(server, "/") }
+
+// isArgoCDOwnServer says whether Argo CD takes server for its own cluster's.
+func isArgoCDOwnServer(server *url.URL) bool { return ArgoCDServer(server.String()) == argoCDOwnServer }

@@ -19,19 +19,30 @@ import (
 type Credential struct {
 	// Cluster is the name of the ClusterProfile.
 	Cluster string
+	// Namespace is that of the ServiceAccount, which a kubeconfig begins in.
+	Namespace string
 	// Status is the answer to the request.
 	Status multiclusterv1alpha1.AuthTokenRequestStatus
+	// ArgoCD is what the set says to Argo CD, with the cluster's name in place of a template; nil where it says nothing.
+	ArgoCD *v1alpha1.ArgoCDCluster
 }
 
-// Secret is the content of a Secret. Where a set has labels or annotations of its own,
+// Secret is the content of a Secret. Where a set has labels of its own,
 // those that are here go first: without them the consumer doesn't see the Secret.
 type Secret struct {
-	Data        map[string][]byte
-	Labels      map[string]string
-	Annotations map[string]string
+	Data   map[string][]byte
+	Labels map[string]string
 	// Type is always Opaque: the hub acts upon Secrets of other types, and removes a
 	// kubernetes.io/service-account-token whose ServiceAccount it doesn't have.
 	Type corev1.SecretType
+}
+
+// Labels returns the labels by which the consumer of format f sees a Secret.
+func Labels(f v1alpha1.SecretFormat) map[string]string {
+	if f == v1alpha1.SecretFormatArgoCD {
+		return map[string]string{ArgoCDTypeLabel: ArgoCDCluster}
+	}
+	return nil
 }
 
 // Render returns what a Secret of format f holds for c. It is an error if c has no token,

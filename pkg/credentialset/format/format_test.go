@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -31,12 +32,11 @@ func credential(t *testing.T, change func(*Credential)) Credential {
 	require.NoError(t, err)
 	expires := metav1.NewTime(time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600)))
 	c := Credential{
-		Cluster: "bravelion",
+		Cluster: "bravelion", Namespace: "jobs",
 		Status: multiclusterv1alpha1.AuthTokenRequestStatus{
 			Token:               testToken,
 			ExpirationTimestamp: &expires,
 			Cluster:             &multiclusterv1alpha1.Cluster{Server: "https://member.example.com:6443", CertificateAuthorityData: ca},
-			Kubeconfig:          []byte(`{"current-context": "a", "contexts": [{"name": "a", "context": {"namespace": "jobs"}}]}`),
 		},
 	}
 	if change != nil {
@@ -153,16 +153,6 @@ func TestAKubeconfigIsAllThatItTakes(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutAUsableKubeconfigHasNoNamespace(t *testing.T) {
-	for _, kubeconfig := range []string{"", "}", `{"current-context": "b"}`} {
-		secret, err := Render(v1alpha1.SecretFormatKubeconfig, credential(t, func(c *Credential) { c.Status.Kubeconfig = []byte(kubeconfig) }))
-		require.NoError(t, err)
-		config, err := clientcmd.Load(secret.Data[KueueKey])
-		require.NoError(t, err)
-		assert.Empty(t, config.Contexts["bravelion"].Namespace)
-	}
-}
-
 func TestArgoCDGetsItsDeclarativeCluster(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -193,6 +183,33 @@ func TestArgoCDGetsItsDeclarativeCluster(t *testing.T) {
 			assert.JSONEq(t, argoCDJSON(t, c, test.want, test.tls), string(secret.Data["config"]))
 		})
 	}
+}
+
+func TestArgoCDGetsWhatTheSetSays(t *testing.T) {
+	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) {
+		c.ArgoCD = &v1alpha1.ArgoCDCluster{
+			Name: "Brave Lion", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(true), Project: "infra", Shard: ptr.To(int32(2)),
+		}
+	}))
+	require.NoError(t, err)
+	for key, want := range map[string]string{"name": "Brave Lion", "namespaces": "a,b", "clusterResources": "true", "project": "infra", "shard": "2"} {
+		assert.Equal(t, want, string(secret.Data[key]), key)
+	}
+	secret, err = Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(0))} }))
+	require.NoError(t, err)
+	assert.Equal(t, "0", string(secret.Data["shard"]))
+	assert.Len(t, secret.Data, 4, "what it does not say has no key")
+	_, err = Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Name: "in-cluster"} }))
+	require.ErrorContains(t, err, "the cluster that Argo CD runs in")
+}
+
+func TestTokens(t *testing.T) {
+	for _, f := range formats {
+		secret, err := Render(f, credential(t, nil))
+		require.NoError(t, err)
+		assert.Contains(t, Tokens(secret.Data), testToken, f)
+	}
+	assert.NotContains(t, Tokens(map[string][]byte{"config": []byte("}"), "kubeconfig": []byte("}")}), testToken)
 }
 
 // argoCDJSON returns the JSON of Argo CD's documentation for c, with more of it.

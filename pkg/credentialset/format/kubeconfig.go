@@ -37,8 +37,7 @@ func kubeconfigSecret(c Credential, server *url.URL) (*Secret, error) {
 }
 
 // kubeconfig returns a kubeconfig of one context with an inline token and CA. It is written
-// anew from the parts that were checked; of the answer's own kubeconfig it keeps
-// the namespace, which is that of the ServiceAccount.
+// anew from the parts that were checked.
 func kubeconfig(c Credential, server *url.URL) ([]byte, error) {
 	account := "clusterpass@" + c.Cluster
 	cluster := c.Status.Cluster
@@ -52,7 +51,7 @@ func kubeconfig(c Credential, server *url.URL) ([]byte, error) {
 		}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{account: {Token: c.Status.Token}},
 		Contexts: map[string]*clientcmdapi.Context{c.Cluster: {
-			Cluster: c.Cluster, AuthInfo: account, Namespace: namespace(c.Status.Kubeconfig),
+			Cluster: c.Cluster, AuthInfo: account, Namespace: c.Namespace,
 		}},
 	})
 	if err != nil {
@@ -70,13 +69,4 @@ func withPort(server *url.URL) string {
 	explicit := *server
 	explicit.Host = net.JoinHostPort(server.Hostname(), httpsPort)
 	return explicit.String()
-}
-
-// namespace returns that of the current context, empty where there is none: what it is for, a default, can be missed.
-func namespace(kubeconfig []byte) string {
-	config, err := clientcmd.Load(kubeconfig)
-	if err != nil || config.Contexts[config.CurrentContext] == nil {
-		return ""
-	}
-	return config.Contexts[config.CurrentContext].Namespace
 }

@@ -53,7 +53,7 @@ func manifest(t *testing.T, f v1alpha1.SecretFormat, c Credential) []byte {
 	require.NoError(t, err)
 	written, err := yaml.Marshal(corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: c.Cluster, Labels: secret.Labels, Annotations: secret.Annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: c.Cluster, Labels: secret.Labels},
 		Type:       secret.Type,
 		Data:       secret.Data,
 	})

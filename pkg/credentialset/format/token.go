@@ -4,9 +4,11 @@
 package format
 
 import (
+	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // The keys of the format token. "token" is what upstream's secretreader plugin reads
@@ -41,4 +43,24 @@ func tokenSecret(c Credential) *Secret {
 		}
 	}
 	return &Secret{Type: corev1.SecretTypeOpaque, Data: data}
+}
+
+// Tokens returns every token in data, whatever the format. It is for who knows the token that is looked for: data may
+// have been changed by others.
+func Tokens(data map[string][]byte) []string {
+	found := []string{string(data[TokenKey])}
+	var config argoCDConfig
+	if json.Unmarshal(data[ArgoCDConfigKey], &config) == nil {
+		found = append(found, config.BearerToken)
+	}
+	for _, key := range []string{KueueKey, ValueKey} {
+		file, err := clientcmd.Load(data[key])
+		if err != nil {
+			continue
+		}
+		for _, account := range file.AuthInfos {
+			found = append(found, account.Token)
+		}
+	}
+	return found
 }

@@ -23,6 +23,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=clusterpass.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("AddOnScore"):
 		return &clusterpassv1alpha1.AddOnScoreApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ArgoCDCluster"):
+		return &clusterpassv1alpha1.ArgoCDClusterApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Author"):
 		return &clusterpassv1alpha1.AuthorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"):

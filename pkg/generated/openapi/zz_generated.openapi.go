@@ -24,6 +24,7 @@ import (
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
 		v1alpha1.AddOnScore{}.OpenAPIModelName():                          schema_clusterpassdev_apis_clusterpass_v1alpha1_AddOnScore(ref),
+		v1alpha1.ArgoCDCluster{}.OpenAPIModelName():                       schema_clusterpassdev_apis_clusterpass_v1alpha1_ArgoCDCluster(ref),
 		v1alpha1.AuthTokenGrant{}.OpenAPIModelName():                      schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref),
 		v1alpha1.AuthTokenGrantList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref),
 		v1alpha1.AuthTokenGrantSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref),
@@ -176,6 +177,66 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AddOnScore(ref common.Refer
 					},
 				},
 				Required: []string{"resourceName", "scoreName"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_clusterpass_v1alpha1_ArgoCDCluster(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ArgoCDCluster is what a declarative cluster of Argo CD may have besides server and credentials.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is what Argo CD calls the cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.cluster.displayName}} its display name, {{.set.name}} the set's name. {{.cluster.name}} by default, which ClusterProfiles of several namespaces may share.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespaces": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespaces are those that Argo CD manages on the cluster, at most 500. All by default.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"clusterResources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterResources lets Argo CD manage resources that are in no namespace, too, where namespaces are given. It does not by default.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"project": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Project is the AppProject that the cluster is for alone.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"shard": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Shard is the number of the application controller that is responsible for the cluster, from 0. Argo CD chooses by default.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
 			},
 		},
 	}
@@ -1432,7 +1493,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.set.name}} the set's. {{.set.name}}-{{.cluster.name}} by default. A Secret of that name that is not the set's is left alone.",
+							Description: "Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. {{.set.name}}-{{.cluster.name}} by default. A name that is too long for a Secret ends in a hash; status.credentials has it. A Secret of that name that is not the set's is left alone.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1446,7 +1507,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 					},
 					"labels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Labels of each Secret, besides those of the format and of clusterpass.",
+							Description: "Labels of each Secret, besides those of the format and of clusterpass. Labels that others set stay. One that is taken out here is taken from the Secrets.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1474,9 +1535,17 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 							},
 						},
 					},
+					"argoCD": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ArgoCD is what else the Secret tells Argo CD of the cluster, with format argocd. Keys that are not given here may be set in the Secret by others, and stay.",
+							Ref:         ref(v1alpha1.ArgoCDCluster{}.OpenAPIModelName()),
+						},
+					},
 				},
 			},
 		},
+		Dependencies: []string{
+			v1alpha1.ArgoCDCluster{}.OpenAPIModelName()},
 	}
 }
 
@@ -1561,7 +1630,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 					},
 					"serviceAccountName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the ClusterProfile's name. By default it is made of the set's name and a hash of set and ClusterProfile, so that ClusterProfiles which lead to one member do not collide.",
+							Description: "ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. One that is too long ends in a hash. By default it is made of the set's name and a hash of set and ClusterProfile, so that ClusterProfiles which lead to one member do not collide.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

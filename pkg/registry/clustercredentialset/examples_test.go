@@ -16,12 +16,12 @@ import (
 )
 
 func TestTheExamplesAreValid(t *testing.T) {
-	examples, err := filepath.Glob("../../../artifacts/examples/clustercredentialset.yaml")
+	examples, err := filepath.Glob("../../../artifacts/examples/clustercredentialset*.yaml")
 	require.NoError(t, err)
 	more, err := filepath.Glob("../../../artifacts/examples/multikueue/clustercredentialset*.yaml")
 	require.NoError(t, err)
 	examples = append(append(examples, more...), "../../../artifacts/examples/multikueue/clusterprofile/clustercredentialset.yaml")
-	require.Len(t, examples, 4)
+	require.Len(t, examples, 5)
 	for _, example := range examples {
 		t.Run(filepath.Base(example), func(t *testing.T) {
 			data, err := os.ReadFile(example)

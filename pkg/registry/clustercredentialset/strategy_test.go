@@ -143,6 +143,36 @@ func TestWhatASetMayNotSay(t *testing.T) {
 			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile })
 			s.Template = v1alpha1.CredentialTemplate{ServiceAccountNamespace: "default", Audiences: []string{"kueue"}}
 		}, "spec.template.audiences"},
+		"a name for Argo CD that all clusters have": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.set.name}}"})
+		}, "spec.secret.argoCD.name"},
+		"a name for Argo CD with braces of which nothing is known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}{{.cluster.uid}}"})
+		}, "spec.secret.argoCD.name"},
+		"a name for Argo CD that is too long": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}" + strings.Repeat("a", 253)})
+		}, "spec.secret.argoCD.name"},
+		"a namespace for Argo CD that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: []string{"a,b"}})
+		}, "spec.secret.argoCD.namespaces[0]"},
+		"a namespace for Argo CD twice": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: []string{"a", "a"}})
+		}, "spec.secret.argoCD.namespaces[1]"},
+		"too many namespaces for Argo CD": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: make([]string, 501)})
+		}, "spec.secret.argoCD.namespaces"},
+		"resources that Argo CD would manage anyway": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{ClusterResources: ptr.To(true)})
+		}, "spec.secret.argoCD.clusterResources"},
+		"a project that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Project: "A b"})
+		}, "spec.secret.argoCD.project"},
+		"a shard that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			setArgoCD(s, v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(-1))})
+		}, "spec.secret.argoCD.shard"},
+		"words for Argo CD in another format": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Secret.ArgoCD = &v1alpha1.ArgoCDCluster{Project: "infra"}
+		}, "spec.secret.argoCD"},
 		"a lifetime that is too short":  {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.ExpirationSeconds = ptr.To(int64(599)) }, "spec.rotation.expirationSeconds"},
 		"a renewal that comes too late": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Rotation.RefreshAtPercent = ptr.To(int32(95)) }, "spec.rotation.refreshAtPercent"},
 	} {
@@ -155,10 +185,20 @@ func TestWhatASetMayNotSay(t *testing.T) {
 		})
 	}
 	assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), newSet()))
+	says := newSet()
+	says.Spec.Secret.Name = "{{.cluster.namespace}}-{{.cluster.name}}"
+	setArgoCD(&says.Spec, v1alpha1.ArgoCDCluster{
+		Name: "{{.cluster.namespace}}/{{.cluster.displayName}}", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(false), Project: "infra", Shard: ptr.To(int32(0)),
+	})
+	assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), says))
 
 	long := newSet()
 	long.Name = strings.Repeat("a", 64)
 	require.Len(t, newStrategy(nil, anyRights{}).Validate(t.Context(), long), 1)
+}
+
+func setArgoCD(spec *v1alpha1.ClusterCredentialSetSpec, says v1alpha1.ArgoCDCluster) {
+	spec.Secret.Format, spec.Secret.ArgoCD = v1alpha1.SecretFormatArgoCD, &says
 }
 
 // newMultiKueue returns the consumer of a set, with its defaults.

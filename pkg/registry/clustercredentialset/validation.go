@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -117,6 +119,7 @@ func (s strategy) validateTemplate(template *v1alpha1.CredentialTemplate, path *
 func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.ErrorList {
 	errs := validateNamespace(secret.Namespace, path.Child("namespace"))
 	errs = append(errs, validateName(secret.Name, path.Child("name"))...)
+	errs = append(errs, validateArgoCD(secret, path.Child("argoCD"))...)
 	if !strings.Contains(secret.Name, credentialset.ClusterName) {
 		errs = append(errs, field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
 	}
@@ -180,11 +183,59 @@ func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) f
 	return errs
 }
 
+// validateArgoCD returns what is wrong with what Argo CD is told.
+func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.ErrorList {
+	says := secret.ArgoCD
+	if says == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if secret.Format != v1alpha1.SecretFormatArgoCD {
+		errs = append(errs, field.Forbidden(path, "only with format argocd"))
+	}
+	example := credentialset.ExpandDisplay(says.Name, &v1alpha1.ClusterCredentialSet{}, &inventoryv1alpha1.ClusterProfile{})
+	switch {
+	case strings.ContainsAny(example, "{}"):
+		errs = append(errs, field.Invalid(path.Child("name"), says.Name, fmt.Sprintf("only %s, %s, %s and %s may be in braces",
+			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.ClusterDisplayName, credentialset.SetName)))
+	case says.Name != "" && !strings.Contains(says.Name, credentialset.ClusterName) && !strings.Contains(says.Name, credentialset.ClusterDisplayName):
+		errs = append(errs, field.Invalid(path.Child("name"), says.Name, "must tell clusters apart, as "+credentialset.ClusterName+" does"))
+	case len(says.Name) > v1alpha1.MaxArgoCDName:
+		errs = append(errs, field.TooLong(path.Child("name"), "", v1alpha1.MaxArgoCDName))
+	}
+	errs = append(errs, validateArgoCDNamespaces(says.Namespaces, path.Child("namespaces"))...)
+	if says.ClusterResources != nil && len(says.Namespaces) == 0 {
+		errs = append(errs, field.Forbidden(path.Child("clusterResources"), "only with namespaces: without them Argo CD manages all resources"))
+	}
+	if says.Project != "" {
+		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(says.Project), says.Project, path.Child("project"))...)
+	}
+	if says.Shard != nil && *says.Shard < 0 {
+		errs = append(errs, field.Invalid(path.Child("shard"), *says.Shard, "must not be negative"))
+	}
+	return errs
+}
+
+func validateArgoCDNamespaces(namespaces []string, path *field.Path) field.ErrorList {
+	if len(namespaces) > v1alpha1.MaxArgoCDNamespaces {
+		return field.ErrorList{field.TooMany(path, len(namespaces), v1alpha1.MaxArgoCDNamespaces)}
+	}
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i, namespace := range namespaces {
+		errs = append(errs, registryvalidation.Key(namespace, seen, path.Index(i))...)
+		errs = append(errs, validateNamespace(namespace, path.Index(i))...)
+	}
+	return errs
+}
+
 // validateName tries a template of a name out. Nothing else in braces is known.
 func validateName(template string, path *field.Path) field.ErrorList {
-	name := credentialset.Expand(template, "set", exampleCluster)
+	example := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "namespace", Name: "set"}}
+	name := credentialset.Expand(template, example, exampleCluster)
 	if strings.ContainsAny(name, "{}") {
-		return field.ErrorList{field.Invalid(path, template, fmt.Sprintf("only %s and %s may be in braces", credentialset.ClusterName, credentialset.SetName))}
+		return field.ErrorList{field.Invalid(path, template, fmt.Sprintf("only %s, %s and %s may be in braces",
+			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.SetName))}
 	}
 	return invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
 }

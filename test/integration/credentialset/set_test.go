@@ -32,6 +32,10 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("a label touches one Secret", func(t *testing.T) { f.testSelection(t) })
 	t.Run("a rotation that is asked for is done once, and the old token still works", func(t *testing.T) { f.testRotation(t) })
 	t.Run("what is lost is made again", func(t *testing.T) { f.testRepair(t) })
+	t.Run("what others add to a Secret stays", func(t *testing.T) { f.testOthers(t) })
+	t.Run("what others change of a set's own is mended without a token", func(t *testing.T) { f.testTampering(t) })
+	t.Run("sets that tell Argo CD of one cluster say so", func(t *testing.T) { f.testConflict(t) })
+	t.Run("an upgrade writes nothing", func(t *testing.T) { f.testUpgrade(t) })
 	t.Run("a restart mints nothing", func(t *testing.T) { f.testRestart(t) })
 	t.Run("a cluster that replaces another has a credential of its own", func(t *testing.T) { f.testReplacement(t) })
 	t.Run("nobody gets more than the author may have", func(t *testing.T) { f.testEntitlement(t) })
@@ -74,7 +78,7 @@ func (f *fleet) testCredentials(t *testing.T) {
 		assert.Equal(t, author, grants.Items[i].Spec.Requester.Username)
 		assert.True(t, metav1.IsControlledBy(&grants.Items[i], set))
 	}
-	assert.NotContains(t, f.manager.Log(), "eyJ")
+	assert.NotContains(t, f.managerLog(t), "eyJ")
 }
 
 func (f *fleet) testOtherSelections(t *testing.T) {

@@ -268,6 +268,10 @@ func TestOtherFieldsAreWhosevers(t *testing.T) {
 	object, err := configs.Get(t.Context(), "fleet", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.NoError(t, unstructured.SetNestedField(object.Object, "Automated", "spec", "quotaManagement"))
+	object.SetLabels(labels.Merge(object.GetLabels(), labels.Set{"team": "a"}))
+	object.SetAnnotations(labels.Merge(object.GetAnnotations(), labels.Set{"note": "b"}))
+	object.SetFinalizers([]string{"example.com/a"})
+	object.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "d"}})
 	_, err = configs.Update(t.Context(), object, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	h.follow(t)
@@ -283,6 +287,10 @@ func TestOtherFieldsAreWhosevers(t *testing.T) {
 	mode, _, err := unstructured.NestedString(object.Object, "spec", "quotaManagement")
 	require.NoError(t, err)
 	assert.Equal(t, "Automated", mode)
+	assert.Equal(t, "a", object.GetLabels()["team"])
+	assert.Equal(t, "b", object.GetAnnotations()["note"])
+	assert.Equal(t, []string{"example.com/a"}, object.GetFinalizers())
+	assert.Len(t, object.GetOwnerReferences(), 1)
 }
 
 func TestAFailureDropsNothingThatIsThere(t *testing.T) {

@@ -17,15 +17,20 @@ type CredentialSecretApplyConfiguration struct {
 	// Namespace of the Secrets; by default that of the set. Author and controller manager have to be allowed to write Secrets
 	// there.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.set.name}} the
-	// set's. {{.set.name}}-{{.cluster.name}} by default. A Secret of that name that is not the set's is left alone.
+	// Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.cluster.namespace}}
+	// its namespace, {{.set.name}} the set's name. {{.set.name}}-{{.cluster.name}} by default. A name that is too long for a Secret
+	// ends in a hash; status.credentials has it. A Secret of that name that is not the set's is left alone.
 	Name *string `json:"name,omitempty"`
 	// Format is how the Secret holds the credential: kubeconfig (the default), argocd or token.
 	Format *clusterpassv1alpha1.SecretFormat `json:"format,omitempty"`
-	// Labels of each Secret, besides those of the format and of clusterpass.
+	// Labels of each Secret, besides those of the format and of clusterpass. Labels that others set stay. One that is taken out
+	// here is taken from the Secrets.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Annotations of each Secret, likewise.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// ArgoCD is what else the Secret tells Argo CD of the cluster, with format argocd. Keys that are not given here may
+	// be set in the Secret by others, and stay.
+	ArgoCD *ArgoCDClusterApplyConfiguration `json:"argoCD,omitempty"`
 }
 
 // CredentialSecretApplyConfiguration constructs a declarative configuration of the CredentialSecret type for use with
@@ -83,5 +88,13 @@ func (b *CredentialSecretApplyConfiguration) WithAnnotations(entries map[string]
 	for k, v := range entries {
 		b.Annotations[k] = v
 	}
+	return b
+}
+
+// WithArgoCD sets the ArgoCD field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ArgoCD field is set to the value of the last call.
+func (b *CredentialSecretApplyConfiguration) WithArgoCD(value *ArgoCDClusterApplyConfiguration) *CredentialSecretApplyConfiguration {
+	b.ArgoCD = value
 	return b
 }

@@ -17,7 +17,8 @@ type CredentialTemplateApplyConfiguration struct {
 	// ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster; default by default.
 	ServiceAccountNamespace *string `json:"serviceAccountNamespace,omitempty"`
 	// ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the
-	// ClusterProfile's name. By default it is made of the set's name and a hash of set and ClusterProfile, so
+	// ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. One that is too long ends in a
+	// hash. By default it is made of the set's name and a hash of set and ClusterProfile, so
 	// that ClusterProfiles which lead to one member do not collide.
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
 	// ClusterRoles are as in an AuthTokenRequest.

@@ -1,0 +1,110 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+// shared are the ways in which two Secrets tell Argo CD of one cluster, the worst first.
+var shared = []struct{ annotation, reason, what, cure string }{
+	{
+		annotationServer, v1alpha1.CredentialSetReasonSameServer, "server",
+		"Argo CD uses either of them. Select the cluster in one of the sets, and once",
+	},
+	{
+		annotationName, v1alpha1.CredentialSetReasonSameName, "name",
+		"Applications that go by it do not find their cluster. Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
+	},
+}
+
+// conflict returns the condition of a set that Argo CD is told of one server, or one name, by a Secret of the set and by another
+// one of any set; nil where it is not.
+func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condition, error) {
+	if set.Spec.Secret.Format != v1alpha1.SecretFormatArgoCD {
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	}
+	all, err := c.secrets.all(set)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.SortedFunc(slices.Values(all), func(a, b *corev1.Secret) int { return cmp.Compare(a.Name, b.Name) })
+	for _, by := range shared {
+		if message := c.conflictBy(set, all, by.annotation, by.what); message != "" {
+			return &metav1.Condition{
+				Type: v1alpha1.CredentialSetConflict, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
+				Reason: by.reason, Message: clip(message + ": " + by.cure),
+			}, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // that there is none is an answer
+}
+
+// conflictBy returns which Secret of set, the first by its name, has the same annotation as which other; empty where none has.
+func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev1.Secret, annotation, what string) string {
+	by := map[string][]*corev1.Secret{}
+	for _, secret := range all {
+		if value := secret.Annotations[annotation]; value != "" {
+			by[value] = append(by[value], secret)
+		}
+	}
+	for _, secret := range all {
+		same := by[secret.Annotations[annotation]]
+		if !isOf(secret, set.UID) || len(same) < 2 {
+			continue
+		}
+		other := same[0]
+		if other == secret {
+			other = same[1]
+		}
+		return fmt.Sprintf("Secrets %s and %s in namespace %s tell Argo CD the same %s %q",
+			c.describe(secret), c.describe(other), secret.Namespace, what, secret.Annotations[annotation])
+	}
+	return ""
+}
+
+// describe names a Secret, its ClusterProfile and its set.
+func (c *Controller) describe(secret *corev1.Secret) string {
+	of := "another ClusterCredentialSet"
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if isOf(secret, set.UID) {
+			of = fmt.Sprintf("ClusterCredentialSet %s, ClusterProfile %s/%s",
+				cache.MetaObjectToName(set), credentialset.ProfileNamespace(set), secret.Annotations[annotationCluster])
+		}
+	})
+	return fmt.Sprintf("%s (%s)", secret.Name, of)
+}
+
+// tellConflict has the condition in the status of a set be what is, nil for none.
+func tellConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
+	if is == nil {
+		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetConflict)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, *is)
+}
+
+// tellsArgoCD returns server and name that a Secret tells Argo CD; both are empty where it is not for that.
+func tellsArgoCD(secret *corev1.Secret) [2]string {
+	return [2]string{secret.Annotations[annotationServer], secret.Annotations[annotationName]}
+}
+
+// conflictsChanged has the sets looked at whose Secrets may be in conflict with one that has come, gone, or changed what it tells Argo CD.
+func (c *Controller) conflictsChanged(secret *corev1.Secret) {
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if set.Spec.Secret.Format == v1alpha1.SecretFormatArgoCD && credentialset.SecretName(set, "").Namespace == secret.Namespace {
+			c.setQueue.AddAfter(cache.MetaObjectToName(set), settle)
+		}
+	})
+}
