@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
-	certutil "k8s.io/client-go/util/cert"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // checkDestination returns nil when a client that connects as it says in to is certain to reach the cluster that the
@@ -69,16 +69,16 @@ func checkAuthorities(trusted, named []byte) error {
 	if len(trusted) == 0 || len(named) == 0 {
 		return errors.New("either the client or the hub has some and the other has none")
 	}
-	mine, err := certutil.ParseCertsPEM(trusted)
+	mine, err := endpoint.ParseBundle(trusted)
 	if err != nil {
-		return errors.New("the client's are not PEM certificates")
+		return fmt.Errorf("the client's %w", err)
 	}
-	theirs, err := certutil.ParseCertsPEM(named)
+	theirs, err := endpoint.ParseBundle(named)
 	if err != nil {
-		return errors.New("the hub's are not PEM certificates")
+		return fmt.Errorf("the hub's %w", err)
 	}
-	for _, certificate := range mine {
-		if !slices.ContainsFunc(theirs, func(c *x509.Certificate) bool { return c.Equal(certificate) }) {
+	for _, certificate := range mine.Certificates {
+		if !slices.ContainsFunc(theirs.Certificates, func(c *x509.Certificate) bool { return c.Equal(certificate) }) {
 			return fmt.Errorf("the client trusts %q, which the hub does not name", certificate.Subject)
 		}
 	}

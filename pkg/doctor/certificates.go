@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	certutil "k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"clusterpass.dev/pkg/endpoint"
 )
 
 const (
@@ -59,11 +61,12 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		f.fail(about, mendBundle, "it has no caBundle: the hub trusts whoever has a certificate from the CAs of its machine, and not clusterpass")
 		return nil
 	}
-	certificates, err := certutil.ParseCertsPEM(service.Spec.CABundle)
+	bundle, err := endpoint.ParseBundle(service.Spec.CABundle)
 	if err != nil {
-		f.fail(about, mendBundle, "its caBundle is not PEM certificates")
+		f.fail(about, mendBundle, "its caBundle %v", err)
 		return nil
 	}
+	certificates := bundle.Certificates
 	// A CA that is being replaced is in the bundle beside its successor.
 	last := certificates[0].NotAfter
 	for _, certificate := range certificates[1:] {

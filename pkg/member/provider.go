@@ -16,6 +16,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // execExtension is the extension of an access provider's entry that KEP-5339
@@ -127,7 +128,7 @@ func setProxy(config *rest.Config, proxyURL string) error {
 	if proxyURL == "" {
 		return nil
 	}
-	proxy, err := parseProxy(proxyURL)
+	proxy, err := endpoint.ParseProxy(proxyURL)
 	if err != nil {
 		return err
 	}

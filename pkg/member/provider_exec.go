@@ -4,7 +4,6 @@
 package member
 
 import (
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +11,11 @@ import (
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
-	certutil "k8s.io/client-go/util/cert"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	upstream "sigs.k8s.io/cluster-inventory-api/pkg/access"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // execProvider has client-go run a credential plugin, through upstream's library,
@@ -27,18 +26,18 @@ import (
 type execProvider struct {
 	name    string
 	config  *configv1alpha1.ExecProvider
-	servers []serverPattern
-	cas     []*x509.Certificate
+	servers []endpoint.ServerPattern
+	cas     *endpoint.Bundle
 }
 
 func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execProvider, error) {
-	cas, err := certutil.ParseCertsPEM(config.CertificateAuthorityData)
+	cas, err := endpoint.ParseBundle(config.CertificateAuthorityData)
 	if err != nil {
-		return nil, fmt.Errorf("certificateAuthorityData: %w", err)
+		return nil, fmt.Errorf("certificateAuthorityData %w", err)
 	}
 	p := &execProvider{name: name, config: config.DeepCopy(), cas: cas}
 	for _, server := range config.Servers {
-		pattern, err := parseServerPattern(server)
+		pattern, err := endpoint.ParseServerPattern(server)
 		if err != nil {
 			return nil, fmt.Errorf("server %q: %w", server, err)
 		}
@@ -111,11 +110,11 @@ func (p *execProvider) upstream() upstream.Provider {
 // allows all of it.
 func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster, error) {
 	var none clientcmdv1.Cluster
-	server, err := parseServer(cluster.Server)
+	server, err := endpoint.ParseServer(cluster.Server)
 	if err != nil {
 		return none, err
 	}
-	if !slices.ContainsFunc(p.servers, func(pattern serverPattern) bool { return pattern.matches(server) }) {
+	if !slices.ContainsFunc(p.servers, func(pattern endpoint.ServerPattern) bool { return pattern.Matches(server) }) {
 		return none, fmt.Errorf("server %s is not one that the credential plugin is configured for", cluster.Server)
 	}
 	if cluster.ProxyURL != "" && !slices.Contains(p.config.ProxyURLs, cluster.ProxyURL) {
@@ -139,16 +138,16 @@ func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster
 // trusted returns the CAs to verify a member with, given those that its profile names.
 func (p *execProvider) trusted(named []byte) ([]byte, error) {
 	if len(named) == 0 {
-		return p.config.CertificateAuthorityData, nil
+		return p.cas.PEM, nil
 	}
-	certificates, err := certutil.ParseCertsPEM(named)
+	bundle, err := endpoint.ParseBundle(named)
 	if err != nil {
-		return nil, errors.New("certificate-authority-data is not PEM certificates")
+		return nil, fmt.Errorf("certificate-authority-data %w", err)
 	}
-	for _, certificate := range certificates {
-		if !slices.ContainsFunc(p.cas, certificate.Equal) {
+	for _, certificate := range bundle.Certificates {
+		if !slices.ContainsFunc(p.cas.Certificates, certificate.Equal) {
 			return nil, fmt.Errorf("the CA %q is not one that the credential plugin is configured for", certificate.Subject)
 		}
 	}
-	return named, nil
+	return bundle.PEM, nil
 }

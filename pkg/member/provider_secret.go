@@ -18,8 +18,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
-	certutil "k8s.io/client-go/util/cert"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // defaultSecretKey is the key of a Secret that a kubeconfig is read from.
@@ -143,13 +144,17 @@ func openKubeconfig(kubeconfig []byte, contextName string) (*access, error) {
 }
 
 func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) (*access, error) {
+	ca, err := endpoint.CleanBundle(cluster.CertificateAuthorityData)
+	if err != nil {
+		return nil, fmt.Errorf("certificate-authority-data %w", err)
+	}
 	config := &rest.Config{
 		Host:               cluster.Server,
 		BearerToken:        user.Token,
 		DisableCompression: cluster.DisableCompression,
 		TLSClientConfig: rest.TLSClientConfig{
 			ServerName: cluster.TLSServerName,
-			CAData:     cluster.CertificateAuthorityData,
+			CAData:     ca,
 			CertData:   user.ClientCertificateData,
 			KeyData:    user.ClientKeyData,
 		},
@@ -159,7 +164,7 @@ func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo)
 	}
 	return &access{config: config, cluster: clientcmdv1.Cluster{
 		Server:                   cluster.Server,
-		CertificateAuthorityData: cluster.CertificateAuthorityData,
+		CertificateAuthorityData: ca,
 		TLSServerName:            cluster.TLSServerName,
 		ProxyURL:                 cluster.ProxyURL,
 	}}, nil
@@ -168,7 +173,7 @@ func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo)
 // checkCluster returns what of a kubeconfig's cluster is refused. Without a CA the
 // member is verified with those of the system, as kubectl does.
 func checkCluster(cluster *clientcmdapi.Cluster) error {
-	if _, err := parseServer(cluster.Server); err != nil {
+	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
 		return err
 	}
 	switch {
@@ -176,11 +181,9 @@ func checkCluster(cluster *clientcmdapi.Cluster) error {
 		return errors.New("insecure-skip-tls-verify is refused")
 	case cluster.CertificateAuthority != "":
 		return errors.New("certificate-authority is refused: files are not read, use certificate-authority-data")
-	case len(cluster.CertificateAuthorityData) == 0:
-		return nil
 	}
-	if _, err := certutil.ParseCertsPEM(cluster.CertificateAuthorityData); err != nil {
-		return errors.New("certificate-authority-data is not PEM certificates")
+	if _, err := endpoint.CleanBundle(cluster.CertificateAuthorityData); err != nil {
+		return fmt.Errorf("certificate-authority-data %w", err)
 	}
 	return nil
 }

@@ -11,9 +11,9 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	certutil "k8s.io/client-go/util/cert"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 const (
@@ -97,18 +97,18 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 		errs = append(errs, field.Required(path.Child("servers"), "the servers that the plugin's credentials may be shown to"))
 	}
 	for i, server := range provider.Servers {
-		if _, err := parseServerPattern(server); err != nil {
+		if _, err := endpoint.ParseServerPattern(server); err != nil {
 			errs = append(errs, field.Invalid(path.Child("servers").Index(i), server, err.Error()))
 		}
 	}
 	caPath := path.Child("certificateAuthorityData")
 	if len(provider.CertificateAuthorityData) == 0 {
 		errs = append(errs, field.Required(caPath, "the CAs that members may be verified with"))
-	} else if _, err := certutil.ParseCertsPEM(provider.CertificateAuthorityData); err != nil {
-		errs = append(errs, field.Invalid(caPath, "<bytes>", "must be PEM certificates"))
+	} else if _, err := endpoint.ParseBundle(provider.CertificateAuthorityData); err != nil {
+		errs = append(errs, field.Invalid(caPath, "<bytes>", "must be PEM certificates: it "+err.Error()))
 	}
 	for i, proxy := range provider.ProxyURLs {
-		if _, err := parseProxy(proxy); err != nil {
+		if _, err := endpoint.ParseProxy(proxy); err != nil {
 			// The value is left out: it could hold a password.
 			errs = append(errs, field.Invalid(path.Child("proxyURLs").Index(i), "<url>", err.Error()))
 		}

@@ -13,10 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 const (
@@ -117,8 +117,8 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 		found.block("no CA for clusterpass-apiserver: %v. Give it with --ca-file", err)
 		return nil
 	}
-	if _, err := cert.ParseCertsPEM(found.target.caBundle); err != nil {
-		found.block("no CA for clusterpass-apiserver: %s: %v. Give it with --ca-file", from, err)
+	if _, err := endpoint.ParseBundle(found.target.caBundle); err != nil {
+		found.block("no CA for clusterpass-apiserver: %s %v. Give it with --ca-file", from, err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // Credential is what a Secret is made from.
@@ -59,6 +60,11 @@ func Render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 	server, err := check(c)
 	if err != nil {
+		return nil, err
+	}
+	// Not every consumer skips, as those in Go do, what is no certificate that it can read.
+	c.Status.Cluster = c.Status.Cluster.DeepCopy()
+	if c.Status.Cluster.CertificateAuthorityData, err = endpoint.CleanBundle(c.Status.Cluster.CertificateAuthorityData); err != nil {
 		return nil, err
 	}
 	switch f {

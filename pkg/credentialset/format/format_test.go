@@ -63,21 +63,23 @@ func TestWhatNoFormatTakes(t *testing.T) {
 		{"no token", func(c *Credential) { c.Status.Token = "" }, "has no token"},
 		{"no cluster", func(c *Credential) { c.Status.Cluster = nil }, "does not say how to reach"},
 		{"a CA that is none", func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = []byte(testToken) }, "not PEM"},
-		{"no server", server(""), "must be https"},
+		{"no server", server(""), "there is no server"},
 		{"a server without TLS", server("http://member.example.com"), "must be https"},
 		{"a server that is no URL", server("https://member.example.com:" + testToken), "not a URL"},
 		{"a server without a scheme", server("member.example.com:6443"), "must be https"},
-		{"a server without a host", server("https://:6443"), "an IP address or a DNS name"},
+		{"a server without a host", server("https://:6443"), "has no host"},
 		{"a server with a password", server("https://user:" + testToken + "@member.example.com"), "a user name or a password"},
 		{"a server with a query", server("https://member.example.com?token=" + testToken), "a query or a fragment"},
 		{"a server with a fragment", server("https://member.example.com#" + testToken), "a query or a fragment"},
 		{"a host with an underscore", server("https://a_member.example.com"), "an IP address or a DNS name"},
 		{"a host with a wildcard", server("https://*.example.com"), "an IP address or a DNS name"},
 		{"a host that ends in a dot", server("https://member.example.com.:6443"), "an IP address or a DNS name"},
-		{"an IPv6 host with a zone", server("https://[fe80::1%25eth0]:6443"), "an IP address or a DNS name"},
-		{"a proxy that is no URL", proxy("http://proxy:" + testToken), "not a URL with a host"},
-		{"a proxy without a host", proxy("http://"), "not a URL with a host"},
+		{"an IPv6 host with a zone", server("https://[fe80::1%25eth0]:6443"), "percent signs"},
+		{"a proxy that is no URL", proxy("http://proxy:" + testToken), "not a URL"},
+		{"a proxy without a host", proxy("http://"), "has no host"},
 		{"a proxy of another kind", proxy("ftp://proxy.example.com"), "http, https or socks5"},
+		{"a proxy with a query", proxy("http://proxy.example.com?token=" + testToken), "a query or a fragment"},
+		{"a proxy with a fragment", proxy("http://proxy.example.com#" + testToken), "a query or a fragment"},
 		{"a proxy with a password", proxy("http://user:" + testToken + "@proxy.example.com"), "a user name or a password"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -234,7 +236,7 @@ func TestAMemberDoesNotTakeThePlaceOfArgoCDsOwnCluster(t *testing.T) {
 	for name, change := range map[string]func(*Credential){
 		"by its name":               func(c *Credential) { c.Cluster = "in-cluster" },
 		"by its server":             server("https://kubernetes.default.svc"),
-		"by its server and slashes": server("https://kubernetes.default.svc//"),
+		"by its server and a slash": server("https://kubernetes.default.svc/"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, change))

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package member
+package endpoint
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 const (
@@ -19,10 +21,10 @@ const (
 	wildcard    = "*"
 )
 
-// parseServer returns the URL of an API server that a credential of ours may be
+// ParseServer returns the URL of an API server that a credential of ours may be
 // sent to. It takes what can't be read in two ways: https, a host, perhaps a port
-// and a plain path.
-func parseServer(server string) (*url.URL, error) {
+// and a plain path. Its errors quote nothing of a URL, which may have a password in it.
+func ParseServer(server string) (*url.URL, error) {
 	if server == "" {
 		return nil, errors.New("there is no server")
 	}
@@ -49,9 +51,19 @@ func parseServer(server string) (*url.URL, error) {
 	return parsed, nil
 }
 
-// parseProxy returns the URL of a proxy. One with a password is refused: every
-// answer to a requester holds the URL.
-func parseProxy(proxy string) (*url.URL, error) {
+// CheckHost refuses the host of a server that Kueue v0.19 refuses ("untrusted server
+// endpoint"): only an IP address or a DNS name is one.
+func CheckHost(server *url.URL) error {
+	host := server.Hostname()
+	if net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(strings.ToLower(host))) > 0 {
+		return errors.New("the host of the server's URL must be an IP address or a DNS name")
+	}
+	return nil
+}
+
+// ParseProxy returns the URL of a proxy. One that could hold a secret is refused, as every
+// answer to a requester holds the URL. Its errors quote nothing of it.
+func ParseProxy(proxy string) (*url.URL, error) {
 	parsed, err := url.Parse(proxy)
 	switch {
 	case err != nil:
@@ -59,54 +71,56 @@ func parseProxy(proxy string) (*url.URL, error) {
 	case !slices.Contains([]string{"http", "https", "socks5"}, parsed.Scheme):
 		return nil, errors.New("proxy-url must be http, https or socks5")
 	case parsed.User != nil:
-		return nil, errors.New("proxy-url must not have a user name or a password: requesters are told it")
+		return nil, errors.New("proxy-url must not have a user name or a password: requesters can read it")
+	case parsed.RawQuery != "" || parsed.ForceQuery || strings.Contains(proxy, "#"):
+		return nil, errors.New("proxy-url must not have a query or a fragment: requesters can read it")
 	case parsed.Hostname() == "":
 		return nil, errors.New("proxy-url has no host")
 	}
 	return parsed, nil
 }
 
-// serverPattern is a pattern for the URL of an API server: see servers of
+// ServerPattern is a pattern for the URL of an API server: see servers of
 // ExecProvider in apis/config/v1alpha1 for what it means.
-type serverPattern struct {
+type ServerPattern struct {
 	labels []string
 	port   string
 	path   []string
 }
 
-// parseServerPattern returns the pattern that is written https://HOST[:PORT][/PATH].
-func parseServerPattern(pattern string) (serverPattern, error) {
+// ParseServerPattern returns the pattern that is written https://HOST[:PORT][/PATH].
+func ParseServerPattern(pattern string) (ServerPattern, error) {
 	rest, ok := strings.CutPrefix(pattern, httpsPrefix)
 	if !ok {
-		return serverPattern{}, errors.New("must start with https://")
+		return ServerPattern{}, errors.New("must start with https://")
 	}
 	if strings.ContainsAny(rest, `@?#%\ `) {
-		return serverPattern{}, errors.New(`must not have any of @ ? # % \ and space`)
+		return ServerPattern{}, errors.New(`must not have any of @ ? # % \ and space`)
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	host, port, err := splitHostPort(authority)
 	if err != nil {
-		return serverPattern{}, err
+		return ServerPattern{}, err
 	}
 	labels := strings.Split(strings.ToLower(host), ".")
 	for _, label := range labels {
 		if label == "" || label != wildcard && strings.Contains(label, wildcard) {
-			return serverPattern{}, errors.New(`the host must be of labels, each of them plain or "*"`)
+			return ServerPattern{}, errors.New(`the host must be of labels, each of them plain or "*"`)
 		}
 	}
 	if labels[len(labels)-1] == wildcard {
-		return serverPattern{}, errors.New(`the last label of the host must not be "*"`)
+		return ServerPattern{}, errors.New(`the last label of the host must not be "*"`)
 	}
 	segments, err := pathSegments(path)
 	if err != nil {
-		return serverPattern{}, err
+		return ServerPattern{}, err
 	}
 	for _, segment := range segments {
 		if segment != wildcard && strings.Contains(segment, wildcard) {
-			return serverPattern{}, errors.New(`a segment of the path must be plain or "*"`)
+			return ServerPattern{}, errors.New(`a segment of the path must be plain or "*"`)
 		}
 	}
-	return serverPattern{labels: labels, port: port, path: segments}, nil
+	return ServerPattern{labels: labels, port: port, path: segments}, nil
 }
 
 // splitHostPort splits the host and port of a pattern; without a port it is that of https.
@@ -144,8 +158,8 @@ func pathSegments(path string) ([]string, error) {
 	return segments, nil
 }
 
-// matches says whether the pattern allows a server, which parseServer returned.
-func (p serverPattern) matches(server *url.URL) bool {
+// Matches says whether the pattern allows a server, which ParseServer returned.
+func (p ServerPattern) Matches(server *url.URL) bool {
 	port := server.Port()
 	if port == "" {
 		port = httpsPort
