@@ -67,19 +67,20 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	if err := c.check(successor, old); err != nil {
 		return nil, fmt.Errorf("the member has answered with a token that is not stored: %w", err)
 	}
-	review, err := client.WithToken(successor.token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	as := func(token string) member.Reviews { return client.WithToken(token) }
+	err = member.CheckToken(ctx, as, successor.token, successor.namespace, successor.account)
+	if err == nil {
+		return successor, nil
+	}
+	if _, other := errors.AsType[*member.OtherUserError](err); other {
+		// Whom it is taken for are words of the member's, which may have the token among them.
+		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
+	}
 	if apierrors.IsUnauthorized(err) {
 		// As client.Error has it, this would be about the old one, which is as good as before.
 		return nil, errors.New("the member does not accept the new credential that it has made")
 	}
-	if err != nil {
-		return nil, client.Error(err, "authenticate the new credential of clusterpass")
-	}
-	if review.Status.UserInfo.Username != old.username() {
-		// Whom it is taken for are words of the member's, which may have the token among them.
-		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
-	}
-	return successor, nil
+	return nil, client.Error(err, "authenticate the new credential of clusterpass")
 }
 
 // check refuses a successor that would have to be replaced at once, for ever, or that could not be used.
