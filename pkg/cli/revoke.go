@@ -21,6 +21,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/waiting"
 )
 
 // revokePoll is how often a grant is looked for that is being revoked.
@@ -143,7 +144,7 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 	defer cancel()
 	for i := range grants {
 		last := &grants[i]
-		err := wait.PollUntilContextCancel(ctx, revokePoll, true, func(ctx context.Context) (bool, error) {
+		err := waiting.Until(ctx, revokePoll, o.timeout, func(ctx context.Context) (bool, error) {
 			found, err := client.ClusterpassV1alpha1().AuthTokenGrants(last.Namespace).Get(ctx, last.Name, metav1.GetOptions{})
 			switch {
 			case apierrors.IsNotFound(err):

@@ -21,6 +21,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/waiting"
 )
 
 const (
@@ -154,7 +155,7 @@ func (e *examination) revoke(ctx context.Context, f *findings, about string, nam
 		return
 	}
 	started := e.Clock.Now()
-	err = wait.PollUntilContextTimeout(ctx, revocationPoll, revocationTimeout, true, func(ctx context.Context) (bool, error) {
+	err = waiting.Until(ctx, revocationPoll, revocationTimeout, func(ctx context.Context) (bool, error) {
 		_, err := grants.Get(ctx, name.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil

@@ -1,0 +1,66 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package waiting polls an API server for a condition, through times in which the server does not answer: it is
+// restarted, or the network is gone for a moment. It makes no calls of its own.
+package waiting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// Until calls condition every interval until it returns true, or an error that does not pass by itself. When the timeout
+// is over it returns an error for which wait.Interrupted is true. That says why the server did not answer last, where
+// it did not.
+func Until(ctx context.Context, interval, timeout time.Duration, condition wait.ConditionWithContextFunc) error {
+	var last error
+	answered := false
+	err := wait.PollUntilContextTimeout(ctx, interval, timeout, true, func(ctx context.Context) (bool, error) {
+		done, err := condition(ctx)
+		switch {
+		case err == nil:
+			answered, last = true, nil
+		case ctx.Err() != nil:
+			// What was cut off says nothing.
+			return false, nil
+		case passes(err, answered):
+			last = err
+			return false, nil
+		}
+		return done, err
+	})
+	if err != nil && wait.Interrupted(err) && last != nil {
+		return fmt.Errorf("%w; the last call failed: %w", err, last)
+	}
+	return err
+}
+
+// passes says whether a call may go well later without anybody's doing. A server that answered before, and now says
+// that it does not know who we are or what we may do, has just been started.
+func passes(err error, answered bool) bool {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		switch code := status.Status().Code; {
+		case code == http.StatusTooManyRequests, code >= http.StatusInternalServerError:
+			return true
+		case code == http.StatusUnauthorized, code == http.StatusForbidden:
+			return answered
+		}
+		return false
+	}
+	if strings.Contains(err.Error(), "getting credentials: ") {
+		// client-go's words for an exec plugin that failed; it might ask the user each time.
+		return false
+	}
+	return utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err) ||
+		utilnet.IsHTTP2ConnectionLost(err) || errors.Is(err, context.DeadlineExceeded)
+}
