@@ -49,7 +49,7 @@ func TestRevokeNeverTakesMoreThanWasSaid(t *testing.T) {
 
 func TestJoinWantsAMember(t *testing.T) {
 	_, err := run("join", "bravelion")
-	require.ErrorContains(t, err, `"member-context" not set`)
+	require.ErrorContains(t, err, "[member-context member-kubeconfig] is required")
 	_, err = run("join")
 	require.ErrorContains(t, err, "accepts 1 arg(s)")
 }
@@ -85,4 +85,26 @@ func TestMemberEndpointIsInline(t *testing.T) {
 	m, err = (&memberFlags{}).load(hub)
 	require.NoError(t, err)
 	assert.Nil(t, m)
+
+	_, err = (&memberFlags{kubeconfig: file}).load(hub)
+	require.ErrorContains(t, err, "has no current context; choose one with --member-context")
+	config, err := clientcmd.LoadFromFile(file)
+	require.NoError(t, err)
+	config.CurrentContext = "m"
+	require.NoError(t, clientcmd.WriteToFile(*config, file))
+	m, err = (&memberFlags{kubeconfig: file}).load(hub)
+	require.NoError(t, err)
+	assert.Equal(t, "https://m", m.Endpoint.Server, "a kubeconfig alone is its current context")
+
+	for field, change := range map[string]func(*clientcmdapi.Cluster){
+		"server":    func(c *clientcmdapi.Cluster) { c.Server = "https://u:s3cret%zz@m" },
+		"proxy-url": func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://u:s3cret%zz@proxy" },
+	} {
+		broken := config.DeepCopy()
+		change(broken.Clusters["m"])
+		require.NoError(t, clientcmd.WriteToFile(*broken, file))
+		_, err = (&memberFlags{kubeconfig: file}).load(hub)
+		require.ErrorContains(t, err, "its "+field+" is not a URL")
+		assert.NotContains(t, err.Error(), "s3cret")
+	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -21,9 +20,10 @@ import (
 )
 
 const (
-	flagMemberContext  = "member-context"
-	flagConsumers      = "consumer-service-account"
-	flagCredentialOnly = "credential-only" //nolint:gosec // a flag, not a credential
+	flagMemberContext    = "member-context"
+	flagMemberKubeconfig = "member-kubeconfig"
+	flagConsumers        = "consumer-service-account"
+	flagCredentialOnly   = "credential-only" //nolint:gosec // a flag, not a credential
 )
 
 // targetFlags are what join and unjoin have in common.
@@ -68,6 +68,8 @@ type joinOptions struct {
 	flags   *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
 	labels  map[string]string
+	// taints are KEY[=VALUE]:EFFECT.
+	taints  []string
 	allowed join.Allowed
 	// credentialOnly excludes what says what is allowed.
 	credentialOnly bool
@@ -81,7 +83,7 @@ type joinOptions struct {
 func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &joinOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
-		Use:   "join NAME --member-context CONTEXT",
+		Use:   "join NAME (--member-context CONTEXT | --member-kubeconfig FILE)",
 		Short: "Make a cluster a member of the hub",
 		Long: `Make a cluster a member of the hub: ClusterProfile NAME in the namespace of --namespace.
 
@@ -98,6 +100,10 @@ It can be repeated, and then changes only what differs: also to allow other role
   # The hub reaches the cluster by another address than you do
   kubectl clusterpass join bravelion --member-context bravelion-admin --member-server https://bravelion.internal:6443
 
+  # No placement chooses the cluster until you have tried it out and removed the taint
+  kubectl clusterpass join bravelion --member-context bravelion-admin --taint example.com/new=true:NoSelect
+  kubectl annotate clusterprofile bravelion clusterpass.dev/taints-
+
   # Say what would be done
   kubectl clusterpass join bravelion --member-context bravelion-admin --dry-run=client`,
 		Args: cobra.ExactArgs(1),
@@ -109,8 +115,8 @@ It can be repeated, and then changes only what differs: also to allow other role
 		},
 	}
 	o.addFlags(cmd.Flags())
-	utilruntime.Must(cmd.MarkFlagRequired(flagMemberContext))
-	for _, flag := range []string{"labels", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
+	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
+	for _, flag := range []string{"labels", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	o.member.registerCompletion(cmd, flags)
@@ -121,6 +127,7 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	o.targetFlags.addFlags(flags)
 	o.member.addServerFlag(flags)
 	flags.StringToStringVar(&o.labels, "labels", nil, "Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
+	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: NoSelect keeps placements from choosing the cluster until it is removed. Those that are there stay.")
 	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
 	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
 	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
@@ -143,13 +150,21 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	if m == nil {
-		return errors.New("--member-context must not be empty")
+		return errors.New("--member-context and --member-kubeconfig must not both be empty")
 	}
 	consumers, err := o.forConsumers()
 	if err != nil {
 		return err
 	}
-	return join.Run(ctx, &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait})
+	options := &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
+	for _, written := range o.taints {
+		taint, err := join.ParseTaint(written)
+		if err != nil {
+			return fmt.Errorf("--taint: %w", err)
+		}
+		options.Taints = append(options.Taints, taint)
+	}
+	return join.Run(ctx, options)
 }
 
 // forConsumers returns what consumers of the access provider clusterpass ask for, nil where there is to be none.

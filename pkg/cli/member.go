@@ -4,7 +4,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -24,17 +26,18 @@ type memberFlags struct {
 }
 
 func (f *memberFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.context, flagMemberContext, "", "Context of the kubeconfig that is the member, for a user who may do what is needed there.")
-	flags.StringVar(&f.kubeconfig, "member-kubeconfig", "", "Kubeconfig file of --member-context. Default: the hub's.")
+	flags.StringVar(&f.context, flagMemberContext, "", "Context of the kubeconfig that is the member, for a user who may do what is needed there. Default: the current one of --member-kubeconfig.")
+	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "", "Kubeconfig file of the member. Default: the hub's, and then --member-context is required.")
 }
 
 func (f *memberFlags) addServerFlag(flags *pflag.FlagSet) {
 	flags.StringVar(&f.server, "member-server", "", "URL that the hub is to reach the member by. Default: that of --member-context.")
 }
 
-// load returns the member, or nil where no context is given.
+// load returns the member, or nil where neither a context nor a kubeconfig is given. A kubeconfig alone is its current
+// context.
 func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, error) {
-	if f.context == "" {
+	if f.context == "" && f.kubeconfig == "" {
 		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
 	config := f.clientConfig(hub)
@@ -42,13 +45,17 @@ func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, er
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig of the member: %w", err)
 	}
-	endpoint, err := f.endpoint(&raw)
+	name := cmp.Or(f.context, raw.CurrentContext)
+	if name == "" {
+		return nil, fmt.Errorf("the kubeconfig %s has no current context; choose one with --%s", f.kubeconfig, flagMemberContext)
+	}
+	endpoint, err := f.endpoint(&raw, name)
 	if err != nil {
 		return nil, err
 	}
 	client, err := config.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("context %q of the member: %w", f.context, err)
+		return nil, fmt.Errorf("context %q of the member: %w", name, err)
 	}
 	return &join.Member{Config: client, Endpoint: *endpoint}, nil
 }
@@ -71,14 +78,20 @@ func (f *memberFlags) registerCompletion(cmd *cobra.Command, hub *genericcliopti
 }
 
 // endpoint returns the cluster of the context, with its CA inline and by the address that the hub is to use.
-func (f *memberFlags) endpoint(config *clientcmdapi.Config) (*clientcmdapi.Cluster, error) {
-	context, ok := config.Contexts[f.context]
+func (f *memberFlags) endpoint(config *clientcmdapi.Config, name string) (*clientcmdapi.Cluster, error) {
+	context, ok := config.Contexts[name]
 	if !ok {
-		return nil, fmt.Errorf("the member's kubeconfig has no context %q", f.context)
+		return nil, fmt.Errorf("the member's kubeconfig has no context %q", name)
 	}
 	cluster, ok := config.Clusters[context.Cluster]
 	if !ok {
-		return nil, fmt.Errorf("the member's kubeconfig has no cluster %q for context %q", context.Cluster, f.context)
+		return nil, fmt.Errorf("the member's kubeconfig has no cluster %q for context %q", context.Cluster, name)
+	}
+	for field, value := range map[string]string{"server": cluster.Server, "proxy-url": cluster.ProxyURL} {
+		// client-go's own words would quote it, with a password that may be in there.
+		if _, err := url.Parse(value); err != nil {
+			return nil, fmt.Errorf("the member's context %q: its %s is not a URL", name, field)
+		}
 	}
 	endpoint := cluster.DeepCopy()
 	if f.server != "" {
@@ -89,7 +102,7 @@ func (f *memberFlags) endpoint(config *clientcmdapi.Config) (*clientcmdapi.Clust
 	}
 	ca, err := os.ReadFile(endpoint.CertificateAuthority)
 	if err != nil {
-		return nil, fmt.Errorf("certificate-authority of context %q: %w", f.context, err)
+		return nil, fmt.Errorf("certificate-authority of context %q: %w", name, err)
 	}
 	endpoint.CertificateAuthorityData = ca
 	return endpoint, nil

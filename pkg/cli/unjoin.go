@@ -24,13 +24,13 @@ type unjoinOptions struct {
 func newUnjoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &unjoinOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
-		Use:   "unjoin NAME [--member-context CONTEXT]",
+		Use:   "unjoin NAME [--member-context CONTEXT | --member-kubeconfig FILE]",
 		Short: "Take a member out of the hub",
 		Long: `Take a member out of the hub: what join has done is undone.
 
 It is marked as leaving first: requests for tokens are refused, and ClusterCredentialSets let go of it. Then its AuthTokenGrants are
 deleted, and unjoin waits until their tokens have ended. Then go the ClusterProfile, the Secret on the hub, and, with
---member-context, what join has made on the member, and what the hub could not revoke there. Namespaces that were allowed stay,
+--member-context or --member-kubeconfig, what join has made on the member, and what the hub could not revoke there. Namespaces that were allowed stay,
 with all that others have in them. It can be repeated, and goes on where it was interrupted; join takes the mark away.`,
 		Example: `  # Take bravelion out, and clean it
   kubectl clusterpass unjoin bravelion --member-context bravelion-admin

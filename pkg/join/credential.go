@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -32,6 +33,8 @@ const (
 	bootstrapLifetime = 24 * time.Hour
 	// reuseShare of a token's lifetime has to be left for it to be kept: a fifth, which is when the hub renews its own.
 	reuseShare = 5
+	// rightsTimeout bounds how long a member takes to know of rights that it has just been given.
+	rightsTimeout = 10 * time.Second
 	// kubeconfigKey is the key in the hub's Secret.
 	kubeconfigKey      = "kubeconfig"
 	memberIDAnnotation = member.MemberUIDAnnotation
@@ -62,7 +65,7 @@ func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 			j.secretName = cmp.Or(j.secretName, name)
 		case err != nil:
 			return nil, j.hub.failed("read", "secret/"+name+" in "+SystemNamespace, err)
-		case j.isOurs(secret):
+		case j.isOfProfile(secret):
 			j.secretName = name
 			return secret, nil
 		default:
@@ -75,8 +78,8 @@ func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	return nil, nil //nolint:nilnil // that it is not there is an answer
 }
 
-// isOurs says whether a Secret of the hub is for the ClusterProfile.
-func (j *joiner) isOurs(secret metav1.Object) bool {
+// isOfProfile says whether a Secret of the hub is for the ClusterProfile.
+func (j *joiner) isOfProfile(secret metav1.Object) bool {
 	return secret.GetAnnotations()[member.ClusterProfileAnnotation] == j.profileName()
 }
 
@@ -87,7 +90,7 @@ func (j *joiner) takenBy(secret metav1.Object) error {
 
 // checkOurSecret refuses a Secret that somebody has made meanwhile.
 func (j *joiner) checkOurSecret(found *unstructured.Unstructured) error {
-	if !j.isOurs(found) {
+	if !j.isOfProfile(found) {
 		return j.takenBy(found)
 	}
 	return nil
@@ -214,20 +217,22 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 
 // works returns nil where the member takes a token for the hub's account.
 func (j *joiner) works(ctx context.Context, m *Member, token string) error {
-	config := rest.AnonymousClientConfig(m.Config)
-	config.BearerToken = token
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
+	anonymous := rest.AnonymousClientConfig(m.Config)
+	if _, err := kubernetes.NewForConfig(anonymous); err != nil {
 		return err
 	}
-	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-	if err != nil {
-		return err
+	as := func(token string) member.Reviews {
+		config := rest.CopyConfig(anonymous)
+		config.BearerToken = token
+		return kubernetes.NewForConfigOrDie(config)
 	}
-	if want := "system:serviceaccount:" + SystemNamespace + ":" + ServiceAccount; review.Status.UserInfo.Username != want {
-		return fmt.Errorf("the member takes it for %s", review.Status.UserInfo.Username)
-	}
-	return nil
+	// The account may have its rights since a moment ago.
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, poll, rightsTimeout, true, func(ctx context.Context) (bool, error) {
+		last = member.CheckToken(ctx, as, token, SystemNamespace, ServiceAccount)
+		return !errors.Is(last, member.ErrNoRights), nil
+	})
+	return cmp.Or(last, err)
 }
 
 // kubeconfig returns the one that the hub reaches the member by, with everything inline.

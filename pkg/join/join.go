@@ -6,6 +6,8 @@ package join
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,7 +48,11 @@ func Run(ctx context.Context, o *Options) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	for _, warning := range o.Allowed.warnings() {
+	checked := *o
+	o = &checked
+	var warnings []string
+	o.Member.Endpoint, warnings = cleaned(o.Name, o.Member.Endpoint, time.Now())
+	for _, warning := range slices.Concat(o.Allowed.warnings(), warnings) {
 		fmt.Fprintln(o.Out, "warning: "+warning)
 	}
 	ctx = member.Quiet(ctx) // tokens and keys go back and forth
@@ -65,7 +71,7 @@ func Run(ctx context.Context, o *Options) error {
 	if !o.Wait || j.DryRun != DryRunNone {
 		return nil
 	}
-	return j.waitHealthy(ctx)
+	return j.waitHealthy(ctx, o.Member.Endpoint.Server)
 }
 
 func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
@@ -62,6 +62,8 @@ type Options struct {
 	Allowed Allowed
 	// Labels are set on the ClusterProfile; optional.
 	Labels map[string]string
+	// Taints are added to those of the ClusterProfile; optional.
+	Taints []clusterpassv1alpha1.ClusterTaint
 	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its target is filled in.
 	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
 	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
@@ -109,18 +111,6 @@ func (t *Target) validate() error {
 	}
 	if t.ClusterManager == "" {
 		return errors.New("--cluster-manager must not be empty")
-	}
-	return nil
-}
-
-// checkEndpoint refuses what clusterpass-apiserver would refuse of a member's kubeconfig.
-func checkEndpoint(endpoint *clientcmdapi.Cluster) error {
-	if endpoint.InsecureSkipTLSVerify {
-		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to whoever answers. Give the context a certificate-authority")
-	}
-	server, err := url.Parse(endpoint.Server)
-	if err != nil || server.Scheme != "https" || server.Host == "" || server.User != nil {
-		return errors.New("the member's server is not a URL https://HOST[:PORT] without a user in it; see --member-server")
 	}
 	return nil
 }

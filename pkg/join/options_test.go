@@ -4,11 +4,17 @@
 package join
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/pem"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	certutil "k8s.io/client-go/util/cert"
 
 	"clusterpass.dev/pkg/mint"
 )
@@ -19,8 +25,19 @@ func TestRefusals(t *testing.T) {
 		want   string
 	}{
 		"nothing of what is plain":                   {func(*Options) {}, ""},
-		"an address without TLS":                     {func(o *Options) { o.Member.Endpoint.Server = "http://member" }, "not a URL https://"},
-		"an address with a user in it":               {func(o *Options) { o.Member.Endpoint.Server = "https://a:b@member" }, "without a user"},
+		"an address without TLS":                     {func(o *Options) { o.Member.Endpoint.Server = "http://member" }, "must be https"},
+		"an address with a user in it":               {func(o *Options) { o.Member.Endpoint.Server = "https://a:b@member" }, "must not have a user name"},
+		"an address with a token in it":              {func(o *Options) { o.Member.Endpoint.Server = "https://s3cret@member" }, "must not have a user name"},
+		"an address with a query":                    {func(o *Options) { o.Member.Endpoint.Server = "https://member?__uid=s3cret" }, "a query or a fragment; see --member-server"},
+		"an address with a fragment":                 {func(o *Options) { o.Member.Endpoint.Server = "https://member#s3cret" }, "a query or a fragment"},
+		"an address with two slashes":                {func(o *Options) { o.Member.Endpoint.Server = "https://member//k8s" }, "segments"},
+		"an address with port 0":                     {func(o *Options) { o.Member.Endpoint.Server = "https://member:0" }, "no valid port"},
+		"an address with a zone":                     {func(o *Options) { o.Member.Endpoint.Server = "https://[fe80::1%25eth0]" }, "percent signs"},
+		"a proxy":                                    {func(o *Options) { o.Member.Endpoint.ProxyURL = "http://proxy:3128" }, ""},
+		"a proxy with a password":                    {func(o *Options) { o.Member.Endpoint.ProxyURL = "http://u:s3cret@proxy" }, "set HTTPS_PROXY in the environment"},
+		"a proxy with a query":                       {func(o *Options) { o.Member.Endpoint.ProxyURL = "http://proxy?s3cret" }, "proxy-url must not have a query"},
+		"a CA that is none":                          {func(o *Options) { o.Member.Endpoint.CertificateAuthorityData = []byte("s3cret") }, "its certificate-authority is not PEM certificates"},
+		"a CA that no Secret can hold":               {func(o *Options) { o.Member.Endpoint.CertificateAuthorityData = authorities(t, 900) }, "takes 480 KiB at most"},
 		"a member that is not verified":              {func(o *Options) { o.Member.Endpoint.InsecureSkipTLSVerify = true }, "insecure-skip-tls-verify"},
 		"all ClusterRoles by a wildcard":             {func(o *Options) { o.Allowed.ClusterRoles = []string{"*"} }, "--allow-all-cluster-roles"},
 		"some ClusterRoles by a wildcard":            {func(o *Options) { o.Allowed.ClusterRoles = []string{"view", "team-*"} }, "there are no wildcards here"},
@@ -54,6 +71,55 @@ func TestRefusals(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, err, test.want)
+			assert.NotContains(t, err.Error(), "s3cret")
+		})
+	}
+}
+
+// authorities returns a bundle with a CA as many times as count says.
+func authorities(t *testing.T, count int) []byte {
+	t.Helper()
+	certificate, _, err := certutil.GenerateSelfSignedCertKeyWithFixtures("ca", nil, nil, "")
+	require.NoError(t, err)
+	first, _ := pem.Decode(certificate)
+	return bytes.Repeat(pem.EncodeToMemory(first), count)
+}
+
+func TestWhatIsLeftOutOfAnEndpointIsToldAndWhatWillNotWork(t *testing.T) {
+	ca := authorities(t, 1)
+	for name, test := range map[string]struct {
+		profile  string
+		endpoint clientcmdapi.Cluster
+		want     string
+	}{
+		"nothing of what is plain": {endpoint: clientcmdapi.Cluster{Server: "https://member:6443", CertificateAuthorityData: ca}},
+		"a host that Kueue refuses": {
+			endpoint: clientcmdapi.Cluster{Server: "https://a_b.example.com"},
+			want:     "ClusterCredentialSets of format kubeconfig, argocd, token will refuse this cluster, as Kueue or Argo CD would: the host",
+		},
+		"the name that Argo CD has for its own cluster": {
+			profile: "in-cluster", endpoint: clientcmdapi.Cluster{Server: "https://member"}, want: "of format argocd will refuse this cluster",
+		},
+		"the server that Argo CD has for its own cluster": {
+			endpoint: clientcmdapi.Cluster{Server: "https://kubernetes.default.svc"}, want: "of format argocd will refuse this cluster",
+		},
+		"a key beside the CA": {
+			endpoint: clientcmdapi.Cluster{Server: "https://member", CertificateAuthorityData: slices.Concat([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), ca)},
+			want:     `certificate-authority of the member: a block "PRIVATE KEY" is no certificate; it was ignored`,
+		},
+		"a CA that is too large for exec plugins": {
+			endpoint: clientcmdapi.Cluster{Server: "https://member", CertificateAuthorityData: authorities(t, 100)}, want: "argument list too long",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clean, warnings := cleaned(cmp.Or(test.profile, "bravelion"), test.endpoint, time.Now())
+			assert.NotContains(t, string(clean.CertificateAuthorityData), "KEY")
+			if test.want == "" {
+				assert.Empty(t, warnings)
+				return
+			}
+			require.Len(t, warnings, 1)
+			assert.Contains(t, warnings[0], test.want)
 		})
 	}
 }

@@ -21,6 +21,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 const (
@@ -93,8 +94,11 @@ func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {
 func leadsElsewhere(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	for i := range profile.Status.AccessProviders {
 		provider := &profile.Status.AccessProviders[i]
-		if provider.Name == configv1alpha1.DefaultProviderName &&
-			(provider.Cluster.Server != m.Endpoint.Server || !bytes.Equal(provider.Cluster.CertificateAuthorityData, m.Endpoint.CertificateAuthorityData)) {
+		if provider.Name != configv1alpha1.DefaultProviderName {
+			continue
+		}
+		ca, err := endpoint.CleanBundle(provider.Cluster.CertificateAuthorityData)
+		if err != nil || provider.Cluster.Server != m.Endpoint.Server || !bytes.Equal(ca, m.Endpoint.CertificateAuthorityData) {
 			return true
 		}
 	}
@@ -108,12 +112,21 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 		labels = map[string]string{}
 	}
 	labels[managerLabel] = j.ClusterManager
+	annotations := map[string]string{memberIDAnnotation: j.memberID}
+	// From the beginning, so that no placement selects the cluster first.
+	tainted, err := j.taintsFor(ctx, o)
+	if err != nil {
+		return err
+	}
+	if tainted != "" {
+		annotations[clusterpassv1alpha1.AnnotationTaints] = tainted
+	}
 	profile := &inventoryv1alpha1.ClusterProfile{
 		TypeMeta: metav1.TypeMeta{APIVersion: profileKind.GroupVersion().String(), Kind: profileKind.Kind},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: j.Namespace, Name: j.Name,
 			Labels:      labels,
-			Annotations: map[string]string{memberIDAnnotation: j.memberID},
+			Annotations: annotations,
 		},
 		Spec: inventoryv1alpha1.ClusterProfileSpec{
 			DisplayName:    j.Name,
@@ -126,6 +139,9 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	}
 	delete(u.Object, statusPart)
 	if err := j.hub.apply(ctx, u, nil); err != nil {
+		return err
+	}
+	if err := j.taintsReady(ctx, tainted); err != nil {
 		return err
 	}
 	return j.accessReady(ctx, o)

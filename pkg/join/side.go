@@ -144,6 +144,13 @@ func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.
 // apply makes the cluster have an object as it is given, by server-side apply. check sees the one that is there
 // before, nil where there is none, and may refuse; it may be nil.
 func (s *side) apply(ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string) error {
+	return s.applyAs(ctx, FieldManager, object, check, subresources...)
+}
+
+// applyAs is apply by another field manager.
+func (s *side) applyAs(
+	ctx context.Context, manager string, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
+) error {
 	o, err := toUnstructured(object)
 	if err != nil {
 		return err
@@ -162,7 +169,7 @@ func (s *side) apply(ctx context.Context, object runtime.Object, check func(exis
 			return err
 		}
 	}
-	after, err := s.patch(ctx, client, o, before, subresources)
+	after, err := s.patch(ctx, client, manager, o, before, subresources)
 	if err != nil {
 		return s.failed("apply", what, err)
 	}
@@ -172,9 +179,9 @@ func (s *side) apply(ctx context.Context, object runtime.Object, check func(exis
 
 // patch applies o as far as it is no dry run, and returns what has come of it: o itself where nothing was sent.
 func (s *side) patch(
-	ctx context.Context, client dynamic.ResourceInterface, o, before *unstructured.Unstructured, subresources []string,
+	ctx context.Context, client dynamic.ResourceInterface, manager string, o, before *unstructured.Unstructured, subresources []string,
 ) (*unstructured.Unstructured, error) {
-	options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
+	options := metav1.ApplyOptions{FieldManager: manager, Force: true}
 	switch {
 	case s.dryRun == DryRunClient, s.dryRun == DryRunServer && before == nil:
 		// What is not there yet may need another thing that is not: its namespace, its role.

@@ -36,7 +36,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 		return err
 	}
 	if o.Member != nil && o.AbandonMember {
-		return errors.New("--abandon-member is for a member that is gone for ever; it has no --member-context")
+		return errors.New("--abandon-member is for a member that is gone for ever; it has no --member-context, and no --member-kubeconfig")
 	}
 	ctx = member.Quiet(ctx) // the hub's Secret is read
 	j, err := newJoiner(ctx, &o.Target, o.Member)

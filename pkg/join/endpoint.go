@@ -1,0 +1,117 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/credentialset/format"
+	"clusterpass.dev/pkg/endpoint"
+)
+
+const (
+	// largeCA is from when on a bundle of CAs, in base64, endangers exec plugins: Linux takes no environment variable
+	// of more than 128 KiB (MAX_ARG_STRLEN), and KUBERNETES_EXEC_INFO has what the plugin is told besides.
+	largeCA = 90 << 10
+	// maxCA is the largest bundle, in base64, that a Secret can hold twice, as those of the format kubeconfig do, with
+	// the tokens; a Secret has 1 MiB at most.
+	maxCA = 480 << 10
+)
+
+// insteadOfProxyPassword says how a proxy with a password is used.
+const insteadOfProxyPassword = "Take proxy-url out of the kubeconfig, and set HTTPS_PROXY in the environment of this command. " +
+	"If the hub needs the proxy as well, set HTTPS_PROXY of clusterpass-apiserver and clusterpass-controller-manager from a Secret"
+
+// checkEndpoint refuses what clusterpass-apiserver would refuse of a member's kubeconfig. What it accepts holds no
+// secret: whoever may read the ClusterProfile reads it. Its errors name the field, and never say what is in there.
+func checkEndpoint(cluster *clientcmdapi.Cluster) error {
+	if cluster.InsecureSkipTLSVerify {
+		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to whoever answers. Give the context a certificate-authority")
+	}
+	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
+		return fmt.Errorf("the member's context: %w; see --member-server", err)
+	}
+	if err := checkProxy(cluster.ProxyURL); err != nil {
+		return fmt.Errorf("the member's context: %w", err)
+	}
+	ca, err := endpoint.CleanBundle(cluster.CertificateAuthorityData)
+	switch size := base64.StdEncoding.EncodedLen(len(ca)); {
+	case err != nil:
+		return fmt.Errorf("the member's context: its certificate-authority %w", err)
+	case size > maxCA:
+		return fmt.Errorf("the member's context: its certificate-authority has %d KiB in base64, and a Secret with a kubeconfig takes %d KiB at most. %s", size>>10, maxCA>>10, smallerCA)
+	}
+	return nil
+}
+
+const smallerCA = "Give the context the CA alone that has issued the certificate of the member's API server"
+
+func checkProxy(proxy string) error {
+	if proxy == "" {
+		return nil
+	}
+	if _, err := endpoint.ParseProxy(proxy); err != nil {
+		if parsed, parseErr := url.Parse(proxy); parseErr == nil && parsed.User != nil {
+			return fmt.Errorf("%w in the ClusterProfile. %s", err, insteadOfProxyPassword)
+		}
+		return err
+	}
+	return nil
+}
+
+// cleaned returns the endpoint with the certificates alone that clients can use, and what there is to say of it. It
+// has been checked.
+func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcmdapi.Cluster, []string) {
+	var warnings []string
+	if bundle, err := endpoint.ParseBundle(cluster.CertificateAuthorityData); err == nil {
+		for _, note := range slices.Concat(bundle.Notes, bundle.Expired(now)) {
+			warnings = append(warnings, "certificate-authority of the member: "+note)
+		}
+		cluster.CertificateAuthorityData = bundle.PEM
+		if size := base64.StdEncoding.EncodedLen(len(bundle.PEM)); size > largeCA {
+			warnings = append(warnings, fmt.Sprintf("certificate-authority of the member: it has %d KiB in base64. Credential plugins that get cluster information (provideClusterInfo) "+
+				"fail with \"argument list too long\" where that is too large for their environment. %s", size>>10, smallerCA))
+		}
+	}
+	return cluster, append(warnings, refusedByFormats(name, &cluster)...)
+}
+
+// refusedByFormats says which formats of ClusterCredentialSets can't express the cluster, as their consumers, such as
+// Kueue and Argo CD, would refuse it.
+func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
+	credential := format.Credential{Cluster: name, Status: multiclusterv1alpha1.AuthTokenRequestStatus{
+		Token: "token",
+		Cluster: &multiclusterv1alpha1.Cluster{
+			Server: cluster.Server, CertificateAuthorityData: cluster.CertificateAuthorityData,
+			TLSServerName: cluster.TLSServerName, ProxyURL: cluster.ProxyURL,
+		},
+	}}
+	var reasons []string
+	formats := map[string][]string{}
+	for _, f := range []clusterpassv1alpha1.SecretFormat{
+		clusterpassv1alpha1.SecretFormatKubeconfig, clusterpassv1alpha1.SecretFormatArgoCD, clusterpassv1alpha1.SecretFormatToken,
+	} {
+		if _, err := format.Render(f, credential); err != nil {
+			reason := errors.Unwrap(err).Error()
+			if formats[reason] == nil {
+				reasons = append(reasons, reason)
+			}
+			formats[reason] = append(formats[reason], string(f))
+		}
+	}
+	for i, reason := range reasons {
+		reasons[i] = fmt.Sprintf("ClusterCredentialSets of format %s will refuse this cluster, as Kueue or Argo CD would: %s", strings.Join(formats[reason], ", "), reason)
+	}
+	return reasons
+}

@@ -1,0 +1,169 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
+)
+
+// changedKubeconfig returns the path of bravelion's kubeconfig with its cluster changed.
+func changedKubeconfig(t *testing.T, change func(*clientcmdapi.Cluster)) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(shared.bravelion.Kubeconfig())
+	require.NoError(t, err)
+	for _, cluster := range config.Clusters {
+		change(cluster)
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*config, path))
+	return path
+}
+
+// refusedCertificate returns one that Go does not read: its serial number is negative.
+func refusedCertificate(t *testing.T) []byte {
+	t.Helper()
+	block, _ := pem.Decode(shared.bravelion.CA())
+	require.NotNil(t, block)
+	// A SEQUENCE of a SEQUENCE of [0] version 2, and then the serial number, an INTEGER.
+	version := []byte{0xa0, 3, 2, 1, 2, 2}
+	i := bytes.Index(block.Bytes, version)
+	require.Positive(t, i)
+	der := bytes.Clone(block.Bytes)
+	der[i+len(version)+1] |= 0x80 // the length is in between
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestJoinRefusesAKubeconfigBeforeAnythingIsWritten(t *testing.T) {
+	ca := shared.bravelion.CA()
+	for name, test := range map[string]struct {
+		change func(*clientcmdapi.Cluster)
+		args   []string
+		want   string
+	}{
+		"a password in the URL of the proxy": {
+			change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://u:s3cret@127.0.0.1:3128" },
+			want:   "proxy-url must not have a user name or a password",
+		},
+		"a query in the URL of the proxy": {change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://127.0.0.1:3128?s3cret" }, want: "proxy-url must not have a query"},
+		"a proxy that is no URL":          {change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://u:s3cret%zz@127.0.0.1:3128" }, want: "its proxy-url is not a URL"},
+		"a token in the server's URL":     {change: func(c *clientcmdapi.Cluster) { c.Server = "https://s3cret@127.0.0.1" }, want: "must not have a user name"},
+		"a password in --member-server":   {args: []string{"--member-server=https://u:s3cret@127.0.0.1:1"}, want: "must not have a user name"},
+		"a query":                         {args: []string{"--member-server=https://127.0.0.1?__uid=s3cret"}, want: "a query or a fragment"},
+		"a fragment":                      {args: []string{"--member-server=https://127.0.0.1#s3cret"}, want: "a query or a fragment"},
+		"two slashes":                     {args: []string{"--member-server=https://127.0.0.1//k8s"}, want: "segments"},
+		"port 0":                          {args: []string{"--member-server=https://127.0.0.1:0"}, want: "no valid port"},
+		"an address with a zone":          {args: []string{"--member-server=https://[fe80::1%25eth0]"}, want: "percent signs"},
+		"a CA that is none":               {change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = []byte("s3cret") }, want: "is not PEM certificates"},
+		"no CA that can be used": {
+			change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = refusedCertificate(t) },
+			want:   "certificate 1 of 1 is unreadable (negative serial number)",
+		},
+		"a CA that no Secret can hold": {change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = bytes.Repeat(ca, 1000) }, want: "480 KiB at most"},
+		"a taint that is none":         {args: []string{"--taint=new:NoSchedule"}, want: "KEY[=VALUE]:EFFECT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.change == nil {
+				test.change = func(*clientcmdapi.Cluster) {}
+			}
+			before := snapshots(t, shared.bravelion)
+			out, err := clusterpass(t.Context(), append([]string{"join", "bravelion", "--member-kubeconfig=" + changedKubeconfig(t, test.change), "--wait=false"}, test.args...)...)
+			require.ErrorContains(t, err, test.want)
+			assert.NotContains(t, out+err.Error(), "s3cret")
+			assert.Equal(t, before, snapshots(t, shared.bravelion))
+		})
+	}
+}
+
+func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
+	ca := shared.bravelion.CA()
+	key := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("a s3cret")})
+	bundle := bytes.ReplaceAll(slices.Concat([]byte("# our CAs\n"), refusedCertificate(t), key, ca), []byte("\n"), []byte("\r\n"))
+	kubeconfig := changedKubeconfig(t, func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = bundle })
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+kubeconfig, "get", "namespaces").CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	told := joined(t, "bravelion", "--member-context=", "--member-kubeconfig="+kubeconfig)
+	assert.Contains(t, told, "warning: certificate-authority of the member: certificate 1 of 2 is unreadable (negative serial number); it was ignored\n")
+	assert.Contains(t, told, `warning: certificate-authority of the member: a block "EC PRIVATE KEY" is no certificate; it was ignored`)
+	for _, provider := range profileOf(t).Status.AccessProviders {
+		assert.Equal(t, string(ca), string(provider.Cluster.CertificateAuthorityData))
+	}
+	assert.NotContains(t, string(hubSecret(t).Data[kubeconfigKey]), "PRIVATE KEY")
+	var answer *v1alpha1.AuthTokenRequest
+	eventually(t, func(context.Context) (err error) {
+		answer, err = request(t, "bravelion", "work", "view")
+		return err
+	})
+	assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))
+
+	t.Run("and so does the server, where somebody else has written the kubeconfig", func(t *testing.T) {
+		secret := hubSecret(t)
+		config, err := clientcmd.Load(secret.Data[kubeconfigKey])
+		require.NoError(t, err)
+		for _, cluster := range config.Clusters {
+			cluster.CertificateAuthorityData = bundle
+		}
+		secret.Data[kubeconfigKey], err = clientcmd.Write(*config)
+		require.NoError(t, err)
+		_, err = kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		answer, err := request(t, "bravelion", "work", "view")
+		require.NoError(t, err)
+		assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))
+		file := filepath.Join(t.TempDir(), "answer")
+		require.NoError(t, os.WriteFile(file, answer.Status.Kubeconfig, 0o600))
+		out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+file, "get", "configmaps").CombinedOutput()
+		require.NoError(t, err, string(out))
+	})
+}
+
+func TestUnjoinTakesTheCurrentContextOfAKubeconfig(t *testing.T) {
+	before := snapshots(t, shared.bravelion)
+	joined(t, "bravelion")
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-kubeconfig="+shared.bravelion.Kubeconfig())
+	assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system\n")
+	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+	assert.Equal(t, before, snapshots(t, shared.bravelion))
+	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--abandon-member", "--member-kubeconfig="+shared.bravelion.Kubeconfig())
+	require.ErrorContains(t, err, "--abandon-member is for a member that is gone for ever")
+}
+
+func TestJoinWithATaint(t *testing.T) {
+	const annotation = "clusterpass.dev/taints"
+	joined(t, "bravelion", "--taint=example.com/new=true:NoSelect")
+	assert.Contains(t, profileOf(t).Annotations[annotation], `"key":"example.com/new","value":"true","effect":"NoSelect","timeAdded"`)
+	first := profileOf(t).Annotations[annotation]
+
+	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
+	mustClusterpass(t, join...)
+	assert.Equal(t, first, profileOf(t).Annotations[annotation], "joining again without it lets no work in")
+	mustClusterpass(t, append(join, "--taint=other:PreferNoSelect,example.com/new=true:NoSelect")...)
+	assert.Contains(t, profileOf(t).Annotations[annotation], first[1:len(first)-1], "it is as old as before")
+	assert.Contains(t, profileOf(t).Annotations[annotation], `"key":"other","effect":"PreferNoSelect"`)
+
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+shared.kubeconfig, "annotate", "clusterprofile", "bravelion", annotation+"-").CombinedOutput()
+	require.NoError(t, err, string(out))
+	mustClusterpass(t, join...)
+	assert.NotContains(t, profileOf(t).Annotations, annotation)
+}

@@ -1,0 +1,111 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package join
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/pkg/cli"
+	"clusterpass.dev/test/testenv"
+)
+
+// watchedFor closes seen when words are written.
+type watchedFor struct {
+	words []byte
+	all   []byte
+	seen  chan struct{}
+}
+
+// Write implements io.Writer.
+func (w *watchedFor) Write(p []byte) (int, error) {
+	before := bytes.Contains(w.all, w.words)
+	w.all = append(w.all, p...)
+	if !before && bytes.Contains(w.all, w.words) {
+		close(w.seen)
+	}
+	return len(p), nil
+}
+
+func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
+	joined(t, "bravelion")
+	out := &watchedFor{words: []byte("waiting for condition"), seen: make(chan struct{})}
+	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: out, ErrOut: out})
+	cmd.SetArgs([]string{"--kubeconfig=" + shared.kubeconfig, "--cache-dir=" + filepath.Join(shared.dir, "cache"), "join", "bravelion", "--member-context=bravelion", "--timeout=5m"})
+	cmd.SilenceErrors = true
+	cmd.SetContext(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Execute() }()
+	select {
+	case <-out.seen:
+	case err := <-done:
+		t.Fatalf("join has ended: %v", err)
+	}
+
+	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	profiles := client.ApisV1alpha1().ClusterProfiles("default")
+	require.NoError(t, shared.server.Kill())
+	var away time.Time
+	eventually(t, func(ctx context.Context) error {
+		// Some reads of join's fall into two seconds.
+		_, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
+		if err == nil {
+			away = time.Time{}
+			return errors.New("it is not away")
+		}
+		if away.IsZero() {
+			away = time.Now()
+		}
+		if time.Since(away) < 2*time.Second {
+			return errors.New("it is not away for long")
+		}
+		return nil
+	})
+	select {
+	case err := <-done:
+		t.Fatalf("join has ended: %v", err)
+	default:
+	}
+	require.NoError(t, shared.server.Restart(t.Context()))
+	eventually(t, func(ctx context.Context) error {
+		profile, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		apimeta.SetStatusCondition(&profile.Status.Conditions, metav1.Condition{
+			Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: metav1.ConditionTrue, Reason: "Tried", Message: "by a test",
+		})
+		_, err = profiles.UpdateStatus(ctx, profile, metav1.UpdateOptions{})
+		return err
+	})
+	require.NoError(t, <-done)
+}
+
+func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
+	ports, err := testenv.FreePorts(1)
+	require.NoError(t, err)
+	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+	joined(t, "smartfish", "--cluster-manager="+tendedBy)
+	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy}
+	_, err = clusterpass(t.Context(), append(join, "--member-server="+nowhere, "--timeout=15s")...)
+	require.ErrorContains(t, err, "connection refused")
+	require.ErrorContains(t, err, "You reach the member, and the hub does not, at "+nowhere)
+	require.ErrorContains(t, err, "--member-server=URL")
+	out := mustClusterpass(t, append(join, "--member-server="+shared.smartfish.Server(), "--timeout="+waitTimeout.String())...)
+	assert.Contains(t, out, "is healthy")
+}
