@@ -115,7 +115,7 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 	})
 	assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))
 
-	t.Run("and so does the server, where somebody else has written the kubeconfig", func(t *testing.T) {
+	t.Run("and so does the server where somebody else has written the kubeconfig", func(t *testing.T) {
 		secret := hubSecret(t)
 		config, err := clientcmd.Load(secret.Data[kubeconfigKey])
 		require.NoError(t, err)
