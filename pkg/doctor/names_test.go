@@ -4,10 +4,17 @@
 package doctor
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 func TestNames(t *testing.T) {
@@ -35,9 +42,35 @@ func TestNames(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			client := fake.NewClientset()
-			client.Resources = test.discovered
-			test.want.expect(t, checkNames(t.Context(), newExamination(&Clients{Kubernetes: client})))
+			test.want.expect(t, checkNames(t.Context(), newExamination(&Clients{Kubernetes: discovering(t, test.discovered)})))
 		})
 	}
+}
+
+// discovering returns a client of a hub that has these resources, in this order. client-go's fake shuffles the groups.
+func discovering(t *testing.T, lists []*metav1.APIResourceList) kubernetes.Interface {
+	t.Helper()
+	mux := http.NewServeMux()
+	serve := func(path string, content any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			assert.NoError(t, json.NewEncoder(w).Encode(content))
+		})
+	}
+	var groups metav1.APIGroupList
+	for _, list := range lists {
+		group, version, _ := strings.Cut(list.GroupVersion, "/")
+		offered := metav1.GroupVersionForDiscovery{GroupVersion: list.GroupVersion, Version: version}
+		groups.Groups = append(groups.Groups, metav1.APIGroup{
+			Name: group, Versions: []metav1.GroupVersionForDiscovery{offered}, PreferredVersion: offered,
+		})
+		serve("/apis/"+list.GroupVersion, list)
+	}
+	serve("/apis", groups)
+	serve("/api", metav1.APIVersions{})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	require.NoError(t, err)
+	return client
 }

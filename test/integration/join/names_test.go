@@ -28,7 +28,7 @@ func secretOf(t *testing.T, profile string) *corev1.Secret {
 }
 
 // joinedAs joins a member as a ClusterProfile of another name than its own, until the test ends.
-func joinedAs(t *testing.T, namespace, name, cluster string) {
+func joinAs(t *testing.T, namespace, name, cluster string) {
 	t.Helper()
 	t.Cleanup(func() {
 		out, err := clusterpass(context.WithoutCancel(t.Context()), "unjoin", name, "--namespace="+namespace, "--member-context="+cluster)
@@ -42,12 +42,12 @@ func TestProfilesWhoseSecretsWouldShareAName(t *testing.T) {
 		_, err := kube(t, shared.hub).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	joinedAs(t, "a-b", "c", "bravelion")
+	joinAs(t, "a-b", "c", "bravelion")
 	first := secretOf(t, "a-b/c")
 	require.NotNil(t, first)
 	assert.Equal(t, "member-a-b-c", first.Name)
 
-	joinedAs(t, "a", "b-c", "smartfish")
+	joinAs(t, "a", "b-c", "smartfish")
 	second := secretOf(t, "a/b-c")
 	require.NotNil(t, second)
 	assert.Regexp(t, "^member-a-b-c-[a-z2-7]{10}$", second.Name)
@@ -70,7 +70,7 @@ func TestProfilesWhoseSecretsWouldShareAName(t *testing.T) {
 func TestLongNamesOfProfiles(t *testing.T) {
 	for _, length := range []int{240, 250, 253} {
 		name := strings.Repeat("n", length)
-		joinedAs(t, "default", name, "bravelion")
+		joinAs(t, "default", name, "bravelion")
 		eventually(t, func(context.Context) error {
 			answer, err := request(t, name, "work", "view")
 			if err != nil {
