@@ -32,7 +32,7 @@ type memberSecrets map[types.NamespacedName]*corev1.Secret
 func (s memberSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 	secret, ok := s[types.NamespacedName{Namespace: namespace, Name: name}]
 	if !ok {
-		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+		return nil, apierrors.NewNotFound(corev1.Resource(resourceSecrets), name)
 	}
 	return secret, nil
 }

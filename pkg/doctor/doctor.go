@@ -142,7 +142,7 @@ var checks = []check{
 	{name: "controller-manager-rbac", run: checkManagerRBAC},
 	{name: "controller-manager", run: checkManager},
 	{name: "access", run: checkAccess},
-	{name: "secrets", run: checkSecrets},
+	{name: resourceSecrets, run: checkSecrets},
 	{name: "health", run: checkHealth},
 	{name: "grants", run: checkGrants},
 	{name: "powers", run: checkPowers},

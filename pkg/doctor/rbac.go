@@ -69,7 +69,7 @@ func (e *examination) applicable(needs []need) []need {
 	for _, n := range needs {
 		switch {
 		case n.mode != "" && n.mode != e.mode():
-		case n.group == groupCore && n.resources[0] == "secrets":
+		case n.group == groupCore && n.resources[0] == resourceSecrets:
 			for _, namespace := range e.secretNamespaces() {
 				n.namespace = namespace
 				all = append(all, n)

@@ -21,6 +21,7 @@ type need struct {
 
 const (
 	namespaceOfKubeSystem = "kube-system"
+	resourceSecrets       = "secrets"
 	groupCore             = ""
 	groupAdmission        = "admissionregistration.k8s.io"
 	groupFlowControl      = "flowcontrol.apiserver.k8s.io"
@@ -73,7 +74,7 @@ var serverNeeds = []need{
 		without: "it finds no ClusterProfile, and is not ready",
 	},
 	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{"secrets"}, verbs: getListAndWatch,
+		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: getListAndWatch,
 		without: "it reads no member's kubeconfig, and is not ready",
 	},
 	tokenReviews,
@@ -144,11 +145,11 @@ var managerNeeds = []need{
 		without: "there are no events on grants and ClusterProfiles",
 	},
 	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{"secrets"}, verbs: getListAndWatch,
+		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: getListAndWatch,
 		without: "it reads no member's kubeconfig, and is not ready",
 	},
 	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{"secrets"}, verbs: []string{verbUpdate},
+		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: []string{verbUpdate},
 		without: "its credentials for members end, and are not renewed",
 	},
 	{

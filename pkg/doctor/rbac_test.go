@@ -213,7 +213,7 @@ func TestSecretsAreReadWhereTheConfigurationSays(t *testing.T) {
 	}}
 	namespaces := sets.New[string]()
 	for _, n := range e.applicable(serverNeeds) {
-		if n.resources[0] == "secrets" {
+		if n.resources[0] == resourceSecrets {
 			namespaces.Insert(n.namespace)
 		}
 	}

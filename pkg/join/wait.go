@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/controllers/inventory"
 	"clusterpass.dev/pkg/waiting"
 )
 
@@ -22,7 +21,7 @@ import (
 const poll = 500 * time.Millisecond
 
 // unreachable are the reasons for which the hub gets no connection to a member.
-var unreachable = sets.New(inventory.ReasonTimeout, inventory.ReasonConnectionRefused, inventory.ReasonUnreachable, inventory.ReasonTLSFailed)
+var unreachable = sets.New("Timeout", "ConnectionRefused", "Unreachable", "TLSFailed")
 
 // waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the hub looks for the member.
 func (j *joiner) waitHealthy(ctx context.Context, server string) error {

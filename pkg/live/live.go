@@ -85,7 +85,7 @@ func (r *Reader[K, V]) join(ctx context.Context, key K) *call[V] {
 	c, ok := r.next[key]
 	if !ok {
 		c = &call[V]{done: make(chan struct{})}
-		ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // The last caller to leave cancels, or the end of the read.
 		r.next[key] = c
 		go r.run(ctx, key, c)
 	}

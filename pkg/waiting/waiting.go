@@ -31,7 +31,7 @@ func Until(ctx context.Context, interval, timeout time.Duration, condition wait.
 			answered, last = true, nil
 		case ctx.Err() != nil:
 			// What was cut off says nothing.
-			return false, nil
+			return false, nil //nolint:nilerr // The poll ends by itself.
 		case passes(err, answered):
 			last = err
 			return false, nil

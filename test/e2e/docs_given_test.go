@@ -15,8 +15,13 @@ const abandonedAccount = "e2e-abandoned"
 
 // givens are what has to be there before a block, by the words in its comment.
 var givens = map[string]func(t *testing.T, r *reader){
-	"a Role deployer on bravelion": func(t *testing.T, _ *reader) { apply(t, "bravelion", deployerRole) },
+	"a Role deployer on bravelion": func(t *testing.T, _ *reader) {
+		t.Helper()
+		apply(t, "bravelion", deployerRole)
+	},
 	"a node with GPUs on bravelion": func(t *testing.T, _ *reader) {
+		t.Helper()
+
 		apply(t, "bravelion", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"gpu-node","labels":{"nvidia.com/gpu.product":"Tesla-T4"}}}`)
 		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--type=merge", `--patch={"spec":{"taints":null}}`)
 		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--subresource=status", "--type=merge",
@@ -24,13 +29,22 @@ var givens = map[string]func(t *testing.T, r *reader){
 				"conditions":[{"type":"Ready","status":"True","reason":"Test","message":""}]}}`)
 	},
 	"a grant on smartfish": func(t *testing.T, _ *reader) {
+		t.Helper()
+
 		require.NoError(t, tryCreate(t.Context(), requestFor("smartfish", abandonedAccount, view)))
 	},
-	"bravelion is joined": func(t *testing.T, _ *reader) { fleetUp(t) },
+	"bravelion is joined": func(t *testing.T, _ *reader) {
+		t.Helper()
+		fleetUp(t)
+	},
 	"no credential set": func(t *testing.T, _ *reader) {
+		t.Helper()
+
 		mustKubectl(t, kubeconfig("hub"), "", "delete", "clustercredentialsets", "--all", "-n", "default", "--timeout=60s")
 	},
 	"the set gpu": func(t *testing.T, _ *reader) {
+		t.Helper()
+
 		apply(t, "hub", "apiVersion: v1\nkind: Namespace\nmetadata: {name: gpu-credentials}\n")
 		mustKubectl(t, kubeconfig("hub"), "", "label", "clusterprofile", "bravelion", "accelerator=nvidia-l4", "--overwrite")
 		mustKubectl(t, kubeconfig("hub"), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "clustercredentialset.yaml"))

@@ -168,7 +168,7 @@ func (r *reader) tidy(t *testing.T) {
 	}
 	out, err := kubectl(ctx, kubeconfig("hub"), "", "get", "namespaces", "-o", "name")
 	assert.NoError(t, err)
-	for _, namespace := range strings.Fields(out) {
+	for namespace := range strings.FieldsSeq(out) {
 		if !strings.Contains(r.namespaces, namespace) {
 			_, err := kubectl(ctx, kubeconfig("hub"), "", "delete", namespace, "--timeout=60s")
 			assert.NoError(t, err)

@@ -79,10 +79,12 @@ func expectNothingGranted(t *testing.T, account string) {
 	}
 }
 
-func TestKubectlCreate_OrdinaryUser(t *testing.T) {
+func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The tests of the package share a hub, and go one after the other.
 	user := ordinaryUser(t, "create-only:ordinary")
 	const typo, words = "clusterRole: [{name: edit}]", `unknown field "spec.clusterRole"`
 	forEachKubectl(t, func(t *testing.T, program, groupVersion string) {
+		t.Helper()
+
 		group, _, _ := strings.Cut(groupVersion, "/")
 		tests := map[string]struct {
 			cluster, account, field string // cluster: bravelion if empty
@@ -143,7 +145,7 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) {
 // everyVerb is what a careless Role gives.
 var everyVerb = rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"}, Verbs: []string{"*"}}
 
-func TestKubectl_OtherVerbsMintNothing(t *testing.T) {
+func TestKubectl_OtherVerbsMintNothing(t *testing.T) { //nolint:tparallel // The tests of the package share a hub, and go one after the other.
 	careless, ordinary := ordinaryUser(t, "create-only:careless", everyVerb), ordinaryUser(t, "create-only:unseen")
 	commands := map[string][]string{
 		"apply":                       {"apply", "-f", "FILE"},

@@ -94,64 +94,103 @@ func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
 		mend    func(t *testing.T, name string)
 	}{
 		"all of it is new": {mend: func(t *testing.T, name string) {
+			t.Helper()
+
 			hubSecrets(t).create(workingSecret(t, name))
 			join(t, name, name)
 		}},
 		"the profile is new": {
-			prepare: func(t *testing.T, name string) { hubSecrets(t).create(workingSecret(t, name)) },
-			words:   "not found",
-			mend:    func(t *testing.T, name string) { join(t, name, name) },
+			prepare: func(t *testing.T, name string) {
+				t.Helper()
+				hubSecrets(t).create(workingSecret(t, name))
+			},
+			words: "not found",
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				join(t, name, name)
+			},
 		},
 		"the Secret is new": {
-			prepare: func(t *testing.T, name string) { join(t, name, name) },
-			words:   "there is no Secret",
-			mend:    func(t *testing.T, name string) { hubSecrets(t).create(workingSecret(t, name)) },
+			prepare: func(t *testing.T, name string) {
+				t.Helper()
+				join(t, name, name)
+			},
+			words: "there is no Secret",
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				hubSecrets(t).create(workingSecret(t, name))
+			},
 		},
 		"the Secret is labelled now": {
 			prepare: func(t *testing.T, name string) {
+				t.Helper()
+
 				secret := workingSecret(t, name)
 				secret.Labels = nil
 				hubSecrets(t).create(secret)
 				join(t, name, name)
 			},
 			words: "there is no Secret",
-			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				hubSecrets(t).update(workingSecret(t, name))
+			},
 		},
 		"the Secret is annotated now": {
 			prepare: func(t *testing.T, name string) {
+				t.Helper()
+
 				secret := workingSecret(t, name)
 				secret.Annotations[member.ClusterProfileAnnotation] = "default/bravelion"
 				hubSecrets(t).create(secret)
 				join(t, name, name)
 			},
 			words: "is not for this cluster",
-			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				hubSecrets(t).update(workingSecret(t, name))
+			},
 		},
 		"the Secret has another credential now": {
 			prepare: func(t *testing.T, name string) {
+				t.Helper()
+
 				good := clientcmdapi.Cluster{Server: shared.smartfish.Server(), CertificateAuthorityData: shared.smartfish.CA()}
 				hubSecrets(t).create(secretFor(t, name, good, clientcmdapi.AuthInfo{Token: "has-ended"}))
 				join(t, name, name)
 			},
 			words: "does not accept clusterpass's own credential",
-			mend:  func(t *testing.T, name string) { hubSecrets(t).update(workingSecret(t, name)) },
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				hubSecrets(t).update(workingSecret(t, name))
+			},
 		},
 		"the status names the Secret now": {
 			prepare: func(t *testing.T, name string) {
+				t.Helper()
+
 				hubSecrets(t).create(workingSecret(t, name))
 				join(t, name, "another")
 			},
 			words: "there is no Secret",
-			mend:  func(t *testing.T, name string) { patchAccess(t, name, accessBy(name)) },
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				patchAccess(t, name, accessBy(name))
+			},
 		},
 		"the status has an access provider now": {
 			prepare: func(t *testing.T, name string) {
+				t.Helper()
+
 				hubSecrets(t).create(workingSecret(t, name))
 				join(t, name, name)
 				patchAccess(t, name, "null")
 			},
 			words: "status.accessProviders has none",
-			mend:  func(t *testing.T, name string) { patchAccess(t, name, accessBy(name)) },
+			mend: func(t *testing.T, name string) {
+				t.Helper()
+				patchAccess(t, name, accessBy(name))
+			},
 		},
 	}
 	for name, test := range tests {

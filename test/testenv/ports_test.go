@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -48,12 +49,12 @@ func TestFreePorts(t *testing.T) {
 		listener, err := net.Listen("tcp", hostPort(ports[0]))
 		require.NoError(t, err)
 		defer listener.Close()
-		remember(t, fmt.Sprint(ports[0]-1))
+		remember(t, strconv.Itoa(ports[0]-1))
 		next, err := FreePorts(1)
 		require.NoError(t, err)
 		assert.Greater(t, next[0], ports[0])
 	})
-	for name, content := range map[string]string{"after the last comes the first": fmt.Sprint(lastPort), "what is no number is as nothing": "spoilt by something"} {
+	for name, content := range map[string]string{"after the last comes the first": strconv.Itoa(lastPort), "what is no number is as nothing": "spoilt by something"} {
 		t.Run(name, func(t *testing.T) {
 			remember(t, content)
 			ports, err := FreePorts(1)

@@ -171,7 +171,7 @@ func applied(secret *corev1.Secret) *fieldpath.Set {
 
 func fieldsOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
 	fields := &fieldpath.Set{}
-	if entry.FieldsV1 == nil || fields.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)) != nil {
+	if entry.FieldsV1 == nil || fields.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())) != nil {
 		return &fieldpath.Set{}
 	}
 	return fields

@@ -89,7 +89,7 @@ func TestMerge_KeepsWhatIsOthers(t *testing.T) {
 	have.Finalizers, have.OwnerReferences = []string{"example.com/a"}, []metav1.OwnerReference{{Name: "a"}}
 	have.ManagedFields = []metav1.ManagedFieldsEntry{{
 		Manager: "gitops", Operation: metav1.ManagedFieldsOperationApply,
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{"f:shared":{}}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:shared":{}}}}`),
 	}}
 	w.set.Spec.Secret.Labels, w.set.Spec.Secret.Annotations = nil, nil
 	w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
@@ -128,10 +128,10 @@ func TestASecretOfAReleaseThatDidNotNoteItsKeys(t *testing.T) {
 	old.Annotations["note"] = "of somebody else"
 	old.Labels["team"], old.Data["project"] = "a", []byte("infra")
 	old.ManagedFields = []metav1.ManagedFieldsEntry{
-		{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: &metav1.FieldsV1{Raw: []byte(
-			`{"f:metadata":{"f:labels":{"f:team":{}},"f:annotations":{"f:note":{}}},"f:data":{"f:project":{}}}`)}},
-		{Manager: "clusterpass-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: &metav1.FieldsV1{Raw: []byte(
-			`{"f:metadata":{"f:labels":{".":{},"f:for":{}},"f:annotations":{".":{},"f:clusterpass.dev/credential-content":{}}},"f:data":{".":{},"f:kubeconfig":{},"f:value":{}}}`)}},
+		{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(
+			`{"f:metadata":{"f:labels":{"f:team":{}},"f:annotations":{"f:note":{}}},"f:data":{"f:project":{}}}`)},
+		{Manager: "clusterpass-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(
+			`{"f:metadata":{"f:labels":{".":{},"f:for":{}},"f:annotations":{".":{},"f:clusterpass.dev/credential-content":{}}},"f:data":{".":{},"f:kubeconfig":{},"f:value":{}}}`)},
 	}
 	read := old.DeepCopy()
 	_, err = withoutContent(read)

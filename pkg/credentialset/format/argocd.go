@@ -25,7 +25,7 @@ const (
 	ArgoCDNameKey   = "name"
 	ArgoCDServerKey = "server"
 	ArgoCDConfigKey = "config"
-	// The rest is there where the set says so.
+	// ArgoCDNamespacesKey and those after it are there where the set says so.
 	ArgoCDNamespacesKey       = "namespaces"
 	ArgoCDClusterResourcesKey = "clusterResources"
 	ArgoCDProjectKey          = "project"

@@ -190,8 +190,9 @@ func TestAMemberThatLeaves(t *testing.T) {
 	})
 	t.Run("is let go by sets of other namespaces", func(t *testing.T) {
 		eventually(t, func(ctx context.Context) error {
-			if _, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{}); notFound(err) != nil {
-				return notFound(err)
+			_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
+			if err := notFound(err); err != nil {
+				return err
 			}
 			grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
 			if err == nil && len(grants.Items) > 0 {
