@@ -92,7 +92,7 @@ func (j *joiner) checkMainRole(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and nothing says what was allowed; join it again, and say what is: "+
-		"kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT --allow-cluster-roles=ROLE,... --allow-namespaces=NAMESPACE,...",
+		"kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT --allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES",
 		mainRole, j.Name, j.Namespace)
 }
 
