@@ -154,17 +154,12 @@ func printEach(grants *clusterpassv1alpha1.AuthTokenGrantList, printer printers.
 
 // printTable prints the grants in the columns that the server gives them.
 func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, options metav1.ListOptions, wide bool) error {
-	result := client.ClusterpassV1alpha1().RESTClient().Get().
+	data, err := client.ClusterpassV1alpha1().RESTClient().Get().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource(grantsResource).
 		VersionedParams(&options, clusterpassscheme.ParameterCodec).
 		SetHeader("Accept", tableAccept).
-		Do(ctx)
-	// Raw's own error knows nothing of what the hub says.
-	if err := result.Error(); err != nil {
-		return err
-	}
-	data, err := result.Raw()
+		Do(ctx).Raw()
 	if err != nil {
 		return err
 	}
