@@ -22,7 +22,7 @@ import (
 
 const (
 	// largeCA is from when on a bundle of CAs, in base64, endangers exec plugins: Linux takes no environment variable
-	// of more than 128 KiB (MAX_ARG_STRLEN), and KUBERNETES_EXEC_INFO has what the plugin is told besides.
+	// of more than 128 KiB (MAX_ARG_STRLEN), and KUBERNETES_EXEC_INFO has more than the CA.
 	largeCA = 90 << 10
 	// maxCA is the largest bundle, in base64, that a Secret can hold twice, as those of the format kubeconfig do, with
 	// the tokens; a Secret has 1 MiB at most.

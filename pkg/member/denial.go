@@ -25,7 +25,7 @@ const (
 	ReasonNamespaceTerminating metav1.StatusReason = "MemberNamespaceTerminating"
 )
 
-// denial is what a requester is told of an answer of a member's admission.
+// denial is how a refusal by a member's admission is reported to the requester.
 type denial struct {
 	reason     metav1.StatusReason
 	cause      metav1.CauseType
@@ -89,7 +89,7 @@ func IsDenied(err error) (denied, retryable bool) {
 	return d != nil, d != nil && d.retryAfter > 0
 }
 
-// denialError returns the error that a requester is told of a denial.
+// denialError returns the error that reports a denial to the requester.
 func (c *Client) denialError(d *denial, words, doing string) *apierrors.StatusError {
 	err := newStatusError(c.name, denialCode, d.cause, fmt.Sprintf("could not %s: %s%s%s", doing, d.words, clip(words), d.cure), d.retryAfter)
 	err.ErrStatus.Reason = d.reason

@@ -86,7 +86,7 @@ func TestClient_ErrorOfADenial(t *testing.T) {
 		assert.False(t, denied)
 	})
 
-	t.Run("the cure is told however long the words are", func(t *testing.T) {
+	t.Run("the cure is there however long the words are", func(t *testing.T) {
 		raw := &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusForbidden, Message: "exceeded quota: " + strings.Repeat("x", 1<<20)}}
 		message := client.Error(raw, "x").Error()
 		assert.Less(t, len(message), 2*maxWords)

@@ -37,11 +37,11 @@ func TestUntil(t *testing.T) {
 		"the hub is busy":                         {answers: []error{apierrors.NewTooManyRequests("busy", 1)}},
 		"an etcd that changes its leader":         {answers: []error{apierrors.NewInternalError(errors.New("leader changed"))}},
 		"a call that takes too long":              {answers: []error{context.DeadlineExceeded}},
-		"who may not look is told at once":        {answers: []error{forbidden}, want: forbidden},
+		"a 403 of the first call ends the wait":   {answers: []error{forbidden}, want: forbidden},
 		"a hub that forbids after a restart":      {answers: []error{nil, refused, forbidden}},
 		"what is not there":                       {answers: []error{apierrors.NewNotFound(resource, "a")}, want: apierrors.NewNotFound(resource, "a")},
 		"a login that fails asks no second time":  {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, want: errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
-		"an error of the condition's own is told": {answers: []error{nil, errors.New("deleted")}, want: errors.New("deleted")},
+		"an error of the condition ends the wait": {answers: []error{nil, errors.New("deleted")}, want: errors.New("deleted")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0

@@ -27,7 +27,7 @@ import (
 // denying is a profile of smartfish whose credential may everything there: what is denied, RBAC does not deny.
 const denying = "denying"
 
-// A member's quota, policies and namespaces that are being deleted are told as what they are, to an ordinary user.
+// An ordinary user learns whether a member's quota, its policies or a namespace that is being deleted is in the way.
 func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
 	hubSecrets(t).create(workingSecret(t, denying))
 	join(t, denying, denying)

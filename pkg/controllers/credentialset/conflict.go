@@ -29,8 +29,8 @@ var shared = []struct{ annotation, reason, what, cure string }{
 	},
 }
 
-// conflict returns the condition of a set that Argo CD is told of one server, or one name, by a Secret of the set and by another
-// one of any set; nil where it is not.
+// conflict returns the condition of a set one of whose Secrets gives Argo CD the same server, or the same name, as another
+// one of any set; nil where none has.
 func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condition, error) {
 	if set.Spec.Secret.Format != v1alpha1.SecretFormatArgoCD {
 		return nil, nil //nolint:nilnil // that there is none is an answer

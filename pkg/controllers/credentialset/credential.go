@@ -114,7 +114,7 @@ func (w *wanted) rights() string {
 	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
 }
 
-// argoCD returns what Argo CD is told, with the name of this cluster; nil where that is nothing.
+// argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil where the set has none.
 func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 	says := w.set.Spec.Secret.ArgoCD.DeepCopy()
 	if says != nil {

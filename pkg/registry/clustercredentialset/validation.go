@@ -183,7 +183,7 @@ func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) f
 	return errs
 }
 
-// validateArgoCD returns what is wrong with what Argo CD is told.
+// validateArgoCD returns what is wrong with spec.secret.argoCD.
 func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.ErrorList {
 	says := secret.ArgoCD
 	if says == nil {

@@ -19,7 +19,7 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// testQuota has a member's quota deny a credential, which is told, and made when the quota is lifted.
+// testQuota has a member's quota deny a credential: the set's status says so, and the credential is made when the quota is lifted.
 func (f *fleet) testQuota(t *testing.T) {
 	t.Helper()
 	onMember, err := kubernetes.NewForConfig(f.bravelion.RESTConfig())

@@ -42,7 +42,7 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("who changes a set is its author", func(t *testing.T) { f.testAuthor(t) })
 	t.Run("tokens are for the controller manager", func(t *testing.T) { f.testTokenIsNotForUsers(t) })
 	t.Run("a Secret that is not the set's is left alone", func(t *testing.T) { f.testForeignSecret(t) })
-	t.Run("what a member's quota denies is told, and made later", func(t *testing.T) { f.testQuota(t) })
+	t.Run("what a member's quota denies is in the status, and made later", func(t *testing.T) { f.testQuota(t) })
 	t.Run("a namespace has to allow it", func(t *testing.T) { f.testNamespace(t) })
 	t.Run("nothing stays of a set that is deleted", func(t *testing.T) { f.testDeletion(t) })
 }
