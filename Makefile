@@ -24,9 +24,8 @@ GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race -vet=off
 SERVERS := clusterpass-apiserver clusterpass-controller-manager
 RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
   CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
-# Tests with real clusters wait for periods of Kubernetes more than they compute: four packages at once, however few
-# processors there are, and first those that wait longest.
-CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=30m -p=4
+# The packages that wait longest for periods of Kubernetes come first, beside those that compute.
+CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=45m
 WAITING := $(addprefix ./test/integration/,inventorymodes revocation doctor chaos)
 COMMANDS := $(notdir $(wildcard cmd/*))
 

@@ -13,10 +13,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/waiting"
 )
 
 const (
@@ -266,12 +268,27 @@ func (j *joiner) namespaceReady(ctx context.Context, name string) error {
 	return j.member.apply(ctx, o, nil)
 }
 
-// namespace returns a namespace of the member, nil where there is none. One that is being deleted is an error: nothing
-// can be created in it.
+// namespace returns a namespace of the member, nil where there is none. It waits for one that is being deleted, as
+// after an unjoin: nothing can be created in it.
 func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 	found, err := j.member.get(ctx, namespaceKind, "", name)
-	if err == nil && found != nil && found.GetDeletionTimestamp() != nil {
-		return nil, fmt.Errorf("member: %s is being deleted; run the command again when it is gone", refOf(found))
+	if err != nil || found == nil || found.GetDeletionTimestamp() == nil {
+		return found, err
 	}
-	return found, err
+	if j.DryRun != DryRunNone {
+		j.report.found("member", refOf(found), "being deleted")
+		return nil, nil //nolint:nilnil // join would wait until there is none
+	}
+	fmt.Fprintf(j.Out, "member: waiting until %s, which is being deleted, is gone\n", refOf(found))
+	err = waiting.Until(ctx, poll, j.Timeout, func(ctx context.Context) (bool, error) {
+		now, err := j.member.get(ctx, namespaceKind, "", name)
+		return err == nil && (now == nil || now.GetUID() != found.GetUID()), err
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone", refOf(found), j.Timeout, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return j.member.get(ctx, namespaceKind, "", name)
 }

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -144,7 +145,8 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 // because of what Get has returned.
 func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	notFound := apierrors.NewNotFound(corev1.Resource("secrets"), name)
-	if _, ok := s.namespaces[namespace]; !ok {
+	// The name comes from whoever edits a ClusterProfile's status: one that no Secret has is not asked for.
+	if _, ok := s.namespaces[namespace]; !ok || len(validation.NameIsDNSSubdomain(name, false)) > 0 {
 		return nil, notFound
 	}
 	secret, err := s.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})

@@ -42,7 +42,7 @@ func TestTheDocumentedRole(t *testing.T) {
 	for _, step := range []struct{ name, command, words string }{
 		{"another cluster", "kubectl clusterpass token smartfish", "lacks: create on clusterprofiles/token"},
 		{"another role", "kubectl clusterpass token bravelion --cluster-role edit", "lacks: bind:edit on"},
-		{"another namespace of the cluster", "kubectl clusterpass token bravelion --service-account work --service-account-namespace kube-public", "lacks: in:kube-public on"},
+		{"another namespace of the cluster", "kubectl clusterpass token bravelion --service-account work --service-account-namespace payments", "lacks: in:payments on"},
 		{"rules of her own", `sed 's/{name: view}/{name: mine, rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]}/' artifacts/examples/authtokenrequest.yaml | kubectl create -f -`, "lacks: escalate on"},
 		{"another namespace of the hub", "kubectl create -n kube-public -f - <<<'" + inNamespace("kube-public") + "'", `cannot create resource "authtokenrequests"`},
 		{"the grants of all namespaces", "kubectl get authtokengrants -A", "cannot list resource"},

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
@@ -180,10 +179,7 @@ func joined(t *testing.T, name string, args ...string) string {
 		out, err := clusterpass(ctx, unjoin...)
 		require.NoError(t, err, out)
 		cluster := map[string]*testenv.Cluster{"bravelion": shared.bravelion, "smartfish": shared.smartfish}[name]
-		require.NoError(t, wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
-			_, err := kube(t, cluster).CoreV1().Namespaces().Get(ctx, "clusterpass-system", metav1.GetOptions{})
-			return notFound(err) == nil, nil
-		}))
+		waitNamespaceGone(t, cluster, "clusterpass-system")
 	})
 	return mustClusterpass(t, append([]string{"join", name, "--member-context=" + name, "--wait=false"}, args...)...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/metadata"
 
 	"clusterpass.dev/test/testenv"
@@ -62,11 +63,11 @@ func snapshots(t *testing.T, member *testenv.Cluster) [2]map[string]string {
 	return [2]map[string]string{snapshot(t, shared.hub), snapshot(t, member)}
 }
 
-// waitNamespaceGone waits until a namespace that was deleted is gone.
+// waitNamespaceGone waits until a namespace that was deleted is gone, also when the test has ended.
 func waitNamespaceGone(t *testing.T, cluster *testenv.Cluster, name string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	require.NoError(t, wait.PollUntilContextTimeout(context.WithoutCancel(t.Context()), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
 		_, err := kube(t, cluster).CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		return notFound(err)
-	})
+		return notFound(err) == nil, nil
+	}))
 }

@@ -100,7 +100,7 @@ func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
 	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
 	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
-	joined(t, "smartfish", "--cluster-manager="+tendedBy)
+	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--member-server="+nowhere)
 	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy}
 	_, err = clusterpass(t.Context(), append(join, "--member-server="+nowhere, "--timeout=15s")...)
 	require.ErrorContains(t, err, "connection refused")
