@@ -228,10 +228,11 @@ func TestExternalWaitsForTheCRD(t *testing.T) {
 func TestExternalWithAnAPIServiceOfTheOtherMode(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, apiserver.InventoryExternal)
+	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles")
 	s.applyAPIService(t, clusterpass, "apply")
 	s.applyAPIService(t, multicluster, "apply")
-	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles")
 	expectUnavailable(t, profilesPath)
+	s.expectNotReady(t, profilesCheck, "ClusterProfiles")
 	require.NoError(t, openAPIIsWhole(t.Context()))
 
 	t.Run("it hides a CRD that comes later", func(t *testing.T) {
