@@ -16,7 +16,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/user"
 )
+
+// anonymous is how a 403 names a user whom the server does not know.
+const anonymous = `User "` + user.Anonymous + `"`
 
 // Until calls condition every interval until it returns true, or an error that does not pass by itself. When the timeout
 // is over it returns an error for which wait.Interrupted is true. That says why the server did not answer last, where
@@ -45,7 +49,8 @@ func Until(ctx context.Context, interval, timeout time.Duration, condition wait.
 }
 
 // passes says whether a call may go well later without anybody's doing. A server that answered before, and now says
-// that it does not know who we are or what we may do, has just been started.
+// that it does not know who we are or what we may do, has just been started. So has one that takes us for
+// anonymous: it does not know the hub's aggregator yet.
 func passes(err error, answered bool) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -53,7 +58,7 @@ func passes(err error, answered bool) bool {
 		case code == http.StatusTooManyRequests, code >= http.StatusInternalServerError:
 			return true
 		case code == http.StatusUnauthorized, code == http.StatusForbidden:
-			return answered
+			return answered || strings.Contains(err.Error(), anonymous)
 		}
 		return false
 	}

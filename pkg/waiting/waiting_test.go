@@ -24,6 +24,7 @@ func TestUntil(t *testing.T) {
 	resource := schema.GroupResource{Resource: "clusterprofiles"}
 	refused := &url.Error{Op: "Get", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	forbidden := apierrors.NewForbidden(resource, "a", errors.New("no"))
+	unknown := apierrors.NewForbidden(resource, "a", errors.New(`User "system:anonymous" cannot get resource "clusterprofiles"`))
 	for name, test := range map[string]struct {
 		// answers are given one after the other; after them it is done.
 		answers []error
@@ -38,6 +39,7 @@ func TestUntil(t *testing.T) {
 		"an etcd that changes its leader":         {answers: []error{apierrors.NewInternalError(errors.New("leader changed"))}},
 		"a call that takes too long":              {answers: []error{context.DeadlineExceeded}},
 		"a 403 of the first call ends the wait":   {answers: []error{forbidden}, want: forbidden},
+		"a hub that knows nobody yet":             {answers: []error{unknown}},
 		"a hub that forbids after a restart":      {answers: []error{nil, refused, forbidden}},
 		"what is not there":                       {answers: []error{apierrors.NewNotFound(resource, "a")}, want: apierrors.NewNotFound(resource, "a")},
 		"a login that fails asks no second time":  {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, want: errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
