@@ -240,7 +240,7 @@ func TestRefusal_OfAUIDIsByWhatIsStored(t *testing.T) {
 
 // Whoever is refused, however often, has the hub read each object about once a second; who is not entitled has it read nothing.
 func TestRefusal_CostsOneReadASecond(t *testing.T) {
-	const cluster, callers, rounds = "flooded", 200, 3
+	const cluster, callers, rounds = "flooded", 25, 24
 	join(t, cluster, cluster)
 	t.Cleanup(func() { leave(t, cluster) })
 	nobody := grantTo(t, "flooding", mayRequest())

@@ -222,7 +222,8 @@ func kubectlOf(t *testing.T, program, kubeconfig, input string, args ...string) 
 	path := must[string](t)(testenv.ToolPath(program))
 	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
-	cmd.Env = append(os.Environ(), "KUBE_EDITOR=true")
+	// The editor that a test sets comes later, and wins.
+	cmd.Env = append([]string{"KUBE_EDITOR=true"}, os.Environ()...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {

@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	manyProfiles = flag.Int("profiles", 500, "how many ClusterProfiles TestOneSetForManyProfiles has")
+	manyProfiles = flag.Int("profiles", 120, "how many ClusterProfiles TestOneSetForManyProfiles has")
 	manyMembers  = flag.Int("members", 2, "how many clusters are behind them")
 )
 
