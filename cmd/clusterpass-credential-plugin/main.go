@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("configuration of the client for the hub: %w", err)
 	}
 	config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
-	source, err := credential.NewSource(ctx, config, options.source)
+	source, err := credential.NewSource(config, options.source)
 	if err != nil {
 		return err
 	}

@@ -68,12 +68,12 @@ func (o *getTokenOptions) run(ctx context.Context, cluster string) error {
 	if err != nil {
 		return err
 	}
-	r, err := newRequest(ctx, hub, namespace, cluster, &o.request)
+	o.source.Caller = credential.Caller()
+	source, err := credential.NewSource(hub, o.source)
 	if err != nil {
 		return err
 	}
-	o.source.Caller = credential.Caller()
-	source, err := credential.NewSource(ctx, hub, o.source)
+	r, err := newRequest(ctx, source, namespace, cluster, &o.request)
 	if err != nil {
 		return err
 	}

@@ -9,14 +9,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -42,9 +38,14 @@ func isGetToken(plugin *clientcmdapi.ExecConfig) bool {
 		slices.ContainsFunc(plugin.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })
 }
 
+// userNamer knows the name that the hub knows its client by.
+type userNamer interface {
+	Username(ctx context.Context) (string, error)
+}
+
 // newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no role is named, and a ServiceAccount
 // named for the user.
-func newRequest(ctx context.Context, hub *rest.Config, namespace, cluster string, flags *credential.RequestFlags) (credential.Request, error) {
+func newRequest(ctx context.Context, hub userNamer, namespace, cluster string, flags *credential.RequestFlags) (credential.Request, error) {
 	r := credential.Request{Namespace: namespace}
 	r.TargetClusterProfile = v1alpha1.ClusterProfileReference{Namespace: namespace, Name: cluster}
 	if !flags.NamesRoles() {
@@ -59,25 +60,12 @@ func newRequest(ctx context.Context, hub *rest.Config, namespace, cluster string
 	if r.ServiceAccountName != "" {
 		return r, nil
 	}
-	user, err := whoAmI(ctx, hub)
+	user, err := hub.Username(ctx)
 	if err != nil {
 		return r, err
 	}
 	r.ServiceAccountName, err = accountFor(user, r)
 	return r, err
-}
-
-// whoAmI returns the name that the hub knows its client by.
-func whoAmI(ctx context.Context, hub *rest.Config) (string, error) {
-	client, err := authenticationv1client.NewForConfig(hub)
-	if err != nil {
-		return "", err
-	}
-	review, err := client.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-	if err != nil {
-		return "", fmt.Errorf("asking hub %s who you are, to name a ServiceAccount for you (or use --service-account): %w", hub.Host, err)
-	}
-	return review.Status.UserInfo.Username, nil
 }
 
 // accountFor returns the name of the ServiceAccount that is user's for requests like r.

@@ -154,12 +154,17 @@ func printEach(grants *clusterpassv1alpha1.AuthTokenGrantList, printer printers.
 
 // printTable prints the grants in the columns that the server gives them.
 func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, options metav1.ListOptions, wide bool) error {
-	data, err := client.ClusterpassV1alpha1().RESTClient().Get().
+	result := client.ClusterpassV1alpha1().RESTClient().Get().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource(grantsResource).
 		VersionedParams(&options, clusterpassscheme.ParameterCodec).
 		SetHeader("Accept", tableAccept).
-		Do(ctx).Raw()
+		Do(ctx)
+	// Raw's own error knows nothing of what the hub says.
+	if err := result.Error(); err != nil {
+		return err
+	}
+	data, err := result.Raw()
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -69,6 +70,9 @@ func (o *kubeconfigOptions) run(ctx context.Context, clusters []string) error {
 		if err := hub.mergeable(clusters, o.paths()); err != nil {
 			return err
 		}
+		if err := unlocked(ctx, o.paths()); err != nil {
+			return err
+		}
 	}
 	entries, err := o.entries(ctx, hub, clusters)
 	if err != nil {
@@ -119,7 +123,7 @@ func (o *kubeconfigOptions) paths() *clientcmd.PathOptions {
 
 // entries returns what makes up the contexts of the clusters.
 func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, clusters []string) (*clientcmdapi.Config, error) {
-	source, err := credential.NewSource(ctx, hub.config, o.source)
+	source, err := credential.NewSource(hub.config, o.source)
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +133,12 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 	}
 	entries := clientcmdapi.NewConfig()
 	for _, cluster := range clusters {
-		r, err := newRequest(ctx, hub.config, hub.namespace, cluster, &o.request)
+		r, err := newRequest(ctx, source, hub.namespace, cluster, &o.request)
 		if err != nil {
 			return nil, err
 		}
-		c, err := source.Get(ctx, r, nil)
+		// A cached token may be for a cluster that has moved since, or been replaced.
+		c, err := source.Renew(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -145,6 +150,12 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 			ProxyURL:                 c.Cluster.ProxyURL,
 		}
 		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, append(r.Args(), keeping...))}
+		if size := execInfoSize(entries.Clusters[name]); size > maxExecInfo {
+			entries.AuthInfos[name].Exec.ProvideClusterInfo = false
+			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to be passed to a credential plugin: "+
+				"the context has provideClusterInfo: false, and get-token can't check that a token goes to the server that the hub names\n",
+				r.Cluster(), len(c.Cluster.CertificateAuthorityData)>>10)
+		}
 		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	}
 	return entries, nil
@@ -172,7 +183,7 @@ func (o *kubeconfigOptions) mergeInto(paths *clientcmd.PathOptions, hub *pinnedH
 		})
 	}
 	if err := clientcmd.ModifyConfig(paths, *config, false); err != nil {
-		return err
+		return lockedBy(err, time.Now())
 	}
 	for cluster := range entries.Contexts {
 		fmt.Fprintf(o.streams.Out, "context %q is in your kubeconfig\n", cluster)

@@ -4,8 +4,10 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,12 +20,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credential"
 )
@@ -36,11 +40,13 @@ type fakeHub struct {
 	asked []v1alpha1.AuthTokenRequest
 	// dir is a home for one test, with the kubeconfig for the hub.
 	dir, kubeconfig string
+	// authorities are those of every member.
+	authorities []byte
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
 	t.Helper()
-	h := &fakeHub{dir: t.TempDir()}
+	h := &fakeHub{dir: t.TempDir(), authorities: []byte("authority")}
 	h.kubeconfig = filepath.Join(h.dir, "config")
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", func(w http.ResponseWriter, _ *http.Request) {
@@ -59,10 +65,17 @@ func newFakeHub(t *testing.T) *fakeHub {
 			Token: secretToken, ExpirationTimestamp: &expiration, RefreshAfter: &refresh, GrantName: "grant",
 			Cluster: &v1alpha1.Cluster{
 				Server:                   "https://" + request.Spec.TargetClusterProfile.Name + ".example.com:6443",
-				CertificateAuthorityData: []byte("authority"), TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com",
+				CertificateAuthorityData: h.authorities, TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com",
 			},
 		}
 		answer(w, &request)
+	})
+	mux.HandleFunc("GET /apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokengrants", func(w http.ResponseWriter, _ *http.Request) {
+		status := apierrors.NewForbidden(clusterpassv1alpha1.Resource("authtokengrants"), "", errors.New(`User "alice" cannot list resource`)).Status()
+		status.APIVersion, status.Kind = "v1", "Status"
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(status)
 	})
 	h.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(h.Close)
@@ -99,7 +112,8 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 	root := &cobra.Command{Use: program, SilenceUsage: true, SilenceErrors: true}
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newGetTokenCommand(flags, streams), newTokenCommand(flags, streams), newKubeconfigCommand(flags, streams))
+	root.AddCommand(newGetTokenCommand(flags, streams), newTokenCommand(flags, streams), newKubeconfigCommand(flags, streams),
+		newGrantsCommand(flags, streams), newRevokeCommand(flags, streams))
 	root.SetArgs(args)
 	err = root.ExecuteContext(t.Context())
 	return out.String(), errOut.String(), err
@@ -409,4 +423,95 @@ func TestGetTokenAnswersClientGo(t *testing.T) {
 	assert.Contains(t, out, `"apiVersion":"client.authentication.k8s.io/v1"`)
 	assert.Contains(t, out, `"token":"`+secretToken+`"`)
 	assert.Len(t, hub.asked, 2, "the token is kept")
+}
+
+func TestKubeconfig_MergeIntoALockedFile(t *testing.T) {
+	hub := newFakeHub(t)
+	lock := hub.kubeconfig + ".lock"
+	require.NoError(t, os.WriteFile(lock, nil, 0o600))
+	long := time.Now().Add(-3 * time.Hour)
+	require.NoError(t, os.Chtimes(lock, long, long))
+	_, _, err := execute(t, "kubeconfig", "bravelion", "--merge")
+	require.ErrorContains(t, err, lock)
+	assert.ErrorContains(t, err, "3h")
+	assert.ErrorContains(t, err, "rm "+lock)
+	assert.Empty(t, hub.asked, "a grant was made in vain")
+	assert.FileExists(t, lock, "another's lock is not ours to remove")
+
+	require.NoError(t, os.Remove(lock))
+	_, _, err = execute(t, "kubeconfig", "bravelion", "--merge")
+	require.NoError(t, err)
+	assert.NoFileExists(t, lock)
+}
+
+func TestKubeconfig_AuthoritiesTooLongForAPlugin(t *testing.T) {
+	hub := newFakeHub(t)
+	for name, test := range map[string]struct {
+		size int
+		info bool
+	}{
+		"what fits is passed on":          {size: 80 << 10, info: true},
+		"what does not fit is kept apart": {size: 132 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub.authorities = bytes.Repeat([]byte("x"), test.size)
+			out, stderr, err := execute(t, "kubeconfig", "bravelion")
+			require.NoError(t, err)
+			config, err := clientcmd.Load([]byte(out))
+			require.NoError(t, err)
+			context := config.Contexts["bravelion"]
+			assert.Len(t, config.Clusters[context.Cluster].CertificateAuthorityData, test.size)
+			assert.Equal(t, test.info, config.AuthInfos[context.AuthInfo].Exec.ProvideClusterInfo)
+			assert.Equal(t, test.info, stderr == "", stderr)
+		})
+	}
+}
+
+func TestKubeconfig_MergeTakesTheAddressFromTheHub(t *testing.T) {
+	hub := newFakeHub(t)
+	_, _, err := execute(t, "kubeconfig", "bravelion", "--merge")
+	require.NoError(t, err)
+	hub.authorities = []byte("another authority")
+	_, _, err = execute(t, "kubeconfig", "bravelion", "--merge")
+	require.NoError(t, err)
+	config := merged(t, hub.kubeconfig)
+	assert.Equal(t, "another authority", string(config.Clusters[config.Contexts["bravelion"].Cluster].CertificateAuthorityData))
+}
+
+func TestAnnotationsOfARequest(t *testing.T) {
+	want := map[string]string{"example.com/ticket": "OPS-1234", "example.com/why": "a=b, c"}
+	flags := []string{"--annotation=example.com/ticket=OPS-1234", "--annotation=example.com/why=a=b, c"}
+	for _, command := range []string{"token", "get-token", "kubeconfig"} {
+		t.Run(command, func(t *testing.T) {
+			hub := newFakeHub(t)
+			out, _, err := execute(t, append([]string{command, "bravelion"}, flags...)...)
+			require.NoError(t, err)
+			require.Len(t, hub.asked, 1)
+			assert.Equal(t, want, hub.asked[0].Annotations)
+			assert.Equal(t, "bravelion", hub.asked[0].Name)
+			if command == "kubeconfig" {
+				config, err := clientcmd.Load([]byte(out))
+				require.NoError(t, err)
+				for _, flag := range flags {
+					assert.Contains(t, config.AuthInfos[config.Contexts["bravelion"].AuthInfo].Exec.Args, flag)
+				}
+			}
+			for _, wrong := range []string{"--annotation=ticket", "--annotation==OPS-1234", "--annotation=a b=c"} {
+				_, _, err := execute(t, command, "bravelion", wrong)
+				require.ErrorContains(t, err, "--annotation")
+			}
+			assert.Len(t, hub.asked, 1)
+		})
+	}
+}
+
+func TestGrants_SaysWhyTheHubRefuses(t *testing.T) {
+	hub := newFakeHub(t)
+	for _, output := range []string{"", "wide", "json", "name"} {
+		_, _, err := execute(t, "grants", "--output="+output)
+		require.ErrorContains(t, err, `User "alice" cannot list resource`, "--output=%s", output)
+	}
+	_, _, err := execute(t, "revoke", "--all-in-namespace")
+	require.ErrorContains(t, err, `User "alice" cannot list resource`)
+	assert.Empty(t, hub.asked)
 }

@@ -61,11 +61,11 @@ func (o *tokenOptions) run(ctx context.Context, cluster string) error {
 	if err != nil {
 		return err
 	}
-	r, err := newRequest(ctx, config, namespace, cluster, &o.request)
+	hub, err := credential.NewHub(config)
 	if err != nil {
 		return err
 	}
-	hub, err := credential.NewHub(config)
+	r, err := newRequest(ctx, hub, namespace, cluster, &o.request)
 	if err != nil {
 		return err
 	}

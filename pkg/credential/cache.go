@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/klog/v2"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -23,7 +24,7 @@ import (
 
 const (
 	// entryVersion is the format of an entry. Others are ignored and replaced.
-	entryVersion = 1
+	entryVersion = 2
 	// entrySuffix and temporaryPrefix tell the files of the cache from those of others.
 	entrySuffix     = ".json"
 	temporaryPrefix = "tmp-"
@@ -57,17 +58,40 @@ type entry struct {
 	// Retry, where not zero, is when to ask the hub again after it could not be reached.
 	Retry   time.Time        `json:"retryAfter,omitzero"`
 	Cluster v1alpha1.Cluster `json:"cluster"`
+	// Hub is a hash of the hub, and Profile is the ClusterProfile there that the token was asked for by.
+	Hub     string `json:"hub"`
+	Profile string `json:"profile"`
+	// Grant is the name of the grant, which is another for a ClusterProfile of another UID.
+	Grant string `json:"grant,omitempty"`
 	// Callers are processes that were handed this token.
-	Callers []int `json:"callers,omitempty"`
+	Callers []string `json:"callers,omitempty"`
+	// Forced says when processes had the token replaced before its time.
+	Forced map[string]time.Time `json:"forced,omitempty"`
 }
 
-// handTo remembers that caller has the token now. The caller 0 is nobody known.
-func (e *entry) handTo(caller int) {
-	if caller == 0 || slices.Contains(e.Callers, caller) {
+// handTo remembers that caller has the token now. An empty caller is nobody known.
+func (e *entry) handTo(caller string) {
+	if caller == "" || slices.Contains(e.Callers, caller) {
 		return
 	}
 	e.Callers = append(e.Callers, caller)
 	e.Callers = e.Callers[max(0, len(e.Callers)-maxCallers):]
+}
+
+// forcedBy remembers that caller has this token in place of before, whose time had not come.
+func (e *entry) forcedBy(caller string, before *entry) {
+	e.Forced = map[string]time.Time{caller: e.Minted}
+	for other, at := range before.Forced {
+		if e.Minted.Sub(at) < forcedPause && len(e.Forced) < maxCallers {
+			e.Forced[other] = at
+		}
+	}
+}
+
+// replaces says whether the ClusterProfile that e was minted for has taken the place of the one of before, or says
+// otherwise than then how its cluster is reached. Both are for the same hub and the same request.
+func (e *entry) replaces(before *entry) bool {
+	return before != nil && (e.Grant != before.Grant || !equality.Semantic.DeepEqual(e.Cluster, before.Cluster))
 }
 
 // cache keeps tokens in a folder that only its owner may enter, one file a token. The zero value keeps none.
@@ -75,28 +99,26 @@ type cache struct {
 	dir string
 }
 
-// openCache returns the cache in dir, which is created. It is an error when others than its owner may enter it. A folder that can't be
-// created, as on a read-only filesystem, makes a cache that keeps nothing.
-func openCache(ctx context.Context, dir string) (cache, error) {
+// openCache returns the cache in dir, which is created. It is an error when it can't be, and when others than its owner may enter it.
+func openCache(dir string) (cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		klog.FromContext(ctx).Info("Tokens are not cached", "dir", dir, "err", err)
-		return cache{}, nil
+		return cache{}, err
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return cache{}, err
 	}
 	if !info.IsDir() || !ownedByUs(info) {
-		return cache{}, fmt.Errorf("%w: %s is not a folder of yours", errUnsafe, dir)
+		return cache{}, fmt.Errorf("%w: %s is not a folder of yours: choose another by --%s", errUnsafe, dir, flagCacheDir)
 	}
 	if !ownerOnly(info) {
-		return cache{}, fmt.Errorf("%w: others may use %s: chmod 700 it", errUnsafe, dir)
+		return cache{}, fmt.Errorf("%w: others may use it: chmod 700 %s", errUnsafe, dir)
 	}
 	return cache{dir: dir}, nil
 }
 
 // lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can be locked, as on a
-// read-only filesystem, it goes on without.
+// read-only filesystem, it goes on without: the caller then finds that it can't write.
 func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) {
 	if c.dir == "" {
 		return func() {}, nil
@@ -111,7 +133,7 @@ func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) 
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("waiting for another process that asks the hub, which holds %s: %w", path, ctx.Err())
 	}
-	klog.FromContext(ctx).Info("Going on without a lock", "file", path, "err", err)
+	klog.FromContext(ctx).V(1).Info("Going on without a lock", "file", path, "err", err)
 	return func() {}, nil
 }
 
@@ -132,18 +154,17 @@ func (c cache) read(ctx context.Context, key string) (*entry, error) {
 	return nil, nil
 }
 
-// write puts e under key, whole or not at all. Not being able to is no reason to keep a token from its user.
-func (c cache) write(ctx context.Context, key string, e *entry) {
+// write puts e under key, whole or not at all.
+func (c cache) write(key string, e *entry) error {
 	if c.dir == "" {
-		return
+		return nil
 	}
-	if err := c.replace(key, e); err != nil {
-		klog.FromContext(ctx).Info("The token is not cached", "err", err)
-	}
+	return c.replace(key+entrySuffix, e)
 }
 
-func (c cache) replace(key string, e *entry) error {
-	content, err := json.Marshal(e)
+// replace makes content the JSON in the file of that name, for its owner alone.
+func (c cache) replace(name string, content any) error {
+	encoded, err := json.Marshal(content)
 	if err != nil {
 		return errors.New("it can't be encoded")
 	}
@@ -152,15 +173,19 @@ func (c cache) replace(key string, e *entry) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
-	if err := errors.Join(err, file.Close()); err != nil {
+	_, err = file.Write(encoded)
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(c.dir, name))
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return os.Rename(file.Name(), c.path(key))
+	return nil
 }
 
-// prune removes the tokens that have expired.
-func (c cache) prune(now time.Time) {
+// prune removes the tokens that have expired, and those that are not wanted.
+func (c cache) prune(now time.Time, unwanted func(e *entry) bool) {
 	if c.dir == "" {
 		return
 	}
@@ -170,21 +195,21 @@ func (c cache) prune(now time.Time) {
 	}
 	for _, file := range files {
 		path := filepath.Join(c.dir, file.Name())
-		if stale(path, file, now) {
+		if stale(path, file, now, unwanted) {
 			_ = os.Remove(path) // another process may have been first
 		}
 	}
 }
 
 // stale says whether a file of the cache is of no more use. One that can't be read is left to who asks for it.
-func stale(path string, file fs.DirEntry, now time.Time) bool {
+func stale(path string, file fs.DirEntry, now time.Time, unwanted func(e *entry) bool) bool {
 	switch {
 	case strings.HasPrefix(file.Name(), temporaryPrefix):
 		info, err := file.Info()
 		return err == nil && now.Sub(info.ModTime()) > temporaryAge
 	case strings.HasSuffix(file.Name(), entrySuffix):
 		e, err := readEntry(path)
-		return err == nil && !now.Before(e.Expiration)
+		return err == nil && (!now.Before(e.Expiration) || unwanted(e))
 	}
 	return false
 }
@@ -193,6 +218,20 @@ func (c cache) path(key string) string { return filepath.Join(c.dir, key+entrySu
 
 // readEntry reads a file of the cache. Its errors never hold what is in it.
 func readEntry(path string) (*entry, error) {
+	content, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{}
+	// The parser's words could hold a part of the token.
+	if err := json.Unmarshal(content, e); err != nil || e.Version != entryVersion || e.Token == "" {
+		return nil, fmt.Errorf("%s is damaged or of another version", path)
+	}
+	return e, nil
+}
+
+// readFile reads a file that is the user's alone.
+func readFile(path string) ([]byte, error) {
 	file, err := openNoFollow(path)
 	if err != nil {
 		return nil, err
@@ -208,14 +247,5 @@ func readEntry(path string) (*entry, error) {
 	if !ownerOnly(info) {
 		return nil, fmt.Errorf("others may read or write %s", path)
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxEntry))
-	if err != nil {
-		return nil, err
-	}
-	e := &entry{}
-	// The parser's words could hold a part of the token.
-	if err := json.Unmarshal(content, e); err != nil || e.Version != entryVersion || e.Token == "" {
-		return nil, fmt.Errorf("%s is damaged or of another version", path)
-	}
-	return e, nil
+	return io.ReadAll(io.LimitReader(file, maxEntry))
 }

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -36,18 +37,18 @@ func TestEntriesThatCanNotBeUsed(t *testing.T) {
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, path string)
-		// refused says that an error is wanted; else the entry is replaced.
-		refused bool
+		// unsafe says that the cache is left alone; else the entry is replaced.
+		unsafe bool
 	}{
 		{name: "one that others may read is replaced", spoil: chmod(0o640)},
 		{name: "one that others may write is replaced", spoil: chmod(0o602)},
-		{name: "half a file is replaced", spoil: write(`{"version":1,"token":"token-1-for`)},
+		{name: "half a file is replaced", spoil: write(`{"version":2,"token":"token-1-for`)},
 		{name: "an empty file is replaced", spoil: write("")},
-		{name: "another version is replaced", spoil: write(`{"version":2,"token":"token-1-for-default/bravelion"}`)},
-		{name: "one without a token is replaced", spoil: write(`{"version":1,"expiration":"2030-01-01T00:00:00Z"}`)},
-		{name: "a link is refused", spoil: link, refused: true},
-		{name: "a folder is refused", spoil: mkdir, refused: true},
-		{name: "another user's is refused", spoil: chown, refused: true},
+		{name: "another version is replaced", spoil: write(`{"version":1,"token":"token-1-for-default/bravelion"}`)},
+		{name: "one without a token is replaced", spoil: write(`{"version":2,"expiration":"2030-01-01T00:00:00Z"}`)},
+		{name: "a link is left alone", spoil: link, unsafe: true},
+		{name: "a folder is left alone", spoil: mkdir, unsafe: true},
+		{name: "another user's is left alone", spoil: chown, unsafe: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,17 +56,27 @@ func TestEntriesThatCanNotBeUsed(t *testing.T) {
 			require.NoError(t, secure(dir))
 			_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
 			require.NoError(t, err)
-			test.spoil(t, entries(t, dir)[0])
+			path := entries(t, dir)[0]
+			test.spoil(t, path)
+			info, err := os.Lstat(path)
+			require.NoError(t, err)
+			before := info.Mode()
 
 			var log bytes.Buffer
 			ctx := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(10))))
 			got, err := hub.source(t, dir, 2).Get(ctx, request(), nil)
 			assert.NotContains(t, log.String(), "token-1-for")
-			if test.refused {
-				require.ErrorIs(t, err, errUnsafe)
-				assert.ErrorContains(t, err, dir)
-				assert.NotContains(t, err.Error(), "token-1-for")
-				assert.Equal(t, 1, hub.asked)
+			if test.unsafe {
+				require.NoError(t, err)
+				assert.Equal(t, second, got.Token)
+				require.Len(t, hub.warnings, 1)
+				assert.Contains(t, hub.warnings[0], dir)
+				info, err := os.Lstat(path)
+				require.NoError(t, err)
+				assert.Equal(t, before, info.Mode(), "it was replaced")
+				if content, err := os.ReadFile(path); err == nil {
+					assert.NotContains(t, string(content), second)
+				}
 				return
 			}
 			require.NoError(t, err)
@@ -92,20 +103,47 @@ func TestFoldersThatTokensAreNotPutInto(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "tokens")
 			mkdir(t, dir)
 			test.change(t, dir)
-			_, err := openCache(t.Context(), dir)
+			_, err := openCache(dir)
 			require.ErrorIs(t, err, errUnsafe)
 			assert.ErrorContains(t, err, test.want)
 		})
 	}
 }
 
-func TestAFolderThatCanNotBeMadeIsNoObstacle(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	write("")(t, file)
-	hub := newFakeHub(t)
-	got, err := hub.source(t, filepath.Join(file, "tokens"), 1).Get(t.Context(), request(), nil)
-	require.NoError(t, err)
-	assert.Equal(t, first, got.Token)
+func TestSource_WithoutASafeCache(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, dir string){
+		"a folder that can't be made":       func(t *testing.T, dir string) { t.Helper(); write("")(t, dir) },
+		"one that others may enter":         func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); chmod(0o777)(t, dir) },
+		"a link":                            func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); link(t, dir) },
+		"another user's":                    func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); chown(t, dir) },
+		"a list of logins that is a link":   func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); mkdir(t, filepath.Join(dir, loginsName)) },
+		"a home without a folder of caches": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := newServer(t)
+			dir := filepath.Join(t.TempDir(), "tokens")
+			if spoil == nil {
+				dir = ""
+				t.Setenv("HOME", "")
+				t.Setenv("XDG_CACHE_HOME", "")
+			} else {
+				spoil(t, dir)
+			}
+			for range 2 {
+				source, warnings := hub.source(t, Options{CacheDir: dir}, "alice")
+				got, err := source.Get(t.Context(), request(), nil)
+				require.NoError(t, err)
+				assert.Equal(t, secretToken, got.Token)
+				assert.Contains(t, warnings.String(), "Warning: ")
+				assert.Contains(t, warnings.String(), "cache")
+				assert.NotContains(t, warnings.String(), secretToken)
+			}
+			assert.Equal(t, 2, hub.mints())
+			if dir != "" {
+				assert.Empty(t, entries(t, dir), "a token was written")
+			}
+		})
+	}
 }
 
 func TestExpiredEntriesAreRemoved(t *testing.T) {
@@ -132,12 +170,20 @@ func TestExpiredEntriesAreRemoved(t *testing.T) {
 func TestAnEntryRemembersTheLastProcessesAlone(t *testing.T) {
 	var e entry
 	for caller := range 3 * maxCallers {
-		e.handTo(caller)
-		e.handTo(caller)
+		e.handTo(strconv.Itoa(caller))
+		e.handTo(strconv.Itoa(caller))
 	}
+	e.handTo("")
 	assert.Len(t, e.Callers, maxCallers)
-	assert.Contains(t, e.Callers, 3*maxCallers-1)
-	assert.NotContains(t, e.Callers, 0)
+	assert.Contains(t, e.Callers, strconv.Itoa(3*maxCallers-1))
+	assert.NotContains(t, e.Callers, "")
+	for caller := range 3 * maxCallers {
+		next := entry{}
+		next.forcedBy(strconv.Itoa(caller), &e)
+		e = next
+	}
+	assert.Len(t, e.Forced, maxCallers)
+	assert.Contains(t, e.Forced, strconv.Itoa(3*maxCallers-1))
 }
 
 func write(content string) func(t *testing.T, path string) {

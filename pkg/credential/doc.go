@@ -39,6 +39,10 @@
 // hub decides by the consumer's own rights, and the consumer's flags, where given, win over the extension. The answer of
 // the hub names the server and the authorities of the cluster, and a token goes to no client that is about to use others.
 //
+// A cached token belongs to a user of the hub, as the hub names them in a SelfSubjectReview, and not to a kubeconfig: an exec plugin
+// may log in as anybody. The hub is asked once for each credential of a login, whose keyed hash is kept. Annotations of a request are
+// the requester's: an extension that has some is refused.
+//
 // What can't be known here is which profile the client was built from. A writer of profiles who puts another cluster's server,
 // authority and name into one leads its consumers to that cluster, as far as they have rights there.
 package credential

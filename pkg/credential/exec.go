@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -52,14 +51,6 @@ func ParseExec(info string) (*Exec, error) {
 	}
 	e.version = kind.GroupVersion()
 	return e, nil
-}
-
-// Caller returns the process that client-go runs in, or 0 when it is not client-go that runs us.
-func Caller() int {
-	if os.Getenv(ExecInfoEnv) == "" {
-		return 0
-	}
-	return os.Getppid()
 }
 
 // Answer writes status in the version that client-go asked in.

@@ -80,6 +80,7 @@ func TestThePluginAsksForWhatTheProfileSays(t *testing.T) {
 		{name: "a token of the cluster that the extension names", want: "token-1-for-fleet/bravelion"},
 		{name: "no server", change: func(c *clientauthenticationv1.Cluster) { c.Server = "" }, err: "provideClusterInfo"},
 		{name: "no extension", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = nil }, err: "no extension " + ExecExtension},
+		{name: "annotations, which the requester alone may set", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) }, err: "unknown field"},
 		{name: "a misspelt field", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"clusterRole":["view"]}`) }, err: "unknown field"},
 		{name: "no cluster", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"serviceAccountName":"work"}`) }, err: "which ClusterProfile"},
 		{name: "another server", change: func(c *clientauthenticationv1.Cluster) { c.Server = "https://thief.example.com" }, err: "handed out"},

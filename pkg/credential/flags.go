@@ -5,11 +5,14 @@ package credential
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -26,6 +29,7 @@ const (
 	flagRole                    = "role"
 	flagAudience                = "audience"
 	flagExpirationSeconds       = "expiration-seconds"
+	flagAnnotation              = "annotation"
 )
 
 // Names of the flags that make up Options.
@@ -41,6 +45,7 @@ type RequestFlags struct {
 	requestNamespace, clusterUID            string
 	serviceAccount, serviceAccountNamespace string
 	clusterRoles, roles, audiences          []string
+	annotations                             []string
 	expirationSeconds                       int64
 }
 
@@ -54,6 +59,8 @@ func (f *RequestFlags) AddFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.audiences, flagAudience, nil, "Audience of the token; by default that of the member's API server. May be repeated.")
 	flags.Int64Var(&f.expirationSeconds, flagExpirationSeconds, 0, fmt.Sprintf("Lifetime of a token in seconds, at least %d; by default %d.",
 		v1alpha1.MinExpirationSeconds, v1alpha1.DefaultExpirationSeconds))
+	// No list by commas: a value may have some.
+	flags.StringArrayVar(&f.annotations, flagAnnotation, nil, "Annotation of the request, as KEY=VALUE, for the hub's admission policies and its audit log. May be repeated.")
 	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "", "Namespace of the hub to ask in, which the grant is recorded in; by default that of the ClusterProfile.")
 	flags.StringVar(&f.clusterUID, flagClusterUID, "", "UID that the ClusterProfile must have: a cluster replaced under its old name is then refused.")
 }
@@ -91,6 +98,19 @@ func (f *RequestFlags) Apply(r *Request) error {
 	if f.flags.Changed(flagExpirationSeconds) {
 		r.ExpirationSeconds = ptr.To(f.expirationSeconds)
 	}
+	for _, annotation := range f.annotations {
+		key, value, found := strings.Cut(annotation, "=")
+		if !found {
+			return fmt.Errorf("--%s %q is not KEY=VALUE", flagAnnotation, annotation)
+		}
+		if problems := content.IsLabelKey(strings.ToLower(key)); len(problems) > 0 {
+			return fmt.Errorf("--%s: the key %q is not valid: %s", flagAnnotation, key, strings.Join(problems, "; "))
+		}
+		if r.Annotations == nil {
+			r.Annotations = map[string]string{}
+		}
+		r.Annotations[key] = value
+	}
 	return nil
 }
 
@@ -125,6 +145,9 @@ func (r Request) Args() []string {
 	}
 	if r.ExpirationSeconds != nil {
 		add(flagExpirationSeconds, strconv.FormatInt(*r.ExpirationSeconds, 10))
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Annotations)) {
+		add(flagAnnotation, key+"="+r.Annotations[key])
 	}
 	return args
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,10 @@ type fakeHub struct {
 	err     error
 	timeout time.Duration
 	cluster v1alpha1.Cluster
+	// grant is the name of the grant of every token.
+	grant string
+	// warnings are what users were warned of.
+	warnings []string
 	// minting, where not nil, is called while a token is minted.
 	minting func()
 }
@@ -73,19 +78,36 @@ func (h *fakeHub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenReque
 		ExpirationTimestamp: &metav1.Time{Time: now.Add(lifetime)},
 		RefreshAfter:        &metav1.Time{Time: now.Add(refreshAfter)},
 		Cluster:             h.cluster.DeepCopy(),
+		GrantName:           h.grant,
 	}, nil
 }
 
 func (h *fakeHub) pass(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
 
+func (h *fakeHub) Username(context.Context) (string, error) { return "alice", nil }
+
 // source returns a source that asks h, keeps its tokens in dir, and is run by caller.
 func (h *fakeHub) source(t *testing.T, dir string, caller int) *Source {
 	t.Helper()
-	opened, err := openCache(t.Context(), dir)
+	opened, err := openCache(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Source{minter: h, cache: opened, identity: "alice@hub", options: Options{Caller: caller}, clock: h.clock}
+	return &Source{
+		minter: h, cache: opened, hub: "hub", who: somebody("alice"), options: Options{Caller: strconv.Itoa(caller)}, clock: h.clock,
+		warn: func(text string) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.warnings = append(h.warnings, text)
+		},
+	}
+}
+
+// somebody is known to the hub.
+type somebody string
+
+func (s somebody) identity(context.Context) (id, username string, err error) {
+	return string(s), string(s), nil
 }
 
 // secure makes a folder of the testing package one that its owner alone may enter.

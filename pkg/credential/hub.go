@@ -11,10 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -46,17 +46,20 @@ func HubConfig(kubeconfig, context string) clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context})
 }
 
-// Hub mints tokens.
+// Hub mints tokens, and knows who its client is.
 type Hub struct {
 	client *rest.RESTClient
+	// config is the configuration that the client was made of.
+	config *rest.Config
 	host   string
-	id     string
+	// id is a hash of which hub it is.
+	id string
 }
 
 // NewHub returns a client for the hub that config leads to.
 func NewHub(config *rest.Config) (*Hub, error) {
 	scheme := runtime.NewScheme()
-	if err := clusterpassv1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clusterpassv1alpha1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	id, err := hubID(config)
@@ -73,7 +76,7 @@ func NewHub(config *rest.Config) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
 	}
-	return &Hub{client: client, host: config.Host, id: id}, nil
+	return &Hub{client: client, config: config, host: config.Host, id: id}, nil
 }
 
 // Mint has the hub answer r. The status returned holds a token, when it expires and is to be replaced, and how to reach the
@@ -86,7 +89,7 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	ctx, cancel := context.WithTimeout(quiet(ctx), mintTimeout)
 	defer cancel()
 	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
-		Body(&v1alpha1.AuthTokenRequest{Spec: r.AuthTokenRequestSpec}).Do(ctx)
+		Body(r.object()).Do(ctx)
 	if err := result.Error(); err != nil {
 		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.host, r.Cluster(), err)
 	}
@@ -119,49 +122,6 @@ func refused(err error) bool {
 	}
 	code := status.Status().Code
 	return code < http.StatusInternalServerError && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout
-}
-
-// hubID returns a hash of the hub and of the identity that config has there, so that nobody is
-// served what was minted for another. Of a plugin only the configuration is known: two people who log in one after
-// the other through the same one, with the same folder for the cache, are one to it.
-func hubID(config *rest.Config) (string, error) {
-	config = rest.CopyConfig(config)
-	if err := rest.LoadTLSFiles(config); err != nil {
-		return "", err
-	}
-	token, err := bearerToken(config)
-	if err != nil {
-		return "", err
-	}
-	identity := struct {
-		Host, APIPath, ServerName, Username, Token string
-		CA, Certificate                            []byte
-		Insecure                                   bool
-		Impersonate                                rest.ImpersonationConfig
-		Command                                    string
-		Args, Env                                  []string
-		AuthProvider                               any
-	}{
-		Host: config.Host, APIPath: config.APIPath, ServerName: config.ServerName, Username: config.Username, Token: token,
-		CA: config.CAData, Certificate: config.CertData, Insecure: config.Insecure,
-		Impersonate: config.Impersonate, AuthProvider: config.AuthProvider,
-	}
-	if plugin := config.ExecProvider; plugin != nil {
-		identity.Command, identity.Args = plugin.Command, plugin.Args
-		for _, env := range plugin.Env {
-			identity.Env = append(identity.Env, env.Name+"="+env.Value)
-		}
-	}
-	return hash(identity)
-}
-
-// bearerToken returns what client-go would send: the content of the file, where there is one.
-func bearerToken(config *rest.Config) (string, error) {
-	if config.BearerTokenFile == "" {
-		return config.BearerToken, nil
-	}
-	token, err := os.ReadFile(config.BearerTokenFile)
-	return string(token), err
 }
 
 // hash returns the hexadecimal SHA-256 of v's JSON.

@@ -10,15 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
@@ -58,6 +55,7 @@ func TestTheHubIsAskedInOurOwnGroup(t *testing.T) {
 	hub, asked, body := serve(t, http.StatusCreated, answered)
 	r := request()
 	r.Namespace, r.TargetClusterProfile.Namespace = "team", "fleet"
+	r.Annotations = map[string]string{"example.com/ticket": "OPS-1234"}
 	status, err := hub.Mint(t.Context(), r)
 	require.NoError(t, err)
 	assert.Equal(t, secretToken, status.Token)
@@ -66,6 +64,8 @@ func TestTheHubIsAskedInOurOwnGroup(t *testing.T) {
 	assert.Equal(t, "clusterpass.dev/v1alpha1", body.APIVersion)
 	assert.Equal(t, "AuthTokenRequest", body.Kind)
 	assert.Equal(t, r.AuthTokenRequestSpec, body.Spec)
+	assert.Equal(t, "bravelion", body.Name, "a policy's refusal calls it Unknown")
+	assert.Equal(t, r.Annotations, body.Annotations)
 }
 
 func TestAnswersThatAreNone(t *testing.T) {
@@ -124,54 +124,4 @@ func TestWhatIsARefusal(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, refused(test.err)) })
 	}
-}
-
-func TestTheIdentityOnTheHub(t *testing.T) {
-	file := func(content string) string {
-		path := filepath.Join(t.TempDir(), "file")
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
-		return path
-	}
-	id := func(config rest.Config) string {
-		t.Helper()
-		id, err := hubID(&config)
-		require.NoError(t, err)
-		return id
-	}
-	base := func() rest.Config {
-		return rest.Config{Host: "https://hub", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("ca"), CertData: []byte("alice")}}
-	}
-	plugin := func(arg string) *clientcmdapi.ExecConfig {
-		return &clientcmdapi.ExecConfig{Command: "login", Args: []string{arg}}
-	}
-	others := map[string]func(*rest.Config){
-		"another hub":             func(c *rest.Config) { c.Host = "https://other" },
-		"another authority":       func(c *rest.Config) { c.CAData = []byte("other") },
-		"another certificate":     func(c *rest.Config) { c.CertData = []byte("bob") },
-		"a token":                 func(c *rest.Config) { c.BearerToken = "alice" },
-		"another token":           func(c *rest.Config) { c.BearerToken = "bob" },
-		"a token in a file":       func(c *rest.Config) { c.BearerTokenFile = file("carol") },
-		"another token in a file": func(c *rest.Config) { c.BearerTokenFile = file("dave") },
-		"impersonation":           func(c *rest.Config) { c.Impersonate.UserName = "bob" },
-		"a plugin":                func(c *rest.Config) { c.ExecProvider = plugin("alice") },
-		"a plugin's arguments":    func(c *rest.Config) { c.ExecProvider = plugin("bob") },
-		"a user name":             func(c *rest.Config) { c.Username = "alice" },
-		"an auth provider":        func(c *rest.Config) { c.AuthProvider = &clientcmdapi.AuthProviderConfig{Name: "oidc"} },
-	}
-	seen := map[string]string{id(base()): "the same"}
-	assert.Len(t, seen, 1)
-	for name, change := range others {
-		config := base()
-		change(&config)
-		got := id(config)
-		assert.Empty(t, seen[got], "%s is no other identity", name)
-		seen[got] = name
-	}
-	inFiles := base()
-	inFiles.CAData, inFiles.CAFile, inFiles.CertData, inFiles.CertFile = nil, file("ca"), nil, file("alice")
-	assert.Equal(t, id(base()), id(inFiles), "inline or in files")
-	gone := base()
-	gone.BearerTokenFile = filepath.Join(t.TempDir(), "gone")
-	_, err := hubID(&gone)
-	assert.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -29,6 +30,10 @@ type Request struct {
 	Namespace string `json:"requestNamespace,omitempty"`
 
 	v1alpha1.AuthTokenRequestSpec `json:",inline"`
+
+	// Annotations of the request, for admission policies of the hub and its audit log. They are the requester's to say: an
+	// access provider can't.
+	Annotations map[string]string `json:"-"`
 }
 
 // ParseRequest reads a Request from the extension of an access provider. Fields that it does not know are an error, since
@@ -65,4 +70,12 @@ func (r Request) complete() (Request, error) {
 		return r, fmt.Errorf("the request for cluster %s names no ServiceAccount", r.Cluster())
 	}
 	return r, nil
+}
+
+// object returns the AuthTokenRequest for r. Nothing is stored under its name: it is what refusals call it.
+func (r Request) object() *v1alpha1.AuthTokenRequest {
+	return &v1alpha1.AuthTokenRequest{
+		ObjectMeta: metav1.ObjectMeta{Name: r.TargetClusterProfile.Name, Annotations: r.Annotations},
+		Spec:       r.AuthTokenRequestSpec,
+	}
 }

@@ -5,6 +5,7 @@ package credential
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,11 +28,17 @@ const (
 	renewRetry = 30 * time.Second
 	// minTokenAge is for how long a token that was just minted is not replaced because its user asks again.
 	minTokenAge = 5 * time.Second
+	// forcedPause is for how long a process that had a token replaced before its time has no other one replaced.
+	forcedPause = 10 * time.Minute
 )
+
+// warningCode is that of warnings in HTTP headers.
+const warningCode = 299
 
 // Minter has the hub answer requests.
 type Minter interface {
 	Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error)
+	Username(ctx context.Context) (string, error)
 }
 
 // Options say how credentials are kept.
@@ -40,100 +47,176 @@ type Options struct {
 	CacheDir string
 	// MaxAge is for how long a token is used at most, before its own time to be replaced. Zero: until then.
 	MaxAge time.Duration
-	// Caller is the process that client-go runs in, or 0 when that is not known.
-	Caller int
+	// Caller is the process that client-go runs in, or empty when that is not known.
+	Caller string
 }
 
 // Source gets credentials from the cache while they are fresh, and else from the hub.
 type Source struct {
 	minter Minter
 	cache  cache
-	// identity is a hash of the hub and of who we are there.
-	identity string
-	options  Options
-	clock    clock.PassiveClock
+	// hub is a hash of which hub it is.
+	hub string
+	// who are we there?
+	who     identifier
+	options Options
+	clock   clock.PassiveClock
+	// warn tells the user what is not as it should be, and is no reason to keep a token back.
+	warn func(text string)
 }
 
-// NewSource returns a source that asks the hub which config leads to.
-func NewSource(ctx context.Context, config *rest.Config, options Options) (*Source, error) {
+// NewSource returns a source that asks the hub which config leads to. Where no token can be cached safely, none is, and config's
+// handler of warnings hears why.
+func NewSource(config *rest.Config, options Options) (*Source, error) {
 	hub, err := NewHub(config)
 	if err != nil {
 		return nil, err
 	}
-	if options.CacheDir == "" {
-		if options.CacheDir, err = DefaultCacheDir(); err != nil {
-			klog.FromContext(ctx).Info("Tokens are not cached", "err", err)
-		}
+	s := &Source{minter: hub, hub: hub.id, options: options, clock: clock.RealClock{}, warn: warner(config)}
+	s.cache, err = cacheOf(options)
+	if err != nil {
+		s.warn("tokens are not cached: " + err.Error())
 	}
-	s := &Source{minter: hub, identity: hub.id, options: options, clock: clock.RealClock{}}
-	if options.CacheDir != "" {
-		if s.cache, err = openCache(ctx, options.CacheDir); err != nil {
-			return nil, err
-		}
-	}
+	s.who = &person{hub: hub, logins: logins{cache: s.cache, hub: hub.id, clock: s.clock}}
 	return s, nil
+}
+
+// cacheOf returns the cache that options ask for.
+func cacheOf(options Options) (cache, error) {
+	dir := options.CacheDir
+	if dir == "" {
+		var err error
+		if dir, err = DefaultCacheDir(); err != nil {
+			return cache{}, err
+		}
+	}
+	return openCache(dir)
+}
+
+// warner returns a function that has config's handler print a warning of ours beside those of the hub.
+func warner(config *rest.Config) func(text string) {
+	return func(text string) {
+		if config.WarningHandler != nil {
+			config.WarningHandler.HandleWarningHeader(warningCode, "", text)
+		}
+	}
+}
+
+// Username returns the name that the hub knows us by.
+func (s *Source) Username(ctx context.Context) (string, error) {
+	if s.cache.dir != "" {
+		if _, username, err := s.who.identity(ctx); err == nil && username != "" {
+			return username, nil
+		}
+	}
+	return s.minter.Username(ctx)
 }
 
 // Get returns a credential that answers r. Where to is not nil, it is how the client will connect, and only a credential
 // for the cluster that it then reaches is returned.
 //
-// A token is used until its refreshAfter. From then on the hub is asked, and where that fails for other reasons than a refusal,
-// the token goes on being used until it expires. Of several processes that want the same, one asks and the others wait for it.
+// A token is used until its refreshAfter, by who got it. From then on the hub is asked, and where that fails for other reasons than a
+// refusal, the token goes on being used until it expires. Of several processes that want the same, one asks and the others wait for it.
 //
 // client-go runs its plugin again after a 401, and does not say so. But it would not have asked again for a token that is fresh: a
-// process that has this one already is taken to have been refused with it, and gets another.
+// process that has this one already is taken to have been refused with it, and gets another, once.
 func (s *Source) Get(ctx context.Context, r Request, to *clientauthenticationv1.Cluster) (*Credential, error) {
+	return s.get(ctx, r, to, false)
+}
+
+// Renew returns a credential as Get does, of a token that the hub gives now: it knows how the cluster is reached, and that it is
+// still the one of its name.
+func (s *Source) Renew(ctx context.Context, r Request) (*Credential, error) {
+	return s.get(ctx, r, nil, true)
+}
+
+func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.Cluster, renew bool) (*Credential, error) {
 	r, err := r.complete()
-	if err != nil {
-		return nil, err
-	}
-	key, err := hash([]any{s.identity, r})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
+	if s.cache.dir == "" {
+		return s.uncached(ctx, r, to)
+	}
+	id, _, err := s.who.identity(ctx)
+	if errors.Is(err, errUnsafe) {
+		return s.distrust(ctx, r, to, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; no cached token of cluster %s is used", err, r.Cluster())
+	}
+	key, err := hash([]any{s.hub, id, r, r.Annotations})
+	if err != nil {
+		return nil, err
+	}
 	unlock, err := s.cache.lock(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	cached, err := s.usable(ctx, key, to)
+	kept, err := s.cache.read(ctx, key)
 	if err != nil {
-		return nil, err
+		return s.distrust(ctx, r, to, err)
 	}
-	if cached != nil && s.clock.Now().Before(s.askAgain(cached)) && !s.wasRefused(cached) {
-		return s.hand(ctx, key, cached), nil
+	cached := s.usable(kept, to)
+	forced := cached != nil && s.wasRefused(cached)
+	if cached != nil && !renew && !forced && s.clock.Now().Before(s.askAgain(cached)) {
+		return s.hand(key, cached), nil
 	}
-	minted, err := s.mint(ctx, r, cached != nil)
+	minted, err := s.mint(ctx, r, cached != nil && !renew)
 	switch {
 	case err == nil:
-	case cached == nil || refused(err):
+	case cached == nil || renew || refused(err):
 		return nil, err
 	default:
 		klog.FromContext(ctx).Error(err, "Using the token at hand", "cluster", r.Cluster(), "expires", cached.Expiration)
 		// Others who want the same need not wait for the hub, each in turn.
 		cached.Retry = s.clock.Now().Add(renewRetry)
-		return s.hand(ctx, key, cached), nil
+		return s.hand(key, cached), nil
 	}
 	if err := checkDestination(to, minted.Cluster); err != nil {
 		return nil, fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
 	}
-	s.cache.prune(s.clock.Now())
-	return s.hand(ctx, key, minted), nil
+	if forced {
+		minted.forcedBy(s.options.Caller, cached)
+	}
+	s.cache.prune(s.clock.Now(), func(e *entry) bool {
+		return minted.replaces(kept) && e.Hub == minted.Hub && e.Profile == minted.Profile
+	})
+	// client-go may have logged in again meanwhile, as somebody else.
+	if now, _, err := s.who.identity(ctx); err != nil || now != id {
+		return s.credential(minted), nil
+	}
+	return s.hand(key, minted), nil
 }
 
-// usable returns the cached entry if its token still works and is for the cluster at to, else nil.
-func (s *Source) usable(ctx context.Context, key string, to *clientauthenticationv1.Cluster) (*entry, error) {
-	cached, err := s.cache.read(ctx, key)
-	if err != nil || cached == nil {
+// distrust answers without the cache, which is as err says.
+func (s *Source) distrust(ctx context.Context, r Request, to *clientauthenticationv1.Cluster, err error) (*Credential, error) {
+	s.warn("no cached token is used: " + err.Error())
+	return s.uncached(ctx, r, to)
+}
+
+// uncached has the hub answer r.
+func (s *Source) uncached(ctx context.Context, r Request, to *clientauthenticationv1.Cluster) (*Credential, error) {
+	minted, err := s.mint(ctx, r, false)
+	if err != nil {
 		return nil, err
 	}
-	// The cluster may have moved since: the hub knows.
-	if !s.clock.Now().Before(cached.Expiration) || !isFor(to, cached.Cluster) {
-		return nil, nil
+	if err := checkDestination(to, minted.Cluster); err != nil {
+		return nil, fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
 	}
-	return cached, nil
+	return s.credential(minted), nil
+}
+
+// usable returns a cached entry if its token still works and is for the cluster at to, else nil.
+func (s *Source) usable(cached *entry, to *clientauthenticationv1.Cluster) *entry {
+	// The cluster may have moved since: the hub knows.
+	if cached == nil || !s.clock.Now().Before(cached.Expiration) || !isFor(to, cached.Cluster) {
+		return nil
+	}
+	return cached
 }
 
 // askAgain returns when the hub is to be asked for the next token, in whole seconds: so client-go is told.
@@ -149,9 +232,14 @@ func (s *Source) askAgain(e *entry) time.Time {
 }
 
 // wasRefused says whether our caller must have been refused with this token. A token of the last seconds is kept
-// all the same: a member that refuses every token would else have every request answered by a new one.
+// all the same, and so is one of a caller who had another replaced a while ago: a member that refuses every token, and a program
+// that makes one client after the other, would else have a new one each time.
 func (s *Source) wasRefused(e *entry) bool {
-	return slices.Contains(e.Callers, s.options.Caller) && s.clock.Since(e.Minted) >= minTokenAge
+	now := s.clock.Now()
+	if at, found := e.Forced[s.options.Caller]; found && now.Sub(at) < forcedPause {
+		return false
+	}
+	return slices.Contains(e.Callers, s.options.Caller) && now.Sub(e.Minted) >= minTokenAge && !now.Before(e.Retry)
 }
 
 // mint asks the hub. It does not wait long for it while there is a token that still works.
@@ -173,13 +261,23 @@ func (s *Source) mint(ctx context.Context, r Request, haveOne bool) (*entry, err
 		Refresh:    status.RefreshAfter.Time,
 		Minted:     minted,
 		Cluster:    *status.Cluster,
+		Hub:        s.hub,
+		Profile:    r.Cluster().String(),
+		Grant:      status.GrantName,
 	}, nil
 }
 
-// hand keeps e, with our caller among those who have its token, and returns its credential.
-func (s *Source) hand(ctx context.Context, key string, e *entry) *Credential {
+// hand keeps e, with our caller among those who have its token, and returns its credential. Not being able to keep it is no
+// reason to keep the token from its user.
+func (s *Source) hand(key string, e *entry) *Credential {
 	e.handTo(s.options.Caller)
-	s.cache.write(ctx, key, e)
+	if err := s.cache.write(key, e); err != nil {
+		s.warn("the token is not cached: " + err.Error())
+	}
+	return s.credential(e)
+}
+
+func (s *Source) credential(e *entry) *Credential {
 	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: s.askAgain(e), Cluster: e.Cluster}
 }
 

@@ -5,6 +5,7 @@ package credential
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -156,8 +157,9 @@ func TestWhatIsAskedForAndByWhomIsKeptApart(t *testing.T) {
 		"another role":         func(_ *Source, r *Request) { r.ClusterRoles[0].Name = "edit" },
 		"another account":      func(_ *Source, r *Request) { r.ServiceAccountName = "play" },
 		"another lifetime":     func(_ *Source, r *Request) { r.ExpirationSeconds = new(int64) },
-		"another user":         func(s *Source, _ *Request) { s.identity = "bob@hub" },
-		"another hub":          func(s *Source, _ *Request) { s.identity = "alice@other" },
+		"another user":         func(s *Source, _ *Request) { s.who = somebody("bob") },
+		"another hub":          func(s *Source, _ *Request) { s.hub = "other" },
+		"another ticket":       func(_ *Source, r *Request) { r.Annotations = map[string]string{"ticket": "2"} },
 		"another uid":          func(_ *Source, r *Request) { r.TargetClusterProfile.UID = "1" },
 		"another asking place": func(_ *Source, r *Request) { r.Namespace, r.TargetClusterProfile.Namespace = "team", "default" },
 	}
@@ -260,4 +262,94 @@ func TestTheDefaultFolderOfTheCache(t *testing.T) {
 	dir, err := DefaultCacheDir()
 	require.NoError(t, err)
 	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)))
+}
+
+func TestSource_GetReplacesARefusedTokenOnce(t *testing.T) {
+	hub, dir := newFakeHub(t), t.TempDir()
+	require.NoError(t, secure(dir))
+	asked := func(caller int) int {
+		t.Helper()
+		_, err := hub.source(t, dir, caller).Get(t.Context(), request(), nil)
+		require.NoError(t, err)
+		return hub.asked
+	}
+	assert.Equal(t, 1, asked(1))
+	hub.pass(time.Minute)
+	assert.Equal(t, 2, asked(1), "a process that asks again was refused")
+	for range 9 {
+		hub.pass(time.Minute)
+		assert.Equal(t, 2, asked(1), "it asks again and again")
+	}
+	assert.Equal(t, 2, asked(2), "another process has the new token")
+	hub.pass(time.Minute)
+	assert.Equal(t, 3, asked(2), "which may have been refused in its turn")
+	assert.Equal(t, 3, asked(1), "the first process has the new token, too")
+	hub.pass(time.Minute)
+	assert.Equal(t, 4, asked(1), "after a while it may be refused again")
+	assert.Equal(t, 4, asked(2), "the second process has the new token")
+	hub.pass(time.Minute)
+	assert.Equal(t, 4, asked(2), "what others have had replaced is remembered")
+	hub.pass(refreshAfter)
+	assert.Equal(t, 5, asked(1), "the time of the token has come")
+	assert.Equal(t, 5, asked(1), "a parent that asks shortly afterwards")
+}
+
+func TestSource_RenewDropsTokensOfAnotherCluster(t *testing.T) {
+	other := request()
+	other.ServiceAccountName = "other"
+	elsewhere := request()
+	elsewhere.TargetClusterProfile.Name = "smartfish"
+	for name, test := range map[string]struct {
+		change  func(*fakeHub)
+		dropped bool
+	}{
+		"the same cluster":              {change: func(*fakeHub) {}},
+		"joined again, by another UID":  {change: func(h *fakeHub) { h.grant = "second" }, dropped: true},
+		"joined with another address":   {change: func(h *fakeHub) { h.cluster.Server = "https://new.example.com" }, dropped: true},
+		"joined with another authority": {change: func(h *fakeHub) { h.cluster.CertificateAuthorityData = []byte("new") }, dropped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub, dir := newFakeHub(t), t.TempDir()
+			require.NoError(t, secure(dir))
+			for _, r := range []Request{request(), other, elsewhere} {
+				_, err := hub.source(t, dir, 1).Get(t.Context(), r, nil)
+				require.NoError(t, err)
+			}
+			test.change(hub)
+			got, err := hub.source(t, dir, 2).Renew(t.Context(), request())
+			require.NoError(t, err)
+			assert.Equal(t, "token-4-for-default/bravelion", got.Token)
+			assert.Equal(t, hub.cluster, got.Cluster)
+			if test.dropped {
+				assert.Len(t, entries(t, dir), 2)
+			} else {
+				assert.Len(t, entries(t, dir), 3)
+			}
+			got, err = hub.source(t, dir, 3).Get(t.Context(), request(), nil)
+			require.NoError(t, err)
+			assert.Equal(t, "token-4-for-default/bravelion", got.Token, "the new token is not kept")
+		})
+	}
+	t.Run("a hub that is down gives nothing", func(t *testing.T) {
+		hub, dir := newFakeHub(t), t.TempDir()
+		require.NoError(t, secure(dir))
+		_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
+		require.NoError(t, err)
+		hub.err = errUnreachable
+		_, err = hub.source(t, dir, 2).Renew(t.Context(), request())
+		require.ErrorIs(t, err, errUnreachable)
+	})
+}
+
+func TestCaller(t *testing.T) {
+	t.Setenv(ExecInfoEnv, "")
+	assert.Empty(t, Caller(), "nobody is told by client-go")
+	t.Setenv(ExecInfoEnv, "{}")
+	assert.NotEmpty(t, Caller())
+	assert.Equal(t, Caller(), Caller())
+	if start, known := processStart(os.Getpid()); known {
+		parent, _ := processStart(os.Getppid())
+		assert.NotEqual(t, parent, start)
+		assert.Contains(t, Caller(), parent)
+	}
 }

@@ -110,12 +110,16 @@ func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 
 // throwaway asks for a token of a new ServiceAccount without roles, for as short as can be.
 func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
-	return &multiclusterv1alpha1.AuthTokenRequest{Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
-		TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: profile.Namespace, Name: profile.Name, UID: profile.UID},
-		ServiceAccountNamespace: e.MintNamespace,
-		ServiceAccountName:      "clusterpass-doctor-" + utilrand.String(8),
-		ExpirationSeconds:       ptr.To(multiclusterv1alpha1.MinExpirationSeconds),
-	}}
+	return &multiclusterv1alpha1.AuthTokenRequest{
+		// What a refusal calls the request.
+		ObjectMeta: metav1.ObjectMeta{Name: profile.Name},
+		Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
+			TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: profile.Namespace, Name: profile.Name, UID: profile.UID},
+			ServiceAccountNamespace: e.MintNamespace,
+			ServiceAccountName:      "clusterpass-doctor-" + utilrand.String(8),
+			ExpirationSeconds:       ptr.To(multiclusterv1alpha1.MinExpirationSeconds),
+		},
+	}
 }
 
 // memberClock compares when the member says that it issued a token with the hub's clock meanwhile.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -110,6 +111,24 @@ func TestTenKubectlsAtOnceAskTheHubOnce(t *testing.T) {
 	running.Wait()
 	if n := mints(t, crowd) - before; n != 1 {
 		t.Errorf("the hub was asked for %d tokens, want 1", n)
+	}
+}
+
+// TestKubectl_InContainers runs kubectl as process 1 of PID namespaces of its own, as containers do.
+func TestKubectl_InContainers(t *testing.T) {
+	container := []string{"--user", "--map-root-user", "--pid", "--fork", "--mount-proc"}
+	if output, err := exec.CommandContext(t.Context(), "unshare", append(container, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no PID namespace can be made here: %v: %s", err, output)
+	}
+	unshare := must[string](t)(exec.LookPath("unshare"))
+	h := newHome(t, consumer)
+	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge", "--service-account=in-containers")
+	before := mints(t, consumer)
+	for range 5 {
+		h.output(t, unshare, append(container, shared.kubectl, "--context=bravelion", "get", "namespaces")...)
+	}
+	if n := mints(t, consumer) - before; n != 0 {
+		t.Errorf("5 containers took %d tokens, want the cached one", n)
 	}
 }
 

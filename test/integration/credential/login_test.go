@@ -1,0 +1,207 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"clusterpass.dev/test/testenv"
+)
+
+// account makes a ServiceAccount on the hub and returns a function that returns another token of it each time.
+func account(t *testing.T, name string, entitled bool) func() string {
+	t.Helper()
+	hub := kube(t, shared.hub)
+	accounts := hub.CoreV1().ServiceAccounts("default")
+	must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	if entitled {
+		must[*rbacv1.ClusterRoleBinding](t)(hub.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
+			RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
+		}, metav1.CreateOptions{}))
+	}
+	return func() string {
+		return must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})).Status.Token
+	}
+}
+
+// relay passes connections on to the hub until it is closed, and returns its URL.
+func relay(t *testing.T) (address string, closeRelay func()) {
+	t.Helper()
+	hub := must[*url.URL](t)(url.Parse(shared.hub.Server()))
+	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", hub.Host)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go func() { defer server.Close(); _, _ = io.Copy(server, client) }()
+			go func() { defer client.Close(); _, _ = io.Copy(client, server) }()
+		}
+	}()
+	return "https://" + listener.Addr().String(), func() { listener.Close() }
+}
+
+// TestKubectl_LoginByEnvironment logs in to the hub with an exec plugin that goes by a variable, as people do who are several users.
+func TestKubectl_LoginByEnvironment(t *testing.T) {
+	const alice, bob, carol = "login-alice", "login-bob", "login-carol"
+	newToken := map[string]func() string{alice: account(t, alice, true), bob: account(t, bob, true), carol: account(t, carol, false)}
+	h := newHome(t, consumer)
+	address, closeRelay := relay(t)
+	config := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+	current := config.Contexts[config.CurrentContext]
+	config.Clusters[current.Cluster].Server = address
+	config.AuthInfos[current.AuthInfo] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		APIVersion: v1, Command: "/bin/sh", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+		Args: []string{"-c", `echo '{"apiVersion":"` + v1 + `","kind":"ExecCredential","status":{"token":"'$HUB_TOKEN'"}}'`},
+	}}
+	if err := clientcmd.WriteToFile(*config, h.kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	as := func(token string) home {
+		user := h
+		user.env = append(append([]string{}, h.env...), "HUB_TOKEN="+token)
+		return user
+	}
+	run := func(token string, args ...string) (string, error) {
+		output, err := as(token).command(t, shared.kubectl, args...).CombinedOutput()
+		return string(output), err
+	}
+	username := func(name string) string { return "system:serviceaccount:default:" + name }
+	first := newToken[alice]()
+	as(first).output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge", "--service-account=login-shared")
+
+	members := []string{"--context=bravelion", "get", "namespaces", "-o", "name"}
+	before := mints(t, username(alice))
+	second := newToken[alice]()
+	for _, token := range []string{first, second, first, second} {
+		as(token).output(t, shared.kubectl, members...)
+	}
+	if n := mints(t, username(alice)) - before; n != 0 {
+		t.Errorf("another token of the same person took %d tokens of the member, want the cached one", n)
+	}
+	if output, err := run(newToken[carol](), members...); err == nil || !strings.Contains(output, username(carol)) || !strings.Contains(output, "forbidden") {
+		t.Errorf("carol has used what alice was given: %v: %s", err, output)
+	}
+	as(newToken[bob]()).output(t, shared.kubectl, members...)
+	if n := mints(t, username(bob)); n != 1 {
+		t.Errorf("bob was given %d tokens, want one of his own", n)
+	}
+
+	closeRelay()
+	as(second).output(t, shared.kubectl, members...)
+	output, err := run(newToken[bob](), members...)
+	if err == nil || !strings.Contains(output, "is new or has changed") || !strings.Contains(output, "no cached token") {
+		t.Errorf("another login while the hub is down: %v: %s", err, output)
+	}
+	logins := must[[]byte](t)(os.ReadFile(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "logins")))
+	if strings.Contains(string(logins), second) {
+		t.Error("a token of the hub is kept")
+	}
+}
+
+// TestKubectl_LoginByCertificate changes the client certificate in a kubeconfig.
+func TestKubectl_LoginByCertificate(t *testing.T) {
+	h := newHome(t, consumer)
+	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "smartfish", "--merge")
+	members := []string{"--context=smartfish", "get", "namespaces", "-o", "name"}
+	login := func(user string) {
+		t.Helper()
+		other := must[*clientcmdapi.Config](t)(clientcmd.Load(must[[]byte](t)(shared.hub.ClientCertKubeconfig(user))))
+		config := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+		config.AuthInfos[config.Contexts["hub"].AuthInfo] = other.AuthInfos[other.Contexts[other.CurrentContext].AuthInfo]
+		if err := clientcmd.WriteToFile(*config, h.kubeconfig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := mints(t, consumer)
+	login(consumer) // another certificate of the same user
+	h.output(t, shared.kubectl, members...)
+	if n := mints(t, consumer) - before; n != 0 {
+		t.Errorf("another certificate of the same person took %d tokens, want the cached one", n)
+	}
+	login(stranger)
+	if output, err := h.command(t, shared.kubectl, members...).CombinedOutput(); err == nil || !strings.Contains(string(output), stranger) {
+		t.Errorf("a stranger has used what the consumer was given: %v: %s", err, output)
+	}
+}
+
+// TestPlugin_RequireTicket runs every command that asks for a token under the policy of the examples.
+func TestPlugin_RequireTicket(t *testing.T) {
+	policy := filepath.Join(must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
+	h := newHome(t, consumer)
+	admin := func(args ...string) {
+		h.output(t, shared.kubectl, append([]string{"--kubeconfig=" + shared.hub.Kubeconfig()}, args...)...)
+	}
+	admin("apply", "-f", policy)
+	defer func() {
+		admin("delete", "-f", policy)
+		eventually(t, func(context.Context) error {
+			output, err := h.command(t, shared.kubectl, "clusterpass", "token", "bravelion").CombinedOutput()
+			return errors.Join(err, errorOf(err, output))
+		})
+	}()
+	eventually(t, func(context.Context) error {
+		output, err := h.command(t, shared.kubectl, "clusterpass", "token", "bravelion").CombinedOutput()
+		if err == nil {
+			return errors.New("the policy is not enforced")
+		}
+		if !strings.Contains(string(output), `authtokenrequests.clusterpass.dev "bravelion" is forbidden`) || !strings.Contains(string(output), "number of a ticket") {
+			t.Fatalf("the refusal does not say what is refused, and why: %s", output)
+		}
+		return nil
+	})
+	const ticket = "--annotation=example.com/ticket=OPS-1234"
+	for _, command := range []string{"get-token", "kubeconfig"} {
+		if output, err := h.command(t, shared.kubectl, "clusterpass", command, "bravelion").CombinedOutput(); err == nil {
+			t.Errorf("%s without a ticket: %s", command, output)
+		}
+		h.output(t, shared.kubectl, "clusterpass", command, "bravelion", ticket)
+	}
+	h.output(t, shared.kubectl, "clusterpass", "token", "bravelion", ticket)
+	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge", ticket)
+	if err := os.RemoveAll(filepath.Join(h.dir, ".cache")); err != nil {
+		t.Fatal(err)
+	}
+	h.output(t, shared.kubectl, "--context=bravelion", "get", "namespaces")
+
+	profile := provide(t, shared.bravelion, "ticket")
+	if stdout, stderr, err := runPlugin(t, h, profile); err == nil || stdout != "" || !strings.Contains(stderr, "number of a ticket") {
+		t.Errorf("the credential plugin without a ticket: %v: %s", err, stderr)
+	}
+	if _, stderr, err := runPlugin(t, h, profile, ticket); err != nil {
+		t.Errorf("the credential plugin with a ticket: %v: %s", err, stderr)
+	}
+}
+
+func errorOf(err error, output []byte) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s", output)
+}
