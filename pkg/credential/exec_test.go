@@ -59,13 +59,6 @@ func TestQuestionsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestTheCallerIsKnownWhenClientGoRunsUs(t *testing.T) {
-	t.Setenv(ExecInfoEnv, "")
-	assert.Zero(t, Caller())
-	t.Setenv(ExecInfoEnv, "{}")
-	assert.NotZero(t, Caller())
-}
-
 func TestThePluginAsksForWhatTheProfileSays(t *testing.T) {
 	hub := newFakeHub(t)
 	right := clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}

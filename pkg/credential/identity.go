@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -73,7 +74,7 @@ func (p *person) identity(ctx context.Context) (id, username string, err error) 
 		}
 	}
 	// client-go may have logged in again meanwhile, as somebody else.
-	if now, err := p.hub.credential(ctx); err == nil && string(now) == string(sent) {
+	if now, err := p.hub.credential(ctx); err == nil && bytes.Equal(now, sent) {
 		_ = p.logins.remember(ctx, sent, known) // else the hub is asked again
 	}
 	return known.Identity, known.Username, nil

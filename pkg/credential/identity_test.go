@@ -125,7 +125,7 @@ func TestSource_GetForWhomTheHubKnows(t *testing.T) {
 			hub.review = step.review
 			hub.mu.Unlock()
 			if step.down {
-				hub.Server.Close()
+				hub.Close()
 			}
 			source, _ := hub.source(t, Options{CacheDir: dir}, step.token)
 			got, err := source.Get(t.Context(), request(), nil)
@@ -157,7 +157,7 @@ func TestHub_Credential(t *testing.T) {
 	login := func(person string) *clientcmdapi.ExecConfig {
 		return &clientcmdapi.ExecConfig{
 			APIVersion: "client.authentication.k8s.io/v1", Command: "sh", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
-			Args: []string{"-c", fmt.Sprintf(`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}'`, person)},
+			Args: []string{"-c", fmt.Sprintf(`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":%q}}'`, person)},
 		}
 	}
 	server := newServer(t)

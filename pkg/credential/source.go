@@ -130,6 +130,15 @@ func (s *Source) Renew(ctx context.Context, r Request) (*Credential, error) {
 	return s.get(ctx, r, nil, true)
 }
 
+// want is what somebody wants of the cache.
+type want struct {
+	request Request
+	// to, where not nil, is how the client will connect.
+	to *clientauthenticationv1.Cluster
+	// key is that of the entry, and id who wants it.
+	key, id string
+}
+
 func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.Cluster, renew bool) (*Credential, error) {
 	r, err := r.complete()
 	if err != nil {
@@ -141,10 +150,10 @@ func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.
 		return s.uncached(ctx, r, to)
 	}
 	id, _, err := s.who.identity(ctx)
-	if errors.Is(err, errUnsafe) {
+	switch {
+	case errors.Is(err, errUnsafe):
 		return s.distrust(ctx, r, to, err)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("%w; no cached token of cluster %s is used", err, r.Cluster())
 	}
 	key, err := hash([]any{s.hub, id, r, r.Annotations})
@@ -156,40 +165,61 @@ func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.
 		return nil, err
 	}
 	defer unlock()
-	kept, err := s.cache.read(ctx, key)
+	return s.locked(ctx, want{request: r, to: to, key: key, id: id}, renew)
+}
+
+// locked answers whoever holds the lock of the key.
+func (s *Source) locked(ctx context.Context, w want, renew bool) (*Credential, error) {
+	kept, err := s.cache.read(ctx, w.key)
 	if err != nil {
-		return s.distrust(ctx, r, to, err)
+		return s.distrust(ctx, w.request, w.to, err)
 	}
-	cached := s.usable(kept, to)
-	forced := cached != nil && s.wasRefused(cached)
-	if cached != nil && !renew && !forced && s.clock.Now().Before(s.askAgain(cached)) {
-		return s.hand(key, cached), nil
+	if cached := s.usable(kept, w.to); cached != nil && !renew {
+		return s.current(ctx, w, cached)
 	}
-	minted, err := s.mint(ctx, r, cached != nil && !renew)
+	minted, err := s.mint(ctx, w.request, false)
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(ctx, w, kept, minted)
+}
+
+// current returns the credential of cached, whose token works, or another where it is time for that, or where cached was refused.
+func (s *Source) current(ctx context.Context, w want, cached *entry) (*Credential, error) {
+	forced := s.wasRefused(cached)
+	if !forced && s.clock.Now().Before(s.askAgain(cached)) {
+		return s.hand(w.key, cached), nil
+	}
+	minted, err := s.mint(ctx, w.request, true)
 	switch {
 	case err == nil:
-	case cached == nil || renew || refused(err):
+	case refused(err):
 		return nil, err
 	default:
-		klog.FromContext(ctx).Error(err, "Using the token at hand", "cluster", r.Cluster(), "expires", cached.Expiration)
+		klog.FromContext(ctx).Error(err, "Using the token at hand", "cluster", w.request.Cluster(), "expires", cached.Expiration)
 		// Others who want the same need not wait for the hub, each in turn.
 		cached.Retry = s.clock.Now().Add(renewRetry)
-		return s.hand(key, cached), nil
-	}
-	if err := checkDestination(to, minted.Cluster); err != nil {
-		return nil, fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
+		return s.hand(w.key, cached), nil
 	}
 	if forced {
 		minted.forcedBy(s.options.Caller, cached)
 	}
+	return s.keep(ctx, w, cached, minted)
+}
+
+// keep returns the credential of minted, and keeps it in place of before, which may be nil.
+func (s *Source) keep(ctx context.Context, w want, before, minted *entry) (*Credential, error) {
+	if err := handOver(w.request, w.to, minted); err != nil {
+		return nil, err
+	}
 	s.cache.prune(s.clock.Now(), func(e *entry) bool {
-		return minted.replaces(kept) && e.Hub == minted.Hub && e.Profile == minted.Profile
+		return minted.replaces(before) && e.Hub == minted.Hub && e.Profile == minted.Profile
 	})
 	// client-go may have logged in again meanwhile, as somebody else.
-	if now, _, err := s.who.identity(ctx); err != nil || now != id {
-		return s.credential(minted), nil
+	if now, _, err := s.who.identity(ctx); err == nil && now == w.id {
+		return s.hand(w.key, minted), nil
 	}
-	return s.hand(key, minted), nil
+	return s.credential(minted), nil
 }
 
 // distrust answers without the cache, which is as err says.
@@ -204,10 +234,18 @@ func (s *Source) uncached(ctx context.Context, r Request, to *clientauthenticati
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDestination(to, minted.Cluster); err != nil {
-		return nil, fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
+	if err := handOver(r, to, minted); err != nil {
+		return nil, err
 	}
 	return s.credential(minted), nil
+}
+
+// handOver returns nil if the token of e may be handed to a client that connects as it says in to.
+func handOver(r Request, to *clientauthenticationv1.Cluster, e *entry) error {
+	if err := checkDestination(to, e.Cluster); err != nil {
+		return fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
+	}
+	return nil
 }
 
 // usable returns a cached entry if its token still works and is for the cluster at to, else nil.
