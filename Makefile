@@ -24,9 +24,10 @@ GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race -vet=off
 SERVERS := clusterpass-apiserver clusterpass-controller-manager
 RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
   CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
-# The packages that wait longest for periods of Kubernetes come first, beside those that compute.
-CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=45m
-WAITING := $(addprefix ./test/integration/,inventorymodes revocation doctor chaos)
+# The packages that wait longest for periods of Kubernetes come first, beside those that compute. They leave the CPUs idle most of
+# the time: three at once take two of them.
+CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=45m -p=3
+WAITING := $(addprefix ./test/integration/,join inventorymodes revocation doctor chaos)
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .PHONY: help
