@@ -103,6 +103,7 @@ test-unit: ## Run the tests that need nothing but Go.
 
 .PHONY: test-integration
 test-integration: tools race ## Run the tests against real kube-apiservers and etcds that they start themselves.
+	@hack/build-tools.sh kubectl-oldest
 	@echo "integration tests"
 	@[[ -x bin/tools/kueue ]] || echo "SKIPPED, as Kueue is not built: test/integration/multikueue (make test-kueue builds it and runs them)"
 	@$(CLUSTER_TEST) $(WAITING) ./test/testenv/... ./test/integration/...

@@ -3,7 +3,7 @@
 # under hack/tools, into bin/tools/<module>-<version>/ and links them from
 # bin/tools/. What is already there at its version is left alone.
 #
-# usage: hack/build-tools.sh [kubernetes|etcd|golangci-lint|kueue ...]   (default: kubernetes etcd)
+# usage: hack/build-tools.sh [kubernetes|kubectl-oldest|etcd|golangci-lint|kueue ...]   (default: kubernetes etcd)
 set -o errexit -o nounset -o pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -86,11 +86,12 @@ kueue_copy() {
 if [[ $# -eq 0 ]]; then
   set -- kubernetes etcd
 fi
+k=k8s.io/kubernetes
 for tool in "$@"; do
   case "${tool}" in
     kubernetes)
-      k=k8s.io/kubernetes
       build kubernetes "${k}" "${k}/cmd/kube-apiserver" "${k}/cmd/kubectl" "${k}/cmd/kube-controller-manager" ;;
+    kubectl-oldest) build kubectl-oldest "${k}" "${k}/cmd/kubectl=kubectl-oldest" ;;
     etcd) build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3=etcd ;;
     golangci-lint)
       g=github.com/golangci/golangci-lint/v2

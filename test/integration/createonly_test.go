@@ -15,15 +15,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 const notStored = "AuthTokenRequest is not stored: use kubectl create"
 
-// kubectls are the kubectls that are tried.
-var kubectls = []string{"kubectl"}
+// kubectls are the newest and the oldest kubectl that Kubernetes supports with the hub.
+var kubectls = []string{"kubectl", "kubectl-oldest"}
 
 // topLevel are the group-versions in which AuthTokenRequest is a resource of its own.
 var topLevel = []string{"multicluster.x-k8s.io/v1alpha1", "clusterpass.dev/v1alpha1"}
@@ -58,11 +60,17 @@ spec:
 	return m
 }
 
-// ordinaryUser returns the path of a kubeconfig with a client certificate and the documented rights for bravelion, and more.
+// ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a client certificate.
 func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 	t.Helper()
-	rules := append([]rbacv1.PolicyRule{mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default")}, more...)
-	return kubeconfigFor(t, grantTo(t, user, rules...))
+	root := must[string](t)(testenv.ModuleRoot())
+	file := must[*os.File](t)(os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
+	defer file.Close()
+	var role rbacv1.Role
+	if err := yaml.NewYAMLToJSONDecoder(file).Decode(&role); err != nil {
+		t.Fatal(err)
+	}
+	return kubeconfigFor(t, grantTo(t, user, append(role.Rules, more...)...))
 }
 
 // expectNothingGranted fails the test where account has a grant: without one, no token was made.
