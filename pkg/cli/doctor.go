@@ -6,6 +6,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/pkg/doctor"
@@ -36,6 +39,9 @@ type doctorOptions struct {
 	managerUser   string
 	mint          []string
 	mintNamespace string
+
+	uninstall      bool
+	memberContexts []string
 }
 
 // newDoctorCommand returns the command that checks an installation. Where a check fails it returns an error, so that
@@ -57,6 +63,9 @@ What you may not look at is skipped. The exit code is 1 if a check fails.`,
 
   # Of the members only bravelion; have a token for it made and revoked, too
   kubectl clusterpass doctor bravelion --mint bravelion
+
+  # What is left to do until clusterpass is uninstalled, members included
+  kubectl clusterpass doctor --uninstall --member-context bravelion,smartfish
 
   # What fails, for a script
   kubectl clusterpass doctor -o json | jq '.[] | select(.verdict == "FAIL")'`,
@@ -82,6 +91,9 @@ func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "Whom the hub sees in clusterpass-controller-manager.")
 	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, for which a token without any role is really asked for; its grant is deleted again.")
 	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member that --mint has a ServiceAccount made in.")
+	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall, "Say what is left of clusterpass, in the order in which it has to go, and the next command. The exit code is 0 when nothing is left.")
+	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts, "With --uninstall: contexts of your kubeconfig for admins of members, which are looked at, too.")
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("member-context", completeContexts(o.flags.ToRawKubeConfigLoader)))
 	for flag, values := range map[string][]string{
 		"output":    {"json", "yaml"},
 		"inventory": {string(doctor.InventoryServed), string(doctor.InventoryExternal)},
@@ -97,6 +109,12 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(o.memberContexts) > 0 && !o.uninstall {
+		return errors.New("--member-context goes with --uninstall alone: doctor calls no member")
+	}
+	if len(args) > 0 && o.uninstall {
+		return errors.New("--uninstall is about all of the hub: name no cluster")
+	}
 	options, err := o.complete(args)
 	if err != nil {
 		return err
@@ -109,12 +127,41 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.uninstall {
+		return o.lookForLeftovers(ctx, clients, config.Host, write)
+	}
 	findings := doctor.Run(ctx, clients, options)
 	if err := write(o.streams.Out, findings); err != nil {
 		return err
 	}
 	if doctor.Worst(findings) == doctor.Fail {
 		return fmt.Errorf("something is wrong with clusterpass on %s", config.Host)
+	}
+	return nil
+}
+
+// lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.
+func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error) error {
+	members := map[string]kubernetes.Interface{}
+	for _, name := range o.memberContexts {
+		raw, err := o.flags.ToRawKubeConfigLoader().RawConfig()
+		if err != nil {
+			return err
+		}
+		config, err := clientcmd.NewNonInteractiveClientConfig(raw, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+		if err != nil {
+			return fmt.Errorf("--member-context %s: %w", name, err)
+		}
+		if members[name], err = kubernetes.NewForConfig(config); err != nil {
+			return fmt.Errorf("--member-context %s: %w", name, err)
+		}
+	}
+	findings := doctor.Uninstall(ctx, clients, members)
+	if err := write(o.streams.Out, findings); err != nil {
+		return err
+	}
+	if doctor.Worst(findings) == doctor.Fail {
+		return fmt.Errorf("clusterpass is not uninstalled from %s yet", host)
 	}
 	return nil
 }

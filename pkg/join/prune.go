@@ -49,6 +49,6 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 
 // isOurs says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
 func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
-	by := o.GetLabels()[joinedByLabel]
+	by := o.GetLabels()[LabelJoinedBy]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
 }

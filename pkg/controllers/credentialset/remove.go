@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -126,7 +127,14 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 		return nil
 	}
 	namespace := credentialset.SecretName(set, "").Namespace
-	if err := c.secrets.allowed(ctx, namespace); err != nil {
+	err := c.secrets.allowed(ctx, namespace)
+	if _, forbidden := errors.AsType[*forbiddenError](err); forbidden {
+		goes, goesErr := c.namespaceGoes(ctx, namespace)
+		if goes || goesErr != nil {
+			return goesErr
+		}
+	}
+	if err != nil {
 		return err
 	}
 	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: selectorOf(set).String()})
@@ -138,6 +146,17 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 		errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
 	}
 	return errors.Join(errs...)
+}
+
+// namespaceGoes says whether the hub deletes a namespace, or has deleted it, with all Secrets in it. The rights of the controller manager
+// there may have gone first, and nobody can give them again in a namespace that is being deleted.
+func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, error) {
+	// By a list, which is what the controller manager may have of them.
+	list, err := c.Hub.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
+	if err != nil {
+		return false, err
+	}
+	return len(list.Items) == 0 || list.Items[0].DeletionTimestamp != nil, nil
 }
 
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -23,6 +24,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
 )
 
 func TestCredentialSets(t *testing.T) {
@@ -45,6 +47,7 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("what a member's quota denies is in the status, and made later", func(t *testing.T) { f.testQuota(t) })
 	t.Run("a namespace has to allow it", func(t *testing.T) { f.testNamespace(t) })
 	t.Run("nothing stays of a set that is deleted", func(t *testing.T) { f.testDeletion(t) })
+	t.Run("a set holds up no namespace that is deleted", func(t *testing.T) { f.testNamespaceDeletion(t) })
 }
 
 func (f *fleet) testCredentials(t *testing.T) {
@@ -384,4 +387,48 @@ func (f *fleet) testDeletion(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// testNamespaceDeletion deletes namespaces with a set, and with its Secrets, after the controller manager has lost its rights there.
+func (f *fleet) testNamespaceDeletion(t *testing.T) {
+	t.Helper()
+	client, err := versioned.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	namespaces := f.admin.CoreV1().Namespaces()
+	for _, namespace := range []string{"with-set", "with-secrets"} {
+		_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	f.allowSecrets(t, "with-secrets")
+	set := newSet("short-lived", "bravelion")
+	set.Namespace, set.Spec.Secret.Namespace = "with-set", "with-secrets"
+	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace)
+	_, err = sets.Create(t.Context(), set, metav1.CreateOptions{})
+	require.NoError(t, err)
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.admin.CoreV1().Secrets("with-secrets").Get(ctx, "short-lived-bravelion", metav1.GetOptions{})
+		return err
+	})
+	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
+	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		set, err := sets.Get(ctx, set.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionFalse(set.Status.Conditions, v1alpha1.CredentialSetReady) {
+			return fmt.Errorf("the status is %+v", set.Status)
+		}
+		return nil
+	})
+	require.NoError(t, namespaces.Delete(t.Context(), "with-secrets", metav1.DeleteOptions{}))
+	for _, namespace := range []string{"with-set", "with-secrets"} {
+		eventually(t, func(ctx context.Context) error {
+			_, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return fmt.Errorf("namespace %s is there: %w", namespace, err)
+		})
+	}
 }

@@ -1,0 +1,227 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/join"
+	"clusterpass.dev/pkg/member"
+)
+
+const (
+	// partOfSelector selects what is deployed, on the hub and by join on members.
+	partOfSelector = "app.kubernetes.io/part-of=clusterpass"
+	// maxLeft bounds how many objects of a kind are named.
+	maxLeft = 5
+)
+
+// stage is a part of an installation that has to be gone before the next one is taken away.
+type stage struct {
+	name string
+	// left returns what is still there, by words for people, and the command that takes it away.
+	left func(ctx context.Context, u *uninstallation) (leftovers, error)
+}
+
+type leftovers struct {
+	// things are named with their kind. Empty: nothing is left.
+	things []string
+	// next is a sentence with the command.
+	next string
+	// gone says it for people, where there is nothing.
+	gone string
+}
+
+// stages are in the order of an uninstallation. What ends tokens comes first, while the server and the members can be
+// reached. The APIServices go before the server: while they lead nowhere, no namespace of the hub can be deleted.
+var stages = []stage{
+	{name: "sets", left: leftSets},
+	{name: "grants", left: leftGrants},
+	{name: "members", left: leftMembers},
+	{name: "on-members", left: leftOnMembers},
+	{name: "apiservices", left: leftAPIServices},
+	{name: "hub", left: leftOnHub},
+}
+
+type uninstallation struct {
+	*Clients
+	// members are clients for member clusters, by the contexts that lead there.
+	members map[string]kubernetes.Interface
+}
+
+// Uninstall says what is left of clusterpass on the hub, and on the members that are given by the names of their
+// contexts, in the order in which it has to go. The first thing that is left has the command that is next.
+func Uninstall(ctx context.Context, clients *Clients, members map[string]kubernetes.Interface) []Finding {
+	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // Secrets are listed
+	defer cancel()
+	u := &uninstallation{Clients: clients, members: members}
+	var all findings
+	waits := false
+	for _, s := range stages {
+		var f findings
+		left, err := s.left(ctx, u)
+		switch {
+		case err != nil && waits:
+			f.warn("", "", "not known: %v", err)
+		case apierrors.IsForbidden(err):
+			f.fail("", "Have somebody look who may: a cluster-admin of the hub", "you may not look: %v", err)
+		case err != nil:
+			f.fail("", mendUnserved, "what is left is not known: %v", err)
+		case len(left.things) == 0:
+			f.ok("", "%s", left.gone)
+		case waits:
+			f.warn("", "", "later: %s", enumerate(left.things))
+		default:
+			f.fail("", left.next, "%s", enumerate(left.things))
+		}
+		waits = waits || Worst(f) == Fail
+		for _, finding := range f {
+			finding.Check = s.name
+			all = append(all, finding)
+		}
+	}
+	return all
+}
+
+const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
+	"If its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
+	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
+
+// enumerate names some of the things and counts the rest.
+func enumerate(things []string) string {
+	if len(things) <= maxLeft {
+		return strings.Join(things, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(things[:maxLeft], ", "), len(things)-maxLeft)
+}
+
+// served turns the hub's answer that it does not know a resource into none left: without APIServices nothing is served.
+func served(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
+	left := leftovers{
+		gone: "no ClusterCredentialSet is left",
+		next: "Delete them, and wait until their Secrets and grants are gone: kubectl delete clustercredentialsets --all --all-namespaces",
+	}
+	sets, err := u.Clusterpass.ClusterpassV1alpha1().ClusterCredentialSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return left, served(err)
+	}
+	for i := range sets.Items {
+		left.things = append(left.things, "ClusterCredentialSet "+sets.Items[i].Namespace+"/"+sets.Items[i].Name+going(&sets.Items[i]))
+	}
+	return left, nil
+}
+
+func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
+	left := leftovers{
+		gone: "no AuthTokenGrant is left: no token works any more",
+		next: "Revoke them, and wait: kubectl delete authtokengrants --all --all-namespaces. " +
+			"Where a member is gone for ever, let its grants go: kubectl clusterpass unjoin NAME --namespace NAMESPACE --abandon-member",
+	}
+	grants, err := u.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return left, served(err)
+	}
+	for i := range grants.Items {
+		left.things = append(left.things, "AuthTokenGrant "+grants.Items[i].Namespace+"/"+grants.Items[i].Name+going(&grants.Items[i]))
+	}
+	return left, nil
+}
+
+// going says that an object is being deleted, and what holds it.
+func going(object metav1.Object) string {
+	if object.GetDeletionTimestamp() == nil {
+		return ""
+	}
+	if len(object.GetFinalizers()) == 0 {
+		return " (being deleted)"
+	}
+	return " (being deleted; finalizers " + strings.Join(object.GetFinalizers(), ", ") + ")"
+}
+
+// leftMembers looks for the hub's credentials of members. Each is one member that is still joined.
+func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
+	left := leftovers{gone: "no member is joined"}
+	secrets, err := u.Kubernetes.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	if err != nil {
+		return left, err
+	}
+	for i := range secrets.Items {
+		secret := &secrets.Items[i]
+		namespace, name, ok := strings.Cut(secret.Annotations[member.ClusterProfileAnnotation], "/")
+		if !ok {
+			left.things = append(left.things, "Secret "+SystemNamespace+"/"+secret.Name+" with a credential for no ClusterProfile")
+			left.next = "It serves nobody: kubectl -n " + SystemNamespace + " delete secret " + secret.Name
+			continue
+		}
+		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
+		left.next = "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace +
+			" --member-context CONTEXT. Where it was not joined by that command: kubectl -n " + SystemNamespace + " delete secret " + secret.Name
+	}
+	return left, nil
+}
+
+// leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.
+func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
+	if len(u.members) == 0 {
+		return leftovers{gone: "not looked at: name the members' contexts with --member-context"}, nil
+	}
+	hubID, err := grant.HubID(ctx, u.Kubernetes)
+	if err != nil {
+		return leftovers{}, err
+	}
+	left := leftovers{gone: "nothing of hub " + hubID + " is left on members " + strings.Join(slices.Sorted(maps.Keys(u.members)), ", ")}
+	for _, name := range slices.Sorted(maps.Keys(u.members)) {
+		if err := left.on(ctx, name, u.members[name], hubID); err != nil {
+			return left, fmt.Errorf("member %s: %w", name, err)
+		}
+	}
+	return left, nil
+}
+
+// on adds what is left on a member.
+func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Interface, hubID string) error {
+	memberID, err := grant.HubID(ctx, client)
+	if err != nil {
+		return err
+	}
+	selectors := []string{
+		grant.Selector(hubID),
+		partOfSelector + "," + join.LabelJoinedBy + "=" + hubID,
+		partOfSelector + "," + join.LabelCreatedBy + "=" + hubID,
+	}
+	// What was applied by the manifests says no hub. On a hub that is its own member that is the installation itself.
+	if memberID != hubID {
+		selectors = append(selectors, partOfSelector+",!"+join.LabelJoinedBy+",!"+join.LabelCreatedBy)
+	}
+	for _, selector := range selectors {
+		found, kinds, err := labelled(ctx, client, selector)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			continue
+		}
+		for _, thing := range found {
+			l.things = append(l.things, thing+" on "+name)
+		}
+		l.next = "Delete them, rights first: " + deleteLabelled(name, kinds, selector)
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/join"
+)
+
+// TestUninstall takes an installation away stage by stage. Only the first that is left has a command.
+func TestUninstall(t *testing.T) {
+	ours := map[string]string{"app.kubernetes.io/part-of": "clusterpass"}
+	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gpu"}}
+	granted := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "default", Name: "work", DeletionTimestamp: &metav1.Time{}, Finalizers: []string{"clusterpass.dev/revoke"},
+	}}
+	joined := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: SystemNamespace, Name: "member-default-bravelion",
+		Labels:      map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
+		Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/bravelion"},
+	}}
+	onMember := func(name string, labels map[string]string) *rbacv1.ClusterRoleBinding {
+		return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	}
+	kubeSystem := func(uid string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: types.UID(uid)}}
+	}
+	service := &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: "v1alpha1.clusterpass.dev"},
+		Spec:       apiregistrationv1.APIServiceSpec{Service: &apiregistrationv1.ServiceReference{Namespace: SystemNamespace, Name: serverName}},
+	}
+	foreign := &apiregistrationv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: "v1.apps"}}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kueue-system", Name: "mine"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clusterpass:credential-sets"},
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace, Labels: ours}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:multikueue", Labels: ours}}
+	gvr := clusterpassv1alpha1.SchemeGroupVersion.WithResource
+	notServed := apierrors.NewNotFound(schema.GroupResource{}, "")
+
+	for name, test := range map[string]struct {
+		hub, clusterpass, services, member []runtime.Object
+		// unserved is what the hub answers for both kinds of clusterpass.
+		unserved error
+		// itself says that the member is the hub.
+		itself          bool
+		stage, left, is string
+	}{
+		"sets go first, whatever else is left": {
+			hub: []runtime.Object{joined, binding, namespace}, clusterpass: []runtime.Object{set, granted}, services: []runtime.Object{service},
+			stage: "sets", left: "ClusterCredentialSet default/gpu", is: "kubectl delete clustercredentialsets --all --all-namespaces",
+		},
+		"then grants, and what holds them": {
+			hub: []runtime.Object{joined, namespace}, clusterpass: []runtime.Object{granted}, services: []runtime.Object{service},
+			stage: "grants", left: "AuthTokenGrant default/work (being deleted; finalizers clusterpass.dev/revoke)", is: "kubectl delete authtokengrants --all --all-namespaces",
+		},
+		"then members": {
+			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service},
+			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl clusterpass unjoin bravelion --namespace default --member-context CONTEXT",
+		},
+		"then what is left on them": {
+			hub: []runtime.Object{namespace}, services: []runtime.Object{service},
+			member: []runtime.Object{onMember("left", map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "hub"})},
+			stage:  "on-members", left: "ClusterRoleBinding left on bravelion",
+			is: "kubectl --context=bravelion delete clusterrolebinding --all-namespaces -l 'clusterpass.dev/managed-by=clusterpass,clusterpass.dev/hub-id=hub'",
+		},
+		"and what manifests have put there": {
+			hub: []runtime.Object{namespace}, services: []runtime.Object{service}, member: []runtime.Object{onMember("left", ours)},
+			stage: "on-members", left: "ClusterRoleBinding left on bravelion",
+			is: "kubectl --context=bravelion delete clusterrolebinding --all-namespaces -l 'app.kubernetes.io/part-of=clusterpass,!clusterpass.dev/joined-by,!clusterpass.dev/created-by-join'",
+		},
+		"but what another hub has there stays": {
+			services: []runtime.Object{service}, member: []runtime.Object{
+				onMember("granted", map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "other"}),
+				onMember("joined", map[string]string{"app.kubernetes.io/part-of": "clusterpass", join.LabelJoinedBy: "other"}),
+				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace, Labels: map[string]string{"app.kubernetes.io/part-of": "clusterpass", join.LabelCreatedBy: "other"}}},
+			},
+			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
+		},
+		"and so does the installation itself, of a hub that is its own member": {
+			services: []runtime.Object{service}, member: []runtime.Object{onMember("left", ours)}, itself: true,
+			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
+		},
+		"then the APIServices, and not those of others": {
+			hub: []runtime.Object{namespace}, services: []runtime.Object{service, foreign},
+			stage: "apiservices", left: "APIService v1alpha1.clusterpass.dev", is: "kubectl delete apiservice v1alpha1.clusterpass.dev",
+		},
+		"then bindings of operators": {
+			hub: []runtime.Object{namespace, binding, role}, unserved: notServed,
+			stage: "hub", left: "RoleBinding kueue-system/mine of clusterpass:credential-sets", is: "kubectl -n kueue-system delete rolebinding mine",
+		},
+		"then the overlay": {
+			hub: []runtime.Object{namespace, role}, unserved: notServed,
+			stage: "hub", left: "ClusterRole clusterpass:multikueue, Namespace clusterpass-system", is: "kubectl delete -k artifacts/deploy/overlays/OVERLAY --ignore-not-found",
+		},
+		"then what no overlay has": {
+			hub: []runtime.Object{role}, unserved: notServed,
+			stage: "hub", left: "ClusterRole clusterpass:multikueue", is: "kubectl delete clusterrole --all-namespaces -l 'app.kubernetes.io/part-of=clusterpass'",
+		},
+		"nothing": {unserved: notServed},
+		"a server that does not answer can end nothing": {
+			services: []runtime.Object{service}, unserved: apierrors.NewServiceUnavailable("no endpoints"),
+			stage: "sets", left: "no endpoints", is: "kubectl delete apiservice",
+		},
+		"whoever may not look is told so": {
+			services: []runtime.Object{service}, unserved: apierrors.NewForbidden(gvr("clustercredentialsets").GroupResource(), "", nil),
+			stage: "sets", left: "you may not look", is: "cluster-admin",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memberID := map[bool]string{true: "hub", false: "member"}[test.itself]
+			clients := &Clients{
+				Kubernetes: fake.NewClientset(append(test.hub, kubeSystem("hub"))...), Aggregator: aggregatorfake.NewSimpleClientset(test.services...),
+			}
+			served := clusterpassfake.NewClientset(test.clusterpass...)
+			if test.unserved != nil {
+				served.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, test.unserved })
+			}
+			clients.Clusterpass = served
+			found := Uninstall(t.Context(), clients, map[string]kubernetes.Interface{"bravelion": fake.NewClientset(append(test.member, kubeSystem(memberID))...)})
+			assert.Len(t, found, len(stages))
+			var next []Finding
+			for _, finding := range found {
+				if finding.Verdict == Fail {
+					next = append(next, finding)
+				} else {
+					assert.Empty(t, finding.Mend, finding.Check)
+				}
+			}
+			if test.stage == "" {
+				assert.Equal(t, OK, Worst(found))
+				return
+			}
+			if assert.Len(t, next, 1, "%+v", found) {
+				assert.Equal(t, test.stage, next[0].Check)
+				assert.Contains(t, next[0].Message, test.left)
+				assert.Contains(t, next[0].Mend, test.is)
+			}
+		})
+	}
+}
