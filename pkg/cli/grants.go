@@ -96,7 +96,7 @@ func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 	cmd := &cobra.Command{
 		Use:   "grants [CLUSTER]",
 		Short: "List who was given tokens for which cluster",
-		Long: `List AuthTokenGrants: who was given tokens, for which cluster, with which roles, until when.
+		Long: `List AuthTokenGrants: who was given tokens, for which cluster, with which roles, and until when at most.
 
 A grant is in the namespace that the token was asked for from. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
 		Example: `  # What was granted on bravelion, to whomever

@@ -43,8 +43,8 @@ func TestAGrantIsListedAndItsEndIsTheEndOfItsTokens(t *testing.T) {
 
 	t.Run("it says who may do what, where, and until when", func(t *testing.T) {
 		lines := strings.Split(mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrant", name, "-n", "default"), "\n")
-		assert.Equal(t, []string{"NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "ISSUED", "EXPIRES", "READY", "AGE"}, strings.Fields(lines[0]))
-		assert.Regexp(t, `^`+name+` +bravelion +default/e2e-grant +view +admin +\S+ +in \S+ +True +\S+$`, strings.TrimSpace(lines[1]))
+		assert.Equal(t, []string{"NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "LAST", "ISSUED", "TOKENS", "END", "READY", "AGE"}, strings.Fields(lines[0]))
+		assert.Regexp(t, `^`+name+` +bravelion +default/e2e-grant +view +admin +within \S+ +within \S+ +True +\S+$`, strings.TrimSpace(lines[1]))
 	})
 	t.Run("nobody changes what it grants", func(t *testing.T) {
 		_, err := kubectl(t.Context(), kubeconfig("hub"), "", "patch", "authtokengrant", name, "-n", "default", "--type=merge",

@@ -176,9 +176,9 @@ func TestKubectlListsGrants(t *testing.T) {
 		g.Status.ExpirationCeiling = at(-10*time.Hour - 30*time.Minute)
 	})
 	const (
-		header  = "NAME CLUSTER SERVICE ACCOUNT ROLES REQUESTER ISSUED EXPIRES READY AGE"
-		inUse   = "in-use whale default/work view,default/pods(rules) alice 2d2h in 2d2h True *"
-		leaving = "leaving fleet/shark default/work view bob <none> expired 10h ago Revoking *"
+		header  = "NAME CLUSTER SERVICE ACCOUNT ROLES REQUESTER LAST ISSUED TOKENS END READY AGE"
+		inUse   = "in-use whale default/work view,default/pods(rules) alice within 2d2h within 2d2h True *"
+		leaving = "leaving fleet/shark default/work view bob <none> over 10h ago Revoking *"
 	)
 	tests := map[string][]string{
 		"atg":                     {header, inUse, leaving},

@@ -23,6 +23,8 @@ const (
 	none         = "<none>"
 	// text is the type of the columns.
 	text = "string"
+	// within precedes a time that bounds what is not known exactly.
+	within = "within "
 	// revoking is printed as the readiness of a grant that is being deleted.
 	revoking = "Revoking"
 )
@@ -32,8 +34,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Service Account", Type: text, Description: "ServiceAccount on the member cluster, as namespace/name."},
 	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; with (rules) those made for this grant. After three, how many there are more."},
 	{Name: "Requester", Type: text, Description: "User of the hub who set what is granted."},
-	{Name: "Issued", Type: text, Description: "Time since the ceiling of the tokens' expiry was last raised."},
-	{Name: "Expires", Type: text, Description: "When the ceiling of the tokens' expiry is reached: no token of the grant outlives it."},
+	{Name: "Last Issued", Type: text, Description: "The newest token was issued within that time. Not each one is recorded here; the audit log has all."},
+	{Name: "Tokens End", Type: text, Description: "All tokens end within that time, most of them earlier: it is a bound, recorded hours ahead. A token's own expirationTimestamp is exact."},
 	{Name: "Ready", Type: text, Description: "Status of the condition Ready, or Revoking while the grant is being deleted."},
 	{Name: "Audiences", Type: text, Priority: table.Wide, Description: "Audiences of the tokens, if they are not the default ones."},
 	{Name: "Reason", Type: text, Priority: table.Wide, Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
@@ -51,8 +53,8 @@ func (p printer) cells(grant *v1alpha1.AuthTokenGrant) []any {
 		grant.Spec.ServiceAccount.Namespace + "/" + grant.Spec.ServiceAccount.Name,
 		roles(&grant.Spec),
 		grant.Spec.Requester.Username,
-		p.issued(grant.Status.LastIssuedTime),
-		p.expires(grant.Status.ExpirationCeiling),
+		p.lastIssued(grant.Status.LastIssuedTime),
+		p.tokensEnd(grant.Status.ExpirationCeiling),
 		ready,
 		joined(grant.Spec.Audiences),
 		reason,
@@ -95,22 +97,24 @@ func joined(words []string) string {
 	return strings.Join(words, ",")
 }
 
-func (p printer) issued(at *metav1.Time) string {
+// lastIssued is about the time at which a token was last recorded. Those that came later cost no write.
+func (p printer) lastIssued(at *metav1.Time) string {
 	if at == nil {
 		return none
 	}
-	return duration.HumanDuration(p.clock.Since(at.Time))
+	return within + duration.HumanDuration(p.clock.Since(at.Time))
 }
 
-func (p printer) expires(at *metav1.Time) string {
-	if at == nil {
+// tokensEnd is about a ceiling, which is hours ahead of the tokens: when they end is not known more exactly.
+func (p printer) tokensEnd(ceiling *metav1.Time) string {
+	if ceiling == nil {
 		return none
 	}
-	left := at.Sub(p.clock.Now()).Round(time.Second)
+	left := ceiling.Sub(p.clock.Now()).Round(time.Second)
 	if left < 0 {
-		return "expired " + duration.HumanDuration(-left) + " ago"
+		return "over " + duration.HumanDuration(-left) + " ago"
 	}
-	return "in " + duration.HumanDuration(left)
+	return within + duration.HumanDuration(left)
 }
 
 // state returns what is printed as the readiness of a grant, and the reason of it.

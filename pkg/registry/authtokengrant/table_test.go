@@ -27,11 +27,11 @@ func TestTable(t *testing.T) {
 	}{
 		{
 			"a grant in use", func(*v1alpha1.AuthTokenGrant) {},
-			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		{
 			"a cluster of another namespace", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
-			"fleet/bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+			"fleet/bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		{
 			"one that has expired, with audiences",
@@ -40,7 +40,7 @@ func TestTable(t *testing.T) {
 				g.Status.ExpirationCeiling = &expired
 				g.Spec.Audiences = []string{"vault", "api"}
 			},
-			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|expired 3h ago|True|<unknown>|vault,api|Ensured",
+			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|over 3h ago|True|<unknown>|vault,api|Ensured",
 		},
 		{
 			"one without roles that nothing is known of yet",
@@ -54,7 +54,7 @@ func TestTable(t *testing.T) {
 			func(g *v1alpha1.AuthTokenGrant) {
 				g.Spec.Roles = append(g.Spec.Roles, multiclusterv1alpha1.Role{Namespace: "a", Name: "b"}, multiclusterv1alpha1.Role{Namespace: "c", Name: "d"})
 			},
-			"bravelion|default/work|view,pods(rules),default/leader,+2|alice|5m|in 53m|True|<unknown>|<none>|Ensured",
+			"bravelion|default/work|view,pods(rules),default/leader,+2|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		{
 			"one that is being revoked",
@@ -62,7 +62,7 @@ func TestTable(t *testing.T) {
 				g.DeletionTimestamp = &deleted
 				g.Status.Conditions = append(g.Status.Conditions, condition(v1alpha1.GrantRevoked, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed))
 			},
-			"bravelion|default/work|view,pods(rules),default/leader|alice|5m|in 53m|Revoking|<unknown>|<none>|MemberFailed",
+			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|Revoking|<unknown>|<none>|MemberFailed",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -30,9 +30,11 @@ func TestGrantsAreListedAndRevoked(t *testing.T) {
 	t.Run("in the server's columns", func(t *testing.T) {
 		out := mustClusterpass(t, "grants", "bravelion", "-A")
 		header, _, _ := strings.Cut(out, "\n")
-		assert.Equal(t, []string{"NAMESPACE", "NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "ISSUED", "EXPIRES", "READY", "AGE"}, strings.Fields(header))
+		assert.Equal(t, []string{"NAMESPACE", "NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "LAST", "ISSUED", "TOKENS", "END", "READY", "AGE"}, strings.Fields(header))
 		assert.Equal(t, 4, strings.Count(out, "\n"), out)
 		assert.Contains(t, out, "default     "+one)
+		wide, _, _ := strings.Cut(mustClusterpass(t, "grants", "bravelion", "-o", "wide"), "\n")
+		assert.Equal(t, []string{"NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "LAST", "ISSUED", "TOKENS", "END", "READY", "AGE", "AUDIENCES", "REASON"}, strings.Fields(wide))
 	})
 	t.Run("by cluster, account and requester", func(t *testing.T) {
 		assert.Equal(t, "authtokengrant.clusterpass.dev/"+one+"\n", mustClusterpass(t, "grants", "default/bravelion", "--service-account=default/one", "--requester=admin", "-o", "name"))
