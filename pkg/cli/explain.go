@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/explain"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/scheduling"
@@ -42,7 +43,7 @@ func newExplainPlacementCommand(flags *genericclioptions.ConfigFlags, streams ge
 meet, or its scores, each with its weight.
 
 It is worked out here, as the controller does it, from what you may read on the hub now. Of namespaces whose ClusterProfiles you
-may not list nothing is shown.`,
+may not list nothing is shown. Where there is no cluster to choose from, it says why.`,
 		Example: `  kubectl clusterpass explain placement gpu -n team-a`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,10 +75,28 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 	if err != nil {
 		return err
 	}
+	if answer.None != "" {
+		return printNone(streams.Out, namespace+"/"+name, answer)
+	}
 	for _, namespace := range answer.Hidden {
 		fmt.Fprintf(streams.ErrOut, "warning: you may not list the ClusterProfiles of namespace %s: they are left out\n", namespace)
 	}
+	if told := answer.Told; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
+		fmt.Fprintf(streams.ErrOut, "warning: these clusters are out of reach for the controller: %s: %s\n", told.Reason, told.Message)
+	}
 	return printExplanations(streams.Out, answer.Explanations)
+}
+
+// printNone prints why there is nothing to choose from, and what the controller says.
+func printNone(out io.Writer, placement string, answer *explain.Placement) error {
+	if _, err := fmt.Fprintf(out, "Placement %s has no candidate: %s\n", placement, answer.None); err != nil {
+		return err
+	}
+	if answer.Told == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "The controller says: %s: %s\n", answer.Told.Reason, answer.Told.Message)
+	return err
 }
 
 // printExplanations prints the selected clusters, best first, then those that could be, then the others.

@@ -8,10 +8,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -40,6 +42,10 @@ type Placement struct {
 	Explanations []scheduling.Explanation
 	// Hidden are the namespaces that it may choose from, and whose ClusterProfiles the user may not list.
 	Hidden []string
+	// None says why it has no cluster to choose from that the user may see; empty where it has one.
+	None string
+	// Told is what the controller has said last of this Placement, where that is more than is worked out here.
+	Told *metav1.Condition
 }
 
 // Placement returns what a Placement decides at an instant, and why.
@@ -52,7 +58,7 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	answer, fleet := &Placement{}, scheduling.NewFleet()
+	answer, fleet := &Placement{Told: told(placement)}, scheduling.NewFleet()
 	for _, namespace := range namespaces {
 		err := h.read(ctx, fleet, namespace, now)
 		if apierrors.IsForbidden(err) && namespace != placement.Namespace {
@@ -69,7 +75,39 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 		return nil, fmt.Errorf("it is not followed, and the last good decision stays: %w", mistakes.ToAggregate())
 	}
 	_, answer.Explanations = scheduling.NewPlan(fleet, policy).Explain(now)
+	if len(answer.Explanations) == 0 {
+		answer.None = whyNone(placement, namespaces, answer.Hidden)
+	}
 	return answer, nil
+}
+
+// told returns the condition PlacementSatisfied, where it is about the spec as it is, and neither True nor what is explained here.
+func told(placement *v1alpha1.Placement) *metav1.Condition {
+	condition := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied)
+	switch {
+	case condition == nil, condition.ObservedGeneration != placement.Generation,
+		condition.Status == metav1.ConditionTrue, condition.Reason == v1alpha1.PlacementReasonNoClusterMatched:
+		return nil
+	}
+	return condition
+}
+
+// whyNone says why a placement that may choose from namespaces has no candidate.
+func whyNone(placement *v1alpha1.Placement, namespaces, hidden []string) string {
+	seen := slices.DeleteFunc(slices.Clone(namespaces), func(namespace string) bool { return slices.Contains(hidden, namespace) })
+	switch sets := placement.Spec.ClusterSets; {
+	case len(sets) == 0:
+		return "namespace " + placement.Namespace + " has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
+	case len(namespaces) == 0:
+		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets", clusterSet, strings.Join(sets, " or "))
+	case len(seen) == 0:
+		return "you may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(hidden, ", ")
+	case len(hidden) > 0:
+		return fmt.Sprintf("of the namespaces in its cluster sets, %s have no ClusterProfile, and you may not list those of %s",
+			strings.Join(seen, ", "), strings.Join(hidden, ", "))
+	default:
+		return "no namespace in its cluster sets has a ClusterProfile: " + strings.Join(seen, ", ")
+	}
 }
 
 // namespaces returns those that the placement may choose from, if its author may.
@@ -83,7 +121,7 @@ func (h *Hub) namespaces(ctx context.Context, placement *v1alpha1.Placement) ([]
 	}
 	var names []string
 	for i := range list.Items {
-		if slices.Contains(placement.Spec.ClusterSets, list.Items[i].Labels[clusterSet]) {
+		if list.Items[i].DeletionTimestamp == nil && slices.Contains(placement.Spec.ClusterSets, list.Items[i].Labels[clusterSet]) {
 			names = append(names, list.Items[i].Name)
 		}
 	}

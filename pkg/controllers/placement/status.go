@@ -64,6 +64,9 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	case p.namespaces.Len() == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets,
 			"no namespace is in the cluster sets whose ClusterProfiles the author of this placement may list"
+	case result.Candidates == 0:
+		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
+			"there is no cluster to choose from; kubectl clusterpass explain placement says why"
 	case len(result.Decisions) == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
 			fmt.Sprintf("of %d clusters none meets all needs; kubectl clusterpass explain placement says why", result.Candidates)

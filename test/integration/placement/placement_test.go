@@ -79,23 +79,39 @@ func (f *fleet) testRanks(t *testing.T) {
 	assert.Equal(t, "0", all[0].Labels[inventoryv1alpha1.DecisionIndexLabel])
 }
 
-func (f *fleet) testExplain(t *testing.T) {
+// explain returns the lines that the plugin prints of a placement as the hub's admin, and its warnings.
+func (f *fleet) explain(t *testing.T, namespace, placement string) (lines []string, warnings string) {
 	t.Helper()
 	var out, errOut strings.Builder
 	cmd := cli.NewCommand(genericiooptions.IOStreams{Out: &out, ErrOut: &errOut})
-	cmd.SetArgs([]string{"explain", "placement", "disk", "--kubeconfig=" + f.hub.Kubeconfig(), "--namespace=team"})
+	cmd.SetArgs([]string{"explain", "placement", placement, "--kubeconfig=" + f.hub.Kubeconfig(), "--namespace=" + namespace})
 	require.NoError(t, cmd.ExecuteContext(t.Context()))
-	var lines []string
 	for line := range strings.Lines(out.String()) {
 		lines = append(lines, strings.Join(strings.Fields(line), " "))
 	}
-	require.Len(t, lines, 5, out.String())
+	return lines, errOut.String()
+}
+
+func (f *fleet) testExplain(t *testing.T) {
+	t.Helper()
+	lines, warnings := f.explain(t, "team", "disk")
+	require.Len(t, lines, 5, lines)
 	assert.Equal(t, "CLUSTER SELECTED TOTAL WHY", lines[0])
 	assert.Contains(t, lines[1], "team/bravelion 1 40 ")
 	assert.Contains(t, lines[2], "team/smartfish 2 -100 ")
 	assert.Contains(t, lines[3], "team/whale no 0 ")
 	assert.Contains(t, lines[4], "team/slow no - Predicate")
-	assert.Empty(t, errOut.String())
+	assert.Empty(t, warnings)
+
+	f.namespace(t, "empty", "")
+	_, err := f.ours.Placements("empty").Create(t.Context(), byDisk("nothing", 1), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, "empty", "nothing", v1alpha1.PlacementReasonNoClusterMatched)
+	lines, warnings = f.explain(t, "empty", "nothing")
+	assert.Equal(t, []string{
+		"Placement empty/nothing has no candidate: namespace empty has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone",
+	}, lines)
+	assert.Empty(t, warnings)
 }
 
 // testHeartbeats renews what is known. What means something comes after, in the same watch: all of it was seen by then.
@@ -182,6 +198,10 @@ func (f *fleet) testClusterSets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, author, placement.Spec.Author.Username)
 	f.until(t, "team", "shared", v1alpha1.PlacementReasonNoClusterSets)
+	lines, warnings := f.explain(t, "team", "shared")
+	require.Len(t, lines, 2, lines)
+	assert.Contains(t, lines[1], other+"/secret 1 ", "the hub's admin may list it, and the author may not")
+	assert.Contains(t, warnings, "out of reach for the controller: NoClusterSets: ")
 
 	f.bind(t, other, "view", author)
 	// The hub's authoriser has to know before it is asked again: the label of the namespace has it asked.

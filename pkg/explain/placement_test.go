@@ -1,0 +1,121 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/generated/clientset/versioned/fake"
+)
+
+// namespace returns one of a cluster set.
+func namespace(name, set string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{clusterSet: set}}}
+}
+
+// hub returns one with a Placement of namespace team and namespaces, whose user may not list the ClusterProfiles of some.
+func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden []string, profiles ...runtime.Object) *Hub {
+	h := &Hub{Client: fake.NewSimpleClientset(placement)}
+	var all []runtime.Object
+	for _, n := range namespaces {
+		all = append(all, n)
+	}
+	h.Kubernetes = kubefake.NewClientset(all...)
+	clusters := inventoryfake.NewSimpleClientset(profiles...)
+	for _, name := range hidden {
+		clusters.PrependReactor("list", "clusterprofiles", func(action ktesting.Action) (bool, runtime.Object, error) {
+			refused := apierrors.NewForbidden(schema.GroupResource{Resource: "clusterprofiles"}, "", nil)
+			return action.GetNamespace() == name, nil, refused
+		})
+	}
+	h.Inventory = clusters
+	return h
+}
+
+func TestHub_PlacementWithoutCandidates(t *testing.T) {
+	elsewhere := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "bravelion"}}
+	leaving := namespace("elsewhere", "production")
+	leaving.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	leaving.Finalizers = []string{"example.com/held"}
+	for name, test := range map[string]struct {
+		sets       []string
+		namespaces []*corev1.Namespace
+		hidden     []string
+		want       string
+	}{
+		"its own namespace is empty": {
+			want: "namespace team has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone",
+		},
+		"no namespace is in the sets": {
+			sets: []string{"production", "staging"}, namespaces: []*corev1.Namespace{namespace("elsewhere", "test")},
+			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production or staging: none is in a cluster set of spec.clusterSets",
+		},
+		"the only one is being deleted": {
+			sets: []string{"production"}, namespaces: []*corev1.Namespace{leaving},
+			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production: none is in a cluster set of spec.clusterSets",
+		},
+		"those of the sets are empty": {
+			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace("north", "production"), namespace("south", "production")},
+			want: "no namespace in its cluster sets has a ClusterProfile: north, south",
+		},
+		"those of the sets are not the user's to list": {
+			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
+			want: "you may not list the ClusterProfiles of the namespaces in its cluster sets: elsewhere",
+		},
+		"some are empty and the user may not list others": {
+			sets:       []string{"production"},
+			namespaces: []*corev1.Namespace{namespace("elsewhere", "production"), namespace("north", "production")}, hidden: []string{"elsewhere"},
+			want: "of the namespaces in its cluster sets, north have no ClusterProfile, and you may not list those of elsewhere",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: test.sets}}
+			answer, err := hub(placement, test.namespaces, test.hidden, elsewhere).Placement(t.Context(), "team", "gpu", time.Now())
+			require.NoError(t, err)
+			assert.Empty(t, answer.Explanations)
+			assert.Equal(t, test.want, answer.None)
+		})
+	}
+}
+
+func TestHub_PlacementWithCandidates(t *testing.T) {
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: []string{"production"}}}
+	cluster := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "north", Name: "bravelion"}}
+	h := hub(placement, []*corev1.Namespace{namespace("north", "production"), namespace("elsewhere", "production")}, []string{"elsewhere"}, cluster)
+	answer, err := h.Placement(t.Context(), "team", "gpu", time.Now())
+	require.NoError(t, err)
+	require.Len(t, answer.Explanations, 1)
+	assert.Empty(t, answer.None)
+	assert.Equal(t, []string{"elsewhere"}, answer.Hidden)
+}
+
+func TestTold(t *testing.T) {
+	refused := metav1.Condition{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: v1alpha1.PlacementReasonNoClusterSets, ObservedGeneration: 2}
+	with := func(change func(*metav1.Condition)) *v1alpha1.Placement {
+		condition := refused
+		change(&condition)
+		placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+		placement.Status.Conditions = []metav1.Condition{condition}
+		return placement
+	}
+	assert.Equal(t, &refused, told(with(func(*metav1.Condition) {})))
+	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Status = metav1.ConditionTrue })), "all is well")
+	assert.Nil(t, told(with(func(c *metav1.Condition) { c.ObservedGeneration = 1 })), "it is about an older spec")
+	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Reason = v1alpha1.PlacementReasonNoClusterMatched })), "it sends the user here")
+	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Type = v1alpha1.PlacementMisconfigured })))
+}
