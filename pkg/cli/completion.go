@@ -7,32 +7,46 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/clientcmd"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// completionTimeout bounds what a shell waits for.
-const completionTimeout = 3 * time.Second
+const (
+	// completionTimeout bounds what a shell waits for.
+	completionTimeout = 3 * time.Second
+	// completionLimit bounds how many names a shell is given, and how many are read at once.
+	completionLimit = 500
+)
 
-// completeClusters completes arguments with the names of the ClusterProfiles in the namespace. A hub that does not answer
-// completes nothing.
+// completeClusters completes arguments with the names of ClusterProfiles.
 func completeClusters(flags *genericclioptions.ConfigFlags, most int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return completeNames(flags, inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles"), most)
+}
+
+// completeNames completes arguments, at most so many if that is not 0, with the names of objects in the namespace. A hub that does not
+// answer completes nothing.
+func completeNames(flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		names := clusterNames(cmd.Context(), flags)
-		return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) }), cobra.ShellCompDirectiveNoFileComp
+		return listNames(cmd.Context(), flags, of, func(name string) bool {
+			return strings.HasPrefix(name, begin) && !slices.Contains(args, name)
+		}), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func clusterNames(ctx context.Context, flags *genericclioptions.ConfigFlags) []string {
+// listNames returns the names that are wanted, as far as they were read in time.
+func listNames(ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool) []string {
 	hub, err := flags.ToRESTConfig()
 	if err != nil {
 		return nil
@@ -41,21 +55,29 @@ func clusterNames(ctx context.Context, flags *genericclioptions.ConfigFlags) []s
 	if err != nil {
 		return nil
 	}
-	client, err := inventory.NewForConfig(hub)
+	client, err := metadata.NewForConfig(hub)
 	if err != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	profiles, err := client.ApisV1alpha1().ClusterProfiles(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil
-	}
 	var names []string
-	for i := range profiles.Items {
-		names = append(names, profiles.Items[i].Name)
+	options := metav1.ListOptions{Limit: completionLimit}
+	for {
+		page, err := client.Resource(of).Namespace(namespace).List(ctx, options)
+		if err != nil {
+			return names
+		}
+		for i := range page.Items {
+			if name := page.Items[i].Name; wanted(name) {
+				names = append(names, name)
+			}
+		}
+		options.Continue = page.Continue
+		if len(names) >= completionLimit || options.Continue == "" {
+			return names[:min(len(names), completionLimit)]
+		}
 	}
-	return names
 }
 
 // registerFlagCompletions completes --context by the contexts of the kubeconfig.

@@ -4,30 +4,77 @@
 package cli
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-func TestCompletion(t *testing.T) {
-	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/fleet/clusterprofiles" {
-			http.NotFound(w, r)
-			return
+// serveNames is a hub with some objects in the namespace fleet, two on a page, and many in crowd, whatever page is asked for.
+func serveNames(w http.ResponseWriter, r *http.Request) {
+	var list metav1.PartialObjectMetadataList
+	switch r.URL.Path {
+	case "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/fleet/clusterprofiles":
+		list = metadataOf("bravelion", "smartfish")
+	case "/apis/clusterpass.dev/v1alpha1/namespaces/fleet/placements":
+		if list = metadataOf("gpu"); r.URL.Query().Get("continue") == "" {
+			list = metadataOf("cpu", "disk")
+			list.Continue = "more"
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"kind": "ClusterProfileList", "apiVersion": "multicluster.x-k8s.io/v1alpha1",
-			"items": [{"metadata": {"name": "bravelion"}}, {"metadata": {"name": "smartfish"}}]}`))
-	}))
+	case "/apis/clusterpass.dev/v1alpha1/namespaces/fleet/authtokengrants":
+		list = metadataOf("bravelion-work-6f3c2a", "smartfish-work-0d1e2f")
+	case "/apis/clusterpass.dev/v1alpha1/namespaces/crowd/placements":
+		list = metadataOf(strings.Fields(strings.Repeat("placement ", completionLimit-1))...)
+		list.Continue = "more"
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	if r.URL.Query().Get("limit") != strconv.Itoa(completionLimit) || !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+		http.Error(w, "a shell needs names only, and not all at once", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(&list)
+}
+
+func metadataOf(names ...string) metav1.PartialObjectMetadataList {
+	list := metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"}}
+	for _, name := range names {
+		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return list
+}
+
+// complete returns what a shell is given for the last of args.
+func complete(t *testing.T, server string, args ...string) []string {
+	t.Helper()
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	out, err := run(append([]string{"__complete", "--server=" + server, "--namespace=fleet"}, args...)...)
+	require.NoError(t, err)
+	var words []string
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if strings.HasPrefix(line, ":") {
+			break
+		}
+		words = append(words, line)
+	}
+	return words
+}
+
+func TestCompletion(t *testing.T) {
+	hub := httptest.NewServer(http.HandlerFunc(serveNames))
 	t.Cleanup(hub.Close)
-	none := filepath.Join(t.TempDir(), "none")
 	members := filepath.Join(t.TempDir(), "members")
 	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{"m2": {}, "m1": {}}}, members))
 
@@ -43,24 +90,31 @@ func TestCompletion(t *testing.T) {
 		"token takes one cluster":                {[]string{"token", ""}, both},
 		"token takes no second one":              {[]string{"token", "bravelion", ""}, nil},
 		"get-token takes one cluster":            {[]string{"get-token", ""}, both},
+		"revoke takes any number of grants":      {[]string{"revoke", "bravelion-work-6f3c2a", ""}, []string{"smartfish-work-0d1e2f"}},
+		"explain takes one placement":            {[]string{"explain", "placement", ""}, []string{"cpu", "disk", "gpu"}},
+		"explain takes no second one":            {[]string{"explain", "placement", "gpu", ""}, nil},
+		"what is begun is gone on with":          {[]string{"explain", "placement", "g"}, []string{"gpu"}},
+		"unjoin takes one cluster":               {[]string{"unjoin", ""}, both},
+		"grants are those for one cluster":       {[]string{"grants", ""}, both},
 		"revoke selects by cluster":              {[]string{"revoke", "--cluster-profile", ""}, both},
 		"join names a context of the member":     {[]string{"join", "new", "--member-kubeconfig=" + members, "--member-context", ""}, []string{"m1", "m2"}},
 		"unjoin names a context of the member":   {[]string{"unjoin", "--member-kubeconfig=" + members, "--member-context", ""}, []string{"m1", "m2"}},
 		"a hub that does not answer has nothing": {[]string{"--namespace=elsewhere", "doctor", ""}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("KUBECONFIG", none)
-			out, err := run(append([]string{"__complete", "--server=" + hub.URL, "--namespace=fleet"}, test.args...)...)
-			require.NoError(t, err)
-			lines := strings.Split(strings.TrimSpace(out), "\n")
-			var words []string
-			for _, line := range lines {
-				if strings.HasPrefix(line, ":") {
-					break
-				}
-				words = append(words, line)
-			}
-			assert.Equal(t, test.want, words, out)
+			assert.Equal(t, test.want, complete(t, hub.URL, test.args...))
 		})
 	}
+}
+
+func TestCompletion_IsBounded(t *testing.T) {
+	hub := httptest.NewServer(http.HandlerFunc(serveNames))
+	t.Cleanup(hub.Close)
+	assert.Len(t, complete(t, hub.URL, "--namespace=crowd", "explain", "placement", ""), completionLimit)
+
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(silent.Close)
+	begin := time.Now()
+	assert.Empty(t, complete(t, silent.URL, "explain", "placement", ""))
+	assert.Less(t, time.Since(begin), 10*completionTimeout, "a shell does not wait for ever")
 }

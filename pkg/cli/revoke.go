@@ -51,7 +51,8 @@ milliseconds and are refused after ten seconds at most; the command returns a li
 
   # End all that bob was given
   kubectl clusterpass revoke --requester bob -A`,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource(grantsResource), 0),
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.cluster, "cluster-profile", "", "Only grants for this ClusterProfile: NAME or NAMESPACE/NAME.")

@@ -61,4 +61,7 @@ func TestGrantsAreListedAndRevoked(t *testing.T) {
 	t.Run("clusters are completed", func(t *testing.T) {
 		assert.Contains(t, mustClusterpass(t, "__complete", "unjoin", ""), "bravelion\n")
 	})
+	t.Run("grants are completed", func(t *testing.T) {
+		assert.Contains(t, mustClusterpass(t, "__complete", "revoke", ""), answers["three"].Status.GrantName+"\n")
+	})
 }
