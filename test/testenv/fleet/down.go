@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -23,20 +22,17 @@ func down(ctx context.Context, s settings, out io.Writer) error {
 	return endAll(ctx, s, "", out)
 }
 
-// stopMember ends the programs of the one member that is named. Data stays.
-func stopMember(ctx context.Context, s settings, names []string, out io.Writer) error {
-	if len(names) != 1 || !slices.Contains(memberNames, names[0]) {
-		return fmt.Errorf("want one of the members %s; got %q", strings.Join(memberNames, ", "), names)
-	}
-	return endAll(ctx, s, names[0]+"-", out)
+// stopMember ends the programs of a member. Data stays.
+func stopMember(ctx context.Context, s settings, name string, out io.Writer) error {
+	return endAll(ctx, s, name+"-", out)
 }
 
-// replaceMember ends the one member that is named, removes its data and keys, and starts a new cluster of its name.
-func replaceMember(ctx context.Context, s settings, names []string, out io.Writer) error {
-	if err := stopMember(ctx, s, names, out); err != nil {
+// replaceMember ends a member, removes its data and keys, and starts a new cluster of its name.
+func replaceMember(ctx context.Context, s settings, name string, out io.Writer) error {
+	if err := stopMember(ctx, s, name, out); err != nil {
 		return err
 	}
-	for _, dir := range []string{s.clusterDir(names[0]), s.kueueDir(names[0])} {
+	for _, dir := range []string{s.clusterDir(name), s.kueueDir(name)} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}

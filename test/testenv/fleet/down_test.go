@@ -20,15 +20,17 @@ func TestStopMember(t *testing.T) {
 		processes[name] = r
 	}
 
+	t.Setenv(localDirEnv, s.dir)
 	for _, names := range [][]string{nil, {"hub"}, {"brave"}, {"bravelion", "smartfish"}} {
-		require.Error(t, stopMember(t.Context(), s, names, io.Discard), "%q is not one member", names)
-		require.Error(t, replaceMember(t.Context(), s, names, io.Discard), "%q is not one member", names)
+		for _, verb := range []string{verbStop, verbReplace} {
+			require.ErrorAs(t, run(t.Context(), append([]string{verb}, names...), io.Discard), new(usageError), "%q is not one member", names)
+		}
 	}
 	for name, r := range processes {
 		require.True(t, r.alive(), "%s was not asked for", name)
 	}
 
-	require.NoError(t, stopMember(t.Context(), s, []string{"bravelion"}, io.Discard))
+	require.NoError(t, stopMember(t.Context(), s, "bravelion", io.Discard))
 	require.False(t, processes["bravelion-kube-apiserver"].alive())
 	require.False(t, processes["bravelion-etcd"].alive())
 	require.True(t, processes["smartfish-etcd"].alive(), "the other member runs on")
