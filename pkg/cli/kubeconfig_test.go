@@ -515,3 +515,24 @@ func TestGrants_SaysWhyTheHubRefuses(t *testing.T) {
 	require.ErrorContains(t, err, `User "alice" cannot list resource`)
 	assert.Empty(t, hub.asked)
 }
+
+func TestNamesOfEntries(t *testing.T) {
+	longest := strings.Repeat("c", 253)
+	seen := map[string]bool{}
+	for _, of := range []struct{ namespace, cluster, context string }{
+		{strings.Repeat("n", 63), longest, strings.Repeat("h", 253)},
+		{strings.Repeat("n", 63), longest[1:], strings.Repeat("h", 253)},
+		{strings.Repeat("n", 63), longest, "@" + strings.Repeat("h", 252)},
+		{"a-b", "c", "hub"}, {"a", "b-c", "hub"}, {"a", "b", "c@hub"}, {"a", "b.c", "hub"}, {"a", "b", "c/a@hub"},
+	} {
+		hub := &pinnedHub{namespace: of.namespace, context: of.context}
+		name := hub.entryName(of.cluster)
+		assert.Equal(t, name, hub.entryName(of.cluster))
+		seen[name] = true
+		config := clientcmdapi.NewConfig()
+		config.Clusters[name], config.AuthInfos[name] = &clientcmdapi.Cluster{Server: "https://bravelion"}, &clientcmdapi.AuthInfo{}
+		config.Contexts[of.cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+		require.NoError(t, clientcmd.Validate(*config))
+	}
+	assert.Len(t, seen, 8)
+}

@@ -88,6 +88,11 @@ func Request(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) 
 	}
 }
 
+// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set whose consumer is MultiKueue.
+func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
+	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
+}
+
 // KeepsCredentials says whether set has a Secret for each cluster: not so where its consumer asks by a credential plugin.
 func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	kueue := set.Spec.Consumer.MultiKueue

@@ -10,7 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -42,20 +45,50 @@ func TestTheNameOfAGrant(t *testing.T) {
 	replaced, other := cluster, account
 	replaced.UID = "uid-2"
 	other.Namespace = "other"
+	seen := sets.New(base)
 	for what, name := range map[string]string{
 		"another namespace of requests":          Name("team-a", cluster, account),
 		"another cluster of the name":            Name("default", replaced, account),
 		"an account of the name elsewhere":       Name("default", cluster, other),
 		"another border between the two names":   Name("default", v1alpha1.GrantedClusterProfile{Name: "bravelion-work", UID: "uid-1"}, account),
+		"names that differ where they are cut":   Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 252) + "b", UID: "y"}, account),
+		"the longest account":                    Name("default", cluster, v1alpha1.GrantedServiceAccount{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("s", 253)}),
 		"names that are cut at the same letters": Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 253), UID: "x"}, account),
 		"names with dots where they are cut":     Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a.", 126) + "b", UID: "x"}, account),
 	} {
-		if name == base {
+		if seen.Has(name) {
 			t.Errorf("%s: the same name", what)
 		}
+		seen.Insert(name)
 		if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
 			t.Errorf("%s: %q: %v", what, name, msgs)
 		}
+	}
+}
+
+func TestTheNamesOfWhatAGrantOwns(t *testing.T) {
+	const one, other = types.UID("6f1c0d9e-0000-4000-8000-000000000001"), types.UID("6f1c0d9e-0000-4000-8000-000000000002")
+	longest := strings.Repeat("r", 190) // a request names no longer one
+	seen := sets.New[string]()
+	for _, name := range []string{
+		BindingName(one, longest), BindingName(other, longest), BindingName(one, longest[1:]), BindingName(one, "system:a:b"),
+	} {
+		if msgs := content.IsPathSegmentName(name); len(msgs) > 0 || len(name) > validation.DNS1123SubdomainMaxLength {
+			t.Errorf("%q: %v", name, msgs)
+		}
+		seen.Insert(name)
+	}
+	for _, uid := range []types.UID{one, other} {
+		if msgs := validation.IsDNS1123Subdomain(SecretName(uid)); len(msgs) > 0 {
+			t.Errorf("%q: %v", SecretName(uid), msgs)
+		}
+		seen.Insert(SecretName(uid))
+	}
+	if seen.Len() != 6 {
+		t.Errorf("some share a name: %v", sets.List(seen))
+	}
+	if name := BindingName(one, "view"); name != "clusterpass:6f1c0d9e-0000-4000-8000-000000000001:view" {
+		t.Errorf("the binding of earlier releases has another name than %q", name)
 	}
 }
 

@@ -270,7 +270,8 @@ type CredentialConsumer struct {
 // the ClusterProfile's name, a MultiKueueConfig with their names, and an AdmissionCheck for ClusterQueues to name. Objects
 // of these names that are not the set's are left alone. Author and controller manager have to be allowed to write them.
 type MultiKueueConsumer struct {
-	// ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set.
+	// ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set. It has no
+	// dots, and 63 characters at most: Kueue takes no other.
 	// +optional
 	ConfigName string `json:"configName,omitempty"`
 	// Order is that of the clusters in the MultiKueueConfig, which has the first 20: Selection (the default) or Name.

@@ -2002,7 +2002,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref comm
 				Properties: map[string]spec.Schema{
 					"configName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set.",
+							Description: "ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set. It has no dots, and 63 characters at most: Kueue takes no other.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

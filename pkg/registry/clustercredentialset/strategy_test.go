@@ -130,6 +130,12 @@ func TestWhatASetMayNotSay(t *testing.T) {
 		"a name of a MultiKueueConfig that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "A" })
 		}, "spec.consumer.multiKueue.configName"},
+		"a name that no AdmissionCheck can refer to": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "team.gpu" })
+		}, "spec.consumer.multiKueue.configName"},
+		"a name that is too long for an AdmissionCheck": {func(s *v1alpha1.ClusterCredentialSetSpec) {
+			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = strings.Repeat("a", 64) })
+		}, "spec.consumer.multiKueue.configName"},
 		"an order that is not known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.Order = "Random" })
 		}, "spec.consumer.multiKueue.order"},
@@ -195,6 +201,28 @@ func TestWhatASetMayNotSay(t *testing.T) {
 	long := newSet()
 	long.Name = strings.Repeat("a", 64)
 	require.Len(t, newStrategy(nil, anyRights{}).Validate(t.Context(), long), 1)
+}
+
+func TestASetOfANameThatKueueDoesNotTake(t *testing.T) {
+	dotted := newSet()
+	dotted.Name, dotted.Spec.Consumer.MultiKueue = "team.gpu", newMultiKueue(nil)
+	errs := newStrategy(nil, anyRights{}).Validate(t.Context(), dotted)
+	require.Len(t, errs, 1)
+	assert.Equal(t, "spec.consumer.multiKueue.configName", errs[0].Field)
+
+	t.Run("has another in its spec", func(t *testing.T) {
+		named := dotted.DeepCopy()
+		named.Spec.Consumer.MultiKueue.ConfigName = "team-gpu"
+		assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), named))
+	})
+	t.Run("can go if an earlier release has let it in", func(t *testing.T) {
+		gone := dotted.DeepCopy()
+		gone.Finalizers = nil
+		assert.Empty(t, newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), gone, dotted))
+		changed := dotted.DeepCopy()
+		changed.Spec.Clusters.Names = []string{"another"}
+		assert.Len(t, newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), changed, dotted), 1)
+	})
 }
 
 func setArgoCD(spec *v1alpha1.ClusterCredentialSetSpec, says v1alpha1.ArgoCDCluster) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -43,13 +44,17 @@ func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.Error
 	if len(set.Name) > maxSetName {
 		errs = append(errs, field.TooLong(metadata.Child("name"), "", maxSetName))
 	}
-	return append(errs, s.validateSpec(&set.Spec, field.NewPath("spec"))...)
+	return append(errs, s.validateSpec(set, field.NewPath("spec"))...)
 }
 
-// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the controller manager is down.
+// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the controller manager is down. It lets a
+// spec stay as it is, which an earlier release may have found nothing wrong with: such a set can be deleted, too.
 func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.ErrorList {
+	if apiequality.Semantic.DeepEqual(set.Spec, old.Spec) {
+		return nil
+	}
 	path := field.NewPath("spec")
-	errs := s.validateSpec(&set.Spec, path)
+	errs := s.validateSpec(set, path)
 	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
 	if credentialset.KeepsCredentials(set) != credentialset.KeepsCredentials(old) {
 		errs = append(errs, field.Forbidden(path.Child("consumer", "multiKueue", "clusterSource"), "can't be changed: make another set"))
@@ -59,12 +64,13 @@ func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.
 	return append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Name, old.Spec.Secret.Name, secret.Child("name"))...)
 }
 
-func (s strategy) validateSpec(spec *v1alpha1.ClusterCredentialSetSpec, path *field.Path) field.ErrorList {
+func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.Path) field.ErrorList {
+	spec := &set.Spec
 	errs := validateSelection(&spec.Clusters, path.Child("clusters"))
 	errs = append(errs, s.validateTemplate(&spec.Template, path.Child("template"))...)
 	errs = append(errs, validateSecret(&spec.Secret, path.Child("secret"))...)
 	if spec.Consumer.MultiKueue != nil {
-		errs = append(errs, validateMultiKueue(spec, path)...)
+		errs = append(errs, validateMultiKueue(set, path)...)
 	}
 	return append(errs, validateRotation(&spec.Rotation, path.Child("rotation"))...)
 }
@@ -132,13 +138,12 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
 }
 
-// validateMultiKueue returns what is wrong with the consumer of spec, and with what Kueue could not use.
-func validateMultiKueue(spec *v1alpha1.ClusterCredentialSetSpec, path *field.Path) field.ErrorList {
-	kueue, at := spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
-	var errs field.ErrorList
-	if kueue.ConfigName != "" {
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(kueue.ConfigName), kueue.ConfigName, at.Child("configName"))...)
-	}
+// validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could not use. An AdmissionCheck
+// refers to its MultiKueueConfig by a name without dots, of 63 characters at most.
+func validateMultiKueue(set *v1alpha1.ClusterCredentialSet, path *field.Path) field.ErrorList {
+	spec, kueue, at := &set.Spec, set.Spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
+	name := credentialset.ConfigName(set)
+	errs := invalid(utilvalidation.IsDNS1123Label(name), name, at.Child("configName"))
 	if !slices.Contains(orders, kueue.Order) {
 		errs = append(errs, field.NotSupported(at.Child("order"), kueue.Order, orders))
 	}

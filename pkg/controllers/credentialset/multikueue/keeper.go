@@ -23,6 +23,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/rights"
+	"clusterpass.dev/pkg/credentialset"
 )
 
 // Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.
@@ -209,7 +210,7 @@ func (p *pass) mayAuthor(ctx context.Context, verb string, of kind, name string)
 
 // prune deletes what is of the set, and should not be.
 func (p *pass) prune(ctx context.Context) error {
-	wanted := map[kind][]string{clusterKind: p.kept, checkKind: {ConfigName(p.set)}}
+	wanted := map[kind][]string{clusterKind: p.kept, checkKind: {credentialset.ConfigName(p.set)}}
 	if len(p.kept) > 0 {
 		wanted[configKind] = wanted[checkKind]
 	}

@@ -4,8 +4,6 @@
 package multikueue
 
 import (
-	"cmp"
-
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,11 +50,6 @@ type Worker struct {
 	Secret string
 }
 
-// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set.
-func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
-	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
-}
-
 func newCluster(set *v1alpha1.ClusterCredentialSet, w Worker) *unstructured.Unstructured {
 	source := map[string]any{"clusterProfileRef": map[string]any{"name": w.Name}}
 	if w.Secret != "" {
@@ -74,13 +67,13 @@ func newConfig(set *v1alpha1.ClusterCredentialSet, clusters []string) *unstructu
 	for i, name := range clusters {
 		names[i] = name
 	}
-	return newObject(set, configKind, ConfigName(set), map[string]any{"clusters": names})
+	return newObject(set, configKind, credentialset.ConfigName(set), map[string]any{"clusters": names})
 }
 
 func newCheck(set *v1alpha1.ClusterCredentialSet) *unstructured.Unstructured {
-	return newObject(set, checkKind, ConfigName(set), map[string]any{
+	return newObject(set, checkKind, credentialset.ConfigName(set), map[string]any{
 		"controllerName": controllerName,
-		"parameters":     map[string]any{"apiGroup": groupVersion.Group, "kind": configKind.name, "name": ConfigName(set)},
+		"parameters":     map[string]any{"apiGroup": groupVersion.Group, "kind": configKind.name, "name": credentialset.ConfigName(set)},
 	})
 }
 
