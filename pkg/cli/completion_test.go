@@ -63,7 +63,7 @@ func complete(t *testing.T, server string, args ...string) []string {
 	out, err := run(append([]string{"__complete", "--server=" + server, "--namespace=fleet"}, args...)...)
 	require.NoError(t, err)
 	var words []string
-	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(out), "\n") {
 		if strings.HasPrefix(line, ":") {
 			break
 		}

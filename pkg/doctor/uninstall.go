@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/pkg/grant"
-	"clusterpass.dev/pkg/join"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -203,12 +202,12 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 	}
 	selectors := []string{
 		grant.Selector(hubID),
-		partOfSelector + "," + join.LabelJoinedBy + "=" + hubID,
-		partOfSelector + "," + join.LabelCreatedBy + "=" + hubID,
+		partOfSelector + "," + member.LabelJoinedBy + "=" + hubID,
+		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
 	// What was applied by the manifests says no hub. On a hub that is its own member that is the installation itself.
 	if memberID != hubID {
-		selectors = append(selectors, partOfSelector+",!"+join.LabelJoinedBy+",!"+join.LabelCreatedBy)
+		selectors = append(selectors, partOfSelector+",!"+member.LabelJoinedBy+",!"+member.LabelCreatedBy)
 	}
 	for _, selector := range selectors {
 		found, kinds, err := labelled(ctx, client, selector)

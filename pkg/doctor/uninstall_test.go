@@ -23,7 +23,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/grant"
-	"clusterpass.dev/pkg/join"
+	"clusterpass.dev/pkg/member"
 )
 
 // TestUninstall takes an installation away stage by stage. Only the first that is left has a command.
@@ -92,8 +92,8 @@ func TestUninstall(t *testing.T) {
 		"but what another hub has there stays": {
 			services: []runtime.Object{service}, member: []runtime.Object{
 				onMember("granted", map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "other"}),
-				onMember("joined", map[string]string{"app.kubernetes.io/part-of": "clusterpass", join.LabelJoinedBy: "other"}),
-				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace, Labels: map[string]string{"app.kubernetes.io/part-of": "clusterpass", join.LabelCreatedBy: "other"}}},
+				onMember("joined", map[string]string{"app.kubernetes.io/part-of": "clusterpass", member.LabelJoinedBy: "other"}),
+				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace, Labels: map[string]string{"app.kubernetes.io/part-of": "clusterpass", member.LabelCreatedBy: "other"}}},
 			},
 			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
 		},

@@ -21,14 +21,6 @@ import (
 	"clusterpass.dev/pkg/waiting"
 )
 
-const (
-	// LabelJoinedBy is, on the objects that join makes on a member, the id of the hub. Grants' objects have another
-	// label, grant.LabelHubID: a hub sweeps what carries that and belongs to no grant.
-	LabelJoinedBy = "clusterpass.dev/joined-by"
-	// LabelCreatedBy is the same, on a namespace that join has created.
-	LabelCreatedBy = "clusterpass.dev/created-by-join"
-)
-
 var namespaceKind = corev1.SchemeGroupVersion.WithKind(kindNamespace)
 
 // joiner is one run of join or unjoin.
@@ -192,8 +184,8 @@ func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 	if labels[partOfLabel] != partOf {
 		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. Nothing of it is touched", refOf(existing), partOfLabel, partOf)
 	}
-	if by := labels[LabelJoinedBy]; by != "" && by != j.hubID {
-		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), LabelJoinedBy, by, j.hubID)
+	if by := labels[member.LabelJoinedBy]; by != "" && by != j.hubID {
+		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), member.LabelJoinedBy, by, j.hubID)
 	}
 	return nil
 }
@@ -227,7 +219,7 @@ func (j *joiner) applyToMember(ctx context.Context, o *unstructured.Unstructured
 	if o.GetKind() == kindNamespace {
 		return j.systemNamespaceReady(ctx, o)
 	}
-	j.label(o, LabelJoinedBy)
+	j.label(o, member.LabelJoinedBy)
 	return j.member.apply(ctx, o, j.checkOurs)
 }
 
@@ -248,11 +240,11 @@ func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstr
 	if err != nil {
 		return err
 	}
-	if existing != nil && existing.GetLabels()[LabelCreatedBy] != j.hubID {
+	if existing != nil && existing.GetLabels()[member.LabelCreatedBy] != j.hubID {
 		j.report.found("member", refOf(existing), "unchanged")
 		return nil
 	}
-	j.label(o, LabelCreatedBy)
+	j.label(o, member.LabelCreatedBy)
 	return j.member.apply(ctx, o, nil)
 }
 

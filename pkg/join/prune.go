@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order to take them away in.
@@ -49,6 +51,6 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 
 // isOurs says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
 func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
-	by := o.GetLabels()[LabelJoinedBy]
+	by := o.GetLabels()[member.LabelJoinedBy]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
 }

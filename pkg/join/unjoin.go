@@ -134,7 +134,7 @@ func (j *joiner) cleanMember(ctx context.Context) error {
 	}
 	removed := 0
 	for _, kind := range append(slices.Clone(rightsKinds), corev1.SchemeGroupVersion.WithKind(kindSecret), corev1.SchemeGroupVersion.WithKind(kindServiceAccount)) {
-		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf+","+LabelJoinedBy+"="+j.hubID)
+		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf+","+member.LabelJoinedBy+"="+j.hubID)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (j *joiner) cleanMember(ctx context.Context) error {
 // removeSystemNamespace removes clusterpass's namespace from the member if join has created it and nothing else is in it.
 func (j *joiner) removeSystemNamespace(ctx context.Context) error {
 	namespace, err := j.member.get(ctx, namespaceKind, "", SystemNamespace)
-	if err != nil || namespace == nil || namespace.GetLabels()[LabelCreatedBy] != j.hubID || j.memberID == j.hubID {
+	if err != nil || namespace == nil || namespace.GetLabels()[member.LabelCreatedBy] != j.hubID || j.memberID == j.hubID {
 		return err
 	}
 	if namespace.GetDeletionTimestamp() != nil {
@@ -186,7 +186,7 @@ func (j *joiner) left(ctx context.Context, kind string) (*unstructured.Unstructu
 	for i := range found {
 		o := &found[i]
 		ofKubernetes := kind == kindServiceAccount && o.GetName() == "default" || kind == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
-		if !ofKubernetes && o.GetLabels()[LabelJoinedBy] != j.hubID {
+		if !ofKubernetes && o.GetLabels()[member.LabelJoinedBy] != j.hubID {
 			return o, nil
 		}
 	}

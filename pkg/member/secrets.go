@@ -32,6 +32,11 @@ const (
 	// LeavingAnnotation says that the member is being taken out of the hub: nobody gets a token for it any more. Its value is
 	// since when, as of RFC 3339. `+"`kubectl clusterpass unjoin`"+` sets it, and `+"`join`"+` removes it.
 	LeavingAnnotation = "clusterpass.dev/leaving"
+	// LabelJoinedBy is, on the objects that join makes on a member, the id of the hub. Grants' objects have another
+	// label, clusterpass.dev/hub-id: a hub sweeps what carries that and belongs to no grant.
+	LabelJoinedBy = "clusterpass.dev/joined-by"
+	// LabelCreatedBy is the same, on a namespace that join has created.
+	LabelCreatedBy = "clusterpass.dev/created-by-join"
 
 	labelled = "true"
 )

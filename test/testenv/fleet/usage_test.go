@@ -5,7 +5,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,7 +23,7 @@ func TestHelp(t *testing.T) {
 
 func TestUsageSaysWhatIsSo(t *testing.T) {
 	for _, want := range []string{
-		portBaseEnv, localDirEnv, defaultLocalDir, fmt.Sprint(defaultPortBase), fmt.Sprint(fleetPorts), strings.Join(memberNames, " and "),
+		portBaseEnv, localDirEnv, defaultLocalDir, strconv.Itoa(defaultPortBase), strconv.Itoa(fleetPorts), strings.Join(memberNames, " and "),
 	} {
 		assert.Contains(t, usage, want)
 	}
