@@ -239,7 +239,7 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		}
 	}
 	secrets := member.NewSecretInformers(hub, access)
-	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Clock: clock.RealClock{}})
+	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live, Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}

@@ -51,18 +51,24 @@ func (p *Pool) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *Leaving
 
 // StoredLeaving is CachedLeaving by the Secret as it is stored.
 func (p *Pool) StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *Leaving {
-	if p.stored == nil {
-		return p.CachedLeaving(profile)
+	return p.leaving(profile, p.by(ctx, p.stored))
+}
+
+// LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access to the member any more, or it is not
+// known, its error is that of Stored.
+func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Leaving, error) {
+	provider, _, source, err := p.source(profile, p.by(ctx, p.live))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, p.noAccess(ctx, keyOf(profile), provider, err)
 	}
-	return p.leaving(profile, func(namespace, name string) (*corev1.Secret, error) { return p.stored(ctx, namespace, name) })
+	return source.leaving, nil
 }
 
 func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret) *Leaving {
-	provider, entry, err := choose(p.providers, profile)
-	if err != nil {
-		return nil
-	}
-	source, err := provider.find(profile, entry, get)
+	_, _, source, err := p.source(profile, get)
 	if err != nil {
 		return nil
 	}

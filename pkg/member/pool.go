@@ -31,6 +31,9 @@ const (
 	retirement = time.Minute
 )
 
+// readSecret returns a Secret as it is stored, which the caller does not change.
+type readSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+
 // Options are what a Pool is made of.
 type Options struct {
 	// Config says which providers there are, and their limits: from LoadFile or DefaultConfig.
@@ -39,7 +42,9 @@ type Options struct {
 	Secrets Secrets
 	// Stored returns one of Secrets as it is stored. It is asked before access is refused because of
 	// what Secrets has. It is nil where that is never behind.
-	Stored func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	Stored readSecret
+	// Live is Stored at once, by a read of its own. LiveLeaving takes it; it is nil where Secrets are never behind.
+	Live readSecret
 	// Clock tells the time; nil is the real one.
 	Clock clock.WithTicker
 	// UserAgent is how clients introduce themselves; empty is that of client-go,
@@ -52,7 +57,8 @@ type Options struct {
 type Pool struct {
 	providers []namedProvider
 	secrets   Secrets
-	stored    func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	stored    readSecret
+	live      readSecret
 	options   clientOptions
 
 	mu      sync.Mutex
@@ -103,6 +109,7 @@ func NewPool(options Options) (*Pool, error) {
 		providers: providers,
 		secrets:   options.Secrets,
 		stored:    options.Stored,
+		live:      options.Live,
 		clients:   map[profileKey]*pooled{},
 		options: clientOptions{
 			limits:    options.Config.Limits,
@@ -139,11 +146,7 @@ func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfi
 // may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
 // why, and the client that was there is closed.
 func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	get := p.cachedSecret
-	if p.stored != nil {
-		get = func(namespace, name string) (*corev1.Secret, error) { return p.stored(ctx, namespace, name) }
-	}
-	client, provider, err := p.find(profile, get)
+	client, provider, err := p.find(profile, p.by(ctx, p.stored))
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -158,32 +161,49 @@ func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
 	return p.secrets.Get(namespace, name)
 }
 
+// by returns Secrets by read, or as of the last event where that is nil.
+func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
+	if read == nil {
+		return p.cachedSecret
+	}
+	return func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
+}
+
 // find returns the client for the cluster of profile, by Secrets that get returns, and the name of the
 // provider that it comes from, or that refused.
 func (p *Pool) find(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (client *Client, by string, err error) {
 	name := keyOf(profile)
-	provider, entry, err := choose(p.providers, profile)
+	by, entry, source, err := p.source(profile, get)
 	if err != nil {
-		return nil, "", err
+		return nil, by, err
 	}
-	source, err := provider.find(profile, entry, get)
-	if err != nil {
-		return nil, provider.name, err
-	}
-	wanted := identity{provider: provider.name, key: source.key}
+	wanted := identity{provider: by, key: source.key}
 	if client := p.lookup(name, wanted); client != nil {
-		return client, provider.name, nil
+		return client, by, nil
 	}
 	access, err := source.open()
 	if err != nil {
-		return nil, provider.name, err
+		return nil, by, err
 	}
 	client, err = newClient(name.NamespacedName, entry, access, p.options)
 	if err != nil {
-		return nil, provider.name, err
+		return nil, by, err
 	}
-	credentials.WithLabelValues(provider.name, resultObtained).Inc()
-	return p.insert(name, wanted, client), provider.name, nil
+	credentials.WithLabelValues(by, resultObtained).Inc()
+	return p.insert(name, wanted, client), by, nil
+}
+
+// source returns where access to the cluster of profile comes from, by Secrets that get returns: the name of the provider that
+// finds it, or that refuses, and the entry that is for it.
+func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (
+	by string, entry *inventoryv1alpha1.AccessProvider, from *source, err error,
+) {
+	provider, entry, err := choose(p.providers, profile)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	from, err = provider.find(profile, entry, get)
+	return provider.name, entry, from, err
 }
 
 // lookup returns the client that is wanted, or nil.

@@ -115,7 +115,49 @@ func TestPool_ForKeepsItsClientUntilARefusalIsSure(t *testing.T) {
 	assert.Empty(t, pool.clients)
 }
 
-func TestSecretInformers_StoredReadsNoOtherSecrets(t *testing.T) {
+func TestPool_LiveLeaving(t *testing.T) {
+	cached := fakeSecrets{}
+	var live *corev1.Secret
+	var failure error
+	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: cached, Live: func(context.Context, string, string) (*corev1.Secret, error) {
+		return live, failure
+	}})
+	require.NoError(t, err)
+	profile := profileFor(`{"name":"m"}`)
+	live = cached.add("m", kubeconfig(t, memberURL, newAuthority(t, "ca").pem, nil)).DeepCopy()
+	client, err := pool.Cached(t.Context(), profile)
+	require.NoError(t, err)
+
+	leaving, err := pool.LiveLeaving(t.Context(), profile)
+	require.NoError(t, err)
+	assert.Nil(t, leaving)
+
+	live.Annotations[LeavingAnnotation] = "2026-05-04T12:00:00Z"
+	leaving, err = pool.LiveLeaving(t.Context(), profile)
+	require.NoError(t, err)
+	require.NotNil(t, leaving)
+	assert.Contains(t, leaving.String(), "since 2026-05-04T12:00:00Z")
+	assert.Nil(t, pool.CachedLeaving(profile), "the cache is behind")
+
+	live, failure = nil, errors.New("the hub is away")
+	_, err = pool.LiveLeaving(t.Context(), profile)
+	require.ErrorContains(t, err, "the hub is away")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = pool.LiveLeaving(cancelled, profile)
+	require.ErrorIs(t, err, context.Canceled)
+	same, err := pool.Cached(t.Context(), profile)
+	require.NoError(t, err)
+	assert.Same(t, client, same, "it is not known that there is no access")
+
+	failure = apierrors.NewNotFound(corev1.Resource("secrets"), "m")
+	_, err = pool.LiveLeaving(t.Context(), profile)
+	require.ErrorContains(t, err, "there is no Secret")
+	assert.Equal(t, CauseNoAccess, statusErr(t, err).Details.Causes[0].Type)
+	assert.Empty(t, pool.clients)
+}
+
+func TestSecretInformers_ReadNoOtherSecrets(t *testing.T) {
 	secret := func(namespace, name, label string) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label}}}
 	}
@@ -123,13 +165,19 @@ func TestSecretInformers_StoredReadsNoOtherSecrets(t *testing.T) {
 	secrets := NewSecretInformers(hub, DefaultConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	found, err := secrets.Stored(ctx, "clusterpass-system", "member")
-	require.NoError(t, err)
-	assert.Equal(t, "member", found.Name)
-	_, err = secrets.Stored(ctx, "clusterpass-system", "other")
-	assert.True(t, apierrors.IsNotFound(err), "one without the label: %v", err)
-	calls := len(hub.Actions())
-	_, err = secrets.Stored(ctx, "kube-system", "member")
-	assert.True(t, apierrors.IsNotFound(err), "one of another namespace: %v", err)
-	assert.Len(t, hub.Actions(), calls, "another namespace was read")
+	for name, read := range map[string]readSecret{"shared": secrets.Stored, "at once": secrets.Live} {
+		t.Run(name, func(t *testing.T) {
+			found, err := read(ctx, "clusterpass-system", "member")
+			require.NoError(t, err)
+			assert.Equal(t, "member", found.Name)
+			_, err = read(ctx, "clusterpass-system", "other")
+			assert.True(t, apierrors.IsNotFound(err), "one without the label: %v", err)
+			calls := len(hub.Actions())
+			_, err = read(ctx, "kube-system", "member")
+			assert.True(t, apierrors.IsNotFound(err), "one of another namespace: %v", err)
+			_, err = read(ctx, "clusterpass-system", "../configmaps/member")
+			assert.True(t, apierrors.IsNotFound(err), "what is no name: %v", err)
+			assert.Len(t, hub.Actions(), calls, "another namespace was read")
+		})
+	}
 }

@@ -51,6 +51,7 @@ type Secrets interface {
 // SecretInformers keep the Secrets of exactly the configured namespaces that have
 // KubeconfigLabel, so that a lookup costs no call to the hub.
 type SecretInformers struct {
+	hub        kubernetes.Interface
 	namespaces map[string]*namespaceSecrets
 	stored     *live.Reader[types.NamespacedName, *corev1.Secret]
 }
@@ -68,10 +69,8 @@ type namespaceSecrets struct {
 // starts them. hub has to be allowed to get, list and watch Secrets in these namespaces
 // and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
-	s := &SecretInformers{namespaces: map[string]*namespaceSecrets{}}
-	s.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
-		return hub.CoreV1().Secrets(name.Namespace).Get(Quiet(ctx), name.Name, metav1.GetOptions{})
-	})
+	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
+	s.stored = live.NewReader(clock.RealClock{}, s.read)
 	for namespace := range secretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
@@ -147,14 +146,30 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 }
 
 // Stored returns what Get returns, as it is stored now: for whoever is about to refuse something
-// because of what Get has returned.
+// because of what Get has returned. The read is shared, and may wait for up to live.Interval.
 func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return s.readBy(ctx, s.stored.Get, namespace, name)
+}
+
+// Live returns what Stored returns, at once, by a read of its own: for whoever has done something that others
+// must not miss, and has to know whether they could.
+func (s *SecretInformers) Live(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return s.readBy(ctx, s.read, namespace, name)
+}
+
+func (s *SecretInformers) read(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	return s.hub.CoreV1().Secrets(name.Namespace).Get(Quiet(ctx), name.Name, metav1.GetOptions{})
+}
+
+func (s *SecretInformers) readBy(
+	ctx context.Context, read func(context.Context, types.NamespacedName) (*corev1.Secret, error), namespace, name string,
+) (*corev1.Secret, error) {
 	notFound := apierrors.NewNotFound(corev1.Resource("secrets"), name)
 	// The name comes from whoever edits a ClusterProfile's status: one that no Secret has is not asked for.
 	if _, ok := s.namespaces[namespace]; !ok || len(validation.NameIsDNSSubdomain(name, false)) > 0 {
 		return nil, notFound
 	}
-	secret, err := s.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+	secret, err := read(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 	if err == nil && secret.Labels[KubeconfigLabel] != labelled {
 		return nil, notFound
 	}

@@ -53,6 +53,8 @@ type Members interface {
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 	// StoredLeaving is CachedLeaving by the Secret as it is stored.
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
+	// LiveLeaving is StoredLeaving at once, by a read of its own. Its error says that there is no access any more, or that it is not known.
+	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
 // Grants keeps the AuthTokenGrants of the hub. Errors are metav1.Status errors.

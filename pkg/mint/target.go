@@ -89,11 +89,26 @@ func checkStays(name string, leaving *member.Leaving) error {
 
 // stays is checkStays for the member of a request that has been let in: it may have begun to leave since.
 func (t *task) stays() error {
+	return checkStays(t.want.Spec.ClusterProfile.Name, t.Members.CachedLeaving(t.profile()))
+}
+
+// confirmStays is stays by what is stored now. It is for a request whose grant is stored and may have been missed: whoever takes a member
+// out marks it first and lists the grants then, so that either they see the grant, or the mark is seen here.
+func (t *task) confirmStays(ctx context.Context) error {
+	leaving, err := t.Members.LiveLeaving(ctx, t.profile())
+	if err != nil {
+		return err
+	}
+	return checkStays(t.want.Spec.ClusterProfile.Name, leaving)
+}
+
+// profile returns as much of the ClusterProfile as it takes to find the Secret that its member is reached by.
+func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	of := t.want.Spec.ClusterProfile
-	return checkStays(of.Name, t.Members.CachedLeaving(&inventoryv1alpha1.ClusterProfile{
+	return &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Namespace: of.Namespace, Name: of.Name, UID: of.UID},
 		Status:     inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{t.client.Provider()}},
-	}))
+	}
 }
 
 // aboutAccess are the failures of members that may come from an old kubeconfig: it may have been replaced a

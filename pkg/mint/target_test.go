@@ -89,21 +89,26 @@ func going(profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.Cluster
 	return profile
 }
 
-func TestMinter_MintConfirmsARefusal(t *testing.T) {
-	provider := inventoryv1alpha1.AccessProvider{Name: configv1alpha1.DefaultProviderName, Cluster: clientcmdv1.Cluster{
-		Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{"name":"m"}`)}}},
-	}}
-	secret := func(forProfile string) *corev1.Secret {
-		return &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: "clusterpass-system", Name: "m", Labels: map[string]string{member.KubeconfigLabel: "true"},
-				Annotations: map[string]string{member.ClusterProfileAnnotation: forProfile},
-			},
-			Data: map[string][]byte{"kubeconfig": []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c",
-				"clusters":[{"name":"c","cluster":{"server":"https://member.example.com"}}],"users":[{"name":"u","user":{"token":"t"}}],
-				"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}]}`)},
-		}
+// secretAccess is an access provider that leads to memberSecret.
+var secretAccess = inventoryv1alpha1.AccessProvider{Name: configv1alpha1.DefaultProviderName, Cluster: clientcmdv1.Cluster{
+	Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{"name":"m"}`)}}},
+}}
+
+// memberSecret returns the Secret of a member, for a ClusterProfile as NAMESPACE/NAME.
+func memberSecret(forProfile string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "clusterpass-system", Name: "m", Labels: map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: forProfile},
+		},
+		Data: map[string][]byte{"kubeconfig": []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c",
+			"clusters":[{"name":"c","cluster":{"server":"https://member.example.com"}}],"users":[{"name":"u","user":{"token":"t"}}],
+			"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}]}`)},
 	}
+}
+
+func TestMinter_MintConfirmsARefusal(t *testing.T) {
+	provider, secret := secretAccess, memberSecret
 	good, bad := secret("default/bravelion"), secret("default/smartfish")
 	tests := map[string]struct {
 		hub laggingHub

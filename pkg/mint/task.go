@@ -117,6 +117,9 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := t.confirmAdmission(ctx, g, created); err != nil {
+		return nil, nil, err
+	}
 	ready, err := t.ensure(ctx, g)
 	if err != nil {
 		failure := t.memberError(err, "prepare ServiceAccount "+grant.Account(g).String())
@@ -143,6 +146,19 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	t.settle(ctx, g, token, ready.Probes.All())
 	t.verified.Add(keyOf(g), is, verifiedTTL)
 	return g, token, nil
+}
+
+// confirmAdmission refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a
+// token was seen by whoever takes the member out.
+func (t *task) confirmAdmission(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
+	if g.Status.ExpirationCeiling != nil {
+		return nil
+	}
+	err := t.confirmStays(ctx)
+	if err != nil && created {
+		t.undo(ctx, g)
+	}
+	return err
 }
 
 func (t *task) ensure(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (ready *grant.Ensured, err error) {

@@ -1,0 +1,194 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/utils/clock"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+// emptyMember is the API of a member that has nothing, and makes nothing.
+type emptyMember struct {
+	*httptest.Server
+	mu      sync.Mutex
+	created []string
+}
+
+func newEmptyMember(t *testing.T) *emptyMember {
+	t.Helper()
+	m := &emptyMember{}
+	m.Server = httptest.NewTLSServer(m)
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *emptyMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	lists := map[string]string{"rolebindings": "RoleBindingList", "clusterrolebindings": "ClusterRoleBindingList"}
+	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+	switch kind, isList := lists[resource]; {
+	case r.Method == http.MethodGet && isList:
+		_ = json.NewEncoder(w).Encode(metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: kind})
+		return
+	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
+		m.mu.Lock()
+		m.created = append(m.created, r.Method+" "+r.URL.Path)
+		m.mu.Unlock()
+	}
+	w.WriteHeader(http.StatusNotFound)
+	_ = json.NewEncoder(w).Encode(apierrors.NewNotFound(corev1.Resource("things"), resource).ErrStatus)
+}
+
+// kubeconfig returns one for the member.
+func (m *emptyMember) kubeconfig(t *testing.T) []byte {
+	t.Helper()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw})
+	data, err := json.Marshal(clientcmdv1.Config{
+		APIVersion: "v1", Kind: "Config", CurrentContext: "c",
+		Clusters:  []clientcmdv1.NamedCluster{{Name: "c", Cluster: clientcmdv1.Cluster{Server: m.URL, CertificateAuthorityData: ca}}},
+		AuthInfos: []clientcmdv1.NamedAuthInfo{{Name: "u", AuthInfo: clientcmdv1.AuthInfo{Token: "t"}}},
+		Contexts:  []clientcmdv1.NamedContext{{Name: "c", Context: clientcmdv1.Context{Cluster: "c", AuthInfo: "u"}}},
+	})
+	require.NoError(t, err)
+	return data
+}
+
+// keptGrants is a store of one grant.
+type keptGrants struct {
+	Grants
+	grant *clusterpassv1alpha1.AuthTokenGrant
+}
+
+func (k *keptGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	if k.grant == nil {
+		return nil, apierrors.NewNotFound(authTokenGrants, name)
+	}
+	return k.grant.DeepCopy(), nil
+}
+
+func (k *keptGrants) Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	return k.Live(ctx, namespace, name)
+}
+
+func (k *keptGrants) Count(context.Context, string) (int64, error) { return 0, nil }
+
+func (k *keptGrants) Create(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	k.grant = g.DeepCopy()
+	k.grant.UID, k.grant.Generation = "grant-1", 1
+	return k.grant.DeepCopy(), nil
+}
+
+func (k *keptGrants) Delete(context.Context, *clusterpassv1alpha1.AuthTokenGrant) error {
+	now := metav1.Now()
+	k.grant.DeletionTimestamp = &now
+	return nil
+}
+
+func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	if k.grant = g.DeepCopy(); g.DeletionTimestamp != nil && len(g.Finalizers) == 0 {
+		k.grant = nil
+	}
+	return g, nil
+}
+
+// TestMinter_MintForAMemberThatBeginsToLeave is about an unjoin that marks the member after the request was let in, and lists the grants
+// before that of the request is stored. The caches know of nothing.
+func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
+	marked := func(s *corev1.Secret) { s.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z" }
+	old := metav1.NewTime(time.Now().Add(-time.Hour))
+	for name, test := range map[string]struct {
+		// change is what has become of the Secret when the grant is stored; nil: it is gone.
+		change func(*corev1.Secret)
+		// readError is why the Secret can't be read then.
+		readError error
+		// there is the grant as it was before; nil: there was none.
+		there func(*clusterpassv1alpha1.AuthTokenGrant)
+		// words of the refusal; none: the member is asked to make what the grant takes.
+		words string
+		kept  bool
+		reads int
+	}{
+		"one that is marked gets no grant": {change: marked, words: "the cluster is leaving this hub, since 2026-05-04T12:00:00Z", reads: 1},
+		"one that is gone gets no grant":   {words: "there is no Secret clusterpass-system/m", reads: 1},
+		"one of which nothing is known gets no grant": {
+			change: asSecret, readError: errors.New("the hub is away"), words: "can't be read: the hub is away", reads: 1,
+		},
+		"one that stays is asked":                        {change: asSecret, kept: true, reads: 1},
+		"a grant of another request without any token":   {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
+		"a grant that has had tokens was seen by unjoin": {change: marked, there: func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = &old }, kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, grants, reads := newEmptyMember(t), &keptGrants{}, 0
+			before := memberSecret("default/bravelion")
+			before.Data["kubeconfig"] = cluster.kubeconfig(t)
+			hub := &laggingHub{cached: profileWith("1", secretAccess), cachedSecret: before}
+			pool, err := member.NewPool(member.Options{
+				Config: member.DefaultConfig(), Secrets: hub,
+				Live: func(context.Context, string, string) (*corev1.Secret, error) {
+					reads++
+					require.NotNil(t, grants.grant, "the Secret is read when the grant is stored, and no earlier")
+					switch {
+					case test.readError != nil:
+						return nil, test.readError
+					case test.change == nil:
+						return nil, apierrors.NewNotFound(corev1.Resource("secrets"), "m")
+					}
+					now := before.DeepCopy()
+					test.change(now)
+					return now, nil
+				},
+			})
+			require.NoError(t, err)
+			m := New(Config{
+				HubID: "hub", Profiles: hub, Members: pool, Grants: grants, MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
+				Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+					return authorizer.DecisionAllow, "", nil
+				}),
+			})
+			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
+			r.Spec.ClusterRoles = nil
+			if test.there != nil {
+				target, err := m.cached(t.Context(), r.Spec.TargetClusterProfile)
+				require.NoError(t, err)
+				grants.grant = m.newTask(r, target).want.DeepCopy()
+				grants.grant.UID, grants.grant.Generation = "grant-1", 1
+				test.there(grants.grant)
+			}
+			_, err = m.Mint(t.Context(), r)
+			require.Error(t, err)
+			assert.Equal(t, test.reads, reads)
+			assert.Equal(t, test.kept, grants.grant != nil)
+			if test.words == "" {
+				assert.NotEmpty(t, cluster.created)
+				return
+			}
+			require.ErrorContains(t, err, test.words)
+			assert.Empty(t, cluster.created, "nothing was made on the member")
+			assert.Equal(t, test.change != nil && test.readError == nil, apierrors.HasStatusCause(err, member.CauseLeaving))
+		})
+	}
+}
+
+func asSecret(*corev1.Secret) {}
