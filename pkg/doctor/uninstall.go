@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -21,6 +22,8 @@ import (
 const (
 	// partOfSelector selects what is deployed, on the hub and by join on members.
 	partOfSelector = "app.kubernetes.io/part-of=clusterpass"
+	// ourManager is the cluster manager of the profiles that join makes where it is not told of another.
+	ourManager = "clusterpass"
 	// maxLeft bounds how many objects of a kind are named.
 	maxLeft = 5
 )
@@ -170,10 +173,28 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 			continue
 		}
 		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
-		left.next = "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace +
-			" --member-context CONTEXT. Where it was not joined by that command: kubectl -n " + SystemNamespace + " delete secret " + secret.Name
+		if left.next, err = u.takeOut(ctx, secret, namespace, name); err != nil {
+			return left, err
+		}
 	}
 	return left, nil
+}
+
+// takeOut returns a sentence with the command that ends the hub's access to a member.
+func (u *uninstallation) takeOut(ctx context.Context, secret *corev1.Secret, namespace, name string) (string, error) {
+	if secret.Annotations[member.MemberUIDAnnotation] == "" {
+		return "It was joined by hand: kubectl -n " + SystemNamespace + " delete secret " + secret.Name, nil
+	}
+	profile, err := u.Profiles.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", err
+	}
+	manager := ""
+	if err == nil && profile.Spec.ClusterManager.Name != ourManager {
+		manager = " --cluster-manager " + profile.Spec.ClusterManager.Name
+	}
+	return "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
+		" --member-context CONTEXT", nil
 }
 
 // leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.

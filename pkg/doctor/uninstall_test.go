@@ -19,6 +19,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
@@ -36,8 +38,14 @@ func TestUninstall(t *testing.T) {
 	joined := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace: SystemNamespace, Name: "member-default-bravelion",
 		Labels:      map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
-		Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/bravelion"},
+		Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/bravelion", member.MemberUIDAnnotation: "member"},
 	}}
+	byHand := joined.DeepCopy()
+	delete(byHand.Annotations, member.MemberUIDAnnotation)
+	ofAnother := &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "platform"}},
+	}
 	onMember := func(name string, labels map[string]string) *rbacv1.ClusterRoleBinding {
 		return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
@@ -59,7 +67,7 @@ func TestUninstall(t *testing.T) {
 	notServed := apierrors.NewNotFound(schema.GroupResource{}, "")
 
 	for name, test := range map[string]struct {
-		hub, clusterpass, services, member []runtime.Object
+		hub, clusterpass, profiles, services, member []runtime.Object
 		// unserved is what the hub answers for both kinds of clusterpass.
 		unserved error
 		// itself says that the member is the hub.
@@ -77,6 +85,14 @@ func TestUninstall(t *testing.T) {
 		"then members": {
 			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service},
 			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl clusterpass unjoin bravelion --namespace default --member-context CONTEXT",
+		},
+		"also those of another cluster manager": {
+			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service}, profiles: []runtime.Object{ofAnother},
+			stage: "members", left: "ClusterProfile default/bravelion", is: "unjoin bravelion --namespace default --cluster-manager platform --member-context CONTEXT",
+		},
+		"and those that were joined by hand": {
+			hub: []runtime.Object{byHand, namespace}, services: []runtime.Object{service},
+			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl -n clusterpass-system delete secret member-default-bravelion",
 		},
 		"then what is left on them": {
 			hub: []runtime.Object{namespace}, services: []runtime.Object{service},
@@ -131,6 +147,7 @@ func TestUninstall(t *testing.T) {
 			memberID := map[bool]string{true: "hub", false: "member"}[test.itself]
 			clients := &Clients{
 				Kubernetes: fake.NewClientset(append(test.hub, kubeSystem("hub"))...), Aggregator: aggregatorfake.NewSimpleClientset(test.services...),
+				Profiles: inventoryfake.NewSimpleClientset(test.profiles...),
 			}
 			served := clusterpassfake.NewClientset(test.clusterpass...)
 			if test.unserved != nil {
