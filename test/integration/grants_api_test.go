@@ -177,7 +177,7 @@ func TestKubectlListsGrants(t *testing.T) {
 	})
 	const (
 		header  = "NAME CLUSTER SERVICE ACCOUNT ROLES REQUESTER LAST ISSUED TOKENS END READY AGE"
-		inUse   = "in-use whale default/work view,default/pods(rules) alice within 2d2h within 2d2h True *"
+		inUse   = "in-use whale default/work view,default/pods(rules) alice within 2d3h within 2d3h True *"
 		leaving = "leaving fleet/shark default/work view bob <none> over 10h ago Revoking *"
 	)
 	tests := map[string][]string{

@@ -23,8 +23,6 @@ const (
 	none         = "<none>"
 	// text is the type of the columns.
 	text = "string"
-	// within precedes a time that bounds what is not known exactly.
-	within = "within "
 	// revoking is printed as the readiness of a grant that is being deleted.
 	revoking = "Revoking"
 )
@@ -102,7 +100,7 @@ func (p printer) lastIssued(at *metav1.Time) string {
 	if at == nil {
 		return none
 	}
-	return within + duration.HumanDuration(p.clock.Since(at.Time))
+	return atMost(p.clock.Since(at.Time))
 }
 
 // tokensEnd is about a ceiling, which is hours ahead of the tokens: when they end is not known more exactly.
@@ -114,7 +112,22 @@ func (p printer) tokensEnd(ceiling *metav1.Time) string {
 	if left < 0 {
 		return "over " + duration.HumanDuration(-left) + " ago"
 	}
-	return within + duration.HumanDuration(left)
+	return atMost(left)
+}
+
+// atMost prints a time that d does not exceed: the least that can be told in words, which have a day, an hour, a minute or a second as
+// their least unit.
+func atMost(d time.Duration) string {
+	unit := time.Second
+	switch {
+	case d >= 8*24*time.Hour:
+		unit = 24 * time.Hour
+	case d >= 8*time.Hour:
+		unit = time.Hour
+	case d >= 10*time.Minute:
+		unit = time.Minute
+	}
+	return "within " + duration.HumanDuration((d + unit - 1).Truncate(unit))
 }
 
 // state returns what is printed as the readiness of a grant, and the reason of it.

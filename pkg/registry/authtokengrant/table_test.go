@@ -18,6 +18,25 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
+func TestAtMost(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0:                               "within 0s",
+		1500 * time.Millisecond:         "within 2s",
+		9*time.Minute + 30*time.Second:  "within 9m30s",
+		30*time.Minute + time.Second:    "within 31m",
+		179 * time.Minute:               "within 179m",
+		7*time.Hour + 30*time.Second:    "within 7h1m",
+		9*time.Hour + 50*time.Minute:    "within 10h",
+		50*time.Hour + 30*time.Minute:   "within 2d3h",
+		9*24*time.Hour + 12*time.Hour:   "within 10d",
+		100*24*time.Hour - time.Second:  "within 100d",
+		8*time.Hour - time.Millisecond:  "within 8h",
+		48*time.Hour - time.Millisecond: "within 2d",
+	} {
+		assert.Equal(t, want, atMost(d), d)
+	}
+}
+
 func TestTable(t *testing.T) {
 	deleted := metav1.NewTime(testTime)
 	for _, tc := range []struct {
