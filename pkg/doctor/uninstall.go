@@ -33,6 +33,8 @@ type stage struct {
 	name string
 	// left returns what is still there, by words for people, and the command that takes it away.
 	left func(ctx context.Context, u *uninstallation) (leftovers, error)
+	// mend says what to do when that is not known.
+	mend string
 }
 
 type leftovers struct {
@@ -42,17 +44,19 @@ type leftovers struct {
 	next string
 	// gone says it for people, where there is nothing.
 	gone string
+	// skipped, where not empty, says why nobody has looked.
+	skipped string
 }
 
 // stages are in the order of an uninstallation. What ends tokens comes first, while the server and the members can be
 // reached. The APIServices go before the server: while they lead nowhere, no namespace of the hub can be deleted.
 var stages = []stage{
-	{name: "sets", left: leftSets},
-	{name: "grants", left: leftGrants},
-	{name: "members", left: leftMembers},
-	{name: "on-members", left: leftOnMembers},
-	{name: "apiservices", left: leftAPIServices},
-	{name: "hub", left: leftOnHub},
+	{name: "sets", left: leftSets, mend: mendUnserved},
+	{name: "grants", left: leftGrants, mend: mendUnserved},
+	{name: "members", left: leftMembers, mend: mendHub},
+	{name: "on-members", left: leftOnMembers, mend: "Ask again when the member answers, or without its --member-context"},
+	{name: "apiservices", left: leftAPIServices, mend: mendHub},
+	{name: "hub", left: leftOnHub, mend: mendHub},
 }
 
 type uninstallation struct {
@@ -78,7 +82,9 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]kuberne
 		case apierrors.IsForbidden(err):
 			f.fail("", "Have somebody look who may: a cluster-admin of the hub", "you may not look: %v", err)
 		case err != nil:
-			f.fail("", mendUnserved, "what is left is not known: %v", err)
+			f.fail("", s.mend, "what is left is not known: %v", err)
+		case left.skipped != "":
+			f.skip("", "%s", left.skipped)
 		case len(left.things) == 0:
 			f.ok("", "%s", left.gone)
 		case waits:
@@ -94,6 +100,8 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]kuberne
 	}
 	return all
 }
+
+const mendHub = "Ask again when the hub answers"
 
 const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
 	"If its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
@@ -200,7 +208,7 @@ func (u *uninstallation) takeOut(ctx context.Context, secret *corev1.Secret, nam
 // leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.
 func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if len(u.members) == 0 {
-		return leftovers{gone: "not looked at: name the members' contexts with --member-context"}, nil
+		return leftovers{skipped: "not looked at: name the members' contexts with --member-context"}, nil
 	}
 	hubID, err := grant.HubID(ctx, u.Kubernetes)
 	if err != nil {
@@ -226,8 +234,12 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 		partOfSelector + "," + member.LabelJoinedBy + "=" + hubID,
 		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
-	// What was applied by the manifests says no hub. On a hub that is its own member that is the installation itself.
-	if memberID != hubID {
+	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's, it may be the installation itself.
+	isHub, err := hasInstallation(ctx, client)
+	if err != nil {
+		return err
+	}
+	if memberID != hubID && !isHub {
 		selectors = append(selectors, partOfSelector+",!"+member.LabelJoinedBy+",!"+member.LabelCreatedBy)
 	}
 	for _, selector := range selectors {
@@ -244,4 +256,13 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 		l.next = "Delete them, rights first: " + deleteLabelled(name, kinds, selector)
 	}
 	return nil
+}
+
+// hasInstallation says whether clusterpass itself is deployed on a cluster.
+func hasInstallation(ctx context.Context, client kubernetes.Interface) (bool, error) {
+	deployments, err := client.AppsV1().Deployments(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	return len(deployments.Items) > 0, nil
 }

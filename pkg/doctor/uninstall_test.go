@@ -4,9 +4,11 @@
 package doctor
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -113,6 +115,12 @@ func TestUninstall(t *testing.T) {
 			},
 			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
 		},
+		"and so does its installation, where the member is another hub": {
+			services: []runtime.Object{service}, member: []runtime.Object{
+				onMember("left", ours), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: serverName, Labels: ours}},
+			},
+			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
+		},
 		"and so does the installation itself, of a hub that is its own member": {
 			services: []runtime.Object{service}, member: []runtime.Object{onMember("left", ours)}, itself: true,
 			stage: "apiservices", left: "APIService", is: "kubectl delete apiservice",
@@ -172,6 +180,33 @@ func TestUninstall(t *testing.T) {
 				assert.Equal(t, test.stage, next[0].Check)
 				assert.Contains(t, next[0].Message, test.left)
 				assert.Contains(t, next[0].Mend, test.is)
+			}
+		})
+	}
+}
+
+func TestUninstall_MemberThatDoesNotAnswer(t *testing.T) {
+	clients := &Clients{
+		Kubernetes:  fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "hub"}}),
+		Clusterpass: clusterpassfake.NewClientset(), Aggregator: aggregatorfake.NewSimpleClientset(), Profiles: inventoryfake.NewSimpleClientset(),
+	}
+	down := fake.NewClientset()
+	down.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("connection refused")
+	})
+	for name, test := range map[string]struct {
+		members map[string]kubernetes.Interface
+		want    Verdict
+	}{
+		"is no reason to delete the hub's APIServices":    {map[string]kubernetes.Interface{"bravelion": down}, Fail},
+		"is not looked at where nobody names its context": {nil, Skip},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, finding := range Uninstall(t.Context(), clients, test.members) {
+				if finding.Check == "on-members" {
+					assert.Equal(t, test.want, finding.Verdict)
+				}
+				assert.NotContains(t, finding.Mend, "delete apiservice")
 			}
 		})
 	}
