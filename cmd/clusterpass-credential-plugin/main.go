@@ -20,6 +20,7 @@ import (
 	"k8s.io/component-base/version"
 
 	"clusterpass.dev/pkg/credential"
+	"clusterpass.dev/pkg/words"
 )
 
 const name = "clusterpass-credential-plugin"
@@ -44,10 +45,11 @@ type options struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	errOut := words.NewWriter(os.Stderr) // errors are words of others
+	err := run(ctx, os.Args[1:], os.Stdout, errOut)
 	stop()
 	if err != nil && !errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(errOut, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/component-base/cli"
 
 	clusterpasscli "clusterpass.dev/pkg/cli"
+	"clusterpass.dev/pkg/words"
 )
 
 func main() {
@@ -24,11 +25,13 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cmd := clusterpasscli.NewCommand(genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
+	// Names, conditions and errors are words of others, of members and tenants.
+	out, errOut := words.NewWriter(os.Stdout), words.NewWriter(os.Stderr)
+	cmd := clusterpasscli.NewCommand(genericiooptions.IOStreams{In: os.Stdin, Out: out, ErrOut: errOut})
 	cmd.SetContext(ctx)
 	// Who reads an error here sits at a terminal, or reads what kubectl passes on: it is not for a log.
 	if err := cli.RunNoErrOutput(cmd); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		fmt.Fprintln(errOut, "error:", err)
 		return 1
 	}
 	return 0
