@@ -14,8 +14,12 @@ type Change struct {
 	now           int64
 }
 
-// Touched returns whether a change can make the policy decide otherwise, or earlier or later: only then is a pass worth while.
+// Touched returns whether a change can make the policy decide otherwise, or earlier or later: only then is a pass worth while. It evaluates
+// no expressions: a policy that has some is touched by every change of its candidates.
 func (p *Policy) Touched(change *Change) bool {
+	if p.evaluates {
+		return p.isCandidate(change.before) || p.isCandidate(change.after)
+	}
 	before, after := p.outlook(change.before, change.now), p.outlook(change.after, change.now)
 	if before == nil && after == nil {
 		return false
@@ -44,9 +48,11 @@ type prospect struct {
 	until  int64
 }
 
+func (p *Policy) isCandidate(m *member) bool { return m != nil && p.namespaces.Has(m.Namespace) }
+
 // outlook returns nil for what is no candidate.
 func (p *Policy) outlook(m *member, now int64) *outlook {
-	if m == nil || !p.namespaces.Has(m.Namespace) {
+	if !p.isCandidate(m) {
 		return nil
 	}
 	var o outlook

@@ -77,6 +77,9 @@ func newFigures(status *v1alpha1.ClusterScoreStatus) *Figures {
 	return f
 }
 
+// maxTaints is that of pkg/taints, for clusters whose ClusterProfiles are stored by somebody else.
+const maxTaints = 1000
+
 // ParseTaints returns the taints in the value of the annotation, which may be empty, or all mistakes in it.
 func ParseTaints(annotation string, path *field.Path) ([]v1alpha1.ClusterTaint, field.ErrorList) {
 	if annotation == "" {
@@ -85,6 +88,9 @@ func ParseTaints(annotation string, path *field.Path) ([]v1alpha1.ClusterTaint, 
 	var taints []v1alpha1.ClusterTaint
 	if err := json.Unmarshal([]byte(annotation), &taints); err != nil {
 		return nil, field.ErrorList{field.Invalid(path, annotation, err.Error())}
+	}
+	if len(taints) > maxTaints {
+		return nil, field.ErrorList{field.TooMany(path, len(taints), maxTaints)}
 	}
 	var errs field.ErrorList
 	for i := range taints {

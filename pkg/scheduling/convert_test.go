@@ -4,6 +4,7 @@
 package scheduling
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,7 @@ func TestTaintsOfAProfile(t *testing.T) {
 		},
 		{name: "an annotation that is no list is a mistake", annotation: `{}`, mistake: "cannot unmarshal object"},
 		{name: "a taint of Kubernetes is a mistake", annotation: `[{"key":"gpu","effect":"NoSchedule"}]`, mistake: `Unsupported value: "NoSchedule"`},
+		{name: "too many taints are a mistake", annotation: "[" + strings.Repeat("{},", maxTaints) + "{}]", mistake: "Too many: 1001: must have at most 1000 items"},
 		{name: "a taint without a key is a mistake", annotation: `[{"effect":"NoSelect"}]`, mistake: "key: Invalid value"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,6 +14,8 @@ type candidate struct {
 	selected bool
 	// others is how often the decisions of other placements name it.
 	others int32
+	// spent is what expressions have cost, in the units of CEL.
+	spent uint64
 }
 
 // filter refuses clusters.

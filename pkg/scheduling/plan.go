@@ -90,32 +90,43 @@ func NewPlan(fleet *Fleet, policy *Policy) *Plan {
 
 // Run returns what the policy decides at an instant. It writes nothing down: the fleet learns of the decision by SetDecision.
 func (p *Plan) Run(now time.Time) Result {
+	result, _ := p.RunWhile(now, unlimited)
+	return result
+}
+
+// RunWhile is Run, as far as it goes: before each cluster that is looked at it asks whether to go on. Where that is denied, nothing is
+// decided and false returned; the next call goes on from there.
+func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finished bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pass(now.UnixNano())
-	return p.result(p.choose())
+	if !p.observe(now.UnixNano(), more) {
+		return Result{}, false
+	}
+	p.rerank(p.rescale())
+	return p.result(p.choose()), true
 }
 
 // Next returns the first instant, not before now, at which a pass may decide otherwise although no change touches the policy; zero
-// if there is none. What has been renewed since the last pass is taken into account: heartbeats put it off.
-func (p *Plan) Next(now time.Time) time.Time {
+// if there is none. What has been renewed since the last pass is taken into account: heartbeats put it off. More is asked as by RunWhile.
+func (p *Plan) Next(now time.Time, more func() bool) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.observe(now.UnixNano())
-	if len(p.dirty) > 0 {
+	if !p.observe(now.UnixNano(), more) || len(p.dirty) > 0 {
 		return now
 	}
 	return p.nextInstant()
 }
 
+func unlimited() bool { return true }
+
 // pass brings everything up to date but the selection.
 func (p *Plan) pass(now int64) {
-	p.observe(now)
+	p.observe(now, unlimited)
 	p.rerank(p.rescale())
 }
 
-// observe brings up to date what is known of each cluster.
-func (p *Plan) observe(now int64) {
+// observe brings up to date what is known of each cluster. It returns false where it was not to go on.
+func (p *Plan) observe(now int64, more func() bool) (finished bool) {
 	if now < p.now {
 		// What had expired may not have.
 		for slot := range p.until {
@@ -127,10 +138,11 @@ func (p *Plan) observe(now int64) {
 	p.view = p.fleet.view(p.policy.placement, &last)
 	p.grow()
 	p.observeDecision(&last.decision)
-	p.review(last.version)
+	finished = p.review(last.version, more)
 	if last.named != p.view.named {
 		p.observeOthers()
 	}
+	return finished
 }
 
 func (p *Plan) grow() {
@@ -167,19 +179,26 @@ func (p *Plan) observeDecision(last *Decision) {
 	}
 }
 
-// review looks at the clusters that may have changed since a version of the fleet.
-func (p *Plan) review(since uint64) {
+// review looks at the clusters that may have changed since a version of the fleet. It returns false where it was not to go on: those
+// that are left are looked at by the next.
+func (p *Plan) review(since uint64, more func() bool) (finished bool) {
 	slots, known := p.view.since(since)
 	for _, slot := range slots {
 		p.until[slot] = math.MinInt64
 	}
-	p.next = forever
-	for slot, until := range p.until {
-		if !known || until <= p.now {
-			p.evaluate(int32(slot))
+	p.next, finished = forever, true
+	for slot := range p.until {
+		if !known {
+			p.until[slot] = math.MinInt64
+		}
+		if p.until[slot] <= p.now {
+			if finished = finished && more(); finished {
+				p.evaluate(int32(slot))
+			}
 		}
 		p.next = min(p.next, p.until[slot])
 	}
+	return finished
 }
 
 // evaluate looks at one cluster.

@@ -28,6 +28,8 @@ type Policy struct {
 	stabilization v1alpha1.Stabilization
 	spread        spread
 	groups        groups
+	// evaluates says that there are CEL expressions.
+	evaluates bool
 }
 
 // weighted is a prioritiser with its weight, which is not 0.
@@ -48,7 +50,7 @@ func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field
 	}
 	byPredicates, predicateErrs := compilePredicates(spec.Predicates, path.Child("predicates"))
 	byTaints, tolerationErrs := compileTolerations(spec.Tolerations, path.Child("tolerations"))
-	p.filters = []filter{byPredicates, byTaints}
+	p.filters, p.evaluates = []filter{byPredicates, byTaints}, byPredicates.evaluate()
 	var prioritizerErrs, spreadErrs, groupErrs field.ErrorList
 	p.prioritizers, p.spread.weight, prioritizerErrs = compilePrioritizers(&spec.PrioritizerPolicy, path.Child("prioritizerPolicy"))
 	p.spread.constraints, spreadErrs = compileSpread(spec.SpreadPolicy.SpreadConstraints, path.Child("spreadPolicy", "spreadConstraints"))
@@ -60,6 +62,9 @@ func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field
 	}
 	return p, nil
 }
+
+// Evaluates returns whether the policy has CEL expressions: then a pass may take long.
+func (p *Policy) Evaluates() bool { return p.evaluates }
 
 func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList

@@ -4,6 +4,8 @@
 package scheduling
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +31,7 @@ type predicate struct {
 func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (predicates, field.ErrorList) {
 	var errs field.ErrorList
 	compiled := make(predicates, len(spec))
+	var steps int64
 	for i := range spec {
 		selector, path := &spec[i].RequiredClusterSelector, path.Index(i).Child("requiredClusterSelector")
 		p := &compiled[i]
@@ -37,6 +40,12 @@ func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (pred
 		p.requirements, requirementErrs = compileRequirements(selector.ScoreSelector.Requirements, path.Child("scoreSelector", "requirements"))
 		p.expressions, expressionErrs = compileExpressions(selector.CelSelector.CelExpressions, path.Child("celSelector", "celExpressions"))
 		errs = append(append(append(errs, labelErrs...), requirementErrs...), expressionErrs...)
+		for j := range p.expressions {
+			steps += p.expressions[j].steps
+		}
+	}
+	if steps > maxCELSteps {
+		errs = append(errs, field.Invalid(path, steps, fmt.Sprintf("the CEL expressions may take so many steps together, and are allowed %d", maxCELSteps)))
 	}
 	return compiled, errs
 }
@@ -75,11 +84,17 @@ func (p predicates) passes(c *candidate) (int64, bool) {
 
 // reason says of each predicate what the cluster lacks.
 func (p predicates) reason(c *candidate) string {
+	c.spent = 0
 	reasons := make([]string, len(p))
 	for i := range p {
 		reasons[i] = p[i].lacks(c)
 	}
 	return strings.Join(reasons, "; or ")
+}
+
+// evaluate returns whether any predicate has expressions.
+func (p predicates) evaluate() bool {
+	return slices.ContainsFunc(p, func(one predicate) bool { return len(one.expressions) > 0 })
 }
 
 // matches returns whether the cluster matches all parts, and if so until when.

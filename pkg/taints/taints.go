@@ -13,7 +13,11 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 )
+
+// MaxTaints bounds the taints of a ClusterProfile: each Placement looks at all of them.
+const MaxTaints = bounds.MaxEntries
 
 // maxValue is that of a taint in OCM's CRD, in bytes.
 const maxValue = 1024
@@ -29,6 +33,9 @@ func Parse(annotation string) ([]v1alpha1.ClusterTaint, error) {
 	}
 	if decoder.More() {
 		return nil, errors.New("more than one JSON list of taints")
+	}
+	if len(taints) > MaxTaints {
+		return nil, fmt.Errorf("there are %d taints, and at most %d", len(taints), MaxTaints)
 	}
 	var errs []error
 	for i := range taints {

@@ -37,6 +37,7 @@ func TestWhatIsWrongWithTaintsIsTold(t *testing.T) {
 		"a time that is none":          {`[{"key":"a","effect":"NoSelect","timeAdded":"today"}]`, "no JSON list"},
 		"the second of two is wrong":   {`[{"key":"a","effect":"NoSelect"},{}]`, "taint 1"},
 		"what follows the list is not": {`[]x`, "more than one"},
+		"too many":                     {"[" + strings.Repeat("{},", MaxTaints) + "{}]", "there are 1001 taints, and at most 1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			taints, err := Parse(tc.annotation)

@@ -36,6 +36,8 @@ const (
 	GrantReasonPending = "Pending"
 	// GrantReasonRefused stands with Ready: False: the member cluster has refused it.
 	GrantReasonRefused = "Refused"
+	// GrantReasonRevoking stands with Ready: False: the grant is being deleted; Revoked says how far that is.
+	GrantReasonRevoking = "Revoking"
 	// GrantReasonTokensEnding stands with Revoked: False: no token has any right; the member cluster may accept
 	// one for some seconds more, and the name of the ServiceAccount is kept so long.
 	GrantReasonTokensEnding = "TokensEnding"

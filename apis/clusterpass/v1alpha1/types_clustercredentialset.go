@@ -16,7 +16,7 @@ const (
 	CredentialSetFinalizer = "clusterpass.dev/credentials" //nolint:gosec // a name
 	// AnnotationRotate has all credentials of a ClusterCredentialSet renewed, once for each new value.
 	AnnotationRotate = "clusterpass.dev/rotate"
-	// LabelCredentialSetUID is, on a Secret or an object of Kueue, the UID of the ClusterCredentialSet that keeps it.
+	// LabelCredentialSetUID is, on a Secret, an AuthTokenGrant or an object of Kueue, the UID of the ClusterCredentialSet that keeps it.
 	LabelCredentialSetUID = "clusterpass.dev/credential-set-uid" //nolint:gosec // a name
 )
 

@@ -53,6 +53,8 @@ const (
 	MaxCelExpressions = 100
 	// MaxCelExpressionLength bounds a CEL expression, in bytes. It is that of dynamic resource allocation.
 	MaxCelExpressionLength = 10 * 1024
+	// MaxCelExpressionsLength bounds all CEL expressions of a placement together, in bytes: they are kept compiled.
+	MaxCelExpressionsLength = 32 * 1024
 )
 
 // Conditions of a Placement. They are named as in OCM.

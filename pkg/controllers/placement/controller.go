@@ -78,8 +78,9 @@ type Controller struct {
 	synced     []cache.InformerSynced
 	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
 
-	fleet *scheduling.Fleet
-	mu    sync.Mutex
+	fleet  *scheduling.Fleet
+	shares *shares
+	mu     sync.Mutex
 	// plans are those of the placements that have been seen to.
 	plans map[cache.ObjectName]*plan
 }
@@ -93,6 +94,7 @@ func New(o Options) (*Controller, error) {
 		decisions:  o.Decisions.Lister(),
 		namespaces: o.Namespaces.Lister(),
 		fleet:      scheduling.NewFleet(),
+		shares:     newShares(),
 		plans:      map[cache.ObjectName]*plan{},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -102,7 +103,7 @@ func setCondition(placement *v1alpha1.Placement, of string, status metav1.Condit
 }
 
 func clip(message string) string {
-	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
+	return words.Clean(message, maxMessage)
 }
 
 func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, next *v1alpha1.Placement) error {

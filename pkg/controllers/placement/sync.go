@@ -74,18 +74,22 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		return 0, c.tellMistakes(ctx, placement, p)
 	}
 	stale, unsettled := c.due(p)
-	if next := p.plan.Next(now); stale || p.result == nil || !next.IsZero() && !next.After(now) {
-		c.decide(placement, p, now)
-		unsettled = true
+	decided, wait := c.pass(placement, p, stale, now)
+	if wait > 0 && (stale || p.result == nil || !unsettled) {
+		c.setDue(p, stale, unsettled)
+		return wait, nil
 	}
-	if unsettled {
+	if decided || unsettled {
 		settled, err := c.settle(ctx, placement, p, now)
 		if err != nil || !settled {
-			c.setUnsettled(p)
+			c.setDue(p, false, true)
 			return unseenPeriod, err
 		}
 	}
-	return until(now, p.plan.Next(now), p), nil
+	if wait > 0 {
+		return wait, nil
+	}
+	return until(now, p.plan.Next(now, func() bool { return false }), p), nil
 }
 
 // until returns how long nothing is to be done, zero for as long as nothing changes.
@@ -101,6 +105,7 @@ func until(now, next time.Time, p *plan) time.Duration {
 }
 
 func (c *Controller) forget(name cache.ObjectName) {
+	c.shares.forget(name)
 	c.mu.Lock()
 	delete(c.plans, name)
 	c.mu.Unlock()
@@ -116,10 +121,11 @@ func (c *Controller) due(p *plan) (stale, unsettled bool) {
 	return stale, unsettled
 }
 
-func (c *Controller) setUnsettled(p *plan) {
+// setDue says that a pass is due, or that slices are to be looked at, besides what is due already.
+func (c *Controller) setDue(p *plan, stale, unsettled bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.unsettled = true
+	p.stale, p.unsettled = p.stale || stale, p.unsettled || unsettled
 }
 
 // planFor returns the plan of a placement, a new one where that has changed, or the namespaces it may choose from.
@@ -152,6 +158,7 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	} else {
 		made.moved, made.decided, made.unseen, made.told = known.moved, known.decided, known.unseen, known.told
 	}
+	c.shares.forget(name)
 	if made.policy, made.mistakes = scheduling.Compile(placement, sets.List(namespaces)); made.policy != nil {
 		made.plan = scheduling.NewPlan(c.fleet, made.policy)
 	}
@@ -212,10 +219,32 @@ func (c *Controller) setUnreviewed(p *plan) {
 	}
 }
 
-// decide makes a decision.
-func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, now time.Time) {
+// pass makes a decision where one is due. It returns how long to wait where it has not come to that, because the expressions of the
+// namespace take long.
+func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, stale bool, now time.Time) (decided bool, wait time.Duration) {
+	name, more := cache.MetaObjectToName(placement), func() bool { return true }
+	if p.policy.Evaluates() {
+		began := c.Clock.Now()
+		if wait := c.shares.enter(name, began); wait > 0 {
+			return false, wait
+		}
+		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
+		more = func() bool { return c.Clock.Since(began) < mostEvaluation }
+	}
+	if next := p.plan.Next(now, more); !stale && p.result != nil && (next.IsZero() || next.After(now)) {
+		return false, 0
+	}
+	result, finished := p.plan.RunWhile(now, more)
+	if !finished {
+		return false, c.shares.again(name)
+	}
+	c.decide(placement, p, &result, now)
+	return true, 0
+}
+
+// decide takes in what a pass has decided.
+func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
 	passes.Inc()
-	result := p.plan.Run(now)
 	if p.moved == nil {
 		p.moved = placement.Status.LastMoveTime
 	}
@@ -228,6 +257,6 @@ func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, now time.Tim
 	if p.moved != nil {
 		is.MovedAt = p.moved.Time
 	}
-	p.result = &result
+	p.result = result
 	c.fleet.SetDecision(nameOf(placement), is)
 }

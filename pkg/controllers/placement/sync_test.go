@@ -123,6 +123,41 @@ func TestAMistakeKeepsTheLastGoodDecision(t *testing.T) {
 	assert.Contains(t, meta.FindStatusCondition(is.Conditions, v1alpha1.PlacementSatisfied).Message, "the last good decision stays")
 }
 
+// TestController_Shares has one team's expressions take more than their share.
+func TestController_Shares(t *testing.T) {
+	f := newFixture(t)
+	f.profile(t, "a", nil)
+	f.place(t, evaluating("dear", `clusterProfile.metadata.name == "a"`))
+	f.run(t)
+	require.Equal(t, []string{"a"}, f.chosen("dear"))
+
+	f.shares.leave(team, f.clock.Now().Add(-time.Minute), f.clock.Now())
+	f.place(t, evaluating("later", `clusterProfile.metadata.name == "a"`))
+	f.place(t, byDisk("cheap", 1))
+	f.score(t, "a", 10)
+	f.profile(t, "a", func(p *inventoryv1alpha1.ClusterProfile) { p.Labels = map[string]string{"new": ""} })
+	wait := f.run(t)
+	assert.Equal(t, []string{"a"}, f.chosen("cheap"), "what has no expressions does not wait")
+	assert.Empty(t, f.chosen("later"))
+	assert.Greater(t, wait, 2*time.Minute)
+	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].stale, "a change that was not looked at may touch it")
+
+	f.clock.Step(wait)
+	f.queue.Add(cache.NewObjectName(team, "later"))
+	f.run(t)
+	assert.Equal(t, []string{"a"}, f.chosen("later"))
+}
+
+// evaluating selects all clusters of which an expression is true.
+func evaluating(name, expression string) *v1alpha1.Placement {
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	placement.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
+		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{expression}},
+	}}}
+	v1alpha1.SetDefaults_Placement(placement)
+	return placement
+}
+
 func TestARestartGoesOnFromWhatWasDecided(t *testing.T) {
 	before := newChoice(t)
 	after := newFixture(t)

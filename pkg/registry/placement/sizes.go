@@ -4,6 +4,8 @@
 package placement
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -21,12 +23,13 @@ func validateSizes(spec *v1alpha1.PlacementSpec, path *field.Path) field.ErrorLi
 
 func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.Path) field.ErrorList {
 	errs := validateCount(len(predicates), path)
-	total := 0
+	total, length := 0, 0
 	for i := range predicates {
 		selector, path := &predicates[i].RequiredClusterSelector, path.Index(i).Child("requiredClusterSelector")
 		errs = append(errs, validateCount(len(selector.ScoreSelector.Requirements), path.Child("scoreSelector", "requirements"))...)
 		expressions := path.Child("celSelector", "celExpressions")
 		for j, expression := range selector.CelSelector.CelExpressions {
+			length += len(expression)
 			if len(expression) > v1alpha1.MaxCelExpressionLength {
 				errs = append(errs, field.TooLong(expressions.Index(j), "", v1alpha1.MaxCelExpressionLength))
 			}
@@ -35,6 +38,9 @@ func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.
 	}
 	if total > v1alpha1.MaxCelExpressions {
 		errs = append(errs, field.TooMany(path, total, v1alpha1.MaxCelExpressions))
+	}
+	if length > v1alpha1.MaxCelExpressionsLength {
+		errs = append(errs, field.Invalid(path, length, fmt.Sprintf("the CEL expressions have so many bytes together, and may have %d", v1alpha1.MaxCelExpressionsLength)))
 	}
 	return errs
 }

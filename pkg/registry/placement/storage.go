@@ -10,13 +10,14 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // REST serves placements.
 type REST struct {
-	*genericregistry.Store
+	*bounded.Store
 }
 
 var _ interface {
@@ -45,7 +46,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store}, status.New(store, newStatusStrategy(scheme)), nil
+	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
 }
 
 // ShortNames implements rest.ShortNamesProvider.

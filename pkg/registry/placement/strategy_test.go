@@ -159,7 +159,9 @@ func TestWhatAPlacementMayNotSay(t *testing.T) {
 		"more tolerations than may be": {func(s *v1alpha1.PlacementSpec) {
 			s.Tolerations = make([]v1alpha1.ClusterToleration, v1alpha1.MaxPlacementItems+1)
 		}, "spec.tolerations"},
-		"more expressions than may be, in all": {manyExpressions, "spec.predicates"},
+		"more expressions than may be, in all":   {manyExpressions, "spec.predicates"},
+		"longer expressions than may be, in all": {longExpressions, "spec.predicates"},
+		"an expression that puts text together":  {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), selector + ".celSelector.celExpressions[0]"},
 		"a constraint of a label whose name is none": {func(s *v1alpha1.PlacementSpec) {
 			s.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{{TopologyKey: "-", TopologyKeyType: v1alpha1.TopologyKeyLabel, MaxSkew: ptr.To[int32](1), WhenUnsatisfiable: "DoNotSchedule"}}
 		}, "spec.spreadPolicy.spreadConstraints[0].topologyKey"},
@@ -188,6 +190,14 @@ func manyExpressions(spec *v1alpha1.PlacementSpec) {
 			celSelector.CelExpressions = append(celSelector.CelExpressions, strconv.Itoa(j)+" > 0")
 		}
 	}
+}
+
+// longExpressions has no expression that is too long by itself.
+func longExpressions(spec *v1alpha1.PlacementSpec) {
+	expression := "true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength-len("true"))
+	spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
+		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{expression, expression, expression, expression}},
+	}}}
 }
 
 func TestAPlacementWhoseNameNoLabelCanHold(t *testing.T) {

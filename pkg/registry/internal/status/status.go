@@ -12,6 +12,8 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/pkg/registry/internal/bounded"
 )
 
 // Strategy is that of a subresource status.
@@ -22,7 +24,7 @@ type Strategy interface {
 
 // REST serves the status of what a store holds.
 type REST struct {
-	store *genericregistry.Store
+	store *bounded.Store
 }
 
 var _ interface {
@@ -38,7 +40,7 @@ func New(store *genericregistry.Store, strategy Strategy) *REST {
 	status := *store
 	status.UpdateStrategy = strategy
 	status.ResetFieldsStrategy = strategy
-	return &REST{store: &status}
+	return &REST{store: bounded.New(&status)}
 }
 
 // New implements rest.Storage.

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/pkg/bounds"
 )
 
 // The limits that the markers of metav1.Condition put into upstream's CRD. They differ from those of
@@ -31,6 +33,9 @@ func Conditions(conditions []metav1.Condition, path *field.Path) field.ErrorList
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range conditions {
+		if bounds.Enough(errs) {
+			break
+		}
 		errs = append(errs, Key(conditions[i].Type, seen, path.Index(i).Child("type"))...)
 		errs = append(errs, validateCondition(&conditions[i], path.Index(i))...)
 	}

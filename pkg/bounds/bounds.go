@@ -1,0 +1,164 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bounds keeps an object that a client sends from costing more than its bytes do: it bounds the entries of
+// its lists and maps, and what is said about its mistakes.
+package bounds
+
+import (
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const (
+	// MaxEntries bounds each list and each map of an object that has no lower bound of its own.
+	MaxEntries = 1000
+	// MaxTotal bounds the entries of all lists and maps of an object together.
+	MaxTotal = 20_000
+)
+
+// Check returns an error for each list or map of object that has too many entries, by its field. A list within a list
+// has one error, whose field has [] in place of the index. What old has, which is the object as it is stored or nil,
+// may stay: a list may be as long as the longest of its field was. Whoever gets an error looks at nothing else of object.
+func Check(object, old any) field.ErrorList {
+	is := count(object)
+	if len(is.long) == 0 && is.total <= MaxTotal {
+		return nil
+	}
+	was := count(old)
+	var errs field.ErrorList
+	for path, entries := range is.long {
+		if entries > was.long[path] && !ofServer.Has(path) {
+			errs = append(errs, field.TooMany(field.NewPath(path), entries, MaxEntries))
+		}
+	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
+	if len(errs) == 0 && is.total > max(MaxTotal, was.total) {
+		total := field.TooMany(nil, is.total, MaxTotal)
+		total.Field, total.Detail = "", "all lists and maps together "+total.Detail
+		return field.ErrorList{total}
+	}
+	return errs
+}
+
+// ofServer are lists that the server fills in: the groups of whoever asks for something.
+var ofServer = sets.New("spec.author.groups", "spec.requester.groups", "status.lastRequester.groups")
+
+// tally is how many entries an object has.
+type tally struct {
+	// long are the most entries that a list or map has, by the path of its field, where these are more than MaxEntries.
+	long  map[string]int
+	total int
+}
+
+func count(object any) tally {
+	t := tally{long: map[string]int{}}
+	if value := reflect.ValueOf(object); value.IsValid() {
+		t.add(value, nil)
+	}
+	return t
+}
+
+// add counts the entries in value, which is at path.
+func (t *tally) add(value reflect.Value, path []string) {
+	if !holdsEntries(value.Type()) {
+		return
+	}
+	switch value.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !value.IsNil() {
+			t.add(value.Elem(), path)
+		}
+	case reflect.Struct:
+		for _, f := range fieldsOf(value.Type()) {
+			in := path
+			if f.name != "" {
+				in = append(path, f.name) // each field is done with before the next one takes its place
+			}
+			t.add(value.Field(f.index), in)
+		}
+	case reflect.Slice, reflect.Array:
+		t.have(value.Len(), path)
+		if len(path) > 0 && holdsEntries(value.Type().Elem()) {
+			in := append(slices.Clone(path[:len(path)-1]), path[len(path)-1]+"[]")
+			for i := range value.Len() {
+				t.add(value.Index(i), in)
+			}
+		}
+	case reflect.Map:
+		t.have(value.Len(), path)
+		for entries := value.MapRange(); entries.Next(); {
+			t.add(entries.Value(), append(slices.Clone(path), entries.Key().String()))
+		}
+	default:
+	}
+}
+
+func (t *tally) have(entries int, path []string) {
+	t.total += entries
+	if entries > MaxEntries {
+		at := strings.Join(path, ".")
+		t.long[at] = max(t.long[at], entries)
+	}
+}
+
+// structField is one that may hold entries. Its name is that in JSON, empty where it is inlined.
+type structField struct {
+	name  string
+	index int
+}
+
+var (
+	marshaler = reflect.TypeFor[json.Marshaler]()
+	// fields are the fields of the types that were seen, and holding whether types hold entries.
+	fields, holding sync.Map
+)
+
+func fieldsOf(t reflect.Type) []structField {
+	if known, ok := fields.Load(t); ok {
+		return known.([]structField) //nolint:forcetypeassert,errcheck // Nothing else is stored.
+	}
+	var all []structField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && name != "-" && holdsEntries(f.Type) {
+			all = append(all, structField{name: name, index: i})
+		}
+	}
+	fields.Store(t, all)
+	return all
+}
+
+// holdsEntries says whether there can be lists or maps in a value of a type. Bytes, and what encodes itself, are one value.
+func holdsEntries(t reflect.Type) bool {
+	if known, ok := holding.Load(t); ok {
+		return known.(bool) //nolint:forcetypeassert,errcheck // Nothing else is stored.
+	}
+	is := false
+	switch t.Kind() {
+	case reflect.Interface:
+		is = true
+	case reflect.Slice, reflect.Array:
+		is = t.Elem().Kind() != reflect.Uint8
+	case reflect.Map:
+		is = true
+	case reflect.Pointer:
+		is = !t.Implements(marshaler) && holdsEntries(t.Elem())
+	case reflect.Struct:
+		is = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
+			func(f reflect.StructField) bool {
+				return f.IsExported() && len(f.Index) == 1 && f.Type != t && holdsEntries(f.Type)
+			})
+	default:
+	}
+	holding.Store(t, is)
+	return is
+}

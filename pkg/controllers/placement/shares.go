@@ -1,0 +1,101 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// mostEvaluation is how long expressions are evaluated in one go.
+	mostEvaluation = 100 * time.Millisecond
+	// burst is how long the expressions of a namespace may take before it has to wait, and restFactor how many times as long as they
+	// have taken it then waits: all placements of a namespace together take a quarter of one CPU at most.
+	burst      = time.Second
+	restFactor = 3
+	// mostPause bounds how long a placement waits for others of its namespace. A fleet remembers longer what has changed.
+	mostPause = 10 * time.Second
+)
+
+// shares divides the time that CEL expressions take between namespaces, so that the placements of one do not hold up those of others.
+// It is made by newShares.
+type shares struct {
+	mu   sync.Mutex
+	busy sets.Set[string]
+	// owed is until when each namespace would have to wait if it were not for burst.
+	owed map[string]time.Time
+	// waiting are the placements of each namespace that wait, by name.
+	waiting map[string]sets.Set[string]
+}
+
+func newShares() *shares {
+	return &shares{busy: sets.New[string](), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
+}
+
+// enter returns zero where the expressions of a placement may be evaluated at now: one of its namespace at a time, who ends that by leave.
+// Else it returns how long to wait, which is longer for each that waits.
+func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	debt := max(0, s.owed[placement.Namespace].Add(-restFactor*burst).Sub(now))
+	if debt > 0 || s.busy.Has(placement.Namespace) {
+		return debt + s.line(placement)
+	}
+	s.quit(placement)
+	s.busy.Insert(placement.Namespace)
+	return 0
+}
+
+// again returns how long a placement waits that has not come to its end, behind those that wait.
+func (s *shares) again(placement cache.ObjectName) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line(placement)
+}
+
+// forget has a placement wait no longer.
+func (s *shares) forget(placement cache.ObjectName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quit(placement)
+}
+
+// line has a placement wait, and returns how long all of its namespace take that do.
+func (s *shares) line(placement cache.ObjectName) time.Duration {
+	waiting := s.waiting[placement.Namespace]
+	if waiting == nil {
+		waiting = sets.New[string]()
+		s.waiting[placement.Namespace] = waiting
+	}
+	waiting.Insert(placement.Name)
+	return min(time.Duration(waiting.Len())*mostEvaluation, mostPause)
+}
+
+func (s *shares) quit(placement cache.ObjectName) {
+	waiting := s.waiting[placement.Namespace]
+	if waiting.Delete(placement.Name); waiting.Len() == 0 {
+		delete(s.waiting, placement.Namespace)
+	}
+}
+
+// leave notes that expressions of the namespace were evaluated from began until now.
+func (s *shares) leave(namespace string, began, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy.Delete(namespace)
+	owed := s.owed[namespace]
+	if owed.Before(began) {
+		owed = began
+	}
+	s.owed[namespace] = owed.Add((restFactor + 1) * now.Sub(began))
+	for other, until := range s.owed {
+		if !until.After(now) {
+			delete(s.owed, other)
+		}
+	}
+}
