@@ -28,11 +28,11 @@ func isCreateOnly(resource, subresource string) bool {
 	return createOnly.Has(resource)
 }
 
-// buildHandlerChain is the generic one, with refuseUnstored after authorization: only a client
-// that holds the verb learns that the verb does not exist. The storage of these resources must not
+// buildHandlerChain is the generic one, with boundBodies and refuseUnstored after authorization: only a client
+// that holds the verb learns that the verb does not exist, and nobody else has a body read. The storage of these resources must not
 // implement the verbs itself: discovery would list them, and the hub's controllers would use them.
 func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) http.Handler {
-	return genericapiserver.DefaultBuildHandlerChain(refuseUnstored(handler), config)
+	return genericapiserver.DefaultBuildHandlerChain(refuseUnstored(boundBodies(handler)), config)
 }
 
 // refuseUnstored answers 405 to every verb but create on a resource that is never stored. A 404 would

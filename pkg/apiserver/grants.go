@@ -63,9 +63,10 @@ func (g grants) Update(ctx context.Context, grant *clusterpassv1alpha1.AuthToken
 	return toGrant(obj, err)
 }
 
-// Delete deletes the grant of this UID. Another one under its name is a Conflict; that there is none is no error.
+// Delete deletes the grant as it was read. Where it has changed since, or another one has its name, that is a Conflict;
+// that there is none is no error.
 func (g grants) Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error {
-	options := &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &grant.UID}}
+	options := &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &grant.UID, ResourceVersion: &grant.ResourceVersion}}
 	_, _, err := g.store.Delete(inNamespace(ctx, grant.Namespace), grant.Name, rest.ValidateAllObjectFunc, options)
 	if apierrors.IsNotFound(err) {
 		return nil

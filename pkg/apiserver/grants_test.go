@@ -171,12 +171,19 @@ func TestAGrantIsGoneWithItsLastFinalizer(t *testing.T) {
 	other.UID = types.UID("another")
 	err = g.Delete(ctx, other)
 	assert.True(t, apierrors.IsConflict(err), "another UID: %v", err)
+	read := created
+	changed := created.DeepCopy()
+	changed.Labels = map[string]string{"team": "tigers"}
+	created, err = g.Update(ctx, changed)
+	require.NoError(t, err)
+	err = g.Delete(ctx, read)
+	assert.True(t, apierrors.IsConflict(err), "changed since: %v", err)
 
 	require.NoError(t, g.Delete(ctx, created))
 	live, err := g.Live(ctx, "team", "bravelion-work")
 	require.NoError(t, err)
 	assert.NotNil(t, live.DeletionTimestamp)
-	require.NoError(t, g.Delete(ctx, created), "once more")
+	require.NoError(t, g.Delete(ctx, live), "once more")
 
 	live.Finalizers = nil
 	_, err = g.Update(ctx, live)

@@ -202,6 +202,13 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err := o.Recommended.ApplyTo(generic); err != nil {
 		return nil, err
 	}
+	if asked := generic.Authorization.Authorizer; asked != nil {
+		fair, err := newFairAuthorizer(asked, o.Recommended.Authorization.AlwaysAllowPaths)
+		if err != nil {
+			return nil, err
+		}
+		generic.Authorization.Authorizer = fair
+	}
 	if generic.AuditPolicyRuleEvaluator != nil {
 		generic.AuditPolicyRuleEvaluator = withoutTokens{generic.AuditPolicyRuleEvaluator}
 	}

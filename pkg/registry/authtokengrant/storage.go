@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
@@ -30,7 +31,7 @@ type Storage struct {
 // REST serves authtokengrants.
 type REST struct {
 	served
-	store *genericregistry.Store
+	store *bounded.Store
 }
 
 // served is what of the store is served. As there is no rest.Creater in it, discovery shows no verb create.
@@ -85,7 +86,7 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 	internal.CreateStrategy = internalStrategy{main.Namespaced}
 	internal.UpdateStrategy = internalStrategy{main.Namespaced}
 	return &Storage{
-		Grants:   &REST{served: store, store: store},
+		Grants:   &REST{served: store, store: bounded.New(store)},
 		Status:   status.New(store, newStatusStrategy(scheme)),
 		Internal: &Internal{&internal},
 	}, nil

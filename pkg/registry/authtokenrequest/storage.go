@@ -22,6 +22,7 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/mint"
 )
 
@@ -152,8 +153,12 @@ func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.Auth
 // serve validates and admits a request and has it answered. The object that
 // admission has seen is the one that is answered.
 func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
-	if errs := s.minter.Validate(request); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, errs)
+	errs := bounds.Check(request, nil)
+	if len(errs) == 0 {
+		errs = s.minter.Validate(request)
+	}
+	if len(errs) > 0 {
+		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, bounds.Limit(errs))
 	}
 	if validate != nil {
 		if err := validate(ctx, request.DeepCopyObject()); err != nil {

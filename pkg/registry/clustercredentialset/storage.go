@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
@@ -24,7 +25,7 @@ type Storage struct {
 
 // REST serves clustercredentialsets.
 type REST struct {
-	*genericregistry.Store
+	*bounded.Store
 }
 
 var _ interface {
@@ -54,7 +55,7 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, mi
 		return nil, err
 	}
 	return &Storage{
-		Sets:   &REST{store},
+		Sets:   &REST{bounded.New(store)},
 		Status: status.New(store, newStatusStrategy(scheme)),
 		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer},
 	}, nil

@@ -19,6 +19,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/credentialset"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
@@ -103,6 +104,9 @@ func validateNames(names []string, path *field.Path) field.ErrorList {
 	}
 	seen := sets.New[string]()
 	for i, name := range names {
+		if bounds.Enough(errs) {
+			break
+		}
 		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
 		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
 	}

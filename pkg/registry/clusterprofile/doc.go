@@ -23,5 +23,7 @@
 //     status that the request can't set and that the CRD therefore doesn't look at.
 //   - Base64 data may contain line breaks, and may be empty.
 //   - There is no warning about a finalizer without a domain.
+//   - A list or map has at most 1,000 entries, and all of an object together at most 20,000; the CRD has no such bounds. What
+//     is stored may stay as long as it is.
 //   - A strategic merge patch is taken; a CRD offers none. Its lists are replaced as a whole.
 package clusterprofile

@@ -10,13 +10,14 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // REST serves clusterprofiles.
 type REST struct {
-	*genericregistry.Store
+	*bounded.Store
 }
 
 var _ interface {
@@ -47,7 +48,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store}, status.New(store, newStatusStrategy(scheme)), nil
+	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
 }
 
 // ShortNames implements rest.ShortNamesProvider.

@@ -15,6 +15,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 	"clusterpass.dev/pkg/taints"
 )
@@ -86,6 +87,9 @@ func validateProperties(properties []inventoryv1alpha1.Property, path *field.Pat
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range properties {
+		if bounds.Enough(errs) {
+			break
+		}
 		property, at := &properties[i], path.Index(i)
 		errs = append(errs, registryvalidation.Key(property.Name, seen, at.Child("name"))...)
 		errs = append(errs, registryvalidation.Length(property.Name, maxPropertyName, at.Child("name"))...)
@@ -101,6 +105,9 @@ func validateProviders(providers []inventoryv1alpha1.AccessProvider, path *field
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range providers {
+		if bounds.Enough(errs) {
+			break
+		}
 		errs = append(errs, registryvalidation.Key(providers[i].Name, seen, path.Index(i).Child("name"))...)
 		errs = append(errs, validateCluster(&providers[i].Cluster, path.Index(i).Child("cluster"))...)
 	}
@@ -117,6 +124,9 @@ func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.Error
 		errs = append(errs, field.Required(path.Child("server"), ""))
 	}
 	for i := range cluster.Extensions {
+		if bounds.Enough(errs) {
+			break
+		}
 		extension, at := &cluster.Extensions[i], path.Child("extensions").Index(i)
 		if extension.Name == "" {
 			errs = append(errs, field.Required(at.Child("name"), ""))

@@ -11,13 +11,14 @@ import (
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // REST serves clusterscores.
 type REST struct {
-	*genericregistry.Store
+	*bounded.Store
 }
 
 var _ interface {
@@ -48,7 +49,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{store}, status.New(store, newStatusStrategy(scheme)), nil
+	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
 }
 
 // ShortNames implements rest.ShortNamesProvider.

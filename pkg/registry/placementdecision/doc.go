@@ -10,5 +10,6 @@
 //   - Optional fields that are empty are not stored.
 //   - A value of another type than the schema's is a bad request (400) and not an invalid object (422).
 //   - There is no warning about a finalizer without a domain.
+//   - A list or map of the metadata has at most 1,000 entries. What is stored may stay as long as it is.
 //   - A strategic merge patch is taken; a CRD offers none. It replaces the decisions as a whole.
 package placementdecision

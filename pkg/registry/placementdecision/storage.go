@@ -11,13 +11,14 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/registry/internal/bounded"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // REST serves placementdecisions.
 type REST struct {
-	*genericregistry.Store
+	*bounded.Store
 }
 
 var _ interface {
@@ -49,7 +50,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, err
 	}
-	return &REST{store}, nil
+	return &REST{bounded.New(store)}, nil
 }
 
 // ShortNames implements rest.ShortNamesProvider.
