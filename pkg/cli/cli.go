@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/component-base/version"
@@ -46,7 +48,27 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)
+	addHints(cmd)
 	return cmd
+}
+
+// addHints has the commands below cmd say what an error means that is not about what they were asked for.
+func addHints(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		if run := sub.RunE; run != nil {
+			sub.RunE = func(cmd *cobra.Command, args []string) error { return withHint(run(cmd, args)) }
+		}
+		addHints(sub)
+	}
+}
+
+// withHint adds to the error of a cluster that serves nothing of clusterpass.
+func withHint(err error) error {
+	// The cluster has no such resource, rather than no such object.
+	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return fmt.Errorf("%w. Is this cluster a hub of clusterpass? --context names another", err)
+	}
+	return err
 }
 
 func newVersionCommand(out io.Writer) *cobra.Command {

@@ -516,6 +516,19 @@ func TestGrants_SaysWhyTheHubRefuses(t *testing.T) {
 	assert.Empty(t, hub.asked)
 }
 
+// TestCommands_OfAClusterThatIsNoHub has the context be a member's.
+func TestCommands_OfAClusterThatIsNoHub(t *testing.T) {
+	hub := newFakeHub(t)
+	hub.Config.Handler = http.NotFoundHandler()
+	for _, args := range [][]string{{"grants"}, {"grants", "--output=json"}, {"revoke", "--all-in-namespace"}, {"explain", "placement", "gpu"}, {"token", "bravelion"}} {
+		streams, _, _, _ := genericiooptions.NewTestIOStreams()
+		cmd := NewCommand(streams)
+		cmd.SilenceErrors = true
+		cmd.SetArgs(args)
+		require.ErrorContains(t, cmd.ExecuteContext(t.Context()), "Is this cluster a hub of clusterpass? --context names another", "%v", args)
+	}
+}
+
 func TestNamesOfEntries(t *testing.T) {
 	longest := strings.Repeat("c", 253)
 	seen := map[string]bool{}

@@ -91,7 +91,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, let the grant go: kubectl -n %s annotate authtokengrant %s %s=true",
 				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
 				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
-				said(grant, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
+				said(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
 		}
 	case !meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady):
 		since := grant.CreationTimestamp.Time
@@ -100,7 +100,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 		}
 		if now.Sub(since) > grantStuck {
 			f.warn(about, fmt.Sprintf("Ask for a token again, or, if nobody wants it any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
-				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant, clusterpassv1alpha1.GrantReady, "nobody has said why"))
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "nobody has said why"))
 		}
 	}
 	if len(f) == 0 {
@@ -109,9 +109,9 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 	return &f[0]
 }
 
-// said returns what a condition of the grant says, or otherwise if it says nothing.
-func said(grant *clusterpassv1alpha1.AuthTokenGrant, condition, otherwise string) string {
-	found := meta.FindStatusCondition(grant.Status.Conditions, condition)
+// said returns what a condition says, or otherwise if there is none.
+func said(conditions []metav1.Condition, condition, otherwise string) string {
+	found := meta.FindStatusCondition(conditions, condition)
 	if found == nil {
 		return otherwise
 	}

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -13,8 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -49,11 +53,13 @@ type leftovers struct {
 }
 
 // stages are in the order of an uninstallation. What ends tokens comes first, while the server and the members can be
-// reached. The APIServices go before the server: while they lead nowhere, no namespace of the hub can be deleted.
+// reached: unjoin marks a member as leaving and revokes its grants, so that no requester gets another token, and other
+// grants are of members without a Secret. The APIServices go before the server: while they lead nowhere, no namespace
+// of the hub can be deleted.
 var stages = []stage{
 	{name: "sets", left: leftSets, mend: mendUnserved},
-	{name: "grants", left: leftGrants, mend: mendUnserved},
 	{name: "members", left: leftMembers, mend: mendHub},
+	{name: "grants", left: leftGrants, mend: mendUnserved},
 	{name: "on-members", left: leftOnMembers, mend: "Ask again when the member answers, or without its --member-context"},
 	{name: "apiservices", left: leftAPIServices, mend: mendHub},
 	{name: "hub", left: leftOnHub, mend: mendHub},
@@ -104,7 +110,7 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]kuberne
 const mendHub = "Ask again when the hub answers"
 
 const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
-	"If its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
+	"If it or its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
 
 // enumerate names some of the things and counts the rest.
@@ -115,12 +121,14 @@ func enumerate(things []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(things[:maxLeft], ", "), len(things)-maxLeft)
 }
 
-// served turns the hub's answer that it does not know a resource into none left: without APIServices nothing is served.
-func served(err error) error {
+// unserved turns the hub's answer that it does not know a resource into words: without APIServices nobody can tell what
+// there is.
+func unserved(left leftovers, resource string, err error) (leftovers, error) {
 	if apierrors.IsNotFound(err) {
-		return nil
+		left.skipped = "not known: the hub does not serve " + resource + " any more"
+		return left, nil
 	}
-	return err
+	return left, err
 }
 
 func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
@@ -130,10 +138,11 @@ func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	sets, err := u.Clusterpass.ClusterpassV1alpha1().ClusterCredentialSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return left, served(err)
+		return unserved(left, "clustercredentialsets", err)
 	}
 	for i := range sets.Items {
-		left.things = append(left.things, "ClusterCredentialSet "+sets.Items[i].Namespace+"/"+sets.Items[i].Name+going(&sets.Items[i]))
+		set := &sets.Items[i]
+		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+going(set, said(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
 	}
 	return left, nil
 }
@@ -142,45 +151,60 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{
 		gone: "no AuthTokenGrant is left: no token works any more",
 		next: "Revoke them, and wait: kubectl delete authtokengrants --all --all-namespaces. " +
-			"Where a member is gone for ever, let its grants go: kubectl clusterpass unjoin NAME --namespace NAMESPACE --abandon-member",
+			"If there are new ones, somebody still asks for tokens: delete the ClusterProfile first. " +
+			"If a member is gone for ever, abandon its grants: kubectl clusterpass unjoin NAME --namespace NAMESPACE --abandon-member",
 	}
 	grants, err := u.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return left, served(err)
+		return unserved(left, "authtokengrants: what was granted works on until it expires, unless nothing is left on the members", err)
 	}
 	for i := range grants.Items {
-		left.things = append(left.things, "AuthTokenGrant "+grants.Items[i].Namespace+"/"+grants.Items[i].Name+going(&grants.Items[i]))
+		g := &grants.Items[i]
+		left.things = append(left.things, "AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, said(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
 	}
 	return left, nil
 }
 
-// going says that an object is being deleted, and what holds it.
-func going(object metav1.Object) string {
+// going says that an object is being deleted, what holds it, and what its condition says about that.
+func going(object metav1.Object, condition string) string {
 	if object.GetDeletionTimestamp() == nil {
 		return ""
 	}
-	if len(object.GetFinalizers()) == 0 {
-		return " (being deleted)"
+	words := " (being deleted"
+	if finalizers := object.GetFinalizers(); len(finalizers) > 0 {
+		words += "; finalizers " + strings.Join(finalizers, ", ")
 	}
-	return " (being deleted; finalizers " + strings.Join(object.GetFinalizers(), ", ") + ")"
+	if condition != "" {
+		words += "; " + condition
+	}
+	return words + ")"
 }
 
-// leftMembers looks for the hub's credentials of members. Each is one member that is still joined.
+// leftMembers looks for the hub's credentials of members. Each is one member that is still joined. The command is for
+// the first: those that were joined by hand come before others, as they may share an account on the member with one
+// that unjoin takes away.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
 	secrets, err := u.Kubernetes.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
 		return left, err
 	}
+	slices.SortStableFunc(secrets.Items, func(a, b corev1.Secret) int {
+		return cmp.Compare(min(len(a.Annotations[member.MemberUIDAnnotation]), 1), min(len(b.Annotations[member.MemberUIDAnnotation]), 1))
+	})
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
-		namespace, name, ok := strings.Cut(secret.Annotations[member.ClusterProfileAnnotation], "/")
-		if !ok {
+		of, err := cache.ParseObjectName(secret.Annotations[member.ClusterProfileAnnotation])
+		namespace, name := of.Namespace, of.Name
+		if err != nil || len(utilvalidation.IsDNS1123Label(namespace)) > 0 || len(utilvalidation.IsDNS1123Subdomain(name)) > 0 {
 			left.things = append(left.things, "Secret "+SystemNamespace+"/"+secret.Name+" with a credential for no ClusterProfile")
-			left.next = "It serves nobody: kubectl -n " + SystemNamespace + " delete secret " + secret.Name
+			left.next = cmp.Or(left.next, "It serves nobody: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
 			continue
 		}
 		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
+		if left.next != "" {
+			continue
+		}
 		if left.next, err = u.takeOut(ctx, secret, namespace, name); err != nil {
 			return left, err
 		}
@@ -191,7 +215,10 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 // takeOut returns a sentence with the command that ends the hub's access to a member.
 func (u *uninstallation) takeOut(ctx context.Context, secret *corev1.Secret, namespace, name string) (string, error) {
 	if secret.Annotations[member.MemberUIDAnnotation] == "" {
-		return "It was joined by hand: kubectl -n " + SystemNamespace + " delete secret " + secret.Name, nil
+		ofSecret := "kubectl -n " + SystemNamespace + " %s secret " + secret.Name
+		return fmt.Sprintf("It was joined by hand. Have it refuse new tokens, revoke the others, and delete the hub's credential: "+
+			ofSecret+" --overwrite %s=true && kubectl clusterpass revoke --cluster-profile %s/%s --all-namespaces && "+ofSecret,
+			"annotate", member.LeavingAnnotation, namespace, name, "delete"), nil
 	}
 	profile, err := u.Profiles.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -200,6 +227,9 @@ func (u *uninstallation) takeOut(ctx context.Context, secret *corev1.Secret, nam
 	manager := ""
 	if err == nil && profile.Spec.ClusterManager.Name != ourManager {
 		manager = " --cluster-manager " + profile.Spec.ClusterManager.Name
+		if len(utilvalidation.IsValidLabelValue(profile.Spec.ClusterManager.Name)) > 0 {
+			manager = " --cluster-manager MANAGER" // it may be anything, and is not for a shell
+		}
 	}
 	return "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
 		" --member-context CONTEXT", nil
@@ -214,23 +244,28 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if err != nil {
 		return leftovers{}, err
 	}
-	left := leftovers{gone: "nothing of hub " + hubID + " is left on members " + strings.Join(slices.Sorted(maps.Keys(u.members)), ", ")}
+	grantsOf, err := grant.ServerHubID(ctx, u.Kubernetes, SystemNamespace)
+	if err != nil {
+		return leftovers{}, err
+	}
+	left := leftovers{gone: "nothing of hub " + grantsOf + " is left on members " + strings.Join(slices.Sorted(maps.Keys(u.members)), ", ")}
 	for _, name := range slices.Sorted(maps.Keys(u.members)) {
-		if err := left.on(ctx, name, u.members[name], hubID); err != nil {
+		if err := left.on(ctx, name, u.members[name], hubID, grantsOf); err != nil {
 			return left, fmt.Errorf("member %s: %w", name, err)
 		}
 	}
 	return left, nil
 }
 
-// on adds what is left on a member.
-func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Interface, hubID string) error {
+// on adds what is left on a member: what join has made there for the hub, and what is of grants of grantsOf, which is
+// the hub's id too, unless the server was given another. The command is for the first kind of these.
+func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Interface, hubID, grantsOf string) error {
 	memberID, err := grant.HubID(ctx, client)
 	if err != nil {
 		return err
 	}
 	selectors := []string{
-		grant.Selector(hubID),
+		grant.Selector(grantsOf),
 		partOfSelector + "," + member.LabelJoinedBy + "=" + hubID,
 		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
@@ -253,7 +288,7 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 		for _, thing := range found {
 			l.things = append(l.things, thing+" on "+name)
 		}
-		l.next = "Delete them, rights first: " + deleteLabelled(name, kinds, selector)
+		l.next = cmp.Or(l.next, "Delete them, rights first: "+deleteLabelled(name, kinds, selector))
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 		if !slices.Contains(kinds, "namespace") {
 			left.things = append(left.things, "Namespace "+SystemNamespace)
 		}
-		left.next = "Delete them, with the overlay that they were applied from: kubectl delete -k artifacts/deploy/overlays/OVERLAY --ignore-not-found"
+		left.next = "Delete them. What an overlay has added goes with the namespace: kubectl delete -k artifacts/deploy/base --ignore-not-found"
 		return left, nil
 	}
 	left.next = "Delete what no overlay has: " + deleteLabelled("", kinds, partOfSelector)
@@ -177,7 +177,7 @@ func list(get func() (runtime.Object, error)) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		names = append(names, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")+going(o))
+		names = append(names, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")+going(o, ""))
 		return nil
 	})
 	return names, err

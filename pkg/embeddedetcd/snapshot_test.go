@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,15 @@ func TestNothingIsWrittenOver(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(used, "something"), nil, 0o600))
 	require.ErrorContains(t, Restore(file, used), "is not empty")
 	assert.NoDirExists(t, filepath.Join(used, "data"))
+}
+
+func TestSave_NoServer(t *testing.T) {
+	endpoint, err := Endpoint(newDir(t))
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "snapshot")
+	err = Save(t.Context(), clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 100 * time.Millisecond}, file)
+	require.ErrorContains(t, err, "is the server running?")
+	assert.NoFileExists(t, file)
 }
 
 func TestWhatIsNoSnapshotIsNotRestored(t *testing.T) {

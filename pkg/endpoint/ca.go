@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -116,6 +118,4 @@ func parse(block *pem.Block) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-func bounded(words string) string {
-	return strings.ToValidUTF8(words[:min(len(words), maxNote)], "")
-}
+func bounded(text string) string { return words.Clean(text, maxNote) }

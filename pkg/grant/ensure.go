@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -29,13 +30,16 @@ type Ensured struct {
 	Secret types.UID
 	// Probes are what a new token can be tried with.
 	Probes *Probes
+	// Changed says whether the member lacked anything, or had it otherwise.
+	Changed bool
 }
 
 // worker is one call of Ensure.
 type worker struct {
 	*Keeper
-	probes Probes
-	fence  fence
+	probes  Probes
+	fence   fence
+	changed atomic.Bool
 }
 
 // Ensure makes the member have all that the grant names, and nothing that only an
@@ -61,7 +65,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.rolesReady(ctx); err != nil {
 		return nil, err
 	}
-	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes}, nil
+	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes, Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
@@ -122,6 +126,9 @@ func (w *worker) createServiceAccount(ctx context.Context) (created *corev1.Serv
 		created, err = w.Client.CoreV1().ServiceAccounts(account.Namespace).Create(ctx, account, metav1.CreateOptions{})
 		return err
 	})
+	if err == nil {
+		w.changed.Store(true)
+	}
 	return created, err
 }
 

@@ -9,24 +9,29 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/pager"
+	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member/paged"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
-	// pageSize bounds the objects in one answer of a member.
-	pageSize = 500
 	// maxFound bounds what is kept of a member, in bytes as they are sent: the objects of some 30,000 grants.
 	maxFound = 128 << 20
+	// maxName bounds the name of an object on a member, in bytes. Names of RBAC have no bound of their own; ours, of a role with the longest
+	// name, have 302.
+	maxName = 512
 )
 
 // Object is an object of a grant as it was found on a member.
@@ -58,55 +63,63 @@ type Found struct {
 // where there is more than is kept of one member.
 func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Found, error) {
 	f := &Found{objects: map[v1alpha1.MemberObject]Object{}, unread: map[string]error{}}
-	rbac, core := client.RbacV1(), client.CoreV1()
-	lists := map[string]pager.ListPageFunc{
-		kindServiceAccount: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return core.ServiceAccounts("").List(ctx, o)
-		},
-		kindClusterRole: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return rbac.ClusterRoles().List(ctx, o)
-		},
-		kindClusterRoleBinding: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return rbac.ClusterRoleBindings().List(ctx, o)
-		},
-		kindRole: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return rbac.Roles("").List(ctx, o)
-		},
-		kindRoleBinding: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return rbac.RoleBindings("").List(ctx, o)
-		},
-	}
-	for kind, list := range lists {
-		pages := pager.New(list)
-		pages.PageSize = pageSize
-		err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: Selector(hubID)}, func(o runtime.Object) error {
-			return f.add(kind, o)
-		})
-		switch {
-		case apierrors.IsForbidden(err):
-			f.unread[kind] = err
-		case err != nil:
-			return nil, fmt.Errorf("listing what grants own, %s: %w", kind, err)
+	rbac, core := client.RbacV1().RESTClient(), client.CoreV1().RESTClient()
+	for _, list := range []func() error{
+		func() error { return list[corev1.ServiceAccount](ctx, f, hubID, core, kindServiceAccount) },
+		func() error { return list[rbacv1.ClusterRole](ctx, f, hubID, rbac, kindClusterRole) },
+		func() error { return list[rbacv1.ClusterRoleBinding](ctx, f, hubID, rbac, kindClusterRoleBinding) },
+		func() error { return list[rbacv1.Role](ctx, f, hubID, rbac, kindRole) },
+		func() error { return list[rbacv1.RoleBinding](ctx, f, hubID, rbac, kindRoleBinding) },
+	} {
+		if err := list(); err != nil {
+			return nil, err
 		}
 	}
 	return f, nil
 }
 
-func (f *Found) add(kind string, o runtime.Object) error {
-	accessor, ok := o.(interface {
-		metav1.Object
-		Size() int
+// encoded is a pointer to an object of type T, as it comes in a list.
+type encoded[T any] interface {
+	*T
+	metav1.Object
+	Unmarshal(message []byte) error
+}
+
+// list adds to f all objects of a kind that the grants of a hub have.
+func list[T any, P encoded[T]](ctx context.Context, f *Found, hubID string, client rest.Interface, kind string) error {
+	options := metav1.ListOptions{LabelSelector: Selector(hubID)}
+	err := paged.Each(ctx, client, resourceOf(kind), options, func(item []byte) error {
+		o := P(new(T))
+		if err := o.Unmarshal(item); err != nil {
+			return err
+		}
+		return f.add(kind, o, len(item))
 	})
-	if !ok {
-		return fmt.Errorf("a %T without metadata", o)
+	switch {
+	case apierrors.IsForbidden(err):
+		f.unread[kind] = err
+	case err != nil:
+		return fmt.Errorf("listing what grants own, %s: %w", kind, err)
 	}
-	if f.size += accessor.Size(); f.size > maxFound {
+	return nil
+}
+
+// resourceOf returns the resource of a kind that grants own.
+func resourceOf(kind string) string { return strings.ToLower(kind) + "s" }
+
+// add adds an object that was sent in size bytes.
+func (f *Found) add(kind string, o metav1.Object, size int) error {
+	if f.size += size; f.size > maxFound {
 		return fmt.Errorf("more than %d bytes", maxFound)
 	}
+	// Whoever may make objects on the member may give them our labels.
+	if !hasUsualNames(o) {
+		return nil
+	}
 	object := Object{
-		MemberObject: v1alpha1.MemberObject{Kind: kind, Namespace: accessor.GetNamespace(), Name: accessor.GetName()},
-		UID:          accessor.GetUID(),
-		Grant:        types.UID(accessor.GetLabels()[LabelGrantUID]),
+		MemberObject: v1alpha1.MemberObject{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()},
+		UID:          o.GetUID(),
+		Grant:        types.UID(words.Clean(o.GetLabels()[LabelGrantUID], validation.LabelValueMaxLength)),
 	}
 	switch o := o.(type) {
 	case *rbacv1.ClusterRoleBinding:
@@ -120,6 +133,11 @@ func (f *Found) add(kind string, o runtime.Object) error {
 	}
 	f.objects[object.MemberObject] = object
 	return nil
+}
+
+// hasUsualNames says whether the names of an object are no longer than any that we make or look for: they are in URLs, logs and conditions.
+func hasUsualNames(o metav1.Object) bool {
+	return len(o.GetName()) <= maxName && len(o.GetNamespace()) <= validation.DNS1123LabelMaxLength
 }
 
 // Unread returns why some kinds could not be listed, or nil.
@@ -141,6 +159,12 @@ func (f *Found) Objects() []Object {
 		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return all
+}
+
+// Has says whether that one object was found, and not another one of its name.
+func (f *Found) Has(o Object) bool {
+	found, ok := f.objects[o.MemberObject]
+	return ok && found.UID == o.UID
 }
 
 // rank returns when objects of a kind are removed.

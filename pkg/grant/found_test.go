@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package grant
+package grant_test
 
 import (
 	"context"
@@ -15,52 +15,48 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/fakemember"
 )
 
-var somePods = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
-
-// ensured returns a grant of every kind of role, and a member that has all of it.
-func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fake.Clientset) {
+// ensured returns a grant of every kind of role, a member that has all of it, and the client for that.
+func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fakemember.Member, kubernetes.Interface) {
 	t.Helper()
-	g := testGrant()
-	g.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: somePods}}
-	g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "ml", Name: "pods", Rules: somePods}}
-	member := fake.NewClientset(
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ml"}},
-		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}},
-	)
-	if _, err := (&Keeper{HubID: "hub", Grant: g, Client: member, Clock: clock.RealClock{}}).Ensure(t.Context()); err != nil {
+	g := fakemember.NewGrant("work")
+	member := fakemember.New(t, clock.RealClock{}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ml"}})
+	member.Ensure(t, "hub", g)
+	client, err := member.For(t.Context(), member.Profile())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return g, member
+	return g, member, client.Kubernetes()
 }
 
 func TestDriftIsFoundAndToldInWords(t *testing.T) {
 	tests := map[string]struct {
-		change func(ctx context.Context, member *fake.Clientset) error
+		change func(ctx context.Context, member kubernetes.Interface) error
 		want   map[string]string
 	}{
 		"nothing is changed": {
-			func(context.Context, *fake.Clientset) error { return nil },
+			func(context.Context, kubernetes.Interface) error { return nil },
 			map[string]string{},
 		},
 		"the ServiceAccount is deleted": {
-			func(ctx context.Context, member *fake.Clientset) error {
+			func(ctx context.Context, member kubernetes.Interface) error {
 				return member.CoreV1().ServiceAccounts("default").Delete(ctx, "work", metav1.DeleteOptions{})
 			},
 			map[string]string{"ServiceAccount": "ServiceAccount work was missing"},
 		},
 		"the ServiceAccount belongs to another grant": {
-			func(ctx context.Context, member *fake.Clientset) error {
+			func(ctx context.Context, member kubernetes.Interface) error {
 				account, err := member.CoreV1().ServiceAccounts("default").Get(ctx, "work", metav1.GetOptions{})
 				if err == nil {
-					account.Labels[LabelGrantUID] = "grant-2"
+					account.Labels[grant.LabelGrantUID] = "grant-2"
 					_, err = member.CoreV1().ServiceAccounts("default").Update(ctx, account, metav1.UpdateOptions{})
 				}
 				return err
@@ -68,46 +64,46 @@ func TestDriftIsFoundAndToldInWords(t *testing.T) {
 			map[string]string{"ServiceAccount": "ServiceAccount work was another grant's"},
 		},
 		"a binding has one more subject": {
-			func(ctx context.Context, member *fake.Clientset) error {
-				b, err := member.RbacV1().ClusterRoleBindings().Get(ctx, "clusterpass:grant-1:view", metav1.GetOptions{})
+			func(ctx context.Context, member kubernetes.Interface) error {
+				b, err := member.RbacV1().ClusterRoleBindings().Get(ctx, "clusterpass:grant-work:view", metav1.GetOptions{})
 				if err == nil {
 					b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, Name: "mallory"})
 					_, err = member.RbacV1().ClusterRoleBindings().Update(ctx, b, metav1.UpdateOptions{})
 				}
 				return err
 			},
-			map[string]string{"ClusterRoleBinding": "ClusterRoleBinding clusterpass:grant-1:view was changed"},
+			map[string]string{"ClusterRoleBinding": "ClusterRoleBinding clusterpass:grant-work:view was changed"},
 		},
 		"a binding refers to another role": {
-			func(ctx context.Context, member *fake.Clientset) error {
-				b, err := member.RbacV1().RoleBindings("ml").Get(ctx, "clusterpass:grant-1:pods", metav1.GetOptions{})
+			func(ctx context.Context, member kubernetes.Interface) error {
+				b, err := member.RbacV1().RoleBindings("ml").Get(ctx, "clusterpass:grant-work:pods", metav1.GetOptions{})
 				if err == nil {
 					b.RoleRef.Kind = "ClusterRole"
 					_, err = member.RbacV1().RoleBindings("ml").Update(ctx, b, metav1.UpdateOptions{})
 				}
 				return err
 			},
-			map[string]string{"RoleBinding": "RoleBinding clusterpass:grant-1:pods was changed"},
+			map[string]string{"RoleBinding": "RoleBinding clusterpass:grant-work:pods was changed"},
 		},
 		"a role aggregates others": {
-			func(ctx context.Context, member *fake.Clientset) error {
-				r, err := member.RbacV1().ClusterRoles().Get(ctx, "clusterpass:grant-1:pods", metav1.GetOptions{})
+			func(ctx context.Context, member kubernetes.Interface) error {
+				r, err := member.RbacV1().ClusterRoles().Get(ctx, "clusterpass:grant-work:pods", metav1.GetOptions{})
 				if err == nil {
 					r.AggregationRule = &rbacv1.AggregationRule{}
 					_, err = member.RbacV1().ClusterRoles().Update(ctx, r, metav1.UpdateOptions{})
 				}
 				return err
 			},
-			map[string]string{"ClusterRole": "ClusterRole clusterpass:grant-1:pods was changed"},
+			map[string]string{"ClusterRole": "ClusterRole clusterpass:grant-work:pods was changed"},
 		},
 		"a role is gone": {
-			func(ctx context.Context, member *fake.Clientset) error {
-				return member.RbacV1().Roles("ml").Delete(ctx, "clusterpass:grant-1:pods", metav1.DeleteOptions{})
+			func(ctx context.Context, member kubernetes.Interface) error {
+				return member.RbacV1().Roles("ml").Delete(ctx, "clusterpass:grant-work:pods", metav1.DeleteOptions{})
 			},
-			map[string]string{"Role": "Role clusterpass:grant-1:pods was missing"},
+			map[string]string{"Role": "Role clusterpass:grant-work:pods was missing"},
 		},
 		"the role that a grant binds as existing is no business of ours": {
-			func(ctx context.Context, member *fake.Clientset) error {
+			func(ctx context.Context, member kubernetes.Interface) error {
 				return member.RbacV1().ClusterRoles().Delete(ctx, "view", metav1.DeleteOptions{})
 			},
 			map[string]string{},
@@ -115,11 +111,11 @@ func TestDriftIsFoundAndToldInWords(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			g, member := ensured(t)
-			if err := test.change(t.Context(), member); err != nil {
+			g, _, client := ensured(t)
+			if err := test.change(t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
-			found, err := List(t.Context(), member, "hub")
+			found, err := grant.List(t.Context(), client, "hub")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,11 +127,11 @@ func TestDriftIsFoundAndToldInWords(t *testing.T) {
 }
 
 func TestAKindThatMayNotBeListedIsTakenToBeRight(t *testing.T) {
-	g, member := ensured(t)
+	g, member, client := ensured(t)
 	member.PrependReactor("list", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "", nil)
 	})
-	found, err := List(t.Context(), member, "hub")
+	found, err := grant.List(t.Context(), client, "hub")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,8 +144,8 @@ func TestAKindThatMayNotBeListedIsTakenToBeRight(t *testing.T) {
 }
 
 func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
-	_, member := ensured(t)
-	found, err := List(t.Context(), member, "hub")
+	_, _, client := ensured(t)
+	found, err := grant.List(t.Context(), client, "hub")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,22 +157,22 @@ func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	others, err := List(t.Context(), member, "another-hub")
+	others, err := grant.List(t.Context(), client, "another-hub")
 	if err != nil || len(others.Objects()) > 0 {
 		t.Errorf("another hub finds %v, %v", others.Objects(), err)
 	}
 }
 
 func TestWhatIsKeptOfAMemberIsBounded(t *testing.T) {
-	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{LabelHubID: "hub", LabelManagedBy: ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
-	member := fake.NewClientset()
+	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{grant.LabelHubID: "hub", grant.LabelManagedBy: grant.ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
+	_, member, client := ensured(t)
 	var pages atomic.Int32
 	member.PrependReactor("list", "clusterroles", func(clienttesting.Action) (bool, runtime.Object, error) {
 		pages.Add(1)
 		return true, &rbacv1.ClusterRoleList{ListMeta: metav1.ListMeta{Continue: "more"}, Items: []rbacv1.ClusterRole{large}}, nil
 	})
-	_, err := List(t.Context(), member, "hub")
-	if err == nil || !strings.Contains(err.Error(), "listing what grants own, ClusterRole: more than 134217728 bytes") {
+	_, err := grant.List(t.Context(), client, "hub")
+	if err == nil || !strings.Contains(err.Error(), "listing what grants own, ClusterRole: its clusterroles: more than 134217728 bytes") {
 		t.Errorf("error %v", err)
 	}
 	if asked := pages.Load(); asked > 200 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -65,6 +66,28 @@ func HubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	return strings.ToLower(string(system.UID)), nil
 }
 
+// serverName is the name of the server's Deployment.
+const serverName = "clusterpass-apiserver"
+
+// ServerHubID returns the id that the objects of grants carry: the --hub-id that the server is deployed with in the
+// namespace of clusterpass, or HubID where it has none, or runs outside of the hub.
+func ServerHubID(ctx context.Context, hub kubernetes.Interface, namespace string) (string, error) {
+	server, err := hub.AppsV1().Deployments(namespace).Get(ctx, serverName, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("id of the hub: %w", err)
+	}
+	if err == nil {
+		for _, container := range server.Spec.Template.Spec.Containers {
+			for _, arg := range slices.Concat(container.Command, container.Args) {
+				if id, ok := strings.CutPrefix(arg, "--hub-id="); ok {
+					return id, nil
+				}
+			}
+		}
+	}
+	return HubID(ctx, hub)
+}
+
 // Name returns the name of the grant for requests from namespace, for a
 // ServiceAccount of the cluster. Two of these three may, by bad luck or on purpose,
 // share one name: whoever finds a grant by it compares what it is for (IsFor).
@@ -104,6 +127,19 @@ func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profi
 // IsFor says whether g is for the ClusterProfile and the ServiceAccount that want is for.
 func IsFor(g, want *v1alpha1.AuthTokenGrant) bool {
 	return g.Spec.ClusterProfile == want.Spec.ClusterProfile && g.Spec.ServiceAccount == want.Spec.ServiceAccount
+}
+
+// SetOf returns the UID of the ClusterCredentialSet whose requests g is for, empty for a grant of users' requests. It is in a label,
+// which nobody but the server changes: owner references are anybody's who may update grants, and the garbage collector's. Grants from
+// before there was that label have the reference alone.
+func SetOf(g *v1alpha1.AuthTokenGrant) types.UID {
+	if uid := g.Labels[v1alpha1.LabelCredentialSetUID]; uid != "" {
+		return types.UID(uid)
+	}
+	if owner := metav1.GetControllerOfNoCopy(g); owner != nil {
+		return owner.UID
+	}
+	return ""
 }
 
 // Account names the ServiceAccount of g on the member.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -169,6 +170,28 @@ func TestOwns(t *testing.T) {
 			}
 			if got := Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}); got != test.want {
 				t.Errorf("Owns = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSetOf(t *testing.T) {
+	owner := []metav1.OwnerReference{{Kind: "ClusterCredentialSet", Name: "fleet", UID: "set-1", Controller: ptr.To(true)}}
+	label := map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}
+	for name, test := range map[string]struct {
+		meta metav1.ObjectMeta
+		want types.UID
+	}{
+		"a grant of a set":                                     {metav1.ObjectMeta{Labels: label, OwnerReferences: owner}, "set-1"},
+		"one whose owner reference is gone":                    {metav1.ObjectMeta{Labels: label}, "set-1"},
+		"one whose owner reference is another":                 {metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-2"}, OwnerReferences: owner}, "set-2"},
+		"one from before there was a label":                    {metav1.ObjectMeta{OwnerReferences: owner}, "set-1"},
+		"a grant of a user's requests":                         {metav1.ObjectMeta{}, ""},
+		"a grant that somebody has given an owner, no manager": {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{UID: "a"}}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := SetOf(&v1alpha1.AuthTokenGrant{ObjectMeta: test.meta}); got != test.want {
+				t.Errorf("%q, not %q", got, test.want)
 			}
 		})
 	}

@@ -10,15 +10,18 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
-	"k8s.io/client-go/tools/pager"
 	"k8s.io/klog/v2"
+
+	"clusterpass.dev/pkg/member/paged"
 )
+
+// maxLeftovers bounds the bindings that are kept of a member.
+const maxLeftovers = 1000
 
 // leftover is a binding that names the ServiceAccount of a grant, and is not the grant's.
 type leftover struct {
-	metav1.Object
+	metav1.ObjectMeta
 	// ours says that it was made for another grant of this hub.
 	ours   bool
 	remove deleteFunc
@@ -29,35 +32,40 @@ type leftover struct {
 func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 	rbac := k.Client.RbacV1()
 	var all []leftover
-	add := func(binding metav1.Object, subjects []rbacv1.Subject, remove deleteFunc) {
+	add := func(binding metav1.Object, subjects []rbacv1.Subject, remove deleteFunc) error {
 		if k.owns(binding) || !slices.ContainsFunc(subjects, k.isSubject) {
-			return
+			return nil
+		}
+		if !hasUsualNames(binding) {
+			return fmt.Errorf("one has a name of %d bytes", len(binding.GetName()))
+		}
+		if len(all) == maxLeftovers {
+			return fmt.Errorf("more than %d", maxLeftovers)
 		}
 		labels := binding.GetLabels()
-		ours := labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID
-		all = append(all, leftover{Object: binding, ours: ours, remove: remove})
-	}
-	clusterWide := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return rbac.ClusterRoleBindings().List(ctx, o)
-	})
-	err := clusterWide.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
-		if b, ok := o.(*rbacv1.ClusterRoleBinding); ok {
-			add(b, b.Subjects, rbac.ClusterRoleBindings().Delete)
-		}
+		all = append(all, leftover{
+			ObjectMeta: metav1.ObjectMeta{Name: binding.GetName(), UID: binding.GetUID()},
+			ours:       labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID,
+			remove:     remove,
+		})
 		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bindings that wait for the service account: %w", err)
 	}
-	namespaced := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return rbac.RoleBindings(metav1.NamespaceAll).List(ctx, o)
-	})
-	err = namespaced.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
-		if b, ok := o.(*rbacv1.RoleBinding); ok {
-			add(b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete)
+	err := paged.Each(ctx, rbac.RESTClient(), resourceOf(kindClusterRoleBinding), metav1.ListOptions{}, func(item []byte) error {
+		var b rbacv1.ClusterRoleBinding
+		if err := b.Unmarshal(item); err != nil {
+			return err
 		}
-		return nil
+		return add(&b, b.Subjects, rbac.ClusterRoleBindings().Delete)
 	})
+	if err == nil {
+		err = paged.Each(ctx, rbac.RESTClient(), resourceOf(kindRoleBinding), metav1.ListOptions{}, func(item []byte) error {
+			var b rbacv1.RoleBinding
+			if err := b.Unmarshal(item); err != nil {
+				return err
+			}
+			return add(&b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete)
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("bindings that wait for the service account: %w", err)
 	}
@@ -98,7 +106,7 @@ func (k *Keeper) clearLeftovers(ctx context.Context) error {
 	}
 	for _, binding := range all {
 		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
-		if err := deleteExactly(ctx, binding, binding.remove); err != nil {
+		if err := deleteExactly(ctx, &binding, binding.remove); err != nil {
 			return fmt.Errorf("binding %s left over: %w", binding.GetName(), err)
 		}
 	}

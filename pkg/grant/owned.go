@@ -35,6 +35,7 @@ func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T],
 	if apierrors.IsNotFound(err) {
 		found, err = api.Create(ctx, want, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
+			w.changed.Store(true)
 			return found, err
 		}
 		found, err = api.Get(ctx, want.GetName(), metav1.GetOptions{})
@@ -48,6 +49,9 @@ func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T],
 	needed, err := mend(found)
 	if err != nil {
 		return found, err
+	}
+	if needed != keep {
+		w.changed.Store(true)
 	}
 	switch needed {
 	case update:

@@ -46,6 +46,11 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 		return err
 	}
 	what := "what " + refOf(o) + " owns"
+	if e.DryRun != DryRunNone {
+		e.report.did("member", "deleted", what)
+		is.done = true
+		return e.letGo(ctx, o)
+	}
 	if is.rightsEnded.IsZero() {
 		if err := keeper.EndRights(ctx); err != nil {
 			return e.member.failed("delete", what, err)
@@ -63,25 +68,45 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	return e.letGo(ctx, o)
 }
 
-// keeper returns what removes the objects of a grant, and no others. They carry the id of the hub as its programs know it, which may
-// have been given another one than join takes.
+// keeper returns what removes the objects of a grant, and no others. On a member that is another one than the grant's it would find
+// nothing and take that for done: it is an error that nothing shows the member to be the grant's.
 func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*grant.Keeper, error) {
-	k := &grant.Keeper{HubID: j.hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}
+	hubID, err := j.serverHubID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := &grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}
 	account, err := j.member.kube.CoreV1().ServiceAccounts(g.Spec.ServiceAccount.Namespace).Get(ctx, g.Spec.ServiceAccount.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err):
-	case err != nil:
+	case err != nil && !apierrors.IsNotFound(err):
 		return nil, j.member.failed("read", "serviceaccount/"+g.Spec.ServiceAccount.Name+" in "+g.Spec.ServiceAccount.Namespace, err)
-	case account.Labels[grant.LabelGrantUID] == string(g.UID):
+	case err == nil && account.Labels[grant.LabelGrantUID] == string(g.UID):
 		k.HubID = account.Labels[grant.LabelHubID]
+	case !j.sameMember:
+		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret has the UID of the member's namespace kube-system, "+
+			"and the member has no ServiceAccount of that grant. If this grant's cluster is gone for ever, let it go with --abandon-member", g.Namespace, g.Name, j.profileName())
 	}
 	return k, nil
+}
+
+// serverHubID returns the id that what grants own on members carries. The server may have been given another one than what join has
+// made carries. Who may not read the server's Deployment goes by the latter.
+func (j *joiner) serverHubID(ctx context.Context) (string, error) {
+	id, err := grant.ServerHubID(ctx, j.hub.kube, SystemNamespace)
+	if apierrors.IsForbidden(err) {
+		return j.hubID, nil
+	}
+	return id, err
 }
 
 // removeOrphans removes from the member what this hub's grants have left there that are gone: those that were let go when the member
 // was taken for gone for ever. Their ServiceAccounts would keep their names from new grants. What another hub has is left alone.
 func (j *joiner) removeOrphans(ctx context.Context) error {
-	found, err := grant.List(ctx, j.member.kube, j.hubID)
+	hubID, err := j.serverHubID(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := grant.List(ctx, j.member.kube, hubID)
 	if err != nil {
 		return j.member.failed("list", "what grants own", err)
 	}
@@ -105,21 +130,21 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 		case o.Kind == kindServiceAccount:
 			accounts = append(accounts, o)
 		default:
-			if err := j.removeOrphan(ctx, o); err != nil {
+			if err := j.removeOrphan(ctx, hubID, o); err != nil {
 				return err
 			}
 		}
 	}
-	return j.removeAccounts(ctx, accounts)
+	return j.removeAccounts(ctx, hubID, accounts)
 }
 
 // removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others can have accounts of these names.
-func (j *joiner) removeAccounts(ctx context.Context, accounts []grant.Object) error {
+func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []grant.Object) error {
 	if len(accounts) > 0 && j.DryRun == DryRunNone {
 		for _, o := range accounts {
 			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
 			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
-			if err := (&grant.Keeper{HubID: j.hubID, Grant: g, Client: j.member.kube}).EndTokens(ctx); err != nil {
+			if err := (&grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube}).EndTokens(ctx); err != nil {
 				return j.member.failed("delete", "the secret of serviceaccount/"+o.Name+" in "+o.Namespace, err)
 			}
 		}
@@ -131,20 +156,20 @@ func (j *joiner) removeAccounts(ctx context.Context, accounts []grant.Object) er
 		}
 	}
 	for _, o := range accounts {
-		if err := j.removeOrphan(ctx, o); err != nil {
+		if err := j.removeOrphan(ctx, hubID, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *joiner) removeOrphan(ctx context.Context, o grant.Object) error {
+func (j *joiner) removeOrphan(ctx context.Context, hubID string, o grant.Object) error {
 	what := o.Kind + " " + o.Name + " of a grant that is gone"
 	if o.Namespace != "" {
 		what = o.Kind + " " + o.Name + " in " + o.Namespace + " of a grant that is gone"
 	}
 	if j.DryRun == DryRunNone {
-		if err := grant.RemoveExactly(ctx, j.member.kube, j.hubID, o); err != nil {
+		if err := grant.RemoveExactly(ctx, j.member.kube, hubID, o); err != nil {
 			return j.member.failed("delete", what, err)
 		}
 	}

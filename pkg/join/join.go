@@ -29,6 +29,8 @@ type joiner struct {
 	hub, member *side
 	// hubID and memberID are the UIDs of the clusters' namespaces kube-system.
 	hubID, memberID string
+	// sameMember says that the ClusterProfile or its Secret has the member's UID.
+	sameMember bool
 	// noSecret says that the hub can't reach the member, to revoke what there is: it has no kubeconfig for it.
 	noSecret bool
 	// secretName is that of the hub's Secret, once secret has looked for it.
@@ -65,7 +67,10 @@ func Run(ctx context.Context, o *Options) error {
 	if !o.Wait || j.DryRun != DryRunNone {
 		return nil
 	}
-	return j.waitHealthy(ctx, o.Member.Endpoint.Server)
+	if err := j.waitHealthy(ctx, o.Member.Endpoint.Server); err != nil {
+		return err
+	}
+	return j.checkStays(ctx)
 }
 
 func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
@@ -132,7 +137,7 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	if err := j.profileReady(ctx, o); err != nil {
 		return err
 	}
-	return j.stay(ctx, secret)
+	return j.stay(ctx)
 }
 
 // preflight returns the hub's Secret for the profile, nil where there is none, after it has made sure that what is

@@ -6,6 +6,7 @@ package join
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,15 +29,28 @@ func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
 	return j.mark(ctx, secret, &now, "marked", what)
 }
 
-// stay takes the mark of an unjoin that was begun away.
-func (j *joiner) stay(ctx context.Context, secret *corev1.Secret) error {
-	if secret == nil {
-		return nil
+// stay takes the mark of an unjoin that was begun away, also of one that was begun during this join.
+func (j *joiner) stay(ctx context.Context) error {
+	secret, err := j.secret(ctx)
+	if err != nil || secret == nil {
+		return err
 	}
 	if _, ok := secret.Annotations[member.LeavingAnnotation]; !ok {
 		return nil
 	}
 	return j.mark(ctx, secret, nil, "unmarked", "secret/"+secret.Name+" in "+SystemNamespace+" as leaving")
+}
+
+// checkStays returns an error where somebody has begun to take the member out again.
+func (j *joiner) checkStays(ctx context.Context) error {
+	secret, err := j.secret(ctx)
+	if err != nil || secret == nil {
+		return err
+	}
+	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: nobody gets a token for it. Run the same command again to keep it", j.profileName(), since)
+	}
+	return nil
 }
 
 // mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing else of it is touched: it is not

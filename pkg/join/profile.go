@@ -66,6 +66,7 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 			id = noted
 		}
 	}
+	j.sameMember = id == j.memberID
 	switch {
 	case id != "" && id != j.memberID && profile == nil:
 		return fmt.Errorf("hub: Secret %s, of ClusterProfile %s that is gone, is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",

@@ -108,7 +108,8 @@ func (j *joiner) checkSameMember(profile *inventoryv1alpha1.ClusterProfile, secr
 		}
 		noted = cmp.Or(profile.Annotations[memberIDAnnotation], noted)
 	}
-	if j.member != nil && noted != "" && noted != j.memberID {
+	j.sameMember = j.member != nil && noted == j.memberID
+	if j.member != nil && noted != "" && !j.sameMember {
 		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s", j.profileName(), noted, j.memberID)
 	}
 	return nil

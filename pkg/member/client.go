@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -43,6 +44,7 @@ type Client struct {
 	validity Validity
 
 	gate           *gate
+	held           *semaphore.Weighted
 	own            kubernetes.Interface
 	authentication rest.Interface
 	authorization  rest.Interface
@@ -53,6 +55,7 @@ type clientOptions struct {
 	limits    configv1alpha1.Limits
 	clock     clock.WithTicker
 	userAgent string
+	held      *semaphore.Weighted
 }
 
 // newClient returns a client that uses a; entry is where it comes from.
@@ -73,6 +76,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 		entry:    *entry.DeepCopy(),
 		cluster:  a.cluster,
 		validity: validityOf(config),
+		held:     options.held,
 		gate:     newGate(options.limits, options.clock, connections),
 	}
 	if err := c.connect(config, a.plugin, connections); err != nil {
@@ -114,12 +118,29 @@ func (c *Client) httpClient(config *rest.Config, credential string, plugin bool,
 	if err != nil {
 		return nil, err
 	}
+	boundHeaders(transport)
 	connections.transports = append(connections.transports, transport)
-	transport = &gatedTransport{gate: c.gate, inner: transport, credential: credential}
+	transport = &gatedTransport{gate: c.gate, inner: transport, held: c.held, credential: credential}
 	if plugin {
 		transport = &pluginTransport{inner: transport}
 	}
 	return &http.Client{Transport: transport}, nil
+}
+
+// boundHeaders bounds the headers of answers, 1xx among them, which are 10 MiB by default. The transport is nobody else's, because its
+// way to dial is not.
+func boundHeaders(transport http.RoundTripper) {
+	for transport != nil {
+		switch t := transport.(type) {
+		case *http.Transport:
+			t.MaxResponseHeaderBytes = maxHeader
+			return
+		case utilnet.RoundTripperWrapper:
+			transport = t.WrappedRoundTripper()
+		default:
+			return
+		}
+	}
 }
 
 // Name returns the namespace and name of the ClusterProfile.

@@ -166,7 +166,7 @@ func TestFailuresOfMembers(t *testing.T) {
 		{
 			name:   "429 for a day",
 			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "go away", "Retry-After", "86400")),
-			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 300,
+			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 10,
 		},
 		{
 			name:   "503 with Retry-After",
@@ -225,7 +225,7 @@ func TestFailuresOfMembers(t *testing.T) {
 					}
 				}
 			}),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 33554432 bytes"},
+			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 1572864 bytes"},
 		},
 		{
 			name:   "an answer that is nothing of Kubernetes",

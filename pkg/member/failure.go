@@ -27,6 +27,8 @@ type failure struct {
 	retryAfter time.Duration
 	// blame is what the failure says about the member.
 	blame outcome
+	// tooLarge says that an answer had more bytes than its kind may have.
+	tooLarge bool
 }
 
 // Error returns the kind of failure.

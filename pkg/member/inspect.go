@@ -49,6 +49,10 @@ func TokenValidity(token string) Validity {
 	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
 		return Validity{}
 	}
+	return claimedValidity(&claims)
+}
+
+func claimedValidity(claims *jwt.Claims) Validity {
 	var validity Validity
 	if claims.IssuedAt != nil {
 		validity.NotBefore = claims.IssuedAt.Time()

@@ -188,7 +188,9 @@ func (p *Pool) activity() map[types.NamespacedName]activity {
 	p.mu.Lock()
 	clients := make([]*Client, 0, len(p.clients))
 	for _, c := range p.clients {
-		clients = append(clients, c.client)
+		if c.client != nil {
+			clients = append(clients, c.client)
+		}
 	}
 	p.mu.Unlock()
 	all := make(map[types.NamespacedName]activity, len(clients))

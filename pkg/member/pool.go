@@ -4,6 +4,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -75,8 +77,11 @@ type retired struct {
 
 // pooled is a client and what it was made for.
 type pooled struct {
+	// client is nil where what is stored gives no access.
 	client   *Client
 	identity identity
+	// outdated is what the cache said when what is stored was found to be otherwise: a cache that is behind says it still.
+	outdated identity
 	lastUsed time.Time
 }
 
@@ -115,6 +120,7 @@ func NewPool(options Options) (*Pool, error) {
 			limits:    options.Config.Limits,
 			clock:     options.Clock,
 			userAgent: options.UserAgent,
+			held:      semaphore.NewWeighted(maxHeld),
 		},
 	}
 	if p.options.clock == nil {
@@ -138,22 +144,35 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 // client is the same for as long as the access data is; one for other data is closed. An error is no
 // refusal yet: what it says may have been mended since.
 func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	client, _, err := p.find(profile, p.cachedSecret)
-	return client, err
+	provider, entry, source, err := p.source(profile, p.cachedSecret)
+	if err != nil {
+		return nil, err
+	}
+	return p.get(keyOf(profile), identity{provider: provider, key: source.key}, entry, source, false)
 }
 
 // Stored is Cached by the Secret as it is stored. Where the profile gives no access that
 // may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
 // why, and the client that was there is closed.
 func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	client, provider, err := p.find(profile, p.by(ctx, p.stored))
-	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	client, _, err := p.StoredWithLeaving(ctx, profile)
+	return client, err
+}
+
+// StoredWithLeaving is Stored, and StoredLeaving by the same read.
+func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, *Leaving, error) {
+	provider, entry, source, err := p.source(profile, p.by(ctx, p.stored))
+	var client *Client
+	if err == nil {
+		client, err = p.get(keyOf(profile), identity{provider: provider, key: source.key}, entry, source, p.stored != nil)
 	}
-	if err != nil {
-		return nil, p.noAccess(ctx, keyOf(profile), provider, err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	case err != nil:
+		return nil, nil, p.noAccess(ctx, keyOf(profile), provider, err)
 	}
-	return client, nil
+	return client, source.leaving, nil
 }
 
 // cachedSecret returns a Secret as of the last event. A Pool whose providers need none has no Secrets.
@@ -169,28 +188,28 @@ func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 	return func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
 }
 
-// find returns the client for the cluster of profile, by Secrets that get returns, and the name of the
-// provider that it comes from, or that refused.
-func (p *Pool) find(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (client *Client, by string, err error) {
-	name := keyOf(profile)
-	by, entry, source, err := p.source(profile, get)
+// errOutdated says that what the cache has is known to be behind what is stored, which gives no access.
+var errOutdated = errors.New("the kubeconfig has been taken away")
+
+// get returns the client for a source of access, which is opened where there is none yet. What is stored outdates what the
+// cache had.
+func (p *Pool) get(name profileKey, wanted identity, entry *inventoryv1alpha1.AccessProvider, from *source, stored bool) (*Client, error) {
+	if found, ok := p.lookup(name, wanted, stored); ok {
+		if found == nil {
+			return nil, errOutdated
+		}
+		return found, nil
+	}
+	access, err := from.open()
 	if err != nil {
-		return nil, by, err
+		return nil, err
 	}
-	wanted := identity{provider: by, key: source.key}
-	if client := p.lookup(name, wanted); client != nil {
-		return client, by, nil
-	}
-	access, err := source.open()
+	client, err := newClient(name.NamespacedName, entry, access, p.options)
 	if err != nil {
-		return nil, by, err
+		return nil, err
 	}
-	client, err = newClient(name.NamespacedName, entry, access, p.options)
-	if err != nil {
-		return nil, by, err
-	}
-	credentials.WithLabelValues(by, resultObtained).Inc()
-	return p.insert(name, wanted, client), by, nil
+	credentials.WithLabelValues(wanted.provider, resultObtained).Inc()
+	return p.insert(name, wanted, client, stored), nil
 }
 
 // source returns where access to the cluster of profile comes from, by Secrets that get returns: the name of the provider that
@@ -206,30 +225,36 @@ func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) 
 	return provider.name, entry, from, err
 }
 
-// lookup returns the client that is wanted, or nil.
-func (p *Pool) lookup(name profileKey, wanted identity) *Client {
+// lookup returns the client that is wanted, and whether it is known. By a cache that is behind, it is that which what is
+// stored asked for, and nil where that gives no access: otherwise either would replace the other's client with each
+// request, with its limits and connections.
+func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found, ok := p.clients[name]
-	if !ok || found.identity != wanted {
-		return nil
+	if !ok || found.identity != wanted && (stored || found.outdated != wanted) {
+		return nil, false
 	}
 	found.lastUsed = p.options.clock.Now()
-	return found.client
+	return found.client, true
 }
 
 // insert keeps a new client, in place of one that is not, or no longer, wanted. It
 // returns the one to use: another may have been quicker.
-func (p *Pool) insert(name profileKey, wanted identity, client *Client) *Client {
+func (p *Pool) insert(name profileKey, wanted identity, client *Client, stored bool) *Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	next := &pooled{client: client, identity: wanted, lastUsed: p.options.clock.Now()}
 	if found, ok := p.clients[name]; ok {
 		if found.identity == wanted {
 			return found.client
 		}
+		if stored {
+			next.outdated = cmp.Or(found.identity, found.outdated)
+		}
 		p.retire(found.client)
 	}
-	p.clients[name] = &pooled{client: client, identity: wanted, lastUsed: p.options.clock.Now()}
+	p.clients[name] = next
 	return client
 }
 
@@ -242,10 +267,26 @@ type unreadError struct {
 func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, err error) error {
 	credentials.WithLabelValues(provider, resultRefused).Inc()
 	if _, unread := errors.AsType[*unreadError](err); !unread {
-		p.remove(func(key profileKey, _ *pooled) bool { return key == name })
+		p.outdate(name)
 	}
 	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name.NamespacedName, "reason", err)
 	return newStatusError(name.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
+}
+
+// outdate closes the client for a profile that what is stored gives no access to. A cache that is behind is not to have
+// it made again.
+func (p *Pool) outdate(name profileKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ok := p.clients[name]
+	if !ok {
+		return
+	}
+	p.retire(found.client)
+	delete(p.clients, name)
+	if p.stored != nil {
+		p.clients[name] = &pooled{outdated: cmp.Or(found.identity, found.outdated), lastUsed: p.options.clock.Now()}
+	}
 }
 
 // Forget closes the client for the ClusterProfile with that UID, if there is one.
@@ -283,8 +324,11 @@ func (p *Pool) remove(match func(profileKey, *pooled) bool) {
 	}
 }
 
-// retire closes a client; p.mu is held.
+// retire closes a client, if there is one; p.mu is held.
 func (p *Pool) retire(client *Client) {
+	if client == nil {
+		return
+	}
 	client.gate.close()
 	p.retired = append(p.retired, retired{client: client, since: p.options.clock.Now()})
 }

@@ -112,7 +112,72 @@ func TestPool_ForKeepsItsClientUntilARefusalIsSure(t *testing.T) {
 	delete(pool.cached, "clusterpass-system/m")
 	_, err = pool.For(t.Context(), profile)
 	require.ErrorContains(t, err, "there is no Secret")
-	assert.Empty(t, pool.clients)
+	assert.Empty(t, pool.activity())
+}
+
+// TestPool_CacheThatIsBehind is about a cache that is stuck: what it has is asked for first with each request.
+func TestPool_CacheThatIsBehind(t *testing.T) {
+	ca := newAuthority(t, "ca").pem
+	was := kubeconfig(t, memberURL, ca, nil)
+	is := kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "renewed" })
+	profile := profileFor(`{"name":"m"}`)
+	begin := func(t *testing.T) (*laggingPool, *Client) {
+		t.Helper()
+		pool := newLaggingPool(t)
+		pool.cached.add("m", was)
+		client, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		return pool, client
+	}
+	t.Run("does not replace the client for what is stored", func(t *testing.T) {
+		pool, old := begin(t)
+		pool.stored.add("m", is)
+		current, err := pool.Stored(t.Context(), profile)
+		require.NoError(t, err)
+		require.NotSame(t, old, current)
+		for range 3 {
+			client, err := pool.Cached(t.Context(), profile)
+			require.NoError(t, err)
+			assert.Same(t, current, client)
+		}
+		assert.Len(t, pool.retired, 1)
+		pool.cached.add("m", is)
+		client, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		assert.Same(t, current, client, "the cache has caught up")
+	})
+	t.Run("has no client made where what is stored gives no access", func(t *testing.T) {
+		pool, _ := begin(t)
+		for range 3 {
+			_, err := pool.Stored(t.Context(), profile)
+			require.ErrorContains(t, err, "there is no Secret")
+			_, err = pool.Cached(t.Context(), profile)
+			require.ErrorIs(t, err, errOutdated)
+		}
+		assert.Len(t, pool.retired, 1)
+		assert.Empty(t, pool.activity())
+	})
+	t.Run("is believed again when what it has is stored", func(t *testing.T) {
+		pool, _ := begin(t)
+		_, err := pool.Stored(t.Context(), profile)
+		require.Error(t, err)
+		pool.stored.add("m", was)
+		client, err := pool.For(t.Context(), profile)
+		require.NoError(t, err)
+		again, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		assert.Same(t, client, again)
+	})
+	t.Run("is believed where it has something new", func(t *testing.T) {
+		pool, _ := begin(t)
+		pool.stored.add("m", is)
+		current, err := pool.Stored(t.Context(), profile)
+		require.NoError(t, err)
+		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "newest" }))
+		client, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		assert.NotSame(t, current, client)
+	})
 }
 
 func TestPool_LiveLeaving(t *testing.T) {
@@ -154,7 +219,7 @@ func TestPool_LiveLeaving(t *testing.T) {
 	_, err = pool.LiveLeaving(t.Context(), profile)
 	require.ErrorContains(t, err, "there is no Secret")
 	assert.Equal(t, CauseNoAccess, statusErr(t, err).Details.Causes[0].Type)
-	assert.Empty(t, pool.clients)
+	assert.Empty(t, pool.activity())
 }
 
 func TestSecretInformers_ReadNoOtherSecrets(t *testing.T) {

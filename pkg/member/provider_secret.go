@@ -52,16 +52,19 @@ func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *
 	if err != nil {
 		return nil, err
 	}
-	kubeconfig := secret.Data[reference.Key]
+	if err := checkKey(secret, reference.Key); err != nil {
+		return nil, err
+	}
+	kubeconfig, allowed := secret.Data[reference.Key], secret.Annotations[ContextAnnotation]
 	where := fmt.Sprintf("key %q of Secret %s/%s", reference.Key, secret.Namespace, secret.Name)
 	if len(kubeconfig) == 0 {
 		return nil, fmt.Errorf("%s is empty or missing", where)
 	}
 	return &source{
-		key:     newAccessKey(kubeconfig, []byte(reference.Context)),
+		key:     newAccessKey(kubeconfig, []byte(reference.Context), []byte(allowed)),
 		leaving: leavingOf(secret),
 		open: func() (*access, error) {
-			access, err := openKubeconfig(kubeconfig, reference.Context)
+			access, err := openKubeconfig(kubeconfig, reference.Context, allowed)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", where, err)
 			}
@@ -115,9 +118,33 @@ func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfil
 	return nil
 }
 
-// openKubeconfig returns the access that a context of a kubeconfig gives; the empty
+// checkKey returns an error where a key is the profile's choice and not the Secret's: whoever edits a profile's status would
+// have another credential used than the Secret is for.
+func checkKey(secret *corev1.Secret, key string) error {
+	name := secret.Namespace + "/" + secret.Name
+	switch allowed := secret.Annotations[KeyAnnotation]; {
+	case allowed != "" && allowed != key:
+		return fmt.Errorf("the annotation %s of Secret %s names the key %q, and not %q", KeyAnnotation, name, allowed, key)
+	case allowed == "" && key != defaultSecretKey && len(secret.Data) > 1:
+		return fmt.Errorf("the Secret %s has several keys: annotate it with %s=%s if that one is for this cluster", name, KeyAnnotation, key)
+	}
+	return nil
+}
+
+// checkContext is checkKey for the context of a kubeconfig; allowed is the one that the Secret names, or empty.
+func checkContext(config *clientcmdapi.Config, name, allowed string) error {
+	switch {
+	case allowed != "" && allowed != name:
+		return fmt.Errorf("the annotation %s names the context %q, and not %q", ContextAnnotation, allowed, name)
+	case allowed == "" && name != config.CurrentContext && len(config.Contexts) > 1:
+		return fmt.Errorf("the kubeconfig has several contexts: annotate the Secret with %s=%s if that one is for this cluster", ContextAnnotation, name)
+	}
+	return nil
+}
+
+// openKubeconfig returns the access that a context of a kubeconfig gives, which the Secret allows; the empty
 // context is the current one. Parsers' errors are left out: they may quote.
-func openKubeconfig(kubeconfig []byte, contextName string) (*access, error) {
+func openKubeconfig(kubeconfig []byte, contextName, allowed string) (*access, error) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
 		return nil, errors.New("it is not a kubeconfig")
@@ -128,6 +155,9 @@ func openKubeconfig(kubeconfig []byte, contextName string) (*access, error) {
 	context, ok := config.Contexts[contextName]
 	if !ok {
 		return nil, fmt.Errorf("the kubeconfig has no context %q", contextName)
+	}
+	if err := checkContext(config, contextName, allowed); err != nil {
+		return nil, err
 	}
 	cluster, ok := config.Clusters[context.Cluster]
 	if !ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
@@ -61,6 +62,42 @@ func TestKubeconfigSecretGuards(t *testing.T) {
 			want:   "no annotation clusterpass.dev/cluster-profile=default/bravelion",
 		},
 		{name: "a key that is not there", reference: `{"name":"m","key":"config"}`, want: `key "config" of Secret clusterpass-system/m is empty or missing`},
+		{
+			name: "a key of the profile's choice, of several", reference: `{"name":"m","key":"admin"}`, secret: addKey,
+			want: "the Secret clusterpass-system/m has several keys: annotate it with clusterpass.dev/kubeconfig-key=admin",
+		},
+		{name: "the default key, of several", secret: addKey},
+		{name: "a key that the Secret names", reference: `{"name":"m","key":"admin"}`, secret: func(s *corev1.Secret) {
+			addKey(s)
+			s.Annotations[KeyAnnotation] = "admin"
+		}},
+		{
+			name: "another key than the Secret names", secret: func(s *corev1.Secret) {
+				addKey(s)
+				s.Annotations[KeyAnnotation] = "admin"
+			},
+			want: `the annotation clusterpass.dev/kubeconfig-key of Secret clusterpass-system/m names the key "admin", and not "kubeconfig"`,
+		},
+		{name: "the only key", reference: `{"name":"m","key":"admin"}`, secret: func(s *corev1.Secret) {
+			addKey(s)
+			delete(s.Data, "kubeconfig")
+		}},
+		{
+			name: "a context of the profile's choice, of several", reference: `{"name":"m","context":"admin"}`, secret: addContext(t),
+			want: "the kubeconfig has several contexts: annotate the Secret with clusterpass.dev/kubeconfig-context=admin",
+		},
+		{name: "the current context, of several", reference: `{"name":"m","context":"c"}`, secret: addContext(t)},
+		{name: "a context that the Secret names", reference: `{"name":"m","context":"admin"}`, secret: func(s *corev1.Secret) {
+			addContext(t)(s)
+			s.Annotations[ContextAnnotation] = "admin"
+		}},
+		{
+			name: "another context than the Secret names", secret: func(s *corev1.Secret) {
+				addContext(t)(s)
+				s.Annotations[ContextAnnotation] = "admin"
+			},
+			want: `the annotation clusterpass.dev/kubeconfig-context names the context "admin", and not "c"`,
+		},
 		{name: "a context that is not there", reference: `{"name":"m","context":"d"}`, want: `no context "d"`},
 		{
 			name:   "what is no kubeconfig is refused and not quoted",
@@ -134,6 +171,21 @@ func TestKubeconfigSecretGuards(t *testing.T) {
 				assert.NotContains(t, status.Message, base64.StdEncoding.EncodeToString(secret))
 			}
 		})
+	}
+}
+
+// addKey adds a second kubeconfig to a Secret.
+func addKey(s *corev1.Secret) { s.Data["admin"] = s.Data["kubeconfig"] }
+
+// addContext adds a second context to the kubeconfig of a Secret.
+func addContext(t *testing.T) func(*corev1.Secret) {
+	t.Helper()
+	return func(s *corev1.Secret) {
+		config, err := clientcmd.Load(s.Data["kubeconfig"])
+		require.NoError(t, err)
+		config.Contexts["admin"] = config.Contexts["c"].DeepCopy()
+		s.Data["kubeconfig"], err = clientcmd.Write(*config)
+		require.NoError(t, err)
 	}
 }
 

@@ -29,6 +29,11 @@ const (
 	KubeconfigLabel = "clusterpass.dev/member-kubeconfig"
 	// ClusterProfileAnnotation names, as NAMESPACE/NAME, the ClusterProfile that such a Secret is for.
 	ClusterProfileAnnotation = "clusterpass.dev/cluster-profile"
+	// KeyAnnotation names the key of such a Secret that is for that ClusterProfile. A Secret with several needs it where a profile is to name
+	// another than "kubeconfig".
+	KeyAnnotation = "clusterpass.dev/kubeconfig-key"
+	// ContextAnnotation is the same for the context of its kubeconfig, where that is to be another than the current one.
+	ContextAnnotation = "clusterpass.dev/kubeconfig-context"
 	// LeavingAnnotation says that the member is being taken out of the hub: nobody gets a token for it any more. Its value is
 	// since when, as of RFC 3339. `+"`kubectl clusterpass unjoin`"+` sets it, and `+"`join`"+` removes it.
 	LeavingAnnotation = "clusterpass.dev/leaving"

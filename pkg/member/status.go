@@ -10,7 +10,6 @@ import (
 	"math"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/words"
 )
 
 // What went wrong with a member, as the type of the first cause in the details of a
@@ -161,13 +162,9 @@ func (c *Client) statusError(code int, cause metav1.CauseType, doing, words stri
 	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, clip(words)), retryAfter)
 }
 
-// clip bounds words of a member's, and leaves tokens out.
-func clip(words string) string {
-	words = jwtWords.ReplaceAllLiteralString(words, "(a token)")
-	if len(words) <= maxWords {
-		return words
-	}
-	return strings.ToValidUTF8(words[:maxWords], "") + "..."
+// clip cleans and bounds words of a member's, and leaves tokens out.
+func clip(text string) string {
+	return words.Clean(jwtWords.ReplaceAllLiteralString(text, "(a token)"), maxWords)
 }
 
 // answerReasons are the reasons that are passed on from a member. They end up in a label of a metric: what else a

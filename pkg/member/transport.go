@@ -4,7 +4,6 @@
 package member
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,20 +20,16 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-const (
-	// maxBody bounds the answer of a member, in bytes.
-	maxBody = 32 << 20
-	// maxErrorBody bounds what is read of an answer that says to try again later.
-	maxErrorBody = 64 << 10
-	// maxRetryAfter bounds for how long a member can send requesters away.
-	maxRetryAfter = 5 * time.Minute
-)
+// maxRetryAfter bounds for how long a member can send requesters away. Their kubectl waits as long, ten times over, without a word.
+const maxRetryAfter = 10 * time.Second
 
-// gatedTransport sends what the gate lets through, and turns into errors the
-// answers that net/http and client-go would act upon by themselves.
+// gatedTransport sends what the gate lets through, hands on answers that are within bounds, and turns into errors those
+// that net/http and client-go would act upon by themselves.
 type gatedTransport struct {
 	gate  *gate
 	inner http.RoundTripper
+	// held counts the bytes of answers that are not decoded yet, of all members.
+	held *semaphore.Weighted
 	// credential says whose calls these are, for the metrics.
 	credential string
 }
@@ -45,7 +41,7 @@ func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper {
 	return t.inner
 }
 
-// RoundTrip implements http.RoundTripper. The call lasts until the body of the answer is read or closed.
+// RoundTrip implements http.RoundTripper. The body of the answer has been read when it returns.
 func (t *gatedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.roundTrip(req)
 	countCall(t.credential, resp, err)
@@ -59,12 +55,15 @@ func (t *gatedTransport) roundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.inner.RoundTrip(req)
+	if err == nil {
+		err = t.receive(req, resp)
+	}
 	if err != nil {
 		broken := newFailure(req.Context(), err)
 		call.end(broken.blame, broken.err)
 		return nil, broken
 	}
-	resp.Body = &gatedBody{ReadCloser: resp.Body, req: req, call: call, left: maxBody}
+	call.end(answered, nil)
 	if err := refuseAnswer(req, resp); err != nil {
 		resp.Body.Close()
 		return nil, err
@@ -94,7 +93,7 @@ func refuseAnswer(req *http.Request, resp *http.Response) error {
 	if !ok {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
 	}
@@ -133,39 +132,6 @@ func statusOf(req *http.Request, code int, body []byte, retryAfter time.Duration
 		}
 	}
 	return apierrors.NewGenericServerResponse(code, strings.ToLower(req.Method), schema.GroupResource{}, "", string(body), seconds, true)
-}
-
-// gatedBody is the body of an answer; with its end the call ends.
-type gatedBody struct {
-	io.ReadCloser
-	req  *http.Request
-	call *call
-	left int64
-}
-
-// Read reads from the body, of which it is an error to have more than maxBody bytes.
-func (b *gatedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	switch {
-	case b.left < 0:
-		err = &failure{cause: CauseAnswer, err: fmt.Errorf("its answer has more than %d bytes", maxBody)}
-		b.call.end(answered, nil)
-	case errors.Is(err, io.EOF):
-		b.call.end(answered, nil)
-	case err != nil:
-		broken := newFailure(b.req.Context(), err)
-		b.call.end(broken.blame, broken.err)
-		err = broken
-	}
-	return n, err
-}
-
-// Close closes the body.
-func (b *gatedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.call.end(answered, nil)
-	return err
 }
 
 // pluginTransport makes up for what client-go's transport with a credential plugin

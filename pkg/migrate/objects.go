@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"clusterpass.dev/pkg/bounds"
 )
 
 // list returns all objects of a kind that the hub has, in all namespaces.
@@ -60,6 +62,9 @@ func inspect(found *findings, k *foundKind) {
 		}
 		if _, err := k.sections(exportForm(object)); err != nil {
 			found.block("%s %v: clusterpass would lose that. A later clusterpass may know it", k.name, err)
+		}
+		if errs := bounds.Check(exportForm(object).Object, nil); len(errs) > 0 {
+			found.block("%s %s is larger than clusterpass takes. Shorten it: %v", k.name, nameOf(object), bounds.Limit(errs).ToAggregate())
 		}
 	}
 	if len(deleted) > 0 {

@@ -5,6 +5,7 @@ package migrate
 
 import (
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+
+	"clusterpass.dev/pkg/bounds"
 )
 
 // testService is where the server of these tests is.
@@ -124,6 +127,12 @@ func TestPreflight(t *testing.T) {
 	ours := registration(ourGroup, testService.Name, ca)
 	unknown, deleted, unowned := object(t, stored), object(t, stored), object(t, stored)
 	set(unknown, "x", "status", "flavour")
+	large := object(t, stored)
+	properties := make([]any, bounds.MaxEntries+1)
+	for i := range properties {
+		properties[i] = map[string]any{"name": strconv.Itoa(i), "value": "a"}
+	}
+	require.NoError(t, unstructured.SetNestedSlice(large.Object, properties, "status", "properties"))
 	now := metav1.Now()
 	deleted.SetDeletionTimestamp(&now)
 	unowned.SetFinalizers(nil)
@@ -163,6 +172,11 @@ func TestPreflight(t *testing.T) {
 		"a field that would be lost, and an object that is going": {
 			objects:  []runtime.Object{profileCRD(), ours, deployment(), unknown},
 			blockers: []string{`unknown field "status.flavour"`},
+			warnings: []string{"finalizers", "ConfigMap owner"},
+		},
+		"an object that is larger than ours may be": {
+			objects:  []runtime.Object{profileCRD(), ours, deployment(), large},
+			blockers: []string{"ClusterProfile default/bravelion is larger than clusterpass takes. Shorten it: status.properties: Too many: 1001: must have at most 1000 items"},
 			warnings: []string{"finalizers", "ConfigMap owner"},
 		},
 		"an object that is being deleted": {

@@ -4,9 +4,11 @@
 package mint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +23,7 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// parallelReviews bounds the reviews of one request that are under way at once.
+// parallelReviews bounds the reviews of one request that are under way at once, after the first.
 const parallelReviews = 8
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
@@ -83,21 +85,38 @@ func (p permission) on(target v1alpha1.ClusterProfileReference) string {
 	return fmt.Sprintf("%s on %s.%s %q in namespace %q", p.verb, resource, clusterProfiles.Group, target.Name, target.Namespace)
 }
 
-// authorize returns nil when r's user holds every permission that r takes, else
-// 403 with all that are missing, or 500 when the authoriser could not decide.
+// authorize returns nil when r's user holds every permission that r takes, else 403, or 500 when the authoriser could not
+// decide. The 403 has the permissions that are missing, as far as they were reviewed: the right to create tokens is
+// reviewed first and alone, and after one that is missing no more are begun. Each may be a call to the hub, and whoever
+// may not ask at all must not cause dozens of them.
 func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 	defer observePhase(phaseAuthorize, m.Clock, m.Clock.Now(), &err)
 	target := r.Spec.TargetClusterProfile
 	if isAnonymous(r.User) {
 		return apierrors.NewForbidden(clusterProfiles, target.Name, errors.New("anonymous users get no tokens"))
 	}
-	needed := permissions(r.Spec)
+	rest := permissions(r.Spec)
+	for batch := 1; len(rest) > 0; batch = parallelReviews {
+		next := rest[:min(batch, len(rest))]
+		rest = rest[len(next):]
+		missing, err := m.review(ctx, r.User, target, next)
+		if err != nil {
+			return apierrors.NewInternalError(err)
+		}
+		if len(missing) > 0 {
+			return forbidden(r.User, target, missing, rest)
+		}
+	}
+	return nil
+}
+
+// review returns the permissions that u lacks on target. They are reviewed at once.
+func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission) ([]permission, error) {
 	held := make([]bool, len(needed))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelReviews)
+	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range needed {
 		group.Go(func() error {
-			decision, _, err := m.Authorizer.Authorize(groupCtx, p.attributes(r.User, target))
+			decision, _, err := m.Authorizer.Authorize(ctx, p.attributes(u, target))
 			held[i] = decision == authorizer.DecisionAllow
 			if err != nil && !held[i] {
 				return fmt.Errorf("review of %s: %w", p.on(target), err)
@@ -106,27 +125,37 @@ func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return apierrors.NewInternalError(err)
+		return nil, err
 	}
-	var missing []string
+	var missing []permission
 	for i, p := range needed {
 		if !held[i] {
-			missing = append(missing, p.on(target))
+			missing = append(missing, p)
 		}
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return forbidden(r.User, target, missing)
+	return missing, nil
 }
 
-func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing []string) error {
-	err := apierrors.NewForbidden(clusterProfiles, target.Name,
-		fmt.Errorf("user %q lacks: %s", u.GetName(), strings.Join(missing, "; ")))
-	for _, one := range missing {
-		err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes,
-			metav1.StatusCause{Type: metav1.CauseType("MissingPermission"), Message: one})
+// forbidden returns 403 with what is missing, and what was not reviewed because of that.
+func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing, unreviewed []permission) error {
+	on := func(all []permission) []string {
+		words := make([]string, len(all))
+		for i, p := range all {
+			words[i] = p.on(target)
+		}
+		return words
 	}
+	message := fmt.Sprintf("user %q lacks: %s", u.GetName(), strings.Join(on(missing), "; "))
+	if len(unreviewed) > 0 {
+		message += fmt.Sprintf(" (not reviewed: %s)", strings.Join(on(unreviewed), "; "))
+	}
+	err := apierrors.NewForbidden(clusterProfiles, target.Name, errors.New(message))
+	for cause, all := range map[metav1.CauseType][]permission{"MissingPermission": missing, "NotReviewed": unreviewed} {
+		for _, words := range on(all) {
+			err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{Type: cause, Message: words})
+		}
+	}
+	slices.SortStableFunc(err.ErrStatus.Details.Causes, func(a, b metav1.StatusCause) int { return cmp.Compare(a.Type, b.Type) })
 	return err
 }
 

@@ -6,14 +6,15 @@ package mint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 )
 
 // refreshAt is the part of a token's lifetime after which to ask for the next.
@@ -60,24 +61,38 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 	if err != nil {
 		return nil, err
 	}
-	return parseToken(answer.Status.Token, answer.Status.ExpirationTimestamp.Time)
+	token, err := t.checkToken(g, ready, answer, expiration)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster has answered with a token that is not passed on: %w", err)
+	}
+	return token, nil
 }
 
-// parseToken reads the claims of a token that its issuer has just sent us over TLS;
-// there is nothing to verify them against, and nothing is decided by them.
-func parseToken(token string, expires time.Time) (*issuedToken, error) {
-	parsed, err := jwt.ParseSigned(token)
+// checkToken reads the claims of a token that its issuer has just sent us over TLS. There is nothing to verify them
+// against, but they must be what was asked for: the ceiling of the grant is above the end of all its tokens, they
+// end with its Secret, and whoever keeps a token renews it before its end.
+func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, ready verified, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
+	bound, err := member.ParseToken(answer.Status.Token)
 	if err != nil {
-		// The parser's words could hold a part of the token.
-		return nil, errors.New("the member's answer holds no JSON Web Token")
+		return nil, err
 	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return nil, errors.New("the claims of the member's token can't be read")
+	account, secret := g.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(g.UID), UID: ready.secret}
+	expires, latest := answer.Status.ExpirationTimestamp.Time, t.Clock.Now().Add(time.Duration(expiration)*time.Second+clockSkew)
+	switch {
+	case bound.Namespace != account.Namespace || bound.ServiceAccount != member.TokenObject{Name: account.Name, UID: ready.serviceAccount}:
+		return nil, errors.New("it is for another ServiceAccount")
+	case bound.Secret != secret:
+		return nil, errors.New("it is not bound to the Secret of the grant")
+	case bound.NotBefore.IsZero() || !bound.NotAfter.After(bound.NotBefore):
+		return nil, errors.New("it does not say from when until when it is valid")
+	case expires.After(latest) || bound.NotAfter.After(latest):
+		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were asked for, or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
+	case !expires.After(bound.NotBefore):
+		return nil, errors.New("it has ended before it was issued")
 	}
-	issued := &issuedToken{token: token, expires: expires, issued: claims.IssuedAt.Time()}
-	if claims.ID != "" {
-		issued.credentialID = "JTI=" + claims.ID
+	issued := &issuedToken{token: answer.Status.Token, expires: expires, issued: bound.NotBefore}
+	if bound.ID != "" {
+		issued.credentialID = "JTI=" + bound.ID
 	}
 	return issued, nil
 }

@@ -18,10 +18,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/kubernetes/scheme"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
 
@@ -45,18 +49,22 @@ func newEmptyMember(t *testing.T) *emptyMember {
 }
 
 func (m *emptyMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	lists := map[string]string{"rolebindings": "RoleBindingList", "clusterrolebindings": "ClusterRoleBindingList"}
+	lists := map[string]runtime.Object{
+		"rolebindings":        &rbacv1.RoleBindingList{TypeMeta: metav1.TypeMeta{Kind: "RoleBindingList"}},
+		"clusterrolebindings": &rbacv1.ClusterRoleBindingList{TypeMeta: metav1.TypeMeta{Kind: "ClusterRoleBindingList"}},
+	}
 	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-	switch kind, isList := lists[resource]; {
+	switch list, isList := lists[resource]; {
 	case r.Method == http.MethodGet && isList:
-		_ = json.NewEncoder(w).Encode(metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: kind})
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(list, w)
 		return
 	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
 		m.mu.Lock()
 		m.created = append(m.created, r.Method+" "+r.URL.Path)
 		m.mu.Unlock()
 	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusNotFound)
 	_ = json.NewEncoder(w).Encode(apierrors.NewNotFound(corev1.Resource("things"), resource).ErrStatus)
 }
@@ -100,7 +108,10 @@ func (k *keptGrants) Create(_ context.Context, g *clusterpassv1alpha1.AuthTokenG
 	return k.grant.DeepCopy(), nil
 }
 
-func (k *keptGrants) Delete(context.Context, *clusterpassv1alpha1.AuthTokenGrant) error {
+func (k *keptGrants) Delete(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) error {
+	if g.ResourceVersion != k.grant.ResourceVersion {
+		return apierrors.NewConflict(authTokenGrants, g.Name, errors.New("changed"))
+	}
 	now := metav1.Now()
 	k.grant.DeletionTimestamp = &now
 	return nil
@@ -123,6 +134,8 @@ func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
 		change func(*corev1.Secret)
 		// readError is why the Secret can't be read then.
 		readError error
+		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester does not wait.
+		adopted, cancelled bool
 		// there is the grant as it was before; nil: there was none.
 		there func(*clusterpassv1alpha1.AuthTokenGrant)
 		// words of the refusal; none: the member is asked to make what the grant takes.
@@ -135,12 +148,16 @@ func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
 		"one of which nothing is known gets no grant": {
 			change: asSecret, readError: errors.New("the hub is away"), words: "can't be read: the hub is away", reads: 1,
 		},
-		"one that stays is asked":                        {change: asSecret, kept: true, reads: 1},
-		"a grant of another request without any token":   {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
-		"a grant that has had tokens was seen by unjoin": {change: marked, there: func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = &old }, kept: true},
+		"one of which an equal request has a token keeps its grant": {change: marked, adopted: true, words: "the cluster is leaving", kept: true, reads: 1},
+		"a requester who does not wait takes nothing back":          {readError: errors.New("unused"), cancelled: true, words: "is not known", kept: true, reads: 1},
+		"one that stays is asked":                                   {change: asSecret, kept: true, reads: 1},
+		"a grant of another request without any token":              {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
+		"a grant that has had tokens was seen by unjoin":            {change: marked, there: func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = &old }, kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster, grants, reads := newEmptyMember(t), &keptGrants{}, 0
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			before := memberSecret("default/bravelion")
 			before.Data["kubeconfig"] = cluster.kubeconfig(t)
 			hub := &laggingHub{cached: profileWith("1", secretAccess), cachedSecret: before}
@@ -149,7 +166,13 @@ func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
 				Live: func(context.Context, string, string) (*corev1.Secret, error) {
 					reads++
 					require.NotNil(t, grants.grant, "the Secret is read when the grant is stored, and no earlier")
+					if test.adopted {
+						grants.grant.ResourceVersion = "2"
+					}
 					switch {
+					case test.cancelled:
+						cancel()
+						return nil, context.Canceled
 					case test.readError != nil:
 						return nil, test.readError
 					case test.change == nil:
@@ -176,8 +199,9 @@ func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
 				grants.grant.UID, grants.grant.Generation = "grant-1", 1
 				test.there(grants.grant)
 			}
-			_, err = m.Mint(t.Context(), r)
+			_, err = m.Mint(ctx, r)
 			require.Error(t, err)
+			assert.Equal(t, test.cancelled, apierrors.IsTimeout(err))
 			assert.Equal(t, test.reads, reads)
 			assert.Equal(t, test.kept, grants.grant != nil)
 			if test.words == "" {

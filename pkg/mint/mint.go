@@ -47,13 +47,12 @@ type Profiles interface {
 type Members interface {
 	// Cached returns the client for the cluster of profile, by a Secret as it was a moment ago.
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-	// Stored is Cached by the Secret as it is stored. The read is shared, and may wait for up to live.Interval.
-	Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	// StoredWithLeaving is Cached and CachedLeaving by the Secret as it is stored. The read is shared, and may wait for up to
+	// live.Interval.
+	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
 	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, as its Secret was a moment ago.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
-	// StoredLeaving is CachedLeaving by the Secret as it is stored.
-	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
-	// LiveLeaving is StoredLeaving at once, by a read of its own. Its error says that there is no access any more, or that it is not known.
+	// LiveLeaving is CachedLeaving by the Secret as it is stored, at once, by a read of its own. Its error says that there is no access any more, or that it is not known.
 	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
@@ -67,7 +66,7 @@ type Grants interface {
 	Create(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
 	// Update stores spec, status and metadata of a grant that has not changed since it was read, and returns it.
 	Update(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Delete marks a grant as deleted.
+	// Delete marks a grant as deleted. That it has changed since it was read is a Conflict.
 	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
 	// Count returns about how many grants a namespace has.
 	Count(ctx context.Context, namespace string) (int64, error)
@@ -195,11 +194,18 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 	}, nil
 }
 
+// extendedSeconds is a lifetime that kube-apiserver takes for that of a Pod that does not renew its token, and issues a
+// token of a year for (WarnOnlyBoundTokenExpirationPeriod).
+const extendedSeconds = 3607
+
 // clamp returns the lifetime to ask for, in seconds, and a warning where it is not the one asked.
 func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 	seconds = v1alpha1.DefaultExpirationSeconds
 	if asked != nil {
 		seconds = *asked
+	}
+	if seconds == extendedSeconds {
+		seconds--
 	}
 	longest := int64(m.MaxExpiration / time.Second)
 	if seconds <= longest {

@@ -84,11 +84,14 @@ func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenG
 
 // ownerOf says whose requests a grant is for.
 func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
-	owner := metav1.GetControllerOfNoCopy(g)
-	if owner == nil {
+	set := grant.SetOf(g)
+	if set == "" {
 		return "requests of users"
 	}
-	return owner.Kind + " " + owner.Name
+	if owner := metav1.GetControllerOfNoCopy(g); owner != nil && owner.UID == set {
+		return owner.Kind + " " + owner.Name
+	}
+	return "a ClusterCredentialSet"
 }
 
 // create stores a new grant. Whatever can be known before is checked before, so that
@@ -142,6 +145,7 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 	}
 	next := live.DeepCopy()
 	next.Spec = t.want.Spec
+	t.noteSet(next)
 	next.Status.MemberObjects = grant.Union(grant.AllObjects(live), grant.Objects(next))
 	next.Status.AccessProvider = t.want.Status.AccessProvider
 	setReady(next, metav1.ConditionFalse, clusterpassv1alpha1.GrantReasonPending, "the member cluster does not have the new roles yet")
@@ -213,6 +217,7 @@ func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 		}
 		next := live.DeepCopy()
 		mutate(next)
+		t.noteSet(next)
 		if equality.Semantic.DeepEqual(live, next) {
 			return live, nil
 		}
@@ -262,12 +267,16 @@ func (t *task) giveUp(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant
 }
 
 // undo takes back a grant that this request has created and the member refused: it
-// never came about, and would keep the name of its ServiceAccount. What can't be taken
+// never came about, and would keep the name of its ServiceAccount. Where an equal
+// request has got a token for it meanwhile, it is that one's. What can't be taken
 // back now, the controller manager takes back: the grant is being deleted then.
 func (t *task) undo(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	err := t.Grants.Delete(ctx, g)
+	if apierrors.IsConflict(err) {
+		return
+	}
 	if err == nil {
 		err = t.keeper(g).Withdraw(ctx, nil)
 	}

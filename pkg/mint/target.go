@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,9 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
+
+// confirmTimeout bounds a read of the hub that confirms an answer.
+const confirmTimeout = 5 * time.Second
 
 // target is the cluster that a token is for.
 type target struct {
@@ -53,13 +57,11 @@ func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference
 	if err := check(of, profile); err != nil {
 		return nil, err
 	}
-	if m.Members.CachedLeaving(profile) != nil {
-		if err := checkStays(of.Name, m.Members.StoredLeaving(ctx, profile)); err != nil {
-			return nil, err
-		}
-	}
-	client, err := m.Members.Stored(ctx, profile)
+	client, leaving, err := m.Members.StoredWithLeaving(ctx, profile)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkStays(of.Name, leaving); err != nil {
 		return nil, err
 	}
 	return &target{profile.UID, client}, nil
@@ -95,7 +97,12 @@ func (t *task) stays() error {
 // confirmStays is stays by what is stored now. It is for a request whose grant is stored and may have been missed: whoever takes a member
 // out marks it first and lists the grants then, so that either they see the grant, or the mark is seen here.
 func (t *task) confirmStays(ctx context.Context) error {
-	leaving, err := t.Members.LiveLeaving(ctx, t.profile())
+	reading, cancel := context.WithTimeoutCause(ctx, confirmTimeout, fmt.Errorf("it was not read within %s", confirmTimeout))
+	defer cancel()
+	leaving, err := t.Members.LiveLeaving(reading, t.profile())
+	if _, told := errors.AsType[*apierrors.StatusError](err); err != nil && !told {
+		return apierrors.NewTimeoutError(fmt.Sprintf("whether cluster %s stays on this hub is not known: %v", t.want.Spec.ClusterProfile.Name, err), 1)
+	}
 	if err != nil {
 		return err
 	}

@@ -34,16 +34,24 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	if r.Owner != nil {
 		want.OwnerReferences = []metav1.OwnerReference{*r.Owner}
 	}
-	return &task{Minter: m, request: r, client: to.client, want: want}
+	t := &task{Minter: m, request: r, client: to.client, want: want}
+	t.noteSet(want)
+	return t
 }
 
 // owns says whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
 func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
-	owner := metav1.GetControllerOfNoCopy(g)
-	if t.request.Owner == nil || owner == nil {
-		return t.request.Owner == nil && owner == nil
+	if t.request.Owner == nil {
+		return grant.SetOf(g) == ""
 	}
-	return t.request.Owner.UID == owner.UID
+	return grant.SetOf(g) == t.request.Owner.UID
+}
+
+// noteSet notes on g which ClusterCredentialSet's it is.
+func (t *task) noteSet(g *clusterpassv1alpha1.AuthTokenGrant) {
+	if t.request.Owner != nil {
+		metav1.SetMetaDataLabel(&g.ObjectMeta, clusterpassv1alpha1.LabelCredentialSetUID, string(t.request.Owner.UID))
+	}
 }
 
 // verifiedKey names a grant as it was verified: another generation is another matter.
@@ -155,7 +163,8 @@ func (t *task) confirmAdmission(ctx context.Context, g *clusterpassv1alpha1.Auth
 		return nil
 	}
 	err := t.confirmStays(ctx)
-	if err != nil && created {
+	// That a requester did not wait says nothing of the member.
+	if err != nil && created && !errors.Is(ctx.Err(), context.Canceled) {
 		t.undo(ctx, g)
 	}
 	return err

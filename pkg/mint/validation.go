@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/grant"
 )
 
@@ -111,7 +112,7 @@ func (m *Minter) validateNamespace(namespace string, fldPath *field.Path) field.
 func validateClusterRoles(roles []v1alpha1.ClusterRole, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(roles) > v1alpha1.MaxRoles {
-		errs = append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
+		return append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
 	}
 	names := sets.New[string]()
 	for i, role := range roles {
@@ -129,7 +130,7 @@ func validateClusterRoles(roles []v1alpha1.ClusterRole, fldPath *field.Path) fie
 func (m *Minter) validateRoles(roles []v1alpha1.Role, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(roles) > v1alpha1.MaxRoles {
-		errs = append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
+		return append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
 	}
 	names := sets.New[string]()
 	for i, role := range roles {
@@ -168,11 +169,14 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateRules checks what RBAC's own validation checks, so that a request that can
+// validateRules checks, until there are errors enough, what RBAC's own validation checks, so that a request that can
 // never work is refused before the member sees any of it.
 func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, rule := range rules {
+		if bounds.Enough(errs) {
+			break
+		}
 		idxPath := fldPath.Index(i)
 		if len(rule.Verbs) == 0 {
 			errs = append(errs, field.Required(idxPath.Child("verbs"), "verbs must contain at least one value"))
@@ -199,7 +203,7 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Pa
 func validateAudiences(audiences []string, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(audiences) > v1alpha1.MaxAudiences {
-		errs = append(errs, field.TooMany(fldPath, len(audiences), v1alpha1.MaxAudiences))
+		return append(errs, field.TooMany(fldPath, len(audiences), v1alpha1.MaxAudiences))
 	}
 	seen := sets.New[string]()
 	for i, audience := range audiences {

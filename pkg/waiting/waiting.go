@@ -37,7 +37,8 @@ func Until(ctx context.Context, interval, timeout time.Duration, condition wait.
 			// What was cut off says nothing.
 			return false, nil //nolint:nilerr // The poll ends by itself.
 		case passes(err, answered):
-			last = err
+			// A server that was away may not know us yet when it is back, either.
+			answered, last = answered || !apierrors.IsTooManyRequests(err), err
 			return false, nil
 		}
 		return done, err

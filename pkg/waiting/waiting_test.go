@@ -30,20 +30,22 @@ func TestUntil(t *testing.T) {
 		answers []error
 		want    error
 	}{
-		"done at once":                            {},
-		"not yet":                                 {answers: []error{nil, nil}},
-		"nothing listens for a moment":            {answers: []error{refused, nil, refused}},
-		"the connection broke off":                {answers: []error{&url.Error{Op: "Get", Err: io.EOF}}},
-		"the server behind the hub is away":       {answers: []error{apierrors.NewServiceUnavailable("away")}},
-		"the hub is busy":                         {answers: []error{apierrors.NewTooManyRequests("busy", 1)}},
-		"an etcd that changes its leader":         {answers: []error{apierrors.NewInternalError(errors.New("leader changed"))}},
-		"a call that takes too long":              {answers: []error{context.DeadlineExceeded}},
-		"a 403 of the first call ends the wait":   {answers: []error{forbidden}, want: forbidden},
-		"a hub that knows nobody yet":             {answers: []error{unknown}},
-		"a hub that forbids after a restart":      {answers: []error{nil, refused, forbidden}},
-		"what is not there":                       {answers: []error{apierrors.NewNotFound(resource, "a")}, want: apierrors.NewNotFound(resource, "a")},
-		"a login that fails asks no second time":  {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, want: errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
-		"an error of the condition ends the wait": {answers: []error{nil, errors.New("deleted")}, want: errors.New("deleted")},
+		"done at once":                              {},
+		"not yet":                                   {answers: []error{nil, nil}},
+		"nothing listens for a moment":              {answers: []error{refused, nil, refused}},
+		"the connection broke off":                  {answers: []error{&url.Error{Op: "Get", Err: io.EOF}}},
+		"the server behind the hub is away":         {answers: []error{apierrors.NewServiceUnavailable("away")}},
+		"the hub is busy":                           {answers: []error{apierrors.NewTooManyRequests("busy", 1)}},
+		"an etcd that changes its leader":           {answers: []error{apierrors.NewInternalError(errors.New("leader changed"))}},
+		"a call that takes too long":                {answers: []error{context.DeadlineExceeded}},
+		"a 403 of the first call ends the wait":     {answers: []error{forbidden}, want: forbidden},
+		"a hub that knows nobody yet":               {answers: []error{unknown}},
+		"a hub that forbids after a restart":        {answers: []error{nil, refused, forbidden}},
+		"a hub that knows nobody after it was away": {answers: []error{refused, apierrors.NewUnauthorized("Unauthorized")}},
+		"a 403 after a busy hub ends the wait":      {answers: []error{apierrors.NewTooManyRequests("busy", 1), forbidden}, want: forbidden},
+		"what is not there":                         {answers: []error{apierrors.NewNotFound(resource, "a")}, want: apierrors.NewNotFound(resource, "a")},
+		"a login that fails asks no second time":    {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, want: errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
+		"an error of the condition ends the wait":   {answers: []error{nil, errors.New("deleted")}, want: errors.New("deleted")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0

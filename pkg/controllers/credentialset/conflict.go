@@ -69,16 +69,18 @@ func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev
 			other = same[1]
 		}
 		return fmt.Sprintf("Secrets %s and %s in namespace %s tell Argo CD the same %s %q",
-			c.describe(secret), c.describe(other), secret.Namespace, what, secret.Annotations[annotation])
+			c.describe(set, secret), c.describe(set, other), secret.Namespace, what, secret.Annotations[annotation])
 	}
 	return ""
 }
 
-// describe names a Secret, its ClusterProfile and its set.
-func (c *Controller) describe(secret *corev1.Secret) string {
+// describe names a Secret for the readers of a set. Its own set and ClusterProfile are named where they are in the namespaces of that
+// set: others may not be for its readers to know.
+func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.Secret) string {
 	of := "another ClusterCredentialSet"
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
-		if isOf(secret, set.UID) {
+		near := set.Namespace == to.Namespace && credentialset.ProfileNamespace(set) == credentialset.ProfileNamespace(to)
+		if near && isOf(secret, set.UID) {
 			of = fmt.Sprintf("ClusterCredentialSet %s, ClusterProfile %s/%s",
 				cache.MetaObjectToName(set), credentialset.ProfileNamespace(set), secret.Annotations[annotationCluster])
 		}

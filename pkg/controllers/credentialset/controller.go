@@ -47,12 +47,16 @@ const (
 	// leastBackoff and mostBackoff are when to try again after a failure.
 	leastBackoff = time.Second
 	mostBackoff  = time.Minute
+	// mostRefusedBackoff is that after a refusal, which only a change of somebody's rights ends. A change of the set is tried at once.
+	mostRefusedBackoff = 30 * time.Minute
 )
 
 // Members knows the member clusters.
 type Members interface {
 	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
+	// StoredLeaving is CachedLeaving by what is stored.
+	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
 // Options are what a Controller works with. Every field is required.
@@ -96,6 +100,8 @@ type Controller struct {
 	// setQueue has sets to compare with their clusters, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	credentialQueue workqueue.TypedRateLimitingInterface[credentialKey]
+	// refusals counts those of each credential, in a row.
+	refusals workqueue.TypedRateLimiter[credentialKey]
 
 	mu sync.Mutex
 	// states are what has become of the credentials of each set, by its UID and by cluster.
@@ -125,10 +131,12 @@ func New(o Options) (*Controller, error) {
 		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "credentialset", Clock: o.Clock}),
-		credentialQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff),
-			workqueue.TypedRateLimitingQueueConfig[credentialKey]{Name: "credential", Clock: o.Clock}),
+		refusals: workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff),
 	}
+	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
+	c.credentialQueue = newCredentialQueue(failures, func(key credentialKey) bool {
+		return failures.NumRequeues(key) > 0 || c.refusals.NumRequeues(key) > 0
+	}, o.Clock)
 	if err := c.watch(); err != nil {
 		return nil, err
 	}

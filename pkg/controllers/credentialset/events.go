@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -16,6 +15,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/grant"
 )
 
 // watch registers with the informers that always run.
@@ -140,13 +140,18 @@ func (c *Controller) grantChanged(obj any) {
 	if !ok {
 		return
 	}
-	owner := metav1.GetControllerOfNoCopy(g)
-	if owner == nil {
+	of := grant.SetOf(g)
+	if of == "" {
 		return
 	}
-	if _, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name); err != nil || g.DeletionTimestamp != nil {
-		c.credentialQueue.Add(credentialKey{cache.NewObjectName(g.Namespace, owner.Name), g.Spec.ClusterProfile.Name})
+	if _, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name); err == nil && g.DeletionTimestamp == nil {
+		return
 	}
+	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if set.UID == of {
+			c.credentialQueue.Add(credentialKey{cache.MetaObjectToName(set), g.Spec.ClusterProfile.Name})
+		}
+	})
 }
 
 // secretChanged has the credential of a Secret looked at, and the sets that it may be in conflict with. old is nil for one that has

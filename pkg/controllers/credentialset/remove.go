@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,8 +20,10 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/grant"
 )
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
@@ -86,20 +89,26 @@ func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 		return false, storedErr
 	case err == nil && cached.ResourceVersion != stored.ResourceVersion:
 		return false, fmt.Errorf("ClusterProfile %s/%s is newer than the cache", namespace, cluster)
+	case err == nil && c.Members.CachedLeaving(cached) != nil && c.Members.StoredLeaving(ctx, stored) == nil:
+		return false, fmt.Errorf("the cluster of ClusterProfile %s/%s stays after all: the cache is behind", namespace, cluster)
 	}
 	return err == nil, nil
 }
 
-// finish deletes all that a set has that is being deleted, and lets it go.
+// finish deletes all that a set has that is being deleted, and lets it go. What the controller manager may not delete is left, and told:
+// the tokens end with the grants.
 func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
 	}
-	if err := c.dismiss(ctx, set); err != nil {
+	err := c.dismiss(ctx, set)
+	_, kueueLeft := multikueue.IsBlocked(set, err)
+	if err != nil && !kueueLeft {
 		return err
 	}
-	if err := c.deleteSecrets(ctx, set); err != nil {
-		return c.tellBlocked(ctx, set, err)
+	secretsLeft, err := c.deleteSecrets(ctx, set)
+	if err != nil {
+		return err
 	}
 	grants, err := c.grantsOf(set)
 	if err != nil {
@@ -115,37 +124,62 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	next := set.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.CredentialSetFinalizer })
 	_, err = c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	if err == nil {
+		c.tellLeft(set, secretsLeft, kueueLeft)
+	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
 }
 
-// deleteSecrets deletes the Secrets of a set. They are listed live: its namespace may not be watched.
-func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
-	if !credentialset.KeepsCredentials(set) {
-		return nil
+// tellLeft tells what of a set that is gone was left.
+func (c *Controller) tellLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
+	if names := writtenSecrets(set); secrets && len(names) > 0 {
+		namespace := credentialset.SecretName(set, "").Namespace
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", clip(fmt.Sprintf(
+			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: kubectl -n %s delete secrets --selector=%s. They are: %s",
+			namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
 	}
-	namespace := credentialset.SecretName(set, "").Namespace
-	err := c.secrets.allowed(ctx, namespace)
-	if _, forbidden := errors.AsType[*forbiddenError](err); forbidden {
-		goes, goesErr := c.namespaceGoes(ctx, namespace)
-		if goes || goesErr != nil {
-			return goesErr
+	if kueue {
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
+			"the controller manager may not delete objects of Kueue. To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s",
+			selectorOf(set))
+	}
+}
+
+// writtenSecrets returns the names of the Secrets that a set has written, as far as its status lists them.
+func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
+	var names []string
+	for _, of := range set.Status.Credentials {
+		if of.GrantName != "" {
+			names = append(names, of.SecretName)
 		}
 	}
-	if err != nil {
-		return err
+	return names
+}
+
+// deleteSecrets deletes the Secrets of a set, and says whether they are left because the controller manager may not. They are listed live:
+// their namespace may not be watched.
+func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (left bool, err error) {
+	if !credentialset.KeepsCredentials(set) {
+		return false, nil
 	}
+	namespace := credentialset.SecretName(set, "").Namespace
 	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: selectorOf(set).String()})
-	if err != nil {
-		return err
+	if err == nil {
+		var errs []error
+		for i := range list.Items {
+			errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
+		}
+		err = errors.Join(errs...)
 	}
-	var errs []error
-	for i := range list.Items {
-		errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
+	if !apierrors.IsForbidden(err) {
+		return false, err
 	}
-	return errors.Join(errs...)
+	// The Secrets go with their namespace.
+	goes, err := c.namespaceGoes(ctx, namespace)
+	return !goes, err
 }
 
 // namespaceGoes says whether the hub deletes a namespace, or has deleted it, with all Secrets in it. The rights of the controller manager
@@ -168,13 +202,13 @@ func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) er
 	return err
 }
 
-// grantsOf returns the grants that a set owns.
+// grantsOf returns the grants of a set.
 func (c *Controller) grantsOf(set *v1alpha1.ClusterCredentialSet) ([]*v1alpha1.AuthTokenGrant, error) {
 	grants, err := c.grants.AuthTokenGrants(set.Namespace).List(labels.Everything())
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(grants), func(g *v1alpha1.AuthTokenGrant) bool { return !metav1.IsControlledBy(g, set) }), nil
+	return slices.DeleteFunc(slices.Clone(grants), func(g *v1alpha1.AuthTokenGrant) bool { return grant.SetOf(g) != set.UID }), nil
 }
 
 func (c *Controller) deleteGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {

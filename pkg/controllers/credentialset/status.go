@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/words"
 )
 
 // maxMessage bounds a message in the status, and the note of an event, in bytes.
@@ -63,7 +64,7 @@ func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) stat
 }
 
 func clip(message string) string {
-	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
+	return words.Clean(message, maxMessage)
 }
 
 // learn keeps what has become of a credential, and has the set told.
@@ -106,8 +107,11 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 		defer delete(c.states, set.UID)
 	}
 	for _, cluster := range clusters {
+		key := credentialKey{cache.MetaObjectToName(set), cluster}
 		delete(c.states[set.UID], cluster)
-		delete(c.writes, credentialKey{cache.MetaObjectToName(set), cluster})
+		delete(c.writes, key)
+		c.refusals.Forget(key)
+		c.credentialQueue.Forget(key)
 	}
 }
 

@@ -4,6 +4,7 @@
 package credentialset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	if why == whyRevoked {
 		if stored, err := c.hasStoredGrant(ctx, set, secret.Annotations[annotationGrant]); stored || err != nil {
-			return writePoll, err
+			return 0, cmp.Or(err, errBehind)
 		}
 	}
 	if left := c.pause(key, what); left > 0 {
@@ -58,13 +59,19 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	made, result, err := c.renew(ctx, want, what)
 	if isBehindServer(err) {
-		return writePoll, nil
+		return 0, errBehind
 	}
 	if err != nil {
 		c.learn(want, c.failed(secret, want, err))
 		c.tellFailure(want, err)
+		if isRefused(err) {
+			again := c.refusals.When(key)
+			klog.FromContext(ctx).V(2).Info("Refused; trying again", "after", again, "reason", err)
+			return again, nil
+		}
 		return 0, err
 	}
+	c.refusals.Forget(key)
 	c.wrote(key, made)
 	c.learn(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(result).Inc()
@@ -72,6 +79,15 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	// The cache tells when to look again.
 	return 0, nil
 }
+
+// isRefused says whether trying again can't help before somebody's rights have changed, or what the set asks for.
+func isRefused(err error) bool {
+	_, waits := apierrors.SuggestsClientDelay(err)
+	return !waits && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
+}
+
+// errBehind has a credential tried again, ever later: the cache is about to have what is stored, and may take its time.
+var errBehind = errors.New("the cache is behind what is stored")
 
 // written is a Secret that the cache may not have yet.
 type written struct {

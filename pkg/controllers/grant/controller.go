@@ -114,6 +114,11 @@ func New(o Options) (*Controller, error) {
 		return nil, fmt.Errorf("watching grants: %w", err)
 	}
 	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(_, obj any) {
+			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.DeletionTimestamp != nil {
+				c.enqueueOf(obj)
+			}
+		},
 		DeleteFunc: func(obj any) { c.enqueueOf(obj) },
 	})
 	if err != nil {
@@ -140,7 +145,7 @@ func (c *Controller) enqueue(obj any) {
 	c.queue.Add(name)
 }
 
-// enqueueOf looks at all grants of a ClusterProfile that is gone.
+// enqueueOf looks at all grants of a ClusterProfile that is gone, or is being deleted.
 func (c *Controller) enqueueOf(obj any) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -238,7 +243,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if g.DeletionTimestamp != nil {
 		return c.revoke(ctx, g)
 	}
-	if c.profile(g) == nil {
+	// A finalizer of somebody else's on the profile holds up no revocation.
+	if profile := c.profile(g); profile == nil || profile.DeletionTimestamp != nil {
 		return 0, c.endWithoutProfile(ctx, g)
 	}
 	if left := c.expiry(g).Sub(c.Clock.Now()); left > 0 {

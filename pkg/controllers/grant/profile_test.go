@@ -76,6 +76,8 @@ func TestAGrantGoesWithItsClusterProfile(t *testing.T) {
 	profile := fakemember.New(t, clock).Profile()
 	replaced := profile.DeepCopy()
 	replaced.UID = "profile-2"
+	kept := profile.DeepCopy()
+	kept.DeletionTimestamp, kept.Finalizers = &metav1.Time{Time: now}, []string{"example.com/kept"}
 	profiles := inventoryv1alpha1.Resource("clusterprofiles")
 	tests := map[string]struct {
 		hub  http.HandlerFunc
@@ -83,6 +85,7 @@ func TestAGrantGoesWithItsClusterProfile(t *testing.T) {
 	}{
 		"it is gone":                            {status(apierrors.NewNotFound(profiles, fakemember.ProfileName)), true},
 		"another has taken its name":            {profileAnswer(replaced), true},
+		"a finalizer keeps it":                  {profileAnswer(kept), true},
 		"it is there, and not in the cache yet": {profileAnswer(profile), false},
 		"something else is gone":                {status(apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "default")), false},
 		"we may not see it":                     {status(apierrors.NewForbidden(profiles, fakemember.ProfileName, nil)), false},

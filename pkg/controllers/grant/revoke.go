@@ -23,6 +23,7 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -69,13 +70,19 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 }
 
 // keeper returns what reaches the grant's objects on its member: by its ClusterProfile, or, where that is
-// gone, by what the grant has noted of it.
+// gone or gives no access any more, by what the grant has noted of it: whoever edits the profile's status is not to keep
+// alive what was granted.
 func (c *Controller) keeper(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*grant.Keeper, *member.Client, error) {
 	profile := c.profile(g)
 	if profile == nil {
 		profile = remembered(g)
 	}
 	client, err := c.Members.For(ctx, profile)
+	if apierrors.HasStatusCause(err, member.CauseNoAccess) && g.Status.AccessProvider != nil {
+		if noted, notedErr := c.Members.For(ctx, remembered(g)); notedErr == nil {
+			client, err = noted, nil
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +147,13 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 	return errors.Join(why, err)
 }
 
+// setRevoked notes how far a grant is revoked. It is not ready any more.
 func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
+	if meta.FindStatusCondition(status.Conditions, v1alpha1.GrantReady) != nil {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.GrantReady, Status: metav1.ConditionFalse, Reason: v1alpha1.GrantReasonRevoking, Message: "the grant is deleted, and is being revoked",
+		})
+	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 	})
@@ -149,7 +162,7 @@ func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 // maxNote bounds what is told of an error in the note of an event, in bytes; the API takes 1 KiB of all.
 const maxNote = 900
 
-func clip(words string) string { return strings.ToValidUTF8(words[:min(len(words), maxNote)], "") }
+func clip(text string) string { return words.Clean(text, maxNote) }
 
 // note changes the status of g.
 func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, change func(*v1alpha1.AuthTokenGrantStatus)) error {
@@ -210,14 +223,14 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	of := g.Spec.ClusterProfile
 	profile, err := c.Inventory.ApisV1alpha1().ClusterProfiles(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
 	switch {
-	case err == nil && profile.UID == of.UID:
+	case err == nil && profile.UID == of.UID && profile.DeletionTimestamp == nil:
 		return fmt.Errorf("ClusterProfile %s is there, but not in the cache yet", grant.Cluster(g))
 	case err != nil && !gone.Is(err, inventoryv1alpha1.Resource("clusterprofiles"), of.Name):
 		return fmt.Errorf("ClusterProfile %s: %w", grant.Cluster(g), err)
 	}
 	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
 	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone", grant.Cluster(g), of.UID)
+		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted", grant.Cluster(g), of.UID)
 	}
 	return ignoreGone(err, g)
 }

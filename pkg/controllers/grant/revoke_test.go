@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 	testingclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -186,9 +187,12 @@ func TestAnAbandonedGrantIsLetGoWithoutItsMember(t *testing.T) {
 }
 
 func TestAGrantIsRevokedOnTheClusterThatItWasMadeOn(t *testing.T) {
-	for name, replaced := range map[string]bool{
-		"its ClusterProfile is gone":         false,
-		"another cluster has taken its name": true,
+	for name, is := range map[string]func(profile *inventoryv1alpha1.ClusterProfile){
+		"its ClusterProfile is gone": nil,
+		"another cluster has taken its name": func(profile *inventoryv1alpha1.ClusterProfile) {
+			profile.UID, profile.Status.AccessProviders = "profile-2", nil
+		},
+		"its ClusterProfile gives no access": func(profile *inventoryv1alpha1.ClusterProfile) { profile.Status.AccessProviders = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(now)
@@ -197,10 +201,10 @@ func TestAGrantIsRevokedOnTheClusterThatItWasMadeOn(t *testing.T) {
 			g.Status.AccessProvider = m.Provider()
 			g.Status.ExpirationCeiling = nil
 			f := newFixture(t, clock, m, deleted(g))
-			if replaced {
-				another := m.Profile()
-				another.UID, another.Status.AccessProviders = "profile-2", nil
-				f.see(t, another)
+			if is != nil {
+				profile := m.Profile()
+				is(profile)
+				f.see(t, profile)
 			}
 			if _, err := f.reconcileGrant(t.Context(), g); err != nil {
 				t.Fatal(err)

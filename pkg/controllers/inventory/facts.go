@@ -11,7 +11,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,8 +22,9 @@ import (
 	"k8s.io/klog/v2"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/controllers/internal/paged"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/member/paged"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -72,21 +72,21 @@ type facts struct {
 func (f *facts) read(ctx context.Context, client *member.Client, stored []inventoryv1alpha1.Property) {
 	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
 	defer cancel()
-	kubernetes := client.Kubernetes().Discovery()
+	kubernetes := client.Kubernetes()
 	failed := func(what string, err error) {
 		klog.FromContext(ctx).V(2).Info("A fact of a member is not known", "fact", what, "reason", client.Error(err, "read its "+what))
 	}
-	if version, err := kubernetes.ServerVersionWithContext(ctx); err == nil {
-		f.version = strings.ToValidUTF8(version.GitVersion[:min(len(version.GitVersion), maxVersion)], "")
+	if version, err := kubernetes.Discovery().ServerVersionWithContext(ctx); err == nil {
+		f.version = words.Clean(version.GitVersion, maxVersion)
 	} else {
 		failed("version", err)
 	}
-	if found, err := nodeFacts(ctx, kubernetes.RESTClient()); err == nil {
+	if found, err := nodeFacts(ctx, kubernetes.CoreV1().RESTClient()); err == nil {
 		f.nodes = replace(f.nodes, found, stored)
 	} else {
 		failed("nodes", err)
 	}
-	if found, err := clusterProperties(ctx, kubernetes.RESTClient()); err == nil {
+	if found, err := clusterProperties(ctx, kubernetes.Discovery().RESTClient()); err == nil {
 		f.cluster = replace(f.cluster, found, stored)
 	} else {
 		failed("ClusterProperties", err)
@@ -154,8 +154,8 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	return found, nil
 }
 
-// fits says whether a string is there, and has at most so many bytes.
-func fits(s string, most int) bool { return s != "" && len(s) <= most }
+// fits says whether a string is there, has at most so many bytes, and is one line that can be printed.
+func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
 // nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty where there are none.
 func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
@@ -163,13 +163,12 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	for _, label := range nodeLabels {
 		values[label] = sets.New[string]()
 	}
-	err := paged.Pages(metav1.ListOptions{}, func(options metav1.ListOptions) (string, error) {
-		body, err := client.Get().AbsPath("/api/v1/nodes").VersionedParams(&options, metav1.ParameterCodec).
-			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Raw()
-		if err != nil {
-			return "", err
+	err := paged.EachMetadata(ctx, client, "nodes", metav1.ListOptions{}, func(node *metav1.PartialObjectMetadata) {
+		for label, seen := range values {
+			if value := node.Labels[label]; fits(value, validation.LabelValueMaxLength) && len(seen) < maxLabelValues {
+				seen.Insert(value)
+			}
 		}
-		return addLabels(values, body)
 	})
 	if err != nil {
 		return nil, err
@@ -179,30 +178,6 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 		found[label] = join(sets.List(seen))
 	}
 	return found, nil
-}
-
-// addLabels adds the labels of a page of nodes to values. It returns the token to continue with. Only labels are
-// decoded: a page of nodes without anything would be a hundred times as large in memory.
-func addLabels(values map[string]sets.Set[string], page []byte) (string, error) {
-	var list struct {
-		Metadata metav1.ListMeta `json:"metadata"`
-		Items    []struct {
-			Metadata struct {
-				Labels map[string]string `json:"labels"`
-			} `json:"metadata"`
-		} `json:"items"`
-	}
-	if err := json.Unmarshal(page, &list); err != nil {
-		return "", fmt.Errorf("its nodes: %w", err)
-	}
-	for _, node := range list.Items {
-		for label, seen := range values {
-			if value := node.Metadata.Labels[label]; fits(value, validation.LabelValueMaxLength) && len(seen) < maxLabelValues {
-				seen.Insert(value)
-			}
-		}
-	}
-	return list.Metadata.Continue, nil
 }
 
 // join separates values by commas, as many as a property takes.

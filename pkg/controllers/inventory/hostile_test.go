@@ -50,8 +50,6 @@ func TestAHostileMemberHurtsNobody(t *testing.T) {
 		"a label of a megabyte among others":   {"/api/v1/nodes", nodes(map[string]string{region: megabyte}, map[string]string{region: "eu"}), map[string]string{region: "eu", "from": "the member"}},
 		"nodes without end":                    {"/api/v1/nodes", endless, map[string]string{"from": "the member"}},
 		"nodes that are none":                  {"/api/v1/nodes", plain(200, `{"items": {"a": "b"}}`), map[string]string{"from": "the member"}},
-		"pages without end":                    {"/api/v1/nodes", plain(200, `{"metadata": {"continue": "more"}, "items": []}`), map[string]string{"from": "the member"}},
-		"a token of a megabyte":                {"/api/v1/nodes", plain(200, `{"metadata": {"continue": "`+megabyte+`"}, "items": []}`), map[string]string{"from": "the member"}},
 		"a property without end":               {clusterPropertiesPath, endless, map[string]string{region: "us"}},
 		"a property of a megabyte":             {clusterPropertiesPath, clusterPropertiesOf("a", 1, megabyte), map[string]string{region: "us"}},
 		"a property of more than 1,024 bytes":  {clusterPropertiesPath, clusterPropertiesOf("a", 1, strings.Repeat("a", 1025)), map[string]string{region: "us"}},
@@ -73,9 +71,24 @@ func TestAHostileMemberHurtsNobody(t *testing.T) {
 
 func TestAVersionIsBounded(t *testing.T) {
 	b := newBench(t)
-	b.member.answer("/version", plain(200, `{"gitVersion": "v1`+strings.Repeat("ä", 1<<20)+`"}`))
+	b.member.answer("/version", plain(200, `{"gitVersion": "v1`+strings.Repeat("ä", 1000)+`"}`))
 	b.probes(t.Context(), 1)
-	assert.Equal(t, "v1"+strings.Repeat("ä", 63), b.stored.Status.Version.Kubernetes)
+	assert.Equal(t, "v1"+strings.Repeat("ä", 61)+"...", b.stored.Status.Version.Kubernetes)
+}
+
+// TestWhatSteersATerminal is about words of a member that end on the screens of those who read its ClusterProfile.
+func TestWhatSteersATerminal(t *testing.T) {
+	b := newBench(t)
+	b.member.answer("/version", plain(200, `{"gitVersion": "v1\u001b[31m\nFAIL"}`))
+	b.probes(t.Context(), 1)
+	assert.Equal(t, "v1\ufffd[31m FAIL", b.stored.Status.Version.Kubernetes)
+
+	b.member.answer("/readyz", plain(500, "[-]etcd\x1b]0;title\x07 failed: reason withheld\n"))
+	is := b.probes(t.Context(), 5)
+	assert.Equal(t, metav1.ConditionFalse, is.Status)
+	assert.NotContains(t, is.Message, "\x1b")
+	assert.NotContains(t, is.Message, "\x07")
+	assert.Contains(t, is.Message, "etcd")
 }
 
 func TestTheChecksOfAMemberAreBounded(t *testing.T) {

@@ -20,8 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/kubernetes/scheme"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -124,8 +126,8 @@ func nodes(labels ...map[string]string) http.HandlerFunc {
 		})
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(list)
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(&list, w)
 	}
 }
 
@@ -236,15 +238,25 @@ func TestAMemberThatAllowsNothingIsNotJoined(t *testing.T) {
 	require.Equal(t, metav1.ConditionTrue, joined(b).Status, "what is not known is not told")
 
 	b.member.answer(reviewsPath, reviewed(false))
-	require.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 2*rightsEvery).Status, "it is healthy")
+	began := b.clock.Now()
+	healthy := b.probes(t.Context(), 2*rightsEvery)
+	require.Equal(t, metav1.ConditionTrue, healthy.Status, "it is healthy")
 	require.Equal(t, metav1.ConditionFalse, joined(b).Status)
+	assert.True(t, joined(b).LastTransitionTime.After(began), "Joined has changed at %s, not before %s", joined(b).LastTransitionTime, began)
+	assert.True(t, healthy.LastTransitionTime.Time.Before(began), "the health has not changed")
 	assert.Equal(t, ReasonRightsLost, joined(b).Reason)
 	assert.Contains(t, joined(b).Message, "Run: kubectl clusterpass join bravelion --namespace=fleet --credential-only")
 
+	lost := joined(b).LastTransitionTime
 	b.member.answer(reviewsPath, reviewed(true))
 	b.probes(t.Context(), 2)
 	assert.Equal(t, metav1.ConditionTrue, joined(b).Status)
+	assert.True(t, joined(b).LastTransitionTime.After(lost.Time), "Joined has changed at %s, after %s", joined(b).LastTransitionTime, lost)
 	assert.Equal(t, 3, b.writes)
+	require.Len(t, b.events.Events, 3)
+	for _, want := range []string{"Normal ControlPlaneHealthy", "Warning NotJoined RightsLost", "Normal Joined Accepted"} {
+		assert.Contains(t, <-b.events.Events, want)
+	}
 }
 
 func TestAHealthyMemberIsWrittenOnce(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // Reasons of the condition ControlPlaneHealthy, and of Joined.
@@ -65,6 +66,9 @@ type observed struct {
 	probe outcome
 	// since is when the outcomes have begun to be what they are, by status.
 	since time.Time
+	// joined is the status of Joined that the last probe with an answer to that means, joinedSince when it has become that.
+	joined      metav1.ConditionStatus
+	joinedSince time.Time
 	// failures counts those in a row.
 	failures int
 	// doubtful says that the last one failed, and not as the one before: the next one need not wait for its turn.
@@ -98,12 +102,21 @@ func (o *observed) note(now time.Time, probe outcome) {
 	}
 }
 
+// noteMembership takes in what the last probe, which began at now, says of Joined.
+func (o *observed) noteMembership(now time.Time) {
+	if joined, ok := o.membership(); ok && joined.status != o.joined {
+		o.joined, o.joinedSince = joined.status, now
+	}
+}
+
 // observe probes the member, and reads its facts when they are due, or when it is back: it may have been upgraded.
 func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
 	wasDown := o.failures > 0
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
-		o.note(c.Clock.Now(), outcome{metav1.ConditionUnknown, ReasonNoAccess, clip(wordsOf(err))})
+		now := c.Clock.Now()
+		o.note(now, outcome{metav1.ConditionUnknown, ReasonNoAccess, clip(wordsOf(err))})
+		o.noteMembership(now)
 		countProbe(ReasonNoAccess)
 		return
 	}
@@ -119,6 +132,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	if o.failures == 0 {
 		o.askRights(ctx, client)
 	}
+	o.noteMembership(began)
 	if o.failures > 0 {
 		klog.FromContext(ctx).V(2).Info("The member is not healthy", "reason", probe.reason, "message", probe.message, "probes", o.failures)
 		return
@@ -150,7 +164,7 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 	message := wordsOf(err)
 	if reasonOf(err) == ReasonUnauthorized {
 		mend := member.MendCredential(profile)
-		message = message[:min(len(message), maxMessage-len(mend)-2)] + ". " + mend
+		message = words.Clean(message, maxMessage-len(mend)-2) + ". " + mend
 	}
 	return outcome{metav1.ConditionFalse, reasonOf(err), clip(message)}
 }
@@ -201,5 +215,5 @@ func wordsOf(err error) string {
 }
 
 func clip(message string) string {
-	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
+	return words.Clean(message, maxMessage)
 }

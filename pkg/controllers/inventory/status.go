@@ -5,6 +5,7 @@ package inventory
 
 import (
 	"encoding/json"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,6 +14,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // ConditionJoined says whether clusterpass has been let in by the member with the access it has now.
@@ -67,25 +69,35 @@ func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv
 
 // conditions returns those that the last probe means.
 func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav1.Condition {
-	since := metav1.NewTime(o.since)
-	healthy := metav1.Condition{
-		Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: o.probe.status,
-		Reason: o.probe.reason, Message: o.probe.message, LastTransitionTime: since,
+	conditions := []metav1.Condition{o.probe.condition(inventoryv1alpha1.ClusterConditionControlPlaneHealthy, o.since)}
+	if joined, ok := o.membership(); ok {
+		if joined.reason == ReasonRightsLost {
+			joined.message += ". " + member.MendCredential(profile)
+		}
+		conditions = append(conditions, joined.condition(ConditionJoined, o.joinedSince))
 	}
-	joined := metav1.Condition{Type: ConditionJoined, Status: metav1.ConditionFalse, Reason: o.probe.reason, Message: o.probe.message, LastTransitionTime: since}
+	return conditions
+}
+
+// membership returns what the last probe says of the condition Joined, and false where it says nothing: a member that does not
+// answer.
+func (o *observed) membership() (outcome, bool) {
 	switch o.probe.reason {
 	case ReasonReady, ReasonNotReady:
 		if o.rightsLost != "" {
-			joined.Reason, joined.Message = ReasonRightsLost, o.rightsLost+". "+member.MendCredential(profile)
-			break
+			return outcome{metav1.ConditionFalse, ReasonRightsLost, o.rightsLost}, true
 		}
-		joined.Status, joined.Reason, joined.Message = metav1.ConditionTrue, "Accepted", "The member accepts the credential of clusterpass"
+		return outcome{metav1.ConditionTrue, "Accepted", "The member accepts the credential of clusterpass"}, true
 	case ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonNoAccess, ReasonCredentialPluginFailed:
+		return outcome{metav1.ConditionFalse, o.probe.reason, o.probe.message}, true
 	default:
-		// Who does not answer has said nothing about that.
-		return []metav1.Condition{healthy}
+		return outcome{}, false
 	}
-	return []metav1.Condition{healthy, joined}
+}
+
+// condition returns the condition of that type that o means, with since as its time of transition.
+func (o outcome) condition(kind string, since time.Time) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: o.status, Reason: o.reason, Message: o.message, LastTransitionTime: metav1.NewTime(since)}
 }
 
 // setCondition sets a condition where it says something new: its status, its reason, or which checks have failed.
@@ -115,17 +127,31 @@ func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	return true
 }
 
-// tell emits an event where the health of the member has changed.
+// tell emits an event where the health of the member has changed, or else whether it is joined.
 func (c *Controller) tell(old, now *inventoryv1alpha1.ClusterProfile) {
-	before, after := health(old), health(now)
+	if after := changed(old, now, inventoryv1alpha1.ClusterConditionControlPlaneHealthy); after != nil {
+		c.event(now, after, "ControlPlaneHealthy", "ControlPlaneUnhealthy")
+	} else if after := changed(old, now, ConditionJoined); after != nil {
+		c.event(now, after, "Joined", "NotJoined")
+	}
+}
+
+// changed returns the condition of that type where its status is another than before, or nil.
+func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Condition {
+	before, after := meta.FindStatusCondition(old.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind)
 	if after == nil || before != nil && before.Status == after.Status {
-		return
+		return nil
 	}
-	kind, reason := corev1.EventTypeWarning, "ControlPlaneUnhealthy"
-	if after.Status == metav1.ConditionTrue {
-		kind, reason = corev1.EventTypeNormal, "ControlPlaneHealthy"
+	return after
+}
+
+// event emits an event with the reason good where the condition is True, and else a warning with the reason bad.
+func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition *metav1.Condition, good, bad string) {
+	kind, reason := corev1.EventTypeWarning, bad
+	if condition.Status == metav1.ConditionTrue {
+		kind, reason = corev1.EventTypeNormal, good
 	}
-	c.Recorder.Eventf(now, nil, kind, reason, "Probe", "%s: %s", after.Reason, after.Message[:min(len(after.Message), maxNote)])
+	c.Recorder.Eventf(profile, nil, kind, reason, "Probe", "%s: %s", condition.Reason, words.Clean(condition.Message, maxNote))
 }
 
 // maxNote bounds the message in an event, in bytes; the API takes 1 KiB with the reason.

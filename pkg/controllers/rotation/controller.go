@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +33,7 @@ import (
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -209,9 +209,8 @@ func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.Clus
 		// Events of one reason are counted under the note of the first.
 		reason = "CredentialRefused"
 	}
-	why := err.Error()
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, reason, "Renew",
-		"The hub's credential for the member is not renewed: %s", strings.ToValidUTF8(why[:min(len(why), maxNote)], ""))
+		"The hub's credential for the member is not renewed: %s", words.Clean(err.Error(), maxNote))
 }
 
 // endedError says that the member accepts a credential no more.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 
@@ -34,42 +33,23 @@ type credential struct {
 	token     string
 	// namespace and account are those of the ServiceAccount, secret is what the token is bound to.
 	namespace, account string
-	secret             object
-}
-
-// object is one that a token's claims name.
-type object struct {
-	Name string    `json:"name"`
-	UID  types.UID `json:"uid"`
-}
-
-// claims are those that kube-apiserver adds to the tokens of ServiceAccounts.
-type claims struct {
-	Kubernetes struct {
-		Namespace      string `json:"namespace"`
-		ServiceAccount object `json:"serviceaccount"`
-		Secret         object `json:"secret"`
-	} `json:"kubernetes.io"`
+	secret             member.TokenObject
 }
 
 // newCredential returns what token says of itself, nil where it is none that is renewed: one of a
 // ServiceAccount, which ends, and is bound to the Secret member.CredentialSecret.
 func newCredential(reference member.SecretReference, token string) *credential {
-	parsed, err := jwt.ParseSigned(token)
+	bound, err := member.ParseToken(token)
 	if err != nil {
 		return nil
 	}
-	var of claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&of); err != nil {
-		return nil
-	}
 	c := &credential{
-		Validity:  member.TokenValidity(token),
+		Validity:  bound.Validity,
 		reference: reference,
 		token:     token,
-		namespace: of.Kubernetes.Namespace,
-		account:   of.Kubernetes.ServiceAccount.Name,
-		secret:    of.Kubernetes.Secret,
+		namespace: bound.Namespace,
+		account:   bound.ServiceAccount.Name,
+		secret:    bound.Secret,
 	}
 	if c.secret.Name != member.CredentialSecret || c.namespace == "" || c.account == "" || c.NotBefore.IsZero() || c.NotAfter.IsZero() {
 		return nil

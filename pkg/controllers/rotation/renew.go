@@ -23,8 +23,6 @@ import (
 const (
 	// memberTimeout bounds all calls of one renewal to a member.
 	memberTimeout = 30 * time.Second
-	// maxToken bounds a token, in bytes. Those of kube-apiserver have about a thousand.
-	maxToken = 16 << 10
 )
 
 // renew replaces a credential by its successor, which it returns. It returns nil where somebody else has replaced it
@@ -87,11 +85,9 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
-		return errors.New("it is not bound to what it was asked for, or does not end, and could not be renewed again")
+		return errors.New("it is no bearer token, not bound to what it was asked for, or does not end, and could not be used or renewed again")
 	case successor.username() != old.username() || successor.secret != old.secret:
 		return errors.New("it is for another ServiceAccount, or bound to another Secret")
-	case len(successor.token) > maxToken || !member.IsToken(successor.token):
-		return errors.New("it is no bearer token, or too long for one")
 	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
 		return fmt.Errorf("by the hub's clock it is old already: it is valid from %s until %s; compare the clocks",
 			successor.NotBefore.UTC().Format(time.RFC3339), successor.NotAfter.UTC().Format(time.RFC3339))

@@ -74,7 +74,7 @@ func TestWhichCredentialsAreRenewed(t *testing.T) {
 			}
 			require.NotNil(t, got)
 			assert.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", got.username())
-			assert.Equal(t, object{Name: "clusterpass-credential", UID: "s"}, got.secret)
+			assert.Equal(t, member.TokenObject{Name: "clusterpass-credential", UID: "s"}, got.secret)
 		})
 	}
 }
@@ -181,9 +181,8 @@ func TestASuccessorIsLookedAtBeforeItIsStored(t *testing.T) {
 		from := issued.Add(-issuedAgo)
 		return newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, of, from.Unix(), from.Add(lifetime).Unix())))
 	}
-	long := fmt.Sprintf(`%s,"padding":%q`, bound, strings.Repeat("a", maxToken))
-	spaced := token(0, time.Hour, bound)
-	spaced.token += "\n"
+	long := fmt.Sprintf(`%s,"padding":%q`, bound, strings.Repeat("a", member.MaxToken))
+	spaced := newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, bound, issued.Unix(), issued.Add(time.Hour).Unix()))+"\n")
 	old := token(time.Hour, time.Hour, bound)
 	for name, test := range map[string]struct {
 		successor *credential
@@ -191,12 +190,12 @@ func TestASuccessorIsLookedAtBeforeItIsStored(t *testing.T) {
 	}{
 		"a new one is stored":                             {token(0, time.Hour, bound), ""},
 		"one that ends soon, and has just begun, as well": {token(0, time.Minute, bound), ""},
-		"not one that is no bound token":                  {nil, "could not be renewed again"},
+		"not one that is no bound token":                  {nil, "could not be used or renewed again"},
 		"not one that would be renewed at once, for ever": {token(50*time.Minute, time.Hour, bound), "compare the clocks"},
 		"not one for another account":                     {token(0, time.Hour, strings.Replace(bound, `"name":"clusterpass",`, `"name":"other",`, 1)), "for another ServiceAccount"},
 		"not one that is bound to another Secret":         {token(0, time.Hour, strings.Replace(bound, `"uid":"s"`, `"uid":"other"`, 1)), "bound to another Secret"},
-		"not one without end":                             {token(0, time.Hour, long), "too long"},
-		"not one that the clients would refuse":           {spaced, "no bearer token"},
+		"not one without end":                             {token(0, time.Hour, long), "could not be used or renewed again"},
+		"not one that the clients would refuse":           {spaced, "could not be used or renewed again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &Controller{Options: Options{Clock: testingclock.NewFakeClock(issued)}}

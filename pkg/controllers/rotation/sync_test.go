@@ -164,7 +164,7 @@ func TestARenewalThatFailsLeavesTheCredentialAsItIs(t *testing.T) {
 		"the member is not there":                   {func(_ *testing.T, f *fixture) { f.member.SetDown(true) }, notRenewed, "it can't be reached"},
 		"the member answers without a token": {func(_ *testing.T, f *fixture) {
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, "") })
-		}, notRenewed, "could not be renewed again"},
+		}, notRenewed, "could not be used or renewed again"},
 		"the member answers with the token of another account": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			other := f.sign(t, "{"+strings.Replace(bound, `"name":"clusterpass",`, `"name":"admin",`, 1)+","+lasting(3*lifetime)+"}")

@@ -14,8 +14,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/paged"
 	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/member/paged"
 )
 
 // unfinished spares the transfer of pods that hold nothing any more.

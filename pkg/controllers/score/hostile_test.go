@@ -73,8 +73,8 @@ func TestAMemberThatAnswersTooMuchIsToldSo(t *testing.T) {
 		words  string
 	}{
 		"pages without end":                  {listOf(t, true, newNode("a", "4")), "more than 2000 pages"},
-		"an answer without end":              {endless, "more than 33554432 bytes"},
-		"a refusal without end":              {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusConflict); endless(w, r) }, "more than 33554432 bytes"},
+		"an answer without end":              {endless, "more than 8388608 bytes"},
+		"a refusal without end":              {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusConflict); endless(w, r) }, "could not list nodes and pods"},
 		"a node of two megabytes":            {listOf(t, false, newNode(megabyte+megabyte, "4")), "more than 1572864 bytes"},
 		"a node with a name of a megabyte":   {listOf(t, false, newNode(megabyte, "4")), "the name of a node has more than 253 bytes"},
 		"something else than a list of them": {answer(http.StatusOK, `{"kind": "NodeList", "apiVersion": "v1", "items": []}`), "not in protobuf"},

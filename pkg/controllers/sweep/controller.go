@@ -8,10 +8,13 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
@@ -23,6 +26,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -163,13 +167,46 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 	timeout := fmt.Errorf("cluster %s was not swept within %s", client.Name(), memberTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
+	found, err := c.list(ctx, client)
+	if err != nil {
+		return err
+	}
+	differs, err := c.differs(profile.UID, found)
+	if err != nil {
+		return err
+	}
+	if !differs {
+		c.left(profile.UID, 0)
+		return nil
+	}
+	// A list that was cut short, or is a lie, would have all of a fleet's grants looked through, and told as repaired.
+	again, err := c.list(ctx, client)
+	if err != nil {
+		return err
+	}
+	c.repairAll(ctx, profile.UID, client, found, again)
+	return c.removeOrphans(ctx, profile, client, found, again)
+}
+
+// list lists what the member has of all grants.
+func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Found, error) {
 	found, err := grant.List(ctx, client.Kubernetes(), c.HubID)
 	if err != nil {
-		return client.Error(err, "list what grants own")
+		return nil, client.Error(err, "list what grants own")
 	}
 	if err := found.Unread(); err != nil {
 		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there anew", "reason", err)
 	}
-	c.repairAll(ctx, profile.UID, client, found)
-	return c.removeOrphans(ctx, profile, client, found)
+	return found, nil
+}
+
+// differs says whether what was found is not what the grants say, as far as the cache knows them.
+func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
+	grants, err := c.grants.List(labels.Everything())
+	if err != nil {
+		return false, err
+	}
+	return len(orphans(found, byUID(grants))) > 0 || slices.ContainsFunc(grants, func(g *v1alpha1.AuthTokenGrant) bool {
+		return g.Spec.ClusterProfile.UID == profile && isComplete(g) && len(found.Drift(g)) > 0
+	}), nil
 }

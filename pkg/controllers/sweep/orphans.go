@@ -36,12 +36,12 @@ const (
 //
 // A grant is stored before anything is made for it. So what was found before grants are listed, and belongs to
 // none of those, belongs to none at all, and the cache of grants only says whether to look.
-func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found *grant.Found) error {
+func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found) error {
 	cached, err := c.grants.List(labels.Everything())
 	if err != nil {
 		return err
 	}
-	if len(orphans(found, byUID(cached))) == 0 {
+	if len(orphans(again, byUID(cached))) == 0 {
 		c.left(profile.UID, 0)
 		return nil
 	}
@@ -49,7 +49,7 @@ func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alph
 	if err != nil {
 		return fmt.Errorf("grants as they are stored: %w", err)
 	}
-	doomed := orphans(found, stored)
+	doomed := slices.DeleteFunc(orphans(again, stored), func(o grant.Object) bool { return !found.Has(o) })
 	removable := doomed[:min(len(doomed), c.MaxRemovals)]
 	for i, o := range removable {
 		if err := grant.RemoveExactly(ctx, client.Kubernetes(), c.HubID, o); err != nil {
@@ -108,10 +108,11 @@ func (c *Controller) tell(ctx context.Context, profile *inventoryv1alpha1.Cluste
 		uids.Insert(string(o.Grant))
 	}
 	names := sets.List(uids)
-	klog.FromContext(ctx).Info("Removed what belongs to no grant", "objects", len(removed), "grants", names, "left", left)
+	names = names[:min(len(names), namedGrants)]
+	klog.FromContext(ctx).Info("Removed what belongs to no grant", "objects", len(removed), "grants", len(uids), "first", names, "left", left)
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "OrphansRemoved", "Sweep",
 		"%d objects on the member cluster belonged to no grant of this hub, or were not named by theirs: grant UIDs %s",
-		len(removed), strings.Join(names[:min(len(names), namedGrants)], ", "))
+		len(removed), strings.Join(names, ", "))
 	if left > 0 {
 		c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "OrphansLeft", "Sweep",
 			"%d more are left for the next sweep, since one removes at most %d: see that no grants were lost by mistake", left, c.MaxRemovals)

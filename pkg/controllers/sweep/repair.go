@@ -21,14 +21,15 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // maxNote bounds the text of an event, in bytes; the API takes 1 KiB.
 const maxNote = 1000
 
-// repairAll repairs all grants of a ClusterProfile that the member differs from. What can't be repaired is noted on
-// the grant.
-func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) {
+// repairAll repairs all grants of a ClusterProfile that the member differs from, both times that it was asked. What can't be
+// repaired is noted on the grant.
+func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Grants can't be listed")
@@ -38,7 +39,7 @@ func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *m
 		if g.Spec.ClusterProfile.UID != profile || !isComplete(g) {
 			continue
 		}
-		if drift := found.Drift(g); len(drift) > 0 {
+		if drift := again.Drift(g); len(drift) > 0 && len(found.Drift(g)) > 0 {
 			if err := c.repair(ctx, g, client, drift); err != nil {
 				klog.FromContext(ctx).Info("Grant not repaired", "grant", klog.KObj(g), "reason", err)
 			}
@@ -61,7 +62,8 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 		return nil
 	}
 	keeper := &grant.Keeper{HubID: c.HubID, Grant: live, Client: client.Kubernetes(), Clock: c.Clock}
-	if _, err := keeper.Ensure(ctx); err != nil {
+	ensured, err := keeper.Ensure(ctx)
+	if err != nil {
 		return c.notRepaired(ctx, live, repairError(client, err))
 	}
 	now, err := c.live(ctx, g)
@@ -71,12 +73,16 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	if now == nil || !isComplete(now) || now.Generation != g.Generation {
 		return keeper.Withdraw(ctx, now)
 	}
+	if !ensured.Changed {
+		klog.FromContext(ctx).Info("The member has what it left out of its lists", "grant", klog.KObj(g))
+		return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
+	}
 	for kind := range drift {
 		repairs.WithLabelValues(kind).Inc()
 	}
-	words := strings.Join(slices.Sorted(maps.Values(drift)), "; ")
-	klog.FromContext(ctx).Info("Repaired what a grant owns", "grant", klog.KObj(g), "drift", words)
-	c.Recorder.Eventf(now, nil, corev1.EventTypeNormal, "DriftRepaired", "Repair", "%s", words[:min(len(words), maxNote)])
+	repaired := words.Clean(strings.Join(slices.Sorted(maps.Values(drift)), "; "), maxNote)
+	klog.FromContext(ctx).Info("Repaired what a grant owns", "grant", klog.KObj(g), "drift", repaired)
+	c.Recorder.Eventf(now, nil, corev1.EventTypeNormal, "DriftRepaired", "Repair", "%s", repaired)
 	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 }
 
@@ -99,8 +105,7 @@ func repairError(client *member.Client, err error) error {
 // notRepaired notes on a grant why the member differs from it, and says so once. It returns why.
 func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
-		words := why.Error()
-		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", strings.ToValidUTF8(words[:min(len(words), maxNote)], ""))
+		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", words.Clean(why.Error(), maxNote))
 	}
 	return errors.Join(why, c.noteReady(ctx, g, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed, why.Error()))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -154,6 +155,42 @@ func TestWhichGrantsAreNotRepaired(t *testing.T) {
 			assert.Equal(t, before, f.member.Objects(t))
 			assert.Empty(t, fakemember.Writes(f.hub.Actions()))
 			assert.Empty(t, f.told())
+		})
+	}
+}
+
+// TestSweep_ListThatIsALie is about members whose lists leave out, or have, what is not so.
+func TestSweep_ListThatIsALie(t *testing.T) {
+	orphan := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:grant-lost:pods", UID: "invented", Labels: map[string]string{
+		grant.LabelHubID: hubID, grant.LabelManagedBy: grant.ManagedBy, grant.LabelGrantUID: "grant-lost",
+	}}}
+	for name, test := range map[string]struct {
+		lists string
+		list  runtime.Object
+		// lies is how many lists are, from which on.
+		from, lies int
+	}{
+		"the first leaves all bindings out":  {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 1, 1},
+		"each leaves all bindings out":       {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 1, 100},
+		"the first leaves all accounts out":  {"serviceaccounts", &corev1.ServiceAccountList{}, 1, 1},
+		"the first has an orphan":            {"clusterroles", &rbacv1.ClusterRoleList{Items: []rbacv1.ClusterRole{*orphan}}, 1, 1},
+		"the second has an orphan":           {"clusterroles", &rbacv1.ClusterRoleList{Items: []rbacv1.ClusterRole{*orphan}}, 2, 1},
+		"the second leaves all bindings out": {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, fakemember.NewGrant("one"), fakemember.NewGrant("two"))
+			before := f.member.Objects(t)
+			lists := 0
+			f.member.PrependReactor("list", test.lists, func(clienttesting.Action) (bool, runtime.Object, error) {
+				lists++
+				return lists >= test.from && lists < test.from+test.lies, test.list.DeepCopyObject(), nil
+			})
+			writes, err := f.sweepOnce(t)
+			require.NoError(t, err)
+			assert.Empty(t, writes, "nothing is created, changed or removed")
+			assert.Equal(t, before, f.member.Objects(t))
+			assert.Empty(t, f.told(), "no event says that something was repaired")
+			assert.LessOrEqual(t, lists, 2)
 		})
 	}
 }

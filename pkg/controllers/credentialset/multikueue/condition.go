@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/words"
 )
 
 // maxMessage bounds the message of a condition, in bytes.
@@ -95,6 +96,6 @@ func condition(set *v1alpha1.ClusterCredentialSet, reason, message string) metav
 	}
 	return metav1.Condition{
 		Type: v1alpha1.MultiKueueReady, Status: status, ObservedGeneration: set.Generation, Reason: reason,
-		Message: strings.ToValidUTF8(message[:min(len(message), maxMessage)], ""),
+		Message: words.Clean(message, maxMessage),
 	}
 }

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package paged reads lists of member clusters in pages, and within bounds: of a member that is hostile or broken comes an
-// error, and no more is held of it than one answer, which pkg/member bounds, and one decoded item.
+// error, and no more is held of it than one answer, which pkg/member bounds, and one decoded item. Lists of Kubernetes' own kinds
+// are read by nothing else.
 package paged
 
 import (
@@ -10,17 +11,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+
+	"clusterpass.dev/pkg/bounds"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
-	// size is how many items are asked for at once: about 5 MB of pods.
-	size = 500
+	// size is how many items are asked for at once: about 5 MB of pods. Of a page that is larger than pkg/member takes, a part is
+	// asked for: smallerBy times fewer items, and so on.
+	size      = 500
+	smallerBy = 5
 	// maxPages bounds a list. A member may give less in a page than was asked for.
 	maxPages = 2000
 	// maxItems bounds a list, too: members that do not know pages give all in one. A cluster has 150,000 pods at most
@@ -29,8 +37,12 @@ const (
 	// maxItem bounds an item, in bytes: what etcd takes. Decoded, an item of nothing but empty containers has 450 times
 	// as many.
 	maxItem = 1536 << 10
+	// maxFields bounds the fields of an item, of which one is decoded at a time. A pod has hundreds.
+	maxFields = 100_000
 	// maxToken bounds the token to continue with, in bytes, which goes into a URL. Those of API servers hold a key.
 	maxToken = 4 << 10
+	// maxKind bounds the kind that an error names, in bytes.
+	maxKind = 64
 
 	// fields of all lists of Kubernetes in protobuf.
 	metaField, itemsField = 1, 2
@@ -39,14 +51,37 @@ const (
 // prefix begins what Kubernetes writes in protobuf.
 var prefix = []byte("k8s\x00")
 
+// metadata asks for nothing but the metadata of the items.
+const metadata = runtime.ContentTypeProtobuf + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 // Each calls add for each item of a list, still encoded in protobuf. It asks for nothing else: of
 // a list as a whole, two bytes would become a whole item in memory. An item is add's only until it returns, and its
 // error ends the list. So does a bound that is exceeded, with an error that names it.
 func Each(ctx context.Context, client rest.Interface, resource string, options metav1.ListOptions, add func(item []byte) error) error {
+	return each(ctx, client, resource, runtime.ContentTypeProtobuf, options, add)
+}
+
+// EachMetadata is Each for the metadata of the items.
+func EachMetadata(
+	ctx context.Context, client rest.Interface, resource string, options metav1.ListOptions, add func(item *metav1.PartialObjectMetadata),
+) error {
+	return each(ctx, client, resource, metadata, options, func(item []byte) error {
+		var m metav1.PartialObjectMetadata
+		if err := m.Unmarshal(item); err != nil {
+			return err
+		}
+		add(&m)
+		return nil
+	})
+}
+
+func each(
+	ctx context.Context, client rest.Interface, resource, accept string, options metav1.ListOptions, add func(item []byte) error,
+) error {
 	left := maxItems
-	return Pages(options, func(options metav1.ListOptions) (string, error) {
+	return pages(options, func(options metav1.ListOptions) (string, error) {
 		result := client.Get().Resource(resource).VersionedParams(&options, scheme.ParameterCodec).
-			SetHeader("Accept", runtime.ContentTypeProtobuf).Do(ctx)
+			SetHeader("Accept", accept).Do(ctx)
 		if err := result.Error(); err != nil {
 			return "", err
 		}
@@ -67,12 +102,16 @@ func Each(ctx context.Context, client rest.Interface, resource string, options m
 	})
 }
 
-// Pages calls list for each page, until it returns no token to continue with. The pager of client-go would ask for
+// pages calls list for each page, until it returns no token to continue with. The pager of client-go would ask for
 // everything at once where a token has expired; here the list fails, and it is for the caller to begin anew.
-func Pages(options metav1.ListOptions, list func(options metav1.ListOptions) (token string, err error)) error {
+func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (token string, err error)) error {
 	options.Limit = size
 	for range maxPages {
 		token, err := list(options)
+		if member.IsTooLarge(err) && options.Limit > 1 {
+			options.Limit = max(1, options.Limit/smallerBy)
+			continue
+		}
 		if err != nil || token == "" {
 			return err
 		}
@@ -94,6 +133,9 @@ func items(body []byte, add func(item []byte) error) (token string, err error) {
 	if err := list.Unmarshal(encoded); err != nil {
 		return "", err
 	}
+	if !strings.HasSuffix(list.Kind, "List") {
+		return "", fmt.Errorf("the answer is of kind %q, which is no list", words.Clean(list.Kind, maxKind))
+	}
 	for rest := list.Raw; len(rest) > 0; {
 		number, value, length := field(rest)
 		if length < 0 {
@@ -108,7 +150,9 @@ func items(body []byte, add func(item []byte) error) (token string, err error) {
 		case number == itemsField && len(value) > maxItem:
 			err = fmt.Errorf("an item has more than %d bytes", maxItem)
 		case number == itemsField:
-			err = add(value)
+			if err = bounds.CheckProtobuf(value, maxFields); err == nil {
+				err = add(value)
+			}
 		}
 		if err != nil {
 			return "", err

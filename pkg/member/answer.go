@@ -1,0 +1,189 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"clusterpass.dev/pkg/bounds"
+)
+
+const (
+	// maxPage bounds an answer with a page of a list, in bytes. pkg/member/paged asks for smaller pages where one has more.
+	maxPage = 8 << 20
+	// maxObject bounds an answer with an object, in bytes: what etcd takes.
+	maxObject = 1536 << 10
+	// maxShort bounds an answer with a token, with the checks of /readyz, with a version, or with an error, in bytes.
+	maxShort = 64 << 10
+	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole of thousands of rules has fewer.
+	maxFields = 50_000
+	// maxHeader bounds the header of an answer, in bytes.
+	maxHeader = 64 << 10
+	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for the first maxShort of each.
+	maxHeld = 32 << 20
+	// heldStep is in what steps, in bytes, it is asked for.
+	heldStep = 256 << 10
+)
+
+// pageParam is in the query of those who read a list in pages, as pkg/member/paged does, and decode nothing whole.
+const pageParam = "limit="
+
+// protobufPrefix begins what Kubernetes writes in protobuf.
+var protobufPrefix = []byte("k8s\x00")
+
+// errHeld is the cause of giving up waiting for the answers of other members to be done with.
+var errHeld = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
+
+// IsTooLarge says whether err is that an answer had more bytes than its kind may have.
+func IsTooLarge(err error) bool {
+	failed, ok := errors.AsType[*failure](err)
+	return ok && failed.tooLarge
+}
+
+// maxAnswer returns what an answer to req may have, in bytes.
+func maxAnswer(req *http.Request) int64 {
+	path := req.URL.Path
+	switch {
+	case strings.Contains(req.URL.RawQuery, pageParam):
+		return maxPage
+	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
+		return maxShort
+	case strings.HasSuffix(path, "/readyz"), strings.HasSuffix(path, "/livez"), strings.HasSuffix(path, "/version"):
+		return maxShort
+	}
+	return maxObject
+}
+
+// answerBody is the whole body of an answer.
+type answerBody struct {
+	bytes.Buffer
+	held    *semaphore.Weighted
+	holds   int64
+	release sync.Once
+}
+
+// Close says that the body has been decoded.
+func (b *answerBody) Close() error {
+	b.letGo()
+	return nil
+}
+
+func (b *answerBody) letGo() {
+	b.release.Do(func() { b.held.Release(b.holds) })
+}
+
+// receive reads the body of an answer to req, which resp has then whole, and refuses one that costs more than it should to keep or to
+// decode. Of what says that a request has failed, the beginning is enough.
+func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
+	if resp.StatusCode < http.StatusOK {
+		resp.Body.Close()
+		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
+	}
+	failed := resp.StatusCode >= http.StatusMultipleChoices
+	limit := maxAnswer(req)
+	if failed {
+		limit = maxShort
+	}
+	body := &answerBody{held: t.held}
+	err := body.read(req.Context(), resp, limit, failed)
+	if err == nil && !failed {
+		err = checkAnswer(req, resp, body.Bytes())
+	}
+	resp.Body.Close()
+	if err != nil {
+		body.letGo()
+		return err
+	}
+	resp.Body, resp.ContentLength = body, int64(body.Len())
+	return nil
+}
+
+// read reads at most limit bytes; to have more is an error, but for what is cut.
+func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, cut bool) error {
+	tooLarge := &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
+	if resp.ContentLength > limit && !cut {
+		return tooLarge
+	}
+	for step := int64(maxShort); ; step = heldStep {
+		have := int64(b.Len())
+		if have >= limit {
+			break
+		}
+		step = min(step, limit-have)
+		if have > 0 {
+			if err := b.hold(ctx, step); err != nil {
+				return err
+			}
+		}
+		switch n, err := io.CopyN(&b.Buffer, resp.Body, step); {
+		case n < step && errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return newFailure(ctx, err)
+		}
+	}
+	if cut {
+		return nil
+	}
+	switch n, err := io.CopyN(io.Discard, resp.Body, 1); {
+	case n > 0:
+		return tooLarge
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return newFailure(ctx, err)
+	}
+}
+
+// hold waits, but not for long, until so many more bytes may be held.
+func (b *answerBody) hold(ctx context.Context, step int64) error {
+	if !b.held.TryAcquire(step) {
+		waiting, cancel := context.WithTimeoutCause(ctx, queueTimeout, errHeld)
+		defer cancel()
+		if err := b.held.Acquire(waiting, step); err != nil {
+			if ctx.Err() != nil {
+				ended := endOfContext(ctx)
+				ended.blame = inconclusive
+				return ended
+			}
+			return &failure{cause: CauseBusy, err: errHeld, retryAfter: time.Second, blame: inconclusive}
+		}
+	}
+	b.holds += step
+	return nil
+}
+
+// checkAnswer refuses an object that takes much more memory than its bytes, and encodings that nobody has asked for, in which a few
+// bytes may be many objects.
+func checkAnswer(req *http.Request, resp *http.Response, body []byte) error {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if mediaType == runtime.ContentTypeYAML || mediaType == runtime.ContentTypeCBOR {
+		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers in %s, which was not asked for", mediaType)}
+	}
+	if strings.Contains(req.URL.RawQuery, pageParam) {
+		return nil
+	}
+	var err error
+	if message, ok := bytes.CutPrefix(body, protobufPrefix); ok {
+		err = bounds.CheckProtobuf(message, maxFields)
+	} else {
+		err = bounds.CheckJSON(body, bounds.Limits{Entries: maxFields, Items: maxFields, Keys: maxFields})
+	}
+	if err != nil {
+		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("its answer: %w", err)}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// sending answers with a body of a content type.
+func sending(contentType string, body []byte, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		_, _ = w.Write(body)
+	}
+}
+
+// encode returns object in protobuf.
+func encode(t *testing.T, object runtime.Object) []byte {
+	t.Helper()
+	var body bytes.Buffer
+	require.NoError(t, protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(object, &body))
+	return body.Bytes()
+}
+
+func compress(t *testing.T, body []byte) []byte {
+	t.Helper()
+	var compressed bytes.Buffer
+	w := gzip.NewWriter(&compressed)
+	_, err := w.Write(body)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return compressed.Bytes()
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	for chunk := make([]byte, 64<<10); ; {
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+func TestClient_BoundsAnswers(t *testing.T) {
+	getRole := func(ctx context.Context, c *Client) error {
+		_, err := c.Kubernetes().RbacV1().ClusterRoles().Get(ctx, "view", metav1.GetOptions{})
+		return err
+	}
+	getToken := func(ctx context.Context, c *Client) error {
+		_, err := c.Kubernetes().CoreV1().ServiceAccounts("default").CreateToken(ctx, "work", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		return err
+	}
+	readyz := func(ctx context.Context, c *Client) error {
+		return c.Kubernetes().Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}
+	page := func(ctx context.Context, c *Client) error {
+		return c.Kubernetes().CoreV1().RESTClient().Get().Resource("pods").Param("limit", "500").Do(ctx).Error()
+	}
+	many := &rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"}, Rules: make([]rbacv1.PolicyRule, 50_001)}
+	for name, test := range map[string]struct {
+		call   func(context.Context, *Client) error
+		answer http.HandlerFunc
+		words  string
+	}{
+		"an object without end":            {getRole, endless, "its answer has more than 1572864 bytes"},
+		"a token without end":              {getToken, endless, "its answer has more than 65536 bytes"},
+		"a readyz without end":             {readyz, endless, "its answer has more than 65536 bytes"},
+		"a page without end":               {page, endless, "its answer has more than 8388608 bytes"},
+		"an object that says how large":    {getRole, sending(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), "its answer has more than 1572864 bytes"},
+		"a gzip bomb":                      {getRole, sending(runtime.ContentTypeJSON, compress(t, make([]byte, 32<<20)), "Content-Encoding", "gzip"), "its answer has more than 1572864 bytes"},
+		"many empty rules":                 {getRole, sending(runtime.ContentTypeProtobuf, encode(t, many)), "more than 50000 fields"},
+		"many empty rules in JSON":         {getRole, sending(runtime.ContentTypeJSON, []byte(`{"rules":[`+strings.Repeat("{},", 50_001)+`{}]}`)), "more than 50000 entries"},
+		"many managed fields":              {getRole, sending(runtime.ContentTypeJSON, []byte(`{"metadata":{"managedFields":[`+strings.Repeat("{},", 50_001)+`{}]}}`)), "more than 50000 entries"},
+		"YAML":                             {getRole, sending(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")), "it answers in application/yaml, which was not asked for"},
+		"CBOR":                             {getRole, sending(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}), "it answers in application/cbor, which was not asked for"},
+		"a page of YAML":                   {page, sending(runtime.ContentTypeYAML, []byte("a: b")), "it answers in application/yaml, which was not asked for"},
+		"a header of a megabyte":           {getRole, sending(runtime.ContentTypeJSON, []byte("{}"), "A", strings.Repeat("a", 1<<20)), "it can't be reached"},
+		"informational answers in a flood": {getRole, hints, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newMemberServer(t, time.Now().Add(time.Hour), test.answer)
+			client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			status := statusErr(t, client.Error(test.call(ctx, client), "ask"))
+			require.NoError(t, ctx.Err(), "it ends by itself")
+			assert.Contains(t, []int32{http.StatusServiceUnavailable, http.StatusGatewayTimeout}, status.Code)
+			assert.Contains(t, status.Message, test.words)
+			assert.Less(t, len(status.Message), 2048)
+			assert.Empty(t, client.gate.slots, "its slot is given back")
+			assert.True(t, client.held.TryAcquire(maxHeld), "nothing is held")
+		})
+	}
+}
+
+// hints sends informational answers, as many as are taken.
+func hints(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Link", strings.Repeat("a", 1<<10))
+	for range 100_000 {
+		w.WriteHeader(http.StatusEarlyHints)
+	}
+	_, _ = fmt.Fprint(w, "{}")
+}
+
+func TestClient_RefusalWithoutEndKeepsItsCode(t *testing.T) {
+	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		endless(w, r)
+	})
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	assert.True(t, apierrors.IsForbidden(list(t.Context(), client)))
+}
+
+func TestPool_BoundsWhatIsHeldOfAllMembers(t *testing.T) {
+	secret := encode(t, &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		Data:     map[string][]byte{"a": make([]byte, 200<<10)},
+	})
+	half := make(chan struct{})
+	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		if strings.HasSuffix(r.URL.Path, "/slow") {
+			_, _ = w.Write(secret[:150<<10])
+			w.(http.Flusher).Flush()
+			close(half)
+			<-r.Context().Done()
+			return
+		}
+		_, _ = w.Write(secret)
+	})
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	pool.options.held = semaphore.NewWeighted(heldStep)
+	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
+	require.NoError(t, err)
+	get := func(ctx context.Context, name string) error {
+		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(ctx, name, metav1.GetOptions{})
+		return err
+	}
+
+	for range 10 {
+		require.NoError(t, get(t.Context(), "fast"), "what was held is given back")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- get(ctx, "slow") }()
+	<-half
+	require.Eventually(t, func() bool {
+		taken := client.held.TryAcquire(1)
+		if taken {
+			client.held.Release(1)
+		}
+		return !taken
+	}, time.Minute, time.Millisecond)
+	status := statusErr(t, client.Error(get(t.Context(), "fast"), "ask"))
+	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
+	assert.EqualValues(t, 1, status.Details.RetryAfterSeconds)
+	cancel()
+	require.Error(t, <-ended)
+	require.NoError(t, get(t.Context(), "fast"))
+}

@@ -1,0 +1,86 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+)
+
+func seconds(unix int64) string { return strconv.FormatInt(unix, 10) }
+
+// TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what the grant's ceiling is above.
+func TestTask_CheckToken(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: "grant"}}
+	g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
+	const right = `{"iat":IAT,"exp":EXP,"jti":"an-id","kubernetes.io":{"namespace":"default","serviceaccount":{"name":"work","uid":"account"},"secret":{"name":"SECRET","uid":"secret"}}}`
+	year9999 := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, test := range map[string]struct {
+		old, is string
+		expires time.Time
+		suffix  string
+		words   string
+	}{
+		"what was asked for":              {expires: now.Add(time.Hour)},
+		"a shorter life":                  {old: "EXP", is: seconds(now.Add(time.Minute).Unix()), expires: now.Add(time.Minute)},
+		"a clock that is a little ahead":  {old: "EXP", is: seconds(now.Add(time.Hour + 4*time.Minute).Unix()), expires: now.Add(time.Hour + 4*time.Minute)},
+		"an end in the year 9999":         {expires: year9999, words: "valid for longer than the 3600 seconds"},
+		"one in the claims alone":         {old: "EXP", is: seconds(year9999.Unix()), expires: now.Add(time.Hour), words: "valid for longer"},
+		"no end":                          {old: `"exp":EXP,`, expires: now.Add(time.Hour), words: "from when until when"},
+		"no beginning":                    {old: `"iat":IAT,`, expires: now.Add(time.Hour), words: "from when until when"},
+		"an end before the beginning":     {expires: now.Add(-time.Hour), words: "has ended before it was issued"},
+		"another ServiceAccount":          {old: `"work"`, is: `"admin"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
+		"one of another namespace":        {old: `"default"`, is: `"kube-system"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
+		"one that has replaced it":        {old: `"account"`, is: `"other"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
+		"bound to nothing":                {old: `,"secret":{"name":"SECRET","uid":"secret"}`, expires: now.Add(time.Hour), words: "not bound"},
+		"bound to what has replaced it":   {old: `"uid":"secret"`, is: `"uid":"other"`, expires: now.Add(time.Hour), words: "not bound"},
+		"a header that comes with it":     {suffix: "\r\nX-Remote-User: admin", expires: now.Add(time.Hour), words: "no bearer token"},
+		"an id that would fill the audit": {old: `an-id`, is: strings.Repeat("a", 10_000), expires: now.Add(time.Hour), words: "its id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claims := strings.ReplaceAll(right, test.old, test.is)
+			if test.old == "" {
+				claims = right
+			}
+			for old, is := range map[string]string{
+				"IAT": seconds(now.Unix()), "EXP": seconds(now.Add(time.Hour).Unix()), "SECRET": grant.SecretName(g.UID),
+			} {
+				claims = strings.ReplaceAll(claims, old, is)
+			}
+			encode := base64.RawURLEncoding.EncodeToString
+			token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature")) + test.suffix
+			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}}
+			answer := &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(test.expires)}}
+			issued, err := task.checkToken(g, verified{serviceAccount: "account", secret: "secret"}, answer, 3600)
+			if test.words != "" {
+				require.ErrorContains(t, err, test.words)
+				assert.NotContains(t, err.Error(), encode([]byte(claims))[:40])
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, []any{token, "JTI=an-id", now, test.expires}, []any{issued.token, issued.credentialID, issued.issued.UTC(), issued.expires})
+		})
+	}
+}
+
+func TestMinter_Clamp(t *testing.T) {
+	m := &Minter{Config: Config{MaxExpiration: 24 * time.Hour}}
+	for asked, want := range map[int64]int64{600: 600, 3606: 3606, 3607: 3606, 3608: 3608, 86400: 86400, 86401: 86400} {
+		got, _ := m.clamp(&asked)
+		assert.Equal(t, want, got, asked)
+	}
+}
