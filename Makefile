@@ -121,6 +121,11 @@ test-consumers: ## Give the Secrets of credential sets to the code of Argo CD, F
 	  (cd "$${module}" && ../../../hack/with-progress.sh "testing $${module}" go test -count=1 ./...); \
 	done
 
+.PHONY: fuzz
+fuzz: FUZZTIME ?= 30s
+fuzz: ## Fuzz what reads the input of tenants and members, each target for FUZZTIME (30s).
+	@hack/fuzz.sh $(FUZZTIME)
+
 .PHONY: race
 race:
 	@mkdir -p bin/race

@@ -82,7 +82,9 @@ func (e *environment) startServer(ctx context.Context, hub *testenv.Cluster) (*t
 	if err != nil {
 		return nil, err
 	}
-	server, err := testenv.NewServer(testenv.ServerConfig{Hub: hub, Dir: filepath.Join(e.dir, "clusterpass"), Port: ports[0]})
+	server, err := testenv.NewServer(testenv.ServerConfig{
+		Hub: hub, Dir: filepath.Join(e.dir, "clusterpass"), Port: ports[0], EmbeddedEtcd: true,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -12,18 +12,18 @@ import (
 //
 //	<!-- test: as alice; given GPUs on bravelion; with MEMBER=bravelion -->
 //
-//	as USER            who runs the commands, or creates the manifest: the user whom the text addresses
+//	as USER            who runs the commands: the user whom the text addresses
 //	given WORDS        what has to be there before, by a name that the test knows
 //	with NAME=VALUE    what the reader puts in place of NAME
 //	save FILE          the reader saves the block under this name
-//	create, apply      the reader creates or applies the manifest
 //	equals FILE        the block is this file of the source tree, but for the comment at its head
 //	make               the commands are targets of make, and are looked for alone
+//	in TEST            this test of test/e2e runs the commands, as the admin, because they can't be run among others
 //	not run: WORDS     nobody runs the block, and why. The last part
 type Directive struct {
-	User, Given, Save, Equals, NotRun string
-	With                              map[string]string
-	Create, Apply, Make               bool
+	User, Given, Save, Equals, In, NotRun string
+	With                                  map[string]string
+	Make                                  bool
 }
 
 // Directive returns what the comment above the block says.
@@ -50,17 +50,15 @@ func (b Block) Directive() (Directive, error) {
 			d.Save = rest
 		case "equals":
 			d.Equals = rest
-		case "create":
-			d.Create = true
-		case "apply":
-			d.Apply = true
+		case "in":
+			d.In = rest
 		case "make":
 			d.Make = true
 		default:
 			return d, fmt.Errorf("%s: test/docs/directive.go knows no %q", b.Place(0), part)
 		}
 	}
-	if d.User == "" && d.Save == "" && d.Equals == "" && d.NotRun == "" && !d.Make {
+	if d.User == "" && d.Save == "" && d.Equals == "" && d.In == "" && d.NotRun == "" && !d.Make {
 		return d, fmt.Errorf("%s: %q does not say who runs this block", b.Place(0), b.Test)
 	}
 	return d, nil

@@ -15,9 +15,10 @@ const abandonedAccount = "e2e-abandoned"
 
 // givens are what has to be there before a block, by the words in its comment.
 var givens = map[string]func(t *testing.T, r *reader){
-	"a Role deployer on bravelion": func(t *testing.T, _ *reader) {
+	"no Role deployer on bravelion": func(t *testing.T, _ *reader) {
 		t.Helper()
-		apply(t, "bravelion", deployerRole)
+
+		mustKubectl(t, kubeconfig("bravelion"), "", "delete", "role", "deployer", "-n", "default", "--ignore-not-found")
 	},
 	"a node with GPUs on bravelion": func(t *testing.T, _ *reader) {
 		t.Helper()

@@ -22,6 +22,27 @@ import (
 	"clusterpass.dev/test/docs"
 )
 
+// documented returns the commands of the documentation that are for this test to run, in their order.
+func documented(t *testing.T) []string {
+	t.Helper()
+	files, err := docs.Files(root)
+	require.NoError(t, err)
+	var commands []string
+	for _, file := range files {
+		blocks, err := docs.Read(root, file)
+		require.NoError(t, err)
+		for _, block := range blocks {
+			if d, err := block.Directive(); err == nil && d.In == t.Name() {
+				for _, command := range block.Commands() {
+					commands = append(commands, command.Text)
+				}
+			}
+		}
+	}
+	require.NotEmpty(t, commands, "no block says that %s runs it", t.Name())
+	return commands
+}
+
 // TestDocs does what the README and docs say, letter for letter, as the user whom the text addresses. test/docs has
 // what the comments above the blocks mean, and a test that no block is without one.
 func TestDocs(t *testing.T) {
@@ -83,6 +104,9 @@ func (r *reader) follow(t *testing.T, block docs.Block) {
 	if d.NotRun != "" {
 		t.Skip(d.NotRun)
 	}
+	if d.In != "" {
+		t.Skip(d.In + " runs it")
+	}
 	if d.Given != "" {
 		require.Contains(t, givens, d.Given, "%s: this test can't make that", block.Place(0))
 		givens[d.Given](t, r)
@@ -90,16 +114,8 @@ func (r *reader) follow(t *testing.T, block docs.Block) {
 	if d.Save != "" {
 		require.NoError(t, os.WriteFile(filepath.Join(r.dir, d.Save), []byte(block.Text()), 0o600))
 	}
-	verb := map[bool]string{true: "create", false: "apply"}[d.Create]
-	switch {
-	case block.Language == "console":
+	if block.Language == "console" {
 		r.commands(t, block, d)
-	case d.Create || d.Apply:
-		// A manifest is created in the namespace and with the names that it says.
-		file := filepath.Join(t.TempDir(), "manifest.yaml")
-		require.NoError(t, os.WriteFile(file, []byte(r.fill(block.Text(), d)), 0o600))
-		out, err := r.bash(t.Context(), d.User, "kubectl "+verb+" -f "+file+" --dry-run=server")
-		require.NoError(t, err, "%s: the manifest is refused: %s", block.Place(0), out)
 	}
 }
 
@@ -178,6 +194,8 @@ func (r *reader) tidy(t *testing.T) {
 		_, err := kubectl(ctx, kubeconfig(member), "", "delete", "nodes", "--all")
 		assert.NoError(t, err)
 	}
+	_, err = kubectl(ctx, kubeconfig("bravelion"), "", "delete", "role", "deployer", "-n", "default", "--ignore-not-found")
+	assert.NoError(t, err)
 	_, err = kubectl(ctx, kubeconfig("hub"), "", "delete", "authtokengrants", "-n", "default", "--field-selector=spec.serviceAccount.name="+abandonedAccount)
 	assert.NoError(t, err)
 	_, err = kubectl(ctx, kubeconfig("smartfish"), "", "delete", "serviceaccount", abandonedAccount, "-n", "default", "--ignore-not-found")

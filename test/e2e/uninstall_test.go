@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/member"
 )
 
 // TestUninstall_ServerFirst takes the server away before its APIServices, as nobody should.
@@ -30,7 +31,7 @@ func TestUninstall_ServerFirst(t *testing.T) {
 	out, err := r.bash(t.Context(), "admin", "kubectl clusterpass doctor --uninstall")
 	require.Error(t, err, out)
 	assert.Contains(t, out, "sets: what is left is not known")
-	const cure = "kubectl delete apiservice v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
+	cure := documented(t)[0]
 	assert.Contains(t, out, cure)
 	out, err = r.bash(t.Context(), "admin", cure)
 	require.NoError(t, err, out)
@@ -50,16 +51,18 @@ func TestUninstall(t *testing.T) {
 		require.NoError(t, err, out)
 		return out
 	}
-	admin("artifacts/deploy/components/self-signed/gen-certs.sh")
 	givens["the set gpu"](t, r)
 	admin("kubectl -n gpu-credentials create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets" +
 		" --serviceaccount=clusterpass-system:clusterpass-controller-manager --dry-run=client -o yaml | kubectl apply -f -")
 	admin("kubectl wait --for=condition=Ready clustercredentialset/gpu --timeout=60s")
-	file := create(t, requestFor("bravelion", "e2e-uninstall", view))
+	// As if smartfish had been joined by hand.
+	admin("kubectl -n clusterpass-system annotate secret member-default-smartfish " + member.MemberUIDAnnotation + "-")
+	files := []string{create(t, requestFor("bravelion", "e2e-uninstall", view)), create(t, requestFor("smartfish", "e2e-uninstall", view))}
+	ask := documented(t)[0]
 
 	var done []string
 	for {
-		next, finding := nextStep(t, r)
+		next, finding := nextStep(t, r, ask)
 		if next == "" {
 			break
 		}
@@ -69,13 +72,15 @@ func TestUninstall(t *testing.T) {
 		admin(next)
 	}
 	stages := strings.Join(done, "\n")
-	for _, in := range []string{"clustercredentialsets", "authtokengrants", "unjoin ", "unjoin ", "delete apiservice", "rolebinding clusterpass-credential-sets", "delete -k"} {
+	for _, in := range []string{"clustercredentialsets", "revoke --cluster-profile default/smartfish", "unjoin bravelion", "delete apiservice", "rolebinding clusterpass-credential-sets", "delete -k"} {
 		assert.Contains(t, stages, in)
 		_, stages, _ = strings.Cut(stages, in)
 	}
 
-	_, err := kubectl(t.Context(), file, "", "get", "namespaces")
-	require.ErrorContains(t, err, "You must be logged in to the server", "a token outlives clusterpass")
+	for _, file := range files {
+		_, err := kubectl(t.Context(), file, "", "get", "namespaces")
+		require.ErrorContains(t, err, "You must be logged in to the server", "a token outlives clusterpass")
+	}
 	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
 		t.Run("nothing is left on "+cluster, func(t *testing.T) {
 			eventually(t, func(ctx context.Context) error {
@@ -101,11 +106,11 @@ func TestUninstall(t *testing.T) {
 // command finds the first command in a sentence of doctor.
 var command = regexp.MustCompile(`: (kubectl .*?)(?:\. [A-Z].*|; kubectl .*)?$`)
 
-// nextStep returns the command that doctor says is next, as somebody completes it who knows the members, and what it is
+// nextStep asks doctor and returns the command that it says is next, as somebody completes it who knows the members, and what it is
 // for; empty when nothing is left.
-func nextStep(t *testing.T, r *reader) (string, doctor.Finding) {
+func nextStep(t *testing.T, r *reader, ask string) (string, doctor.Finding) {
 	t.Helper()
-	out, err := r.bash(t.Context(), "admin", "kubectl clusterpass doctor --uninstall --member-context bravelion,smartfish -o json 2>/dev/null")
+	out, err := r.bash(t.Context(), "admin", ask+" -o json 2>/dev/null")
 	var findings []doctor.Finding
 	require.NoError(t, json.Unmarshal([]byte(out), &findings), out)
 	for _, finding := range findings {
@@ -115,10 +120,9 @@ func nextStep(t *testing.T, r *reader) (string, doctor.Finding) {
 		require.Error(t, err, "something is left, and the exit code is 0")
 		found := command.FindStringSubmatch(finding.Mend)
 		require.NotNil(t, found, finding.Mend)
-		member := regexp.MustCompile(`unjoin (\S+)`).FindStringSubmatch(found[1])
-		next := strings.ReplaceAll(found[1], "OVERLAY", "embedded-etcd-self-signed")
-		if member != nil {
-			next = strings.ReplaceAll(next, "CONTEXT", member[1])
+		next := found[1]
+		if unjoin := regexp.MustCompile(`unjoin (\S+)`).FindStringSubmatch(next); unjoin != nil {
+			next = strings.ReplaceAll(next, "CONTEXT", unjoin[1])
 		}
 		return next, finding
 	}

@@ -21,10 +21,24 @@ import (
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
 )
 
 // auditEvent returns the first event in an audit log that matches, or nil.
-func auditEvent(file string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
+func auditEvent(path string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
+	files, err := testenv.AuditLogs(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		if event, err := auditEventIn(file, match); err != nil || event != nil {
+			return event, err
+		}
+	}
+	return nil, nil //nolint:nilnil // none is an answer here
+}
+
+func auditEventIn(file string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
 	log, err := os.Open(file)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,9 @@ type lonelyServer struct {
 func newLonelyServer(t *testing.T, dir string) *lonelyServer {
 	t.Helper()
 	ports := must[[]int](t)(testenv.FreePorts(1))
-	server := must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: dir, Port: ports[0]}))
+	server := must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
+		Hub: shared.hub, Dir: dir, Port: ports[0], EmbeddedEtcd: true,
+	}))
 	return &lonelyServer{
 		Server:  server,
 		program: must[testenv.Program](t)(server.Program()),
@@ -107,21 +109,28 @@ const (
 	// killAfter is how many creates are acknowledged when the server is killed.
 	killAfter = 400
 	workers   = 8
+	// patience is how many creates may end without an answer before: the server's etcd waits for the disk at each write, and gives up
+	// after seven seconds on one that is busy with others.
+	patience = 100
 )
 
-// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was acknowledged.
-func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) map[string]inventoryv1alpha1.ClusterProfile {
+// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was acknowledged, and how many creates
+// had ended without an answer before.
+func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[string]inventoryv1alpha1.ClusterProfile, int) {
 	t.Helper()
 	client := s.profiles(t, namespace)
 	acknowledged := map[string]inventoryv1alpha1.ClusterProfile{}
 	var mu sync.Mutex
-	var next atomic.Int64
+	var next, unanswered atomic.Int64
 	var killed atomic.Bool
 	var working sync.WaitGroup
 	for range workers {
 		working.Go(func() {
 			for i := int(next.Add(1)); i <= creates; i = int(next.Add(1)) {
 				created, err := client.Create(t.Context(), numbered(i), metav1.CreateOptions{})
+				if err != nil && !killed.Load() && strings.Contains(err.Error(), "etcdserver: request timed out") && unanswered.Add(1) <= patience {
+					continue
+				}
 				if err != nil {
 					if !killed.Load() {
 						t.Error(err)
@@ -143,14 +152,14 @@ func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) map[stri
 		})
 	}
 	working.Wait()
-	return acknowledged
+	return acknowledged, int(unanswered.Load())
 }
 
 func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	namespace := newNamespace(t)
 	s := newLonelyServer(t, filepath.Join(shared.dir, "killed"))
 	s.start(t)
-	acknowledged := createUntilKilled(t, s, namespace)
+	acknowledged, unanswered := createUntilKilled(t, s, namespace)
 	if len(acknowledged) < killAfter || len(acknowledged) == creates {
 		t.Fatalf("%d of %d creates were acknowledged: the kill was not in the middle", len(acknowledged), creates)
 	}
@@ -167,8 +176,8 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 			t.Errorf("%s (-acknowledged +found):\n%s", name, diff)
 		}
 	}
-	if more := len(found) - len(acknowledged); more > workers {
-		t.Errorf("%d objects more than were acknowledged, by %d workers", more, workers)
+	if more := len(found) - len(acknowledged); more > workers+unanswered {
+		t.Errorf("%d objects more than were acknowledged, by %d workers, and %d creates without an answer", more, workers, unanswered)
 	}
 	for name, got := range found {
 		want := numbered(must[int](t)(strconv.Atoi(got.Labels["number"])))

@@ -43,11 +43,10 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 	}
 	ports := must[[]int](t)(testenv.FreePorts(1))
 	server := must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
-		Hub:      shared.hub,
-		Dir:      filepath.Join(dir, "server"),
-		Port:     ports[0],
-		EtcdArgs: shared.hub.EtcdArgs(),
-		Args:     []string{"--encryption-provider-config=" + config},
+		Hub:  shared.hub,
+		Dir:  filepath.Join(dir, "server"),
+		Port: ports[0],
+		Args: []string{"--encryption-provider-config=" + config, "--etcd-prefix=/clusterpass"},
 	}))
 	t.Cleanup(server.Stop)
 	if err := server.StartUnregistered(ctx); err != nil {

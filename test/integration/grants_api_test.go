@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/embeddedetcd"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 )
@@ -52,10 +50,8 @@ func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1
 	if change != nil {
 		change(grant)
 	}
-	endpoint := must[string](t)(embeddedetcd.Endpoint(filepath.Join(shared.dir, "server", "etcd")))
-	etcd := must[*clientv3.Client](t)(clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: waitTimeout}))
-	defer func() { _ = etcd.Close() }()
-	key := fmt.Sprintf("/clusterpass/clusterpass.dev/authtokengrants/%s/%s", namespace, name)
+	etcd := etcdClient(t, shared.hub.EtcdArgs())
+	key := fmt.Sprintf("%s/clusterpass.dev/authtokengrants/%s/%s", shared.server.EtcdPrefix(), namespace, name)
 	value := must[[]byte](t)(json.Marshal(grant))
 	must[*clientv3.PutResponse](t)(etcd.Put(t.Context(), key, string(value)))
 	return must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))

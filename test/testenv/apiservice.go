@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +32,8 @@ const (
 	groupPriority   = 1200
 	groupStep       = 100
 	versionPriority = 100
+	// registeredAt is the annotation of an APIService with the time of its last registration.
+	registeredAt = "testenv.clusterpass.dev/registered-at"
 )
 
 // GroupVersions are those that clusterpass-apiserver serves.
@@ -44,7 +47,8 @@ var applied = metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 
 // RegisterAPIServices makes the hub's aggregator forward group-versions to port at 127.0.0.1, where a server has a
 // certificate for clusterpass-apiserver.clusterpass-system.svc that caBundle verifies. It waits until all are
-// available. Registered again unchanged, nothing is written.
+// available and the hub forwards requests. Registered again, the aggregator looks at the server anew: that it was away before is
+// not found out after this returns.
 func RegisterAPIServices(
 	ctx context.Context, hub *rest.Config, port int, caBundle []byte, gvs ...schema.GroupVersion,
 ) error {
@@ -70,7 +74,10 @@ func RegisterAPIServices(
 			return err
 		}
 	}
-	return waitDiscovered(ctx, hub, gvs)
+	if err := waitDiscovered(ctx, hub, gvs); err != nil {
+		return err
+	}
+	return waitForwarded(ctx, client, gvs)
 }
 
 // applyServerService applies a Service that kube-apiserver, which runs outside of any cluster network, can reach:
@@ -104,7 +111,10 @@ func applyAPIService(
 		WithCABundle(caBundle...).
 		WithService(apiregistrationv1ac.ServiceReference().
 			WithNamespace(SystemNamespace).WithName(serverName).WithPort(port))
-	service := apiregistrationv1ac.APIService(apiServiceName(gv)).WithSpec(spec)
+	// Every write has the aggregator look at the server, and its status of an APIService that was written since it began to
+	// look is a conflict: it tells of no moment before this one.
+	service := apiregistrationv1ac.APIService(apiServiceName(gv)).WithSpec(spec).
+		WithAnnotations(map[string]string{registeredAt: time.Now().UTC().Format(time.RFC3339Nano)})
 	_, err := registry.ApiregistrationV1().APIServices().Apply(ctx, service, applied)
 	return err
 }
@@ -153,6 +163,22 @@ func waitDiscovered(ctx context.Context, hub *rest.Config, gvs []schema.GroupVer
 	})
 	if err != nil {
 		return fmt.Errorf("the hub's discovery does not have %s: %w", missing, err)
+	}
+	return nil
+}
+
+// waitForwarded waits until the hub answers for each group-version by its server: the aggregator's proxy trails its
+// APIServices too, and answers 503 until it has seen that one is available.
+func waitForwarded(ctx context.Context, client kubernetes.Interface, gvs []schema.GroupVersion) error {
+	for _, gv := range gvs {
+		var last error
+		err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+			last = client.Discovery().RESTClient().Get().AbsPath("/apis/" + gv.String()).Do(ctx).Error()
+			return last == nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("the hub does not forward requests for %s: %w (%w)", gv, err, last)
+		}
 	}
 	return nil
 }

@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// serviceCIDR is the range of Service addresses, serviceIP the one that the Service kubernetes gets of it.
-	serviceCIDR = "10.0.0.0/24"
-	serviceIP   = "10.0.0.1"
+	// serviceCIDR is the range of Service addresses, serviceIP the one that the Service kubernetes gets of it. Nothing here
+	// forwards them: they are loopback addresses, so that kube-apiserver is refused at once where a network would answer.
+	serviceCIDR = "127.96.0.0/24"
+	serviceIP   = "127.96.0.1"
 	// frontProxyUser is whom kube-apiserver is to an aggregated server.
 	frontProxyUser = "front-proxy-client"
 	mastersGroup   = "system:masters"

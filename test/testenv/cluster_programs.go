@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -169,12 +170,17 @@ func (c *Cluster) rolesAggregated(ctx context.Context) error {
 	return nil
 }
 
-// auditArgs keep an audit log within about 200 MB.
+// auditArgs keep an audit log within about 300 MB, in files that AuditLogs names.
 func auditArgs(policy, log string) []string {
 	return []string{
 		"--audit-policy-file=" + policy,
 		"--audit-log-path=" + log,
 		"--audit-log-maxsize=100",
-		"--audit-log-maxbackup=1",
+		"--audit-log-maxbackup=2",
 	}
+}
+
+// AuditLogs returns the files of an audit log: the one at path, and those that took its place as it grew.
+func AuditLogs(path string) ([]string, error) {
+	return filepath.Glob(strings.TrimSuffix(path, ".log") + "*.log")
 }

@@ -38,8 +38,9 @@ type ServerConfig struct {
 	Port int
 	// AuditPolicy is the file with the audit policy for AuditLog. Both empty: no audit log.
 	AuditPolicy, AuditLog string
-	// EtcdArgs are the flags of an etcd to use in place of an embedded one, such as Cluster.EtcdArgs.
-	EtcdArgs []string
+	// EmbeddedEtcd has the server keep its data in an etcd of its own, in Dir, which syncs to disk. Otherwise the data
+	// is in the hub's etcd, under EtcdPrefix, and as safe as the hub's own.
+	EmbeddedEtcd bool
 	// GroupVersions are those that the hub's aggregator is to forward to the server. Empty: GroupVersions of this
 	// package, which are all.
 	GroupVersions []schema.GroupVersion
@@ -114,7 +115,8 @@ func (s *Server) ApplyRBAC(ctx context.Context) error {
 	return applyKustomization(ctx, s.config.Hub, "artifacts/deploy/rbac")
 }
 
-// Register registers the server's group-versions with the hub's aggregator and waits until they are available.
+// Register registers the server's group-versions with the hub's aggregator and waits until that forwards requests. After
+// a Restart it has the aggregator look at the server anew.
 func (s *Server) Register(ctx context.Context) error {
 	return RegisterAPIServices(ctx, s.config.Hub.RESTConfig(), s.config.Port, s.ca.bundle(), s.config.GroupVersions...)
 }
@@ -132,12 +134,15 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Restart stops the server, if it still runs, starts it again and waits until it serves. The hub's aggregator may
-// need a moment longer to find it available.
+// Restart stops the server, if it still runs, starts it again and waits until it serves. The hub's aggregator may go on
+// answering 503 for it, or begin to, until Register.
 func (s *Server) Restart(ctx context.Context) error { return s.group.restart(ctx, serverName) }
 
 // Dir returns the directory with the server's data.
 func (s *Server) Dir() string { return s.config.Dir }
+
+// EtcdPrefix returns what the keys of the server's data begin with in the hub's etcd. Each server of a hub has its own.
+func (s *Server) EtcdPrefix() string { return "/clusterpass-" + strconv.Itoa(s.config.Port) }
 
 // Log returns the path of what the server prints.
 func (s *Server) Log() string { return filepath.Join(s.config.Logs, serverName+".log") }
@@ -167,10 +172,11 @@ func (s *Server) Program() (Program, error) {
 		"--tls-cert-file=" + serving + ".crt",
 		"--tls-private-key-file=" + serving + ".key",
 	}
-	if len(s.config.EtcdArgs) > 0 {
-		args = append(args, s.config.EtcdArgs...)
-	} else {
+	if s.config.EmbeddedEtcd {
 		args = append(args, "--embedded-etcd-dir="+filepath.Join(s.config.Dir, "etcd"))
+	} else {
+		args = append(args, s.config.Hub.EtcdArgs()...)
+		args = append(args, "--etcd-prefix="+s.EtcdPrefix())
 	}
 	program := Program{Name: serverName, Path: path, Ports: []int{s.config.Port}, Log: s.Log()}
 	if s.config.AuditPolicy != "" {

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -47,6 +47,8 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("what a member's quota denies is in the status, and made later", func(t *testing.T) { f.testQuota(t) })
 	t.Run("a namespace has to allow it", func(t *testing.T) { f.testNamespace(t) })
 	t.Run("nothing stays of a set that is deleted", func(t *testing.T) { f.testDeletion(t) })
+	t.Run("a set is deleted where nobody may delete its Secrets", func(t *testing.T) { f.testDeletionWithoutRights(t) })
+	t.Run("nothing works on of a set that is orphaned", func(t *testing.T) { f.testOrphaning(t) })
 	t.Run("a set holds up no namespace that is deleted", func(t *testing.T) { f.testNamespaceDeletion(t) })
 }
 
@@ -411,24 +413,87 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	})
 	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
+	f.untilGone(t, "with-set")
+	left, err := f.admin.CoreV1().Secrets("with-secrets").Get(t.Context(), "short-lived-bravelion", metav1.GetOptions{})
+	require.NoError(t, err, "nobody could delete the Secret")
+	f.untilTokenEnds(t, left)
+	require.NoError(t, namespaces.Delete(t.Context(), "with-secrets", metav1.DeleteOptions{}))
+	f.untilGone(t, "with-secrets")
+}
+
+// untilGone waits until a namespace of the hub is gone.
+func (f *fleet) untilGone(t *testing.T, namespace string) {
+	t.Helper()
 	eventually(t, func(ctx context.Context) error {
-		set, err := sets.Get(ctx, set.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
+		_, err := f.admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
-		if !meta.IsStatusConditionFalse(set.Status.Conditions, v1alpha1.CredentialSetReady) {
-			return fmt.Errorf("the status is %+v", set.Status)
+		return fmt.Errorf("namespace %s is there: %w", namespace, err)
+	})
+}
+
+// testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete Secrets: it never could, or not any more.
+func (f *fleet) testDeletionWithoutRights(t *testing.T) {
+	t.Helper()
+	for _, namespace := range []string{"never-allowed", "once-allowed"} {
+		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	never := newSet("never-allowed", "bravelion")
+	never.Spec.Secret.Namespace = "never-allowed"
+	_, err := f.ours(t).Create(t.Context(), never, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, never.Name, v1alpha1.CredentialSetReasonNoSecrets)
+	f.remove(t, never.Name)
+
+	f.allowSecrets(t, "once-allowed")
+	once := newSet("once-allowed", "bravelion")
+	once.Spec.Secret.Namespace = "once-allowed"
+	_, err = f.ours(t).Create(t.Context(), once, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, once.Name, "Ready")
+	left, err := f.admin.CoreV1().Secrets("once-allowed").Get(t.Context(), "once-allowed-bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.NoError(t, f.admin.RbacV1().RoleBindings("once-allowed").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
+	f.remove(t, once.Name)
+	f.untilTokenEnds(t, left)
+	eventually(t, func(ctx context.Context) error {
+		events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=SecretsLeft,regarding.name=once-allowed"})
+		if err != nil || len(events.Items) != 1 {
+			return fmt.Errorf("%d events: %w", len(events.Items), err)
+		}
+		assert.Contains(t, events.Items[0].Note, "They are: once-allowed-bravelion")
+		return nil
+	})
+}
+
+// testOrphaning deletes a set so that the garbage collector leaves what it owns, after somebody has taken the owner off a grant.
+func (f *fleet) testOrphaning(t *testing.T) {
+	t.Helper()
+	f.create(t, author, newSet("orphaned", "bravelion", "smartfish"))
+	f.until(t, "orphaned", "Ready")
+	first, second := f.secret(t, "orphaned-bravelion"), f.secret(t, "orphaned-smartfish")
+	client, err := versioned.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	grants, name := client.ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]
+	_, err = grants.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`), metav1.PatchOptions{})
+	require.True(t, apierrors.IsInvalid(err), "nobody takes the label off: %v", err)
+	_, err = grants.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	orphan := metav1.DeletePropagationOrphan
+	require.NoError(t, f.ours(t).Delete(t.Context(), "orphaned", metav1.DeleteOptions{PropagationPolicy: &orphan}))
+	f.untilTokenEnds(t, first)
+	f.untilTokenEnds(t, second)
+}
+
+// untilTokenEnds waits until the member does not take the token in a Secret any more.
+func (f *fleet) untilTokenEnds(t *testing.T, secret *corev1.Secret) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		if _, err := holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
+			return errors.New("the token still works")
 		}
 		return nil
 	})
-	require.NoError(t, namespaces.Delete(t.Context(), "with-secrets", metav1.DeleteOptions{}))
-	for _, namespace := range []string{"with-set", "with-secrets"} {
-		eventually(t, func(ctx context.Context) error {
-			_, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return fmt.Errorf("namespace %s is there: %w", namespace, err)
-		})
-	}
 }

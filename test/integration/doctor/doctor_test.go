@@ -126,6 +126,7 @@ func TestAServerThatDoesNotRun(t *testing.T) {
 	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
 
 	require.NoError(t, server.Restart(t.Context()))
+	require.NoError(t, server.Register(t.Context()))
 	expectNothing(t)
 }
 

@@ -138,7 +138,7 @@ func (f *fleet) testAnothers(t *testing.T) {
 	_, err = f.profiles.Create(t.Context(), ours, metav1.CreateOptions{})
 	require.NoError(t, err)
 	// Ours came later and has been seen to.
-	assert.Equal(t, "NoAccess", f.untilHealthy(t, "nowhere", metav1.ConditionUnknown).Reason)
+	f.untilHealthy(t, "nowhere", metav1.ConditionUnknown, "NoAccess")
 	now, err := f.profiles.Get(t.Context(), "anothers", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, created.ResourceVersion, now.ResourceVersion)
@@ -150,7 +150,7 @@ func (f *fleet) testCredential(t *testing.T) {
 	require.NoError(t, err)
 	accounts := client.CoreV1().ServiceAccounts("clusterpass-system")
 	require.NoError(t, accounts.Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
-	assert.Equal(t, "Unauthorized", f.untilHealthy(t, "smartfish", metav1.ConditionFalse).Reason)
+	f.untilHealthy(t, "smartfish", metav1.ConditionFalse, "Unauthorized")
 	f.join(t, f.smartfish, "smartfish")
 	f.untilHealthy(t, "smartfish", metav1.ConditionTrue)
 }
@@ -160,9 +160,9 @@ func (f *fleet) testOutages(t *testing.T) {
 	for i := range 10 {
 		killed := time.Now().Truncate(time.Second)
 		require.NoError(t, f.bravelion.Kill("kube-apiserver"))
-		down := f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
+		// A probe that was under way on a busy machine may have timed out first.
+		down := f.untilHealthy(t, "bravelion", metav1.ConditionFalse, "ConnectionRefused", "Unreachable")
 		assert.WithinRange(t, down.LastTransitionTime.Time, killed, time.Now(), "outage %d", i)
-		assert.Contains(t, []string{"ConnectionRefused", "Unreachable"}, down.Reason)
 		t.Logf("outage %d was told after %s", i, time.Since(killed).Round(100*time.Millisecond))
 
 		back := time.Now().Truncate(time.Second)

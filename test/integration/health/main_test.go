@@ -6,6 +6,7 @@ package health
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,8 +62,8 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 	require.NoError(t, testenv.Join(t.Context(), f.hub, member, "default", name))
 }
 
-// untilHealthy waits until the condition of a profile has a status, and returns it.
-func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus) metav1.Condition {
+// untilHealthy waits until the condition of a profile has a status, and one of the reasons where there are any, and returns it.
+func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus, reasons ...string) metav1.Condition {
 	t.Helper()
 	var last *metav1.Condition
 	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
@@ -71,7 +72,7 @@ func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionS
 			return false, err
 		}
 		last = meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
-		return last != nil && last.Status == status, nil
+		return last != nil && last.Status == status && (len(reasons) == 0 || slices.Contains(reasons, last.Reason)), nil
 	})
 	require.NoError(t, err, "%s is %v", name, last)
 	return *last

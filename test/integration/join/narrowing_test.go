@@ -16,8 +16,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -97,7 +101,24 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	})
 	require.Error(t, accountGone(t, "stuck"))
 
-	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--dry-run=server")
+	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns (server dry run)\n")
+	_, err := kube(t, shared.bravelion).CoreV1().Secrets("team-a").Get(t.Context(), grant.SecretName(g.UID), metav1.GetOptions{})
+	require.NoError(t, err, "a dry run has ended tokens")
+
+	// Nothing on the hub tells which member it is: another one has nothing of the grant, which is no sign that it is revoked.
+	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
+	_, err = kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
+	require.NoError(t, err)
+	inventoryClient, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	require.NoError(t, err)
+	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
+	require.NoError(t, err)
+	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
+	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
+	require.Error(t, accountGone(t, "stuck"))
+
+	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
 	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns\n")
 	require.NoError(t, accountGone(t, "stuck"))
 }

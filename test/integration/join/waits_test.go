@@ -82,6 +82,7 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 	default:
 	}
 	require.NoError(t, shared.server.Restart(t.Context()))
+	require.NoError(t, shared.server.Register(t.Context()))
 	eventually(t, func(ctx context.Context) error {
 		profile, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
 		if err != nil {

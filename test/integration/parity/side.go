@@ -61,18 +61,18 @@ func NewSide(t testing.TB, config *rest.Config) *Side {
 func (s *Side) Send(t testing.TB, c *Case) Outcome {
 	t.Helper()
 	client := s.client.Resource(inventoryv1alpha1.GroupVersion.WithResource(c.Resource)).Namespace(namespace)
+	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(c.Object)}
+	defer func() { remove(t, client, object.GetName()) }() // whatever fails: the next case uses the name too
 	if c.Before != nil {
 		createBefore(t, client, c.Before)
 	}
-	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(c.Object)}
 	answer, err := request(t, client, c, object)
 	if err != nil {
-		remove(t, client, object.GetName())
 		return Outcome{Verdict: verdictOf(err), Err: err}
 	}
+	object = answer
 	stored, err := client.Get(t.Context(), answer.GetName(), metav1.GetOptions{})
 	require.NoError(t, err)
-	remove(t, client, answer.GetName())
 	return Outcome{Verdict: Accepted, Content: contentOf(stored), Applied: appliedBy(stored)}
 }
 

@@ -262,6 +262,51 @@ func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
 	}
 }
 
+// TestProfilesThatKeepNoGrantAlive is about whoever may edit a ClusterProfile, or its status, and would have tokens outlive
+// their grant.
+func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
+	newNamespace(t, "fleet-held")
+	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
+	if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "fleet-held", "held"); err != nil {
+		t.Fatal(err)
+	}
+	patch := func(patch string, subresources ...string) {
+		t.Helper()
+		must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
+	}
+	held := func(account string) granted {
+		t.Helper()
+		return mint(t, "default", "held", account, func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-held" })
+	}
+	unusable := func(ctx context.Context, g granted) error {
+		if err := g.use(ctx); err == nil {
+			return errors.New("the token works")
+		}
+		return nil
+	}
+
+	t.Run("its access is taken away", func(t *testing.T) {
+		g := held("held-access")
+		patch(`{"status":{"accessProviders":[]}}`, "status")
+		deleteGrant(t, g)
+		untilGone(t, g)
+		eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
+	})
+	t.Run("a finalizer keeps it", func(t *testing.T) {
+		if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "fleet-held", "held"); err != nil {
+			t.Fatal(err)
+		}
+		g := held("held-finalizer")
+		patch(`{"metadata":{"finalizers":["example.com/held"]}}`)
+		if err := profiles.Delete(t.Context(), "held", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		untilGone(t, g)
+		eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
+		patch(`{"metadata":{"finalizers":null}}`)
+	})
+}
+
 // revokedCondition returns the condition that says how far a revocation is.
 func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
 	t.Helper()

@@ -57,10 +57,11 @@ func newFleet(s settings) (*fleet, error) {
 		f.members = append(f.members, member)
 	}
 	config := testenv.ServerConfig{
-		Hub:  hub,
-		Dir:  filepath.Join(s.dir, "clusterpass"),
-		Logs: s.logs(),
-		Port: s.serverPort(),
+		Hub:          hub,
+		Dir:          filepath.Join(s.dir, "clusterpass"),
+		Logs:         s.logs(),
+		Port:         s.serverPort(),
+		EmbeddedEtcd: true,
 	}
 	if policy := filepath.Join(s.root, auditPolicy); exists(policy) {
 		config.AuditPolicy = policy

@@ -1,0 +1,158 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hostile tests what members can do to a hub that lie in every way there is, about everything that they are asked: against the
+// server, the controller manager and what users see of both.
+package hostile
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/component-base/metrics/testutil"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	poll        = 100 * time.Millisecond
+	waitTimeout = 3 * time.Minute
+	// heapPoll is how often memory is looked at.
+	heapPoll = 250 * time.Millisecond
+	// honest is the member that tells the truth.
+	honest = "smartfish"
+)
+
+// fleet is a hub with both programs, an honest member, and one member for each lie and what it is about.
+type fleet struct {
+	hub      *testenv.Cluster
+	server   *testenv.Server
+	manager  *testenv.ControllerManager
+	liar     *liar
+	admin    kubernetes.Interface
+	profiles inventoryclient.ClusterProfileInterface
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
+	bravelion, smartfish := testenv.Start(t, testenv.Options{Name: "bravelion"}), testenv.Start(t, testenv.Options{Name: honest})
+	f.server = testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: []string{"--v=4"}})
+	var err error
+	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	client, err := inventory.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
+	require.NoError(t, testenv.Join(t.Context(), f.hub, bravelion, "default", "bravelion"))
+	require.NoError(t, testenv.Join(t.Context(), f.hub, smartfish, "default", honest))
+	f.liar = startLiar(t, bravelion.RESTConfig())
+	original, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	for what := range about {
+		for lie := range f.liar.lies {
+			f.add(t, original, what, lie)
+		}
+	}
+	return f
+}
+
+// nameOf returns the name of the member that tells a lie about something.
+func nameOf(what, lie string) string { return what + "-" + lie }
+
+// add has the hub know a member that tells a lie about something.
+func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, what, lie string) {
+	t.Helper()
+	name := nameOf(what, lie)
+	secrets := f.admin.CoreV1().Secrets(testenv.SystemNamespace)
+	secret, err := secrets.Get(t.Context(), "member-default-"+original.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	config, err := clientcmd.Load(secret.Data["kubeconfig"])
+	require.NoError(t, err)
+	for _, cluster := range config.Clusters {
+		cluster.Server = f.liar.URL + "/" + what + "/" + lie
+		cluster.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.liar.Certificate().Raw})
+	}
+	kubeconfig, err := clientcmd.Write(*config)
+	require.NoError(t, err)
+	_, err = secrets.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "member-default-" + name, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/" + name}},
+		Data:       map[string][]byte{"kubeconfig": kubeconfig},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	profile, err := f.profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	original.Status.DeepCopyInto(&profile.Status)
+	extension := &profile.Status.AccessProviders[0].Cluster.Extensions[0].Extension
+	extension.Raw = []byte(strings.ReplaceAll(string(extension.Raw), "member-default-"+original.Name, "member-default-"+name))
+	_, err = f.profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+	require.NoError(t, err)
+}
+
+// metrics returns what a program says of itself.
+func metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	parsed = testutil.NewMetrics()
+	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
+}
+
+// heap watches how much memory a program has in use, in bytes.
+type heap struct {
+	stop func()
+	done sync.WaitGroup
+	most float64
+	err  error
+}
+
+// watchHeap watches the program that config reaches, until most is called.
+func watchHeap(ctx context.Context, config *rest.Config) *heap {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &heap{stop: cancel}
+	h.done.Go(func() {
+		for ctx.Err() == nil {
+			_, parsed, err := metrics(ctx, config)
+			if err != nil && ctx.Err() == nil {
+				h.err = err
+			}
+			for _, sample := range parsed["go_memstats_heap_inuse_bytes"] {
+				h.most = max(h.most, float64(sample.Value))
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(heapPoll):
+			}
+		}
+	})
+	return h
+}
+
+// mib ends watching, and returns the most that was in use, in MiB.
+func (h *heap) mib() (float64, error) {
+	h.stop()
+	h.done.Wait()
+	if h.most == 0 && h.err == nil {
+		h.err = errors.New("the program says nothing of its memory")
+	}
+	return h.most / (1 << 20), h.err
+}
