@@ -6,6 +6,7 @@ package hostile
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -140,21 +142,27 @@ func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 	t.Helper()
 	heap := watchHeap(t.Context(), config)
-	var last error
+	found, wrong := sets.New[string](), map[string]error{}
 	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
 		list, err := f.profiles.List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err
 		}
-		last = nil
 		for i := range list.Items {
-			if err := told(&list.Items[i]); err != nil {
-				last = err
+			profile := &list.Items[i]
+			if err := clean(profile); err != nil {
+				return false, err
 			}
+			if err := told(profile); err != nil {
+				wrong[profile.Name] = err
+				continue
+			}
+			found.Insert(profile.Name)
+			delete(wrong, profile.Name)
 		}
-		return last == nil, nil
+		return found.Len() == len(list.Items), nil
 	})
-	require.NoError(t, err, "%v", last)
+	require.NoError(t, err, "%v", slices.Collect(maps.Values(wrong)))
 	used, err := heap.mib()
 	require.NoError(t, err)
 	t.Logf("at most %.0f MiB in use", used)
@@ -185,6 +193,11 @@ func told(profile *inventoryv1alpha1.ClusterProfile) error {
 	if condition == nil || healthy != isReady {
 		return fmt.Errorf("%s: %v", profile.Name, condition)
 	}
+	return nil
+}
+
+// clean returns nil where the status of a profile is what a terminal can show.
+func clean(profile *inventoryv1alpha1.ClusterProfile) error {
 	if text := fmt.Sprint(profile.Status); strings.ContainsAny(text, "\x1b\x07") || len(text) > 64<<10 {
 		return fmt.Errorf("%s: the status has %d bytes, or what steers a terminal", profile.Name, len(text))
 	}
