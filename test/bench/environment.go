@@ -92,25 +92,25 @@ func (e *environment) startServer(ctx context.Context, hub *testenv.Cluster) (*t
 	return server, server.Start(ctx)
 }
 
-// newUser returns a client for benchUser, whom it gives what rules say in the whole cluster.
-func newUser(ctx context.Context, cluster *testenv.Cluster, rules ...rbacv1.PolicyRule) (*client, error) {
+// newUser returns a client for the user name, whom it gives what rules say in the whole cluster.
+func newUser(ctx context.Context, cluster *testenv.Cluster, name string, rules ...rbacv1.PolicyRule) (*client, error) {
 	admin, err := kubernetes.NewForConfig(cluster.RESTConfig())
 	if err != nil {
 		return nil, err
 	}
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: benchUser}, Rules: rules}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 	if _, err := admin.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("rights of the user at %s: %w", cluster.Name(), err)
 	}
 	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: benchUser},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: benchUser},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: benchUser}},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
 	}
 	if _, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("rights of the user at %s: %w", cluster.Name(), err)
 	}
-	config, err := cluster.UserConfig(benchUser)
+	config, err := cluster.UserConfig(name)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func startInventory(ctx context.Context, s settings, env *environment) (*invento
 		if err := createNamespaces(ctx, cluster, fleetNamespace, warmUpNamespace); err != nil {
 			return nil, err
 		}
-		if b.clients[side], err = newUser(ctx, cluster, managerRule()); err != nil {
+		if b.clients[side], err = newUser(ctx, cluster, benchUser, managerRule()); err != nil {
 			return nil, err
 		}
 		if err := waitServed(ctx, b.clients[side]); err != nil {

@@ -4,7 +4,8 @@
 // Command bench measures clusterpass against what users run today, on one machine and with real processes: tokens
 // minted through the hub against TokenRequests sent to the member itself, ClusterProfiles served by
 // clusterpass-apiserver against the same as upstream's CRD, and placements decided after one change against a look at every
-// cluster, and until a decision shows a change against until a watch does. The two sides take turns of about a second under the same
+// cluster, and until a decision shows a change against until a watch does; and what one user gets beside another whose requests are all
+// refused, against the same alone. The two sides take turns of about a second under the same
 // load, and the ratio between them is what counts. docs/performance.md says more.
 //
 // It starts everything it needs, on free ports of 127.0.0.1, and ends it. It fails if any measured request does.
@@ -18,6 +19,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,7 +36,10 @@ const (
 	onlyTokens     = "tokens"
 	onlyInventory  = "inventory"
 	onlyPlacements = "placements"
+	onlyHostile    = "hostile"
 )
+
+var parts = []string{onlyTokens, onlyInventory, onlyPlacements, onlyHostile}
 
 // settings are the flags.
 type settings struct {
@@ -91,7 +97,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	}}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&s.only, "only", "", "the one part to run: tokens, inventory or placements")
+	flags.StringVar(&s.only, "only", "", "the one part to run: tokens, inventory, placements or hostile")
 	flags.IntVar(&s.objects, "objects", 10_000, "number of ClusterProfiles, a multiple of 100")
 	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long each side is under load for each figure that no number of objects bounds")
 	flags.IntVar(&s.runs, "runs", 1, "how often to do everything, with new processes, to see how far the runs agree")
@@ -107,8 +113,8 @@ func (s settings) validate(arguments int) error {
 	switch {
 	case arguments > 0:
 		return errors.New("there are no arguments, only flags")
-	case s.only != "" && s.only != onlyTokens && s.only != onlyInventory && s.only != onlyPlacements:
-		return fmt.Errorf("-only is %s, %s or %s, not %q", onlyTokens, onlyInventory, onlyPlacements, s.only)
+	case s.only != "" && !slices.Contains(parts, s.only):
+		return fmt.Errorf("-only is one of %s, not %q", strings.Join(parts, ", "), s.only)
 	case s.objects <= 0 || s.objects%100 != 0:
 		return fmt.Errorf("-objects is a multiple of 100, not %d", s.objects)
 	case s.duration < time.Second:
@@ -133,6 +139,7 @@ func (s settings) run(ctx context.Context) (run, error) {
 		{onlyTokens, func(env *environment) (err error) { r.Tokens, err = measureTokens(ctx, s, env); return err }},
 		{onlyInventory, func(env *environment) (err error) { r.Inventory, err = measureInventory(ctx, s, env); return err }},
 		{onlyPlacements, func(env *environment) (err error) { r.Placements, err = measurePlacements(ctx, s, env); return err }},
+		{onlyHostile, func(env *environment) (err error) { r.Hostile, err = measureHostile(ctx, s, env); return err }},
 	} {
 		if s.only != "" && s.only != part.name {
 			continue

@@ -42,7 +42,7 @@ func startPlacements(ctx context.Context, s settings, env *environment) (*placem
 		return nil, err
 	}
 	b := &placements{settings: s}
-	if b.client, err = newUser(ctx, hub, changerRules()...); err != nil {
+	if b.client, err = newUser(ctx, hub, benchUser, changerRules()...); err != nil {
 		return nil, err
 	}
 	if err := waitServed(ctx, b.client); err != nil {

@@ -60,11 +60,12 @@ type run struct {
 	Tokens     []comparison      `json:"tokens,omitempty"`
 	Inventory  *inventoryResult  `json:"inventory,omitempty"`
 	Placements *placementsResult `json:"placements,omitempty"`
+	Hostile    []comparison      `json:"hostile,omitempty"`
 }
 
 // comparisons returns those of all parts.
 func (r run) comparisons() []comparison {
-	all := slices.Clone(r.Tokens)
+	all := slices.Concat(r.Tokens, r.Hostile)
 	if r.Inventory != nil {
 		all = append(all, r.Inventory.Comparisons...)
 	}
@@ -114,6 +115,10 @@ func (r report) writeText(out io.Writer) {
 }
 
 func (r run) writeText(out io.Writer) {
+	if r.Hostile != nil {
+		fmt.Fprintf(out, "\nHostile: ours is beside %d clients of a user whose requests for tokens are all refused, theirs the same alone\n\n", hostileClients)
+		writeComparisons(out, r.Hostile)
+	}
 	if r.Tokens != nil {
 		fmt.Fprintf(out, "\nTokens: ours is a warm AuthTokenRequest through the hub, theirs the same TokenRequest sent to the member\n\n")
 		writeComparisons(out, r.Tokens)

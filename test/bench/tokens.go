@@ -51,11 +51,11 @@ func measureTokens(ctx context.Context, s settings, env *environment) ([]compari
 	if err := testenv.Join(ctx, hub, member, homeNamespace, memberName); err != nil {
 		return nil, err
 	}
-	requester, err := newUser(ctx, hub, requesterRules()...)
+	requester, err := newUser(ctx, hub, benchUser, requesterRules()...)
 	if err != nil {
 		return nil, err
 	}
-	minter, err := newUser(ctx, member, rbacv1.PolicyRule{
+	minter, err := newUser(ctx, member, benchUser, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"},
 	})
 	if err != nil {
