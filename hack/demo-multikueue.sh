@@ -33,6 +33,7 @@ tidy() {
   kubectl --namespace=kueue-system delete secret "${members[@]}" --ignore-not-found
   kubectl --namespace=kueue-system delete rolebinding clusterpass-credential-sets --ignore-not-found
   kubectl delete clusterrolebinding clusterpass-multikueue --ignore-not-found
+  kubectl delete --filename="${examples}/set-author.yaml" --ignore-not-found
   kubectl delete --kustomize=artifacts/deploy/multikueue-dispatcher --ignore-not-found
 }
 
@@ -95,10 +96,13 @@ chapter "Once for the hub: the controller manager may keep Secrets for Kueue, an
 show kubectl --namespace=kueue-system create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets --serviceaccount="${manager}"
 show kubectl create clusterrolebinding clusterpass-multikueue --clusterrole=clusterpass:multikueue --serviceaccount="${manager}"
 
+chapter "Once for the set: who may be its author. Not an admin in system:masters, whom no RBAC limits"
+show kubectl apply --filename="${examples}/set-author.yaml"
+
 chapter "One object"
 show grep -v '^#' "${set_file}"
 began="${EPOCHREALTIME}"
-show kubectl apply --filename="${set_file}"
+show kubectl apply --as=system:serviceaccount:default:multikueue-author --filename="${set_file}"
 show kubectl wait --for=condition=MultiKueueReady clustercredentialset/fleet --timeout=60s
 first="$(submit)"
 finished "${first}"

@@ -22,6 +22,7 @@ tidy() {
   kubectl delete --filename="${examples}/multikueue/hub-queues.yaml" --ignore-not-found --timeout=60s
   kubectl --namespace=kueue-system delete rolebinding clusterpass-credential-sets --ignore-not-found
   kubectl delete clusterrolebinding clusterpass-multikueue --ignore-not-found
+  kubectl delete --filename="${examples}/multikueue/set-author.yaml" --ignore-not-found
   local member
   for member in "${members[@]}"; do
     on "${member}" delete pods --selector=demo=placement --force --grace-period=0
@@ -100,7 +101,8 @@ quietly kubectl apply --server-side --force-conflicts --filename="${examples}/mu
 for member in "${members[@]}"; do join_member "${member}"; done
 quietly kubectl --namespace=kueue-system create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets --serviceaccount="${manager}"
 quietly kubectl create clusterrolebinding clusterpass-multikueue --clusterrole=clusterpass:multikueue --serviceaccount="${manager}"
-show kubectl apply --filename="${examples}/multikueue/clustercredentialset-kueue-v0.19.yaml"
+quietly kubectl apply --filename="${examples}/multikueue/set-author.yaml"
+show kubectl apply --as=system:serviceaccount:default:multikueue-author --filename="${examples}/multikueue/clustercredentialset-kueue-v0.19.yaml"
 quietly kubectl wait --for=condition=MultiKueueReady clustercredentialset/fleet --timeout=60s
 show kubectl get clusterprofiles,multikueueclusters
 

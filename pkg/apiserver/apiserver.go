@@ -45,6 +45,12 @@ type ExtraConfig struct {
 	MaxGrantsPerNamespace int64
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
 	AllowedMemberNamespaces []string
+	// ControllerManagerUser is the username of the controller manager on the hub.
+	ControllerManagerUser string
+	// Limits bound what a namespace has of each kind, by resource.
+	Limits map[string]namespaceLimit
+	// CredentialSets are the options of the storage of ClusterCredentialSets.
+	CredentialSets clustercredentialset.Options
 	// HubWatch is what the server keeps an eye on at the hub because of --inventory.
 	HubWatch hubWatch
 	// ExternalProfiles looks up the ClusterProfiles that somebody else serves; nil: this server does.
@@ -104,7 +110,7 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of clusterscores: %w", err)
 	}
-	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer)
+	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer, c.extra.CredentialSets)
 	if err != nil {
 		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
 	}
@@ -112,6 +118,7 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage of placements: %w", err)
 	}
+	c.limit(scores.Store.Store, sets.Sets.Store.Store, placements.Store.Store)
 	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
 		"authtokenrequests":            requests,
 		"authtokengrants":              granted.Grants,
@@ -119,6 +126,7 @@ func (c completedConfig) New() (*Server, error) {
 		"clustercredentialsets":        sets.Sets,
 		"clustercredentialsets/status": sets.Status,
 		"clustercredentialsets/token":  sets.Token,
+		"clustercredentialsets/author": sets.Author,
 		"clusterscores":                scores,
 		"clusterscores/status":         scoreStatus,
 		"placements":                   placements,

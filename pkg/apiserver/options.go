@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -27,6 +29,7 @@ import (
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/registry/clustercredentialset"
 )
 
 const (
@@ -52,6 +55,12 @@ type Options struct {
 	AccessConfigFile string
 	// HubID tells this hub from others; empty: the UID of the hub's namespace kube-system.
 	HubID string
+	// ControllerManagerUser is the username of the controller manager on the hub.
+	ControllerManagerUser string
+	// SetAuthorMasters says what becomes of a ClusterCredentialSet whose author would be in system:masters: a MastersPolicy.
+	SetAuthorMasters string
+	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted its credentials are renewed; 0: for ever.
+	MaxSetAuthorAge time.Duration
 	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
 	Inventory string
 	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
@@ -60,6 +69,10 @@ type Options struct {
 	MaxTokenExpiration time.Duration
 	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
 	MaxGrantsPerNamespace int64
+	// MaxObjectsPerNamespace and MaxBytesPerNamespace bound what a namespace of the hub has of each kind, by resource; bytes are
+	// quantities. They replace the defaults of those that they name.
+	MaxObjectsPerNamespace map[string]int64
+	MaxBytesPerNamespace   map[string]string
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
@@ -76,12 +89,14 @@ func NewOptions() *Options {
 	// server waits for their ends in vain and dies unfinished.
 	run.ShutdownWatchTerminationGracePeriod = shutdownWatchGrace
 	return &Options{
-		ServerRun:            run,
-		Recommended:          recommended,
-		Logs:                 logs.NewOptions(),
-		Inventory:            InventoryServed,
-		MemberRequestTimeout: 10 * time.Second,
-		MaxTokenExpiration:   24 * time.Hour,
+		ServerRun:             run,
+		Recommended:           recommended,
+		Logs:                  logs.NewOptions(),
+		ControllerManagerUser: clusterpassv1alpha1.ControllerManagerUser,
+		SetAuthorMasters:      string(clustercredentialset.MastersWarn),
+		Inventory:             InventoryServed,
+		MemberRequestTimeout:  10 * time.Second,
+		MaxTokenExpiration:    24 * time.Hour,
 		// 5,000 grants are 10 MB in etcd, and in every cache.
 		MaxGrantsPerNamespace: 5000,
 	}
@@ -94,11 +109,20 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.CoreAPI.AddFlags(hub)
 	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
 	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; a label value. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets go by the PlacementDecisions that it has written.")
 	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
+
+	limits := sections.FlagSet("limits")
+	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace, "Most objects of a kind that a namespace of the hub may have, as RESOURCE=COUNT. What clusterpass-controller-manager creates is neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
+	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "The like for how many bytes they have together, as RESOURCE=QUANTITY. Updates always pass. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
 	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir, "Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
+
+	sets := sections.FlagSet("credential sets")
+	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What becomes of a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: the user is warned. Refuse: it is refused. Sets that have such an author are renewed under both.")
+	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. `kubectl clusterpass renew-author` notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
@@ -160,9 +184,8 @@ func (o completedOptions) Validate() error {
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
 		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server gives one up after %s", longest, grant.TokenCacheTTL, requestCeiling))
 	}
-	if o.MaxGrantsPerNamespace < 1 {
-		errs = append(errs, errors.New("--max-grants-per-namespace must be at least 1"))
-	}
+	errs = append(errs, o.validateSets()...)
+	errs = append(errs, o.validateLimits()...)
 	if o.MaxTokenExpiration < leastTokenExpiration {
 		errs = append(errs, fmt.Errorf("--max-token-expiration must be at least %s", leastTokenExpiration))
 	}
@@ -186,6 +209,33 @@ func (o completedOptions) Validate() error {
 	errs = append(errs, r.EgressSelector.Validate()...)
 	errs = append(errs, r.Traces.Validate()...)
 	return utilerrors.NewAggregate(errs)
+}
+
+// validateLimits returns what is wrong with the limits of namespaces.
+func (o completedOptions) validateLimits() []error {
+	var errs []error
+	if _, err := o.limits(); err != nil {
+		errs = append(errs, err)
+	}
+	if o.MaxGrantsPerNamespace < 1 {
+		errs = append(errs, errors.New("--max-grants-per-namespace must be at least 1"))
+	}
+	return errs
+}
+
+// validateSets returns what is wrong with what is about ClusterCredentialSets.
+func (o completedOptions) validateSets() []error {
+	var errs []error
+	if o.ControllerManagerUser == "" || len(o.ControllerManagerUser) > clusterpassv1alpha1.MaxDecisionWriter {
+		errs = append(errs, fmt.Errorf("--controller-manager-user must have 1 to %d bytes", clusterpassv1alpha1.MaxDecisionWriter))
+	}
+	if policy := clustercredentialset.MastersPolicy(o.SetAuthorMasters); policy != clustercredentialset.MastersWarn && policy != clustercredentialset.MastersRefuse {
+		errs = append(errs, fmt.Errorf("--set-author-masters must be %s or %s, not %q", clustercredentialset.MastersWarn, clustercredentialset.MastersRefuse, o.SetAuthorMasters))
+	}
+	if o.MaxSetAuthorAge < 0 {
+		errs = append(errs, errors.New("--max-set-author-age must not be negative"))
+	}
+	return errs
 }
 
 // Config returns the Config that o describes. It asks the hub for its id where none is given.
@@ -245,6 +295,10 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 			return ExtraConfig{}, fmt.Errorf("--access-config: %w", err)
 		}
 	}
+	limits, err := o.limits()
+	if err != nil {
+		return ExtraConfig{}, err
+	}
 	secrets := member.NewSecretInformers(hub, access)
 	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live, Clock: clock.RealClock{}})
 	if err != nil {
@@ -258,6 +312,11 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		MaxTokenExpiration:      o.MaxTokenExpiration,
 		MaxGrantsPerNamespace:   o.MaxGrantsPerNamespace,
 		AllowedMemberNamespaces: o.AllowedMemberNamespaces,
+		ControllerManagerUser:   o.ControllerManagerUser,
+		Limits:                  limits,
+		CredentialSets: clustercredentialset.Options{
+			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters), MaxAuthorAge: o.MaxSetAuthorAge,
+		},
 	}, nil
 }
 

@@ -44,6 +44,7 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newMigrateCommand(flags, streams),
 		newGrantsCommand(flags, streams),
 		newRevokeCommand(flags, streams),
+		newRenewAuthorCommand(flags, streams),
 		newExplainCommand(flags, streams),
 		newVersionCommand(streams.Out),
 	)

@@ -148,8 +148,7 @@ func (m *manager) rotationController() (controller, error) {
 }
 
 func (m *manager) credentialSetController() (controller, error) {
-	credentialset.RegisterMetrics()
-	return credentialset.New(credentialset.Options{
+	c, err := credentialset.New(credentialset.Options{
 		Client:    m.client,
 		Hub:       m.kubernetes,
 		Objects:   m.objects,
@@ -158,13 +157,22 @@ func (m *manager) credentialSetController() (controller, error) {
 		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
 		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
 		// Of a factory that nobody starts.
-		Decisions: inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
-		Members:   m.members,
-		OnLeaving: m.secrets.OnLeaving,
-		Recorder:  m.recorder,
-		Workers:   m.options.CredentialSyncs,
-		Clock:     m.clock,
+		Decisions:  inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
+		Placements: m.grants.Clusterpass().V1alpha1().Placements(),
+		User:       m.user,
+		Members:    m.members,
+		OnLeaving:  m.secrets.OnLeaving,
+		Recorder:   m.recorder,
+		Workers:    m.options.CredentialSyncs,
+		Clock:      m.clock,
+
+		MaxAuthorAge: m.options.MaxSetAuthorAge,
 	})
+	if err != nil {
+		return nil, err
+	}
+	credentialset.RegisterMetrics(c)
+	return c, nil
 }
 
 func (m *manager) placementController() (controller, error) {
@@ -179,6 +187,7 @@ func (m *manager) placementController() (controller, error) {
 		// Of factories that nobody starts.
 		Decisions:  inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
 		Namespaces: informers.NewSharedInformerFactory(m.kubernetes, 0).Core().V1().Namespaces(),
+		User:       m.user,
 		Recorder:   m.recorder,
 		Workers:    m.options.PlacementSyncs,
 		Clock:      m.clock,

@@ -67,6 +67,8 @@ type Options struct {
 
 	// CredentialSyncs is how many credentials of ClusterCredentialSets are seen to at once.
 	CredentialSyncs int
+	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server renews its credentials; 0: for ever.
+	MaxSetAuthorAge time.Duration
 	// PlacementSyncs is how many Placements are decided upon at once.
 	PlacementSyncs int
 
@@ -162,6 +164,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	credentials := sections.FlagSet("credential sets")
 	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
 
+	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "The same as clusterpass-apiserver has. Sets say by a condition and an event when their author's time ends.")
+
 	placements := sections.FlagSet("placements")
 	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs, "How many Placements are decided upon at once.")
 
@@ -198,6 +202,7 @@ func (o *Options) Validate() error {
 		"score-period":                   {o.ScorePeriod, time.Second},
 		"member-credential-lifetime":     {o.CredentialLifetime, minCredentialLifetime},
 		"cluster-profile-write-interval": {o.ProfileWriteInterval, 0},
+		"max-set-author-age":             {o.MaxSetAuthorAge, 0},
 		"grant-retention":                {o.GrantRetention, 0},
 	} {
 		if period.is < period.least {

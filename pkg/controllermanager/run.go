@@ -11,6 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
@@ -39,7 +42,9 @@ import (
 type manager struct {
 	options *Options
 	hubID   string
-	clock   clock.WithTicker
+	// user is the username that the hub knows this program by, empty where it does not tell.
+	user  string
+	clock clock.WithTicker
 
 	kubernetes kubernetes.Interface
 	objects    dynamic.Interface
@@ -107,6 +112,9 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 			return nil, err
 		}
 	}
+	if m.user, err = userOf(ctx, m.kubernetes); err != nil {
+		return nil, err
+	}
 	m.access = member.DefaultConfig()
 	if o.AccessConfigFile != "" {
 		if m.access, err = member.LoadFile(o.AccessConfigFile); err != nil {
@@ -126,6 +134,18 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})
 	m.recorder = m.broadcaster.NewRecorder(scheme, name)
 	return m, nil
+}
+
+// userOf returns the username of a client of the hub; empty where the hub is older than Kubernetes 1.28, or does not let its users ask.
+func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
+	review, err := hub.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("asking the hub for this program's username: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
 }
 
 // lead runs work while this replica has the lead.

@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 )
@@ -34,7 +35,7 @@ const (
 	// DefaultServerUser is whom the hub sees in clusterpass-apiserver as it is deployed.
 	DefaultServerUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
 	// DefaultManagerUser is the like for clusterpass-controller-manager.
-	DefaultManagerUser = "system:serviceaccount:" + SystemNamespace + ":" + managerName
+	DefaultManagerUser = v1alpha1.ControllerManagerUser
 )
 
 const (
@@ -145,6 +146,7 @@ var checks = []check{
 	{name: resourceSecrets, run: checkSecrets},
 	{name: "health", run: checkHealth},
 	{name: "grants", run: checkGrants},
+	{name: "sets", run: checkSets},
 	{name: "powers", run: checkPowers},
 	{name: "mint", timeout: mintTimeout, run: checkMint},
 }

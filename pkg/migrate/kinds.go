@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // inventory is the group-version that moves from CustomResourceDefinitions to clusterpass.
@@ -77,10 +79,21 @@ func decisionSections(object *unstructured.Unstructured) (sections, error) {
 func metadataSections(object metav1.Object) sections {
 	return sections{
 		"labels":          object.GetLabels(),
-		"annotations":     object.GetAnnotations(),
+		"annotations":     othersAnnotations(object),
 		"finalizers":      object.GetFinalizers(),
 		"ownerReferences": object.GetOwnerReferences(),
 	}
+}
+
+// othersAnnotations returns the annotations of object but for those that the server of clusterpass keeps.
+func othersAnnotations(object metav1.Object) map[string]string {
+	others := map[string]string{}
+	for key, value := range object.GetAnnotations() {
+		if key != v1alpha1.AnnotationDecisionWriter && key != v1alpha1.AnnotationCreator {
+			others[key] = value
+		}
+	}
+	return others
 }
 
 // decode returns what clusterpass would store of object as upstream's Go type T: times are kept to the second.

@@ -40,6 +40,11 @@ func TestDifferencesAreThoseThatMatter(t *testing.T) {
 			o.SetResourceVersion("99")
 			o.SetManagedFields(nil)
 		}, nil},
+		"who has written it, which the server says": {func(o *unstructured.Unstructured) {
+			annotations := o.GetAnnotations()
+			annotations["clusterpass.dev/decision-writer"], annotations["clusterpass.dev/creator"] = "kim", "kim"
+			o.SetAnnotations(annotations)
+		}, nil},
 		"empty and absent": {func(o *unstructured.Unstructured) {
 			set(o, []any{}, "status", "properties")
 			set(o, map[string]any{}, "status", "version")

@@ -48,6 +48,8 @@ var givens = map[string]func(t *testing.T, r *reader){
 
 		apply(t, "hub", "apiVersion: v1\nkind: Namespace\nmetadata: {name: gpu-credentials}\n")
 		mustKubectl(t, kubeconfig("hub"), "", "label", "clusterprofile", "bravelion", "accelerator=nvidia-l4", "--overwrite")
-		mustKubectl(t, kubeconfig("hub"), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "clustercredentialset.yaml"))
+		examples := filepath.Join(root, "artifacts", "examples")
+		mustKubectl(t, kubeconfig("hub"), "", "apply", "-f", filepath.Join(examples, "set-author.yaml"))
+		mustKubectl(t, kubeconfig("hub"), "", "apply", "--as=system:serviceaccount:default:set-author", "-f", filepath.Join(examples, "clustercredentialset.yaml"))
 	},
 }

@@ -41,6 +41,7 @@ var servedResources = map[string]map[string]served{
 		"clustercredentialsets":        {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "clustercredentialset", allVerbs, "ccs", "clusterpass", true},
 		"clustercredentialsets/status": {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "", "get patch update", "", "", true},
 		"clustercredentialsets/token":  {"clusterpass.dev/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
+		"clustercredentialsets/author": {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "", "create", "", "", true},
 		"clusterscores":                {"clusterpass.dev/v1alpha1 ClusterScore", "clusterscore", allVerbs, "cscore", "clusterpass", true},
 		"clusterscores/status":         {"clusterpass.dev/v1alpha1 ClusterScore", "", "get patch update", "", "", true},
 		"placements":                   {"clusterpass.dev/v1alpha1 Placement", "placement", allVerbs, "pl", "clusterpass", true},
@@ -171,8 +172,8 @@ func TestKubectlPrintsTheColumns(t *testing.T) {
 			[]string{
 				"NAME MANAGER VERSION HEALTHY AGE DISPLAY NAME",
 				"clusterprofile.multicluster.x-k8s.io/whale columns v1.37.2 True * Big Whale",
-				"NAME CLUSTERS SCHEDULER AGE",
-				"placementdecision.multicluster.x-k8s.io/slice 2 columns *",
+				"NAME CLUSTERS SCHEDULER AGE WRITER",
+				"placementdecision.multicluster.x-k8s.io/slice 2 columns * admin",
 			},
 		},
 		"a category": {

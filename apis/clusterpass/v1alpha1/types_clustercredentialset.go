@@ -20,10 +20,16 @@ const (
 	LabelCredentialSetUID = "clusterpass.dev/credential-set-uid" //nolint:gosec // a name
 )
 
+// ControllerManagerUser is the username that the hub knows clusterpass-controller-manager by, as it is deployed.
+const ControllerManagerUser = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager"
+
 // Bounds of a ClusterCredentialSet.
 const (
 	// MaxSelectedNames bounds spec.clusters.names.
 	MaxSelectedNames = 1000
+	// MaxDecisionWriters bounds spec.clusters.decisionWriters, and MaxDecisionWriter each of them, in bytes.
+	MaxDecisionWriters = 20
+	MaxDecisionWriter  = 1024
 	// MaxArgoCDNamespaces bounds spec.secret.argoCD.namespaces, and MaxArgoCDName spec.secret.argoCD.name.
 	MaxArgoCDNamespaces = 500
 	MaxArgoCDName       = 253
@@ -35,62 +41,6 @@ const (
 	MinRefreshAtPercent int32 = 10
 	// MaxRefreshAtPercent leaves time for the credential to arrive where it is used.
 	MaxRefreshAtPercent int32 = 90
-)
-
-// CredentialSetReady is the condition of a ClusterCredentialSet that is true when each selected cluster has its credential.
-const CredentialSetReady = "Ready"
-
-// Reasons of the condition Ready of a ClusterCredentialSet.
-const (
-	// CredentialSetReasonReady stands with True.
-	CredentialSetReasonReady = "Ready"
-	// CredentialSetReasonNoClusters stands with False: nothing is selected.
-	CredentialSetReasonNoClusters = "NoClusters"
-	// CredentialSetReasonNotReady stands with False: some credentials are missing. The message has the first reason.
-	CredentialSetReasonNotReady = "CredentialsMissing"
-	// CredentialSetReasonNotRenewed stands with True: all are valid, and some can't be renewed. The message has the first reason.
-	CredentialSetReasonNotRenewed = "NotRenewed"
-	// CredentialSetReasonNoSecrets stands with False: the controller manager may not keep Secrets in that namespace.
-	CredentialSetReasonNoSecrets = "SecretsForbidden"
-	// CredentialSetReasonNoneKept stands with True: the consumer has a credential plugin, and asks by itself.
-	CredentialSetReasonNoneKept = "NoneKept"
-)
-
-// CredentialSetConflict is the condition of a ClusterCredentialSet that is there, and true, while the Secret for one of its clusters and
-// another Secret tell Argo CD of one server, or of one name. Argo CD uses either of the two.
-const CredentialSetConflict = "Conflict"
-
-// Reasons of the condition Conflict of a ClusterCredentialSet.
-const (
-	// CredentialSetReasonSameServer stands where two Secrets are for one server.
-	CredentialSetReasonSameServer = "SameServer"
-	// CredentialSetReasonSameName stands where two clusters have one name.
-	CredentialSetReasonSameName = "SameName"
-)
-
-// MaxMultiKueueClusters is how many clusters a MultiKueueConfig may have.
-const MaxMultiKueueClusters = 20
-
-// MultiKueueReady is the condition of a ClusterCredentialSet that is true when Kueue is connected to each of the clusters that the set
-// has told it of.
-const MultiKueueReady = "MultiKueueReady"
-
-// Reasons of the condition MultiKueueReady of a ClusterCredentialSet.
-const (
-	// MultiKueueReasonActive stands with True.
-	MultiKueueReasonActive = "Active"
-	// MultiKueueReasonTooManyClusters stands with True: there are more than a MultiKueueConfig may have, and Kueue knows the first.
-	MultiKueueReasonTooManyClusters = "TooManyClusters"
-	// MultiKueueReasonNotActive stands with False: Kueue is not connected to some clusters. The message has what it says of the first.
-	MultiKueueReasonNotActive = "NotActive"
-	// MultiKueueReasonNoClusters stands with False: there is no cluster to tell of, and no MultiKueueConfig, which can't be empty.
-	MultiKueueReasonNoClusters = "NoClusters"
-	// MultiKueueReasonNameTaken stands with False: an object that the set needs is another's, and is left alone.
-	MultiKueueReasonNameTaken = "NameTaken"
-	// MultiKueueReasonForbidden stands with False: the set's author, or the controller manager, may not write objects of Kueue.
-	MultiKueueReasonForbidden = "Forbidden"
-	// MultiKueueReasonNotInstalled stands with False: the hub does not serve the API of Kueue.
-	MultiKueueReasonNotInstalled = "KueueNotInstalled"
 )
 
 // SecretFormat is how a Secret holds a credential.
@@ -106,6 +56,7 @@ const (
 )
 
 // +genclient
+// +genclient:method=RenewAuthor,verb=create,subresource=author,input=clusterpass.dev/apis/clusterpass/v1alpha1.ClusterCredentialSet,result=clusterpass.dev/apis/clusterpass/v1alpha1.ClusterCredentialSet
 // +genclient:method=CreateToken,verb=create,subresource=token,input=clusterpass.dev/apis/multicluster/v1alpha1.AuthTokenRequest,result=clusterpass.dev/apis/multicluster/v1alpha1.AuthTokenRequest
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
@@ -151,24 +102,36 @@ type Author struct {
 	// Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.
 	// +optional
 	Extra map[string][]string `json:"extra,omitempty"`
+	// Since is when the user was noted. Authors that were noted by an earlier release have none.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
 }
 
-// ClusterSelection selects ClusterProfiles of one namespace, in exactly one of three ways.
+// ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. With the last, labels or
+// names may be given, too: they bound what decisions select.
 type ClusterSelection struct {
 	// Namespace of the ClusterProfiles; by default that of the set.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// LabelSelector selects by labels. An empty one selects all of the namespace.
+	// LabelSelector selects by labels. An empty one selects all of the namespace. With decisionKey, decisions select none but these.
 	// +optional
 	LabelSelector *metav1.LabelSelector `json:"labelSelector,omitempty"`
-	// Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out.
+	// Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out. With decisionKey, decisions select
+	// none but these.
 	// +optional
 	// +listType=set
 	Names []string `json:"names,omitempty"`
 	// DecisionKey selects what the PlacementDecisions of the set's namespace name whose label
-	// multicluster.x-k8s.io/decision-key has this value (KEP-5313).
+	// multicluster.x-k8s.io/decision-key has this value (KEP-5313), and which one of decisionWriters has written. The credential for
+	// a cluster that they do not name any more is kept for a minute.
 	// +optional
 	DecisionKey string `json:"decisionKey,omitempty"`
+	// DecisionWriters are the users whose PlacementDecisions count, by their usernames on the hub, at most 20. By default it
+	// is clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: then all
+	// decisions count, whoever may write them, until its spec changes.
+	// +optional
+	// +listType=set
+	DecisionWriters []string `json:"decisionWriters,omitempty"`
 }
 
 // CredentialTemplate is what is asked for on each cluster: an AuthTokenRequest's spec without a target.

@@ -17,6 +17,13 @@ const (
 	// AnnotationClusterProfile is, on a MultiKueueCluster of Kueue, NAMESPACE/NAME of the ClusterProfile that it is about. One that
 	// has none is about those of its name.
 	AnnotationClusterProfile = "clusterpass.dev/cluster-profile"
+	// AnnotationDecisionWriter is, on a PlacementDecision, the username of who has written what it decides. Clients set it to their own
+	// name alone. Where clusterpass serves PlacementDecisions, its server sees to that, and sets it where a client does not; where the
+	// hub has the CustomResourceDefinition, a ValidatingAdmissionPolicy has to (artifacts/deploy/components/external-inventory).
+	AnnotationDecisionWriter = "clusterpass.dev/decision-writer"
+	// AnnotationCreator is, on what clusterpass-controller-manager has created, its username. The server sets it, and nobody else can. Such
+	// objects do not count for the limits of their namespace.
+	AnnotationCreator = "clusterpass.dev/creator"
 )
 
 // Labels of the PlacementDecisions of a Placement that has decision groups.

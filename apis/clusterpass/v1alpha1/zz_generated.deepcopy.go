@@ -231,6 +231,10 @@ func (in *Author) DeepCopyInto(out *Author) {
 			(*out)[key] = outVal
 		}
 	}
+	if in.Since != nil {
+		in, out := &in.Since, &out.Since
+		*out = (*in).DeepCopy()
+	}
 	return
 }
 
@@ -596,6 +600,11 @@ func (in *ClusterSelection) DeepCopyInto(out *ClusterSelection) {
 	}
 	if in.Names != nil {
 		in, out := &in.Names, &out.Names
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.DecisionWriters != nil {
+		in, out := &in.DecisionWriters, &out.DecisionWriters
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}

@@ -6,6 +6,7 @@ package credentialset
 import (
 	"context"
 	"errors"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,25 +57,38 @@ func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected select
 	return workers, nil
 }
 
-// syncConsumer sees to a set that keeps no credentials.
-func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
-	selected, leaving, err := c.selected(set)
+// syncConsumer sees to a set that keeps no credentials. Where its author may not select, its consumer keeps what it has been told. It
+// returns when to look again.
+func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (time.Duration, error) {
+	chosen, err := c.selected(ctx, set)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	consumer, consumerErr := c.consume(ctx, set, selected)
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
-	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
+	if chosen.refused != "" {
+		next.Status.Selected, next.Status.Ready = 0, 0
+		if err := c.tellReady(next, condition(next, ""), chosen); err != nil {
+			return 0, err
+		}
+		c.tellWriters(next)
+		c.tellAuthor(set, next)
+		return refusedPeriod, c.writeStatus(ctx, set, next)
+	}
+	consumer, consumerErr := c.consume(ctx, set, chosen.clusters)
+	next.Status.Selected = int32(len(chosen.clusters)) //nolint:gosec // a hub has no such number of objects
 	next.Status.Ready = next.Status.Selected
 	is := condition(next, "")
 	if is.Status == metav1.ConditionTrue {
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
-	is.Message = clip(is.Message + letGo(leaving))
-	meta.SetStatusCondition(&next.Status.Conditions, is)
+	if err := c.tellReady(next, is, chosen); err != nil {
+		return 0, err
+	}
 	tellConsumer(next, consumer)
-	return errors.Join(consumerErr, c.writeStatus(ctx, set, next))
+	c.tellWriters(next)
+	c.tellAuthor(set, next)
+	return 0, errors.Join(consumerErr, c.writeStatus(ctx, set, next))
 }
 
 // dismiss removes what consumers have been told of set.

@@ -17,6 +17,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -40,7 +41,8 @@ import (
 )
 
 const (
-	// setWorkers is how many sets are compared with their clusters at once. That calls nobody but to remove and to tell.
+	// setWorkers is how many sets are compared with their clusters at once. That calls nobody but to remove, to tell, and to ask what
+	// authors may.
 	setWorkers = 2
 	// settle gathers what changes in one set before its status is written.
 	settle = 500 * time.Millisecond
@@ -59,7 +61,7 @@ type Members interface {
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
-// Options are what a Controller works with. Every field is required.
+// Options are what a Controller works with. Every field but MaxAuthorAge and User is required.
 type Options struct {
 	// Client gets the tokens, deletes grants, and writes the status of sets.
 	Client versioned.Interface
@@ -75,6 +77,9 @@ type Options struct {
 	// Profiles watches ClusterProfiles, and Decisions PlacementDecisions, once a set is about these.
 	Profiles  inventoryinformers.ClusterProfileInformer
 	Decisions inventoryinformers.PlacementDecisionInformer
+	// Placements watches Placements, whose decisions User writes: the username that the hub knows the controller by, which may be empty.
+	Placements informers.PlacementInformer
+	User       string
 	// Members says which members are being taken out of the hub, and OnLeaving has it told when that changes.
 	Members   Members
 	OnLeaving func(changed func(profile cache.ObjectName)) error
@@ -82,6 +87,8 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Workers is how many credentials are seen to at once.
 	Workers int
+	// MaxAuthorAge is for how long after an author was noted the server mints in its name; 0: for ever.
+	MaxAuthorAge time.Duration
 	// Clock tells the time.
 	Clock clock.WithTicker
 }
@@ -100,6 +107,8 @@ type Controller struct {
 	// setQueue has sets to compare with their clusters, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	credentialQueue workqueue.TypedRateLimitingInterface[credentialKey]
+	// reviews are what the hub says of the authors of sets, by review.
+	reviews *utilcache.LRUExpireCache
 	// refusals counts those of each credential, in a row.
 	refusals workqueue.TypedRateLimiter[credentialKey]
 
@@ -108,6 +117,8 @@ type Controller struct {
 	states map[types.UID]map[string]state
 	// writes are Secrets that were written lately.
 	writes map[credentialKey]written
+	// undecided is since when decisions do not name the clusters that there are credentials for.
+	undecided map[credentialKey]time.Time
 }
 
 // credentialKey names the credential of a set for a cluster.
@@ -123,11 +134,13 @@ func New(o Options) (*Controller, error) {
 		sets:      o.Sets.Lister(),
 		grants:    o.Grants.Lister(),
 		profiles:  o.Profiles.Lister(),
-		decisions: &decisions{informer: o.Decisions},
+		decisions: &decisions{informer: o.Decisions, placements: o.Placements.Lister(), controller: o.User},
 		secrets:   newSecrets(o.Hub),
 		kueue:     multikueue.New(o.Hub, o.Objects),
 		states:    map[types.UID]map[string]state{},
 		writes:    map[credentialKey]written{},
+		undecided: map[credentialKey]time.Time{},
+		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "credentialset", Clock: o.Clock}),
@@ -208,24 +221,26 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 		return 0, c.finish(ctx, set)
 	}
 	if !credentialset.KeepsCredentials(set) {
-		return 0, c.syncConsumer(ctx, set)
+		return c.syncConsumer(ctx, set)
 	}
 	if err := c.secrets.watch(ctx, set); err != nil {
 		return 0, c.tellBlocked(ctx, set, err)
 	}
-	selected, leaving, err := c.selected(set)
+	is, err := c.selected(ctx, set)
 	if err != nil {
 		return 0, err
 	}
-	consumer, consumerErr := c.consume(ctx, set, selected)
-	if err := c.prune(ctx, set, selected); err != nil {
+	consumer, consumerErr := c.consume(ctx, set, is.clusters)
+	again, err := c.prune(ctx, set, is.clusters)
+	if err != nil {
 		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 	}
-	if c.lookAt(set, selected) {
+	again = is.lookAgain(again)
+	if c.lookAt(set, is.clusters) {
 		// Each tells when it is seen to.
-		return 0, consumerErr
+		return again, consumerErr
 	}
-	return 0, errors.Join(consumerErr, c.tell(ctx, set, selected, leaving, consumer))
+	return again, errors.Join(consumerErr, c.tell(ctx, set, is, consumer))
 }
 
 // lookAt has those credentials looked at of which nothing is known, and says whether there are any.

@@ -34,6 +34,7 @@ func (c *Controller) watch() error {
 		{"AuthTokenGrants", c.Grants.Informer(), cache.ResourceEventHandlerFuncs{
 			UpdateFunc: func(_, obj any) { c.grantChanged(obj) }, DeleteFunc: c.grantChanged,
 		}},
+		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{AddFunc: c.placementChanged, DeleteFunc: c.placementChanged}},
 	} {
 		registration, err := w.informer.AddEventHandler(w.handler)
 		if err != nil {
@@ -123,12 +124,21 @@ func (c *Controller) memberChanged(profile cache.ObjectName) {
 
 // decisionChanged has the sets compared that go by decisions of its namespace.
 func (c *Controller) decisionChanged(obj any) {
-	decision, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
-	if !ok {
-		return
+	if decision, ok := about[*inventoryv1alpha1.PlacementDecision](obj); ok {
+		c.decisionsChanged(decision.Namespace)
 	}
+}
+
+// placementChanged has the sets compared whose decisions may be those of a Placement that has come or gone.
+func (c *Controller) placementChanged(obj any) {
+	if placement, ok := about[*v1alpha1.Placement](obj); ok {
+		c.decisionsChanged(placement.Namespace)
+	}
+}
+
+func (c *Controller) decisionsChanged(namespace string) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
-		if set.Spec.Clusters.DecisionKey != "" && set.Namespace == decision.Namespace {
+		if set.Spec.Clusters.DecisionKey != "" && set.Namespace == namespace {
 			c.setQueue.Add(cache.MetaObjectToName(set))
 		}
 	})

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 const (
@@ -25,15 +27,42 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 
+	authorsDesc = metrics.NewDesc("clusterpass_credential_set_authors_expiring",
+		"ClusterCredentialSets by what is with their author's time (--max-set-author-age): ExpiresSoon, within 14 days, or Expired.",
+		[]string{"reason"}, nil, metrics.ALPHA, "")
+
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
+// RegisterMetrics registers the metrics of this controller with the legacy registry. The sets that are counted are those of c.
+func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
 		for _, result := range []string{resultRenewed, resultRepaired, resultFailed} {
 			renewals.WithLabelValues(result)
 		}
+		legacyregistry.CustomMustRegister(&collector{controller: c})
 	})
+}
+
+// collector counts sets when it is asked.
+type collector struct {
+	metrics.BaseStableCollector
+	controller *Controller
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- authorsDesc }
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	counts := map[string]int{v1alpha1.CredentialSetReasonExpiresSoon: 0, v1alpha1.CredentialSetReasonExpired: 0}
+	c.controller.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
+		if reason, _ := c.controller.authorEnds(set); reason != "" {
+			counts[reason]++
+		}
+	})
+	for reason, count := range counts {
+		ch <- metrics.NewLazyConstMetric(authorsDesc, metrics.GaugeValue, float64(count), reason)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -28,71 +30,144 @@ import (
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
 
+// decisionGrace is for how long the credential for a cluster is kept that decisions do not name any more: they may be somebody else's
+// for a moment, until the controller of Placements has written them again.
+const decisionGrace = time.Minute
+
 // prune deletes what set has for clusters that it does not select any more: first the Secret, that nobody begins to use it,
-// then the grant, which ends its tokens.
-func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
+// then the grants, which ends its tokens. It returns when to do so for the first of those that are kept for now, zero where there are none.
+func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
+	c.decided(set, selected)
+	all, err := c.leftovers(set, selected)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	var again time.Duration
+	for cluster, of := range all {
+		stays, err := c.remove(ctx, set, cluster, of, selected[cluster] == nil)
+		if stays > 0 && (again == 0 || stays < again) {
+			again = stays
+		}
+		errs = append(errs, err)
+	}
+	return again, errors.Join(errs...)
+}
+
+// leftover is what a set has for a cluster and does not want any more.
+type leftover struct {
+	secrets []*corev1.Secret
+	grants  []*v1alpha1.AuthTokenGrant
+}
+
+// leftovers returns what set has for clusters that are not selected, by their names, and grants for clusters that have been replaced under
+// their names.
+func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]*leftover, error) {
 	secrets, err := c.secrets.of(set)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var errs []error
-	for _, secret := range secrets {
-		cluster := secret.Annotations[annotationCluster]
-		if selected[cluster] != nil {
-			continue
-		}
-		left, err := c.left(ctx, set, cluster)
-		if left {
-			err = c.deleteSecret(ctx, secret)
-			c.forget(set, cluster)
-		}
-		errs = append(errs, err)
-	}
-	errs = append(errs, c.pruneGrants(ctx, set, selected))
-	return errors.Join(errs...)
-}
-
-// pruneGrants deletes the grants for clusters that are not selected, or that have been replaced under their names.
-func (c *Controller) pruneGrants(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) error {
 	grants, err := c.grantsOf(set)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var errs []error
+	all := map[string]*leftover{}
+	of := func(cluster string) *leftover {
+		if all[cluster] == nil {
+			all[cluster] = &leftover{}
+		}
+		return all[cluster]
+	}
+	for _, secret := range secrets {
+		if cluster := secret.Annotations[annotationCluster]; selected[cluster] == nil {
+			of(cluster).secrets = append(of(cluster).secrets, secret)
+		}
+	}
 	for _, g := range grants {
-		profile := selected[g.Spec.ClusterProfile.Name]
-		if profile != nil && profile.UID == g.Spec.ClusterProfile.UID {
-			continue
+		ref := g.Spec.ClusterProfile
+		if profile := selected[ref.Name]; profile == nil || profile.UID != ref.UID {
+			of(ref.Name).grants = append(of(ref.Name).grants, g)
 		}
-		left, err := c.left(ctx, set, g.Spec.ClusterProfile.Name)
-		if left {
-			err = c.deleteGrant(ctx, g)
-		}
-		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return all, nil
 }
 
-// left says whether a cluster is not selected any more. The hub is asked: neither that an API is gone for a while nor that a cache is
-// behind must end what is in use.
-func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (bool, error) {
+// remove deletes what set has left for a cluster, or returns for how long it is kept. A Secret without a grant holds no token: it may be
+// somebody else's idea of which clusters there are, and is not kept.
+func (c *Controller) remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool) (time.Duration, error) {
+	left, stays, err := c.left(ctx, set, cluster)
+	if err != nil || !left {
+		return 0, err
+	}
+	if unselected && len(of.grants) > 0 && stays > 0 {
+		return stays, nil
+	}
+	var errs []error
+	for _, secret := range of.secrets {
+		errs = append(errs, c.deleteSecret(ctx, secret))
+	}
+	for _, g := range of.grants {
+		errs = append(errs, c.deleteGrant(ctx, g))
+	}
+	if unselected {
+		c.forget(set, cluster)
+	}
+	return 0, errors.Join(errs...)
+}
+
+// decided notes that decisions name what set selects.
+func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected selection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for cluster := range selected {
+		delete(c.undecided, credentialKey{cache.MetaObjectToName(set), cluster})
+	}
+}
+
+// grace returns for how long the credential of set for a cluster is still kept, which is there and not selected; zero where it goes at
+// once. Decisions alone are waited for: what the set itself says, its author has changed.
+func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+	if set.Spec.Clusters.DecisionKey == "" || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
+		return 0, nil
+	}
+	bound, err := boundOf(&set.Spec.Clusters)
+	if err != nil || !bound(profile) {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key, now := credentialKey{cache.MetaObjectToName(set), profile.Name}, c.Clock.Now()
+	since, known := c.undecided[key]
+	if !known {
+		since = now
+		c.undecided[key] = now
+	}
+	return max(0, since.Add(decisionGrace).Sub(now)), nil
+}
+
+// left says whether a cluster is not selected any more, and for how long its credential is still kept. The hub is asked: neither that an
+// API is gone for a while nor that a cache is behind must end what is in use.
+func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (left bool, stays time.Duration, err error) {
 	namespace := credentialset.ProfileNamespace(set)
 	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return false, err
+		return false, 0, err
 	}
 	stored, storedErr := c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
 	switch {
 	case gone.Is(storedErr, clusterProfiles, cluster):
-		return true, nil
+		return true, 0, nil
 	case storedErr != nil:
-		return false, storedErr
+		return false, 0, storedErr
 	case err == nil && cached.ResourceVersion != stored.ResourceVersion:
-		return false, fmt.Errorf("ClusterProfile %s/%s is newer than the cache", namespace, cluster)
+		return false, 0, fmt.Errorf("ClusterProfile %s/%s is newer than the cache", namespace, cluster)
 	case err == nil && c.Members.CachedLeaving(cached) != nil && c.Members.StoredLeaving(ctx, stored) == nil:
-		return false, fmt.Errorf("the cluster of ClusterProfile %s/%s stays after all: the cache is behind", namespace, cluster)
+		return false, 0, fmt.Errorf("the cluster of ClusterProfile %s/%s stays after all: the cache is behind", namespace, cluster)
+	case err == nil:
+		stays, err = c.grace(set, cached)
+		return err == nil, stays, err
 	}
-	return err == nil, nil
+	return false, 0, nil
 }
 
 // finish deletes all that a set has that is being deleted, and lets it go. What the controller manager may not delete is left, and told:

@@ -49,7 +49,7 @@ func TestController_Left(t *testing.T) {
 				Options:  Options{Inventory: inventoryfake.NewSimpleClientset(profile), Members: test.marks},
 				profiles: inventorylisters.NewClusterProfileLister(indexer),
 			}
-			left, err := c.left(t.Context(), set, "bravelion")
+			left, _, err := c.left(t.Context(), set, "bravelion")
 			assert.Equal(t, test.left, left)
 			if test.words != "" {
 				require.ErrorContains(t, err, test.words)

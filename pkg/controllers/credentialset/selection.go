@@ -10,10 +10,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
@@ -21,6 +23,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/decision"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/words"
 )
 
 // selection are the selected ClusterProfiles by name. None of them is being deleted.
@@ -32,53 +36,120 @@ func (s selection) add(profile *inventoryv1alpha1.ClusterProfile) {
 	}
 }
 
-// selected returns what set selects now. Members that are being taken out of the hub are not among it: their names are returned, too.
-func (c *Controller) selected(set *v1alpha1.ClusterCredentialSet) (found selection, leaving []string, err error) {
-	if found, err = c.matching(set); err != nil {
-		return nil, nil, err
+// chosen is what a set selects now.
+type chosen struct {
+	clusters selection
+	// leaving are the names of those that are left out because they are being taken out of the hub.
+	leaving []string
+	// refused says why the author of the set may not select, empty where it may. Those clusters are left that the set has a grant for.
+	refused string
+}
+
+// lookAgain returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
+// object that could be watched.
+func (is *chosen) lookAgain(after time.Duration) time.Duration {
+	if is.refused != "" && (after == 0 || after > refusedPeriod) {
+		return refusedPeriod
 	}
-	for name, profile := range found {
+	return after
+}
+
+// selected returns what set selects now.
+func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (*chosen, error) {
+	refused, err := c.authorRefused(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	is := &chosen{refused: refused}
+	if refused != "" {
+		is.clusters, err = c.granted(set)
+	} else {
+		is.clusters, err = c.matching(set)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, profile := range is.clusters {
 		if c.Members.CachedLeaving(profile) != nil {
-			leaving = append(leaving, name)
-			delete(found, name)
+			is.leaving = append(is.leaving, name)
+			delete(is.clusters, name)
 		}
 	}
-	slices.Sort(leaving)
-	return found, leaving, nil
+	slices.Sort(is.leaving)
+	return is, nil
+}
+
+// granted returns the clusters that set has a grant for, whatever it selects: what its author may not see, no selector is tried on. The
+// server alone makes grants; a Secret may be anybody's.
+func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, error) {
+	found := selection{}
+	if !credentialset.KeepsCredentials(set) {
+		return found, nil
+	}
+	grants, err := c.grantsOf(set)
+	if err != nil {
+		return nil, err
+	}
+	profiles := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set))
+	for _, g := range grants {
+		profile, err := profiles.Get(g.Spec.ClusterProfile.Name)
+		if err == nil && profile.UID == g.Spec.ClusterProfile.UID && g.DeletionTimestamp == nil {
+			found.add(profile)
+		} else if err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // matching returns what the selection of set is about now.
 func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	clusters := &set.Spec.Clusters
+	bound, err := boundOf(clusters)
+	if err != nil {
+		return nil, err
+	}
 	found := selection{}
 	profiles := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set))
-	if clusters.LabelSelector != nil {
-		selector, err := metav1.LabelSelectorAsSelector(clusters.LabelSelector)
-		if err != nil {
-			return nil, fmt.Errorf("label selector: %w", err)
-		}
-		list, err := profiles.List(selector)
+	if clusters.LabelSelector != nil && clusters.DecisionKey == "" {
+		list, err := profiles.List(labels.Everything())
 		for _, profile := range list {
-			found.add(profile)
+			if bound(profile) {
+				found.add(profile)
+			}
 		}
 		return found, err
 	}
 	names := clusters.Names
 	if clusters.DecisionKey != "" {
-		var err error
 		if names, err = c.decisions.names(set); err != nil {
 			return nil, err
 		}
 	}
 	for _, name := range names {
 		profile, err := profiles.Get(name)
-		if err == nil {
+		if err == nil && bound(profile) {
 			found.add(profile)
-		} else if !apierrors.IsNotFound(err) {
+		} else if err != nil && !apierrors.IsNotFound(err) {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// boundOf returns what says of a ClusterProfile whether names or labels let it be selected.
+func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
+	selector := labels.Everything()
+	if clusters.LabelSelector != nil {
+		var err error
+		if selector, err = metav1.LabelSelectorAsSelector(clusters.LabelSelector); err != nil {
+			return nil, fmt.Errorf("label selector: %w", err)
+		}
+	}
+	names := sets.New(clusters.Names...)
+	return func(profile *inventoryv1alpha1.ClusterProfile) bool {
+		return (names.Len() == 0 || names.Has(profile.Name)) && selector.Matches(labels.Set(profile.Labels))
+	}, nil
 }
 
 // order returns the names of what set selects now, in the order of its names or decisions; what has none is by name.
@@ -97,21 +168,34 @@ func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selectio
 }
 
 // selectedOne returns one of what set selects now, nil where that is not among it.
-func (c *Controller) selectedOne(set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+	refused, err := c.authorRefused(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	if refused != "" {
+		granted, err := c.granted(set)
+		if err != nil || granted[cluster] == nil || c.Members.CachedLeaving(granted[cluster]) != nil {
+			return nil, err
+		}
+		return granted[cluster], nil
+	}
 	profile, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(cluster)
 	if apierrors.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // that it is not there is an answer
 	}
-	if err != nil || c.Members.CachedLeaving(profile) != nil {
+	if err != nil || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
 		return nil, err
 	}
-	if set.Spec.Clusters.LabelSelector == nil {
-		found, err := c.matching(set)
-		return found[cluster], err
-	}
-	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Clusters.LabelSelector)
-	if err != nil || !selector.Matches(labels.Set(profile.Labels)) || profile.DeletionTimestamp != nil {
+	bound, err := boundOf(&set.Spec.Clusters)
+	if err != nil || !bound(profile) {
 		return nil, err
+	}
+	if set.Spec.Clusters.DecisionKey != "" {
+		names, err := c.decisions.names(set)
+		if err != nil || !slices.Contains(names, cluster) {
+			return nil, err
+		}
 	}
 	return profile, nil
 }
@@ -120,9 +204,12 @@ func (c *Controller) selectedOne(set *v1alpha1.ClusterCredentialSet, cluster str
 // group, it may not have them.
 type decisions struct {
 	informer inventoryinformers.PlacementDecisionInformer
-	once     sync.Once
-	start    func() error
-	failed   error
+	// placements are those whose decisions controller, a username, writes. It may be empty.
+	placements listers.PlacementLister
+	controller string
+	once       sync.Once
+	start      func() error
+	failed     error
 }
 
 func (d *decisions) run(ctx context.Context, changed func(obj any)) {
@@ -138,25 +225,69 @@ func (d *decisions) run(ctx context.Context, changed func(obj any)) {
 	}
 }
 
-// names returns the names of the ClusterProfiles that the decisions for set name, each once, in the order of their index.
+// names returns the names of the ClusterProfiles that the decisions which count for set name, each once, in the order of their index.
 func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) {
-	d.once.Do(func() { d.failed = d.start() })
-	if d.failed != nil {
-		return nil, d.failed
-	}
-	if !d.informer.Informer().HasSynced() {
-		return nil, errors.New("the PlacementDecisions are not read yet")
-	}
-	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
-	list, err := d.informer.Lister().PlacementDecisions(set.Namespace).List(key.AsSelector())
+	counting, _, err := d.of(set)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, cluster := range decision.AllClusters(list) {
+	for _, cluster := range decision.AllClusters(counting) {
 		if cluster.Namespace == credentialset.ProfileNamespace(set) {
 			names = append(names, cluster.Name)
 		}
 	}
 	return names, nil
+}
+
+// other is a decision that does not count, and why.
+type other struct {
+	*inventoryv1alpha1.PlacementDecision
+	why string
+}
+
+// of returns the decisions for set that count, and those that do not.
+func (d *decisions) of(set *v1alpha1.ClusterCredentialSet) (counting []*inventoryv1alpha1.PlacementDecision, others []other, err error) {
+	d.once.Do(func() { d.failed = d.start() })
+	if d.failed != nil {
+		return nil, nil, d.failed
+	}
+	if !d.informer.Informer().HasSynced() {
+		return nil, nil, errors.New("the PlacementDecisions are not read yet")
+	}
+	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
+	list, err := d.informer.Lister().PlacementDecisions(set.Namespace).List(key.AsSelector())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, slice := range list {
+		if why := d.doubts(slice, set.Spec.Clusters.DecisionWriters); why != "" {
+			others = append(others, other{slice, why})
+		} else if slice.DeletionTimestamp == nil {
+			counting = append(counting, slice)
+		}
+	}
+	return counting, others, nil
+}
+
+// doubts returns why a decision does not count, where those of writers do; empty where it does. Of what the controller of Placements has
+// written, the Placement has to be there: that controller keeps the decisions of a Placement as they should be, and no others.
+func (d *decisions) doubts(slice *inventoryv1alpha1.PlacementDecision, writers []string) string {
+	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
+	switch {
+	case len(writers) == 0:
+		return ""
+	case !slices.Contains(writers, writer):
+		return fmt.Sprintf("it is written by %q, whom spec.clusters.decisionWriters does not name", words.Clean(writer, maxWriter))
+	case writer != d.controller && writer != v1alpha1.ControllerManagerUser:
+		return ""
+	}
+	owner := metav1.GetControllerOfNoCopy(slice)
+	if owner == nil || owner.Kind != "Placement" || owner.APIVersion != v1alpha1.SchemeGroupVersion.String() {
+		return "it belongs to no Placement"
+	}
+	if placement, err := d.placements.Placements(slice.Namespace).Get(owner.Name); err != nil || placement.UID != owner.UID {
+		return "its Placement is gone"
+	}
+	return ""
 }

@@ -31,6 +31,9 @@ const maxMessage = 1000
 // maxLetGo bounds the clusters that a message names because they leave the hub.
 const maxLetGo = 5
 
+// maxWriter bounds a username in a message, in bytes.
+const maxWriter = 100
+
 // state is what has become of one credential.
 type state struct {
 	v1alpha1.CredentialStatus
@@ -98,6 +101,13 @@ func (c *Controller) clusters(set types.UID) []string {
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
+// unlearn drops what is known of a credential whose cluster is not selected: it is looked at when the cluster is again.
+func (c *Controller) unlearn(set *v1alpha1.ClusterCredentialSet, cluster string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.states[set.UID], cluster)
+}
+
 // forget drops what is known of the credentials of a set for clusters; for all of them where none is named.
 func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...string) {
 	c.mu.Lock()
@@ -105,19 +115,21 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	if len(clusters) == 0 {
 		clusters = slices.Collect(maps.Keys(c.states[set.UID]))
 		defer delete(c.states, set.UID)
+		maps.DeleteFunc(c.undecided, func(key credentialKey, _ time.Time) bool { return key.set == cache.MetaObjectToName(set) })
 	}
 	for _, cluster := range clusters {
 		key := credentialKey{cache.MetaObjectToName(set), cluster}
 		delete(c.states[set.UID], cluster)
 		delete(c.writes, key)
+		delete(c.undecided, key)
 		c.refusals.Forget(key)
 		c.credentialQueue.Forget(key)
 	}
 }
 
-// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new. leaving are clusters
-// that it has let go of because they leave the hub.
-func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection, leaving []string, consumer *metav1.Condition) error {
+// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new.
+func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
+	selected := chosen.clusters
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
 	next.Status.Selected = int32(len(selected)) //nolint:gosec // a hub has no such number of objects
@@ -134,10 +146,12 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	is := condition(next, first)
-	is.Message = clip(is.Message + letGo(leaving))
-	meta.SetStatusCondition(&next.Status.Conditions, is)
+	if err := c.tellReady(next, condition(next, first), chosen); err != nil {
+		return err
+	}
 	tellConsumer(next, consumer)
+	c.tellWriters(next)
+	c.tellAuthor(set, next)
 	conflict, err := c.conflict(set)
 	if err != nil {
 		return err
@@ -201,6 +215,51 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
 	}
 	return is
+}
+
+// tellReady has the condition Ready in the status of a set be what is, with what else there is to say of what it has chosen.
+func (c *Controller) tellReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
+	is.Message += letGo(chosen.leaving)
+	switch {
+	case chosen.refused != "" && set.Status.Selected == 0:
+		is.Reason, is.Message = v1alpha1.CredentialSetReasonAuthorForbidden, chosen.refused
+	case chosen.refused != "":
+		is.Reason, is.Message = v1alpha1.CredentialSetReasonAuthorForbidden, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
+	case set.Spec.Clusters.DecisionKey != "":
+		_, others, err := c.decisions.of(set)
+		if err != nil {
+			return err
+		}
+		is.Message += notCounting(others)
+	}
+	is.Message = clip(is.Message)
+	meta.SetStatusCondition(&set.Status.Conditions, is)
+	return nil
+}
+
+// notCounting says which decisions do not count, as the end of a message.
+func notCounting(others []other) string {
+	if len(others) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(others, func(a, b other) int { return cmp.Compare(a.Name, b.Name) })
+	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s", len(others), first.Name, first.why)
+}
+
+// tellWriters has a set say that it goes by decisions whoever has written them, where it does.
+func (c *Controller) tellWriters(set *v1alpha1.ClusterCredentialSet) {
+	clusters := &set.Spec.Clusters
+	if clusters.DecisionKey == "" || len(clusters.DecisionWriters) > 0 {
+		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.CredentialSetAnyDecisionWriter, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
+		Reason: v1alpha1.CredentialSetReasonNoWriters,
+		Message: fmt.Sprintf("whoever may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. Who has it go by those of Placements alone becomes the author: "+
+			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
+			set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
+	})
 }
 
 // letGo says of which clusters a set has let go because they leave the hub, as the end of a message.

@@ -31,9 +31,13 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	if err != nil || set.DeletionTimestamp != nil {
 		return 0, nil //nolint:nilerr // What is gone has no credentials.
 	}
-	profile, err := c.selectedOne(set, key.cluster)
-	if err != nil || profile == nil {
+	profile, err := c.selectedOne(ctx, set, key.cluster)
+	if err != nil {
 		return 0, err
+	}
+	if profile == nil {
+		c.unlearn(set, key.cluster)
+		return 0, nil
 	}
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "set", key.set, "cluster", key.cluster))
 	want := &wanted{set: set, profile: profile}
@@ -161,9 +165,15 @@ func isBehindServer(err error) bool {
 }
 
 // renew writes what is wanted into the Secret, by one write and with a new token. To repair it, the token that it has is kept, if
-// that is still there.
+// that is still there. Of another Secret that has its name, an author who may not write it is not told: the server says by a dry run
+// who may.
 func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	current, err := c.current(ctx, want)
+	if apierrors.IsConflict(err) {
+		if _, refused := c.ask(ctx, want, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); refused != nil {
+			return nil, "", refused
+		}
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -46,7 +46,7 @@ const (
 	byOwner = "owner"
 )
 
-// Options are what a Controller works with. Every field is required.
+// Options are what a Controller works with. Every field but User is required.
 type Options struct {
 	// Hub is asked what authors may.
 	Hub kubernetes.Interface
@@ -60,6 +60,8 @@ type Options struct {
 	// Decisions and Namespaces are watched while the controller runs.
 	Decisions  inventoryinformers.PlacementDecisionInformer
 	Namespaces coreinformers.NamespaceInformer
+	// User is the username that the hub knows the controller by. It may be empty where the hub does not tell.
+	User string
 	// Recorder tells users what was decided.
 	Recorder events.EventRecorder
 	// Workers is how many placements are seen to at once.

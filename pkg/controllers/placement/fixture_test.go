@@ -33,6 +33,8 @@ import (
 const (
 	team  = "team"
 	fleet = "fleet"
+	// controller is the username of the controller.
+	controller = "controller"
 )
 
 // fixture is a Controller whose informers do not run: the test says what they have seen. Its hub keeps PlacementDecisions and
@@ -62,7 +64,7 @@ func newFixture(t *testing.T) *fixture {
 		Hub: hub, Client: client, Inventory: theirs,
 		Placements: factory.Placements(), Scores: factory.ClusterScores(), Profiles: inventoryFactory.ClusterProfiles(),
 		Decisions: inventoryFactory.PlacementDecisions(), Namespaces: informers.NewSharedInformerFactory(hub, 0).Core().V1().Namespaces(),
-		Recorder: f.events, Workers: 1, Clock: f.clock,
+		User: controller, Recorder: f.events, Workers: 1, Clock: f.clock,
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)

@@ -41,6 +41,9 @@ func (c *Controller) settle(ctx context.Context, placement *v1alpha1.Placement, 
 		return false, err
 	}
 	want, groups := divide(placement, p.result.Groups)
+	for _, slice := range want {
+		c.sign(slice)
+	}
 	err = c.write(ctx, p, steps(placement, have, want), now)
 	switch {
 	case errors.Is(err, errBehind):
@@ -134,6 +137,13 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 	return nil
 }
 
+// sign has a slice say that the controller has written it. What others have written is written anew, although it says the same.
+func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
+	if c.User != "" {
+		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, c.User)
+	}
+}
+
 // take returns the slice as it was written, nil for one that was deleted. What is not as the cache has it is left alone.
 func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
 	switch {
@@ -142,6 +152,7 @@ func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.Place
 		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &is})
 		return nil, behind(err)
 	case s.have == nil:
+		c.sign(s.want)
 		made, err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.want.Namespace).Create(ctx, s.want, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			return nil, c.explainTaken(ctx, s.want)
@@ -152,6 +163,7 @@ func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.Place
 		for key, value := range s.want.Labels {
 			metav1.SetMetaDataLabel(&next.ObjectMeta, key, value)
 		}
+		c.sign(next)
 		next.Decisions, next.SchedulerName = s.want.Decisions, s.want.SchedulerName
 		updated, err := c.Inventory.ApisV1alpha1().PlacementDecisions(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 		return updated, behind(err)

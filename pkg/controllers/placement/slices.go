@@ -89,7 +89,8 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 
 // same says whether what is there is as it should be.
 func same(have, want *inventoryv1alpha1.PlacementDecision) bool {
-	return equality.Semantic.DeepEqual(have.Decisions, want.Decisions) && have.SchedulerName == want.SchedulerName && hasAll(have.Labels, want.Labels)
+	return equality.Semantic.DeepEqual(have.Decisions, want.Decisions) && have.SchedulerName == want.SchedulerName &&
+		hasAll(have.Labels, want.Labels) && hasAll(have.Annotations, want.Annotations)
 }
 
 func hasAll(have, want map[string]string) bool {

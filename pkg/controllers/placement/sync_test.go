@@ -79,6 +79,9 @@ func TestWhatOthersDoToASliceIsPutRight(t *testing.T) {
 	for name, others := range map[string]func(f *fixture, slice *inventoryv1alpha1.PlacementDecision){
 		"its clusters": func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Decisions = nil },
 		"its labels":   func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Labels = nil },
+		"its writer": func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) {
+			slice.Annotations = map[string]string{v1alpha1.AnnotationDecisionWriter: "mallory"}
+		},
 		"its deletion": func(f *fixture, slice *inventoryv1alpha1.PlacementDecision) { delete(f.slices, slice.Name) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,6 +97,7 @@ func TestWhatOthersDoToASliceIsPutRight(t *testing.T) {
 				inventoryv1alpha1.DecisionKeyLabel: "best", inventoryv1alpha1.DecisionIndexLabel: "0", inventoryv1alpha1.PlacementKeyLabel: "best",
 				v1alpha1.LabelDecisionGroupIndex: "0", v1alpha1.LabelDecisionGroupName: "",
 			}, f.slices["best-decision-1"].Labels)
+			assert.Equal(t, map[string]string{v1alpha1.AnnotationDecisionWriter: controller}, f.slices["best-decision-1"].Annotations)
 		})
 	}
 	t.Run("not yet seen, it is left alone until it is", func(t *testing.T) {

@@ -596,10 +596,18 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 							},
 						},
 					},
+					"since": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Since is when the user was noted. Authors that were noted by an earlier release have none.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"username"},
 			},
 		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -1213,7 +1221,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterSelection selects ClusterProfiles of one namespace, in exactly one of three ways.",
+				Description: "ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. With the last, labels or names may be given, too: they bound what decisions select.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
@@ -1225,7 +1233,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 					},
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LabelSelector selects by labels. An empty one selects all of the namespace.",
+							Description: "LabelSelector selects by labels. An empty one selects all of the namespace. With decisionKey, decisions select none but these.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
@@ -1236,7 +1244,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out.",
+							Description: "Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out. With decisionKey, decisions select none but these.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1250,9 +1258,28 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 					},
 					"decisionKey": {
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionKey selects what the PlacementDecisions of the set's namespace name whose label multicluster.x-k8s.io/decision-key has this value (KEP-5313).",
+							Description: "DecisionKey selects what the PlacementDecisions of the set's namespace name whose label multicluster.x-k8s.io/decision-key has this value (KEP-5313), and which one of decisionWriters has written. The credential for a cluster that they do not name any more is kept for a minute.",
 							Type:        []string{"string"},
 							Format:      "",
+						},
+					},
+					"decisionWriters": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "DecisionWriters are the users whose PlacementDecisions count, by their usernames on the hub, at most 20. By default it is clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: then all decisions count, whoever may write them, until its spec changes.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
 						},
 					},
 				},

@@ -29,7 +29,7 @@ func TestTheExamplesAreValid(t *testing.T) {
 			set := &v1alpha1.ClusterCredentialSet{}
 			require.NoError(t, yaml.UnmarshalStrict(data, set))
 			v1alpha1.SetDefaults_ClusterCredentialSet(set)
-			assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), set))
+			assert.Empty(t, newStrategy(nil, anyRights{}, Options{}).Validate(t.Context(), set))
 		})
 	}
 }

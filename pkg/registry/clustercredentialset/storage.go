@@ -4,11 +4,14 @@
 package clustercredentialset
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
@@ -21,6 +24,7 @@ type Storage struct {
 	Sets   *REST
 	Status *status.REST
 	Token  *TokenREST
+	Author *AuthorREST
 }
 
 // REST serves clustercredentialsets.
@@ -36,10 +40,22 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
+// Options are the server's flags that are about sets.
+type Options struct {
+	// DecisionWriter is the user whose PlacementDecisions count by default.
+	DecisionWriter string
+	// Masters says what becomes of a set whose author would be in system:masters.
+	Masters MastersPolicy
+	// MaxAuthorAge is for how long after an author was noted there are tokens in its name; 0: for ever.
+	MaxAuthorAge time.Duration
+}
+
 // NewStorage returns the storage of sets. In scheme the Go type stands for v1alpha1 and for the internal version. The
 // tokens are minter's, for authors whom authorizer lets write the Secrets, too.
-func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, minter Minter, authorizer authorizer.Authorizer) (*Storage, error) {
-	main := newStrategy(scheme, minter)
+func NewStorage(
+	scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, minter Minter, authorizer authorizer.Authorizer, options Options,
+) (*Storage, error) {
+	main := newStrategy(scheme, minter, options)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterCredentialSet{} },
 		NewListFunc:               func() runtime.Object { return &v1alpha1.ClusterCredentialSetList{} },
@@ -57,7 +73,8 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, mi
 	return &Storage{
 		Sets:   &REST{bounded.New(store)},
 		Status: status.New(store, newStatusStrategy(scheme)),
-		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer},
+		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer, maxAuthorAge: options.MaxAuthorAge, clock: clock.RealClock{}},
+		Author: newAuthorREST(store, main),
 	}, nil
 }
 

@@ -5,7 +5,9 @@ package clustercredentialset
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,6 +31,9 @@ type Rights interface {
 type strategy struct {
 	registrystrategy.Main
 	rights Rights
+	// writer is whose decisions count by default, a username.
+	writer  string
+	masters MastersPolicy
 }
 
 // statusStrategy is for the subresource status: it leaves everything else alone.
@@ -36,8 +41,8 @@ type statusStrategy struct {
 	registrystrategy.Status
 }
 
-func newStrategy(typer runtime.ObjectTyper, rights Rights) strategy {
-	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion), rights}
+func newStrategy(typer runtime.ObjectTyper, rights Rights, options Options) strategy {
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion), rights, options.DecisionWriter, options.Masters}
 }
 
 func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
@@ -66,8 +71,9 @@ func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 }
 
 // PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
-func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	set := toSet(obj)
+	s.defaultWriters(&set.Spec.Clusters)
 	set.Status = v1alpha1.ClusterCredentialSetStatus{}
 	set.Generation = 1
 	set.Spec.Author = author.Of(ctx)
@@ -78,19 +84,53 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 
 // PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts changes of the spec, and who makes
 // one is the author from then on.
-func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	set, oldSet := toSet(obj), toSet(old)
 	set.Status = oldSet.Status
 	set.Spec.Author = oldSet.Spec.Author
+	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" && apiequality.Semantic.DeepEqual(clusters.DecisionWriters, oldSet.Spec.Clusters.DecisionWriters) {
+		// They go with the key, also for who has never written them.
+		clusters.DecisionWriters = nil
+	}
+	// A set of an earlier release stays as it is until something else of it changes.
+	if !apiequality.Semantic.DeepEqual(set.Spec, oldSet.Spec) {
+		s.defaultWriters(&set.Spec.Clusters)
+	}
 	if !apiequality.Semantic.DeepEqual(set.Spec, oldSet.Spec) {
 		set.Generation = oldSet.Generation + 1
 		set.Spec.Author = author.Of(ctx)
 	}
 }
 
+// defaultWriters says whose decisions count where that is not said.
+func (s strategy) defaultWriters(clusters *v1alpha1.ClusterSelection) {
+	if clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
+		clusters.DecisionWriters = []string{s.writer}
+	}
+}
+
+// WarningsOnCreate implements rest.RESTCreateStrategy.
+func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return s.masters.warn(toSet(obj))
+}
+
+// WarningsOnUpdate implements rest.RESTUpdateStrategy.
+func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	set, oldSet := toSet(obj), toSet(old)
+	if set.Generation == oldSet.Generation {
+		return nil
+	}
+	warnings := s.masters.warn(set)
+	is, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
+	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(is.DecisionWriters) > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on the PlacementDecisions of %s count alone; it was whoever wrote them", strings.Join(is.DecisionWriters, ", ")))
+	}
+	return warnings
+}
+
 // Validate implements rest.RESTCreateStrategy.
 func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return s.validateCreate(toSet(obj))
+	return append(s.validateCreate(toSet(obj)), s.masters.refuse(toSet(obj))...)
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.

@@ -52,6 +52,8 @@ func TestTheAuthorIsWhoCreatesASet(t *testing.T) {
 	set := newSet()
 	strategy{}.PrepareForCreate(as(t, "sam"), set)
 	require.NotNil(t, set.Spec.Author)
+	require.NotNil(t, set.Spec.Author.Since)
+	set.Spec.Author.Since = nil
 	assert.Equal(t, v1alpha1.Author{
 		Requester: v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}, Extra: map[string][]string{"k": {"v"}},
 	}, *set.Spec.Author)
@@ -99,9 +101,74 @@ func TestAStatusUpdateChangesNothingElse(t *testing.T) {
 }
 
 func TestNobodyOwnsTheAuthor(t *testing.T) {
-	for _, fields := range newStrategy(nil, anyRights{}).GetResetFields() {
+	for _, fields := range newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).GetResetFields() {
 		assert.Contains(t, fields.String(), ".spec.author")
 	}
+}
+
+// decidedBy has a set go by the decisions of writers.
+func decidedBy(writers ...string) func(spec *v1alpha1.ClusterCredentialSetSpec) {
+	return func(spec *v1alpha1.ClusterCredentialSetSpec) {
+		spec.Clusters = v1alpha1.ClusterSelection{DecisionKey: "key", DecisionWriters: writers}
+	}
+}
+
+func TestStrategy_DefaultWriters(t *testing.T) {
+	s := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"})
+	of := func(writers ...string) *v1alpha1.ClusterCredentialSet {
+		set := newSet()
+		decidedBy(writers...)(&set.Spec)
+		return set
+	}
+	t.Run("a new set goes by the controller manager's decisions", func(t *testing.T) {
+		set := of()
+		s.PrepareForCreate(as(t, "kim"), set)
+		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
+	})
+	t.Run("what a set says is kept", func(t *testing.T) {
+		set := of("other")
+		s.PrepareForCreate(as(t, "kim"), set)
+		assert.Equal(t, []string{"other"}, set.Spec.Clusters.DecisionWriters)
+	})
+	t.Run("a set that goes by no decisions has no writers", func(t *testing.T) {
+		set := newSet()
+		s.PrepareForCreate(as(t, "kim"), set)
+		assert.Empty(t, set.Spec.Clusters.DecisionWriters)
+	})
+	t.Run("a set of an earlier release stays as it is", func(t *testing.T) {
+		old, set := of(), of()
+		set.Labels = map[string]string{"a": "b"}
+		s.PrepareForUpdate(as(t, "sam"), set, old)
+		assert.Empty(t, set.Spec.Clusters.DecisionWriters)
+		assert.Equal(t, "kim", set.Spec.Author.Username)
+	})
+	t.Run("until its spec changes, with a warning", func(t *testing.T) {
+		old, set := of(), of()
+		set.Spec.Secret.Labels = map[string]string{"a": "b"}
+		s.PrepareForUpdate(as(t, "sam"), set, old)
+		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
+		assert.Equal(t, []string{"spec.clusters.decisionWriters: from now on the PlacementDecisions of controller count alone; it was whoever wrote them"}, s.WarningsOnUpdate(t.Context(), set, old))
+	})
+	t.Run("a set that goes by decisions no more loses its writers with the key", func(t *testing.T) {
+		old, set := of("controller"), of("controller")
+		set.Spec.Clusters.DecisionKey, set.Spec.Clusters.Names = "", []string{"bravelion"}
+		s.PrepareForUpdate(as(t, "sam"), set, old)
+		assert.Empty(t, set.Spec.Clusters.DecisionWriters)
+		assert.Empty(t, validateSelection(&set.Spec.Clusters, field.NewPath("spec", "clusters")))
+	})
+	t.Run("a set that is applied without writers keeps the default, and its author", func(t *testing.T) {
+		old, set := of("controller"), of()
+		s.PrepareForUpdate(as(t, "sam"), set, old)
+		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
+		assert.Equal(t, old.Generation, set.Generation)
+		assert.Equal(t, "kim", set.Spec.Author.Username)
+	})
+	t.Run("labels or names may bound decisions", func(t *testing.T) {
+		for _, bound := range []v1alpha1.ClusterSelection{{Names: []string{"bravelion"}}, {LabelSelector: &metav1.LabelSelector{}}} {
+			bound.DecisionKey, bound.DecisionWriters = "key", []string{"controller"}
+			assert.Empty(t, validateSelection(&bound, field.NewPath("spec", "clusters")))
+		}
+	})
 }
 
 func TestWhatASetMayNotSay(t *testing.T) {
@@ -110,7 +177,12 @@ func TestWhatASetMayNotSay(t *testing.T) {
 		field  string
 	}{
 		"nothing is selected":               {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Names = nil }, "spec.clusters"},
-		"clusters are selected in two ways": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.DecisionKey = "key" }, "spec.clusters"},
+		"clusters are selected in two ways": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.LabelSelector = &metav1.LabelSelector{} }, "spec.clusters.names"},
+		"who writes decisions, without any": {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.DecisionWriters = []string{"kim"} }, "spec.clusters.decisionWriters"},
+		"a writer twice":                    {decidedBy("kim", "kim"), "spec.clusters.decisionWriters[1]"},
+		"a writer without a name":           {decidedBy(""), "spec.clusters.decisionWriters[0]"},
+		"a writer of a name without end":    {decidedBy(strings.Repeat("k", v1alpha1.MaxDecisionWriter+1)), "spec.clusters.decisionWriters[0]"},
+		"too many writers":                  {decidedBy(make([]string, v1alpha1.MaxDecisionWriters+1)...), "spec.clusters.decisionWriters"},
 		"a cluster twice":                   {func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Names = []string{"a", "a"} }, "spec.clusters.names[1]"},
 		"a selector that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Clusters = v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"-": ""}}}
@@ -185,43 +257,43 @@ func TestWhatASetMayNotSay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := newSet()
 			test.change(&set.Spec)
-			errs := newStrategy(nil, anyRights{}).Validate(t.Context(), set)
+			errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), set)
 			require.Len(t, errs, 1)
 			assert.Equal(t, test.field, errs[0].Field)
 		})
 	}
-	assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), newSet()))
+	assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), newSet()))
 	says := newSet()
 	says.Spec.Secret.Name = "{{.cluster.namespace}}-{{.cluster.name}}"
 	setArgoCD(&says.Spec, v1alpha1.ArgoCDCluster{
 		Name: "{{.cluster.namespace}}/{{.cluster.displayName}}", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(false), Project: "infra", Shard: ptr.To(int32(0)),
 	})
-	assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), says))
+	assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), says))
 
 	long := newSet()
 	long.Name = strings.Repeat("a", 64)
-	require.Len(t, newStrategy(nil, anyRights{}).Validate(t.Context(), long), 1)
+	require.Len(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), long), 1)
 }
 
 func TestASetOfANameThatKueueDoesNotTake(t *testing.T) {
 	dotted := newSet()
 	dotted.Name, dotted.Spec.Consumer.MultiKueue = "team.gpu", newMultiKueue(nil)
-	errs := newStrategy(nil, anyRights{}).Validate(t.Context(), dotted)
+	errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), dotted)
 	require.Len(t, errs, 1)
 	assert.Equal(t, "spec.consumer.multiKueue.configName", errs[0].Field)
 
 	t.Run("has another in its spec", func(t *testing.T) {
 		named := dotted.DeepCopy()
 		named.Spec.Consumer.MultiKueue.ConfigName = "team-gpu"
-		assert.Empty(t, newStrategy(nil, anyRights{}).Validate(t.Context(), named))
+		assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), named))
 	})
 	t.Run("can go if an earlier release has let it in", func(t *testing.T) {
 		gone := dotted.DeepCopy()
 		gone.Finalizers = nil
-		assert.Empty(t, newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), gone, dotted))
+		assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).ValidateUpdate(t.Context(), gone, dotted))
 		changed := dotted.DeepCopy()
 		changed.Spec.Clusters.Names = []string{"another"}
-		assert.Len(t, newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), changed, dotted), 1)
+		assert.Len(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).ValidateUpdate(t.Context(), changed, dotted), 1)
 	})
 }
 
@@ -251,7 +323,7 @@ func TestSecretsStayWhereTheyAre(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := newSet()
 			change(&set.Spec)
-			errs := newStrategy(nil, anyRights{}).ValidateUpdate(t.Context(), set, newSet())
+			errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).ValidateUpdate(t.Context(), set, newSet())
 			require.Len(t, errs, 1)
 			assert.Equal(t, name, errs[0].Field)
 		})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -41,14 +43,17 @@ type Minter interface {
 
 // TokenREST serves clustercredentialsets/token.
 type TokenREST struct {
-	sets       rest.Getter
-	minter     Minter
-	authorizer authorizer.Authorizer
+	sets         rest.Getter
+	minter       Minter
+	authorizer   authorizer.Authorizer
+	maxAuthorAge time.Duration
+	clock        clock.PassiveClock
 }
 
 var _ interface {
 	rest.Storage
 	rest.NamedCreater
+	rest.SubresourceObjectMetaPreserver
 	rest.Scoper
 	rest.GroupVersionKindProvider
 } = &TokenREST{}
@@ -63,6 +68,9 @@ func (*TokenREST) New() runtime.Object { return &multiclusterv1alpha1.AuthTokenR
 
 // Destroy implements rest.Storage.
 func (*TokenREST) Destroy() {}
+
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
+func (*TokenREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // NamespaceScoped implements rest.Scoper.
 func (*TokenREST) NamespaceScoped() bool { return true }
@@ -119,6 +127,10 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 	}
 	if set.Spec.Author == nil {
 		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
+	}
+	if end := credentialset.AuthorEnd(set, r.maxAuthorAge); !end.IsZero() && !end.After(r.clock.Now()) {
+		return nil, apierrors.NewForbidden(resource, name, fmt.Errorf("its author %q was noted at %s, longer than %s ago. Who is to be the author from now on: %s",
+			set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
 	}
 	return set, nil
 }

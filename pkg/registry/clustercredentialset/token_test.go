@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,11 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/mint"
 )
+
+var testClock = clocktesting.NewFakePassiveClock(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))
 
 // recorder is a Minter that answers everything with a token and remembers what it was asked.
 type recorder struct {
@@ -51,7 +55,7 @@ func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object
 // newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those write Secrets who are named.
 func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST, *recorder) {
 	minter := &recorder{}
-	return &TokenREST{sets: stored{set}, minter: minter, authorizer: authorizer.AuthorizerFunc(
+	return &TokenREST{sets: stored{set}, minter: minter, clock: testClock, authorizer: authorizer.AuthorizerFunc(
 		func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 			if a.GetResource() != "secrets" || a.GetNamespace() != "team" || a.GetName() != "fleet-bravelion" {
 				return authorizer.DecisionDeny, "", errors.New("that is not asked")
@@ -136,6 +140,37 @@ func TestWhenThereIsNoToken(t *testing.T) {
 			_, err := rest.Create(as(t, "controller"), "fleet", body(test.body), test.admit, &metav1.CreateOptions{})
 			require.Error(t, err)
 			assert.True(t, test.is(err), err)
+			assert.Empty(t, minter.asked)
+		})
+	}
+}
+
+func TestTokenREST_MaxAuthorAge(t *testing.T) {
+	const maxAge = 90 * 24 * time.Hour
+	for name, test := range map[string]struct {
+		author string
+		age    time.Duration
+		maxAge time.Duration
+		want   string
+	}{
+		"a user may have tokens minted for as long as that": {"kim", maxAge - time.Second, maxAge, ""},
+		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was noted at 2026-02-03T12:00:00Z, longer than 2160h0m0s ago. Who is to be the author from now on: kubectl clusterpass renew-author fleet -n team --generation=4`},
+		"a ServiceAccount for ever":   {"system:serviceaccount:team:deployer", 10 * maxAge, maxAge, ""},
+		"anybody where it is not set": {"kim", 10 * maxAge, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newSet()
+			since := metav1.NewTime(testClock.Now().Add(-test.age))
+			set.Spec.Author.Username, set.Spec.Author.Since = test.author, &since
+			rest, minter := newToken(set)
+			rest.maxAuthorAge = test.maxAge
+			_, err := rest.Create(t.Context(), "fleet", body(asIs), nil, &metav1.CreateOptions{})
+			if test.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
+			require.ErrorContains(t, err, test.want)
 			assert.Empty(t, minter.asked)
 		})
 	}

@@ -55,7 +55,7 @@ func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.
 		return nil
 	}
 	path := field.NewPath("spec")
-	errs := s.validateSpec(set, path)
+	errs := append(s.validateSpec(set, path), s.masters.refuse(set)...)
 	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
 	if credentialset.KeepsCredentials(set) != credentialset.KeepsCredentials(old) {
 		errs = append(errs, field.Forbidden(path.Child("consumer", "multiKueue", "clusterSource"), "can't be changed: make another set"))
@@ -78,21 +78,41 @@ func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.P
 
 func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
 	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
-	ways := 0
 	if clusters.LabelSelector != nil {
-		ways++
 		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{}, path.Child("labelSelector"))...)
 	}
 	if len(clusters.Names) > 0 {
-		ways++
 		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
 	}
 	if clusters.DecisionKey != "" {
-		ways++
 		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(clusters.DecisionKey), clusters.DecisionKey, path.Child("decisionKey"))...)
 	}
-	if ways != 1 {
-		errs = append(errs, field.Required(path, "exactly one of labelSelector, names and decisionKey"))
+	errs = append(errs, validateWriters(clusters, path.Child("decisionWriters"))...)
+	switch byLabels, byNames := clusters.LabelSelector != nil, len(clusters.Names) > 0; {
+	case byLabels && byNames:
+		errs = append(errs, field.Forbidden(path.Child("names"), "only one of labelSelector and names"))
+	case !byLabels && !byNames && clusters.DecisionKey == "":
+		errs = append(errs, field.Required(path, "one of labelSelector, names and decisionKey"))
+	}
+	return errs
+}
+
+// validateWriters returns what is wrong with the users whose decisions count.
+func validateWriters(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
+	writers := clusters.DecisionWriters
+	switch {
+	case len(writers) > 0 && clusters.DecisionKey == "":
+		return field.ErrorList{field.Forbidden(path, "only with decisionKey")}
+	case len(writers) > v1alpha1.MaxDecisionWriters:
+		return field.ErrorList{field.TooMany(path, len(writers), v1alpha1.MaxDecisionWriters)}
+	}
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i, writer := range writers {
+		errs = append(errs, registryvalidation.Key(writer, seen, path.Index(i))...)
+		if len(writer) > v1alpha1.MaxDecisionWriter {
+			errs = append(errs, field.TooLong(path.Index(i), "", v1alpha1.MaxDecisionWriter))
+		}
 	}
 	return errs
 }

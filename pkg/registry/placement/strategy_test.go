@@ -46,7 +46,7 @@ func TestTheAuthorIsWhoCreatesAPlacement(t *testing.T) {
 	placement := newPlacement()
 	strategy{}.PrepareForCreate(as(t, "sam"), placement)
 	require.NotNil(t, placement.Spec.Author)
-	assert.Equal(t, v1alpha1.Author{Requester: v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}}, *placement.Spec.Author)
+	assert.Equal(t, v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}, placement.Spec.Author.Requester)
 	assert.Equal(t, int64(1), placement.Generation)
 	assert.Empty(t, placement.Status)
 

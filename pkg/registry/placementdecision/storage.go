@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -31,6 +32,7 @@ var _ interface {
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Clusters", Type: "integer", Description: "How many clusters are chosen in this slice of the decision."},
 	{Name: "Scheduler", Type: "string", Description: "Scheduler that made the decision, if it says so."},
+	{Name: "Writer", Type: "string", Priority: table.Wide, Description: "User who has written the decision."},
 }
 
 // NewREST returns the storage of placementdecisions. In scheme the Go type stands for v1alpha1 and for the
@@ -60,5 +62,5 @@ func (*REST) ShortNames() []string { return []string{"pd"} }
 func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 func cells(decision *inventoryv1alpha1.PlacementDecision) []any {
-	return []any{int64(len(decision.Decisions)), decision.SchedulerName}
+	return []any{int64(len(decision.Decisions)), decision.SchedulerName, decision.Annotations[v1alpha1.AnnotationDecisionWriter]}
 }

@@ -5,14 +5,18 @@ package placementdecision
 
 import (
 	"context"
+	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
@@ -29,19 +33,56 @@ var _ interface {
 	rest.RESTDeleteStrategy
 } = strategy{}
 
-// PrepareForCreate implements rest.RESTCreateStrategy.
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	toDecision(obj).Generation = 1
+// PrepareForCreate implements rest.RESTCreateStrategy: who creates a decision has written it.
+func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	decision := toDecision(obj)
+	decision.Generation = 1
+	setWriter(decision, userOf(ctx))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes of all but the metadata.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes of all but the metadata. Who changes what is
+// decided, or says to have written it, is its writer from then on. Nobody says so for somebody else.
+func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	decision, oldDecision := toDecision(obj), toDecision(old)
 	same := decision.SchedulerName == oldDecision.SchedulerName &&
 		apiequality.Semantic.DeepEqual(decision.Decisions, oldDecision.Decisions)
 	if !same {
 		decision.Generation = oldDecision.Generation + 1
 	}
+	writer := userOf(ctx)
+	if same && apiequality.Semantic.DeepEqual(keys(decision), keys(oldDecision)) && decision.Annotations[v1alpha1.AnnotationDecisionWriter] != writer {
+		writer = oldDecision.Annotations[v1alpha1.AnnotationDecisionWriter]
+	}
+	setWriter(decision, writer)
+}
+
+// keys returns the labels of a decision that say what it is about, and which part of it this is.
+func keys(decision *inventoryv1alpha1.PlacementDecision) map[string]string {
+	of := map[string]string{}
+	for key, value := range decision.Labels {
+		if strings.HasPrefix(key, inventoryv1alpha1.Group+"/") {
+			of[key] = value
+		}
+	}
+	return of
+}
+
+// setWriter has a decision tell who has written it, or nobody where there is no name that an annotation is to hold.
+func setWriter(decision *inventoryv1alpha1.PlacementDecision, writer string) {
+	if writer == "" || len(writer) > v1alpha1.MaxDecisionWriter {
+		delete(decision.Annotations, v1alpha1.AnnotationDecisionWriter)
+		return
+	}
+	metav1.SetMetaDataAnnotation(&decision.ObjectMeta, v1alpha1.AnnotationDecisionWriter, writer)
+}
+
+// userOf returns the username of a request, empty where it has none.
+func userOf(ctx context.Context) string {
+	user, ok := genericapirequest.UserFrom(ctx)
+	if !ok {
+		return ""
+	}
+	return user.GetName()
 }
 
 // Validate implements rest.RESTCreateStrategy.

@@ -4,7 +4,9 @@
 package placementdecision
 
 import (
+	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,10 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
 	"clusterpass.dev/test/integration/parity"
@@ -65,6 +69,71 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
+func TestStrategy_Writer(t *testing.T) {
+	const controller, mallory = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager", "mallory"
+	as := func(name string) context.Context {
+		return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name})
+	}
+	decision := func(writer string) *inventoryv1alpha1.PlacementDecision {
+		d := &inventoryv1alpha1.PlacementDecision{
+			ObjectMeta: metav1.ObjectMeta{Name: "train", Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "train", "team": "a"}},
+			Decisions:  []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}},
+		}
+		if writer != "" {
+			d.Annotations = map[string]string{v1alpha1.AnnotationDecisionWriter: writer}
+		}
+		return d
+	}
+	writer := func(d *inventoryv1alpha1.PlacementDecision) string {
+		return d.Annotations[v1alpha1.AnnotationDecisionWriter]
+	}
+
+	for name, test := range map[string]struct{ claims, user, want string }{
+		"is who creates it":                    {"", mallory, mallory},
+		"is nobody else, whatever is claimed":  {controller, mallory, mallory},
+		"is nobody where there is no user":     {controller, "", ""},
+		"is nobody whose name is far too long": {controller, strings.Repeat("m", v1alpha1.MaxDecisionWriter+1), ""},
+	} {
+		t.Run("the writer "+name, func(t *testing.T) {
+			d := decision(test.claims)
+			strategy{}.PrepareForCreate(as(test.user), d)
+			assert.Equal(t, test.want, writer(d))
+		})
+	}
+
+	type change = func(d *inventoryv1alpha1.PlacementDecision)
+	for name, test := range map[string]struct {
+		was, user string
+		change    change
+		want      string
+	}{
+		"who changes the clusters": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions[0].ClusterProfileRef.Name = "smartfish" }, mallory},
+		"who changes the key":      {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionKeyLabel] = "other" }, mallory},
+		"who adds an index":        {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionIndexLabel] = "7" }, mallory},
+		"who takes the keys away":  {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels = nil }, mallory},
+		"who names the scheduler":  {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.SchedulerName = "other" }, mallory},
+		"who says so, without a change": {mallory, controller, func(d *inventoryv1alpha1.PlacementDecision) {
+			d.Annotations[v1alpha1.AnnotationDecisionWriter] = controller
+		}, controller},
+		"not who says so for another": {mallory, mallory, func(d *inventoryv1alpha1.PlacementDecision) {
+			d.Annotations[v1alpha1.AnnotationDecisionWriter] = controller
+		}, mallory},
+		"not who takes the name away":       {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations = nil }, controller},
+		"not who changes another label":     {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, controller},
+		"not who adds an owner":             {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.OwnerReferences = make([]metav1.OwnerReference, 1) }, controller},
+		"nobody, of an earlier release":     {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, ""},
+		"who changes an earlier release's":  {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions = d.Decisions[:0] }, mallory},
+		"who says so of an earlier release": {"", controller, func(d *inventoryv1alpha1.PlacementDecision) { *d = *decision(controller) }, controller},
+	} {
+		t.Run("after an update the writer is "+name, func(t *testing.T) {
+			old, d := decision(test.was), decision(test.was)
+			test.change(d)
+			strategy{}.PrepareForUpdate(as(test.user), d, old)
+			assert.Equal(t, test.want, writer(d))
+		})
+	}
+}
+
 func TestErrorsNameTheField(t *testing.T) {
 	decision := &inventoryv1alpha1.PlacementDecision{
 		Decisions: []inventoryv1alpha1.ClusterDecision{
@@ -83,14 +152,14 @@ func TestErrorsNameTheField(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	decision := &inventoryv1alpha1.PlacementDecision{
-		ObjectMeta:    metav1.ObjectMeta{Name: "train"},
+		ObjectMeta:    metav1.ObjectMeta{Name: "train", Annotations: map[string]string{v1alpha1.AnnotationDecisionWriter: "kim"}},
 		Decisions:     make([]inventoryv1alpha1.ClusterDecision, 2),
 		SchedulerName: "kueue",
 	}
 	printed, err := table.New(columns, cells).ConvertToTable(t.Context(), decision, nil)
 	require.NoError(t, err)
 	require.Len(t, printed.Rows, 1)
-	assert.Equal(t, []any{"train", int64(2), "kueue", "<unknown>"}, printed.Rows[0].Cells)
+	assert.Equal(t, []any{"train", int64(2), "kueue", "<unknown>", "kim"}, printed.Rows[0].Cells)
 	printed.DeepCopy()
 }
 

@@ -35,7 +35,7 @@ const (
 
 	// team is where sets are, consumers where their Secrets are.
 	team, consumers = "team", "consumers"
-	// author may have ClusterRole view on all members, keep sets in team, and write Secrets in consumers.
+	// author may see all members, have ClusterRole view on them, keep sets in team, and write Secrets in consumers.
 	author = "kim"
 )
 
@@ -103,10 +103,10 @@ func (f *fleet) bind(t *testing.T, namespace, name, role string, subject rbacv1.
 	require.NoError(t, err)
 }
 
-// entitle lets a user have ClusterRoles on all members, edit sets in team, and write Secrets in consumers.
+// entitle lets a user see all members, have ClusterRoles on them, edit sets in team, and write Secrets in consumers.
 func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	t.Helper()
-	verbs := []string{"in:default"}
+	verbs := []string{"get", "list", "in:default"}
 	for _, role := range roles {
 		verbs = append(verbs, "bind:"+role)
 	}

@@ -19,8 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -30,7 +28,9 @@ import (
 func TestCredentialSets(t *testing.T) {
 	f := startFleet(t)
 	t.Run("each selected cluster has a credential that works there", func(t *testing.T) { f.testCredentials(t) })
-	t.Run("clusters are selected by name, and by decisions", func(t *testing.T) { f.testOtherSelections(t) })
+	t.Run("clusters are selected by name", func(t *testing.T) { f.testNames(t) })
+	t.Run("clusters are selected by the decisions of those who count", func(t *testing.T) { f.testDecisions(t) })
+	t.Run("nobody is told of clusters that the author may not see", func(t *testing.T) { f.testAuthorMayNotSee(t) })
 	t.Run("a label touches one Secret", func(t *testing.T) { f.testSelection(t) })
 	t.Run("a rotation that is asked for is done once, and the old token still works", func(t *testing.T) { f.testRotation(t) })
 	t.Run("what is lost is made again", func(t *testing.T) { f.testRepair(t) })
@@ -86,7 +86,7 @@ func (f *fleet) testCredentials(t *testing.T) {
 	assert.NotContains(t, f.managerLog(t), "eyJ")
 }
 
-func (f *fleet) testOtherSelections(t *testing.T) {
+func (f *fleet) testNames(t *testing.T) {
 	t.Helper()
 	named := newSet("named")
 	named.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"smartfish", "not-there"}}
@@ -102,28 +102,6 @@ func (f *fleet) testOtherSelections(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-
-	decided := newSet("decided")
-	decided.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", DecisionKey: "gpu"}
-	decided.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
-	f.create(t, author, decided)
-	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
-	inventoryClient, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	decisions := inventoryClient.ApisV1alpha1().PlacementDecisions(team)
-	_, err = decisions.Create(t.Context(), &inventoryv1alpha1.PlacementDecision{
-		ObjectMeta: metav1.ObjectMeta{Name: "gpu-1", Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "gpu"}},
-		Decisions:  []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: "default", Name: "bravelion"}}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	f.until(t, "decided", "Ready")
-	secret = f.secret(t, "decided-bravelion")
-	assert.Equal(t, "cluster", secret.Labels["argocd.argoproj.io/secret-type"])
-	assert.Equal(t, "bravelion", string(secret.Data["name"]))
-	require.NoError(t, decisions.Delete(t.Context(), "gpu-1", metav1.DeleteOptions{}))
-	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
-	_, err = f.admin.CoreV1().Secrets(consumers).Get(t.Context(), secret.Name, metav1.GetOptions{})
-	require.True(t, apierrors.IsNotFound(err))
 }
 
 func (f *fleet) testSelection(t *testing.T) {
@@ -310,6 +288,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.NotContains(t, set.Spec.Author.Groups, "system:masters")
 
 	f.bind(t, team, "sam", "edit", userSubject("sam"))
+	f.bind(t, "default", "sam", "view", userSubject("sam"))
 	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
 	labelled, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -336,6 +315,10 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 	before := request.DeepCopy()
 	before.Generation = 99
 	_, err = f.ours(t).CreateToken(t.Context(), "guarded", before, metav1.CreateOptions{})
+	require.True(t, apierrors.IsConflict(err), "%v", err)
+	another := request.DeepCopy()
+	another.UID = "another"
+	_, err = f.ours(t).CreateToken(t.Context(), "guarded", another, metav1.CreateOptions{})
 	require.True(t, apierrors.IsConflict(err), "%v", err)
 	_, err = f.ours(t).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	require.NoError(t, err)

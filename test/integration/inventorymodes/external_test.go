@@ -51,6 +51,7 @@ func TestExternalBesideCRDsThatWereThereBefore(t *testing.T) {
 	})
 	t.Run("entitlement is the same", func(t *testing.T) { expectEntitlement(t) })
 	t.Run("grants are revoked", func(t *testing.T) { expectGrantsAreRevoked(t) })
+	t.Run("nobody writes decisions in the name of somebody else", func(t *testing.T) { expectDecisionWriters(t) })
 	t.Run("profiles come and go", func(t *testing.T) { expectProfilesAreFollowed(t) })
 	t.Run("a restart of the hub changes nothing", func(t *testing.T) {
 		restartHub(t)

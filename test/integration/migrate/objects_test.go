@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // manyProfiles is how many ClusterProfiles a hub has that is filled.
@@ -135,6 +137,10 @@ func (c clients) requireMoved(t *testing.T, before objects) {
 	require.Empty(t, service.Labels[automanaged])
 
 	after := c.list(t)
+	for _, decision := range after.decisions {
+		assert.Equal(t, "admin", decision.Annotations[v1alpha1.AnnotationDecisionWriter], "who has migrated it has written it")
+		delete(decision.Annotations, v1alpha1.AnnotationDecisionWriter)
+	}
 	assert.Empty(t, cmp.Diff(before, after, cmp.AllowUnexported(objects{}), cmpopts.EquateEmpty(),
 		cmpopts.IgnoreTypes(metav1.TypeMeta{}),
 		cmpopts.IgnoreFields(metav1.ObjectMeta{}, "UID", "ResourceVersion", "Generation", "CreationTimestamp", "ManagedFields"),

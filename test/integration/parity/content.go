@@ -9,12 +9,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // contentOf returns Outcome.Content for a stored object.
 func contentOf(object *unstructured.Unstructured) map[string]any {
 	content := runtime.DeepCopyJSON(object.Object)
 	metadata, _ := content["metadata"].(map[string]any)
+	// This one is the server's, and pkg/registry/placementdecision says so.
+	unstructured.RemoveNestedField(metadata, "annotations", v1alpha1.AnnotationDecisionWriter)
 	content["metadata"] = map[string]any{
 		"labels":      metadata["labels"],
 		"annotations": metadata["annotations"],

@@ -164,6 +164,16 @@ func (f *fleet) testRepair(t *testing.T) {
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
 	require.NoError(t, decisions.Delete(t.Context(), "disk-decision-1", metav1.DeleteOptions{}))
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
+
+	// What says the same and is written by somebody else is not the controller manager's until it says so.
+	same, err := decisions.Patch(t.Context(), "disk-decision-1", types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"clusterpass.dev/decision-writer":"admin"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "admin", same.Annotations[v1alpha1.AnnotationDecisionWriter])
+	require.Eventually(t, func() bool {
+		slice, err := decisions.Get(t.Context(), "disk-decision-1", metav1.GetOptions{})
+		return err == nil && slice.Annotations[v1alpha1.AnnotationDecisionWriter] == v1alpha1.ControllerManagerUser
+	}, waitTimeout, poll)
 }
 
 func (f *fleet) testNameTaken(t *testing.T) {

@@ -5,6 +5,7 @@ package author
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,9 @@ func TestTheAuthorIsTheUserOfTheRequest(t *testing.T) {
 	sam := &user.DefaultInfo{Name: "sam", UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}}
 	author := Of(genericapirequest.WithUser(t.Context(), sam))
 	require.NotNil(t, author)
+	require.NotNil(t, author.Since)
+	assert.WithinDuration(t, time.Now(), author.Since.Time, time.Minute)
+	author.Since = nil
 	assert.Equal(t, v1alpha1.Author{
 		Requester: v1alpha1.Requester{Username: "sam", UID: "u", Groups: []string{"g"}}, Extra: map[string][]string{"k": {"v"}},
 	}, *author)

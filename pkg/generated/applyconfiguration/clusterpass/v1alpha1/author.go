@@ -5,6 +5,10 @@
 
 package v1alpha1
 
+import (
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // AuthorApplyConfiguration represents a declarative configuration of the Author type for use
 // with apply.
 //
@@ -13,6 +17,8 @@ type AuthorApplyConfiguration struct {
 	RequesterApplyConfiguration `json:""`
 	// Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.
 	Extra map[string][]string `json:"extra,omitempty"`
+	// Since is when the user was noted. Authors that were noted by an earlier release have none.
+	Since *v1.Time `json:"since,omitempty"`
 }
 
 // AuthorApplyConfiguration constructs a declarative configuration of the Author type for use with
@@ -58,5 +64,13 @@ func (b *AuthorApplyConfiguration) WithExtra(entries map[string][]string) *Autho
 	for k, v := range entries {
 		b.Extra[k] = v
 	}
+	return b
+}
+
+// WithSince sets the Since field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Since field is set to the value of the last call.
+func (b *AuthorApplyConfiguration) WithSince(value v1.Time) *AuthorApplyConfiguration {
+	b.Since = &value
 	return b
 }

@@ -12,17 +12,24 @@ import (
 // ClusterSelectionApplyConfiguration represents a declarative configuration of the ClusterSelection type for use
 // with apply.
 //
-// ClusterSelection selects ClusterProfiles of one namespace, in exactly one of three ways.
+// ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. With the last, labels or
+// names may be given, too: they bound what decisions select.
 type ClusterSelectionApplyConfiguration struct {
 	// Namespace of the ClusterProfiles; by default that of the set.
 	Namespace *string `json:"namespace,omitempty"`
-	// LabelSelector selects by labels. An empty one selects all of the namespace.
+	// LabelSelector selects by labels. An empty one selects all of the namespace. With decisionKey, decisions select none but these.
 	LabelSelector *v1.LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
-	// Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out.
+	// Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out. With decisionKey, decisions select
+	// none but these.
 	Names []string `json:"names,omitempty"`
 	// DecisionKey selects what the PlacementDecisions of the set's namespace name whose label
-	// multicluster.x-k8s.io/decision-key has this value (KEP-5313).
+	// multicluster.x-k8s.io/decision-key has this value (KEP-5313), and which one of decisionWriters has written. The credential for
+	// a cluster that they do not name any more is kept for a minute.
 	DecisionKey *string `json:"decisionKey,omitempty"`
+	// DecisionWriters are the users whose PlacementDecisions count, by their usernames on the hub, at most 20. By default it
+	// is clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: then all
+	// decisions count, whoever may write them, until its spec changes.
+	DecisionWriters []string `json:"decisionWriters,omitempty"`
 }
 
 // ClusterSelectionApplyConfiguration constructs a declarative configuration of the ClusterSelection type for use with
@@ -62,5 +69,15 @@ func (b *ClusterSelectionApplyConfiguration) WithNames(values ...string) *Cluste
 // If called multiple times, the DecisionKey field is set to the value of the last call.
 func (b *ClusterSelectionApplyConfiguration) WithDecisionKey(value string) *ClusterSelectionApplyConfiguration {
 	b.DecisionKey = &value
+	return b
+}
+
+// WithDecisionWriters adds the given value to the DecisionWriters field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the DecisionWriters field.
+func (b *ClusterSelectionApplyConfiguration) WithDecisionWriters(values ...string) *ClusterSelectionApplyConfiguration {
+	for i := range values {
+		b.DecisionWriters = append(b.DecisionWriters, values[i])
+	}
 	return b
 }

@@ -39,6 +39,7 @@ type ClusterCredentialSetInterface interface {
 	Apply(ctx context.Context, clusterCredentialSet *applyconfigurationclusterpassv1alpha1.ClusterCredentialSetApplyConfiguration, opts v1.ApplyOptions) (result *clusterpassv1alpha1.ClusterCredentialSet, err error)
 	// Add a +genclient:noStatus comment above the type to avoid generating ApplyStatus().
 	ApplyStatus(ctx context.Context, clusterCredentialSet *applyconfigurationclusterpassv1alpha1.ClusterCredentialSetApplyConfiguration, opts v1.ApplyOptions) (result *clusterpassv1alpha1.ClusterCredentialSet, err error)
+	RenewAuthor(ctx context.Context, clusterCredentialSetName string, clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, opts v1.CreateOptions) (*clusterpassv1alpha1.ClusterCredentialSet, error)
 	CreateToken(ctx context.Context, clusterCredentialSetName string, authTokenRequest *multiclusterv1alpha1.AuthTokenRequest, opts v1.CreateOptions) (*multiclusterv1alpha1.AuthTokenRequest, error)
 
 	ClusterCredentialSetExpansion
@@ -63,6 +64,21 @@ func newClusterCredentialSets(c *ClusterpassV1alpha1Client, namespace string) *c
 			},
 		),
 	}
+}
+
+// RenewAuthor takes the representation of a clusterCredentialSet and creates it.  Returns the server's representation of the clusterCredentialSet, and an error, if there is any.
+func (c *clusterCredentialSets) RenewAuthor(ctx context.Context, clusterCredentialSetName string, clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, opts v1.CreateOptions) (result *clusterpassv1alpha1.ClusterCredentialSet, err error) {
+	result = &clusterpassv1alpha1.ClusterCredentialSet{}
+	err = c.GetClient().Post().
+		Namespace(c.GetNamespace()).
+		Resource("clustercredentialsets").
+		Name(clusterCredentialSetName).
+		SubResource("author").
+		VersionedParams(&opts, scheme.ParameterCodec).
+		Body(clusterCredentialSet).
+		Do(ctx).
+		Into(result)
+	return
 }
 
 // CreateToken takes the representation of a authTokenRequest and creates it.  Returns the server's representation of the authTokenRequest, and an error, if there is any.

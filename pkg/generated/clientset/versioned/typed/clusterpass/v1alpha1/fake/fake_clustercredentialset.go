@@ -44,6 +44,18 @@ func newFakeClusterCredentialSets(fake *FakeClusterpassV1alpha1, namespace strin
 	}
 }
 
+// RenewAuthor takes the representation of a clusterCredentialSet and creates it.  Returns the server's representation of the clusterCredentialSet, and an error, if there is any.
+func (c *fakeClusterCredentialSets) RenewAuthor(ctx context.Context, clusterCredentialSetName string, clusterCredentialSet *v1alpha1.ClusterCredentialSet, opts v1.CreateOptions) (result *v1alpha1.ClusterCredentialSet, err error) {
+	emptyResult := &v1alpha1.ClusterCredentialSet{}
+	obj, err := c.Fake.
+		Invokes(testing.NewCreateSubresourceActionWithOptions(c.Resource(), clusterCredentialSetName, "author", c.Namespace(), clusterCredentialSet, opts), emptyResult)
+
+	if obj == nil {
+		return emptyResult, err
+	}
+	return obj.(*v1alpha1.ClusterCredentialSet), err
+}
+
 // CreateToken takes the representation of a authTokenRequest and creates it.  Returns the server's representation of the authTokenRequest, and an error, if there is any.
 func (c *fakeClusterCredentialSets) CreateToken(ctx context.Context, clusterCredentialSetName string, authTokenRequest *multiclusterv1alpha1.AuthTokenRequest, opts v1.CreateOptions) (result *multiclusterv1alpha1.AuthTokenRequest, err error) {
 	emptyResult := &multiclusterv1alpha1.AuthTokenRequest{}

@@ -1,0 +1,92 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
+)
+
+// renewAuthorOptions are those of renew-author.
+type renewAuthorOptions struct {
+	flags      *genericclioptions.ConfigFlags
+	streams    genericiooptions.IOStreams
+	generation int64
+}
+
+func newRenewAuthorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &renewAuthorOptions{flags: flags, streams: streams}
+	cmd := &cobra.Command{
+		Use:   "renew-author SET --generation=GENERATION",
+		Short: "Become the author of a ClusterCredentialSet as it is",
+		Long: `Have the hub note you, with the groups that you are in now, as the author of a ClusterCredentialSet.
+
+Credentials of a set are what its author may have. The author is who last changed the set's spec; to
+apply a spec that has not changed notes nobody. What you may not have, the set does not get any more.
+
+Without --generation the command shows what the set says. With it, you become the author of that and
+of nothing that somebody has made of it since. It takes create on clustercredentialsets/author.`,
+		Example: `  # See what the set says, and take it over from an author who has left
+  kubectl clusterpass renew-author gpu -n default
+  kubectl clusterpass renew-author gpu -n default --generation=4`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"), 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+	}
+	cmd.Flags().Int64Var(&o.generation, "generation", 0, "Generation of the set that you have looked at.")
+	return cmd
+}
+
+func (o *renewAuthorOptions) run(ctx context.Context, name string) error {
+	config, err := o.flags.ToRESTConfig()
+	if err != nil {
+		return err
+	}
+	namespace, _, err := o.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return err
+	}
+	client, err := versioned.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(namespace)
+	set, err := sets.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if o.generation == 0 {
+		return o.show(set)
+	}
+	renewed, err := sets.RenewAuthor(ctx, name, &clusterpassv1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: o.generation},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.streams.Out, "clustercredentialset.clusterpass.dev/%s author is %s\n", name, renewed.Spec.Author.Username)
+	return err
+}
+
+// show prints what a set says, and returns an error with the command to become its author.
+func (o *renewAuthorOptions) show(set *clusterpassv1alpha1.ClusterCredentialSet) error {
+	spec, err := yaml.Marshal(set.Spec)
+	if err != nil {
+		return err
+	}
+	if _, err := o.streams.Out.Write(spec); err != nil {
+		return err
+	}
+	return fmt.Errorf("its author would have these tokens made, and whoever reads the Secrets has them. To be the author: %s", credentialset.RenewCommand(set))
+}

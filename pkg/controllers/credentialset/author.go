@@ -1,0 +1,153 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/rights"
+	"clusterpass.dev/pkg/credentialset"
+)
+
+const (
+	// allowedPeriod and refusedPeriod are for how long an answer about the rights of an author is used. Each token is reviewed anew.
+	allowedPeriod = 5 * time.Minute
+	refusedPeriod = 30 * time.Second
+	// maxReviews bounds the answers that are kept, one for each set.
+	maxReviews = 10_000
+	// maxNamed is how many clusters may be reviewed one by one. Who names more has to be allowed to get all of the namespace.
+	maxNamed = 20
+)
+
+// review names an answer about the rights of the author of a set. A change of the author is one of the generation.
+type review struct {
+	set        types.UID
+	generation int64
+}
+
+// authorRefused returns why the author of set may not know what it selects; empty where it may. The status and the events of a set tell
+// its readers which clusters there are: no more than its author may see.
+func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
+	key := review{set.UID, set.Generation}
+	if known, ok := c.reviews.Get(key); ok {
+		if refused, ok := known.(string); ok {
+			return refused, nil
+		}
+	}
+	refused, err := c.reviewAuthor(ctx, set)
+	if err != nil {
+		return "", err
+	}
+	period := allowedPeriod
+	if refused != "" {
+		period = refusedPeriod
+	}
+	c.reviews.Add(key, refused, period)
+	return refused, nil
+}
+
+// reviewAuthor is authorRefused by what the hub says now. What selects by names takes get on each of them, all else list.
+func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
+	what := authorizationv1.ResourceAttributes{
+		Namespace: credentialset.ProfileNamespace(set), Verb: "list",
+		Group: inventoryv1alpha1.Group, Version: inventoryv1alpha1.GroupVersion.Version, Resource: "clusterprofiles",
+	}
+	names := []string{""}
+	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" && len(clusters.Names) > 0 {
+		what.Verb = "get"
+		// Who may get all needs no review for each.
+		if may, err := rights.Of(ctx, c.Hub, set.Spec.Author, what); may || err != nil {
+			return "", err
+		}
+		if names = clusters.Names; len(names) > maxNamed {
+			return refusal(what, fmt.Sprintf(", all of them, as it names more than %d", maxNamed)), nil
+		}
+	}
+	for _, what.Name = range names {
+		may, err := rights.Of(ctx, c.Hub, set.Spec.Author, what)
+		if err != nil {
+			return "", err
+		}
+		if !may {
+			return refusal(what, ""), nil
+		}
+	}
+	return "", nil
+}
+
+// refusal says what an author may not do, and what would let it.
+func refusal(what authorizationv1.ResourceAttributes, more string) string {
+	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role to it as this one: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
+		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
+}
+
+// subject names what a review is about.
+func subject(what authorizationv1.ResourceAttributes) string {
+	if what.Name == "" {
+		return "clusterprofiles." + what.Group
+	}
+	return fmt.Sprintf("clusterprofiles.%s %q", what.Group, what.Name)
+}
+
+// authorWarning is how long before the end of an author a set says so.
+const authorWarning = 14 * 24 * time.Hour
+
+// tellAuthor has next, which is to become the status of set, say what there is to say of the author.
+func (c *Controller) tellAuthor(set, next *v1alpha1.ClusterCredentialSet) {
+	conditions := &next.Status.Conditions
+	if credentialset.IsUnrestricted(set.Spec.Author) {
+		meta.SetStatusCondition(conditions, metav1.Condition{
+			Type: v1alpha1.CredentialSetAuthorUnrestricted, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
+			Reason: v1alpha1.CredentialSetReasonMasters,
+			Message: "the author is in system:masters: no RBAC ends what the set gets. Who is to be the author from now on: " +
+				credentialset.RenewCommand(set),
+		})
+	} else {
+		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorUnrestricted)
+	}
+	reason, left := c.authorEnds(set)
+	if left > 0 {
+		c.setQueue.AddAfter(cache.MetaObjectToName(set), left)
+	}
+	if reason == "" {
+		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorExpiring)
+		return
+	}
+	message := fmt.Sprintf("the author was noted at %s, and credentials are renewed for %s from then on. Who is to be the author from now on: %s",
+		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
+	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
+	meta.SetStatusCondition(conditions, metav1.Condition{
+		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: clip(message),
+	})
+	if was == nil || was.Reason != reason {
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", clip(message))
+	}
+}
+
+// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what time there is another one, zero for never.
+func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, left time.Duration) {
+	end := credentialset.AuthorEnd(set, c.MaxAuthorAge)
+	if end.IsZero() || !credentialset.KeepsCredentials(set) {
+		return "", 0
+	}
+	switch left := end.Sub(c.Clock.Now()); {
+	case left <= 0:
+		return v1alpha1.CredentialSetReasonExpired, 0
+	case left <= authorWarning:
+		return v1alpha1.CredentialSetReasonExpiresSoon, left
+	default:
+		return "", left - authorWarning
+	}
+}

@@ -1,0 +1,390 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	testingclock "k8s.io/utils/clock/testing"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
+	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
+)
+
+// hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of PlacementDecisions. Authors may do what allows
+// says, and reviewed counts how often that was asked.
+type hub struct {
+	*Controller
+	clock    *testingclock.FakeClock
+	allows   func(what *authorizationv1.ResourceAttributes) bool
+	reviewed int
+
+	grantsThere, placementsThere cache.Indexer
+}
+
+// signer is the username of the controller of Placements.
+const signer = "signer"
+
+func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision) *hub {
+	t.Helper()
+	h := &hub{
+		grantsThere:     cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
+		placementsThere: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
+		clock:           testingclock.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)),
+		allows:          func(*authorizationv1.ResourceAttributes) bool { return true },
+	}
+	var objects []runtime.Object
+	for _, name := range []string{"bravelion", "smartfish"} {
+		objects = append(objects, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: name, ResourceVersion: "1", Labels: map[string]string{"cluster": name}}})
+	}
+	for _, slice := range decisionsGiven {
+		objects = append(objects, slice)
+	}
+	client := inventoryfake.NewSimpleClientset(objects...)
+	factory := inventoryinformers.NewSharedInformerFactory(client, 0)
+	profiles, slices := factory.Apis().V1alpha1().ClusterProfiles(), factory.Apis().V1alpha1().PlacementDecisions()
+	profiles.Informer()
+	slices.Informer()
+	ctx, cancel := context.WithCancel(t.Context())
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	t.Cleanup(func() {
+		cancel()
+		factory.Shutdown()
+	})
+	kube := fake.NewClientset()
+	kube.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		h.reviewed++
+		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview)
+		review.Status.Allowed = h.allows(review.Spec.ResourceAttributes)
+		return true, review, nil
+	})
+	h.Controller = &Controller{
+		Options:  Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock},
+		profiles: profiles.Lister(),
+		grants:   listers.NewAuthTokenGrantLister(h.grantsThere),
+		decisions: &decisions{
+			informer: slices, start: func() error { return nil }, controller: signer, placements: listers.NewPlacementLister(h.placementsThere),
+		},
+		secrets:   newSecrets(kube),
+		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
+		undecided: map[credentialKey]time.Time{},
+	}
+	return h
+}
+
+// decided is a decision of team with the key gpu.
+func decided(name, writer string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
+	slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "team", Name: name, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "gpu"},
+		Annotations: map[string]string{v1alpha1.AnnotationDecisionWriter: writer},
+	}}
+	for _, cluster := range clusters {
+		slice.Decisions = append(slice.Decisions, inventoryv1alpha1.ClusterDecision{
+			ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: "fleet", Name: cluster},
+		})
+	}
+	return slice
+}
+
+func setOf(clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCredentialSet {
+	clusters.Namespace = "fleet"
+	return &v1alpha1.ClusterCredentialSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set", UID: "set-1", Generation: 1},
+		Spec:       v1alpha1.ClusterCredentialSetSpec{Clusters: clusters, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim"}}},
+	}
+}
+
+func TestController_Matching(t *testing.T) {
+	h := newHub(t, decided("a", "controller", "bravelion"), decided("b", "mallory", "smartfish"), decided("c", "controller", "smartfish", "gone"))
+	labelled := func(name string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{"cluster": name}}
+	}
+	for name, test := range map[string]struct {
+		clusters v1alpha1.ClusterSelection
+		want     []string
+	}{
+		"labels":                          {v1alpha1.ClusterSelection{LabelSelector: labelled("bravelion")}, []string{"bravelion"}},
+		"no labels are all":               {v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}, []string{"bravelion", "smartfish"}},
+		"names":                           {v1alpha1.ClusterSelection{Names: []string{"smartfish", "gone"}}, []string{"smartfish"}},
+		"decisions of those who count":    {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"mallory"}}, []string{"smartfish"}},
+		"of several of them":              {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller", "mallory"}}, []string{"bravelion", "smartfish"}},
+		"of nobody who is there":          {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}, nil},
+		"of another key":                  {v1alpha1.ClusterSelection{DecisionKey: "cpu", DecisionWriters: []string{"controller"}}, nil},
+		"of anybody, in an old set":       {v1alpha1.ClusterSelection{DecisionKey: "gpu"}, []string{"bravelion", "smartfish"}},
+		"decisions that names bound":      {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, Names: []string{"smartfish"}}, []string{"smartfish"}},
+		"decisions that labels bound":     {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, LabelSelector: labelled("bravelion")}, []string{"bravelion"}},
+		"no more than they, by the bound": {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"mallory"}, LabelSelector: labelled("bravelion")}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := setOf(test.clusters)
+			found, err := h.matching(set)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, slices.Sorted(maps.Keys(found)))
+			for _, cluster := range []string{"bravelion", "smartfish", "gone"} {
+				one, err := h.selectedOne(t.Context(), set, cluster)
+				require.NoError(t, err)
+				assert.Equal(t, found[cluster], one, "alone: %s", cluster)
+			}
+		})
+	}
+}
+
+func TestController_SelectedForWhomMayNotSee(t *testing.T) {
+	h := newHub(t)
+	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
+	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
+	add := func(cluster string, uid, of types.UID) {
+		g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: cluster, Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(of)}}}
+		g.Spec.ClusterProfile = v1alpha1.GrantedClusterProfile{Namespace: "fleet", Name: cluster, UID: uid}
+		require.NoError(t, h.grantsThere.Add(g))
+	}
+	selected := func(set *v1alpha1.ClusterCredentialSet) []string {
+		is, err := h.selected(t.Context(), set)
+		require.NoError(t, err)
+		assert.NotEmpty(t, is.refused)
+		for _, cluster := range []string{"bravelion", "smartfish"} {
+			one, err := h.selectedOne(t.Context(), set, cluster)
+			require.NoError(t, err)
+			assert.Equal(t, is.clusters[cluster], one, "alone: %s", cluster)
+		}
+		return slices.Sorted(maps.Keys(is.clusters))
+	}
+	add("smartfish", "", "another-set")
+	add("bravelion", "another-profile", "set-1")
+	assert.Empty(t, selected(setOf(all)), "there is nothing that the set has no grant for")
+	add("bravelion", "", "set-1")
+	assert.Equal(t, []string{"bravelion"}, selected(setOf(all)), "what it has a grant for stays")
+	assert.Equal(t, []string{"bravelion"}, selected(setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})), "whatever it selects now")
+	keepsNone := setOf(all)
+	keepsNone.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
+	is, err := h.selected(t.Context(), keepsNone)
+	require.NoError(t, err)
+	assert.Empty(t, is.clusters, "a set that keeps no credentials has nothing")
+	assert.NotEmpty(t, is.refused)
+}
+
+func TestDecisions_Doubts(t *testing.T) {
+	owned := func(change func(slice *inventoryv1alpha1.PlacementDecision)) *inventoryv1alpha1.PlacementDecision {
+		slice := decided("gpu-decision-1", signer, "bravelion")
+		slice.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(&metav1.ObjectMeta{Name: "gpu", UID: "placement-1"}, v1alpha1.SchemeGroupVersion.WithKind("Placement"))}
+		change(slice)
+		return slice
+	}
+	for name, test := range map[string]struct {
+		slice *inventoryv1alpha1.PlacementDecision
+		why   string
+	}{
+		"one of a Placement counts":                    {owned(func(*inventoryv1alpha1.PlacementDecision) {}), ""},
+		"one that was orphaned does not":               {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences = nil }), "it belongs to no Placement"},
+		"nor one of another kind":                      {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Kind = "Pod" }), "it belongs to no Placement"},
+		"nor one of a Placement that is gone":          {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Name = "cpu" }), "its Placement is gone"},
+		"nor one of a Placement that was made again":   {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].UID = "placement-0" }), "its Placement is gone"},
+		"nor one of another writer":                    {decided("a", "mallory", "bravelion"), `it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
+		"one of another writer that counts needs none": {decided("a", "kim", "bravelion"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "placement-1"}}))
+			assert.Equal(t, test.why, h.decisions.doubts(test.slice, []string{signer, "kim"}))
+		})
+	}
+	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
+		slice := decided("a", "kim", "bravelion")
+		slice.DeletionTimestamp, slice.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
+		found, err := newHub(t, slice).matching(setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}))
+		require.NoError(t, err)
+		assert.Empty(t, found)
+	})
+}
+
+func TestController_Grace(t *testing.T) {
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion", ResourceVersion: "1"}}
+	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	bounded := byDecision
+	bounded.Names = []string{"smartfish"}
+	h := newHub(t)
+	t.Run("a cluster that decisions do not name any more is kept for a minute", func(t *testing.T) {
+		set := setOf(byDecision)
+		stays, err := h.grace(set, profile)
+		require.NoError(t, err)
+		assert.Equal(t, decisionGrace, stays)
+		h.clock.Step(decisionGrace - time.Second)
+		stays, err = h.grace(set, profile)
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, stays)
+		h.clock.Step(time.Second)
+		stays, err = h.grace(set, profile)
+		require.NoError(t, err)
+		assert.Zero(t, stays)
+	})
+	t.Run("one that they have named in between, for a minute from then on", func(t *testing.T) {
+		set := setOf(byDecision)
+		h.decided(set, selection{"bravelion": profile})
+		stays, err := h.grace(set, profile)
+		require.NoError(t, err)
+		assert.Equal(t, decisionGrace, stays)
+	})
+	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
+		for _, clusters := range []v1alpha1.ClusterSelection{bounded, {Names: []string{"smartfish"}}, {LabelSelector: &metav1.LabelSelector{}}} {
+			stays, err := h.grace(setOf(clusters), profile)
+			require.NoError(t, err)
+			assert.Zero(t, stays)
+		}
+	})
+	t.Run("what leaves the hub goes at once", func(t *testing.T) {
+		h.Members = marks{cached: &member.Leaving{}}
+		stays, err := h.grace(setOf(byDecision), profile)
+		require.NoError(t, err)
+		assert.Zero(t, stays)
+		h.Members = marks{}
+		deleted := profile.DeepCopy()
+		deleted.DeletionTimestamp = &metav1.Time{}
+		stays, err = h.grace(setOf(byDecision), deleted)
+		require.NoError(t, err)
+		assert.Zero(t, stays)
+	})
+}
+
+func TestController_AuthorRefused(t *testing.T) {
+	byNames := v1alpha1.ClusterSelection{Names: []string{"bravelion", "smartfish"}}
+	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
+	decision := v1alpha1.ClusterSelection{DecisionKey: "gpu", Names: []string{"bravelion"}}
+	may := func(verb, name string) func(*authorizationv1.ResourceAttributes) bool {
+		return func(what *authorizationv1.ResourceAttributes) bool {
+			return what.Group == "multicluster.x-k8s.io" && what.Resource == "clusterprofiles" && what.Namespace == "fleet" &&
+				what.Verb == verb && (name == "" || what.Name == name)
+		}
+	}
+	for name, test := range map[string]struct {
+		clusters v1alpha1.ClusterSelection
+		allows   func(*authorizationv1.ResourceAttributes) bool
+		refused  string
+		reviewed int
+	}{
+		"who may get all selects by names":              {byNames, may("get", ""), "", 1},
+		"who may get the first needs the second, too":   {byNames, may("get", "bravelion"), `its author may not get in namespace "fleet": clusterprofiles.multicluster.x-k8s.io "smartfish"`, 3},
+		"who may only list does not select by names":    {byNames, may("list", ""), `its author may not get`, 2},
+		"who may list selects by labels":                {all, may("list", ""), "", 1},
+		"who may only get does not":                     {all, may("get", ""), `its author may not list in namespace "fleet": clusterprofiles.multicluster.x-k8s.io. Bind a Role`, 1},
+		"nor by decisions, although names bound these":  {decision, may("get", ""), `its author may not list`, 1},
+		"who may list goes by decisions":                {decision, may("list", ""), "", 1},
+		"who may do everything elsewhere selects none":  {all, func(what *authorizationv1.ResourceAttributes) bool { return what.Namespace != "fleet" }, `its author may not list`, 1},
+		"a Role for it is in the message, as a command": {all, may("get", ""), "kubectl -n fleet create role select-clusters --verb=list --resource=clusterprofiles.multicluster.x-k8s.io", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			h.allows = test.allows
+			for range 2 {
+				refused, err := h.authorRefused(t.Context(), setOf(test.clusters))
+				require.NoError(t, err)
+				if test.refused == "" {
+					assert.Empty(t, refused)
+				} else {
+					assert.Contains(t, refused, test.refused)
+				}
+			}
+			assert.Equal(t, test.reviewed, h.reviewed, "an answer is used again")
+		})
+	}
+	t.Run("a refusal is asked about again, and a new author at once", func(t *testing.T) {
+		h, set := newHub(t), setOf(all)
+		h.allows = may("get", "")
+		refused, err := h.authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		require.NotEmpty(t, refused)
+		h.allows = may("list", "")
+		h.clock.Step(refusedPeriod + time.Second)
+		refused, err = h.authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		require.Empty(t, refused)
+		h.allows = may("get", "")
+		set.Generation++
+		refused, err = h.authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		require.NotEmpty(t, refused)
+	})
+	t.Run("who names many has to be allowed to get all, which is one review", func(t *testing.T) {
+		h := newHub(t)
+		h.allows = func(what *authorizationv1.ResourceAttributes) bool { return what.Name != "" }
+		refused, err := h.authorRefused(t.Context(), setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
+		require.NoError(t, err)
+		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, as it names more than 20")
+		assert.Equal(t, 1, h.reviewed)
+	})
+	t.Run("nobody is nobody's author", func(t *testing.T) {
+		set := setOf(all)
+		set.Spec.Author = nil
+		refused, err := newHub(t).authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		assert.NotEmpty(t, refused)
+	})
+}
+
+func TestController_TellReady(t *testing.T) {
+	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
+	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	tell := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
+		t.Helper()
+		require.NoError(t, h.tellReady(set, ready, chosen))
+		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
+	}
+	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
+		is := tell(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", leaving: []string{"smartfish"}})
+		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
+		assert.Equal(t, "its author may not list", is.Message)
+	})
+	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
+		set := setOf(byDecision)
+		set.Status.Selected = 1
+		is := tell(t, newHub(t), set, &chosen{refused: "its author may not list"})
+		assert.Equal(t, metav1.ConditionTrue, is.Status)
+		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
+		assert.Equal(t, "no other clusters are selected than those that have a credential: its author may not list; each selected cluster has a credential", is.Message)
+	})
+	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
+		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
+		is := tell(t, h, setOf(byDecision), &chosen{})
+		assert.Contains(t, is.Message, "each selected cluster has a credential; PlacementDecisions with this decision-key that do not count")
+		assert.Contains(t, is.Message, `: 2. The first is b: it is written by "mal`)
+		assert.Contains(t, is.Message, `", whom spec.clusters.decisionWriters does not name`)
+		assert.NotContains(t, is.Message, "\n")
+		assert.LessOrEqual(t, len(is.Message), maxMessage)
+	})
+}
+
+func TestController_TellWriters(t *testing.T) {
+	old := setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu"})
+	c := &Controller{Options: Options{User: "someone"}}
+	c.tellWriters(old)
+	is := meta.FindStatusCondition(old.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
+	require.NotNil(t, is, "a set of an earlier release says that anybody's decisions count")
+	assert.Contains(t, is.Message, `kubectl -n team patch clustercredentialsets.clusterpass.dev set --type=merge --patch='{"spec":{"clusters":{"decisionWriters":["someone"]}}}'`)
+	old.Spec.Clusters.DecisionWriters = []string{"controller"}
+	c.tellWriters(old)
+	assert.Empty(t, old.Status.Conditions, "and no more once it names whose do")
+	byLabels := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	c.tellWriters(byLabels)
+	assert.Empty(t, byLabels.Status.Conditions)
+}

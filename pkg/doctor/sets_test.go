@@ -1,0 +1,95 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+)
+
+func newSet(name, author string, age time.Duration, change func(set *clusterpassv1alpha1.ClusterCredentialSet)) *clusterpassv1alpha1.ClusterCredentialSet {
+	since := metav1.NewTime(testTime.Add(-age))
+	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name}}
+	set.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: author}, Since: &since}
+	if change != nil {
+		change(set)
+	}
+	return set
+}
+
+func examineSets(t *testing.T, mode Inventory, onHub []runtime.Object, sets ...runtime.Object) findings {
+	t.Helper()
+	return checkSets(t.Context(), &examination{
+		Options: Options{Inventory: mode},
+		Clients: &Clients{Kubernetes: fake.NewClientset(onHub...), Clusterpass: clusterpassfake.NewClientset(sets...), Clock: testClock},
+	})
+}
+
+func TestCheckSets(t *testing.T) {
+	byDecisions := func(writers ...string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+			set.Spec.Clusters = clusterpassv1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: writers}
+		}
+	}
+	condition := func(of, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+			set.Status.Conditions = []metav1.Condition{{Type: of, Status: metav1.ConditionTrue, Reason: reason, Message: "the message"}}
+		}
+	}
+	policy := []runtime.Object{
+		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
+	}
+	for name, test := range map[string]struct {
+		change func(set *clusterpassv1alpha1.ClusterCredentialSet)
+		mode   Inventory
+		onHub  []runtime.Object
+		want   verdict
+	}{
+		"a set is listed with its author, and since when": {nil, InventoryServed, nil, verdict{OK, `its author is "kim", for 40d`, ""}},
+		"one of system:masters is found": {func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+			set.Spec.Author.Groups = []string{"system:masters"}
+		}, InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
+		"one that goes by anybody's decisions is found":  {byDecisions(), InventoryServed, nil, verdict{Warn, "whoever may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
+		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
+		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
+		"with External the policy has to be there":       {byDecisions("controller"), InventoryExternal, nil, verdict{Fail, "who may write PlacementDecisions may name anybody", "decision-writers.yaml"}},
+		"and its binding": {byDecisions("controller"), InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
+		"which is enough": {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "can name nobody else", ""}},
+		"where no set goes by decisions it need not be": {nil, InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.want.expect(t, examineSets(t, test.mode, test.onHub, newSet("gpu", "kim", 40*24*time.Hour, test.change)))
+		})
+	}
+	t.Run("sets are by author, those of one by age, and what is wrong comes first", func(t *testing.T) {
+		found := examineSets(t, InventoryServed, nil, newSet("a", "kim", time.Hour, nil), newSet("b", "kim", 2*time.Hour, nil),
+			newSet("c", "alice", time.Minute, nil), newSet("d", "zoe", time.Hour, byDecisions()))
+		var names []string
+		for _, f := range found {
+			names = append(names, f.About[len("ClusterCredentialSet team/"):])
+		}
+		assert.Equal(t, []string{"d", "c", "b", "a"}, names)
+	})
+	t.Run("not all of many are listed", func(t *testing.T) {
+		var many []runtime.Object
+		for i := range maxSets + 3 {
+			many = append(many, newSet(fmt.Sprintf("set-%d", i), "kim", time.Hour, nil))
+		}
+		found := examineSets(t, InventoryServed, nil, many...)
+		require.Len(t, found, maxSets+1)
+		assert.Contains(t, found[maxSets].Message, "3 more sets are not listed")
+	})
+}

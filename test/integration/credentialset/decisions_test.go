@@ -1,0 +1,302 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// decisionsOf returns a client for the PlacementDecisions of team as a user.
+func (f *fleet) decisionsOf(t *testing.T, user string) inventoryclient.PlacementDecisionInterface {
+	t.Helper()
+	config, err := f.hub.UserConfig(user)
+	require.NoError(t, err)
+	client, err := inventory.NewForConfig(config)
+	require.NoError(t, err)
+	return client.ApisV1alpha1().PlacementDecisions(team)
+}
+
+// decision names clusters of namespace default, for the sets that go by key.
+func decision(name, key string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
+	slice := &inventoryv1alpha1.PlacementDecision{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: key}},
+		Decisions:  []inventoryv1alpha1.ClusterDecision{},
+	}
+	for _, cluster := range clusters {
+		slice.Decisions = append(slice.Decisions, inventoryv1alpha1.ClusterDecision{
+			ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: "default", Name: cluster},
+		})
+	}
+	return slice
+}
+
+// changeDecision changes a decision with a client.
+func changeDecision(t *testing.T, client inventoryclient.PlacementDecisionInterface, name string, change func(slice *inventoryv1alpha1.PlacementDecision)) *inventoryv1alpha1.PlacementDecision {
+	t.Helper()
+	var changed *inventoryv1alpha1.PlacementDecision
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		slice, err := client.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(slice)
+		changed, err = client.Update(t.Context(), slice, metav1.UpdateOptions{})
+		return err
+	}))
+	return changed
+}
+
+// untilSays waits until the condition Ready of a set has words in its message, and returns the set.
+func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	var set *v1alpha1.ClusterCredentialSet
+	eventually(t, func(ctx context.Context) (err error) {
+		set, err = f.ours(t).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady); is == nil || !strings.Contains(is.Message, words) {
+			return fmt.Errorf("the condition is %+v, want %q in it", is, words)
+		}
+		return nil
+	})
+	return set
+}
+
+// untilNoSecret waits until a Secret is gone.
+func (f *fleet) untilNoSecret(t *testing.T, name string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			return errors.New("the Secret is still there")
+		}
+		return nil
+	})
+}
+
+// testDecisions has mallory, who may edit in the set's namespace, try to choose the clusters of a set of kim's.
+func (f *fleet) testDecisions(t *testing.T) {
+	t.Helper()
+	const mallory, key, writer = "mallory", "hot", v1alpha1.AnnotationDecisionWriter
+	f.bind(t, team, mallory, "edit", userSubject(mallory))
+	hostile, ours := f.decisionsOf(t, mallory), f.decisionsOf(t, v1alpha1.ControllerManagerUser)
+
+	set := newSet("decided")
+	set.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", DecisionKey: key}
+	set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
+	created := f.create(t, author, set)
+	assert.Equal(t, []string{v1alpha1.ControllerManagerUser}, created.Spec.Clusters.DecisionWriters)
+
+	// What mallory makes, she has written, whatever she claims.
+	claimed := decision("claimed", key, "smartfish")
+	claimed.Annotations = map[string]string{writer: v1alpha1.ControllerManagerUser}
+	made, err := hostile.Create(t.Context(), claimed, metav1.CreateOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, mallory, made.Annotations[writer])
+	made = changeDecision(t, hostile, "claimed", func(slice *inventoryv1alpha1.PlacementDecision) {
+		slice.Annotations[writer] = v1alpha1.ControllerManagerUser
+	})
+	assert.Equal(t, mallory, made.Annotations[writer])
+	is := f.untilSays(t, "decided", `do not count: 1. The first is claimed: it is written by "mallory", whom spec.clusters.decisionWriters does not name`)
+	assert.Empty(t, is.Status.Credentials)
+
+	// A decision of the controller manager's that belongs to no Placement does not count, also not under a key that mallory gives it.
+	_, err = ours.Create(t.Context(), decision("any", "cold", "smartfish"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	made = changeDecision(t, hostile, "any", func(slice *inventoryv1alpha1.PlacementDecision) {
+		slice.Labels[inventoryv1alpha1.DecisionKeyLabel] = key
+	})
+	assert.Equal(t, mallory, made.Annotations[writer])
+	_, err = ours.Create(t.Context(), decision("a-stray", key, "smartfish"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.untilSays(t, "decided", `do not count: 3. The first is a-stray: it belongs to no Placement`)
+
+	// One of a Placement of kim's does.
+	_, err = f.admin.CoreV1().Namespaces().Patch(t.Context(), "default", types.MergePatchType, []byte(`{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"prod"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	placements := f.as(t, author).ClusterpassV1alpha1().Placements(team)
+	only := v1alpha1.ClusterPredicate{RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"cluster": "bravelion"}}}}
+	_, err = placements.Create(t.Context(), &v1alpha1.Placement{
+		ObjectMeta: metav1.ObjectMeta{Name: key}, Spec: v1alpha1.PlacementSpec{ClusterSets: []string{"prod"}, Predicates: []v1alpha1.ClusterPredicate{only}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.until(t, "decided", "Ready")
+	secret := f.secret(t, "decided-bravelion")
+	assert.Equal(t, "cluster", secret.Labels["argocd.argoproj.io/secret-type"])
+	assert.Equal(t, "bravelion", string(secret.Data["name"]))
+
+	// What she changes does not count, and the credential is kept until the controller manager has written it again.
+	const slice = key + "-decision-1"
+	made = changeDecision(t, hostile, slice, func(slice *inventoryv1alpha1.PlacementDecision) {
+		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
+	})
+	assert.Equal(t, mallory, made.Annotations[writer])
+	eventually(t, func(ctx context.Context) error {
+		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
+		if err == nil && (made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion") {
+			err = fmt.Errorf("the decision is still hers: %+v", made)
+		}
+		return err
+	})
+	f.until(t, "decided", "Ready")
+	now := f.secret(t, "decided-bravelion")
+	assert.Equal(t, secret.UID, now.UID)
+	assert.Equal(t, secret.ResourceVersion, now.ResourceVersion, "nothing was minted")
+	_, err = f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).Get(t.Context(), secret.Annotations["clusterpass.dev/credential-grant"], metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "decided-smartfish", metav1.GetOptions{})
+	require.Error(t, err, "mallory has chosen a cluster")
+
+	// A bound holds, also for those who count.
+	f.changeSet(t, author, "decided", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Clusters.Names = []string{"bravelion"} })
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		stored, err := placements.Get(t.Context(), key, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		stored.Spec.Predicates = nil
+		_, err = placements.Update(t.Context(), stored, metav1.UpdateOptions{})
+		return err
+	}))
+	eventually(t, func(ctx context.Context) error {
+		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
+		if err == nil && len(made.Decisions) < 2 {
+			err = errors.New("both clusters are not decided yet")
+		}
+		return err
+	})
+	assert.Equal(t, int32(1), f.until(t, "decided", "Ready").Status.Selected)
+
+	// She can take the decision from its Placement, and does not freeze it: it counts no more. After a while the cluster is given up.
+	_, err = hostile.Patch(t.Context(), slice, types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
+	f.untilNoSecret(t, secret.Name)
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).Get(ctx, secret.Annotations["clusterpass.dev/credential-grant"], metav1.GetOptions{})
+		if err == nil {
+			return errors.New("the grant is still there")
+		}
+		return nil
+	})
+}
+
+// testAuthorMayNotSee has nora, who may have tokens and not see which clusters there are, keep sets.
+func (f *fleet) testAuthorMayNotSee(t *testing.T) {
+	t.Helper()
+	const nora, refused = "nora", v1alpha1.CredentialSetReasonAuthorForbidden
+	f.entitle(t, nora, "view")
+	role, err := f.admin.RbacV1().ClusterRoles().Get(t.Context(), nora, metav1.GetOptions{})
+	require.NoError(t, err)
+	seeing := role.DeepCopy()
+	role.Rules[1].Verbs = role.Rules[1].Verbs[2:]
+	blind, err := f.admin.RbacV1().ClusterRoles().Update(t.Context(), role, metav1.UpdateOptions{})
+	require.NoError(t, err)
+
+	byLabels, byNames := newSet("by-labels", "bravelion", "smartfish"), newSet("by-names")
+	byNames.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion", "not-there"}}
+	byDecision := newSet("by-decision")
+	byDecision.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", DecisionKey: "any", DecisionWriters: []string{nora}}
+	_, err = f.decisionsOf(t, nora).Create(t.Context(), decision("any-1", "any", "bravelion"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	for _, set := range []*v1alpha1.ClusterCredentialSet{byLabels, byNames, byDecision} {
+		f.create(t, nora, set)
+		is := f.until(t, set.Name, refused)
+		assert.Zero(t, is.Status.Selected)
+		assert.Empty(t, is.Status.Credentials)
+		require.Len(t, is.Status.Conditions, 1, "there is one condition")
+		if set != byNames {
+			assert.NotContains(t, is.Status.Conditions[0].Message, "bravelion")
+		}
+		assert.Contains(t, is.Status.Conditions[0].Message, "kubectl -n default create role select-clusters --verb=")
+	}
+	// What looks like a credential of the set, and has no grant, makes it tell no more.
+	by := f.until(t, "by-labels", refused)
+	_, err = f.admin.CoreV1().Secrets(consumers).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Name: "by-labels-bravelion", Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(by.UID)},
+		Annotations: map[string]string{"clusterpass.dev/credential-cluster": "bravelion"},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["looked-at"] = "yes" })
+	f.untilNoSecret(t, "by-labels-bravelion")
+	by = f.until(t, "by-labels", refused)
+	assert.Zero(t, by.Status.Selected)
+	assert.Empty(t, by.Status.Credentials)
+	events, err := f.admin.EventsV1().Events(team).List(t.Context(), metav1.ListOptions{FieldSelector: "regarding.name=by-labels"})
+	require.NoError(t, err)
+	assert.Empty(t, events.Items)
+
+	// Once she may see them, her sets have what they select.
+	seeing.ResourceVersion = blind.ResourceVersion
+	seeing, err = f.admin.RbacV1().ClusterRoles().Update(t.Context(), seeing, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	for name, selected := range map[string]int32{"by-labels": 2, "by-names": 1, "by-decision": 1} {
+		assert.Equal(t, selected, f.until(t, name, "Ready").Status.Selected, name)
+	}
+
+	// When she may no more, what there is goes on being renewed, and nothing comes.
+	before := f.secret(t, "by-labels-bravelion")
+	f.remove(t, "by-names")
+	require.NoError(t, f.admin.CoreV1().Secrets(consumers).Delete(t.Context(), "by-labels-smartfish", metav1.DeleteOptions{}))
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, "by-labels-smartfish", metav1.GetOptions{})
+		return err
+	})
+	seeing.Rules[1].Verbs = seeing.Rules[1].Verbs[2:]
+	_, err = f.admin.RbacV1().ClusterRoles().Update(t.Context(), seeing, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) {
+		set.Spec.Secret.Labels["changed"] = "yes"
+		metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1alpha1.AnnotationRotate, "1")
+	})
+	is := f.until(t, "by-labels", refused)
+	assert.Equal(t, metav1.ConditionTrue, is.Status.Conditions[0].Status, "%+v", is.Status)
+	assert.Equal(t, int32(2), is.Status.Selected)
+	f.changed(t, before)
+	// No selector is tried on what she may not see.
+	f.label(t, "bravelion", "other")
+	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["changed"] = "again" })
+	eventually(t, func(context.Context) error {
+		for _, name := range []string{"by-labels-smartfish", "by-labels-bravelion"} {
+			if f.secret(t, name).Labels["changed"] != "again" {
+				return fmt.Errorf("Secret %s is not written yet", name)
+			}
+		}
+		return nil
+	})
+	assert.Equal(t, int32(2), f.until(t, "by-labels", refused).Status.Selected)
+	f.label(t, "bravelion", "bravelion")
+}
+
+// changeSet changes a set as a user.
+func (f *fleet) changeSet(t *testing.T, user, name string, change func(set *v1alpha1.ClusterCredentialSet)) {
+	t.Helper()
+	sets := f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		set, err := sets.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(set)
+		_, err = sets.Update(t.Context(), set, metav1.UpdateOptions{})
+		return err
+	}))
+}

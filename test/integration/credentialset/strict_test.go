@@ -1,0 +1,171 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/cli"
+	"clusterpass.dev/test/testenv"
+)
+
+// maxAuthorAge is that of the hub of TestStrictHub.
+const maxAuthorAge = 20 * time.Second
+
+// TestStrictHub is about a hub on which nobody in system:masters becomes the author of a set, others are authors for maxAuthorAge, and
+// namespaces have small limits.
+func TestStrictHub(t *testing.T) {
+	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
+	f.admin = f.kube(t)
+	age := fmt.Sprint("--max-set-author-age=", maxAuthorAge)
+	testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: append([]string{age, "--set-author-masters=Refuse"}, limits...)})
+	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{age}})
+	for _, namespace := range []string{team, consumers} {
+		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	f.allowSecrets(t, consumers)
+	profiles, err := inventory.NewForConfig(f.hub.RESTConfig())
+	require.NoError(t, err)
+	profile, err := profiles.ApisV1alpha1().ClusterProfiles("default").Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: "bravelion", Labels: map[string]string{"cluster": "bravelion"}},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for _, user := range []string{author, "sam", "zoe"} {
+		f.entitle(t, user, "view")
+	}
+	f.bind(t, team, "reader", "view", userSubject("reader"))
+
+	t.Run("nobody in system:masters becomes one", func(t *testing.T) {
+		_, err := f.ours(t).Create(t.Context(), newSet("masters", "bravelion"), metav1.CreateOptions{})
+		require.True(t, apierrors.IsInvalid(err), "%v", err)
+		assert.ErrorContains(t, err, `spec.author: Forbidden: "admin" is in system:masters`)
+	})
+	created := f.create(t, author, newSet("aging", "bravelion"))
+	token := func() error {
+		request := &multiclusterv1alpha1.AuthTokenRequest{}
+		request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: profile.Name, UID: profile.UID}
+		_, err := f.ours(t).CreateToken(t.Context(), "aging", request, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	t.Run("before the end of an author's time, a set says so", func(t *testing.T) {
+		f.untilExpiring(t, v1alpha1.CredentialSetReasonExpiresSoon)
+	})
+	t.Run("after it nothing is minted in that name", func(t *testing.T) {
+		set := f.untilExpiring(t, v1alpha1.CredentialSetReasonExpired)
+		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, "kubectl clusterpass renew-author aging -n team --generation=1")
+		err := token()
+		require.True(t, apierrors.IsForbidden(err), "%v", err)
+		require.ErrorContains(t, err, `its author "kim" was noted at`)
+		eventually(t, func(ctx context.Context) error {
+			events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=AuthorExpiring,regarding.name=aging"})
+			if err == nil && len(events.Items) == 0 {
+				err = errors.New("there is no event")
+			}
+			return err
+		})
+	})
+	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
+	t.Run("to apply it as it is renews nothing", func(t *testing.T) {
+		set, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
+		require.NoError(t, err)
+		same, err := sets.Update(t.Context(), set, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, created.Spec.Author, same.Spec.Author)
+	})
+	t.Run("who may not, renews nothing", func(t *testing.T) {
+		of := func(uid types.UID, generation int64) *v1alpha1.ClusterCredentialSet {
+			return &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{UID: uid, Generation: generation}}
+		}
+		_, err := f.renewAuthor(t, "reader", "aging", "--generation=1")
+		require.True(t, apierrors.IsForbidden(err), "%v", err)
+		out, err := f.renewAuthor(t, "sam", "aging")
+		require.ErrorContains(t, err, "To be the author: kubectl clusterpass renew-author aging -n team --generation=1")
+		assert.Contains(t, out, "clusterRoles:\n  - name: view\n")
+		_, err = f.ours(t).RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{})
+		require.True(t, apierrors.IsInvalid(err), "a user in system:masters does: %v", err)
+		_, err = sets.RenewAuthor(t.Context(), "aging", of("another", 1), metav1.CreateOptions{})
+		require.True(t, apierrors.IsConflict(err), "%v", err)
+		_, err = sets.RenewAuthor(t.Context(), "aging", of(created.UID, 7), metav1.CreateOptions{})
+		require.True(t, apierrors.IsConflict(err), "%v", err)
+		_, err = sets.RenewAuthor(t.Context(), "aging", of(created.UID, 0), metav1.CreateOptions{})
+		require.ErrorContains(t, err, "metadata.generation: Required value")
+		_, err = sets.RenewAuthor(t.Context(), "missing", of("", 1), metav1.CreateOptions{})
+		require.True(t, apierrors.IsNotFound(err), "%v", err)
+		tried, err := sets.RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.NoError(t, err)
+		assert.Equal(t, "sam", tried.Spec.Author.Username)
+		set, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, created.Spec.Author, set.Spec.Author)
+	})
+	t.Run("who may becomes the author, and nothing else changes", func(t *testing.T) {
+		before, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
+		require.NoError(t, err)
+		out, err := f.renewAuthor(t, "zoe", "aging", fmt.Sprint("--generation=", before.Generation))
+		require.NoError(t, err)
+		assert.Equal(t, "clustercredentialset.clusterpass.dev/aging author is zoe\n", out)
+		after, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, before.Generation+1, after.Generation)
+		assert.Equal(t, "zoe", after.Spec.Author.Username)
+		assert.True(t, after.Spec.Author.Since.After(before.Spec.Author.Since.Time), "%v", after.Spec.Author)
+		before.Spec.Author = after.Spec.Author
+		assert.Equal(t, before.Spec, after.Spec)
+		err = token()
+		assert.False(t, apierrors.IsForbidden(err), "%v", err)
+	})
+	t.Run("namespaces are limited", func(t *testing.T) { f.testLimits(t) })
+}
+
+// renewAuthor runs the plugin's command as a user, in team.
+func (f *fleet) renewAuthor(t *testing.T, user, set string, args ...string) (string, error) {
+	t.Helper()
+	kubeconfig, err := f.hub.ClientCertKubeconfig(user)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(file, kubeconfig, 0o600))
+	var out bytes.Buffer
+	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &out, ErrOut: &out})
+	cmd.SetArgs(append([]string{"renew-author", set, "--kubeconfig", file, "-n", team}, args...))
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// untilExpiring waits until the condition AuthorExpiring of the set aging has a reason.
+func (f *fleet) untilExpiring(t *testing.T, reason string) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	var set *v1alpha1.ClusterCredentialSet
+	eventually(t, func(ctx context.Context) (err error) {
+		if set, err = f.ours(t).Get(ctx, "aging", metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring); is == nil || is.Reason != reason {
+			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
+		}
+		return nil
+	})
+	return set
+}

@@ -1,0 +1,109 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventorymodes
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+)
+
+// expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of the controller manager, under the policy
+// that is deployed.
+func expectDecisionWriters(t *testing.T) {
+	t.Helper()
+	const writer, controller, mallory = v1alpha1.AnnotationDecisionWriter, v1alpha1.ControllerManagerUser, "mallory"
+	policy := filepath.Join("..", "..", "..", "artifacts", "deploy", "components", "external-inventory", "decision-writers.yaml")
+	mustKubectl(t, "", "apply", "-f", policy)
+	defer mustKubectl(t, "", "delete", "-f", policy)
+	decisionsOf := func(name, user string) inventoryclient.PlacementDecisionInterface {
+		grantTo(t, name, user, rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"placementdecisions"}, Verbs: []string{"*"}})
+		config, err := hub.UserConfig(user)
+		require.NoError(t, err)
+		client, err := inventory.NewForConfig(config)
+		require.NoError(t, err)
+		return client.ApisV1alpha1().PlacementDecisions("default")
+	}
+	hostile, ours := decisionsOf("writes-hostile", mallory), decisionsOf("writes", controller)
+	decision := func(name, says string) *inventoryv1alpha1.PlacementDecision {
+		return &inventoryv1alpha1.PlacementDecision{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, Annotations: map[string]string{writer: says}, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "gpu"},
+			},
+			Decisions: []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "external"}}},
+		}
+	}
+	// The hub follows RBAC, and its policies, by watching them.
+	eventually(t, func(ctx context.Context) error {
+		_, err := hostile.Create(ctx, decision("forged", controller), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil {
+			return errors.New("mallory writes in the name of the controller manager")
+		}
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "decision-writer") {
+			return err
+		}
+		return nil
+	})
+	eventually(t, func(ctx context.Context) error {
+		_, err := ours.Create(ctx, decision("gpu", controller), metav1.CreateOptions{})
+		return err
+	})
+	_, err := hostile.Create(t.Context(), decision("honest", mallory), metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	for name, test := range map[string]struct {
+		change  func(d *inventoryv1alpha1.PlacementDecision)
+		refused bool
+	}{
+		"another cluster in that name":   {func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions[0].ClusterProfileRef.Name = "other" }, true},
+		"another key in that name":       {func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionKeyLabel] = "cpu" }, true},
+		"another index in that name":     {func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionIndexLabel] = "1" }, true},
+		"another scheduler in that name": {func(d *inventoryv1alpha1.PlacementDecision) { d.SchedulerName = "other" }, true},
+		"the name of somebody else":      {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations[writer] = "kim" }, true},
+		"what is not decided":            {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations["note"], d.Labels["team"] = "a", "b" }, false},
+		"another cluster in her own name": {func(d *inventoryv1alpha1.PlacementDecision) {
+			d.Annotations[writer], d.Decisions[0].ClusterProfileRef.Name = mallory, "other"
+		}, false},
+		"another cluster in nobody's name": {func(d *inventoryv1alpha1.PlacementDecision) {
+			d.Annotations, d.Decisions[0].ClusterProfileRef.Name = nil, "other"
+		}, false},
+		"her own name, and nothing besides": {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations[writer] = mallory }, false},
+	} {
+		t.Run("mallory writes "+name, func(t *testing.T) {
+			d, err := hostile.Get(t.Context(), "gpu", metav1.GetOptions{})
+			require.NoError(t, err)
+			test.change(d)
+			_, err = hostile.Update(t.Context(), d, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+			if !test.refused {
+				require.NoError(t, err)
+				return
+			}
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
+			require.ErrorContains(t, err, "who changes a PlacementDecision sets it to mallory, or removes it")
+		})
+	}
+	t.Run("in the end it is the controller manager's again", func(t *testing.T) {
+		d, err := hostile.Get(t.Context(), "gpu", metav1.GetOptions{})
+		require.NoError(t, err)
+		d.Annotations[writer] = mallory
+		d, err = hostile.Update(t.Context(), d, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		d.Annotations[writer] = controller
+		_, err = ours.Update(t.Context(), d, metav1.UpdateOptions{})
+		require.NoError(t, err)
+	})
+	require.NoError(t, ours.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}))
+}
