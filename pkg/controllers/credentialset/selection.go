@@ -204,7 +204,7 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 // group, it may not have them.
 type decisions struct {
 	informer inventoryinformers.PlacementDecisionInformer
-	// placements are those whose decisions controller, a username, writes. It may be empty.
+	// placements are those whose decisions the user controller writes, who may be unknown: empty.
 	placements listers.PlacementLister
 	controller string
 	once       sync.Once

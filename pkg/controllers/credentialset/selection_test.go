@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,12 +23,14 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
@@ -265,6 +268,56 @@ func TestController_Grace(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, stays)
 	})
+}
+
+func TestController_SyncCredentialThatIsNotSelected(t *testing.T) {
+	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})
+	there := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	require.NoError(t, there.Add(set))
+	h.sets = listers.NewClusterCredentialSetLister(there)
+	h.states = map[types.UID]map[string]state{set.UID: {"bravelion": {generation: set.Generation}}}
+	again, err := h.syncCredential(t.Context(), credentialKey{cache.MetaObjectToName(set), "bravelion"})
+	require.NoError(t, err)
+	assert.Zero(t, again)
+	assert.False(t, h.knows(set, "bravelion"), "it is looked at when it is selected again: a renewal may have become due")
+}
+
+func TestController_Remove(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set-bravelion"}}
+	g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "grant"}}
+	of := func(grants ...*v1alpha1.AuthTokenGrant) *leftover {
+		return &leftover{secrets: []*corev1.Secret{secret}, grants: grants}
+	}
+	for name, test := range map[string]struct {
+		of    *leftover
+		stays time.Duration
+	}{
+		"Secret and grant are kept for a minute, and go together": {of(g), decisionGrace},
+		"a Secret without a grant goes at once":                   {of(), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, set := newHub(t), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}})
+			kube, client := fake.NewClientset(secret), ours.NewClientset(g)
+			h.Hub, h.Client = kube, client
+			h.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
+			h.credentialQueue = newCredentialQueue(h.refusals, func(credentialKey) bool { return false }, h.clock)
+			t.Cleanup(h.credentialQueue.ShutDown)
+			stays, err := h.remove(t.Context(), set, "bravelion", test.of, true)
+			require.NoError(t, err)
+			assert.Equal(t, test.stays, stays)
+			if stays > 0 {
+				assert.Empty(t, kube.Actions())
+				assert.Empty(t, client.Actions())
+				h.clock.Step(stays)
+				stays, err = h.remove(t.Context(), set, "bravelion", test.of, true)
+				require.NoError(t, err)
+				assert.Zero(t, stays)
+			}
+			assert.Len(t, kube.Actions(), 1)
+			assert.Len(t, client.Actions(), len(test.of.grants))
+			assert.Empty(t, h.undecided)
+		})
+	}
 }
 
 func TestController_AuthorRefused(t *testing.T) {
