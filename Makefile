@@ -24,10 +24,9 @@ GO_TEST := CGO_ENABLED=1 hack/with-progress.sh testing go test -race -vet=off
 SERVERS := clusterpass-apiserver clusterpass-controller-manager
 RACE_PROGRAMS := CLUSTERPASS_APISERVER=$(CURDIR)/bin/race/clusterpass-apiserver \
   CLUSTERPASS_CONTROLLER_MANAGER=$(CURDIR)/bin/race/clusterpass-controller-manager
-# The packages that wait longest for periods of Kubernetes come first, beside those that compute. They leave the CPUs idle most of
-# the time: three at once take two of them.
-CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=45m -p=3
-WAITING := $(addprefix ./test/integration/,join inventorymodes revocation doctor chaos)
+# The packages that take longest come first. They wait for periods of Kubernetes most of the time: five at once take two CPUs.
+CLUSTER_TEST := $(RACE_PROGRAMS) $(GO_TEST) -count=1 -timeout=45m -p=5
+LONGEST := ./test/integration $(addprefix ./test/integration/,join credentialset inventorymodes chaos health hostile revocation)
 COMMANDS := $(notdir $(wildcard cmd/*))
 
 .PHONY: help
@@ -106,7 +105,7 @@ test-integration: tools race ## Run the tests against real kube-apiservers and e
 	@hack/build-tools.sh kubectl-oldest
 	@echo "integration tests"
 	@[[ -x bin/tools/kueue ]] || echo "SKIPPED, as Kueue is not built: test/integration/multikueue (make test-kueue builds it and runs them)"
-	@$(CLUSTER_TEST) $(WAITING) ./test/testenv/... ./test/integration/...
+	@$(CLUSTER_TEST) $(LONGEST) ./test/testenv/... ./test/integration/...
 
 .PHONY: test-kueue
 test-kueue: KUEUE := 1
