@@ -88,12 +88,19 @@ func (p permission) on(target v1alpha1.ClusterProfileReference) string {
 // authorize returns nil when r's user holds every permission that r takes, else 403, or 500 when the authoriser could not
 // decide. The 403 has the permissions that are missing, as far as they were reviewed: the right to create tokens is
 // reviewed first and alone, and after one that is missing no more are begun. Each may be a call to the hub, and whoever
-// may not ask at all must not cause dozens of them.
+// may not ask at all must not cause dozens of them. A user who is refused often waits for the 403, or gets 429; the requests of
+// sets do not, whose controller waits by itself.
 func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 	defer observePhase(phaseAuthorize, m.Clock, m.Clock.Now(), &err)
 	target := r.Spec.TargetClusterProfile
 	if isAnonymous(r.User) {
 		return apierrors.NewForbidden(clusterProfiles, target.Name, errors.New("anonymous users get no tokens"))
+	}
+	paced := r.Owner == nil
+	if paced {
+		if err := m.refusals.check(r.User); err != nil {
+			return err
+		}
 	}
 	rest := permissions(r.Spec)
 	for batch := 1; len(rest) > 0; batch = parallelReviews {
@@ -103,9 +110,14 @@ func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 		if err != nil {
 			return apierrors.NewInternalError(err)
 		}
-		if len(missing) > 0 {
-			return forbidden(r.User, target, missing, rest)
+		if len(missing) == 0 {
+			continue
 		}
+		refusal := forbidden(r.User, target, missing, rest)
+		if paced {
+			return m.refusals.wait(ctx, r.User, refusal)
+		}
+		return refusal
 	}
 	return nil
 }

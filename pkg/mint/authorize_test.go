@@ -51,7 +51,7 @@ func TestMinter_Authorize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			reviews := 0
-			m := &Minter{Config: Config{Clock: clock.RealClock{}, Authorizer: authorizer.AuthorizerFunc(
+			m := &Minter{refusals: newRefusals(), Config: Config{Clock: clock.RealClock{}, Authorizer: authorizer.AuthorizerFunc(
 				func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 					mu.Lock()
 					defer mu.Unlock()

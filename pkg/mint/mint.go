@@ -104,11 +104,12 @@ type Config struct {
 type Minter struct {
 	Config
 	verified *utilcache.LRUExpireCache
+	refusals *refusals
 }
 
 // New returns a Minter that works with c.
 func New(c Config) *Minter {
-	return &Minter{Config: c, verified: utilcache.NewLRUExpireCache(verifiedEntries)}
+	return &Minter{Config: c, verified: utilcache.NewLRUExpireCache(verifiedEntries), refusals: newRefusals()}
 }
 
 // Request is one request for a token.
