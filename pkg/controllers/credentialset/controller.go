@@ -144,16 +144,21 @@ func New(o Options) (*Controller, error) {
 		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "credentialset", Clock: o.Clock}),
-		refusals: workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff),
 	}
-	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
-	c.credentialQueue = newCredentialQueue(failures, func(key credentialKey) bool {
-		return failures.NumRequeues(key) > 0 || c.refusals.NumRequeues(key) > 0
-	}, o.Clock)
+	c.addCredentialQueue()
 	if err := c.watch(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// addCredentialQueue makes the queue of credentials, in which those that have failed or were refused come after all others.
+func (c *Controller) addCredentialQueue() {
+	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
+	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
+	c.credentialQueue = newCredentialQueue(failures, func(key credentialKey) bool {
+		return failures.NumRequeues(key) > 0 || c.refusals.NumRequeues(key) > 0
+	}, c.Clock)
 }
 
 // Run keeps credentials until ctx ends.

@@ -1,0 +1,177 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credentialset
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+)
+
+// setsHub is a hub with sets, each of which selects bravelion and smartfish. The server answers as long as mayAsk says so, and asked has who
+// has asked it, in this order.
+type setsHub struct {
+	*hub
+	there  cache.Indexer
+	asked  []cache.ObjectName
+	mayAsk func(set cache.ObjectName) bool
+}
+
+func newSets(t *testing.T) *setsHub {
+	t.Helper()
+	s := &setsHub{hub: newHub(t), there: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
+	s.sets = listers.NewClusterCredentialSetLister(s.there)
+	s.Recorder = &events.FakeRecorder{}
+	s.states, s.writes = map[types.UID]map[string]state{}, map[credentialKey]written{}
+	s.setQueue = workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName](),
+		workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Clock: s.clock})
+	t.Cleanup(s.setQueue.ShutDown)
+	s.addCredentialQueue()
+	t.Cleanup(s.credentialQueue.ShutDown)
+
+	kube, ok := s.Hub.(*fake.Clientset)
+	require.True(t, ok)
+	kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
+	})
+	s.secrets.run(t.Context(), s.secretChanged)
+	client := ours.NewClientset()
+	client.PrependReactor("create", "clustercredentialsets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		create := action.(clienttesting.CreateActionImpl)
+		name := cache.NewObjectName(create.Namespace, create.Name)
+		s.asked = append(s.asked, name)
+		if !s.mayAsk(name) {
+			return true, nil, apierrors.NewForbidden(v1alpha1.Resource("clustercredentialsets"), name.Name, errors.New("its author lacks: create"))
+		}
+		answer := create.Object.(*multiclusterv1alpha1.AuthTokenRequest).DeepCopy()
+		expires := metav1.NewTime(s.clock.Now().Add(time.Hour))
+		answer.Status = multiclusterv1alpha1.AuthTokenRequestStatus{
+			Token: "token", ExpirationTimestamp: &expires, GrantName: "grant",
+			Cluster: &multiclusterv1alpha1.Cluster{Server: "https://member.example.com"},
+		}
+		return true, answer, nil
+	})
+	s.Client = client
+	return s
+}
+
+// add adds a set, whose Secrets are in its namespace, and returns the keys of its credentials.
+func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
+	t.Helper()
+	set := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	set.Namespace, set.Name, set.UID = namespace, name, types.UID(namespace+"-"+name)
+	set.Spec.Secret = v1alpha1.CredentialSecret{Name: name + "-{{.cluster.name}}", Format: v1alpha1.SecretFormatToken}
+	require.NoError(t, s.there.Add(set))
+	require.NoError(t, s.grantsThere.Add(&v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "grant"}}))
+	require.Eventually(t, func() bool { return s.secrets.watch(t.Context(), set) == nil }, time.Minute, time.Millisecond)
+	return []credentialKey{{cache.MetaObjectToName(set), "bravelion"}, {cache.MetaObjectToName(set), "smartfish"}}
+}
+
+// work sees to all credentials of keys, and to those that the queue has got by itself, one after another as a single worker does. It returns
+// who has asked for tokens, in this order.
+func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
+	t.Helper()
+	s.asked = nil
+	for _, key := range keys {
+		s.credentialQueue.Add(key)
+	}
+	for s.credentialQueue.Len() > 0 {
+		require.True(t, next(t.Context(), s.credentialQueue, s.syncCredential))
+	}
+	return s.asked
+}
+
+func TestController_RefusedAuthorsAreAskedForEverLessOften(t *testing.T) {
+	const day = 24 * time.Hour
+	s := newSets(t)
+	s.mayAsk = func(cache.ObjectName) bool { return false }
+	key := s.add(t, "tenant", "hopeless")[0]
+	passed, last := time.Duration(0), time.Duration(0)
+	for passed < day {
+		again, err := s.syncCredential(t.Context(), key)
+		require.NoError(t, err, "a refusal is no failure, which is tried again within a minute")
+		require.GreaterOrEqual(t, again, last)
+		require.Positive(t, again)
+		passed, last = passed+again, again
+		s.clock.Step(again)
+	}
+	assert.Equal(t, mostRefusedBackoff, last)
+	assert.Less(t, len(s.asked), 64, "of a credential in a day")
+
+	s.mayAsk = func(cache.ObjectName) bool { return true }
+	_, err := s.syncCredential(t.Context(), key)
+	require.NoError(t, err)
+	assert.True(t, s.knows(mustGet(t, s, key), key.cluster))
+	assert.Zero(t, s.refusals.NumRequeues(key), "who gets its token is tried soon again when it is refused the next time")
+}
+
+func mustGet(t *testing.T, s *setsHub, key credentialKey) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	set, err := s.sets.ClusterCredentialSets(key.set.Namespace).Get(key.set.Name)
+	require.NoError(t, err)
+	return set
+}
+
+func TestController_RenewalsComeBeforeRefusedAuthors(t *testing.T) {
+	s := newSets(t)
+	s.mayAsk = func(set cache.ObjectName) bool { return set.Namespace != "tenant" }
+	var hopeless, large []credentialKey
+	for i := range 50 {
+		hopeless = append(hopeless, s.add(t, "tenant", fmt.Sprintf("hopeless-%d", i))...)
+	}
+	for i := range 10 {
+		large = append(large, s.add(t, "large", fmt.Sprintf("set-%d", i))...)
+	}
+	small := s.add(t, "small", "set")
+	assert.Len(t, s.work(t, append(append(append([]credentialKey{}, hopeless...), large...), small...)...), 122, "each is asked for once")
+
+	// All are due again, and the hopeless ones are the first in the queue.
+	s.clock.Step(time.Hour)
+	asked := s.work(t, append(append(append([]credentialKey{}, hopeless...), large...), small...)...)
+	renewed, refused, lastOfSmall := 0, 0, 0
+	for i, set := range asked {
+		if set.Namespace == "tenant" {
+			refused++
+			continue
+		}
+		renewed++
+		if set.Namespace == "small" {
+			lastOfSmall = i
+		}
+		if renewed == len(large)+len(small) {
+			break
+		}
+	}
+	require.Equal(t, len(large)+len(small), renewed)
+	assert.LessOrEqual(t, lastOfSmall, 5, "a namespace with one set does not wait for one with ten")
+	assert.LessOrEqual(t, refused, (renewed+refused)/failingShare+1, "all renewals come before the hopeless, but for their share")
+
+	// Whoever mends the rights and touches the set does not wait for the backoff.
+	s.mayAsk = func(cache.ObjectName) bool { return true }
+	set := mustGet(t, s, hopeless[0]).DeepCopy()
+	set.Generation++
+	old := mustGet(t, s, hopeless[0])
+	require.NoError(t, s.there.Update(set))
+	s.setUpdated(old, set)
+	assert.Equal(t, []cache.ObjectName{hopeless[0].set, hopeless[0].set}, s.work(t), "both of its clusters, at once")
+}
