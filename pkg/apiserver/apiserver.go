@@ -89,50 +89,18 @@ func (c completedConfig) New() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generic API server: %w", err)
 	}
-	profiles, inventory, err := c.inventory()
+	mint.RegisterMetrics()
+	member.RegisterMetrics(c.extra.Members)
+	groups, err := c.storages()
 	if err != nil {
 		return nil, err
 	}
-	granted, err := authtokengrant.NewStorage(Scheme, c.generic.RESTOptionsGetter)
-	if err != nil {
-		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
-	}
-	minter := c.minter(profiles, newGrants(granted.Internal))
-	requests, profileToken := authtokenrequest.NewREST(minter)
-
-	if inventory != nil {
-		inventory["clusterprofiles/token"], inventory["authtokenrequests"] = profileToken, requests
-		if err := install(generic, multiclusterv1alpha1.GroupName, inventory); err != nil {
-			return nil, err
+	for _, gv := range groupVersions {
+		if storages, ok := groups[gv.Group]; ok {
+			if err := install(generic, gv.Group, storages); err != nil {
+				return nil, err
+			}
 		}
-	}
-	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
-	if err != nil {
-		return nil, fmt.Errorf("storage of clusterscores: %w", err)
-	}
-	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer, c.extra.CredentialSets)
-	if err != nil {
-		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
-	}
-	placements, placementStatus, err := placement.NewREST(Scheme, c.generic.RESTOptionsGetter)
-	if err != nil {
-		return nil, fmt.Errorf("storage of placements: %w", err)
-	}
-	c.limit(scores.Store.Store, sets.Sets.Store.Store, placements.Store.Store)
-	if err := install(generic, clusterpassv1alpha1.GroupName, map[string]rest.Storage{
-		"authtokenrequests":            requests,
-		"authtokengrants":              granted.Grants,
-		"authtokengrants/status":       granted.Status,
-		"clustercredentialsets":        sets.Sets,
-		"clustercredentialsets/status": sets.Status,
-		"clustercredentialsets/token":  sets.Token,
-		"clustercredentialsets/author": sets.Author,
-		"clusterscores":                scores,
-		"clusterscores/status":         scoreStatus,
-		"placements":                   placements,
-		"placements/status":            placementStatus,
-	}); err != nil {
-		return nil, err
 	}
 	if err := c.awaitAggregator(generic); err != nil {
 		return nil, err
@@ -146,9 +114,52 @@ func (c completedConfig) New() (*Server, error) {
 	return &Server{Generic: generic}, nil
 }
 
+// storages returns the storage of all that is served, by API group and resource. A group that is left to others is not in it.
+func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) {
+	profiles, inventory, err := c.inventory()
+	if err != nil {
+		return nil, err
+	}
+	granted, err := authtokengrant.NewStorage(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
+	}
+	minter := c.minter(profiles, newGrants(granted.Internal))
+	requests, profileToken := authtokenrequest.NewREST(minter)
+	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of clusterscores: %w", err)
+	}
+	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer, c.extra.CredentialSets)
+	if err != nil {
+		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
+	}
+	placements, placementStatus, err := placement.NewREST(Scheme, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, fmt.Errorf("storage of placements: %w", err)
+	}
+	c.limit(scores.Store.Store, sets.Sets.Store.Store, placements.Store.Store)
+	groups := map[string]map[string]rest.Storage{clusterpassv1alpha1.GroupName: {
+		"authtokenrequests":            requests,
+		"authtokengrants":              granted.Grants,
+		"authtokengrants/status":       granted.Status,
+		"clustercredentialsets":        sets.Sets,
+		"clustercredentialsets/status": sets.Status,
+		"clustercredentialsets/token":  sets.Token,
+		"clustercredentialsets/author": sets.Author,
+		"clusterscores":                scores,
+		"clusterscores/status":         scoreStatus,
+		"placements":                   placements,
+		"placements/status":            placementStatus,
+	}}
+	if inventory != nil {
+		inventory["clusterprofiles/token"], inventory["authtokenrequests"] = profileToken, requests
+		groups[multiclusterv1alpha1.GroupName] = inventory
+	}
+	return groups, nil
+}
+
 func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mint.Minter {
-	mint.RegisterMetrics()
-	member.RegisterMetrics(c.extra.Members)
 	return mint.New(mint.Config{
 		HubID:             c.extra.HubID,
 		Profiles:          profiles,
