@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/util/dryrun"
 	"k8s.io/utils/clock"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -115,11 +116,24 @@ type namespaces struct {
 	sizes   map[types.UID]size
 }
 
-// tally is what there is in a namespace: as it was counted last, and what has been created since.
+// tally is what there is in a namespace: as it was counted last, and what has been created, or is being created, since.
 type tally struct {
 	mu             sync.Mutex
 	objects, bytes int64
 	counted        time.Time
+	// counts is how often it was counted.
+	counts int
+}
+
+// giveBack returns the room for an object of so many bytes that was not created after all. Where t was counted since the room was taken, in
+// the count-th count, the object is not in it.
+func (t *tally) giveBack(bytes int64, count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == count {
+		t.objects--
+		t.bytes -= bytes
+	}
 }
 
 // size is how many bytes an object has in a version.
@@ -144,7 +158,8 @@ func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt 
 
 func finish(context.Context, bool) {}
 
-func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
+// beginCreate implements genericregistry.BeginCreateFunc. A dry run needs the room, and does not take it; a create that fails gives it back.
+func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, options *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -159,10 +174,19 @@ func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, _ *met
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	if err := n.admit(ctx, object.GetName(), own); err != nil {
+	giveBack, err := n.admit(ctx, object.GetName(), own)
+	if err != nil {
 		return nil, err
 	}
-	return finish, nil
+	if dryrun.IsDryRun(options.DryRun) {
+		giveBack()
+		return finish, nil
+	}
+	return func(_ context.Context, created bool) {
+		if !created {
+			giveBack()
+		}
+	}, nil
 }
 
 // beginUpdate keeps the annotation as it is.
@@ -194,8 +218,8 @@ func setCreator(object metav1.Object, name string) {
 	object.SetAnnotations(annotations)
 }
 
-// admit returns nil where there is room for an object of so many bytes in the namespace of ctx, and takes the room; else 403.
-func (n *namespaces) admit(ctx context.Context, name string, bytes int64) error {
+// admit takes room for an object of so many bytes in the namespace of ctx, and returns what gives it back; where there is none, 403.
+func (n *namespaces) admit(ctx context.Context, name string, bytes int64) (giveBack func(), err error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	t := n.tallyOf(namespace)
 	t.mu.Lock()
@@ -204,23 +228,25 @@ func (n *namespaces) admit(ctx context.Context, name string, bytes int64) error 
 	if age := n.clock.Since(t.counted); t.counted.IsZero() || age > recountPeriod || age > recountPause && !fits() {
 		list, err := n.list(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if t.objects, t.bytes, err = n.count(list); err != nil {
-			return apierrors.NewInternalError(err)
+			return nil, apierrors.NewInternalError(err)
 		}
 		t.counted = n.clock.Now()
+		t.counts++
 	}
 	switch {
 	case fits():
 		t.objects++
 		t.bytes += bytes
-		return nil
+		count := t.counts
+		return func() { t.giveBack(bytes, count) }, nil
 	case t.objects >= n.limit.Objects:
-		return apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, of at most %d (--max-objects-per-namespace of clusterpass-apiserver)",
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, of at most %d (--max-objects-per-namespace of clusterpass-apiserver)",
 			namespace, t.objects, n.resource.Resource, n.limit.Objects))
 	default:
-		return apierrors.NewForbidden(n.resource, name, fmt.Errorf("the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
 			n.resource.Resource, namespace, quantity(t.bytes), quantity(n.limit.Bytes)))
 	}
 }

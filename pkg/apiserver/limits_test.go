@@ -5,7 +5,10 @@ package apiserver
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -91,25 +96,144 @@ func TestNamespaces_Admit(t *testing.T) {
 		tallies: map[string]*tally{}, sizes: map[types.UID]size{},
 	}
 	ctx := genericapirequest.WithNamespace(t.Context(), "team")
+	admit := func(ctx context.Context, name string, bytes int64) error {
+		_, err := n.admit(ctx, name, bytes)
+		return err
+	}
 	add("a", "")
 	add("ours", exempt)
 
-	require.NoError(t, n.admit(ctx, "b", 10), "what the controller manager has created does not count")
-	require.NoError(t, n.admit(ctx, "c", 10))
+	require.NoError(t, admit(ctx, "b", 10), "what the controller manager has created does not count")
+	require.NoError(t, admit(ctx, "c", 10))
 	assert.Equal(t, 1, counts, "while there is room, objects are not counted each time")
-	err := n.admit(ctx, "d", 10)
+	err := admit(ctx, "d", 10)
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 	assert.Equal(t, 1, counts, "nor within a moment where there is none")
 	now.Step(recountPause + time.Millisecond)
-	require.NoError(t, n.admit(ctx, "d", 10), "b and c were never stored")
+	require.NoError(t, admit(ctx, "d", 10), "b and c were never stored")
 	assert.Equal(t, 2, counts)
-	require.ErrorContains(t, n.admit(ctx, "e", 10_000), `placements.clusterpass.dev "e" is forbidden: the placements of namespace "team" have `)
-	require.NoError(t, n.admit(genericapirequest.WithNamespace(t.Context(), "other"), "d", 10), "each namespace has a limit of its own")
+	require.ErrorContains(t, admit(ctx, "e", 10_000), `placements.clusterpass.dev "e" is forbidden: the placements of namespace "team" have `)
+	require.NoError(t, admit(genericapirequest.WithNamespace(t.Context(), "other"), "d", 10), "each namespace has a limit of its own")
 	now.Step(recountPeriod + time.Second)
 	add("b", "")
 	add("c", "")
-	require.ErrorContains(t, n.admit(ctx, "d", 10), `namespace "team" has 3 placements, of at most 3`, "what others have created is counted after a while")
+	require.ErrorContains(t, admit(ctx, "d", 10), `namespace "team" has 3 placements, of at most 3`, "what others have created is counted after a while")
 	there.Items = there.Items[:1]
 	now.Step(recountPause + time.Millisecond)
-	require.NoError(t, n.admit(ctx, "d", 10), "what is deleted makes room")
+	require.NoError(t, admit(ctx, "d", 10), "what is deleted makes room")
+}
+
+// newNamespaces returns one that lets a namespace have so many Placements, and lists none.
+func newNamespaces(objects int64) *namespaces {
+	return &namespaces{
+		resource: clusterpassv1alpha1.Resource("placements"), limit: namespaceLimit{Objects: objects, Bytes: 10_000}, exempt: "controller",
+		clock:   clocktesting.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)),
+		list:    func(context.Context) (runtime.Object, error) { return &clusterpassv1alpha1.PlacementList{}, nil },
+		tallies: map[string]*tally{}, sizes: map[types.UID]size{},
+	}
+}
+
+func TestNamespaces_BeginCreate(t *testing.T) {
+	ctx := genericapirequest.WithNamespace(t.Context(), "team")
+	create := func(n *namespaces, options metav1.CreateOptions) (genericregistry.FinishFunc, error) {
+		return n.beginCreate(ctx, &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, &options)
+	}
+	has := func(n *namespaces) [2]int64 { return [2]int64{n.tallies["team"].objects, n.tallies["team"].bytes} }
+
+	t.Run("a dry run takes no room, and is refused where there is none", func(t *testing.T) {
+		n := newNamespaces(1)
+		dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+		for range 3 {
+			done, err := create(n, dryRun)
+			require.NoError(t, err)
+			done(ctx, true)
+			assert.Zero(t, has(n))
+		}
+		done, err := create(n, metav1.CreateOptions{})
+		require.NoError(t, err)
+		done(ctx, true)
+		_, err = create(n, dryRun)
+		assert.True(t, apierrors.IsForbidden(err), "%v", err)
+	})
+	t.Run("a create that fails gives its room back", func(t *testing.T) {
+		n := newNamespaces(1)
+		for range 3 {
+			done, err := create(n, metav1.CreateOptions{})
+			require.NoError(t, err)
+			assert.EqualValues(t, 1, has(n)[0])
+			_, err = create(n, metav1.CreateOptions{})
+			assert.True(t, apierrors.IsForbidden(err), "two at once: %v", err)
+			done(ctx, false)
+			assert.Zero(t, has(n))
+		}
+	})
+	t.Run("what was counted since is not given back twice", func(t *testing.T) {
+		n := newNamespaces(2)
+		done, err := create(n, metav1.CreateOptions{})
+		require.NoError(t, err)
+		n.clock.(*clocktesting.FakeClock).Step(recountPeriod + time.Second)
+		other, err := create(n, metav1.CreateOptions{})
+		require.NoError(t, err)
+		done(ctx, false)
+		other(ctx, true)
+		assert.EqualValues(t, 1, has(n)[0])
+	})
+}
+
+func TestNamespaces_BeginCreateThatIsCancelled(t *testing.T) {
+	n := newNamespaces(1)
+	listing := make(chan struct{}, 1)
+	list := n.list
+	n.list = func(ctx context.Context) (runtime.Object, error) {
+		listing <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	begin := func(ctx context.Context) error {
+		_, err := n.beginCreate(genericapirequest.WithNamespace(ctx, "team"), &clusterpassv1alpha1.Placement{}, &metav1.CreateOptions{})
+		return err
+	}
+	synctest.Test(t, func(t *testing.T) {
+		// One is counting, and others wait for it.
+		ctx, cancel := context.WithCancel(t.Context())
+		var requests sync.WaitGroup
+		for range 5 {
+			requests.Go(func() { assert.ErrorIs(t, begin(ctx), context.Canceled) })
+		}
+		<-listing
+		cancel()
+		// All return: synctest fails a test that leaves a goroutine.
+		go func() {
+			for range 4 {
+				<-listing
+			}
+		}()
+		requests.Wait()
+	})
+	assert.Zero(t, n.tallies["team"].counts, "nothing was counted")
+	assert.Zero(t, n.tallies["team"].objects, "and nothing is held")
+	n.list = list
+	require.NoError(t, begin(t.Context()), "the next one has the room")
+	assert.True(t, apierrors.IsForbidden(begin(t.Context())))
+}
+
+// TestLimit_OfARequestThatIsRefused goes by the storage as it is served.
+func TestLimit_OfARequestThatIsRefused(t *testing.T) {
+	var placements *fuzzed
+	for _, resource := range newFuzzed(t, map[string]namespaceLimit{"placements": {Objects: 1, Bytes: 10_000}}) {
+		if resource.String() == "placements.clusterpass.dev" {
+			placements = resource
+		}
+	}
+	create := func(validate rest.ValidateObjectFunc, dryRun ...string) error {
+		object := &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "a"}}
+		clusterpassv1alpha1.SetDefaults_Placement(object)
+		_, err := placements.storage.(rest.Creater).Create(placements.context(t, object), object, validate, &metav1.CreateOptions{DryRun: dryRun})
+		return err
+	}
+	for range 3 {
+		require.NoError(t, create(rest.ValidateAllObjectFunc, metav1.DryRunAll))
+		refused := errors.New("a policy refuses it")
+		require.ErrorIs(t, create(func(context.Context, runtime.Object) error { return refused }), refused)
+	}
 }
