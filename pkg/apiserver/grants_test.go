@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -34,11 +35,11 @@ const (
 	testPoll    = 5 * time.Millisecond
 )
 
-// grantStorage returns the storage of grants on an etcd that runs until the test ends, with the watch cache or without.
-func grantStorage(t *testing.T, decorator generic.StorageDecorator) *authtokengrant.Storage {
+// onEtcd returns how a resource is stored on an etcd that runs until the test ends, with the watch cache or without.
+func onEtcd(t *testing.T, resource schema.GroupResource, decorator generic.StorageDecorator) generic.RESTOptions {
 	t.Helper()
 	// t.TempDir holds the name of the test and leaves no room for the path of a socket.
-	dir, err := os.MkdirTemp("", "grants-") //nolint:usetesting // See above.
+	dir, err := os.MkdirTemp("", "stored-") //nolint:usetesting // See above.
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
@@ -46,17 +47,21 @@ func grantStorage(t *testing.T, decorator generic.StorageDecorator) *authtokengr
 	etcd, err := embeddedetcd.Start(ctx, filepath.Join(dir, "e"))
 	require.NoError(t, err)
 	t.Cleanup(etcd.Close)
-
-	resource := clusterpassv1alpha1.Resource("authtokengrants")
-	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(clusterpassv1alpha1.SchemeGroupVersion))
+	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...))
 	config.Transport.ServerList = []string{etcd.Endpoint()}
-	storage, err := authtokengrant.NewStorage(Scheme, generic.RESTOptions{
+	return generic.RESTOptions{
 		StorageConfig:           config.ForResource(resource),
 		Decorator:               decorator,
 		DeleteCollectionWorkers: 1,
 		EnableGarbageCollection: true,
 		ResourcePrefix:          resource.String(),
-	})
+	}
+}
+
+// grantStorage returns the storage of grants on an etcd of its own.
+func grantStorage(t *testing.T, decorator generic.StorageDecorator) *authtokengrant.Storage {
+	t.Helper()
+	storage, err := authtokengrant.NewStorage(Scheme, onEtcd(t, clusterpassv1alpha1.Resource("authtokengrants"), decorator))
 	require.NoError(t, err)
 	t.Cleanup(storage.Grants.Destroy)
 	eventually(t, "the storage is ready", func() bool { return storage.Grants.ReadinessCheck() == nil })
