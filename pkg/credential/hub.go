@@ -67,6 +67,7 @@ func NewHub(config *rest.Config) (*Hub, error) {
 		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
 	}
 	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return boundedTransport{next} })
 	config.APIPath = "/apis"
 	// Our own group is served in every mode, whoever serves multicluster.x-k8s.io.
 	config.GroupVersion = &clusterpassv1alpha1.SchemeGroupVersion

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -92,6 +93,42 @@ func TestAnswersThatAreNone(t *testing.T) {
 			assert.ErrorContains(t, err, "default/bravelion")
 			assert.NotContains(t, err.Error(), "secret")
 			assert.Equal(t, test.code == http.StatusForbidden, refused(err))
+		})
+	}
+}
+
+func TestAnswersThatDoNotEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		code  int
+		begin string
+		limit int
+	}{
+		"an answer":       {http.StatusCreated, answered[:len(answered)-3] + `,"x":"`, maxAnswer},
+		"what is no JSON": {http.StatusCreated, "", maxAnswer},
+		"a refusal":       {http.StatusForbidden, `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"`, maxRefusal},
+		"a failure":       {http.StatusBadGateway, "", maxRefusal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(test.code)
+				_, err := io.WriteString(w, test.begin)
+				for chunk := bytes.Repeat([]byte("a"), 64<<10); err == nil; {
+					_, err = w.Write(chunk)
+				}
+			}))
+			t.Cleanup(server.Close)
+			hub, err := NewHub(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{
+				CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+			}})
+			require.NoError(t, err)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = hub.Mint(t.Context(), request())
+			runtime.ReadMemStats(&after)
+			require.Error(t, err)
+			assert.Less(t, len(err.Error()), 8<<10, "what is cut is quoted no further")
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32*test.limit))
 		})
 	}
 }
