@@ -180,19 +180,14 @@ func CheckProtobuf(message []byte, most int) error {
 // are; and false where it is no message. It sets large to a largeNumber that may be a quantity: the text of a resource.Quantity is its
 // field 1, and no quantity that is read here is itself a field 1. So the names of objects, which are in their metadata, are left out; the keys
 // of labels are not, and are words in practice.
-func fieldsOfMessage(message []byte, number protowire.Number, depth, most int, large *string) (fields int, ok bool) {
+func fieldsOfMessage(message []byte, number int32, depth, most int, large *string) (fields int, ok bool) {
 	for len(message) > 0 {
-		field, kind, tag := protowire.ConsumeTag(message)
-		if tag < 0 {
+		field, value, rest, ok := nextField(message)
+		if !ok {
 			return 0, false
 		}
-		length := protowire.ConsumeFieldValue(field, kind, message[tag:])
-		if length < 0 {
-			return 0, false
-		}
-		if kind == protowire.BytesType {
+		if value != nil {
 			fields++
-			value, _ := protowire.ConsumeBytes(message[tag:])
 			if field == 1 && number > 1 && largeNumber.Match(value) {
 				*large = string(value)
 			}
@@ -205,7 +200,81 @@ func fieldsOfMessage(message []byte, number protowire.Number, depth, most int, l
 		if fields > most {
 			return most + 1, true
 		}
-		message = message[tag+length:]
+		message = rest
 	}
 	return fields, true
+}
+
+// nextField returns the number of the first field of a message, what it holds where that is bytes, which is not nil then, and the rest of the
+// message; and false where Kubernetes' decoders refuse the message. They take more than the specification of protobuf allows: numbers of any size, of which they drop bits,
+// and groups that end by another number. What is refused here and taken there is not counted.
+func nextField(message []byte) (field int32, value, rest []byte, ok bool) {
+	tag, rest, ok := nextVarint(message)
+	field = int32(tag >> 3) //nolint:gosec // As they do.
+	kind := protowire.Type(tag & 7)
+	if !ok || field <= 0 || kind == protowire.EndGroupType {
+		return 0, nil, nil, false
+	}
+	if kind != protowire.StartGroupType {
+		value, rest, ok = nextValue(kind, rest)
+		return field, value, rest, ok
+	}
+	for open := 1; open > 0; {
+		if tag, rest, ok = nextVarint(rest); !ok {
+			return 0, nil, nil, false
+		}
+		switch kind := protowire.Type(tag & 7); kind {
+		case protowire.StartGroupType:
+			open++
+		case protowire.EndGroupType:
+			open--
+		default:
+			if _, rest, ok = nextValue(kind, rest); !ok {
+				return 0, nil, nil, false
+			}
+		}
+	}
+	return field, nil, rest, true
+}
+
+// nextValue returns what a field of a kind that is no group holds, where that is bytes, and what follows it.
+func nextValue(kind protowire.Type, message []byte) (value, rest []byte, ok bool) {
+	var length uint64
+	switch kind {
+	case protowire.VarintType:
+		_, rest, ok = nextVarint(message)
+		return nil, rest, ok
+	case protowire.Fixed64Type:
+		length = 8
+	case protowire.Fixed32Type:
+		length = 4
+	case protowire.BytesType:
+		if length, message, ok = nextVarint(message); !ok {
+			return nil, nil, false
+		}
+	default:
+		return nil, nil, false
+	}
+	if length > uint64(len(message)) {
+		return nil, nil, false
+	}
+	value, rest = message[:length:length], message[length:]
+	if kind != protowire.BytesType {
+		value = nil
+	}
+	return value, rest, true
+}
+
+// maxVarint is how many bytes a number may have.
+const maxVarint = 10
+
+// nextVarint returns the number that a message begins with, without the bits that are too many, and what follows it.
+func nextVarint(message []byte) (number uint64, rest []byte, ok bool) {
+	for i := range min(len(message), maxVarint) {
+		number |= uint64(message[i]&0x7f) << (7 * i)
+		if message[i] < 0x80 {
+			return number, message[i+1:], true
+		}
+	}
+	return 0, nil, false
 }

@@ -143,6 +143,36 @@ func TestCheckProtobuf_Numbers(t *testing.T) {
 	require.NoError(t, CheckProtobuf(message(1, message(1, []byte("12e4567"))), 100), "the name of an object")
 }
 
+// TestCheckProtobuf_WhatDecodersTake has messages with rules that are no protobuf by its specification, and are decoded all the same.
+func TestCheckProtobuf_WhatDecodersTake(t *testing.T) {
+	rules := bytes.Repeat([]byte{2<<3 | 2, 0}, 3)
+	for name, before := range map[string][]byte{
+		"nothing before them":              {},
+		"a number of a field that is huge": {0xba, 0xba, 0xba, 0xba, 0xba, 0x30, 0},
+		"a number with bits too many":      {15 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		"a group that ends by another":     {15<<3 | 3, 14<<3 | 4},
+		"a group in a group":               {15<<3 | 3, 15<<3 | 3, 2<<3 | 2, 1, 0, 13<<3 | 4, 14<<3 | 4},
+		"a field without a number":         nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			message := append(append([]byte{}, before...), rules...)
+			if before == nil {
+				message = append([]byte{0, 0}, rules...)
+			}
+			var role rbacv1.ClusterRole
+			err := CheckProtobuf(message, 2)
+			if role.Unmarshal(message) != nil {
+				require.NoError(t, err, "the decoder refuses it")
+				return
+			}
+			require.Len(t, role.Rules, 3)
+			require.ErrorContains(t, err, "more than 2 fields")
+			list := append([]byte{2<<3 | 2, byte(len(message))}, message...)
+			require.ErrorContains(t, CheckProtobuf(list, 3), "more than 3 fields", "as an item of a list")
+		})
+	}
+}
+
 func TestCheckJSON_Depth(t *testing.T) {
 	many := Limits{Entries: 1000, Items: 1000, Keys: 1000}
 	require.NoError(t, CheckJSON([]byte(strings.Repeat(`[`, 100)), many))
