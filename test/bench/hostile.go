@@ -64,47 +64,59 @@ func measureHostile(ctx context.Context, s settings, env *environment) ([]compar
 	}{{"get", read}, {"token", mint}} {
 		s.progress("hostile: %s at concurrency 1", of.name)
 		do := requester.discarding(func(int) request { return of.request })
-		b := &siege{client: hostile}
-		c, err := s.timed(measurement{
-			name: of.name, concurrency: 1, goal: goal{latencyAtMost: 2},
-			sides: [2]workload{
-				{warmUp: do, round: func(int) call { b.begin(ctx); return do }},
-				{warmUp: do, round: func(int) call { b.end(); return do }},
-			},
-		}).run(ctx)
-		b.end()
+		b := &siege{send: func(ctx context.Context) error {
+			r, err := hostileRequest()
+			if err != nil {
+				return err
+			}
+			return hostile.send(ctx, r, io.Discard)
+		}}
+		c, err := b.beside(ctx, s, measurement{name: of.name, goal: goal{latencyAtMost: 2}}, do)
 		if err != nil {
 			return nil, err
 		}
-		s.progress("hostile: %d requests were refused meanwhile", b.refused)
 		comparisons = append(comparisons, c)
 	}
 	return comparisons, nil
 }
 
-// siege is a user whose requests are all refused, several at once.
+// siege is somebody who sends something again and again, several at once.
 type siege struct {
-	client  *client
+	send    func(ctx context.Context) error
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	mu      sync.Mutex
-	refused int
+	// sent counts what was sent, and refused what of it has failed.
+	sent, refused int
 }
 
-// begin has the user send requests until end.
+// beside measures do beside the siege, which is ours, and alone.
+func (b *siege) beside(ctx context.Context, s settings, m measurement, do call) (comparison, error) {
+	defer b.end()
+	m.concurrency = 1
+	m.sides = [2]workload{
+		{warmUp: do, round: func(int) call { b.begin(ctx); return do }},
+		{warmUp: do, round: func(int) call { b.end(); return do }},
+	}
+	c, err := s.timed(m).run(ctx)
+	b.end()
+	s.progress("hostile: %d requests were sent meanwhile, and %d of them refused", b.sent, b.refused)
+	return c, err
+}
+
+// begin has it send until end.
 func (b *siege) begin(ctx context.Context) {
 	b.end()
 	ctx, b.stop = context.WithCancel(ctx)
 	for range hostileClients {
 		b.running.Go(func() {
 			for ctx.Err() == nil {
-				r, err := hostileRequest()
-				if err != nil {
-					return
-				}
-				if b.client.send(ctx, r, io.Discard) != nil && ctx.Err() == nil {
+				if err := b.send(ctx); ctx.Err() == nil {
 					b.mu.Lock()
-					b.refused++
+					b.sent++
+					if err != nil {
+						b.refused++
+					}
 					b.mu.Unlock()
 				}
 			}

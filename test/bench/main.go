@@ -5,7 +5,7 @@
 // minted through the hub against TokenRequests sent to the member itself, ClusterProfiles served by
 // clusterpass-apiserver against the same as upstream's CRD, and placements decided after one change against a look at every
 // cluster, and until a decision shows a change against until a watch does; and what one user gets beside another whose requests are all
-// refused, against the same alone. The two sides take turns of about a second under the same
+// refused, beside members that lie, placements that cost much and sets that may have nothing, against the same alone. The two sides take turns of about a second under the same
 // load, and the ratio between them is what counts. docs/performance.md says more.
 //
 // It starts everything it needs, on free ports of 127.0.0.1, and ends it. It fails if any measured request does.
@@ -30,16 +30,20 @@ const (
 	parallel = 16
 	// readRounds is how many turns a side has within -duration.
 	readRounds = 10
-	// runTimeout bounds one run of all parts, which takes about seven minutes on two cores.
+	// runTimeout bounds one run of all parts, which takes about eleven minutes on two cores.
 	runTimeout = 20 * time.Minute
 
 	onlyTokens     = "tokens"
 	onlyInventory  = "inventory"
 	onlyPlacements = "placements"
 	onlyHostile    = "hostile"
+
+	onlyHostileMembers    = "hostile-members"
+	onlyHostilePlacements = "hostile-placements"
+	onlyHostileSets       = "hostile-sets"
 )
 
-var parts = []string{onlyTokens, onlyInventory, onlyPlacements, onlyHostile}
+var parts = []string{onlyTokens, onlyInventory, onlyPlacements, onlyHostile, onlyHostileMembers, onlyHostilePlacements, onlyHostileSets}
 
 // settings are the flags.
 type settings struct {
@@ -97,7 +101,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	}}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&s.only, "only", "", "the one part to run: tokens, inventory, placements or hostile")
+	flags.StringVar(&s.only, "only", "", "the one part to run: "+strings.Join(parts, ", "))
 	flags.IntVar(&s.objects, "objects", 10_000, "number of ClusterProfiles, a multiple of 100")
 	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long each side is under load for each figure that no number of objects bounds")
 	flags.IntVar(&s.runs, "runs", 1, "how often to do everything, with new processes, to see how far the runs agree")
@@ -132,6 +136,13 @@ func (s settings) run(ctx context.Context) (run, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	var r run
+	hostile := func(measure func(context.Context, settings, *environment) ([]comparison, error)) func(*environment) error {
+		return func(env *environment) error {
+			comparisons, err := measure(ctx, s, env)
+			r.Hostile = append(r.Hostile, comparisons...)
+			return err
+		}
+	}
 	for _, part := range []struct {
 		name string
 		do   func(*environment) error
@@ -139,7 +150,10 @@ func (s settings) run(ctx context.Context) (run, error) {
 		{onlyTokens, func(env *environment) (err error) { r.Tokens, err = measureTokens(ctx, s, env); return err }},
 		{onlyInventory, func(env *environment) (err error) { r.Inventory, err = measureInventory(ctx, s, env); return err }},
 		{onlyPlacements, func(env *environment) (err error) { r.Placements, err = measurePlacements(ctx, s, env); return err }},
-		{onlyHostile, func(env *environment) (err error) { r.Hostile, err = measureHostile(ctx, s, env); return err }},
+		{onlyHostile, hostile(measureHostile)},
+		{onlyHostileMembers, hostile(measureHostileMembers)},
+		{onlyHostilePlacements, hostile(measureHostilePlacements)},
+		{onlyHostileSets, hostile(measureHostileSets)},
 	} {
 		if s.only != "" && s.only != part.name {
 			continue

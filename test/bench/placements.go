@@ -89,7 +89,7 @@ func measurePlacements(ctx context.Context, s settings, env *environment) (*plac
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.progress("placements: starting a hub with %d ClusterProfiles and %d Placements", placedProfiles, poolPlacements+widePlacements)
-	b, err := startPlacements(ctx, s, env)
+	b, _, err := startPlacements(ctx, s, env)
 	if err != nil {
 		return nil, err
 	}

@@ -27,46 +27,46 @@ import (
 // seenTimeout bounds the wait for what comes of a change.
 const seenTimeout = 30 * time.Second
 
-// startPlacements starts what is needed, and waits until every placement has decided.
-func startPlacements(ctx context.Context, s settings, env *environment) (*placements, error) {
+// startPlacements starts what is needed, and waits until every placement has decided. It returns the hub, too.
+func startPlacements(ctx context.Context, s settings, env *environment) (*placements, *testenv.Cluster, error) {
 	clusters, err := env.startClusters(ctx, "hub")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	hub := clusters[0]
 	server, err := env.startServer(ctx, hub)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := createNamespaces(ctx, hub, fleetNamespace); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b := &placements{settings: s}
 	if b.client, err = newUser(ctx, hub, benchUser, changerRules()...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := waitServed(ctx, b.client); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config, err := hub.UserConfig(benchUser)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config.QPS = -1
 	if err := b.fill(ctx, config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	manager, err := env.startManager(ctx, hub)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if b.metrics, err = metricsOf(manager, server); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if b.seen, err = watch(ctx, config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b, b.decided(ctx)
+	return b, hub, b.decided(ctx)
 }
 
 // decided waits until all placements have decided, and said so.

@@ -32,7 +32,8 @@ type comparison struct {
 
 // goal bounds a ratio; 0 is no bound.
 type goal struct {
-	latencyAtMost, rateAtLeast float64
+	// tailAtMost bounds the ratio of the 99th percentiles.
+	latencyAtMost, tailAtMost, rateAtLeast float64
 }
 
 // check returns the goal in words, empty if there is none, and whether c meets it.
@@ -40,6 +41,8 @@ func (g goal) check(c comparison) (words string, met bool) {
 	switch {
 	case g.latencyAtMost > 0:
 		return fmt.Sprintf("latency ratio at most %.2f", g.latencyAtMost), c.Latency.Median <= g.latencyAtMost
+	case g.tailAtMost > 0:
+		return fmt.Sprintf("p99 ratio at most %.2f", g.tailAtMost), c.Ours.P99 <= g.tailAtMost*c.Theirs.P99
 	case g.rateAtLeast > 0:
 		return fmt.Sprintf("rate ratio at least %.2f", g.rateAtLeast), c.Rate.Median >= g.rateAtLeast
 	}
@@ -116,7 +119,7 @@ func (r report) writeText(out io.Writer) {
 
 func (r run) writeText(out io.Writer) {
 	if r.Hostile != nil {
-		fmt.Fprintf(out, "\nHostile: ours is beside %d clients of a user whose requests for tokens are all refused, theirs the same alone\n\n", hostileClients)
+		fmt.Fprintf(out, "\nHostile: ours is what somebody gets beside %d clients that cost what they can, theirs the same alone\n\n", hostileClients)
 		writeComparisons(out, r.Hostile)
 	}
 	if r.Tokens != nil {

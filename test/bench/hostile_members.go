@@ -1,0 +1,193 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+
+	"clusterpass.dev/test/testenv"
+)
+
+// liars are members that answer everything alike, by their names: the lies of test/integration/hostile that cost the most.
+func liars() (map[string]http.HandlerFunc, error) {
+	object := runtime.Unknown{
+		// Of the second field, the items of a list, there are a million that are empty.
+		TypeMeta: runtime.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRoleBindingList"}, Raw: bytes.Repeat([]byte{2<<3 | 2, 0}, 1<<20),
+	}
+	items, err := object.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]http.HandlerFunc{
+		"items": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+			_, _ = w.Write(append([]byte("k8s\x00"), items...))
+		},
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+			for chunk := make([]byte, 1<<20); ; {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		},
+		"slow": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+			for every := time.Tick(50 * time.Millisecond); ; {
+				select {
+				case <-every:
+				case <-r.Context().Done():
+					return
+				}
+				if _, err := io.WriteString(w, " "); err != nil || http.NewResponseController(w).Flush() != nil {
+					return
+				}
+			}
+		},
+	}, nil
+}
+
+// measureHostileMembers compares the tokens of an honest member while tokens of members that lie are asked for with the same alone.
+func measureHostileMembers(ctx context.Context, s settings, env *environment) ([]comparison, error) {
+	s.progress("hostile members: starting a hub, a member and clusterpass-apiserver")
+	clusters, err := env.startClusters(ctx, "hub", memberName)
+	if err != nil {
+		return nil, err
+	}
+	hub := clusters[0]
+	if _, err := env.startServer(ctx, hub); err != nil {
+		return nil, err
+	}
+	if err := testenv.Join(ctx, hub, clusters[1], homeNamespace, memberName); err != nil {
+		return nil, err
+	}
+	names, err := env.startLiars(ctx, hub)
+	if err != nil {
+		return nil, err
+	}
+	requester, err := newUser(ctx, hub, benchUser, requesterRules()...)
+	if err != nil {
+		return nil, err
+	}
+	mint, err := mintRequest()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := firstToken(ctx, requester, mint); err != nil {
+		return nil, err
+	}
+	// An admin asks for theirs, whose requests need no review.
+	admin, err := newClient(hub.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	var asked atomic.Int64
+	b := &siege{send: func(ctx context.Context) error {
+		i := int(asked.Add(1))
+		r := mint
+		r.body = strings.Replace(r.body, fmt.Sprintf("%q:%q", "name", memberName), fmt.Sprintf("%q:%q", "name", names[i%len(names)]), 1)
+		return admin.send(ctx, r, io.Discard)
+	}}
+	c, err := b.beside(ctx, s, measurement{name: "token beside lying members", goal: goal{tailAtMost: 1.2}}, requester.discarding(func(int) request { return mint }))
+	return []comparison{c}, err
+}
+
+// startLiars has the hub know members that lie, and returns their names.
+func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]string, error) {
+	lies, err := liars()
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	for name, lie := range lies {
+		mux.HandleFunc("/"+name+"/", lie)
+	}
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	e.stop = append(e.stop, func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	kube, err := kubernetes.NewForConfig(hub.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	inventory, err := inventoryclient.NewForConfig(hub.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(lies))
+	for _, name := range names {
+		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		if err := addLiar(ctx, kube, inventory, name, server.URL+"/"+name, authority); err != nil {
+			return nil, fmt.Errorf("member %s: %w", name, err)
+		}
+	}
+	return names, nil
+}
+
+// addLiar has the hub know a member at a URL, whose access is otherwise that of the honest one.
+func addLiar(ctx context.Context, kube kubernetes.Interface, inventory inventoryclient.Interface, name, url string, authority []byte) error {
+	original, err := inventory.ApisV1alpha1().ClusterProfiles(homeNamespace).Get(ctx, memberName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	prefix := "member-" + homeNamespace + "-"
+	secrets := kube.CoreV1().Secrets(testenv.SystemNamespace)
+	secret, err := secrets.Get(ctx, prefix+memberName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	config, err := clientcmd.Load(secret.Data["kubeconfig"])
+	if err != nil {
+		return err
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server, cluster.CertificateAuthorityData = url, authority
+	}
+	kubeconfig, err := clientcmd.Write(*config)
+	if err != nil {
+		return err
+	}
+	if _, err := secrets.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: prefix + name, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": homeNamespace + "/" + name}},
+		Data:       map[string][]byte{"kubeconfig": kubeconfig},
+	}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	profiles := inventory.ApisV1alpha1().ClusterProfiles(homeNamespace)
+	profile, err := profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	original.Status.DeepCopyInto(&profile.Status)
+	for i := range profile.Status.AccessProviders {
+		for j := range profile.Status.AccessProviders[i].Cluster.Extensions {
+			extension := &profile.Status.AccessProviders[i].Cluster.Extensions[j].Extension
+			extension.Raw = bytes.ReplaceAll(extension.Raw, []byte(prefix+memberName), []byte(prefix+name))
+		}
+	}
+	_, err = profiles.UpdateStatus(ctx, profile, metav1.UpdateOptions{})
+	return err
+}
