@@ -45,6 +45,9 @@ func TestMembersThatLie(t *testing.T) {
 	server, err := f.server.DirectConfig("prometheus", "system:masters")
 	require.NoError(t, err)
 	t.Run("to the server", func(t *testing.T) { f.testServer(t, server) })
+	p := buildPrograms(t)
+	t.Run("to an ordinary user", func(t *testing.T) { f.testUsers(t, p) })
+	t.Run("as a hub would to the plugins", func(t *testing.T) { f.testHub(t, p) })
 
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{
 		"--v=4", "--member-probe-period=2s", "--cluster-profile-write-interval=4s", "--score-period=2s", "--member-sweep-period=2s",

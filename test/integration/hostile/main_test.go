@@ -132,7 +132,8 @@ func watchHeap(ctx context.Context, config *rest.Config) *heap {
 	h.done.Go(func() {
 		for ctx.Err() == nil {
 			_, parsed, err := metrics(ctx, config)
-			if err != nil && ctx.Err() == nil {
+			if ctx.Err() == nil {
+				// One that is lost among many says nothing. That of a program that has ended stays.
 				h.err = err
 			}
 			for _, sample := range parsed["go_memstats_heap_inuse_bytes"] {

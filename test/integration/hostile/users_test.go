@@ -1,0 +1,205 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"clusterpass.dev/pkg/credential"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// user is an ordinary user of the hub.
+	user = "jane"
+	// maxPrinted bounds what a program prints, in bytes, and maxResident what it has in memory, in MiB.
+	maxPrinted  = 128 << 10
+	maxResident = 300
+)
+
+// programs are what users run.
+type programs struct {
+	kubectl, plugin, credentialPlugin string
+}
+
+func buildPrograms(t *testing.T) *programs {
+	t.Helper()
+	root, err := testenv.ModuleRoot()
+	require.NoError(t, err)
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+	kubectl, err := testenv.ToolPath("kubectl")
+	require.NoError(t, err)
+	return &programs{kubectl: kubectl, plugin: filepath.Join(bin, "kubectl-clusterpass"), credentialPlugin: filepath.Join(bin, "clusterpass-credential-plugin")}
+}
+
+// printed is what a program has printed, and whether it has failed.
+type printed struct {
+	stdout, stderr string
+	failed         bool
+}
+
+// run runs a program as whoever a kubeconfig is for, in a home of its own, and fails the test where it takes too much memory, or prints too
+// much, or what steers a terminal.
+func run(t *testing.T, kubeconfig, input, info, program string, args ...string) printed {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	home := t.TempDir()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+home, "XDG_CACHE_HOME="+home, credential.ExecInfoEnv+"="+info)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
+	err := cmd.Run()
+	what := filepath.Base(program) + " " + strings.Join(args, " ")
+	if !assert.NoError(t, ctx.Err(), "%s does not end", what) {
+		return printed{failed: true}
+	}
+	for _, text := range []string{stdout.String(), stderr.String()} {
+		assert.False(t, strings.ContainsAny(text, "\x1b\x07\r"), "%s prints what steers a terminal: %q", what, text)
+		assert.Less(t, len(text), maxPrinted, what)
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && runtime.GOOS == "linux" {
+		assert.Less(t, usage.Maxrss>>10, int64(maxResident), "%s: MiB in memory", what)
+	}
+	return printed{stdout.String(), stderr.String(), err != nil}
+}
+
+// testUsers has an ordinary user, with a client certificate and the documented Role, ask for tokens of the members that lie about these,
+// with kubectl and with the plugin.
+func (f *fleet) testUsers(t *testing.T, p *programs) {
+	t.Helper()
+	kubeconfig := f.ordinaryUser(t)
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for lie := range f.liar.lies {
+		if lie == "later" {
+			continue // client-go does as it is told, and asks ten times.
+		}
+		cluster := nameOf("tokens", lie)
+		request := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":{"name":"user"},"spec":{"targetClusterProfile":{"name":"` + cluster +
+			`"},"serviceAccountName":"user-` + cluster + `","serviceAccountNamespace":"default","clusterRoles":[{"name":"view"}]}}`
+		for program, args := range map[string][]string{
+			p.kubectl: {"-n", "default", "create", "-f", "-", "-o", "jsonpath={.status.token}"},
+			p.plugin:  {"-n", "default", "token", cluster},
+		} {
+			group.Go(func() error {
+				is := run(t, kubeconfig, request, "", program, args...)
+				assert.True(t, is.failed, "%s of %s prints %q", program, cluster, is.stdout)
+				assert.Empty(t, is.stdout, "%s of %s", program, cluster)
+				assert.NotContains(t, is.stderr, "\nroot# ", "%s of %s: a line that the member has written", program, cluster)
+				return nil
+			})
+		}
+	}
+	require.NoError(t, group.Wait())
+	// The same user gets what an honest member gives.
+	is := run(t, kubeconfig, "", "", p.plugin, "-n", "default", "token", honest)
+	assert.False(t, is.failed, is.stderr)
+	assert.Regexp(t, `^ey[\w-]+\.[\w-]+\.[\w-]+\n$`, is.stdout)
+}
+
+// testHub has the plugins ask a hub that lies about everything, in every way.
+func (f *fleet) testHub(t *testing.T, p *programs) {
+	t.Helper()
+	honestly := f.ordinaryUser(t)
+	cluster, err := json.Marshal(map[string]any{"targetClusterProfile": map[string]string{"namespace": "default", "name": honest}, "serviceAccountName": "user", "serviceAccountNamespace": "default"})
+	require.NoError(t, err)
+	exec := clientauthenticationv1.ExecCredential{
+		TypeMeta: metav1.TypeMeta{APIVersion: clientauthenticationv1.SchemeGroupVersion.String(), Kind: "ExecCredential"},
+		Spec:     clientauthenticationv1.ExecCredentialSpec{Cluster: &clientauthenticationv1.Cluster{Server: "https://member.example.com"}},
+	}
+	exec.Spec.Cluster.Config.Raw = cluster
+	info, err := json.Marshal(exec)
+	require.NoError(t, err)
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, lie := range slices.Sorted(maps.Keys(f.liar.lies)) {
+		config, err := clientcmd.LoadFromFile(honestly)
+		require.NoError(t, err)
+		for _, hub := range config.Clusters {
+			hub.Server = f.liar.URL + "/all/" + lie
+			hub.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.liar.Certificate().Raw})
+		}
+		kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+		require.NoError(t, clientcmd.WriteToFile(*config, kubeconfig))
+		for program, args := range map[string][]string{
+			p.credentialPlugin:       {},
+			p.plugin + " token":      {"-n", "default", "token", honest},
+			p.plugin + " get-token":  {"-n", "default", "get-token", honest},
+			p.plugin + " kubeconfig": {"-n", "default", "kubeconfig", honest},
+		} {
+			path, _, _ := strings.Cut(program, " ")
+			group.Go(func() error {
+				is := run(t, kubeconfig, "", string(info), path, args...)
+				assert.True(t, is.failed, "%s, %s: %q", program, lie, is.stdout)
+				assert.Empty(t, is.stdout, "%s, %s", program, lie)
+				return nil
+			})
+		}
+	}
+	require.NoError(t, group.Wait())
+}
+
+// ordinaryUser gives user the documented Role, for all members, and returns a kubeconfig with a client certificate.
+func (f *fleet) ordinaryUser(t *testing.T) string {
+	t.Helper()
+	root, err := testenv.ModuleRoot()
+	require.NoError(t, err)
+	documented, err := os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml"))
+	require.NoError(t, err)
+	defer documented.Close()
+	var role rbacv1.Role
+	require.NoError(t, utilyaml.NewYAMLToJSONDecoder(documented).Decode(&role))
+	list, err := f.profiles.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range role.Rules {
+		if len(role.Rules[i].ResourceNames) > 0 {
+			role.Rules[i].ResourceNames = nil
+			for j := range list.Items {
+				role.Rules[i].ResourceNames = append(role.Rules[i].ResourceNames, list.Items[j].Name)
+			}
+		}
+	}
+	roles := f.admin.RbacV1().Roles("default")
+	if _, err := roles.Get(t.Context(), role.Name, metav1.GetOptions{}); err != nil {
+		_, err = roles.Create(t.Context(), &role, metav1.CreateOptions{})
+		require.NoError(t, err)
+		_, err = f.admin.RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	kubeconfig, err := f.hub.ClientCertKubeconfig(user)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(path, kubeconfig, 0o600))
+	return path
+}
