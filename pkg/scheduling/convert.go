@@ -4,7 +4,6 @@
 package scheduling
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,19 +12,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/taints"
 )
 
 // NewCluster returns what placements know of a cluster by its ClusterProfile and the ClusterScores that name it. It returns
 // an error if the taints in the annotation can't be read.
 func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore) (Cluster, error) {
-	taints, errs := ParseTaints(profile.Annotations[v1alpha1.AnnotationTaints], field.NewPath("metadata", "annotations").Key(v1alpha1.AnnotationTaints))
-	if len(errs) > 0 {
-		return Cluster{}, fmt.Errorf("read the taints of ClusterProfile %s/%s: %w", profile.Namespace, profile.Name, errs.ToAggregate())
+	own, err := ownTaints(profile)
+	if err != nil {
+		return Cluster{}, err
 	}
 	c := Cluster{
 		NamespacedName:    types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name},
@@ -34,7 +32,7 @@ func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.Cl
 		Properties:        make(map[string]string, len(profile.Status.Properties)),
 		KubernetesVersion: profile.Status.Version.Kubernetes,
 		Conditions:        profile.Status.Conditions,
-		Taints:            append(taints, impliedTaints(profile)...),
+		Taints:            append(own, impliedTaints(profile)...),
 		Scores:            make(map[string]*Figures, len(scores)),
 	}
 	for i := range profile.Status.Properties {
@@ -77,35 +75,17 @@ func newFigures(status *v1alpha1.ClusterScoreStatus) *Figures {
 	return f
 }
 
-// maxTaints is that of pkg/taints, for clusters whose ClusterProfiles are stored by somebody else.
-const maxTaints = 1000
-
-// ParseTaints returns the taints in the value of the annotation, which may be empty, or all mistakes in it.
-func ParseTaints(annotation string, path *field.Path) ([]v1alpha1.ClusterTaint, field.ErrorList) {
+// ownTaints returns the taints in the annotation of a ClusterProfile, which somebody else may have stored, without a check.
+func ownTaints(profile *inventoryv1alpha1.ClusterProfile) ([]v1alpha1.ClusterTaint, error) {
+	annotation := profile.Annotations[v1alpha1.AnnotationTaints]
 	if annotation == "" {
 		return nil, nil
 	}
-	var taints []v1alpha1.ClusterTaint
-	if err := json.Unmarshal([]byte(annotation), &taints); err != nil {
-		return nil, field.ErrorList{field.Invalid(path, annotation, err.Error())}
+	own, err := taints.Parse(annotation)
+	if err != nil {
+		return nil, fmt.Errorf("read annotation %s of ClusterProfile %s/%s: %w", v1alpha1.AnnotationTaints, profile.Namespace, profile.Name, err)
 	}
-	if len(taints) > maxTaints {
-		return nil, field.ErrorList{field.TooMany(path, len(taints), maxTaints)}
-	}
-	var errs field.ErrorList
-	for i := range taints {
-		taint, path := &taints[i], path.Index(i)
-		for _, problem := range validation.IsQualifiedName(taint.Key) {
-			errs = append(errs, field.Invalid(path.Child("key"), taint.Key, problem))
-		}
-		switch taint.Effect {
-		case v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew:
-		default:
-			effects := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
-			errs = append(errs, field.NotSupported(path.Child("effect"), taint.Effect, effects))
-		}
-	}
-	return taints, errs
+	return own, nil
 }
 
 // impliedTaints returns the taints that the cluster's health stands for, as OCM has them.

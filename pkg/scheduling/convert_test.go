@@ -16,6 +16,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/taints"
 )
 
 func TestNewCluster(t *testing.T) {
@@ -71,9 +72,10 @@ func TestTaintsOfAProfile(t *testing.T) {
 			want: []v1alpha1.ClusterTaint{{Key: "gpu", Value: "old", Effect: v1alpha1.TaintEffectNoSelectIfNew, TimeAdded: metav1.NewTime(start.Local())}},
 		},
 		{name: "an annotation that is no list is a mistake", annotation: `{}`, mistake: "cannot unmarshal object"},
-		{name: "a taint of Kubernetes is a mistake", annotation: `[{"key":"gpu","effect":"NoSchedule"}]`, mistake: `Unsupported value: "NoSchedule"`},
-		{name: "too many taints are a mistake", annotation: "[" + strings.Repeat("{},", maxTaints) + "{}]", mistake: "Too many: 1001: must have at most 1000 items"},
-		{name: "a taint without a key is a mistake", annotation: `[{"effect":"NoSelect"}]`, mistake: "key: Invalid value"},
+		{name: "a taint of Kubernetes is a mistake", annotation: `[{"key":"gpu","effect":"NoSchedule"}]`, mistake: `taint 0: effect "NoSchedule" is none of`},
+		{name: "too many taints are a mistake", annotation: "[" + strings.Repeat("{},", taints.MaxTaints) + "{}]", mistake: "there are 1001 taints, and at most 1000"},
+		{name: "a taint without a key is a mistake", annotation: `[{"effect":"NoSelect"}]`, mistake: `taint 0: key ""`},
+		{name: "what the server would not store is a mistake, whoever has stored it", annotation: `[{"key":"gpu","effect":"NoSelect","efect":"NoSelectIfNew"}]`, mistake: "unknown field"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
