@@ -283,6 +283,7 @@ func TestGrants(t *testing.T) {
 	grant := func(name string, age time.Duration, change func(*clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
 		g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, CreationTimestamp: metav1.NewTime(testTime.Add(-age))}}
 		g.Spec.ClusterProfile = clusterpassv1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion"}
+		g.Status.MemberUID = "member-1"
 		change(g)
 		return g
 	}
@@ -311,10 +312,28 @@ func TestGrants(t *testing.T) {
 			grant("a", time.Hour, deleted(11*time.Minute)),
 			verdict{Fail, "is not revoked: MemberFailed: it can't be reached", "kubectl -n team annotate authtokengrant a clusterpass.dev/abandon-member=true"},
 		},
+		"ready, and nobody knows on which cluster": {
+			grant("a", time.Hour, func(g *clusterpassv1alpha1.AuthTokenGrant) { ready("True", time.Hour)(g); g.Status.MemberUID = "" }),
+			verdict{Warn, "1 of its grants do not say which cluster they are on", "kubectl clusterpass join bravelion --namespace=default --credential-only --member-context=CONTEXT"},
+		},
+		"ready a moment ago, and nobody knows yet on which cluster": {
+			grant("a", time.Minute, func(g *clusterpassv1alpha1.AuthTokenGrant) { ready("True", time.Minute)(g); g.Status.MemberUID = "" }),
+			verdict{verdict: OK},
+		},
+		"ready on a cluster that was not joined, and nobody knows which": {
+			grant("a", time.Hour, func(g *clusterpassv1alpha1.AuthTokenGrant) {
+				ready("True", time.Hour)(g)
+				g.Status.MemberUID, g.Spec.ClusterProfile.Name = "", "smartfish"
+			}),
+			verdict{Warn, "does not let clusterpass get its namespace kube-system", "kubectl --context=CONTEXT apply -k artifacts/deploy/member"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Clusterpass: clusterpassfake.NewClientset(test.grant)})
+			joined := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+			joined.Annotations = map[string]string{member.MemberUIDAnnotation: "member-1"}
+			e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{joined}
 			test.want.expect(t, checkGrants(t.Context(), e))
 
 			e.Clusters = []types.NamespacedName{{Namespace: "default", Name: "another"}}

@@ -6,6 +6,9 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,8 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/pager"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
 )
 
 const (
@@ -55,7 +60,7 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 		return e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
 	})
 	pages.PageSize = grantPage
-	stuck := 0
+	stuck, unidentified := 0, map[types.NamespacedName]int{}
 	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
 		grant, ok := object.(*clusterpassv1alpha1.AuthTokenGrant)
 		if !ok {
@@ -66,6 +71,9 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 			return nil
 		}
 		seen++
+		if saysNoMember(grant, e.now()) {
+			unidentified[cluster]++
+		}
 		finding := grantFinding(grant, e.now())
 		if finding == nil {
 			return nil
@@ -78,7 +86,40 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 	if stuck > maxStuck {
 		f.fail("", "Look at all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
 	}
+	e.reportUnidentified(&f, unidentified)
 	return f, seen, err
+}
+
+// saysNoMember says whether a grant was there for long enough to say which cluster it is on, and does not.
+func saysNoMember(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) bool {
+	return grant.Status.MemberUID == "" && grant.DeletionTimestamp == nil && now.Sub(grant.CreationTimestamp.Time) > grantStuck &&
+		meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady)
+}
+
+// reportUnidentified reports the clusters that have grants which do not say where they are, and how many.
+func (e *examination) reportUnidentified(f *findings, grants map[types.NamespacedName]int) {
+	clusters := slices.SortedFunc(maps.Keys(grants), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
+	for i, cluster := range clusters {
+		if i == maxStuck {
+			f.warn("", "Look at all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
+			return
+		}
+		f.warn("ClusterProfile "+cluster.String(), e.mendIdentity(cluster),
+			"%d of its grants do not say which cluster they are on (status.memberUID), and are revoked wherever the ClusterProfile leads to: "+
+				"the member does not let clusterpass get its namespace kube-system, or was not swept since then", grants[cluster])
+	}
+}
+
+// mendIdentity says how a member lets clusterpass know which cluster it is.
+func (e *examination) mendIdentity(cluster types.NamespacedName) string {
+	profiles := e.hub.profiles.value.items
+	i := slices.IndexFunc(profiles, func(p inventoryv1alpha1.ClusterProfile) bool {
+		return p.Namespace == cluster.Namespace && p.Name == cluster.Name
+	})
+	if i >= 0 && profiles[i].Annotations[member.MemberUIDAnnotation] != "" {
+		return member.MendCredential(&profiles[i])
+	}
+	return "Apply the manifests there anew: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
 }
 
 // grantFinding returns what is wrong with a grant, nil if nothing is.

@@ -158,6 +158,16 @@ func pathSegments(path string) ([]string, error) {
 	return segments, nil
 }
 
+// IsExact says whether the pattern allows no more than one server.
+func (p ServerPattern) IsExact() bool {
+	return p.port != wildcard && !slices.Contains(p.labels, wildcard) && !slices.Contains(p.path, wildcard)
+}
+
+// Covers says whether the pattern allows every server that the other one allows.
+func (p ServerPattern) Covers(other ServerPattern) bool {
+	return (p.port == wildcard || p.port == other.port) && globMatches(p.labels, other.labels) && globMatches(p.path, other.path)
+}
+
 // Matches says whether the pattern allows a server, which ParseServer returned.
 func (p ServerPattern) Matches(server *url.URL) bool {
 	port := server.Port()

@@ -127,3 +127,40 @@ func TestParseProxy(t *testing.T) {
 		})
 	}
 }
+
+func TestServerPattern_Covers(t *testing.T) {
+	for _, test := range []struct {
+		wide, narrow string
+		want         bool
+	}{
+		{"https://*.fleet", "https://a.fleet", true},
+		{"https://*.fleet", "https://A.FLEET:443/", true},
+		{"https://*.fleet", "https://*.fleet", true},
+		{"https://a.fleet:*", "https://a.fleet:6443", true},
+		{"https://fleet/clusters/*", "https://fleet/clusters/a", true},
+		{"https://a.fleet", "https://*.fleet", false},
+		{"https://*.fleet", "https://*.*.fleet", false},
+		{"https://a.fleet", "https://a.fleet:*", false},
+		{"https://fleet/clusters/a", "https://fleet/clusters/*", false},
+		{"https://fleet/clusters/*", "https://fleet/clusters", false},
+	} {
+		t.Run(test.wide+" "+test.narrow, func(t *testing.T) {
+			wide, err := ParseServerPattern(test.wide)
+			require.NoError(t, err)
+			narrow, err := ParseServerPattern(test.narrow)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, wide.Covers(narrow))
+		})
+	}
+}
+
+func TestServerPattern_IsExact(t *testing.T) {
+	for pattern, want := range map[string]bool{
+		"https://a.fleet": true, "https://a.fleet:6443/clusters/a": true, "https://[fd00::1]:6443": true,
+		"https://*.fleet": false, "https://a.fleet:*": false, "https://a.fleet/clusters/*": false,
+	} {
+		parsed, err := ParseServerPattern(pattern)
+		require.NoError(t, err)
+		assert.Equal(t, want, parsed.IsExact(), pattern)
+	}
+}

@@ -30,6 +30,8 @@ type Ensured struct {
 	Secret types.UID
 	// Probes are what a new token can be tried with.
 	Probes *Probes
+	// Found says that the ServiceAccount was there already.
+	Found bool
 	// Changed says whether the member lacked anything, or had it otherwise.
 	Changed bool
 }
@@ -40,6 +42,8 @@ type worker struct {
 	probes  Probes
 	fence   fence
 	changed atomic.Bool
+	// created says that the ServiceAccount was missing.
+	created bool
 }
 
 // Ensure makes the member have all that the grant names, and nothing that only an
@@ -65,7 +69,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.rolesReady(ctx); err != nil {
 		return nil, err
 	}
-	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes, Changed: w.changed.Load()}, nil
+	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes, Found: !w.created, Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
@@ -127,6 +131,7 @@ func (w *worker) createServiceAccount(ctx context.Context) (created *corev1.Serv
 		return err
 	})
 	if err == nil {
+		w.created = true
 		w.changed.Store(true)
 	}
 	return created, err

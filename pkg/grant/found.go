@@ -172,6 +172,13 @@ func rank(kind string) int {
 	return slices.IndexFunc(removalOrder, func(kinds []string) bool { return slices.Contains(kinds, kind) })
 }
 
+// HasAccount says whether the ServiceAccount of g was found, as g's.
+func (f *Found) HasAccount(g *v1alpha1.AuthTokenGrant) bool {
+	account := g.Spec.ServiceAccount
+	object, ok := f.objects[v1alpha1.MemberObject{Kind: kindServiceAccount, Namespace: account.Namespace, Name: account.Name}]
+	return ok && object.Grant == g.UID
+}
+
 // Drift returns in what the member differs from what g takes, in words, by kind. Kinds that could not be listed
 // are taken to be right.
 func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {

@@ -31,6 +31,7 @@ const (
 	credentialRole = "clusterpass:credential"
 	rulesRole      = "clusterpass:allow-rules"
 	usageRole      = "clusterpass:usage"
+	identityRole   = "clusterpass:identity"
 )
 
 const (
@@ -114,7 +115,8 @@ func credentialObjects() []runtime.Object {
 		&corev1.ServiceAccount{TypeMeta: core(kindServiceAccount), ObjectMeta: meta(SystemNamespace, ServiceAccount), AutomountServiceAccountToken: ptr.To(false)},
 		&corev1.Secret{TypeMeta: core(kindSecret), ObjectMeta: meta(SystemNamespace, CredentialSecret), Type: grant.SecretType},
 	}
-	return append(objects, role(SystemNamespace, credentialRole, credentialRules())...)
+	objects = append(objects, role(SystemNamespace, credentialRole, credentialRules())...)
+	return append(objects, clusterRole(identityRole, identityRules())...)
 }
 
 func namespace() *corev1.Namespace {
@@ -130,6 +132,14 @@ func credentialRules() []rbacv1.PolicyRule {
 	binding := rule("", resourceSecrets, verbGet)
 	binding.ResourceNames = []string{CredentialSecret}
 	return []rbacv1.PolicyRule{token, binding}
+}
+
+// identityRules let the hub know which cluster the member is: what is granted on one is not to be looked for on another. They are a role of
+// their own, so that a member that was joined by an earlier release gets it without a change of what it allows.
+func identityRules() []rbacv1.PolicyRule {
+	identity := rule("", "namespaces", verbGet)
+	identity.ResourceNames = []string{metav1.NamespaceSystem}
+	return []rbacv1.PolicyRule{identity}
 }
 
 // clusterRules hold in the whole cluster: binding the ClusterRoles that are allowed, and

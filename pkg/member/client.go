@@ -44,6 +44,7 @@ type Client struct {
 	validity Validity
 
 	gate           *gate
+	uid            memberUID
 	held           *semaphore.Weighted
 	own            kubernetes.Interface
 	authentication rest.Interface
@@ -77,6 +78,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 		cluster:  a.cluster,
 		validity: validityOf(config),
 		held:     options.held,
+		uid:      newMemberUID(options.clock, a.several),
 		gate:     newGate(options.limits, options.clock, connections),
 	}
 	if err := c.connect(config, a.plugin, connections); err != nil {

@@ -20,7 +20,11 @@ const configHeader = "apiVersion: config.clusterpass.dev/v1alpha1\nkind: AccessC
 func TestLoadFile(t *testing.T) {
 	ca := base64.StdEncoding.EncodeToString(newAuthority(t, "ca").pem)
 	exec := func(more string) string {
-		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    servers: [\"https://*.example.com:6443\"]\n" + more
+		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    servers: [\"https://*.example.com:6443\"]\n    bindings: [{namespaces: [fleet]}]\n" + more
+	}
+	// leading returns an exec provider for servers, with bindings.
+	leading := func(servers, more string) string {
+		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    certificateAuthorityData: " + ca + "\n    servers: " + servers + "\n" + more
 	}
 	tests := []struct {
 		name, file string
@@ -78,6 +82,52 @@ providers:
 			want: []string{
 				"exec.apiVersion: Unsupported", "exec.command: Invalid", "exec.env[0].name: Required",
 				"exec.servers[0]: Invalid", "exec.servers[1]: Invalid", "exec.proxyURLs[0]: Invalid",
+			},
+		},
+		{name: "an exec provider for one server", file: leading(`["https://a.fleet:6443"]`, "")},
+		{
+			name: "an exec provider for any port of a server, and no word about who may lead where",
+			file: leading(`["https://a.fleet:*"]`, ""), want: []string{"providers[0].exec.bindings: Required", "whoever edits the status of one"},
+		},
+		{
+			name: "one for a domain, and no word",
+			file: leading(`["https://*.fleet"]`, ""), want: []string{"providers[0].exec.bindings: Required"},
+		},
+		{
+			name: "one for paths of a server, and no word",
+			file: leading(`["https://fleet/clusters/*"]`, ""), want: []string{"providers[0].exec.bindings: Required"},
+		},
+		{
+			name: "one for two servers, and no word",
+			file: leading(`["https://a.fleet", "https://b.fleet"]`, "    bindings: []\n"), want: []string{"providers[0].exec.bindings: Required"},
+		},
+		{
+			name: "one for a server behind a proxy or none, and no word",
+			file: leading(`["https://10.0.0.1"]`, "    proxyURLs: [\"http://proxy:3128\"]\n"), want: []string{"providers[0].exec.bindings: Required"},
+		},
+		{
+			name: "servers bound to namespaces and to profiles",
+			file: leading(`["https://*.fleet", "https://*.edge:*"]`, `
+    bindings:
+    - namespaces: [fleet]
+    - {servers: ["https://a.edge:6443"], profiles: [{namespace: edge, name: a}]}
+    - {servers: ["https://*.edge:6443"], namespaces: [edge], profiles: [{namespace: fleet, name: b}]}
+`),
+		},
+		{
+			name: "bindings that bind nothing",
+			file: leading(`["https://*.fleet"]`, `
+    bindings:
+    - {}
+    - servers: ["https://a.fleet"]
+    - {servers: ["https://a.fleet:6443", "https://a.elsewhere", "https://*.*.fleet", "http://a.fleet"], namespaces: ["*", x, x]}
+    - {profiles: [{namespace: "", name: A_B}, {namespace: x, name: a}, {namespace: x, name: a}]}
+`),
+			want: []string{
+				"bindings[0]: Required", "bindings[1]: Required",
+				"bindings[2].servers[0]: Invalid", "bindings[2].servers[1]: Invalid", "bindings[2].servers[2]: Invalid", "bindings[2].servers[3]: Invalid",
+				"bindings[2].namespaces[0]: Invalid", "bindings[2].namespaces[2]: Duplicate",
+				"bindings[3].profiles[0].namespace: Invalid", "bindings[3].profiles[0].name: Invalid", "bindings[3].profiles[2]: Duplicate",
 			},
 		},
 	}

@@ -53,6 +53,8 @@ type access struct {
 	cluster clientcmdv1.Cluster
 	// plugin says that client-go runs a credential plugin.
 	plugin bool
+	// several says that the profile's status chooses among several clusters.
+	several bool
 }
 
 // accessKey identifies access data. It is a digest, so that rest.Configs, which hold

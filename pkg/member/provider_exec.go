@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -24,10 +27,24 @@ import (
 // A profile narrows the CAs down and never widens them: where it names any, all of
 // them must be among the configured ones, and only they are trusted.
 type execProvider struct {
-	name    string
-	config  *configv1alpha1.ExecProvider
-	servers []endpoint.ServerPattern
-	cas     *endpoint.Bundle
+	name     string
+	config   *configv1alpha1.ExecProvider
+	servers  []endpoint.ServerPattern
+	bindings []execBinding
+	cas      *endpoint.Bundle
+}
+
+// execBinding is an ExecBinding of the configuration.
+type execBinding struct {
+	servers    []endpoint.ServerPattern
+	namespaces []string
+	profiles   []configv1alpha1.ProfileReference
+}
+
+// has says whether the ClusterProfile is bound.
+func (b *execBinding) has(profile types.NamespacedName) bool {
+	return slices.Contains(b.namespaces, profile.Namespace) ||
+		slices.Contains(b.profiles, configv1alpha1.ProfileReference{Namespace: profile.Namespace, Name: profile.Name})
 }
 
 func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execProvider, error) {
@@ -36,14 +53,32 @@ func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execPro
 		return nil, fmt.Errorf("certificateAuthorityData %w", err)
 	}
 	p := &execProvider{name: name, config: config.DeepCopy(), cas: cas}
-	for _, server := range config.Servers {
+	if p.servers, err = parseServerPatterns(config.Servers); err != nil {
+		return nil, err
+	}
+	for _, binding := range config.Bindings {
+		servers, err := parseServerPatterns(binding.Servers)
+		if err != nil {
+			return nil, err
+		}
+		if len(servers) == 0 {
+			servers = p.servers
+		}
+		p.bindings = append(p.bindings, execBinding{servers: servers, namespaces: binding.Namespaces, profiles: binding.Profiles})
+	}
+	return p, nil
+}
+
+func parseServerPatterns(servers []string) ([]endpoint.ServerPattern, error) {
+	var patterns []endpoint.ServerPattern
+	for _, server := range servers {
 		pattern, err := endpoint.ParseServerPattern(server)
 		if err != nil {
 			return nil, fmt.Errorf("server %q: %w", server, err)
 		}
-		p.servers = append(p.servers, pattern)
+		patterns = append(patterns, pattern)
 	}
-	return p, nil
+	return patterns, nil
 }
 
 func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret) (*source, error) {
@@ -52,13 +87,19 @@ func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *in
 		return nil, errors.New("the cluster's data is not JSON")
 	}
 	return &source{
-		key:  newAccessKey(data),
-		open: func() (*access, error) { return p.open(profile.Name, entry.Cluster) },
+		key: newAccessKey(data),
+		open: func() (*access, error) {
+			return p.open(types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, entry.Cluster)
+		},
 	}, nil
 }
 
-func (p *execProvider) open(profileName string, cluster clientcmdv1.Cluster) (*access, error) {
-	allowed, err := p.allowed(cluster)
+func (p *execProvider) open(name types.NamespacedName, cluster clientcmdv1.Cluster) (*access, error) {
+	allowed, server, err := p.allowed(cluster)
+	if err != nil {
+		return nil, err
+	}
+	several, err := p.bound(name, server, allowed.TLSServerName)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +112,7 @@ func (p *execProvider) open(profileName string, cluster clientcmdv1.Cluster) (*a
 	profile := &inventoryv1alpha1.ClusterProfile{Status: inventoryv1alpha1.ClusterProfileStatus{
 		AccessProviders: []inventoryv1alpha1.AccessProvider{entry},
 	}}
-	profile.Name = profileName
+	profile.Name = name.Name
 	config, err := upstream.New([]upstream.Provider{p.upstream()}).BuildConfigFromCP(profile)
 	if err != nil {
 		return nil, fmt.Errorf("building the client configuration: %w", err)
@@ -81,7 +122,32 @@ func (p *execProvider) open(profileName string, cluster clientcmdv1.Cluster) (*a
 	if err := setProxy(config, allowed.ProxyURL); err != nil {
 		return nil, err
 	}
-	return &access{config: config, cluster: allowed, plugin: true}, nil
+	return &access{config: config, cluster: allowed, plugin: true, several: several}, nil
+}
+
+// bound refuses a server that the ClusterProfile may not lead to. It says whether the ClusterProfile may lead to others, too: by another
+// server, by a proxy, or by a server name that something in front of several clusters goes by.
+func (p *execProvider) bound(profile types.NamespacedName, server *url.URL, serverName string) (several bool, err error) {
+	named := serverName != "" && !strings.EqualFold(serverName, server.Hostname())
+	servers := p.servers
+	if len(p.bindings) > 0 {
+		servers = nil
+		for i := range p.bindings {
+			if p.bindings[i].has(profile) {
+				servers = append(servers, p.bindings[i].servers...)
+			}
+		}
+		if !anyMatches(servers, server) {
+			return false, fmt.Errorf("the access configuration binds the ClusterProfile to no server %s: see bindings of access provider %q in --access-config", server, p.name)
+		}
+	} else if named {
+		return false, fmt.Errorf("a tls-server-name may lead to another cluster, and the access configuration does not bind the ClusterProfile: see bindings of access provider %q in --access-config", p.name)
+	}
+	return named || leadsToSeveral(p.config, servers), nil
+}
+
+func anyMatches(patterns []endpoint.ServerPattern, server *url.URL) bool {
+	return slices.ContainsFunc(patterns, func(pattern endpoint.ServerPattern) bool { return pattern.Matches(server) })
 }
 
 // upstream returns the provider in the types of upstream's library, for one use:
@@ -106,33 +172,33 @@ func (p *execProvider) upstream() upstream.Provider {
 	}
 }
 
-// allowed returns the part of a profile's cluster that is used, if the operator
-// allows all of it.
-func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster, error) {
+// allowed returns the part of a profile's cluster that is used, and its server, if the
+// operator allows all of it.
+func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster, *url.URL, error) {
 	var none clientcmdv1.Cluster
 	server, err := endpoint.ParseServer(cluster.Server)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
-	if !slices.ContainsFunc(p.servers, func(pattern endpoint.ServerPattern) bool { return pattern.Matches(server) }) {
-		return none, fmt.Errorf("server %s is not one that the credential plugin is configured for", cluster.Server)
+	if !anyMatches(p.servers, server) {
+		return none, nil, fmt.Errorf("server %s is not one that the credential plugin is configured for", cluster.Server)
 	}
 	if cluster.ProxyURL != "" && !slices.Contains(p.config.ProxyURLs, cluster.ProxyURL) {
-		return none, errors.New("proxy-url is not one that the credential plugin is configured for")
+		return none, nil, errors.New("proxy-url is not one that the credential plugin is configured for")
 	}
 	if cluster.InsecureSkipTLSVerify || cluster.CertificateAuthority != "" {
-		return none, errors.New("insecure-skip-tls-verify and certificate-authority are refused")
+		return none, nil, errors.New("insecure-skip-tls-verify and certificate-authority are refused")
 	}
 	ca, err := p.trusted(cluster.CertificateAuthorityData)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	return clientcmdv1.Cluster{
 		Server:                   cluster.Server,
 		CertificateAuthorityData: ca,
 		TLSServerName:            cluster.TLSServerName,
 		ProxyURL:                 cluster.ProxyURL,
-	}, nil
+	}, server, nil
 }
 
 // trusted returns the CAs to verify a member with, given those that its profile names.

@@ -40,6 +40,7 @@ func execConfig(t *testing.T, mode string, ca []byte, servers ...string) *config
 			Command: binary, Args: []string{"configured"},
 			Env:                []configv1alpha1.ExecEnvVar{{Name: pluginMode, Value: mode}},
 			ProvideClusterInfo: true, Servers: servers, CertificateAuthorityData: ca,
+			Bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}},
 		},
 	}}}
 	configScheme().Default(config)
@@ -129,6 +130,66 @@ func TestExecProviderIsPinned(t *testing.T) {
 			require.NoError(t, err)
 			test.cluster.CertificateAuthorityData = test.wantCA
 			assert.Equal(t, test.cluster, client.Cluster())
+		})
+	}
+}
+
+func TestExecProvider_Bindings(t *testing.T) {
+	ca := newAuthority(t, "configured")
+	profile := func(namespace, name string) configv1alpha1.ProfileReference {
+		return configv1alpha1.ProfileReference{Namespace: namespace, Name: name}
+	}
+	several := []configv1alpha1.ExecBinding{
+		{Servers: []string{"https://a.fleet"}, Profiles: []configv1alpha1.ProfileReference{profile("default", "a"), profile("default", "twice")}},
+		{Servers: []string{"https://b.fleet"}, Profiles: []configv1alpha1.ProfileReference{profile("default", "b"), profile("default", "twice")}},
+		{Servers: []string{"https://*.fleet"}, Namespaces: []string{"fleet"}},
+	}
+	for name, test := range map[string]struct {
+		bindings        []configv1alpha1.ExecBinding
+		servers         []string
+		namespace, name string
+		server          string
+		serverName      string
+		// wantErr is in the refusal; empty: there is none, and several says whether the profile has a choice.
+		wantErr string
+		several bool
+	}{
+		"its own server":                                   {bindings: several, name: "a", server: "https://a.fleet"},
+		"its own server, written in another way":           {bindings: several, name: "a", server: "https://A.fleet:443/"},
+		"the server of another profile":                    {bindings: several, name: "a", server: "https://b.fleet", wantErr: `no server https://b.fleet: see bindings of access provider "plugin" in --access-config`},
+		"a server that nobody is bound to":                 {bindings: several, name: "a", server: "https://c.fleet", wantErr: "no server https://c.fleet"},
+		"a profile in two bindings":                        {bindings: several, name: "twice", server: "https://b.fleet", several: true},
+		"a profile that is not bound":                      {bindings: several, name: "c", server: "https://a.fleet", wantErr: "no server https://a.fleet"},
+		"a profile of a bound name in another namespace":   {bindings: several, namespace: "team", name: "a", server: "https://a.fleet", wantErr: "no server"},
+		"a profile in a bound namespace":                   {bindings: several, namespace: "fleet", name: "x", server: "https://b.fleet", several: true},
+		"another server name on its own server":            {bindings: several, name: "a", server: "https://a.fleet", serverName: "b.fleet", several: true},
+		"the server's name as server name":                 {bindings: several, name: "a", server: "https://a.fleet", serverName: "a.fleet"},
+		"one server without bindings":                      {servers: []string{"https://a.fleet"}, namespace: "any", name: "any", server: "https://a.fleet"},
+		"another server name on that":                      {servers: []string{"https://a.fleet"}, name: "a", server: "https://a.fleet", serverName: "b.fleet", wantErr: "a tls-server-name may lead to another cluster"},
+		"a server beyond those of the provider":            {bindings: several, namespace: "fleet", name: "x", server: "https://b.elsewhere", wantErr: "is not one that the credential plugin is configured for"},
+		"a binding of all servers of the provider":         {bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}}, name: "a", server: "https://b.fleet", several: true},
+		"a binding of all servers, where there is but one": {bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}}, servers: []string{"https://a.fleet"}, name: "a", server: "https://a.fleet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			servers := test.servers
+			if servers == nil {
+				servers = []string{"https://*.fleet"}
+			}
+			config := execConfig(t, "fail", ca.pem, servers...)
+			config.Providers[0].Exec.Bindings = test.bindings
+			of := pluginProfile(test.name, clientcmdv1.Cluster{Server: test.server, TLSServerName: test.serverName})
+			if test.namespace != "" {
+				of.Namespace = test.namespace
+			}
+			client, err := newTestPool(t, config, nil, nil).For(t.Context(), of)
+			if test.wantErr != "" {
+				status := statusErr(t, err)
+				assert.Contains(t, status.Message, test.wantErr)
+				assert.Equal(t, CauseNoAccess, status.Details.Causes[0].Type)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.several, client.uid.required)
 		})
 	}
 }

@@ -69,15 +69,7 @@ func validateKubeconfigSecret(provider *configv1alpha1.KubeconfigSecretProvider,
 	if len(provider.Namespaces) == 0 {
 		errs = append(errs, field.Required(path, "the namespaces that Secrets are read from"))
 	}
-	for i, namespace := range provider.Namespaces {
-		for _, message := range apivalidation.ValidateNamespaceName(namespace, false) {
-			errs = append(errs, field.Invalid(path.Index(i), namespace, message))
-		}
-		if slices.Contains(provider.Namespaces[:i], namespace) {
-			errs = append(errs, field.Duplicate(path.Index(i), namespace))
-		}
-	}
-	return errs
+	return append(errs, validateNamespaces(provider.Namespaces, path)...)
 }
 
 func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field.ErrorList {
@@ -96,11 +88,9 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 	if len(provider.Servers) == 0 {
 		errs = append(errs, field.Required(path.Child("servers"), "the servers that the plugin's credentials may be shown to"))
 	}
-	for i, server := range provider.Servers {
-		if _, err := endpoint.ParseServerPattern(server); err != nil {
-			errs = append(errs, field.Invalid(path.Child("servers").Index(i), server, err.Error()))
-		}
-	}
+	servers, serverErrs := validateServers(provider.Servers, path.Child("servers"))
+	errs = append(errs, serverErrs...)
+	errs = append(errs, validateBindings(provider, servers, path.Child("bindings"))...)
 	caPath := path.Child("certificateAuthorityData")
 	if len(provider.CertificateAuthorityData) == 0 {
 		errs = append(errs, field.Required(caPath, "the CAs that members may be verified with"))
@@ -111,6 +101,80 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 		if _, err := endpoint.ParseProxy(proxy); err != nil {
 			// The value is left out: it could hold a password.
 			errs = append(errs, field.Invalid(path.Child("proxyURLs").Index(i), "<url>", err.Error()))
+		}
+	}
+	return errs
+}
+
+// validateServers returns the patterns that are right, and what is wrong with the others.
+func validateServers(servers []string, path *field.Path) ([]endpoint.ServerPattern, field.ErrorList) {
+	var patterns []endpoint.ServerPattern
+	var errs field.ErrorList
+	for i, server := range servers {
+		pattern, err := endpoint.ParseServerPattern(server)
+		if err != nil {
+			errs = append(errs, field.Invalid(path.Index(i), server, err.Error()))
+			continue
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns, errs
+}
+
+// validateBindings returns what is wrong with the bindings of a provider for servers.
+func validateBindings(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(provider.Bindings) == 0 && leadsToSeveral(provider, servers) {
+		errs = append(errs, field.Required(path, "the access may lead to several servers (more than one, a \"*\", or proxyURLs): "+
+			"say by namespaces or profiles which ClusterProfiles may lead there. Else whoever edits the status of one could lead it to the cluster of another"))
+	}
+	for i := range provider.Bindings {
+		errs = append(errs, validateBinding(&provider.Bindings[i], servers, path.Index(i))...)
+	}
+	return errs
+}
+
+func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.ServerPattern, path *field.Path) field.ErrorList {
+	_, errs := validateServers(binding.Servers, path.Child("servers"))
+	for i, server := range binding.Servers {
+		pattern, err := endpoint.ParseServerPattern(server)
+		if err == nil && !slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return s.Covers(pattern) }) {
+			errs = append(errs, field.Invalid(path.Child("servers").Index(i), server, "must be within one of the servers of the provider"))
+		}
+	}
+	if len(binding.Namespaces) == 0 && len(binding.Profiles) == 0 {
+		errs = append(errs, field.Required(path, "namespaces or profiles: the ClusterProfiles that may lead to the servers"))
+	}
+	errs = append(errs, validateNamespaces(binding.Namespaces, path.Child("namespaces"))...)
+	for i, profile := range binding.Profiles {
+		path := path.Child("profiles").Index(i)
+		for _, message := range apivalidation.ValidateNamespaceName(profile.Namespace, false) {
+			errs = append(errs, field.Invalid(path.Child("namespace"), profile.Namespace, message))
+		}
+		for _, message := range apivalidation.NameIsDNSSubdomain(profile.Name, false) {
+			errs = append(errs, field.Invalid(path.Child("name"), profile.Name, message))
+		}
+		if slices.Contains(binding.Profiles[:i], profile) {
+			errs = append(errs, field.Duplicate(path, profile.Namespace+"/"+profile.Name))
+		}
+	}
+	return errs
+}
+
+// leadsToSeveral says whether ClusterProfiles have a choice of clusters that they lead to by provider. A proxy is one: an address may be
+// another cluster's behind another proxy.
+func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern) bool {
+	return len(servers) > 1 || len(provider.ProxyURLs) > 0 || slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
+}
+
+func validateNamespaces(namespaces []string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, namespace := range namespaces {
+		for _, message := range apivalidation.ValidateNamespaceName(namespace, false) {
+			errs = append(errs, field.Invalid(path.Index(i), namespace, message))
+		}
+		if slices.Contains(namespaces[:i], namespace) {
+			errs = append(errs, field.Duplicate(path.Index(i), namespace))
 		}
 	}
 	return errs

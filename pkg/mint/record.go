@@ -75,7 +75,11 @@ func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenG
 		return nil, false, t.conflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
 	case !t.owns(live):
 		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
-	case difference(live, t.want) == "":
+	}
+	if err := grant.CheckMember(live, t.want.Status.MemberUID); err != nil {
+		return nil, false, err
+	}
+	if difference(live, t.want) == "" {
 		return live, false, nil
 	}
 	g, err = t.update(ctx, live)
@@ -188,12 +192,17 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 // confirm returns the grant after the member was seen to have all of it, with a
 // ceiling that the token will not pass. Where the grant has been deleted or changed
 // meanwhile, what was made for it is withdrawn: it is not resurrected.
-func (t *task) confirm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, expiration int64) (confirmed *clusterpassv1alpha1.AuthTokenGrant, err error) {
+func (t *task) confirm(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured, expiration int64,
+) (confirmed *clusterpassv1alpha1.AuthTokenGrant, err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	confirmed, err = t.amend(ctx, g, func(next *clusterpassv1alpha1.AuthTokenGrant) {
 		next.Status.ObservedGeneration = next.Generation
 		next.Status.MemberObjects = grant.Objects(next)
 		next.Status.AccessProvider = t.want.Status.AccessProvider
+		if next.Status.MemberUID == "" && t.isHere(g, ready) {
+			next.Status.MemberUID = t.want.Status.MemberUID
+		}
 		setReady(next, metav1.ConditionTrue, clusterpassv1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 		t.raiseCeiling(next, expiration)
 	})
@@ -201,6 +210,12 @@ func (t *task) confirm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 		t.withdraw(ctx, g)
 	}
 	return confirmed, err
+}
+
+// isHere says whether g is known to be on the member, although it does not say where it is. One that was there already, as its
+// ServiceAccount shows, is, and one that was nowhere before. Any other may be on another cluster.
+func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured) bool {
+	return ready.Found || g.Status.ObservedGeneration == 0 || t.joined != ""
 }
 
 // amend reads g as it is stored now, and stores what mutate makes of it where that

@@ -26,6 +26,12 @@ const confirmTimeout = 5 * time.Second
 type target struct {
 	profile types.UID
 	client  *member.Client
+	// joined is the UID of the member that the ClusterProfile was joined with, where it says so.
+	joined types.UID
+}
+
+func newTarget(profile *inventoryv1alpha1.ClusterProfile, client *member.Client) *target {
+	return &target{profile: profile.UID, client: client, joined: types.UID(profile.Annotations[member.MemberUIDAnnotation])}
 }
 
 // cached returns the target that a request names, by what is known of it without a call. Its error is no
@@ -45,7 +51,7 @@ func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference
 	if err != nil {
 		return nil, err
 	}
-	return &target{profile.UID, client}, nil
+	return newTarget(profile, client), nil
 }
 
 // stored is cached by what is stored. It is for requests that have passed all reviews: nobody else has the hub read anything.
@@ -64,7 +70,7 @@ func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference
 	if err := checkStays(of.Name, leaving); err != nil {
 		return nil, err
 	}
-	return &target{profile.UID, client}, nil
+	return newTarget(profile, client), nil
 }
 
 // check returns 409 where profile is another one than the reference says, or is about to go.
@@ -118,10 +124,10 @@ func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	}
 }
 
-// aboutAccess are the failures of members that may come from an old kubeconfig: it may have been replaced a
+// aboutAccess are the failures of members that may come from an old kubeconfig, or an old ClusterProfile: it may have been replaced a
 // moment ago. Those of a member that is left alone, or did not answer in time, are not among them: they are to cost nothing.
 var aboutAccess = []metav1.CauseType{
-	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect,
+	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,
 }
 
 // isAboutAccess says whether err may be because of the kubeconfig that was used.

@@ -23,6 +23,8 @@ type task struct {
 	*Minter
 	request Request
 	client  *member.Client
+	// joined is the UID of the member that the ClusterProfile was joined with, where it says so.
+	joined types.UID
 	// want is the grant that the request takes, as it would be created.
 	want *clusterpassv1alpha1.AuthTokenGrant
 }
@@ -34,7 +36,7 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	if r.Owner != nil {
 		want.OwnerReferences = []metav1.OwnerReference{*r.Owner}
 	}
-	t := &task{Minter: m, request: r, client: to.client, want: want}
+	t := &task{Minter: m, request: r, client: to.client, joined: to.joined, want: want}
 	t.noteSet(want)
 	return t
 }
@@ -121,6 +123,9 @@ func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, 
 
 // runCold records the grant, has the member have all of it, and issues the token.
 func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+	if err := t.identify(ctx); err != nil {
+		return nil, nil, err
+	}
 	g, created, err := t.admit(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -142,7 +147,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 		}
 		return nil, nil, failure
 	}
-	g, err = t.confirm(ctx, g, expiration)
+	g, err = t.confirm(ctx, g, ready, expiration)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,6 +159,23 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	t.settle(ctx, g, token, ready.Probes.All())
 	t.verified.Add(keyOf(g), is, verifiedTTL)
 	return g, token, nil
+}
+
+// identify notes which cluster the member is, as far as it says so, before anything is stored or made for the request.
+func (t *task) identify(ctx context.Context) error {
+	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
+	defer cancel()
+	uid, err := t.client.MemberUID(ctx)
+	if err != nil {
+		return err
+	}
+	if uid != "" && t.joined != "" && uid != t.joined {
+		return grant.NewOtherMember(t.want.Name, fmt.Sprintf(
+			"ClusterProfile %s leads to another cluster than its annotation %s says: the UID of the namespace kube-system there is %s, and not %s. Nothing was made there",
+			grant.Cluster(t.want), member.MemberUIDAnnotation, uid, t.joined))
+	}
+	t.want.Status.MemberUID = uid
+	return nil
 }
 
 // confirmAdmission refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a

@@ -238,6 +238,9 @@ func (m *Member) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "ok") // /livez
 		return
 	}
+	if info.Resource == "namespaces" {
+		info.Namespace = "" // as the tracker has it
+	}
 	version := schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}
 	answer, err := m.do(r, info, version.WithResource(info.Resource))
 	if err != nil {

@@ -43,6 +43,9 @@ const (
 	GrantReasonTokensEnding = "TokensEnding"
 	// GrantReasonMemberFailed stands with False: the member cluster could not be reached, or did not do it.
 	GrantReasonMemberFailed = "MemberFailed"
+	// GrantReasonOtherMember stands with False: the ClusterProfile leads to another cluster than the one that has
+	// the grant. Nothing is made or removed there.
+	GrantReasonOtherMember = "OtherMember"
 )
 
 // +genclient
@@ -145,6 +148,11 @@ type AuthTokenGrantStatus struct {
 	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
 	// +optional
 	AccessProvider *inventoryv1alpha1.AccessProvider `json:"accessProvider,omitempty"`
+	// MemberUID is the UID of the member cluster's namespace kube-system, noted before anything was made for the
+	// grant. The grant is changed and revoked on that cluster alone. It is empty where the member cluster does not
+	// let clusterpass know, and for a grant of an earlier release, until that is swept.
+	// +optional
+	MemberUID types.UID `json:"memberUID,omitempty"`
 	// RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret
 	// that they are bound to was gone.
 	// +optional

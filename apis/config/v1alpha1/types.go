@@ -87,6 +87,15 @@ type ExecProvider struct {
 	// "." or ".." segment in its path matches nothing.
 	Servers []string `json:"servers"`
 
+	// bindings say which ClusterProfiles may lead to which of the servers. A
+	// ClusterProfile that is in none of them is refused. They are required where
+	// there is more than one server, or proxyURLs, or a "*" in servers: without
+	// them, whoever edits the status of one ClusterProfile could have it lead to the
+	// cluster of another. Only a ClusterProfile that is in one may name a
+	// tls-server-name, by which a proxy in front of several clusters chooses.
+	// +optional
+	Bindings []ExecBinding `json:"bindings,omitempty"`
+
 	// certificateAuthorityData is a PEM bundle of the CAs that members may be
 	// verified with. A ClusterProfile that names CAs narrows it down to them, and is
 	// refused if one of them is not in the bundle.
@@ -95,6 +104,32 @@ type ExecProvider struct {
 	// proxyURLs are the proxies that a ClusterProfile may name. Default: none.
 	// +optional
 	ProxyURLs []string `json:"proxyURLs,omitempty"`
+}
+
+// ExecBinding binds servers to ClusterProfiles. Whoever edits the status of one of
+// these ClusterProfiles can choose among these servers.
+type ExecBinding struct {
+	// servers are patterns as those of the provider, within which they have to be.
+	// Default: all servers of the provider.
+	// +optional
+	Servers []string `json:"servers,omitempty"`
+
+	// namespaces are namespaces of the hub: every ClusterProfile in there may lead to
+	// the servers.
+	// +optional
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// profiles are single ClusterProfiles that may lead to the servers.
+	// +optional
+	Profiles []ProfileReference `json:"profiles,omitempty"`
+}
+
+// ProfileReference names a ClusterProfile.
+type ProfileReference struct {
+	// namespace of the ClusterProfile.
+	Namespace string `json:"namespace"`
+	// name of the ClusterProfile.
+	Name string `json:"name"`
 }
 
 // ExecEnvVar is one environment variable of a credential plugin.

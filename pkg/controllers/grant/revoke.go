@@ -45,10 +45,11 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 		return 0, errBusy
 	}
 	defer c.members.leave(g.Spec.ClusterProfile.UID)
-	keeper, client, err := c.keeper(ctx, g)
+	client, err := c.client(ctx, g)
 	if err != nil {
 		return 0, c.failed(ctx, g, err)
 	}
+	keeper := &grant.Keeper{HubID: c.HubID, Grant: g, Client: client.Kubernetes(), Clock: c.Clock}
 	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), memberTimeout)
 	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
@@ -69,24 +70,43 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	return 0, nil
 }
 
-// keeper returns what reaches the grant's objects on its member: by its ClusterProfile, or, where that is
-// gone or gives no access any more, by what the grant has noted of it: whoever edits the profile's status is not to keep
-// alive what was granted.
-func (c *Controller) keeper(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*grant.Keeper, *member.Client, error) {
+// client returns what reaches the member of g: by its ClusterProfile, or, where that is gone, gives no access any more, or leads
+// elsewhere, by what the grant has noted of it: whoever edits the profile's status is not to keep alive what was granted. A client for
+// another cluster than the grant's is never returned.
+func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*member.Client, error) {
 	profile := c.profile(g)
 	if profile == nil {
 		profile = remembered(g)
 	}
-	client, err := c.Members.For(ctx, profile)
-	if apierrors.HasStatusCause(err, member.CauseNoAccess) && g.Status.AccessProvider != nil {
-		if noted, notedErr := c.Members.For(ctx, remembered(g)); notedErr == nil {
-			client, err = noted, nil
+	client, err := c.clientBy(ctx, g, profile)
+	if err == nil {
+		return client, nil
+	}
+	if ctx.Err() == nil && g.Status.AccessProvider != nil && !leadsAsBefore(client, g) {
+		if noted, notedErr := c.clientBy(ctx, g, remembered(g)); notedErr == nil {
+			return noted, nil
 		}
 	}
-	if err != nil {
-		return nil, nil, err
+	if client != nil && isAway(err) {
+		c.await(ctx, g, client)
 	}
-	return &grant.Keeper{HubID: c.HubID, Grant: g, Client: client.Kubernetes(), Clock: c.Clock}, client, nil
+	return nil, err
+}
+
+// clientBy returns the client for the cluster of profile, also with an error: that this is not the cluster of g, or not known to be.
+func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
+	defer cancel()
+	return client, grant.CheckMemberOf(ctx, g, client)
+}
+
+// leadsAsBefore says whether a client goes by the access that g has noted.
+func leadsAsBefore(client *member.Client, g *v1alpha1.AuthTokenGrant) bool {
+	return client != nil && equality.Semantic.DeepEqual(client.Provider(), *g.Status.AccessProvider)
 }
 
 // remembered returns the ClusterProfile of g as far as the grant has noted it.
@@ -134,7 +154,11 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 	}
 	revocations.WithLabelValues("Failed").Inc()
 	before := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.GrantRevoked)
-	again := before != nil && before.Reason == v1alpha1.GrantReasonMemberFailed
+	reason := v1alpha1.GrantReasonMemberFailed
+	if apierrors.HasStatusCause(why, member.CauseIdentity) {
+		reason = v1alpha1.GrantReasonOtherMember
+	}
+	again := before != nil && before.Reason == reason
 	if again && apierrors.HasStatusCause(why, member.CauseBreakerOpen) {
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
@@ -142,7 +166,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", clip(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
-		setRevoked(status, v1alpha1.GrantReasonMemberFailed, why.Error())
+		setRevoked(status, reason, why.Error())
 	})
 	return errors.Join(why, err)
 }

@@ -171,6 +171,9 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 	if err != nil {
 		return err
 	}
+	if err := c.noteMember(ctx, profile.UID, client, found); err != nil {
+		return err
+	}
 	differs, err := c.differs(profile.UID, found)
 	if err != nil {
 		return err

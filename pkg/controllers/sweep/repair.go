@@ -6,11 +6,13 @@ package sweep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -52,6 +54,30 @@ func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 	return g.DeletionTimestamp == nil && g.Status.ObservedGeneration == g.Generation
 }
 
+// noteMember notes which cluster the member is on the grants that do not say so yet, and were found there.
+func (c *Controller) noteMember(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) error {
+	grants, err := c.grants.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if g.Spec.ClusterProfile.UID != profile || g.Status.MemberUID != "" || !isComplete(g) || !found.HasAccount(g) {
+			continue
+		}
+		uid, err := client.MemberUID(ctx)
+		if err != nil || uid == "" {
+			return err
+		}
+		next := g.DeepCopy()
+		next.Status.MemberUID = uid
+		_, err = c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("noting the cluster of grant %s/%s: %w", g.Namespace, g.Name, err)
+		}
+	}
+	return nil
+}
+
 // repair makes the member have all of g again, if g is still as it was.
 func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, drift map[string]string) error {
 	live, err := c.live(ctx, g)
@@ -60,6 +86,9 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	}
 	if live == nil || !isComplete(live) || live.Generation != g.Generation {
 		return nil
+	}
+	if err := grant.CheckMemberOf(ctx, live, client); err != nil {
+		return c.notRepaired(ctx, live, err)
 	}
 	keeper := &grant.Keeper{HubID: c.HubID, Grant: live, Client: client.Kubernetes(), Clock: c.Clock}
 	ensured, err := keeper.Ensure(ctx)

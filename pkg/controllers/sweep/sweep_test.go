@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/component-base/metrics/testutil"
 
@@ -368,4 +369,66 @@ func TestAKindThatMayNotBeListedStopsNoSweep(t *testing.T) {
 	_, err := f.sweepOnce(t)
 	require.NoError(t, err)
 	assert.Len(t, f.told(), 1)
+}
+
+// uidOf has the member say which cluster it is.
+func (f *fixture) uidOf(t *testing.T, uid types.UID) {
+	t.Helper()
+	require.NoError(t, f.member.Tracker().Add(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: uid}}))
+}
+
+func TestController_SweepNotesTheCluster(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant)
+		want   types.UID
+	}{
+		"on a grant that is found": {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
+		"on none that is missing": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			f.lose(t, g, "ServiceAccount")
+		}},
+		"on none that is another's": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			change(t, f, g, "ServiceAccount", func(a *corev1.ServiceAccount) { a.Labels[grant.LabelGrantUID] = "other" })
+		}},
+		"on none that says it": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.Status.MemberUID = "b"
+			f.store(t, g)
+			f.see(t, g)
+		}, want: "b"},
+		"on none that is being deleted": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+			t.Helper()
+			g.DeletionTimestamp = &metav1.Time{Time: now}
+			f.store(t, g)
+			f.see(t, g)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := fakemember.NewGrant("one")
+			f := newFixture(t, g)
+			f.uidOf(t, "a")
+			test.change(t, f, g)
+			_, err := f.sweepOnce(t)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, f.stored(t, g).Status.MemberUID)
+		})
+	}
+}
+
+func TestController_SweepRepairsNothingOnAnotherCluster(t *testing.T) {
+	g := fakemember.NewGrant("one")
+	f := newFixture(t, g)
+	f.uidOf(t, "b")
+	g.Status.MemberUID = "a"
+	f.store(t, g)
+	f.see(t, g)
+	f.lose(t, g, "ClusterRoleBinding")
+	writes, err := f.sweepOnce(t)
+	require.NoError(t, err)
+	assert.Empty(t, writes)
+	ready := meta.FindStatusCondition(f.stored(t, g).Status.Conditions, v1alpha1.GrantReady)
+	require.NotNil(t, ready)
+	assert.Equal(t, metav1.ConditionFalse, ready.Status)
+	assert.Contains(t, ready.Message, "leads to another cluster than the one that has the grant")
 }

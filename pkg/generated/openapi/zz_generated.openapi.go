@@ -498,6 +498,13 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 							Ref:         ref("sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"),
 						},
 					},
+					"memberUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MemberUID is the UID of the member cluster's namespace kube-system, noted before anything was made for the grant. The grant is changed and revoked on that cluster alone. It is empty where the member cluster does not let clusterpass know, and for a grant of an earlier release, until that is swept.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"rightsEndedTime": {
 						SchemaProps: spec.SchemaProps{
 							Description: "RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret that they are bound to was gone.",

@@ -11,6 +11,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -190,6 +191,9 @@ func validateStatus(status *v1alpha1.AuthTokenGrantStatus, path *field.Path) fie
 	}
 	if status.AccessProvider != nil && status.AccessProvider.Name == "" {
 		errs = append(errs, field.Required(path.Child("accessProvider", "name"), ""))
+	}
+	if messages := utilvalidation.IsValidLabelValue(string(status.MemberUID)); len(messages) > 0 {
+		errs = append(errs, field.Invalid(path.Child("memberUID"), status.MemberUID, strings.Join(messages, "; ")))
 	}
 	return errs
 }

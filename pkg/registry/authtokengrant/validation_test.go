@@ -157,10 +157,13 @@ func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
 		"status.observedGeneration: Invalid value: -1: must not be negative",
 		"status.lastRequester.username: Required value",
 		"status.accessProvider.name: Required value",
+		`status.memberUID: Invalid value: "a\nb": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
+			`alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
 	}, messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
 		ObservedGeneration: -1,
 		LastRequester:      &v1alpha1.Requester{},
 		AccessProvider:     &inventoryv1alpha1.AccessProvider{},
+		MemberUID:          "a\nb",
 		Conditions:         []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}},
 		MemberObjects: []v1alpha1.MemberObject{
 			{Kind: "Secret", Name: "binding"}, {Kind: "ClusterRole", Namespace: "default"}, {Kind: "Namespace", Name: "default"},

@@ -7,6 +7,7 @@ package v1alpha1
 
 import (
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	types "k8s.io/apimachinery/pkg/types"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	apisv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
@@ -31,6 +32,10 @@ type AuthTokenGrantStatusApplyConfiguration struct {
 	// AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how
 	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
 	AccessProvider *apisv1alpha1.AccessProvider `json:"accessProvider,omitempty"`
+	// MemberUID is the UID of the member cluster's namespace kube-system, noted before anything was made for the
+	// grant. The grant is changed and revoked on that cluster alone. It is empty where the member cluster does not
+	// let clusterpass know, and for a grant of an earlier release, until that is swept.
+	MemberUID *types.UID `json:"memberUID,omitempty"`
 	// RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret
 	// that they are bound to was gone.
 	RightsEndedTime *v1.Time `json:"rightsEndedTime,omitempty"`
@@ -94,6 +99,14 @@ func (b *AuthTokenGrantStatusApplyConfiguration) WithMemberObjects(values ...*Me
 // If called multiple times, the AccessProvider field is set to the value of the last call.
 func (b *AuthTokenGrantStatusApplyConfiguration) WithAccessProvider(value apisv1alpha1.AccessProvider) *AuthTokenGrantStatusApplyConfiguration {
 	b.AccessProvider = &value
+	return b
+}
+
+// WithMemberUID sets the MemberUID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MemberUID field is set to the value of the last call.
+func (b *AuthTokenGrantStatusApplyConfiguration) WithMemberUID(value types.UID) *AuthTokenGrantStatusApplyConfiguration {
+	b.MemberUID = &value
 	return b
 }
 
