@@ -157,7 +157,7 @@ func (k *Keeper) checkRole(err error, path *field.Path, name string) error {
 	}
 	missing := field.NotFound(path, name)
 	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it made", Cluster(k.Grant))
-	return &RefusedError{apierrors.NewInvalid(authTokenRequestKind, "", field.ErrorList{missing})}
+	return &RefusedError{apierrors.NewInvalid(authTokenRequestKind, k.Grant.Spec.ClusterProfile.Name, field.ErrorList{missing})}
 }
 
 // CheckBindings has the member say whether it lets us make what the grant gives, without

@@ -7,10 +7,12 @@
 package authtokenrequest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -102,7 +104,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 		errs = append(errs, field.Invalid(fldPath.Child("namespace"), target.Namespace, "must be the namespace of the URL, if specified"))
 	}
 	if len(errs) > 0 {
-		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, errs)
+		return nil, apierrors.NewInvalid(kind.GroupKind(), nameOf(request), errs)
 	}
 	return r.serve(ctx, request, validate, options)
 }
@@ -150,6 +152,16 @@ func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.Auth
 	return request, nil
 }
 
+// nameOf returns what errors call a request. It needs no name: one without is called by its ClusterProfile, as a TokenRequest is by
+// its ServiceAccount.
+func nameOf(request *v1alpha1.AuthTokenRequest) string {
+	target := request.Spec.TargetClusterProfile.Name
+	if len(validation.NameIsDNSSubdomain(target, false)) > 0 {
+		target = "<unnamed>"
+	}
+	return cmp.Or(request.Name, target)
+}
+
 // serve validates and admits a request and has it answered. The object that
 // admission has seen is the one that is answered.
 func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
@@ -158,7 +170,7 @@ func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, v
 		errs = s.minter.Validate(request)
 	}
 	if len(errs) > 0 {
-		return nil, apierrors.NewInvalid(kind.GroupKind(), request.Name, bounds.Limit(errs))
+		return nil, apierrors.NewInvalid(kind.GroupKind(), nameOf(request), bounds.Limit(errs))
 	}
 	if validate != nil {
 		if err := validate(ctx, request.DeepCopyObject()); err != nil {

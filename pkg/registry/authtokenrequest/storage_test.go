@@ -126,6 +126,30 @@ func TestNothingIsMintedForWhatIsRefused(t *testing.T) {
 	}
 }
 
+func TestARefusedRequestIsCalledByANameThatSaysSomething(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(r *v1alpha1.AuthTokenRequest)
+		want   string
+	}{
+		"by its own":                              {func(r *v1alpha1.AuthTokenRequest) { r.Name = "mine" }, `"mine" is invalid`},
+		"by the one that is made for it":          {func(r *v1alpha1.AuthTokenRequest) { r.GenerateName = "mine-" }, `"mine-`},
+		"without one by its ClusterProfile":       {func(*v1alpha1.AuthTokenRequest) {}, `"bravelion" is invalid`},
+		"with neither":                            {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, `"<unnamed>" is invalid`},
+		"not by what can't be a ClusterProfile's": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = strings.Repeat("a", 10_000) }, `"<unnamed>" is invalid`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top, _ := NewREST(&recorder{})
+			request := newRequest()
+			request.Spec.ServiceAccountName = ""
+			test.change(request)
+			_, err := top.Create(requestContext(t), request, admitAll, &metav1.CreateOptions{})
+			if !apierrors.IsInvalid(err) || !strings.HasPrefix(err.Error(), "AuthTokenRequest.multicluster.x-k8s.io "+test.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestTheSubresourceTakesItsTargetFromTheURL(t *testing.T) {
 	minter := &recorder{}
 	_, sub := NewREST(minter)
