@@ -8,6 +8,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,6 +71,18 @@ func withHint(err error) error {
 		return fmt.Errorf("%w. Is this cluster a hub of clusterpass? --context names another", err)
 	}
 	return err
+}
+
+// names has a command take names, as many as count allows, and say where the namespace goes that somebody has put before one.
+func names(count cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		for _, arg := range args {
+			if namespace, name, found := strings.Cut(arg, "/"); found {
+				return fmt.Errorf("%q is not a name: the namespace has a flag of its own, %s %s --namespace=%s", arg, cmd.CommandPath(), name, namespace)
+			}
+		}
+		return count(cmd, args)
+	}
 }
 
 func newVersionCommand(out io.Writer) *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,6 +53,16 @@ func TestJoinWantsAMember(t *testing.T) {
 	require.ErrorContains(t, err, "[member-context member-kubeconfig] is required")
 	_, err = run("join")
 	require.ErrorContains(t, err, "accepts 1 arg(s)")
+}
+
+func TestANamespaceBeforeANameHasAFlagOfItsOwn(t *testing.T) {
+	for _, command := range []string{"token", "get-token", "kubeconfig", "join", "unjoin", "revoke", "renew-author", "explain placement"} {
+		t.Run(command, func(t *testing.T) {
+			_, err := run(append(strings.Fields(command), "team-a/bravelion")...)
+			require.ErrorContains(t, err, `"team-a/bravelion" is not a name`)
+			assert.ErrorContains(t, err, "kubectl clusterpass "+command+" bravelion --namespace=team-a")
+		})
+	}
 }
 
 func TestVersion(t *testing.T) {

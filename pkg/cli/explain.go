@@ -45,7 +45,7 @@ meet, or its scores, each with its weight.
 It is worked out here, as the controller does it, from what you may read on the hub now. Of namespaces whose ClusterProfiles you
 may not list nothing is shown. Where there is no cluster to choose from, it says why.`,
 		Example:           `  kubectl clusterpass explain placement gpu -n team-a`,
-		Args:              cobra.ExactArgs(1),
+		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(flags, v1alpha1.SchemeGroupVersion.WithResource("placements"), 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return explainPlacement(cmd.Context(), flags, streams, args[0])

@@ -48,7 +48,7 @@ Without --cluster-role and --role the token is for ClusterRole view, and without
 --service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass get-token bravelion`,
-		Args:              cobra.ExactArgs(1),
+		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}

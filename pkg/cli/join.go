@@ -106,7 +106,7 @@ It can be repeated, and then changes only what differs: also to allow other role
 
   # Say what would be done
   kubectl clusterpass join bravelion --member-context bravelion-admin --dry-run=client`,
-		Args: cobra.ExactArgs(1),
+		Args: names(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.allowed.AllClusterRoles && !cmd.Flags().Changed("allow-cluster-roles") {
 				o.allowed.ClusterRoles = nil
@@ -174,7 +174,7 @@ func (o *joinOptions) forConsumers() (*multiclusterv1alpha1.AuthTokenRequestSpec
 	}
 	namespace, name, found := strings.Cut(o.consumers, "/")
 	if !found || namespace == "" || name == "" {
-		return nil, fmt.Errorf("--%s %q is not NAMESPACE/NAME", flagConsumers, o.consumers)
+		return nil, fmt.Errorf("--%s %q is not NAMESPACE/NAME, such as default/work", flagConsumers, o.consumers)
 	}
 	spec := &multiclusterv1alpha1.AuthTokenRequestSpec{ServiceAccountNamespace: namespace, ServiceAccountName: name}
 	for _, role := range o.consumerRoles {

@@ -50,7 +50,7 @@ Without --cluster-role and --role a context is for ClusterRole view, and without
 
   # The same for one command, and another role
   kubectl --kubeconfig=<(kubectl clusterpass kubeconfig bravelion --cluster-role=edit) get pods`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              names(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 0),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}

@@ -40,7 +40,7 @@ of nothing that somebody has made of it since. It takes create on clustercredent
 		Example: `  # See what the set says, and take it over from an author who has left
   kubectl clusterpass renew-author gpu -n default
   kubectl clusterpass renew-author gpu -n default --generation=4`,
-		Args:              cobra.ExactArgs(1),
+		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"), 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}

@@ -51,6 +51,7 @@ milliseconds and are refused after ten seconds at most; the command returns a li
 
   # End all that bob was given
   kubectl clusterpass revoke --requester bob -A`,
+		Args:              names(cobra.ArbitraryArgs),
 		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource(grantsResource), 0),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}

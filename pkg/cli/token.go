@@ -42,7 +42,7 @@ The token is kept nowhere. Without --cluster-role and --role it is for ClusterRo
 
   # A kubeconfig for two hours
   kubectl clusterpass token bravelion --expiration-seconds=7200 -o json | jq -r .kubeconfig | base64 -d`,
-		Args:              cobra.ExactArgs(1),
+		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}

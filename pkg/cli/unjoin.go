@@ -37,7 +37,7 @@ with all that others have in them. It can be repeated, and goes on where it was 
 
   # Take out a cluster that is gone for ever
   kubectl clusterpass unjoin bravelion --abandon-member`,
-		Args:              cobra.ExactArgs(1),
+		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}

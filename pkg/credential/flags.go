@@ -72,6 +72,9 @@ func (f *RequestFlags) Apply(r *Request) error {
 			*to = value
 		}
 	}
+	if err := f.checkForms(); err != nil {
+		return err
+	}
 	set(flagRequestNamespace, &r.Namespace, f.requestNamespace)
 	set(flagServiceAccount, &r.ServiceAccountName, f.serviceAccount)
 	set(flagServiceAccountNamespace, &r.ServiceAccountNamespace, f.serviceAccountNamespace)
@@ -87,7 +90,7 @@ func (f *RequestFlags) Apply(r *Request) error {
 		for _, role := range f.roles {
 			namespace, name, found := strings.Cut(role, "/")
 			if !found || namespace == "" || name == "" {
-				return fmt.Errorf("--%s %q is not NAMESPACE/NAME", flagRole, role)
+				return fmt.Errorf("--%s %q is not NAMESPACE/NAME; for a ClusterRole, which has no namespace, use --%s", flagRole, role, flagClusterRole)
 			}
 			r.Roles = append(r.Roles, v1alpha1.Role{Namespace: namespace, Name: name})
 		}
@@ -110,6 +113,22 @@ func (f *RequestFlags) Apply(r *Request) error {
 			r.Annotations = map[string]string{}
 		}
 		r.Annotations[key] = value
+	}
+	return nil
+}
+
+// checkForms refuses a namespace in a flag that takes a name, with the flags to use in its place.
+func (f *RequestFlags) checkForms() error {
+	for name, value := range map[string]string{flagServiceAccount: f.serviceAccount, flagServiceAccountNamespace: f.serviceAccountNamespace} {
+		if namespace, account, found := strings.Cut(value, "/"); found {
+			return fmt.Errorf("--%s %q is not a name: the namespace has a flag of its own, --%s=%s --%s=%s",
+				name, value, flagServiceAccount, account, flagServiceAccountNamespace, namespace)
+		}
+	}
+	for _, role := range f.clusterRoles {
+		if strings.Contains(role, "/") {
+			return fmt.Errorf("--%s %q is not the name of a ClusterRole, which has no namespace; for a Role use --%s=NAMESPACE/NAME", flagClusterRole, role, flagRole)
+		}
 	}
 	return nil
 }

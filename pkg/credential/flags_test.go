@@ -64,6 +64,20 @@ func TestFlagsWinOverARequest(t *testing.T) {
 	}
 }
 
+func TestAFlagOfAnotherFormNamesTheRightOne(t *testing.T) {
+	for arg, want := range map[string]string{
+		"--service-account=team-a/work":           "--service-account=work --service-account-namespace=team-a",
+		"--service-account-namespace=team-a/work": "--service-account=work --service-account-namespace=team-a",
+		"--cluster-role=team-a/deployer":          "for a Role use --role=NAMESPACE/NAME",
+		"--role=view":                             "is not NAMESPACE/NAME; for a ClusterRole, which has no namespace, use --cluster-role",
+	} {
+		t.Run(arg, func(t *testing.T) {
+			r := request()
+			assert.ErrorContains(t, parsed(t, arg).Apply(&r), want)
+		})
+	}
+}
+
 func TestARequestWithoutRolesSaysSoInItsArguments(t *testing.T) {
 	r := request()
 	r.ClusterRoles = nil

@@ -141,6 +141,8 @@ func checkClusterRole(role string) error {
 		return fmt.Errorf("ClusterRole %q: there are no wildcards here. To let the hub bind every ClusterRole, cluster-admin included, ask for it by name: --allow-all-cluster-roles", role)
 	case role == mainRole, strings.HasPrefix(role, mainRole+":"):
 		return fmt.Errorf("ClusterRole %q is clusterpass's own, and not given to others", role)
+	case strings.Contains(role, "/"):
+		return fmt.Errorf("ClusterRole %q: a ClusterRole has no namespace; where its bindings and ServiceAccounts may be, --allow-namespaces says", role)
 	case role == "" || strings.TrimSpace(role) != role:
 		return fmt.Errorf("ClusterRole %q: not a name", role)
 	default:

@@ -43,6 +43,7 @@ func TestRefusals(t *testing.T) {
 		"some ClusterRoles by a wildcard":            {func(o *Options) { o.Allowed.ClusterRoles = []string{"view", "team-*"} }, "there are no wildcards here"},
 		"clusterpass's own role":                     {func(o *Options) { o.Allowed.ClusterRoles = []string{"clusterpass"} }, "clusterpass's own"},
 		"its role for rules":                         {func(o *Options) { o.Allowed.ClusterRoles = []string{"clusterpass:allow-rules"} }, "clusterpass's own"},
+		"a namespace before a ClusterRole":           {func(o *Options) { o.Allowed.ClusterRoles = []string{"team-a/view"} }, "a ClusterRole has no namespace"},
 		"no role at all":                             {func(o *Options) { o.Allowed.ClusterRoles = nil }, "at least one ClusterRole"},
 		"all roles and some":                         {func(o *Options) { o.Allowed.AllClusterRoles = true }, "exclude each other"},
 		"kube-system":                                {func(o *Options) { o.Allowed.Namespaces = []string{"default", "kube-system"} }, "kube-system is never allowed"},
