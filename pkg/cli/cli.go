@@ -50,22 +50,25 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		newVersionCommand(streams.Out),
 	)
 	registerFlagCompletions(cmd, flags)
-	addHints(cmd)
+	addHints(cmd, flags)
 	return cmd
 }
 
 // addHints has the commands below cmd say what an error means that is not about what they were asked for.
-func addHints(cmd *cobra.Command) {
+func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
 	for _, sub := range cmd.Commands() {
 		if run := sub.RunE; run != nil {
-			sub.RunE = func(cmd *cobra.Command, args []string) error { return withHint(run(cmd, args)) }
+			sub.RunE = func(cmd *cobra.Command, args []string) error { return withHint(run(cmd, args), flags) }
 		}
-		addHints(sub)
+		addHints(sub, flags)
 	}
 }
 
-// withHint adds to the error of a cluster that serves nothing of clusterpass.
-func withHint(err error) error {
+// withHint adds to the error of a cluster that does not answer, or that serves nothing of clusterpass.
+func withHint(err error, flags *genericclioptions.ConfigFlags) error {
+	if isUnreachable(err, flags) {
+		return fmt.Errorf("the hub does not answer: %w\nIs this the hub? %s", err, nameTheHub)
+	}
 	// The cluster has no such resource, rather than no such object.
 	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return fmt.Errorf("%w. Is this cluster a hub of clusterpass? --context names another", err)

@@ -115,17 +115,23 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	if len(args) > 0 && o.uninstall {
 		return errors.New("--uninstall is about all of the hub: name no cluster")
 	}
-	options, err := o.complete(args)
+	config, err := hubConfig(o.flags)
 	if err != nil {
 		return err
 	}
-	config, err := o.flags.ToRESTConfig()
+	options, err := o.complete(args)
 	if err != nil {
 		return err
 	}
 	clients, err := doctor.NewClients(config)
 	if err != nil {
 		return err
+	}
+	if unreachable := doctor.Reach(ctx, clients, config.Host, nameTheHub); len(unreachable) > 0 {
+		if err := write(o.streams.Out, unreachable); err != nil {
+			return err
+		}
+		return fmt.Errorf("the hub %s does not answer", config.Host)
 	}
 	if o.uninstall {
 		return o.lookForLeftovers(ctx, clients, config.Host, write)

@@ -54,7 +54,7 @@ may not list nothing is shown. Where there is no cluster to choose from, it says
 }
 
 func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string) error {
-	config, err := flags.ToRESTConfig()
+	config, err := hubConfig(flags)
 	if err != nil {
 		return err
 	}

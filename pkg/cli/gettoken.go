@@ -95,7 +95,7 @@ func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 // hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles are meant to be in.
 func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (*rest.Config, string, error) {
 	hub, err := config.ClientConfig()
-	if err != nil {
+	if err := checkHub(hub, err, config, flags); err != nil {
 		return nil, "", err
 	}
 	if isGetToken(hub.ExecProvider) {

@@ -71,7 +71,7 @@ func split(name string) (namespace, rest string) {
 
 // grantClient returns a client for the hub, and the namespace that f is about.
 func (f *grantFilter) client(flags *genericclioptions.ConfigFlags) (client versioned.Interface, namespace string, err error) {
-	hub, err := flags.ToRESTConfig()
+	hub, err := hubConfig(flags)
 	if err != nil {
 		return nil, "", err
 	}

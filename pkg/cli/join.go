@@ -48,7 +48,7 @@ func (f *targetFlags) target(flags *genericclioptions.ConfigFlags, streams gener
 	if err != nil {
 		return join.Target{}, err
 	}
-	hub, err := flags.ToRESTConfig()
+	hub, err := hubConfig(flags)
 	if err != nil {
 		return join.Target{}, err
 	}

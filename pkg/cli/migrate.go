@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,9 +55,9 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 		Example: migrateExample,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := flags.ToRESTConfig()
+			config, err := hubConfig(flags)
 			if err != nil {
-				return fmt.Errorf("reading the kubeconfig: %w", err)
+				return err
 			}
 			hub, err := migrate.NewHub(config)
 			if err != nil {

@@ -49,7 +49,7 @@ of nothing that somebody has made of it since. It takes create on clustercredent
 }
 
 func (o *renewAuthorOptions) run(ctx context.Context, name string) error {
-	config, err := o.flags.ToRESTConfig()
+	config, err := hubConfig(o.flags)
 	if err != nil {
 		return err
 	}

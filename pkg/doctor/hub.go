@@ -6,6 +6,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -53,6 +54,19 @@ type profiles struct {
 	missing []types.NamespacedName
 	// partial names the one namespace that was looked into, where the caller may not list all.
 	partial string
+}
+
+// Reach returns a finding where the hub, which is called host, does not answer at all, and nothing where it does, whatever it says: no check
+// could say more. mend says how another one is named.
+func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	response, err := clients.Get(ctx, "/version", "application/json")
+	if err != nil {
+		return []Finding{{Check: "hub", Verdict: Fail, About: host, Message: fmt.Sprintf("it does not answer: %v", err), Mend: mend}}
+	}
+	_ = response.Body.Close()
+	return nil
 }
 
 // observe asks the hub for all of it at once.
