@@ -6,10 +6,13 @@
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-version="${1:?usage: hack/build-krew.sh VERSION}" template="${2:-artifacts/krew/clusterpass.yaml}"
+version="${1:-}" template="${2:-artifacts/krew/clusterpass.yaml}"
 if [[ ! "${version}" =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]]; then
-  echo "version ${version@Q}: Krew wants one like v1.2.3" >&2
-  exit 1
+  if [[ -n "${version}" ]]; then
+    echo "VERSION ${version@Q} is not one that Krew takes, such as v1.2.3" >&2
+  fi
+  echo "usage: make krew VERSION=vX.Y.Z" >&2
+  exit 2
 fi
 out="${3:-bin/krew}" ldflags="$(hack/version-ldflags.sh)"
 mkdir -p "${out}"

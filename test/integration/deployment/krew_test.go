@@ -88,7 +88,13 @@ func TestKrewReleaseFillsTheManifestIn(t *testing.T) {
 	writeKrewPlugin(t, template, plugin)
 	build := filepath.Join(artifacts(t), "..", "hack", "build-krew.sh")
 
-	require.Error(t, exec.CommandContext(t.Context(), build, "1.2", template, dir).Run(), "that is no version")
+	for _, version := range []string{"", "1.2"} {
+		out, err := exec.CommandContext(t.Context(), "make", "--directory="+filepath.Join(artifacts(t), ".."), "krew", "VERSION="+version).CombinedOutput()
+		failed, ok := errors.AsType[*exec.ExitError](err)
+		require.True(t, ok, "that is no version: %v", err)
+		assert.Equal(t, 2, failed.ExitCode())
+		assert.Contains(t, string(out), "usage: make krew VERSION=vX.Y.Z\n")
+	}
 	out, err := exec.CommandContext(t.Context(), build, "v1.2.3", template, dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
