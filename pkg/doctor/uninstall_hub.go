@@ -56,12 +56,17 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 		return left, err
 	}
 	// By its name: who has made it by hand may have left out the label.
-	_, err = u.Kubernetes.CoreV1().Namespaces().Get(ctx, SystemNamespace, metav1.GetOptions{})
+	namespace, err := u.Kubernetes.CoreV1().Namespaces().Get(ctx, SystemNamespace, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && len(left.things) == 0:
 		return left, nil
 	case err != nil && !apierrors.IsNotFound(err):
 		return left, err
+	case err == nil && namespace.DeletionTimestamp != nil:
+		left.things = slices.DeleteFunc(left.things, func(thing string) bool { return strings.HasPrefix(thing, "Namespace "+SystemNamespace) })
+		left.things = append([]string{"Namespace " + SystemNamespace + " (" + goingNamespace(namespace) + ")"}, left.things...)
+		left.next = "Wait until it is gone, or see to what it names: " + waitNamespace(SystemNamespace)
+		return left, nil
 	case err == nil:
 		if !slices.Contains(kinds, "namespace") {
 			left.things = append(left.things, "Namespace "+SystemNamespace)

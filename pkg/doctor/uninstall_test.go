@@ -6,6 +6,7 @@ package doctor
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	appsv1 "k8s.io/api/apps/v1"
@@ -167,6 +168,14 @@ func TestUninstall(t *testing.T) {
 		"then the APIServices, and not those of others": {
 			hub: []runtime.Object{namespace}, services: []runtime.Object{service, foreign},
 			stage: "apiservices", left: "APIService v1alpha1.clusterpass.dev", is: "kubectl delete apiservice v1alpha1.clusterpass.dev",
+		},
+		"then namespaces that have waited for them": {
+			hub:   []runtime.Object{namespace, terminating("team-a", time.Hour, string(corev1.NamespaceDeletionDiscoveryFailure), undiscovered)},
+			stage: "namespaces", left: "Namespace team-a (being deleted since 2026-05-01T11:00:00Z; NamespaceDeletionDiscoveryFailure: Discovery failed", is: "kubectl wait --for=delete namespace/team-a",
+		},
+		"then clusterpass's own, while it is being deleted": {
+			hub: []runtime.Object{role, terminating(SystemNamespace, time.Hour, string(corev1.NamespaceContentRemaining), podsRemain)}, unserved: notServed,
+			stage: "hub", left: "Namespace clusterpass-system (being deleted since 2026-05-01T11:00:00Z; NamespaceContentRemaining: Some resources are remaining: pods. has 1", is: "kubectl wait --for=delete namespace/clusterpass-system",
 		},
 		"then bindings of operators": {
 			hub: []runtime.Object{namespace, binding, role}, unserved: notServed,

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestAHealthyFleetPasses(t *testing.T) {
 	t.Log("\n" + printed(t, found))
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
 	for _, check := range []string{
-		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac", "controller-manager", "access", "grants", "powers", "mint",
+		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac", "controller-manager", "access", "grants", "namespaces", "powers", "mint",
 	} {
 		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
 		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)
@@ -124,6 +125,21 @@ func TestAServerThatDoesNotRun(t *testing.T) {
 	})
 	expect(t, options(), expected{check: "grants", verdict: doctor.Fail, message: "the hub does not answer", mend: "apiservices"})
 	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
+	t.Run("so that namespaces hang", func(t *testing.T) {
+		namespaces := kube(t).CoreV1().Namespaces()
+		_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
+		expect(t, options(), expected{
+			check: "namespaces", verdict: doctor.Fail, about: "Namespace hangs", message: "NamespaceDeletionDiscoveryFailure: ", mend: "kubectl delete apiservice " + apiService,
+		})
+		clients, err := doctor.NewClients(hub.RESTConfig())
+		require.NoError(t, err)
+		left := doctor.Uninstall(t.Context(), clients, nil)
+		require.True(t, slices.ContainsFunc(left, func(f doctor.Finding) bool {
+			return f.Check == "namespaces" && strings.Contains(f.Message, "Namespace hangs (being deleted since ")
+		}), "%+v", left)
+	})
 
 	require.NoError(t, server.Restart(t.Context()))
 	require.NoError(t, server.Register(t.Context()))
