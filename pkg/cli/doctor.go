@@ -19,7 +19,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
@@ -148,7 +147,7 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 
 // lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.
 func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error) error {
-	members := map[string]kubernetes.Interface{}
+	members := map[string]doctor.Cluster{}
 	for _, name := range o.memberContexts {
 		raw, err := o.flags.ToRawKubeConfigLoader().RawConfig()
 		if err != nil {
@@ -158,7 +157,7 @@ func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Cl
 		if err != nil {
 			return fmt.Errorf("--member-context %s: %w", name, err)
 		}
-		if members[name], err = kubernetes.NewForConfig(config); err != nil {
+		if members[name], err = doctor.NewCluster(config); err != nil {
 			return fmt.Errorf("--member-context %s: %w", name, err)
 		}
 	}

@@ -124,7 +124,7 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 		return "Have its status.accessProviders name the Secret with the member's kubeconfig, as artifacts/examples/clusterprofile.yaml does: " +
 			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
 	}
-	secret, err := e.Kubernetes.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	secret, err := e.Metadata.Resource(secretsResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case err != nil:
 		return "Put the member's kubeconfig into the Secret, as artifacts/examples/member-kubeconfig.yaml does: kubectl -n " + name.Namespace + " get secret " + name.Name

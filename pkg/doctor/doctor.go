@@ -16,6 +16,7 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 	"k8s.io/utils/clock"
@@ -79,7 +80,9 @@ type Options struct {
 
 // Clients are how the hub is asked, with the rights of the caller.
 type Clients struct {
-	Kubernetes  kubernetes.Interface
+	Kubernetes kubernetes.Interface
+	// Metadata reads no more of objects than their metadata, where that will do.
+	Metadata    metadata.Interface
 	Aggregator  aggregator.Interface
 	Extensions  apiextensions.Interface
 	Profiles    inventory.Interface
@@ -102,12 +105,13 @@ func NewClients(config *rest.Config) (*Clients, error) {
 		return nil, err
 	}
 	clients := &Clients{Clock: clock.RealClock{}}
-	errs := make([]error, 5)
+	errs := make([]error, 6)
 	clients.Kubernetes, errs[0] = kubernetes.NewForConfigAndClient(config, client)
 	clients.Aggregator, errs[1] = aggregator.NewForConfigAndClient(config, client)
 	clients.Extensions, errs[2] = apiextensions.NewForConfigAndClient(config, client)
 	clients.Profiles, errs[3] = inventory.NewForConfigAndClient(config, client)
 	clients.Clusterpass, errs[4] = versioned.NewForConfigAndClient(config, client)
+	clients.Metadata, errs[5] = metadata.NewForConfigAndClient(config, client)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}

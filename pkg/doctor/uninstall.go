@@ -11,11 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -69,13 +70,30 @@ var stages = []stage{
 type uninstallation struct {
 	*Clients
 	// members are clients for member clusters, by the contexts that lead there.
-	members map[string]kubernetes.Interface
+	members map[string]Cluster
+}
+
+// Cluster is how a member is asked what is left there.
+type Cluster struct {
+	Kubernetes kubernetes.Interface
+	// Metadata reads no more of objects than their metadata.
+	Metadata metadata.Interface
+}
+
+// NewCluster returns clients for the cluster of config.
+func NewCluster(config *rest.Config) (Cluster, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return Cluster{}, err
+	}
+	withoutData, err := metadata.NewForConfig(config)
+	return Cluster{Kubernetes: client, Metadata: withoutData}, err
 }
 
 // Uninstall says what is left of clusterpass on the hub, and on the members that are given by the names of their
 // contexts, in the order in which it has to go. The first thing that is left has the command that is next.
-func Uninstall(ctx context.Context, clients *Clients, members map[string]kubernetes.Interface) []Finding {
-	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // Secrets are listed
+func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster) []Finding {
+	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // annotations of Secrets may quote what is in them
 	defer cancel()
 	u := &uninstallation{Clients: clients, members: members}
 	var all findings
@@ -186,11 +204,11 @@ func going(object metav1.Object, condition string) string {
 // that unjoin takes away.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
-	secrets, err := u.Kubernetes.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
 		return left, err
 	}
-	slices.SortStableFunc(secrets.Items, func(a, b corev1.Secret) int {
+	slices.SortStableFunc(secrets.Items, func(a, b metav1.PartialObjectMetadata) int {
 		return cmp.Compare(min(len(a.Annotations[member.MemberUIDAnnotation]), 1), min(len(b.Annotations[member.MemberUIDAnnotation]), 1))
 	})
 	for i := range secrets.Items {
@@ -214,9 +232,9 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 }
 
 // takeOut returns a sentence with the command that ends the hub's access to a member.
-func (u *uninstallation) takeOut(ctx context.Context, secret *corev1.Secret, namespace, name string) (string, error) {
-	if secret.Annotations[member.MemberUIDAnnotation] == "" {
-		ofSecret := "kubectl -n " + SystemNamespace + " %s secret " + secret.Name
+func (u *uninstallation) takeOut(ctx context.Context, secret metav1.Object, namespace, name string) (string, error) {
+	if secret.GetAnnotations()[member.MemberUIDAnnotation] == "" {
+		ofSecret := "kubectl -n " + SystemNamespace + " %s secret " + secret.GetName()
 		return fmt.Sprintf("It was joined by hand. Have it refuse new tokens, revoke the others, and delete the hub's credential: "+
 			ofSecret+" --overwrite %s=true && kubectl clusterpass revoke --cluster-profile %s/%s --all-namespaces && "+ofSecret,
 			"annotate", member.LeavingAnnotation, namespace, name, "delete"), nil
@@ -260,8 +278,8 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 
 // on adds what is left on a member: what join has made there for the hub, and what is of grants of grantsOf, which is
 // the hub's id too, unless the server was given another. The command is for the first kind of these.
-func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Interface, hubID, grantsOf string) error {
-	memberID, err := grant.HubID(ctx, client)
+func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID, grantsOf string) error {
+	memberID, err := grant.HubID(ctx, cluster.Kubernetes)
 	if err != nil {
 		return err
 	}
@@ -271,7 +289,7 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
 	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's, it may be the installation itself.
-	isHub, err := hasInstallation(ctx, client)
+	isHub, err := hasInstallation(ctx, cluster.Metadata)
 	if err != nil {
 		return err
 	}
@@ -279,7 +297,7 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 		selectors = append(selectors, partOfSelector+",!"+member.LabelJoinedBy+",!"+member.LabelCreatedBy)
 	}
 	for _, selector := range selectors {
-		found, kinds, err := labelled(ctx, client, selector)
+		found, kinds, err := labelled(ctx, cluster.Metadata, selector)
 		if err != nil {
 			return err
 		}
@@ -295,8 +313,8 @@ func (l *leftovers) on(ctx context.Context, name string, client kubernetes.Inter
 }
 
 // hasInstallation says whether clusterpass itself is deployed on a cluster.
-func hasInstallation(ctx context.Context, client kubernetes.Interface) (bool, error) {
-	deployments, err := client.AppsV1().Deployments(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
+func hasInstallation(ctx context.Context, client metadata.Interface) (bool, error) {
+	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
 	if err != nil {
 		return false, err
 	}

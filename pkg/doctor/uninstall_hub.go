@@ -9,12 +9,16 @@ import (
 	"slices"
 	"strings"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 )
 
 // shippedRolePrefix is that of the ClusterRoles for users, which operators bind by themselves.
@@ -51,7 +55,7 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 		return left, nil
 	}
 	var kinds []string
-	left.things, kinds, err = labelled(ctx, u.Kubernetes, partOfSelector)
+	left.things, kinds, err = labelled(ctx, u.Metadata, partOfSelector)
 	if err != nil {
 		return left, err
 	}
@@ -116,74 +120,55 @@ func deleteLabelled(contextName string, kinds []string, selector string) string 
 	return "kubectl " + contextName + "delete " + strings.Join(kinds, ",") + " --all-namespaces -l '" + selector + "'" // a selector may have a !
 }
 
-// labelled names the objects with these labels, of all kinds that clusterpass makes on a hub or on a member, and the
-// kinds as kubectl knows them: rights first.
-func labelled(ctx context.Context, client kubernetes.Interface, selector string) (names, kinds []string, err error) {
-	const all = metav1.NamespaceAll
-	options := metav1.ListOptions{LabelSelector: selector}
+// deployedKinds are the kinds that clusterpass makes on a hub or on a member: rights first.
+var deployedKinds = []struct {
+	name     string
+	resource schema.GroupVersionResource
+}{
+	{"ClusterRoleBinding", rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings")},
+	{"RoleBinding", rbacv1.SchemeGroupVersion.WithResource("rolebindings")},
+	{"ClusterRole", rbacv1.SchemeGroupVersion.WithResource("clusterroles")},
+	{"Role", rbacv1.SchemeGroupVersion.WithResource("roles")},
+	{"Secret", secretsResource},
+	{"ServiceAccount", corev1.SchemeGroupVersion.WithResource("serviceaccounts")},
+	{"Service", corev1.SchemeGroupVersion.WithResource("services")},
+	{"Deployment", deploymentsResource},
+	{"PersistentVolumeClaim", corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")},
+	{"FlowSchema", flowcontrolv1.SchemeGroupVersion.WithResource("flowschemas")},
+	{"PriorityLevelConfiguration", flowcontrolv1.SchemeGroupVersion.WithResource("prioritylevelconfigurations")},
+	{"ValidatingAdmissionPolicyBinding", admissionregistrationv1.SchemeGroupVersion.WithResource("validatingadmissionpolicybindings")},
+	{"ValidatingAdmissionPolicy", admissionregistrationv1.SchemeGroupVersion.WithResource("validatingadmissionpolicies")},
+	{"MutatingAdmissionPolicyBinding", admissionregistrationv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicybindings")},
+	{"MutatingAdmissionPolicy", admissionregistrationv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicies")},
+	{"Namespace", corev1.SchemeGroupVersion.WithResource("namespaces")},
+}
+
+// The resources of which metadata is looked at elsewhere, too.
+var (
+	secretsResource     = corev1.SchemeGroupVersion.WithResource(resourceSecrets)
+	deploymentsResource = appsv1.SchemeGroupVersion.WithResource("deployments")
+)
+
+// labelled names the objects with these labels, of all kinds that clusterpass makes, and the kinds as kubectl knows them. It
+// reads metadata alone: what is in Secrets is nobody's business here.
+func labelled(ctx context.Context, client metadata.Interface, selector string) (names, kinds []string, err error) {
 	var errs []error
-	for _, kind := range []struct {
-		name string
-		list func() (runtime.Object, error)
-	}{
-		{"ClusterRoleBinding", func() (runtime.Object, error) { return client.RbacV1().ClusterRoleBindings().List(ctx, options) }},
-		{"RoleBinding", func() (runtime.Object, error) { return client.RbacV1().RoleBindings(all).List(ctx, options) }},
-		{"ClusterRole", func() (runtime.Object, error) { return client.RbacV1().ClusterRoles().List(ctx, options) }},
-		{"Role", func() (runtime.Object, error) { return client.RbacV1().Roles(all).List(ctx, options) }},
-		{"Secret", func() (runtime.Object, error) { return client.CoreV1().Secrets(all).List(ctx, options) }},
-		{"ServiceAccount", func() (runtime.Object, error) { return client.CoreV1().ServiceAccounts(all).List(ctx, options) }},
-		{"Service", func() (runtime.Object, error) { return client.CoreV1().Services(all).List(ctx, options) }},
-		{"Deployment", func() (runtime.Object, error) { return client.AppsV1().Deployments(all).List(ctx, options) }},
-		{"PersistentVolumeClaim", func() (runtime.Object, error) { return client.CoreV1().PersistentVolumeClaims(all).List(ctx, options) }},
-		{"FlowSchema", func() (runtime.Object, error) { return client.FlowcontrolV1().FlowSchemas().List(ctx, options) }},
-		{"PriorityLevelConfiguration", func() (runtime.Object, error) {
-			return client.FlowcontrolV1().PriorityLevelConfigurations().List(ctx, options)
-		}},
-		{"ValidatingAdmissionPolicyBinding", func() (runtime.Object, error) {
-			return client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().List(ctx, options)
-		}},
-		{"ValidatingAdmissionPolicy", func() (runtime.Object, error) {
-			return client.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(ctx, options)
-		}},
-		{"MutatingAdmissionPolicyBinding", func() (runtime.Object, error) {
-			return client.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().List(ctx, options)
-		}},
-		{"MutatingAdmissionPolicy", func() (runtime.Object, error) {
-			return client.AdmissionregistrationV1().MutatingAdmissionPolicies().List(ctx, options)
-		}},
-		{"Namespace", func() (runtime.Object, error) { return client.CoreV1().Namespaces().List(ctx, options) }},
-	} {
-		found, err := list(kind.list)
-		if err != nil {
+	for _, kind := range deployedKinds {
+		found, err := client.Resource(kind.resource).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		switch {
+		case apierrors.IsNotFound(err):
+			continue // what a Kubernetes does not serve has no objects
+		case err != nil:
 			errs = append(errs, err)
+			continue
 		}
-		for _, name := range found {
-			names = append(names, kind.name+" "+name)
+		for i := range found.Items {
+			o := &found.Items[i]
+			names = append(names, kind.name+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")+going(o, ""))
 		}
-		if len(found) > 0 {
+		if len(found.Items) > 0 {
 			kinds = append(kinds, strings.ToLower(kind.name))
 		}
 	}
 	return names, kinds, errors.Join(errs...)
-}
-
-// list returns the names in a list. What a Kubernetes does not serve has none.
-func list(get func() (runtime.Object, error)) ([]string, error) {
-	found, err := get()
-	if err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	var names []string
-	err = meta.EachListItem(found, func(object runtime.Object) error {
-		o, err := meta.Accessor(object)
-		if err != nil {
-			return err
-		}
-		names = append(names, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/")+going(o, ""))
-		return nil
-	})
-	return names, err
 }

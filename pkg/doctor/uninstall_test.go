@@ -9,16 +9,19 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
+	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
@@ -30,6 +33,29 @@ import (
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
+
+// clusterWith returns clients for a cluster with these objects. Of Secrets it gives metadata alone.
+func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
+	t.Helper()
+	client := fake.NewClientset(objects...)
+	client.PrependReactor("*", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("%s of Secrets with their data", action.GetVerb())
+		return false, nil, nil
+	})
+	partial := make([]runtime.Object, 0, len(objects))
+	for _, object := range objects {
+		kinds, _, err := kubernetesscheme.Scheme.ObjectKinds(object)
+		require.NoError(t, err)
+		o, err := meta.Accessor(object)
+		require.NoError(t, err)
+		of := meta.AsPartialObjectMetadata(o)
+		of.SetGroupVersionKind(kinds[0])
+		partial = append(partial, of)
+	}
+	scheme := metadatafake.NewTestScheme()
+	require.NoError(t, metav1.AddMetaToScheme(scheme))
+	return Cluster{Kubernetes: client, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...)}
+}
 
 // TestUninstall takes an installation away stage by stage. Only the first that is left has a command.
 func TestUninstall(t *testing.T) {
@@ -201,8 +227,9 @@ func TestUninstall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			memberID := map[bool]string{true: "hub", false: "member"}[test.itself]
+			hub, bravelion := clusterWith(t, append(test.hub, kubeSystem("hub"))...), clusterWith(t, append(test.member, kubeSystem(memberID))...)
 			clients := &Clients{
-				Kubernetes: fake.NewClientset(append(test.hub, kubeSystem("hub"))...), Aggregator: aggregatorfake.NewSimpleClientset(test.services...),
+				Kubernetes: hub.Kubernetes, Metadata: hub.Metadata, Aggregator: aggregatorfake.NewSimpleClientset(test.services...),
 				Profiles: inventoryfake.NewSimpleClientset(test.profiles...),
 			}
 			served := clusterpassfake.NewClientset(test.clusterpass...)
@@ -210,7 +237,7 @@ func TestUninstall(t *testing.T) {
 				served.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, test.unserved })
 			}
 			clients.Clusterpass = served
-			found := Uninstall(t.Context(), clients, map[string]kubernetes.Interface{"bravelion": fake.NewClientset(append(test.member, kubeSystem(memberID))...)})
+			found := Uninstall(t.Context(), clients, map[string]Cluster{"bravelion": bravelion})
 			assert.Len(t, found, len(stages))
 			var next []Finding
 			for _, finding := range found {
@@ -237,8 +264,9 @@ func TestUninstall(t *testing.T) {
 }
 
 func TestUninstall_MemberThatDoesNotAnswer(t *testing.T) {
+	hub := clusterWith(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "hub"}})
 	clients := &Clients{
-		Kubernetes:  fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "hub"}}),
+		Kubernetes: hub.Kubernetes, Metadata: hub.Metadata,
 		Clusterpass: clusterpassfake.NewClientset(), Aggregator: aggregatorfake.NewSimpleClientset(), Profiles: inventoryfake.NewSimpleClientset(),
 	}
 	down := fake.NewClientset()
@@ -246,10 +274,10 @@ func TestUninstall_MemberThatDoesNotAnswer(t *testing.T) {
 		return true, nil, errors.New("connection refused")
 	})
 	for name, test := range map[string]struct {
-		members map[string]kubernetes.Interface
+		members map[string]Cluster
 		want    Verdict
 	}{
-		"is no reason to delete the hub's APIServices":    {map[string]kubernetes.Interface{"bravelion": down}, Fail},
+		"is no reason to delete the hub's APIServices":    {map[string]Cluster{"bravelion": {Kubernetes: down}}, Fail},
 		"is not looked at where nobody names its context": {nil, Skip},
 	} {
 		t.Run(name, func(t *testing.T) {
