@@ -170,7 +170,11 @@ func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 		}
 		entries = append(entries, entry)
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{statusPart: map[string]any{"accessProviders": entries}}}
+	status := map[string]any{"accessProviders": entries}
+	if err := j.doubtHealth(ctx, o, status); err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{statusPart: status}}
 	u.SetGroupVersionKind(profileKind)
 	u.SetNamespace(j.Namespace)
 	u.SetName(j.Name)

@@ -110,3 +110,28 @@ func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
 	out := mustClusterpass(t, append(join, "--member-server="+shared.smartfish.Server(), "--timeout="+waitTimeout.String())...)
 	assert.Contains(t, out, "is healthy")
 }
+
+// TestJoinGoesByNoConditionOfTheAddressBefore moves a healthy member to an address that the hub does not reach, and back.
+func TestJoinGoesByNoConditionOfTheAddressBefore(t *testing.T) {
+	ports, err := testenv.FreePorts(1)
+	require.NoError(t, err)
+	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+	joined(t, "smartfish", "--cluster-manager="+tendedBy)
+	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy, "--timeout=" + waitTimeout.String()}
+	mustClusterpass(t, join...)
+	there := append(join[:len(join)-1:len(join)-1], "--member-server="+nowhere)
+
+	out, err := clusterpass(t.Context(), append(there, "--timeout=15s")...)
+	require.ErrorContains(t, err, "its condition ControlPlaneHealthy was not True", out)
+	require.ErrorContains(t, err, "connection refused")
+	assert.Contains(t, mustClusterpass(t, join...), "is healthy")
+
+	t.Run("also where it is joined again before anybody has probed it", func(t *testing.T) {
+		require.NoError(t, shared.manager.Kill())
+		t.Cleanup(func() { require.NoError(t, shared.manager.Restart(context.Background())) })
+		for range 2 {
+			_, err := clusterpass(t.Context(), append(there, "--timeout=2s")...)
+			require.ErrorContains(t, err, "it is True (Rejoined)")
+		}
+	})
+}
