@@ -200,8 +200,8 @@ func going(object metav1.Object, condition string) string {
 }
 
 // leftMembers looks for the hub's credentials of members. Each is one member that is still joined. The command is for
-// the first: those that were joined by hand come before others, as they may share an account on the member with one
-// that unjoin takes away.
+// the first: those that were joined by hand come before others, as unjoin leaves the account on the member that it shares
+// with one of them.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
 	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})

@@ -105,8 +105,9 @@ func (j *joiner) checkNotJoinedElsewhere(ctx context.Context) error {
 	return fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
 }
 
-// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the member.
-func (j *joiner) otherProfiles(ctx context.Context) ([]string, error) {
+// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the member: by its UID, or, where they were
+// joined by hand and say none, by one of ways.
+func (j *joiner) otherProfiles(ctx context.Context, ways ...*clientcmdapi.Cluster) ([]string, error) {
 	secrets, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
 		return nil, j.hub.failed("list", "secrets in "+SystemNamespace, err)
@@ -114,9 +115,9 @@ func (j *joiner) otherProfiles(ctx context.Context) ([]string, error) {
 	var others []string
 	for i := range secrets.Items {
 		annotations := secrets.Items[i].Annotations
-		of := annotations[member.ClusterProfileAnnotation]
-		if annotations[memberIDAnnotation] == j.memberID && of != j.profileName() {
-			others = append(others, of)
+		of, id := annotations[member.ClusterProfileAnnotation], annotations[memberIDAnnotation]
+		if of != j.profileName() && (id == j.memberID || id == "" && leadsBy(&secrets.Items[i], ways)) {
+			others = append(others, cmp.Or(of, "of secret/"+secrets.Items[i].Name))
 		}
 	}
 	return others, nil

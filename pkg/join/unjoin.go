@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -43,7 +44,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := j.unjoin(ctx, o.AbandonMember); err != nil {
+	if err := j.unjoin(ctx, o.Member, o.AbandonMember); err != nil {
 		if j.report.changes == 0 {
 			return fmt.Errorf("%w\nNothing was changed on either cluster", err)
 		}
@@ -52,7 +53,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 	return nil
 }
 
-func (j *joiner) unjoin(ctx context.Context, abandon bool) error {
+func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	profile, err := j.profile(ctx)
 	if err != nil {
 		return err
@@ -65,6 +66,7 @@ func (j *joiner) unjoin(ctx context.Context, abandon bool) error {
 		return err
 	}
 	j.noSecret = secret == nil
+	ways := waysTo(m, secret)
 	if secret != nil {
 		if err := j.leave(ctx, secret); err != nil {
 			return err
@@ -93,7 +95,7 @@ func (j *joiner) unjoin(ctx context.Context, abandon bool) error {
 		fmt.Fprintln(j.Out, "member: left as it is; with --member-context, what join has made there is removed")
 		return nil
 	}
-	return j.cleanMember(ctx)
+	return j.cleanMember(ctx, ways)
 }
 
 // checkSameMember refuses to take out a profile of another manager, or to clean a member that the profile is not for.
@@ -123,9 +125,10 @@ func (j *joiner) removeTyped(ctx context.Context, object runtime.Object) error {
 	return j.hub.remove(ctx, o)
 }
 
-// cleanMember removes what join has made on the member for this hub, rights first. Namespaces that were allowed stay.
-func (j *joiner) cleanMember(ctx context.Context) error {
-	others, err := j.otherProfiles(ctx)
+// cleanMember removes what join has made on the member for this hub, rights first. Namespaces that were allowed stay. Nothing is removed
+// while another ClusterProfile is for the member, be it that it was joined by hand: it shares the account.
+func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) error {
+	others, err := j.otherProfiles(ctx, ways...)
 	if err != nil {
 		return err
 	}

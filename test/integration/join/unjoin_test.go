@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -101,6 +102,43 @@ func TestAHubCanBeItsOwnMember(t *testing.T) {
 	})
 	mustClusterpass(t, "unjoin", "self", "--member-context=hub")
 	assert.Equal(t, before, snapshot(t, shared.hub), "clusterpass-system above all")
+}
+
+// TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand takes one of two profiles of a member out.
+func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
+	joined(t, "bravelion")
+	secrets := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system")
+	joinedSecret, err := secrets.Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	require.NoError(t, err)
+	byHand, err := secrets.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "by-hand", Labels: map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
+			Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/by-hand"},
+		},
+		Data: joinedSecret.Data,
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = secrets.Delete(context.WithoutCancel(t.Context()), "by-hand", metav1.DeleteOptions{}) })
+	before := snapshot(t, shared.bravelion)
+
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+	assert.Contains(t, out, "hub: deleted secret/member-default-bravelion in clusterpass-system\n")
+	assert.Contains(t, out, "member: left as it is; ClusterProfile default/by-hand needs it")
+	assert.Equal(t, before, snapshot(t, shared.bravelion))
+	config, err := clientcmd.RESTConfigFromKubeConfig(byHand.Data["kubeconfig"])
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	_, err = client.CoreV1().ServiceAccounts("default").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err, "the other one's credential works")
+
+	t.Run("and takes it away when nobody needs it any more", func(t *testing.T) {
+		byHand.Data = map[string][]byte{"kubeconfig": bytes.ReplaceAll(byHand.Data["kubeconfig"], []byte("https://"), []byte("https://other."))}
+		_, err := secrets.Update(t.Context(), byHand, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
+		assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system\n")
+	})
 }
 
 func TestUnjoinLeavesWhatOthersHavePutIntoTheNamespace(t *testing.T) {
