@@ -200,8 +200,7 @@ func (r *reader) tidy(t *testing.T) {
 	assert.NoError(t, err)
 	_, err = kubectl(ctx, kubeconfig("smartfish"), "", "delete", "serviceaccount", abandonedAccount, "-n", "default", "--ignore-not-found")
 	assert.NoError(t, err)
-	_, err = run(ctx, "", filepath.Join(root, "bin", "fleet"), "up")
-	assert.NoError(t, err)
+	assert.NoError(t, healFleet(ctx))
 }
 
 func namespacesOfTheHub(t *testing.T) string {

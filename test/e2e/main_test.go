@@ -81,11 +81,19 @@ func mustKubectl(t *testing.T, file, input string, args ...string) string {
 	return out
 }
 
-// fleetUp heals the fleet.
+// fleetUp heals the fleet, and has its members allow what they allow at first.
 func fleetUp(t *testing.T) {
 	t.Helper()
-	_, err := run(t.Context(), "", filepath.Join(root, "bin", "fleet"), "up")
-	require.NoError(t, err)
+	require.NoError(t, healFleet(t.Context()))
+}
+
+func healFleet(ctx context.Context) error {
+	for _, verb := range []string{"up", "join"} {
+		if _, err := run(ctx, "", filepath.Join(root, "bin", "fleet"), verb); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // process returns a process of the fleet, such as smartfish-kube-apiserver.

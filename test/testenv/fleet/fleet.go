@@ -6,11 +6,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -97,7 +95,7 @@ func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
 	})
 }
 
-// up starts what does not run, joins the members if they are to be joined, and prints how to use the fleet.
+// up starts what does not run, joins the members if they are to be joined, leaves those that are joined as they are, and prints how to use the fleet.
 func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
@@ -118,7 +116,7 @@ func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 		report.printf("the fleet runs. To use it:")
 		return writeExports(s, out)
 	}
-	if err := joinAll(ctx, s, report); err != nil {
+	if err := f.join(ctx, s, report); err != nil {
 		return err
 	}
 	if err := applyUserRole(ctx, s, f.hub); err != nil {
@@ -127,25 +125,6 @@ func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 	report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",
 		strings.Join(memberNames, " and "), profileNamespace)
 	return writeExports(s, out)
-}
-
-// joinAll joins the members as a user does. They let themselves be asked for anything: whoever has the fleet has their keys.
-func joinAll(ctx context.Context, s settings, report *progress) error {
-	report.printf("joining %s", strings.Join(memberNames, " and "))
-	group, ctx := errgroup.WithContext(ctx)
-	for _, name := range memberNames {
-		group.Go(func() error {
-			cmd := exec.CommandContext(ctx, filepath.Join(s.root, "bin", "kubectl-clusterpass"), "join", name,
-				"--kubeconfig="+s.kubeconfig(hubName), "--namespace="+profileNamespace,
-				"--member-kubeconfig="+s.kubeconfig(name), "--member-context="+name,
-				"--allow-cluster-roles=cluster-admin,edit,view", "--allow-rules")
-			if output, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("joining %s: %w: %s", name, err, output)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
 }
 
 // up brings up the clusters side by side, then the server, which needs the hub, then the controller manager, which

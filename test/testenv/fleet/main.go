@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return up(ctx, settings, true, out)
 	case verbStart:
 		return up(ctx, settings, false, out)
+	case verbJoin:
+		return joinAgain(ctx, settings, out)
 	case verbStop:
 		return stopMember(ctx, settings, args[1], out)
 	case verbReplace:

@@ -14,6 +14,7 @@ import (
 const (
 	verbUp      = "up"
 	verbStart   = "start"
+	verbJoin    = "join"
 	verbStop    = "stop"
 	verbReplace = "replace"
 	verbDown    = "down"
@@ -33,8 +34,9 @@ clusterpass-controller-manager, detached, on 127.0.0.1.
 
 Usage: fleet COMMAND
 
-  up               start what does not run, join the members with the kubectl plugin, print how to use it
+  up               start what does not run, join the members that are not, print how to use it
   start            the same, but join no members
+  join             join the members with the kubectl plugin on the terms that all examples need, also those that are joined
   stop MEMBER      end that member, to see what happens then; start brings it back
   replace MEMBER   end that member for good, and start a new cluster of its name
   down             end what up started; data stays
@@ -66,7 +68,7 @@ func checkArgs(args []string) error {
 		return usageError("which command?")
 	}
 	switch command := args[0]; command {
-	case verbUp, verbStart, verbDown, verbStatus, verbExports:
+	case verbUp, verbStart, verbJoin, verbDown, verbStatus, verbExports:
 		if len(args) > 1 {
 			return usageError(fmt.Sprintf("%s takes no arguments; got %q", command, args[1:]))
 		}

@@ -27,7 +27,7 @@ func TestUsageSaysWhatIsSo(t *testing.T) {
 	} {
 		assert.Contains(t, usage, want)
 	}
-	for _, command := range []string{verbUp, verbStart, verbStop, verbReplace, verbDown, verbStatus, verbExports} {
+	for _, command := range []string{verbUp, verbStart, verbJoin, verbStop, verbReplace, verbDown, verbStatus, verbExports} {
 		assert.Contains(t, usage, "\n  "+command+" ")
 	}
 }
