@@ -5,7 +5,11 @@ package deployment
 
 import (
 	"bytes"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -17,6 +21,7 @@ import (
 
 	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/pkg/controllermanager"
+	"clusterpass.dev/test/docs"
 )
 
 func TestDeploymentsPassFlagsThatTheirProgramsHave(t *testing.T) {
@@ -38,6 +43,32 @@ func TestDeploymentsPassFlagsThatTheirProgramsHave(t *testing.T) {
 				assert.Empty(t, flags.Args(), "%s in %s", deployment.Name, overlay)
 			}
 		}
+	}
+}
+
+// TestTheREADMEsImagesAreDeployed names them as the README does, which takes kubectl alone.
+func TestTheREADMEsImagesAreDeployed(t *testing.T) {
+	blocks, err := docs.Read(filepath.Join(artifacts(t), ".."), "README.md")
+	require.NoError(t, err)
+	const overlay = "artifacts/deploy/overlays/embedded-etcd-self-signed"
+	var edit []string
+	for _, block := range blocks {
+		if i := slices.IndexFunc(block.Lines, func(line string) bool { return strings.HasPrefix(line, "$ cat >> "+overlay+"/kustomization.yaml") }); i >= 0 {
+			for _, line := range block.Lines[i:] {
+				edit = append(edit, line[len("$ "):])
+			}
+		}
+	}
+	require.NotEmpty(t, edit)
+
+	dir := t.TempDir()
+	require.NoError(t, os.Rename(deployFiles(t), filepath.Join(dir, "artifacts")))
+	bash := exec.CommandContext(t.Context(), "bash", "-ec", strings.Join(edit, "\n"))
+	bash.Dir = dir
+	out, err := bash.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, deployment := range shippedDeployments(t, filepath.Join(dir, overlay)) {
+		assert.Equal(t, "REGISTRY/"+deployment.Name+":TAG", deployment.Spec.Template.Spec.Containers[0].Image)
 	}
 }
 
