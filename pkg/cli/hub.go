@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 )
 
@@ -38,16 +39,10 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 		return err
 	case err == nil && (config.Host != clientcmd.ClusterDefaults.Server || os.Getenv("KUBERNETES_MASTER") != ""):
 		return nil
-	case err == nil && ptr.Deref(flags.APIServer, "") == config.Host:
-		return nil
 	}
-	raw, loadErr := loader.RawConfig()
-	if loadErr == nil && err == nil {
-		for _, cluster := range raw.Clusters {
-			if cluster.Server == config.Host {
-				return nil
-			}
-		}
+	raw, _ := loader.RawConfig() //nolint:errcheck // what can't be read has been told, and what is empty is empty
+	if err == nil && (ptr.Deref(flags.APIServer, "") == config.Host || hasServer(&raw, config.Host)) {
+		return nil
 	}
 	files := strings.Join(loader.ConfigAccess().GetLoadingPrecedence(), ", ")
 	if explicit := loader.ConfigAccess().GetExplicitFile(); explicit != "" {
@@ -57,6 +52,16 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 		return fmt.Errorf("no hub: the kubeconfig (%s) has no current context. %s", files, nameTheHub)
 	}
 	return fmt.Errorf("no hub: there is no kubeconfig, or there is nothing in it (%s). %s", files, nameTheHub)
+}
+
+// hasServer says whether a kubeconfig has a cluster of that address.
+func hasServer(config *clientcmdapi.Config, server string) bool {
+	for _, cluster := range config.Clusters {
+		if cluster.Server == server {
+			return true
+		}
+	}
+	return false
 }
 
 // isUnreachable says whether err is that of a hub which does not answer at all.
