@@ -40,7 +40,7 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 	case err == nil && (config.Host != clientcmd.ClusterDefaults.Server || os.Getenv("KUBERNETES_MASTER") != ""):
 		return nil
 	}
-	raw, _ := loader.RawConfig() //nolint:errcheck // what can't be read has been told, and what is empty is empty
+	raw, _ := loader.RawConfig() // what can't be read has been told
 	if err == nil && (ptr.Deref(flags.APIServer, "") == config.Host || hasServer(&raw, config.Host)) {
 		return nil
 	}

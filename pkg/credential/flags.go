@@ -101,6 +101,11 @@ func (f *RequestFlags) Apply(r *Request) error {
 	if f.flags.Changed(flagExpirationSeconds) {
 		r.ExpirationSeconds = ptr.To(f.expirationSeconds)
 	}
+	return f.annotate(r)
+}
+
+// annotate puts the annotations into r that flags were given for.
+func (f *RequestFlags) annotate(r *Request) error {
 	for _, annotation := range f.annotations {
 		key, value, found := strings.Cut(annotation, "=")
 		if !found {

@@ -151,7 +151,7 @@ var checks = []check{
 	{name: "health", run: checkHealth},
 	{name: "grants", run: checkGrants},
 	{name: "sets", run: checkSets},
-	{name: "namespaces", run: checkNamespaces},
+	{name: resourceNamespaces, run: checkNamespaces},
 	{name: "powers", run: checkPowers},
 	{name: "mint", timeout: mintTimeout, run: checkMint},
 }

@@ -99,11 +99,11 @@ func isOfOurs(condition corev1.NamespaceCondition) bool {
 
 // goingNamespace says since when a namespace is being deleted, and what is in the way.
 func goingNamespace(namespace *corev1.Namespace) string {
-	said := "being deleted since " + namespace.DeletionTimestamp.UTC().Format(time.RFC3339)
+	said := []string{"being deleted since " + namespace.DeletionTimestamp.UTC().Format(time.RFC3339)}
 	for _, condition := range held(namespace) {
-		said += fmt.Sprintf("; %s: %s", condition.Type, words.Clean(condition.Message, maxCondition))
+		said = append(said, fmt.Sprintf("%s: %s", condition.Type, words.Clean(condition.Message, maxCondition)))
 	}
-	return said
+	return strings.Join(said, "; ")
 }
 
 // mendNamespace says what lets a namespace go that waits for clusterpass.

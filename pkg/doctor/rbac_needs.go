@@ -22,6 +22,7 @@ type need struct {
 const (
 	namespaceOfKubeSystem = "kube-system"
 	resourceSecrets       = "secrets"
+	resourceNamespaces    = "namespaces"
 	groupCore             = ""
 	groupAdmission        = "admissionregistration.k8s.io"
 	groupFlowControl      = "flowcontrol.apiserver.k8s.io"
@@ -46,7 +47,7 @@ var (
 // serverNeeds are what artifacts/deploy/rbac gives clusterpass-apiserver. A test compares the two.
 var serverNeeds = []need{
 	{
-		group: groupCore, resources: []string{"namespaces"}, verbs: getListAndWatch,
+		group: groupCore, resources: []string{resourceNamespaces}, verbs: getListAndWatch,
 		without: `every write is answered with "not yet ready to handle request", and the hub's id is not known`,
 	},
 	{
@@ -85,7 +86,7 @@ var serverNeeds = []need{
 // managerNeeds are what artifacts/deploy/rbac gives clusterpass-controller-manager. A test compares the two.
 var managerNeeds = []need{
 	{
-		group: groupCore, resources: []string{"namespaces"}, name: namespaceOfKubeSystem, verbs: []string{verbGet},
+		group: groupCore, resources: []string{resourceNamespaces}, name: namespaceOfKubeSystem, verbs: []string{verbGet},
 		without: "it does not know the hub's id, and does not start",
 	},
 	{
@@ -129,7 +130,7 @@ var managerNeeds = []need{
 		without: "Placements have no PlacementDecisions, and ClusterCredentialSets that go by them no credentials",
 	},
 	{
-		group: groupCore, resources: []string{"namespaces"}, verbs: listAndWatch,
+		group: groupCore, resources: []string{resourceNamespaces}, verbs: listAndWatch,
 		without: "it does not know which cluster sets there are, and Placements choose no cluster",
 	},
 	{

@@ -63,7 +63,7 @@ var stages = []stage{
 	{name: "grants", left: leftGrants, mend: mendUnserved},
 	{name: "on-members", left: leftOnMembers, mend: "Ask again when the member answers, or without its --member-context"},
 	{name: "apiservices", left: leftAPIServices, mend: mendHub},
-	{name: "namespaces", left: leftNamespaces, mend: mendHub},
+	{name: resourceNamespaces, left: leftNamespaces, mend: mendHub},
 	{name: "hub", left: leftOnHub, mend: mendHub},
 }
 

@@ -140,7 +140,7 @@ var deployedKinds = []struct {
 	{"ValidatingAdmissionPolicy", admissionregistrationv1.SchemeGroupVersion.WithResource("validatingadmissionpolicies")},
 	{"MutatingAdmissionPolicyBinding", admissionregistrationv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicybindings")},
 	{"MutatingAdmissionPolicy", admissionregistrationv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicies")},
-	{"Namespace", corev1.SchemeGroupVersion.WithResource("namespaces")},
+	{"Namespace", corev1.SchemeGroupVersion.WithResource(resourceNamespaces)},
 }
 
 // The resources of which metadata is looked at elsewhere, too.

@@ -36,7 +36,7 @@ Usage: fleet COMMAND
 
   up               start what does not run, join the members that are not, print how to use it
   start            the same, but join no members
-  join             join the members with the kubectl plugin on the terms that all examples need, also those that are joined
+  join             have the members allow what all examples need, also where they are joined on other terms
   stop MEMBER      end that member, to see what happens then; start brings it back
   replace MEMBER   end that member for good, and start a new cluster of its name
   down             end what up started; data stays
