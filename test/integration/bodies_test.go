@@ -143,19 +143,18 @@ func TestHostileBodies(t *testing.T) {
 func (h *hostile) requireCheap(t *testing.T, client rest.Interface, namespace string) {
 	t.Helper()
 	benign := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"generateName":"a","annotations":{"a":%q}}}`, h.group, h.kind, strings.Repeat("a", h.most-kibibyte))
-	best := func(body string) time.Duration {
-		least := time.Hour
-		for range 5 {
-			_, _, took := h.send(t, client, namespace, body)
+	for _, entries := range []int{1000, 9999} {
+		body := h.of(entries)
+		least, harmless := time.Hour, time.Hour
+		// The one after the other: what else runs on the machine is to slow both down. The least of many is what they cost.
+		for round := 0; round < 5 || round < 50 && least > 3*harmless; round++ {
+			_, _, took := h.send(t, client, namespace, benign)
+			harmless = min(harmless, took)
+			_, _, took = h.send(t, client, namespace, body)
 			least = min(least, took)
 		}
-		return least
-	}
-	harmless := best(benign)
-	for _, entries := range []int{1000, 9999} {
-		took := best(h.of(entries))
-		t.Logf("%d entries: %s, harmless %s: %.1f", entries, took, harmless, float64(took)/float64(harmless))
-		assert.LessOrEqual(t, took, 3*harmless, "%d entries", entries)
+		t.Logf("%d entries: %s, harmless %s: %.1f", entries, least, harmless, float64(least)/float64(harmless))
+		assert.LessOrEqual(t, least, 3*harmless, "%d entries", entries)
 	}
 }
 

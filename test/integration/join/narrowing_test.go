@@ -106,7 +106,8 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	_, err := kube(t, shared.bravelion).CoreV1().Secrets("team-a").Get(t.Context(), grant.SecretName(g.UID), metav1.GetOptions{})
 	require.NoError(t, err, "a dry run has ended tokens")
 
-	// Nothing on the hub tells which member it is: another one has nothing of the grant, which is no sign that it is revoked.
+	// Neither the ClusterProfile nor its Secret tells which member it is, but the grant does: another member has nothing of the grant, which is
+	// no sign that it is revoked.
 	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
 	_, err = kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -115,7 +116,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
-	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
+	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster")
 	require.Error(t, accountGone(t, "stuck"))
 
 	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
