@@ -192,14 +192,13 @@ func (s *side) patch(
 	return client.Apply(ctx, o.GetName(), o, options, subresources...)
 }
 
-// told prints what has come of an object.
+// told prints what has come of an object. In a client dry run, after is what would be applied: nothing would change where the object
+// has all of that.
 func (s *side) told(what string, before, after *unstructured.Unstructured) {
 	switch {
 	case before == nil:
 		s.did(s.name, "created", what)
-	case s.dryRun == DryRunClient:
-		s.did(s.name, "configured", what)
-	case equalButForBookkeeping(before, after):
+	case s.dryRun == DryRunClient && equality.Semantic.DeepDerivative(after.Object, before.Object), equalButForBookkeeping(before, after):
 		s.found(s.name, what, "unchanged")
 	default:
 		s.did(s.name, "configured", what)

@@ -183,6 +183,9 @@ func TestDryRunCreatesNothing(t *testing.T) {
 	}
 	joined(t, "bravelion")
 	for _, mode := range []string{"client", "server"} {
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode)
+		assert.NotContains(t, out, "dry run)", "nothing would change")
+		assert.Contains(t, out, "member: serviceaccount/clusterpass in clusterpass-system unchanged\n")
 		before := snapshots(t, shared.bravelion)
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-rules")
 		assert.Equal(t, before, snapshots(t, shared.bravelion))
