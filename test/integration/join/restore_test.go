@@ -87,6 +87,21 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+waitTimeout.String())
 		})
 	}
+	t.Run("what an earlier release did not make", func(t *testing.T) {
+		roles, bindings := admin.RbacV1().ClusterRoles(), admin.RbacV1().ClusterRoleBindings()
+		main, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NoError(t, roles.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
+		require.NoError(t, bindings.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
+		_, err = request(t, "bravelion", "unidentified", "edit")
+		require.NoError(t, err, "access by a Secret works without")
+		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
+		after, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")
+		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+waitTimeout.String())
+	})
 	t.Run("nothing says what was allowed", func(t *testing.T) {
 		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 		require.NoError(t, admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))

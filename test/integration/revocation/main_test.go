@@ -98,7 +98,13 @@ func start(ctx context.Context) error {
 			return err
 		}
 	}
-	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12], Args: []string{"--v=10"}})
+	access, err := accessConfig(filepath.Join(shared.dir, "plugin"))
+	if err != nil {
+		return err
+	}
+	shared.server, err = testenv.NewServer(testenv.ServerConfig{
+		Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12], Args: []string{"--v=10", "--access-config=" + access},
+	})
 	if err != nil {
 		return err
 	}
@@ -111,7 +117,7 @@ func start(ctx context.Context) error {
 		}
 	}
 	shared.manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{
-		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=10", "--member-sweep-period=2s", "--max-orphan-removals=5",
+		Hub: shared.hub, Dir: filepath.Join(shared.dir, "manager"), Port: ports[13], Args: []string{"--v=10", "--member-sweep-period=2s", "--max-orphan-removals=5", "--access-config=" + access,
 			// Nobody's profiles: no probes among the calls that are counted here.
 			"--cluster-manager-name=nobody"},
 	})

@@ -1,0 +1,278 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package revocation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+	"k8s.io/client-go/rest"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
+)
+
+const (
+	// pluginProvider is the access provider that has a credential for both members.
+	pluginProvider = "fleet-plugin"
+	// boundNamespace has a ClusterProfile that is bound to bravelion, and trustingNamespace is bound to both members.
+	boundNamespace, boundProfile = "exec-bound", "bound"
+	trustingNamespace            = "exec-trusting"
+)
+
+// accessConfig writes an AccessConfiguration with a credential plugin, and the plugin, into dir. The plugin shows what is in the file
+// that has the port of the server as its name.
+func accessConfig(dir string) (file string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	plugin := filepath.Join(dir, "plugin")
+	script := fmt.Sprintf("#!/bin/sh\nport=$(printf %%s \"$KUBERNETES_EXEC_INFO\" | sed 's/.*\"server\":\"https:..127.0.0.1:\\([0-9]*\\)\".*/\\1/')\nexec cat %q/\"$port\".json\n", dir)
+	if err := os.WriteFile(plugin, []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		return "", err
+	}
+	servers := []string{shared.bravelion.Server(), shared.smartfish.Server()}
+	config := &configv1alpha1.AccessConfiguration{
+		TypeMeta: metav1.TypeMeta{APIVersion: configv1alpha1.SchemeGroupVersion.String(), Kind: "AccessConfiguration"},
+		Providers: []configv1alpha1.AccessProvider{
+			{Name: configv1alpha1.DefaultProviderName, KubeconfigSecret: &configv1alpha1.KubeconfigSecretProvider{}},
+			{Name: pluginProvider, Exec: &configv1alpha1.ExecProvider{
+				Command: plugin, ProvideClusterInfo: true, Servers: servers,
+				CertificateAuthorityData: slices.Concat(shared.bravelion.CA(), shared.smartfish.CA()),
+				Bindings: []configv1alpha1.ExecBinding{
+					{Servers: servers[:1], Profiles: []configv1alpha1.ProfileReference{{Namespace: boundNamespace, Name: boundProfile}}},
+					{Namespaces: []string{trustingNamespace}},
+				},
+			}},
+		},
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "access.yaml")
+	return file, os.WriteFile(file, data, 0o600)
+}
+
+// fillPlugin gives the plugin a token for each member, of the account that clusterpass is there.
+func fillPlugin(t *testing.T) {
+	t.Helper()
+	for _, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
+		token := must[*authenticationv1.TokenRequest](t)(kube(t, cluster).CoreV1().ServiceAccounts(testenv.SystemNamespace).CreateToken(t.Context(), "clusterpass",
+			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}, metav1.CreateOptions{}))
+		data := must[[]byte](t)(json.Marshal(clientauthenticationv1.ExecCredential{
+			TypeMeta: metav1.TypeMeta{APIVersion: clientauthenticationv1.SchemeGroupVersion.String(), Kind: "ExecCredential"},
+			Status:   &clientauthenticationv1.ExecCredentialStatus{Token: token.Status.Token},
+		}))
+		shared.tokens = append(shared.tokens, token.Status.Token)
+		server := must[*url.URL](t)(url.Parse(cluster.Server()))
+		if err := os.WriteFile(filepath.Join(shared.dir, "plugin", server.Port()+".json"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// execFixture is a ClusterProfile that is reached by the plugin, and somebody who may edit its status and nothing else.
+type execFixture struct {
+	namespace, name string
+	editor          inventoryclient.ClusterProfileInterface
+}
+
+func newExecFixture(t *testing.T, namespace, name string) *execFixture {
+	t.Helper()
+	newNamespace(t, namespace)
+	fillPlugin(t)
+	admin := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
+	must[*inventoryv1alpha1.ClusterProfile](t)(admin.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
+	}, metav1.CreateOptions{}))
+	t.Cleanup(func() {
+		if err := admin.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	user := "editor-of-" + namespace
+	roles := kube(t, shared.hub).RbacV1()
+	must[*rbacv1.Role](t)(roles.Roles(namespace).Create(t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"patch"}}},
+	}, metav1.CreateOptions{}))
+	must[*rbacv1.RoleBinding](t)(roles.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+	}, metav1.CreateOptions{}))
+	config := must[*rest.Config](t)(shared.hub.UserConfig(user))
+	f := &execFixture{namespace: namespace, name: name, editor: must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)}
+	f.lead(t, shared.bravelion)
+	return f
+}
+
+// lead has the status editor point the profile at a cluster.
+func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
+	t.Helper()
+	provider := inventoryv1alpha1.AccessProvider{Name: pluginProvider, Cluster: clientcmdv1.Cluster{
+		Server: to.Server(), CertificateAuthorityData: to.CA(),
+		Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{}`)}}},
+	}}
+	patch := must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
+	// RBAC is watched: the right may be on its way.
+	eventually(t, func(ctx context.Context) error {
+		_, err := f.editor.Patch(ctx, f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+		return err
+	})
+}
+
+func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
+	s.TargetClusterProfile.Namespace = f.namespace
+}
+
+// refused waits until a request is refused, and returns how.
+func (f *execFixture) refused(t *testing.T, account string, dryRun ...string) error {
+	t.Helper()
+	var refusal error
+	eventually(t, func(ctx context.Context) error {
+		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: f.name, Namespace: f.namespace},
+			ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
+		}}
+		_, refusal = hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
+		if refusal == nil {
+			return errors.New("it is answered: the server has not seen the edit yet")
+		}
+		return nil
+	})
+	return refusal
+}
+
+// nothingOn returns an error where a cluster has anything of a grant, or an account of its name.
+func nothingOn(t *testing.T, cluster *testenv.Cluster, g granted) error {
+	t.Helper()
+	for o := range everything(t, cluster) {
+		if strings.Contains(o, string(g.UID)) || strings.Contains(o, "/"+g.Spec.ServiceAccount.Name+" ") {
+			return fmt.Errorf("%s has %s", cluster.Name(), o)
+		}
+	}
+	return nil
+}
+
+func untilUnauthorized(t *testing.T, g granted) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
+			return fmt.Errorf("the token: %w, want 401", cmpError(err))
+		}
+		return nil
+	})
+}
+
+func cmpError(err error) error {
+	if err == nil {
+		return errors.New("it works")
+	}
+	return err
+}
+
+// TestStatusEditorOfABoundProfile is about a ClusterProfile that the configuration binds to one of the plugin's servers.
+func TestStatusEditorOfABoundProfile(t *testing.T) {
+	f := newExecFixture(t, boundNamespace, boundProfile)
+	g := mint(t, "default", f.name, "exec-bound", f.target)
+	f.lead(t, shared.smartfish)
+	for _, dryRun := range [][]string{nil, {metav1.DryRunAll}} {
+		err := f.refused(t, "exec-bound", dryRun...)
+		if !apierrors.IsServiceUnavailable(err) || !apierrors.HasStatusCause(err, member.CauseNoAccess) || !strings.Contains(err.Error(), "binds the ClusterProfile to no server "+shared.smartfish.Server()) {
+			t.Errorf("refused by %v", err)
+		}
+	}
+	if err := f.refused(t, "exec-bound-new"); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("refused by %v", err)
+	}
+	if err := g.use(t.Context()); err != nil {
+		t.Errorf("the token on bravelion: %v", err)
+	}
+	deleteGrant(t, g)
+	untilGone(t, g)
+	untilUnauthorized(t, g)
+	if err := errors.Join(nothingOn(t, shared.smartfish, g), nothingOn(t, shared.bravelion, g)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStatusEditorOfAProfileThatMayLeadToSeveral is about one that may lead to either member: what was granted is on the cluster that says
+// to be the one of the grant, and nowhere else.
+func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
+	f := newExecFixture(t, trustingNamespace, "trusting")
+	g := mint(t, "default", f.name, "exec-trusting", f.target)
+	old := mint(t, "default", f.name, "exec-trusting-old", f.target)
+	system, err := kube(t, shared.bravelion).CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil || g.Status.MemberUID != system.UID {
+		t.Fatalf("the grant is on cluster %q, bravelion is %q: %v", g.Status.MemberUID, system.UID, err)
+	}
+	// As if the access had never been noted.
+	patch := []byte(`{"status":{"accessProvider":null}}`)
+	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), old.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+
+	f.lead(t, shared.smartfish)
+	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {
+		err := f.refused(t, account)
+		if !apierrors.IsConflict(err) || !apierrors.HasStatusCause(err, member.CauseIdentity) || !strings.Contains(err.Error(), string(system.UID)) {
+			t.Errorf("refused by %v", err)
+		}
+	}
+
+	t.Run("a grant that has noted its access is revoked on its cluster", func(t *testing.T) {
+		deleteGrant(t, g)
+		untilGone(t, g)
+		untilUnauthorized(t, g)
+		if err := errors.Join(nothingOn(t, shared.smartfish, g), nothingOn(t, shared.bravelion, g)); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a grant that has not is kept, until the profile leads to its cluster again", func(t *testing.T) {
+		deleteGrant(t, old)
+		eventually(t, func(ctx context.Context) error {
+			condition, err := revokedCondition(ctx, t, old)
+			if err == nil && (condition.Status != metav1.ConditionFalse || condition.Reason != clusterpassv1alpha1.GrantReasonOtherMember) {
+				err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
+			}
+			return err
+		})
+		if err := errors.Join(old.use(t.Context()), nothingOn(t, shared.smartfish, old)); err != nil {
+			t.Error(err)
+		}
+		f.lead(t, shared.bravelion)
+		restored := time.Now()
+		gone := untilGone(t, old)
+		t.Logf("revoked %s after the profile led to its cluster again", gone.Sub(restored).Round(time.Second))
+		untilUnauthorized(t, old)
+		if err := nothingOn(t, shared.bravelion, old); err != nil {
+			t.Error(err)
+		}
+	})
+}
