@@ -6,6 +6,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -120,7 +122,11 @@ func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
 // mendAccess says what to do about a ClusterProfile that gives no access.
 func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) string {
 	name, ok := member.SecretFor(e.Access, profile)
-	if !ok {
+	switch {
+	case !ok && e.byPlugin(profile):
+		return "Correct the server in its status, or what --access-config allows (servers, bindings): " +
+			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
+	case !ok:
 		return "Have its status.accessProviders name the Secret with the member's kubeconfig, as artifacts/examples/clusterprofile.yaml does: " +
 			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
 	}
@@ -135,6 +141,13 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 			name.Namespace, name.Name, member.ClusterProfileAnnotation, profile.Namespace, profile.Name)
 	}
 	return e.mendCredential(profile)
+}
+
+// byPlugin says whether profile is for a credential plugin of the access configuration.
+func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
+	return slices.ContainsFunc(e.Access.Providers, func(p configv1alpha1.AccessProvider) bool {
+		return p.Exec != nil && slices.ContainsFunc(profile.Status.AccessProviders, func(entry inventoryv1alpha1.AccessProvider) bool { return entry.Name == p.Name })
+	})
 }
 
 // mendCredential says how the credential of clusterpass for a member is replaced.

@@ -25,12 +25,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	certutil "k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/member"
 )
@@ -277,6 +280,30 @@ func TestProfilesThatAreNotSeen(t *testing.T) {
 
 	e.hub.profiles.err = apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "", errors.New("no"))
 	verdict{verdict: Skip, message: "you may not look"}.expect(t, checkAccess(t.Context(), e))
+}
+
+func TestCheckAccess_ByAPlugin(t *testing.T) {
+	e := newExamination(&Clients{Kubernetes: fake.NewClientset()})
+	e.Access = &configv1alpha1.AccessConfiguration{
+		Limits: member.DefaultConfig().Limits,
+		Providers: []configv1alpha1.AccessProvider{{Name: "plugin", Exec: &configv1alpha1.ExecProvider{
+			APIVersion: "client.authentication.k8s.io/v1", Command: "/plugin", Servers: []string{"https://*.fleet"}, CertificateAuthorityData: testCA(t),
+			Bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"fleet"}}},
+		}}},
+	}
+	profile := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "plugin", Cluster: clientcmdv1.Cluster{Server: "https://a.fleet"}}}
+	e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{profile}
+	verdict{Fail, "binds the ClusterProfile to no server https://a.fleet", "bindings): kubectl -n default edit clusterprofile bravelion --subresource=status"}.
+		expect(t, checkAccess(t.Context(), e))
+}
+
+// testCA returns a CA in PEM.
+func testCA(t *testing.T) []byte {
+	t.Helper()
+	ca, _, err := certutil.GenerateSelfSignedCertKey("ca", nil, nil)
+	require.NoError(t, err)
+	return ca
 }
 
 func TestGrants(t *testing.T) {
