@@ -106,8 +106,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	_, err := kube(t, shared.bravelion).CoreV1().Secrets("team-a").Get(t.Context(), grant.SecretName(g.UID), metav1.GetOptions{})
 	require.NoError(t, err, "a dry run has ended tokens")
 
-	// Neither the ClusterProfile nor its Secret tells which member it is, but the grant does: another member has nothing of the grant, which is
-	// no sign that it is revoked.
+	// The ClusterProfile and its Secret do not tell which member it is, and the grant does.
 	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
 	_, err = kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -116,7 +115,15 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
-	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster")
+	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
+	require.Error(t, accountGone(t, "stuck"))
+
+	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that it is revoked.
+	forget = []byte(`{"status":{"memberUID":null}}`)
+	_, err = sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, forget, metav1.PatchOptions{}, "status")
+	require.NoError(t, err)
+	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
+	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
 	require.Error(t, accountGone(t, "stuck"))
 
 	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())

@@ -95,12 +95,12 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 		require.NoError(t, bindings.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
 		_, err = request(t, "bravelion", "unidentified", "edit")
 		require.NoError(t, err, "access by a Secret works without")
+		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+waitTimeout.String())
 		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+waitTimeout.String())
 		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
 		after, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, err)
 		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")
-		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+waitTimeout.String())
 	})
 	t.Run("nothing says what was allowed", func(t *testing.T) {
 		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
