@@ -92,6 +92,19 @@ func (e *environment) startServer(ctx context.Context, hub *testenv.Cluster) (*t
 	return server, server.Start(ctx)
 }
 
+// startFleet starts a hub with clusterpass-apiserver, and a member that is joined to it.
+func (e *environment) startFleet(ctx context.Context) (hub, member *testenv.Cluster, err error) {
+	clusters, err := e.startClusters(ctx, "hub", memberName)
+	if err != nil {
+		return nil, nil, err
+	}
+	hub, member = clusters[0], clusters[1]
+	if _, err := e.startServer(ctx, hub); err != nil {
+		return nil, nil, err
+	}
+	return hub, member, testenv.Join(ctx, hub, member, homeNamespace, memberName)
+}
+
 // newUser returns a client for the user name, whom it gives what rules say in the whole cluster.
 func newUser(ctx context.Context, cluster *testenv.Cluster, name string, rules ...rbacv1.PolicyRule) (*client, error) {
 	admin, err := kubernetes.NewForConfig(cluster.RESTConfig())

@@ -14,7 +14,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/test/testenv"
 )
 
 const (
@@ -29,15 +28,8 @@ const (
 // measureHostile compares what one user gets while another sends requests that are refused, with the same alone.
 func measureHostile(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile: starting a hub, a member and clusterpass-apiserver")
-	clusters, err := env.startClusters(ctx, "hub", memberName)
+	hub, _, err := env.startFleet(ctx)
 	if err != nil {
-		return nil, err
-	}
-	hub := clusters[0]
-	if _, err := env.startServer(ctx, hub); err != nil {
-		return nil, err
-	}
-	if err := testenv.Join(ctx, hub, clusters[1], homeNamespace, memberName); err != nil {
 		return nil, err
 	}
 	requester, err := newUser(ctx, hub, benchUser, append(requesterRules(),

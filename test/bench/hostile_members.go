@@ -70,15 +70,8 @@ func liars() (map[string]http.HandlerFunc, error) {
 // measureHostileMembers compares the tokens of an honest member while tokens of members that lie are asked for with the same alone.
 func measureHostileMembers(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile members: starting a hub, a member and clusterpass-apiserver")
-	clusters, err := env.startClusters(ctx, "hub", memberName)
+	hub, _, err := env.startFleet(ctx)
 	if err != nil {
-		return nil, err
-	}
-	hub := clusters[0]
-	if _, err := env.startServer(ctx, hub); err != nil {
-		return nil, err
-	}
-	if err := testenv.Join(ctx, hub, clusters[1], homeNamespace, memberName); err != nil {
 		return nil, err
 	}
 	names, err := env.startLiars(ctx, hub)

@@ -44,15 +44,8 @@ type sets struct {
 // due, with the same while none of these is.
 func measureHostileSets(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile sets: starting a hub, a member and both programs, with %d sets of %d clusters", hopelessSets, hopelessClusters)
-	clusters, err := env.startClusters(ctx, "hub", memberName)
+	hub, _, err := env.startFleet(ctx)
 	if err != nil {
-		return nil, err
-	}
-	hub := clusters[0]
-	if _, err := env.startServer(ctx, hub); err != nil {
-		return nil, err
-	}
-	if err := testenv.Join(ctx, hub, clusters[1], homeNamespace, memberName); err != nil {
 		return nil, err
 	}
 	if err := createNamespaces(ctx, hub, hostileNamespace); err != nil {

@@ -20,7 +20,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/test/testenv"
 )
 
 const (
@@ -40,15 +39,8 @@ const (
 // clusterpass-apiserver sends to the member, sent there by the user directly.
 func measureTokens(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("tokens: starting a hub, a member and clusterpass-apiserver")
-	clusters, err := env.startClusters(ctx, "hub", memberName)
+	hub, member, err := env.startFleet(ctx)
 	if err != nil {
-		return nil, err
-	}
-	hub, member := clusters[0], clusters[1]
-	if _, err := env.startServer(ctx, hub); err != nil {
-		return nil, err
-	}
-	if err := testenv.Join(ctx, hub, member, homeNamespace, memberName); err != nil {
 		return nil, err
 	}
 	requester, err := newUser(ctx, hub, benchUser, requesterRules()...)
