@@ -124,10 +124,10 @@ func (f *RequestFlags) annotate(r *Request) error {
 
 // checkForms refuses a namespace in a flag that takes a name, with the flags to use in its place.
 func (f *RequestFlags) checkForms() error {
-	for name, value := range map[string]string{flagServiceAccount: f.serviceAccount, flagServiceAccountNamespace: f.serviceAccountNamespace} {
-		if namespace, account, found := strings.Cut(value, "/"); found {
+	for _, flag := range []struct{ name, value string }{{flagServiceAccount, f.serviceAccount}, {flagServiceAccountNamespace, f.serviceAccountNamespace}} {
+		if namespace, account, found := strings.Cut(flag.value, "/"); found {
 			return fmt.Errorf("--%s %q is not a name: the namespace has a flag of its own, --%s=%s --%s=%s",
-				name, value, flagServiceAccount, account, flagServiceAccountNamespace, namespace)
+				flag.name, flag.value, flagServiceAccount, account, flagServiceAccountNamespace, namespace)
 		}
 	}
 	for _, role := range f.clusterRoles {

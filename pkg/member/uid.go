@@ -47,7 +47,7 @@ func newMemberUID(clock clock.PassiveClock, required bool) memberUID {
 	return memberUID{clock: clock, required: required, turn: make(chan struct{}, 1)}
 }
 
-// MemberUID returns the UID of the member's namespace kube-system, by which it is told from other clusters. The member is asked once: the
+// MemberUID returns the UID of the member's namespace kube-system, which identifies the cluster. The member is asked once: the
 // client is for one server, CA and credential. Where the member does not let clusterpass know, the UID is empty, and the member is asked again
 // some time later; that is an error, with CauseIdentity, where whoever edits the status of the ClusterProfile chooses the server. Errors
 // are metav1.Status errors for the requester, but for the end of ctx.

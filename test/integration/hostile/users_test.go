@@ -92,8 +92,8 @@ func run(t *testing.T, kubeconfig, input, info, program string, args ...string) 
 	return printed{stdout.String(), stderr.String(), err != nil}
 }
 
-// peakOf looks at how much memory a process has, and returns what ends that, and returns the most in KiB, as Linux says; elsewhere 0. What
-// is told of a process after its end counts the memory of this test, too, which it had until it began to run its program.
+// peakOf samples the memory of a process. The function that it returns ends that and returns the peak in KiB, 0 where there is no /proc. The
+// kernel's own figure for a process that has ended includes the memory of this test, from which the process was cloned.
 func peakOf(pid int) (end func() int64) {
 	ended, most := make(chan struct{}), make(chan int64)
 	status := fmt.Sprintf("/proc/%d/status", pid)
@@ -132,7 +132,7 @@ func (f *fleet) testUsers(t *testing.T, p *programs) {
 	group.SetLimit(parallel)
 	for lie := range f.liar.lies {
 		if lie == "later" {
-			continue // client-go does as it is told, and asks ten times.
+			continue // client-go obeys Retry-After, and asks ten times.
 		}
 		cluster := nameOf("tokens", lie)
 		request := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":{"name":"user"},"spec":{"targetClusterProfile":{"name":"` + cluster +
