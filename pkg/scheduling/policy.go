@@ -6,6 +6,7 @@ package scheduling
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,7 +51,7 @@ func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field
 	}
 	byPredicates, predicateErrs := compilePredicates(spec.Predicates, path.Child("predicates"))
 	byTaints, tolerationErrs := compileTolerations(spec.Tolerations, path.Child("tolerations"))
-	p.filters, p.evaluates = []filter{byPredicates, byTaints}, byPredicates.evaluate()
+	p.filters, p.evaluates = []filter{byPredicates, byTaints}, Evaluates(placement)
 	var prioritizerErrs, spreadErrs, groupErrs field.ErrorList
 	p.prioritizers, p.spread.weight, prioritizerErrs = compilePrioritizers(&spec.PrioritizerPolicy, path.Child("prioritizerPolicy"))
 	p.spread.constraints, spreadErrs = compileSpread(spec.SpreadPolicy.SpreadConstraints, path.Child("spreadPolicy", "spreadConstraints"))
@@ -65,6 +66,13 @@ func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field
 
 // Evaluates returns whether the policy has CEL expressions: then a pass may take long.
 func (p *Policy) Evaluates() bool { return p.evaluates }
+
+// Evaluates returns whether the placement has CEL expressions: then Compile may take long.
+func Evaluates(placement *v1alpha1.Placement) bool {
+	return slices.ContainsFunc(placement.Spec.Predicates, func(one v1alpha1.ClusterPredicate) bool {
+		return len(one.RequiredClusterSelector.CelSelector.CelExpressions) > 0
+	})
+}
 
 func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList

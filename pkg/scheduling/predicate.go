@@ -5,7 +5,6 @@ package scheduling
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,11 +89,6 @@ func (p predicates) reason(c *candidate) string {
 		reasons[i] = p[i].lacks(c)
 	}
 	return strings.Join(reasons, "; or ")
-}
-
-// evaluate returns whether any predicate has expressions.
-func (p predicates) evaluate() bool {
-	return slices.ContainsFunc(p, func(one predicate) bool { return len(one.expressions) > 0 })
 }
 
 // matches returns whether the cluster matches all parts, and if so until when.

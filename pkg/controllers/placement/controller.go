@@ -30,6 +30,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/turns"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -96,11 +97,9 @@ func New(o Options) (*Controller, error) {
 		decisions:  o.Decisions.Lister(),
 		namespaces: o.Namespaces.Lister(),
 		fleet:      scheduling.NewFleet(),
-		shares:     newShares(),
+		shares:     newShares(o.Workers),
 		plans:      map[cache.ObjectName]*plan{},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "placement", Clock: o.Clock}),
+		queue:      newQueue(o.Clock),
 	}
 	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
 		return nil, fmt.Errorf("indexing ClusterScores: %w", err)
@@ -109,6 +108,20 @@ func New(o Options) (*Controller, error) {
 		return nil, fmt.Errorf("indexing PlacementDecisions: %w", err)
 	}
 	return c, c.watch()
+}
+
+// newQueue returns the queue of placements, in which namespaces take turns.
+func newQueue(clock clock.WithTicker) workqueue.TypedRateLimitingInterface[cache.ObjectName] {
+	const name = "placement"
+	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[cache.ObjectName]{
+		Name: name, Clock: clock, Queue: turns.New(func(placement cache.ObjectName) string { return placement.Namespace }),
+	})
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+		workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{
+			Name: name, Clock: clock,
+			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[cache.ObjectName]{Name: name, Clock: clock, Queue: queue}),
+		})
 }
 
 // Run follows placements until ctx ends.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// mostEvaluation is how long expressions are evaluated in one go.
-	mostEvaluation = 100 * time.Millisecond
+	mostEvaluation = 20 * time.Millisecond
 	// burst is how long the expressions of a namespace may take before it has to wait, and restFactor how many times as long as they
 	// have taken it then waits: all placements of a namespace together take a quarter of one CPU at most.
 	burst      = time.Second
@@ -22,28 +22,32 @@ const (
 	mostPause = 10 * time.Second
 )
 
-// shares divides the time that CEL expressions take between namespaces, so that the placements of one do not hold up those of others.
-// It is made by newShares.
+// shares divides the time that CEL expressions take, to compile and to evaluate, between namespaces, so that the placements of one do not
+// hold up those of others. It is made by newShares.
 type shares struct {
-	mu   sync.Mutex
+	mu sync.Mutex
+	// busy are the namespaces whose expressions are looked at now, and most is how many those may be.
 	busy sets.Set[string]
+	most int
 	// owed is until when each namespace would have to wait if it were not for burst.
 	owed map[string]time.Time
 	// waiting are the placements of each namespace that wait, by name.
 	waiting map[string]sets.Set[string]
 }
 
-func newShares() *shares {
-	return &shares{busy: sets.New[string](), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
+// newShares returns what divides the time of so many workers. Half of them never look at expressions: they are there for placements that
+// have none.
+func newShares(workers int) *shares {
+	return &shares{busy: sets.New[string](), most: max(1, workers/2), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
 }
 
-// enter returns zero where the expressions of a placement may be evaluated at now: one of its namespace at a time, who ends that by leave.
+// enter returns zero where the expressions of a placement may be looked at now: one of its namespace at a time, who ends that by leave.
 // Else it returns how long to wait, which is longer for each that waits.
 func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	debt := max(0, s.owed[placement.Namespace].Add(-restFactor*burst).Sub(now))
-	if debt > 0 || s.busy.Has(placement.Namespace) {
+	if debt > 0 || s.busy.Has(placement.Namespace) || s.busy.Len() >= s.most {
 		return debt + s.line(placement)
 	}
 	s.quit(placement)
@@ -83,7 +87,7 @@ func (s *shares) quit(placement cache.ObjectName) {
 	}
 }
 
-// leave notes that expressions of the namespace were evaluated from began until now.
+// leave notes that expressions of the namespace were looked at from began until now.
 func (s *shares) leave(namespace string, began, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 func TestShares(t *testing.T) {
-	s := newShares()
+	s := newShares(4)
 	start := time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
 	now := start
 	a, other := cache.NewObjectName("a", "1"), cache.NewObjectName("b", "1")
@@ -60,4 +60,16 @@ func TestShares(t *testing.T) {
 	assert.Zero(t, s.enter(a, now.Add(time.Hour)))
 	s.leave("a", now.Add(time.Hour), now.Add(time.Hour))
 	assert.Empty(t, s.owed, "who owes nothing is forgotten")
+}
+
+func TestShares_ManyNamespaces(t *testing.T) {
+	now := time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+	s := newShares(5)
+	for _, namespace := range []string{"a", "b"} {
+		assert.Zero(t, s.enter(cache.NewObjectName(namespace, "1"), now))
+	}
+	assert.Equal(t, mostEvaluation, s.enter(cache.NewObjectName("c", "1"), now), "half of the workers are left to placements without expressions")
+	s.leave("a", now, now)
+	assert.Zero(t, s.enter(cache.NewObjectName("c", "1"), now))
+	assert.Zero(t, newShares(1).enter(cache.NewObjectName("a", "1"), now), "a single worker does both")
 }

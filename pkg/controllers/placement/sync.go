@@ -29,9 +29,10 @@ const reviewPeriod = 5 * time.Minute
 
 // plan is how a placement is followed.
 type plan struct {
-	// policy and plan are nil while the placement has mistakes.
-	policy *scheduling.Policy
-	plan   *scheduling.Plan
+	// compiled is false until the spec was. policy and plan are nil until then, and while the placement has mistakes.
+	compiled bool
+	policy   *scheduling.Policy
+	plan     *scheduling.Plan
 	// uid and generation of the placement, and namespaces, that they are for, and when the author was asked for these.
 	uid        types.UID
 	generation int64
@@ -69,6 +70,9 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	p, err := c.planFor(ctx, placement, now)
 	if err != nil {
 		return 0, err
+	}
+	if wait := c.compile(placement, p); wait > 0 {
+		return wait, nil
 	}
 	if p.policy == nil {
 		return 0, c.tellMistakes(ctx, placement, p)
@@ -158,14 +162,35 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	} else {
 		made.moved, made.decided, made.unseen, made.told = known.moved, known.decided, known.unseen, known.told
 	}
-	c.shares.forget(name)
-	if made.policy, made.mistakes = scheduling.Compile(placement, sets.List(namespaces)); made.policy != nil {
-		made.plan = scheduling.NewPlan(c.fleet, made.policy)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.plans[name] = made
 	return made, nil
+}
+
+// compile makes a policy of the spec that the plan is for, once. It returns how long to wait where it has not come to that, because the
+// expressions of the namespace take long.
+func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.Duration) {
+	if p.compiled {
+		return 0
+	}
+	if scheduling.Evaluates(placement) {
+		began := c.Clock.Now()
+		if wait := c.shares.enter(cache.MetaObjectToName(placement), began); wait > 0 {
+			return wait
+		}
+		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
+	} else {
+		c.shares.forget(cache.MetaObjectToName(placement))
+	}
+	policy, mistakes := scheduling.Compile(placement, sets.List(p.namespaces))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.compiled, p.policy, p.mistakes = true, policy, mistakes
+	if policy != nil {
+		p.plan = scheduling.NewPlan(c.fleet, policy)
+	}
+	return 0
 }
 
 // namespacesOf returns the namespaces a placement chooses from, and when its author was asked for others than its own: those

@@ -143,6 +143,7 @@ func TestController_Shares(t *testing.T) {
 	wait := f.run(t)
 	assert.Equal(t, []string{"a"}, f.chosen("cheap"), "what has no expressions does not wait")
 	assert.Empty(t, f.chosen("later"))
+	assert.False(t, f.plans[cache.NewObjectName(team, "later")].compiled, "to compile is work, too")
 	assert.Greater(t, wait, 2*time.Minute)
 	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].stale, "a change that was not looked at may touch it")
 
