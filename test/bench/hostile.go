@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"sync"
 
+	"golang.org/x/time/rate"
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -74,7 +76,9 @@ func measureHostile(ctx context.Context, s settings, env *environment) ([]compar
 
 // siege is somebody who sends something again and again, several at once.
 type siege struct {
-	send    func(ctx context.Context) error
+	send func(ctx context.Context) error
+	// pace is how often something is sent at most; zero for as often as it is answered.
+	pace    rate.Limit
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -100,9 +104,10 @@ func (b *siege) beside(ctx context.Context, s settings, m measurement, do call) 
 func (b *siege) begin(ctx context.Context) {
 	b.end()
 	ctx, b.stop = context.WithCancel(ctx)
+	pace := rate.NewLimiter(cmp.Or(b.pace, rate.Inf), 1)
 	for range hostileClients {
 		b.running.Go(func() {
-			for ctx.Err() == nil {
+			for pace.Wait(ctx) == nil {
 				if err := b.send(ctx); ctx.Err() == nil {
 					b.mu.Lock()
 					b.sent++

@@ -28,6 +28,9 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
+// lyingTokens is how many tokens of members that lie are asked for in a second, by all clients together.
+const lyingTokens = 50
+
 // liars are members that answer everything alike, by their names: the lies of test/integration/hostile that cost the most.
 func liars() (map[string]http.HandlerFunc, error) {
 	object := runtime.Unknown{
@@ -95,7 +98,7 @@ func measureHostileMembers(ctx context.Context, s settings, env *environment) ([
 		return nil, err
 	}
 	var asked atomic.Int64
-	b := &siege{send: func(ctx context.Context) error {
+	b := &siege{pace: lyingTokens, send: func(ctx context.Context) error {
 		i := int(asked.Add(1))
 		r := mint
 		r.body = strings.Replace(r.body, fmt.Sprintf("%q:%q", "name", memberName), fmt.Sprintf("%q:%q", "name", names[i%len(names)]), 1)

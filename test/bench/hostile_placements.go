@@ -22,6 +22,8 @@ const (
 	// dearPlacements is how many placements cost what they can, and dearExpressions how many expressions each of them has.
 	dearPlacements  = 4
 	dearExpressions = 25
+	// dearChanges is how often one of them changes, in a second: before all clusters were looked at for the change before.
+	dearChanges = 20
 	// dear costs about what an expression may, of each cluster.
 	dear = `clusterProfile.status.properties.exists(p, p.value.matches("^(%d|a|b)*c$"))`
 )
@@ -57,7 +59,7 @@ func measureHostilePlacements(ctx context.Context, s settings, env *environment)
 		}
 	}
 	var changed atomic.Int64
-	b := &siege{send: func(ctx context.Context) error {
+	b := &siege{pace: dearChanges, send: func(ctx context.Context) error {
 		i := int(changed.Add(1))
 		path := fmt.Sprintf("/apis/%s/namespaces/%s/placements/dear-%d", v1alpha1.SchemeGroupVersion, hostileNamespace, i%dearPlacements)
 		// Another number has the placement decided upon anew, over all clusters.

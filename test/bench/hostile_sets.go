@@ -28,7 +28,10 @@ const (
 	// hopelessSets are those whose author may have no token, of hopelessClusters each.
 	hopelessSets     = 50
 	hopelessClusters = 200
-	realSet          = "real"
+	// hopelessChanges is how often one of them changes, in a second: each time all of its credentials are due, which are far more than can be
+	// looked at.
+	hopelessChanges = 10
+	realSet         = "real"
 	// writtenPoll is how often it is looked whether a credential was written.
 	writtenPoll = 5 * time.Millisecond
 )
@@ -68,7 +71,7 @@ func measureHostileSets(ctx context.Context, s settings, env *environment) ([]co
 		return nil, err
 	}
 	var touched atomic.Int64
-	siege := &siege{send: func(ctx context.Context) error {
+	siege := &siege{pace: hopelessChanges, send: func(ctx context.Context) error {
 		i := int(touched.Add(1))
 		// This has all of its credentials looked at, whenever they were refused.
 		return b.rotate(ctx, hostileNamespace, fmt.Sprintf("hopeless-%d", i%hopelessSets), i)
