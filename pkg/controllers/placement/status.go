@@ -79,8 +79,11 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	}
 }
 
-// tellMistakes writes what is wrong with a spec. What was decided by the last good one stays.
+// tellMistakes writes what is wrong with a spec, if anything is. What was decided by the last good one stays.
 func (c *Controller) tellMistakes(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
+	if len(p.mistakes) == 0 {
+		return nil
+	}
 	next := p.latest(placement).DeepCopy()
 	next.Status.ObservedGeneration = placement.Generation
 	message := clip(p.mistakes.ToAggregate().Error())

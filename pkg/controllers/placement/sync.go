@@ -71,11 +71,8 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	if err != nil {
 		return 0, err
 	}
-	if wait := c.compile(placement, p); wait > 0 {
-		return wait, nil
-	}
-	if p.policy == nil {
-		return 0, c.tellMistakes(ctx, placement, p)
+	if wait := c.compile(placement, p); p.policy == nil {
+		return wait, c.tellMistakes(ctx, placement, p)
 	}
 	stale, unsettled := c.due(p)
 	decided, wait := c.pass(placement, p, stale, now)

@@ -4,6 +4,7 @@
 package turns
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,11 +32,11 @@ func TestQueue(t *testing.T) {
 				for _, i := range pushed {
 					q.Push(i)
 				}
-				var got string
+				var got []string
 				for q.Len() > 0 {
-					got += q.Pop().cluster
+					got = append(got, q.Pop().cluster)
 				}
-				assert.Equal(t, test.want, got)
+				assert.Equal(t, test.want, strings.Join(got, ""))
 				assert.Empty(t, q.groups, "a group without items is forgotten")
 			}
 		})
