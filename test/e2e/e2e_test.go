@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // example returns the talk's request, for cluster-admin: the one that users find in the source tree, for another role
@@ -131,7 +132,7 @@ func TestAKilledServerComesBackWithItsData(t *testing.T) {
 
 	require.NoError(t, process(t, "clusterpass-apiserver").Kill())
 	fleetUp(t)
-	eventually(t, func(ctx context.Context) error { return tryCreate(ctx, requestFor("bravelion", "e2e", view)) })
+	testenv.Eventually(t, func(ctx context.Context) error { return tryCreate(ctx, requestFor("bravelion", "e2e", view)) })
 	assert.Equal(t, before, mustKubectl(t, kubeconfig("hub"), "", uid...))
 	mustKubectl(t, kubeconfig("hub"), "", "delete", "clusterprofile", "kept", "-n", "default")
 }
@@ -164,11 +165,11 @@ func TestAMemberThatIsDownIsNamedAndTheOtherGoesOn(t *testing.T) {
 		defer func() { assert.NoError(t, member.Signal(syscall.SIGCONT)) }()
 		expectSmartfishDown(t, within)
 	})
-	eventually(t, mint)
+	testenv.Eventually(t, mint)
 	t.Run("when it is gone", func(t *testing.T) {
 		require.NoError(t, process(t, "smartfish-kube-apiserver").Kill())
 		expectSmartfishDown(t, within)
 	})
 	fleetUp(t)
-	eventually(t, mint)
+	testenv.Eventually(t, mint)
 }

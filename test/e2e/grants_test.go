@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // grantOf returns the name of the grant that a ServiceAccount of requestFor was given by, "" if there is none.
@@ -25,7 +27,7 @@ func grantOf(ctx context.Context, account string) (string, error) {
 // expectNoGrant waits until a ServiceAccount has no grant and does not exist.
 func expectNoGrant(t *testing.T, cluster, account string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if name, err := grantOf(ctx, account); err != nil || name != "" {
 			return fmt.Errorf("grant %q: %w", name, err)
 		}
@@ -55,7 +57,7 @@ func TestAGrantIsListedAndItsEndIsTheEndOfItsTokens(t *testing.T) {
 	mustKubectl(t, file, "", "get", "configmaps", "-n", "default")
 	mustKubectl(t, kubeconfig("hub"), "", "delete", "authtokengrant", name, "-n", "default", "--wait=false")
 	deleted := time.Now()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := kubectl(ctx, file, "", "get", "configmaps", "-n", "default"); err == nil || !strings.Contains(err.Error(), "orbidden") {
 			return errors.New("the token is not forbidden to read yet")
 		}

@@ -18,17 +18,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"clusterpass.dev/test/testenv"
 )
 
 const (
 	localDirEnv = "CLUSTERPASS_LOCAL_DIR"
-	// commandTimeout bounds one command, and waitTimeout a wait for a condition. Both are far above what any takes.
+	// commandTimeout bounds one command. It is far above what any takes.
 	commandTimeout = 3 * time.Minute
-	waitTimeout    = 3 * time.Minute
-	poll           = 100 * time.Millisecond
 )
 
 // root is the source tree, local the directory of the fleet.
@@ -108,15 +105,4 @@ func process(t *testing.T, name string) *os.Process {
 	found, err := os.FindProcess(record.PID)
 	require.NoError(t, err)
 	return found
-}
-
-// eventually waits until check returns nil, and fails the test with its last error.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	require.NoError(t, err, "last: %v", last)
 }

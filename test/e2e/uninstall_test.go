@@ -16,6 +16,7 @@ import (
 
 	"clusterpass.dev/pkg/doctor"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 // TestUninstall_ServerFirst takes the server away before its APIServices, as nobody should.
@@ -83,7 +84,7 @@ func TestUninstall(t *testing.T) {
 	}
 	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
 		t.Run("nothing is left on "+cluster, func(t *testing.T) {
-			eventually(t, func(ctx context.Context) error {
+			testenv.Eventually(t, func(ctx context.Context) error {
 				out, err := kubectl(ctx, kubeconfig(cluster), "", "get", writable+",rolebindings,apiservices,flowschemas,prioritylevelconfigurations", "-A", "-o", "name")
 				if err != nil {
 					return err

@@ -92,7 +92,7 @@ func expectDenied(t *testing.T, f form, change func(*v1alpha1.AuthTokenRequest),
 	t.Helper()
 	r := request("bravelion", "policies", "view")
 	change(r)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, _, err := ask(ctx, shared.hub.RESTConfig(), f, r, dryRun); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) {
 			return errors.Join(errors.New("the policy is not enforced"), err)
 		}
@@ -124,7 +124,7 @@ func TestAPolicySetsTheAudienceAndTheRequesterMustBeEntitledToIt(t *testing.T) {
 			t.Run(f.name+" "+name, func(t *testing.T) {
 				r := request("bravelion", "audience", "view")
 				r.Spec.Audiences = audiences
-				eventually(t, func(ctx context.Context) error {
+				testenv.Eventually(t, func(ctx context.Context) error {
 					answer, _, err := ask(ctx, allowed, f, r, dryRun)
 					if err != nil || !slices.Equal(answer.Spec.Audiences, []string{vault}) {
 						return errors.Join(errors.New("the policy is not enforced"), err)
@@ -189,7 +189,7 @@ func expectNoPolicy(ctx context.Context, t *testing.T) {
 	t.Helper()
 	r := request("bravelion", "policies", "view", "edit")
 	r.Spec.ExpirationSeconds = ptr.To[int64](7200)
-	eventuallyIn(ctx, t, func(ctx context.Context) error {
+	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 		answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], r, dryRun)
 		if err == nil && len(answer.Spec.Audiences) > 0 {
 			return errors.New("the audience is still set")

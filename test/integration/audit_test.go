@@ -58,7 +58,7 @@ func auditEventIn(file string, match func(*auditv1.Event) bool) (*auditv1.Event,
 
 func awaitAuditEvent(t *testing.T, file string, match func(*auditv1.Event) bool) (found *auditv1.Event) {
 	t.Helper()
-	eventually(t, func(context.Context) (err error) {
+	testenv.Eventually(t, func(context.Context) (err error) {
 		found, err = auditEvent(file, match)
 		if err == nil && found == nil {
 			err = fmt.Errorf("no such event in %s", file)

@@ -163,13 +163,7 @@ func asSomebody(config *rest.Config, user string, groups ...string) *rest.Config
 // bindTo binds rules in namespace default of the hub to subject.
 func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	admin := kube(t, shared.hub.RESTConfig()).RbacV1()
-	must[*rbacv1.Role](t)(admin.Roles("default").Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}, metav1.CreateOptions{}))
-	must[*rbacv1.RoleBinding](t)(admin.RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{subject},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-	}, metav1.CreateOptions{}))
+	testenv.Grant(t, kube(t, shared.hub.RESTConfig()), "default", name, subject, rules...)
 }
 
 // serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client config of its token.
@@ -179,10 +173,6 @@ func serviceAccount(t *testing.T, name string) *rest.Config {
 	must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
 	token := must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
 	return withToken(shared.hub, token.Status.Token)
-}
-
-func userSubject(name string) rbacv1.Subject {
-	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}
 }
 
 func groupSubject(name string) rbacv1.Subject {
@@ -200,11 +190,11 @@ func TestEveryKindOfRequesterIsEntitledByTheHubsRBAC(t *testing.T) {
 	certificate := func(name string, groups ...string) *rest.Config {
 		return must[*rest.Config](t)(shared.hub.UserConfig(name, groups...))
 	}
-	bindTo(t, "who-user", userSubject("who:alice"), viewOnBravelion()...)
+	bindTo(t, "who-user", testenv.UserSubject("who:alice"), viewOnBravelion()...)
 	bindTo(t, "who-group", groupSubject("who:viewers"), viewOnBravelion()...)
 	bindTo(t, "who-account", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "who-account", Namespace: "default"}, viewOnBravelion()...)
 	bindTo(t, "who-accounts", groupSubject("system:serviceaccounts:who-elsewhere"), viewOnBravelion()...)
-	deputy := clusterRole(t, "who-deputy", userSubject("who:deputy"),
+	deputy := clusterRole(t, "who-deputy", testenv.UserSubject("who:deputy"),
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{"who:alice"}, Verbs: []string{"impersonate"}})
 	admin := shared.hub.RESTConfig()
 	tests := map[string]struct {
@@ -272,19 +262,15 @@ func TestRulesOfEveryShapeEntitle(t *testing.T) {
 }
 
 func TestAClusterRoleBindingEntitlesLikeARoleBinding(t *testing.T) {
-	expectEntitled(t, clusterRole(t, "everywhere", userSubject("everywhere"), viewOnBravelion()...), true)
+	expectEntitled(t, clusterRole(t, "everywhere", testenv.UserSubject("everywhere"), viewOnBravelion()...), true)
 }
 
 // clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	admin := kube(t, shared.hub.RESTConfig()).RbacV1()
-	must[*rbacv1.ClusterRole](t)(admin.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}, metav1.CreateOptions{}))
-	must[*rbacv1.ClusterRoleBinding](t)(admin.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{subject},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-	}, metav1.CreateOptions{}))
+	client := kube(t, shared.hub.RESTConfig())
+	admin := client.RbacV1()
+	testenv.Grant(t, client, "", name, subject, rules...)
 	t.Cleanup(func() {
 		// The test's own context has ended.
 		ctx := context.Background()

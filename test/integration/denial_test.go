@@ -22,6 +22,7 @@ import (
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 // denying is a profile of smartfish whose credential may everything there: what is denied, RBAC does not deny.
@@ -40,7 +41,7 @@ func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
 		lift := quota(t, onMember, "quota-accounts", "count/serviceaccounts")
 		expectDenial(t, user, "quota-accounts", member.ReasonQuotaExceeded, member.CauseQuota, 30, "exceeded quota: none")
 		lift()
-		eventually(t, func(context.Context) error { return askIn(t, user, "quota-accounts") })
+		testenv.Eventually(t, func(context.Context) error { return askIn(t, user, "quota-accounts") })
 	})
 	t.Run("a quota of Secrets, and nothing is left", func(t *testing.T) {
 		lift := quota(t, onMember, "quota-secrets", "count/secrets")
@@ -61,7 +62,7 @@ func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
 		defer lift()
 		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":%q},`+
 			`"serviceAccountName":"second","serviceAccountNamespace":"quota-accounts","clusterRoles":[{"name":"view"}]}}`, denying)
-		eventually(t, func(context.Context) error { // the member's admission follows its quotas
+		testenv.Eventually(t, func(context.Context) error { // the member's admission follows its quotas
 			_, err := kubectl(t, kubeconfigFor(t, user), body, "create", "--raw", "/apis/clusterpass.dev/v1alpha1/namespaces/default/authtokenrequests", "-f", "-")
 			if err == nil || !strings.Contains(err.Error(), "(MemberQuotaExceeded)") {
 				return fmt.Errorf("kubectl says: %w", err)
@@ -150,7 +151,7 @@ func tryCreate(ctx context.Context, onMember kubernetes.Interface, namespace, of
 // untilDenied waits until the member denies what do does, by these words: its admission follows what it goes by.
 func untilDenied(t *testing.T, do func(ctx context.Context) error, words string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if err := do(ctx); err == nil || !strings.Contains(err.Error(), words) {
 			return fmt.Errorf("not denied yet: %w", err)
 		}

@@ -65,7 +65,7 @@ func (s *lonelyServer) start(t *testing.T) {
 // until then they are anonymous.
 func (s *lonelyServer) waitKnown(t *testing.T) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := s.profiles(t, metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -90,7 +90,7 @@ func (s *lonelyServer) all(t *testing.T, namespace string) (map[string]inventory
 // run runs the server's program with arguments to its end and returns what it printed.
 func (s *lonelyServer) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, s.program.Path, args...).CombinedOutput()
 	return string(out), err
@@ -231,7 +231,7 @@ func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, testenv.WaitTimeout)
 	defer cancel()
 	select {
 	case err := <-ended:
@@ -239,7 +239,7 @@ func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 			t.Errorf("the server ended with %v", err)
 		}
 	case <-ctx.Done():
-		t.Errorf("the server has not ended in %s", waitTimeout)
+		t.Errorf("the server has not ended in %s", testenv.WaitTimeout)
 	}
 }
 

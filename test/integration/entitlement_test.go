@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 const multicluster = "multicluster.x-k8s.io"
@@ -30,15 +31,7 @@ func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config
 // grantIn is grantTo for another namespace.
 func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	ctx, admin := t.Context(), kube(t, shared.hub.RESTConfig())
-	name := strings.ReplaceAll(user, ":", "-")
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
-	must[*rbacv1.Role](t)(admin.RbacV1().Roles(namespace).Create(ctx, role, metav1.CreateOptions{}))
-	must[*rbacv1.RoleBinding](t)(admin.RbacV1().RoleBindings(namespace).Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-	}, metav1.CreateOptions{}))
+	testenv.Grant(t, kube(t, shared.hub.RESTConfig()), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
 	return must[*rest.Config](t)(shared.hub.UserConfig(user))
 }
 
@@ -222,23 +215,17 @@ func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
 }
 
 func TestAnonymousGetsNothingWhateverRBACSays(t *testing.T) {
-	ctx, admin := t.Context(), kube(t, shared.hub.RESTConfig())
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "too-generous"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}},
-	}}
-	must[*rbacv1.Role](t)(admin.RbacV1().Roles("default").Create(ctx, role, metav1.CreateOptions{}))
-	must[*rbacv1.RoleBinding](t)(admin.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-	}, metav1.CreateOptions{}))
+	admin := kube(t, shared.hub.RESTConfig())
+	const role = "too-generous"
+	testenv.Grant(t, admin, "default", role, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
+		rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
-		if err := admin.RbacV1().RoleBindings("default").Delete(context.Background(), role.Name, metav1.DeleteOptions{}); err != nil {
+		if err := admin.RbacV1().RoleBindings("default").Delete(context.Background(), role, metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"), metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "anonymous users get no tokens") {
 			return errors.Join(errors.New("anonymous was not refused as such"), err)

@@ -61,7 +61,7 @@ func joinAlias(t *testing.T, name string) {
 	t.Helper()
 	storeSecret(t, testenv.SystemNamespace, adminSecret(t, name))
 	profileWith(t, name, secretProvider(clientcmdv1.Cluster{Server: shared.bravelion.Server()}, testenv.SystemNamespace, name))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request(name, "anybody", "view"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	})
@@ -111,7 +111,7 @@ func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
 		own := adminSecret(t, "lure-own")
 		storeSecret(t, testenv.SystemNamespace, own)
 		profileWith(t, own.Name, secretProvider(theirs, testenv.SystemNamespace, own.Name))
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request(own.Name, "lured", "view"), metav1.CreateOptions{})
 			if err == nil && (answer.Status.Cluster.Server != shared.bravelion.Server() || answer.Status.Cluster.ProxyURL != "") {
 				t.Errorf("the answer sends the requester to %+v", answer.Status.Cluster)

@@ -273,11 +273,7 @@ func TestRulesOnTheHubGiveWhatTheirLettersSay(t *testing.T) {
 func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
 	ctx, hub := t.Context(), kube(t, shared.hub.RESTConfig())
 	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "namespace-admin"}
-	must[*rbacv1.RoleBinding](t)(hub.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: subject.Name},
-		Subjects:   []rbacv1.Subject{subject},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
-	}, metav1.CreateOptions{}))
+	testenv.Bind(t, hub, "default", subject.Name, subject, "admin")
 	user := must[*rest.Config](t)(shared.hub.UserConfig(subject.Name))
 	unchanged(t, func() {
 		for _, f := range forms {
@@ -302,7 +298,7 @@ func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
 	removed := time.Now()
 	must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/rules","value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`), metav1.PatchOptions{}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, _, err := ask(ctx, user, forms[0], r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 			return fmt.Errorf("the former right still counts: %w", err)
 		}

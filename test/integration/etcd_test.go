@@ -62,7 +62,7 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 		},
 	}
 	// Clients with certificates of the hub are anonymous until the server has read the hub's client CA.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 		return err
 	})

@@ -298,7 +298,7 @@ func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {
 	if err := <-overtaking; err != nil {
 		t.Errorf("the request that overtook: %v", err)
 	}
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		after := getGrant(t, g.Name)
 		if diff := cmp.Diff(grant.Objects(after), ownedBy(t, shared.smartfish, g.UID)); diff != "" {
 			return errors.New("what the grant owns, and what is there (-owns +is):\n" + diff)

@@ -20,6 +20,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest of it.
@@ -77,7 +79,7 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 	factory.WaitForCacheSync(ctx.Done())
 	expect := func(want string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 		defer cancel()
 		select {
 		case got := <-events:
@@ -85,7 +87,7 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		case <-ctx.Done():
-			t.Fatalf("no %q in %s", want, waitTimeout)
+			t.Fatalf("no %q in %s", want, testenv.WaitTimeout)
 		}
 	}
 

@@ -21,6 +21,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 var (
@@ -105,7 +107,7 @@ func condition(kind string, status metav1.ConditionStatus) metav1.Condition {
 // nextEvent returns the next event of w, and ends the test if there is none in time.
 func nextEvent(t *testing.T, w watch.Interface) watch.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	select {
 	case event, open := <-w.ResultChan():
@@ -114,7 +116,7 @@ func nextEvent(t *testing.T, w watch.Interface) watch.Event {
 		}
 		return event
 	case <-ctx.Done():
-		t.Fatalf("no event in %s", waitTimeout)
+		t.Fatalf("no event in %s", testenv.WaitTimeout)
 	}
 	return watch.Event{}
 }

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
@@ -30,7 +32,7 @@ func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		found, err := profilesIn(t, namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -54,7 +56,7 @@ func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
 		held = getProfile(t, namespace, "held")
 		held.Finalizers = nil
 		must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			if _, err := admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 				return errors.Join(errors.New("the namespace is still there"), err)
 			}
@@ -87,7 +89,7 @@ func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
 	if err := profilesIn(t, namespace).Delete(ctx, "owner", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, decisionErr := decisionsIn(t, namespace).Get(ctx, "owned", metav1.GetOptions{})
 		_, configMapErr := configMaps.Get(ctx, "owned", metav1.GetOptions{})
 		_, ownerErr := profilesIn(t, namespace).Get(ctx, "owner", metav1.GetOptions{})
@@ -139,7 +141,7 @@ func TestAMutatingAdmissionPolicyIsApplied(t *testing.T) {
 		}
 	})
 
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		created, err := profilesIn(t, namespace).Create(ctx, newProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil || created.Spec.DisplayName != "Cluster whale" {
 			return errors.Join(fmt.Errorf("displayName is %q", created.Spec.DisplayName), err)

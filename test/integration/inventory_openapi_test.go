@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // described are the kinds that explain themselves, by group.
@@ -27,7 +29,7 @@ func openAPIV3Path(group string) string { return "/openapi/v3/apis/" + group + "
 
 func TestTheHubsOpenAPIV2StaysWhole(t *testing.T) {
 	// The aggregator merges our document into the hub's in the background.
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		var document spec.Swagger
 		status, _, body := get(t, "/openapi/v2", "application/json")
 		if status != http.StatusOK {

@@ -24,9 +24,6 @@ import (
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait for a condition: far above what any takes.
-	waitTimeout = 3 * time.Minute
-	poll        = 20 * time.Millisecond
 )
 
 // fleet is what the tests share.

@@ -175,7 +175,7 @@ func TestAClusterReplacedUnderItsNameStartsOver(t *testing.T) {
 		secret := secretFor(t, "replaced", clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
 		must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
 		join(t, "replaced", "replaced")
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
 			if err != nil {
 				return err

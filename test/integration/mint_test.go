@@ -392,7 +392,7 @@ func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T)
 	forget(t, first.Status.GrantName)
 	answer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "reused", "view"))
 	member := kube(t, fromKubeconfig(t, answer))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
 		if !apierrors.IsForbidden(err) {
 			return errors.Join(errors.New("view inherited cluster-admin"), err)
@@ -414,7 +414,7 @@ func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
 		t.Errorf("the token after the repair does not work: %v", err)
 	}
 	old := kube(t, fromKubeconfig(t, first))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := old.CoreV1().Pods("").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token outlives the Secret that it is bound to"), err)
 		}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,6 +19,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // placementsAs returns a client of a user whom the built-in role is bound to in namespace; without a role, of the admin.
@@ -27,11 +27,7 @@ func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.
 	t.Helper()
 	config := shared.hub.RESTConfig()
 	if role != "" {
-		must[*rbacv1.RoleBinding](t)(kube(t, config).RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: user},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		}, metav1.CreateOptions{}))
+		testenv.Bind(t, kube(t, config), namespace, user, testenv.UserSubject(user), role)
 		config = must[*rest.Config](t)(shared.hub.UserConfig(user))
 	}
 	return must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)

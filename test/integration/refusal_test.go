@@ -307,7 +307,7 @@ func askAs(t *testing.T, config *rest.Config, cluster string) error {
 // leave takes a cluster that a test has made off the hub.
 func leave(t *testing.T, cluster string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), waitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), testenv.WaitTimeout)
 	defer cancel()
 	_ = hubProfiles(t).Delete(ctx, cluster, metav1.DeleteOptions{})
 	_ = kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})

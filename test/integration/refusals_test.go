@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // TestRefusals_OfOneUser has an ordinary user ask again and again for what the documented Role does not give, as fast as it is refused.
@@ -48,7 +49,7 @@ func TestRefusals_OfOneUser(t *testing.T) {
 	codes := map[int32]int{}
 	var last int32
 	// Under load they may come too slowly for the bound.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		var clients sync.WaitGroup
 		for i := range 100 {
 			clients.Go(func() {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
 )
 
 // TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their own requests.
@@ -25,7 +26,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 	owner := grantTo(t, "revoke:owner", append(viewOnBravelion(), grants("delete"))...)
 	other := grantTo(t, "revoke:other", append(viewOnBravelion(), grants("delete"))...)
 	editor := grantTo(t, "revoke:editor", grants("delete", "deletecollection"))
-	controller := clusterRole(t, "revoke-controller", userSubject("revoke:controller"), grants("delete"))
+	controller := clusterRole(t, "revoke-controller", testenv.UserSubject("revoke:controller"), grants("delete"))
 	applyPolicy(t, "revoke-own.yaml", "validatingadmission")
 
 	// revoke tries to delete a grant, which is there afterwards.
@@ -39,7 +40,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 	}
 	name := answer.Status.GrantName
 	const words = "it was granted to revoke:owner: only that user, and who may deletecollection on authtokengrants, may revoke it"
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if err := revoke(ctx, other, name); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) {
 			return errors.Join(errors.New("the policy is not enforced on another user"), err)
 		}

@@ -61,7 +61,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 		ObjectMeta: metav1.ObjectMeta{Name: webhookName, Labels: map[string]string{grant.LabelManagedBy: grant.ManagedBy}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := kube(t, cluster.RESTConfig()).RbacV1().ClusterRoleBindings().Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && !active.Load() {
 			err = errors.New("the webhook is not called yet")

@@ -150,7 +150,7 @@ func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
 	var credentials []string
 	for len(credentials) < 4 {
 		var current string
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			_, id, err := identity(ctx, client)
 			if err != nil {
 				t.Fatalf("after %d credentials: %v", len(credentials), err)
@@ -171,7 +171,7 @@ func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
 // awaitEvent waits until the watch tells of a ConfigMap of that name.
 func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
 	t.Helper()
-	timeout := time.After(waitTimeout)
+	timeout := time.After(testenv.WaitTimeout)
 	for {
 		select {
 		case event, open := <-events:
@@ -202,7 +202,7 @@ func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, second, err := identity(ctx, client)
 		if err == nil && second == first {
 			return errors.New("still the token of before")
@@ -227,7 +227,7 @@ func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, id, err := identity(ctx, client)
 		if err != nil || id != first {
 			t.Fatalf("with the hub down: credential %q, want %q: %v", id, first, err)

@@ -32,11 +32,7 @@ func account(t *testing.T, name string, entitled bool) func() string {
 	accounts := hub.CoreV1().ServiceAccounts("default")
 	must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
 	if entitled {
-		must[*rbacv1.ClusterRoleBinding](t)(hub.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
-			RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
-		}, metav1.CreateOptions{}))
+		testenv.Bind(t, hub, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, consumer)
 	}
 	return func() string {
 		return must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})).Status.Token
@@ -161,12 +157,12 @@ func TestPlugin_RequireTicket(t *testing.T) {
 	admin("apply", "-f", policy)
 	defer func() {
 		admin("delete", "-f", policy)
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			output, err := h.command(t, shared.kubectl, "clusterpass", "token", "bravelion").CombinedOutput()
 			return errors.Join(err, errorOf(err, output))
 		})
 	}()
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		output, err := h.command(t, shared.kubectl, "clusterpass", "token", "bravelion").CombinedOutput()
 		if err == nil {
 			return errors.New("the policy is not enforced")

@@ -21,7 +21,6 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -30,9 +29,6 @@ import (
 
 const (
 	startTimeout = 8 * time.Minute
-	// waitTimeout bounds every wait for a condition: far above what any takes.
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
 
 	// consumer is a user of the hub who may have ClusterRole view on all members.
 	consumer = "consumer"
@@ -132,6 +128,10 @@ func start(ctx context.Context) error {
 			return err
 		}
 	}
+	// The hub knows of it by the time that its members are joined.
+	if err := entitle(ctx); err != nil {
+		return err
+	}
 	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12]})
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func start(ctx context.Context) error {
 			return err
 		}
 	}
-	return entitle(ctx)
+	return nil
 }
 
 // entitle gives the consumer and the crowd what docs/security.md tells an operator to give for view on any cluster.
@@ -198,19 +198,6 @@ func must[T any](t *testing.T) func(value T, err error) T {
 func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
 	t.Helper()
 	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(cluster.RESTConfig()))
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%v; last: %v", err, last)
-	}
 }
 
 // home is a user's home, with a kubeconfig for the hub, and the environment of programs that run there.

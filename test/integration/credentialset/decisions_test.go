@@ -22,6 +22,7 @@ import (
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // decisionsOf returns a client for the PlacementDecisions of team as a user.
@@ -68,7 +69,7 @@ func changeDecision(t *testing.T, client inventoryclient.PlacementDecisionInterf
 func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
 	var set *v1alpha1.ClusterCredentialSet
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		set, err = f.ours(t).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -84,7 +85,7 @@ func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCre
 // untilNoSecret waits until a Secret is gone.
 func (f *fleet) untilNoSecret(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, name, metav1.GetOptions{}); err == nil {
 			return errors.New("the Secret is still there")
 		}
@@ -96,7 +97,7 @@ func (f *fleet) untilNoSecret(t *testing.T, name string) {
 func (f *fleet) testDecisions(t *testing.T) {
 	t.Helper()
 	const mallory, key, writer = "mallory", "hot", v1alpha1.AnnotationDecisionWriter
-	f.bind(t, team, mallory, "edit", userSubject(mallory))
+	f.bind(t, team, mallory, "edit", testenv.UserSubject(mallory))
 	hostile, ours := f.decisionsOf(t, mallory), f.decisionsOf(t, v1alpha1.ControllerManagerUser)
 
 	set := newSet("decided")
@@ -149,7 +150,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
 		if err == nil && (made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion") {
 			err = fmt.Errorf("the decision is still hers: %+v", made)
@@ -176,7 +177,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 		_, err = placements.Update(t.Context(), stored, metav1.UpdateOptions{})
 		return err
 	}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
 		if err == nil && len(made.Decisions) < 2 {
 			err = errors.New("both clusters are not decided yet")
@@ -190,7 +191,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 	require.NoError(t, err)
 	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
 	f.untilNoSecret(t, secret.Name)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).Get(ctx, secret.Annotations["clusterpass.dev/credential-grant"], metav1.GetOptions{})
 		if err == nil {
 			return errors.New("the grant is still there")
@@ -256,7 +257,7 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	before := f.secret(t, "by-labels-bravelion")
 	f.remove(t, "by-names")
 	require.NoError(t, f.admin.CoreV1().Secrets(consumers).Delete(t.Context(), "by-labels-smartfish", metav1.DeleteOptions{}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, "by-labels-smartfish", metav1.GetOptions{})
 		return err
 	})
@@ -274,7 +275,7 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	// No selector is tried on what she may not see.
 	f.label(t, "bravelion", "other")
 	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["changed"] = "again" })
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		for _, name := range []string{"by-labels-smartfish", "by-labels-bravelion"} {
 			if f.secret(t, name).Labels["changed"] != "again" {
 				return fmt.Errorf("Secret %s is not written yet", name)

@@ -17,6 +17,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 // testQuota has a member's quota deny a credential: the set's status says so, and the credential is made when the quota is lifted.
@@ -34,7 +35,7 @@ func (f *fleet) testQuota(t *testing.T) {
 	quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
 	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	eventually(t, func(ctx context.Context) error { // the member's admission follows its quotas
+	testenv.Eventually(t, func(ctx context.Context) error { // the member's admission follows its quotas
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}
 		if made, err := onMember.CoreV1().ServiceAccounts("default").Create(ctx, account, metav1.CreateOptions{}); err == nil {
 			_ = onMember.CoreV1().ServiceAccounts("default").Delete(ctx, made.Name, metav1.DeleteOptions{})

@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // limits are those of the hub of TestStrictHub.
@@ -34,7 +35,7 @@ func (f *fleet) testLimits(t *testing.T) {
 	}
 	// The limit goes by the watch cache.
 	seen := func(want int) {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			list, err := placements.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 			if err == nil && len(list.Items) != want {
 				err = fmt.Errorf("there are %d placements, want %d", len(list.Items), want)
@@ -76,13 +77,13 @@ func (f *fleet) testLimits(t *testing.T) {
 		assert.NotContains(t, grown.Annotations, creator)
 		require.NoError(t, placements.Delete(t.Context(), "a", metav1.DeleteOptions{}))
 		seen(1)
-		eventually(t, func(context.Context) error { return create(placement("c"), metav1.CreateOptions{}) })
+		testenv.Eventually(t, func(context.Context) error { return create(placement("c"), metav1.CreateOptions{}) })
 	})
 	t.Run("another namespace has a limit of its own", func(t *testing.T) {
 		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
 		require.NoError(t, err)
-		f.bind(t, "other", zoe, "edit", userSubject(zoe))
-		eventually(t, func(ctx context.Context) error {
+		f.bind(t, "other", zoe, "edit", testenv.UserSubject(zoe))
+		testenv.Eventually(t, func(ctx context.Context) error {
 			_, err := f.as(t, zoe).ClusterpassV1alpha1().Placements("other").Create(ctx, placement("a"), metav1.CreateOptions{})
 			return err
 		})
@@ -107,7 +108,7 @@ func (f *fleet) testLimits(t *testing.T) {
 			_, err := hostile.Create(t.Context(), decision(fmt.Sprint("theirs-", i), "any"), metav1.CreateOptions{})
 			require.NoError(t, err)
 		}
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			list, err := hostile.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 			if err == nil && len(list.Items) != 7 {
 				err = fmt.Errorf("there are %d decisions, want 7", len(list.Items))

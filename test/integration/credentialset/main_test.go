@@ -9,14 +9,12 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -30,8 +28,6 @@ import (
 )
 
 const (
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
 
 	// team is where sets are, consumers where their Secrets are.
 	team, consumers = "team", "consumers"
@@ -95,12 +91,7 @@ func (f *fleet) allowSecrets(t *testing.T, namespace string) {
 
 func (f *fleet) bind(t *testing.T, namespace, name, role string, subject rbacv1.Subject) {
 	t.Helper()
-	_, err := f.admin.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{subject},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Bind(t, f.admin, namespace, name, subject, role)
 }
 
 // entitle lets a user see all members, have ClusterRoles on them, edit sets in team, and write Secrets in consumers.
@@ -110,21 +101,10 @@ func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	for _, role := range roles {
 		verbs = append(verbs, "bind:"+role)
 	}
-	subject := userSubject(user)
-	_, err := f.admin.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"create"}},
-			{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: verbs},
-		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = f.admin.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		Subjects:   []rbacv1.Subject{subject},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	subject := testenv.UserSubject(user)
+	testenv.Grant(t, f.admin, "", user, subject,
+		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"create"}},
+		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: verbs})
 	f.bind(t, team, user, "edit", subject)
 	f.bind(t, consumers, user, "edit", subject)
 }
@@ -142,10 +122,6 @@ func (f *fleet) ours(t *testing.T) clientv1alpha1.ClusterCredentialSetInterface 
 	client, err := versioned.NewForConfig(f.hub.RESTConfig())
 	require.NoError(t, err)
 	return client.ClusterpassV1alpha1().ClusterCredentialSets(team)
-}
-
-func userSubject(name string) rbacv1.Subject {
-	return rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}
 }
 
 // as returns a client for clusterpass's own API as a user.
@@ -188,18 +164,19 @@ func (f *fleet) remove(t *testing.T, name string) {
 	ctx := context.WithoutCancel(t.Context())
 	sets := f.ours(t)
 	_ = sets.Delete(ctx, name, metav1.DeleteOptions{}) // It may be gone.
-	err := wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		_, err := sets.Get(ctx, name, metav1.GetOptions{})
-		return err != nil, nil
+	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
+		if _, err := sets.Get(ctx, name, metav1.GetOptions{}); err == nil {
+			return fmt.Errorf("set %s is still there", name)
+		}
+		return nil
 	})
-	require.NoError(t, err)
 }
 
 // until waits until the condition Ready of a set has a reason and its generation, and returns the set.
 func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
 	var set *v1alpha1.ClusterCredentialSet
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		set, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -228,21 +205,4 @@ func holder(t *testing.T, secret *corev1.Secret) kubernetes.Interface {
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	return client
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	eventuallyWithin(t, poll, waitTimeout, check)
-}
-
-// eventuallyWithin is eventually for what takes longer.
-func eventuallyWithin(t *testing.T, poll, timeout time.Duration, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, timeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	require.NoError(t, err, "last: %v", last)
 }

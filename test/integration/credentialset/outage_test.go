@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // outage makes TestAnOutageLongerThanHalfALife run: tokens live for ten minutes at least, as Kubernetes has it, so that it takes nine.
@@ -44,7 +46,7 @@ func TestAnOutageLongerThanHalfALife(t *testing.T) {
 		assert.Equal(t, before[name], f.secret(t, name).ResourceVersion, "nothing was renewed while nobody was there")
 	}
 	require.NoError(t, f.manager.Restart(t.Context()))
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		for _, name := range secrets {
 			if f.secret(t, name).ResourceVersion == before[name] {
 				return errors.New("the Secrets are not renewed yet")

@@ -75,7 +75,7 @@ func (f *fleet) relabel(t *testing.T, set, labels string) {
 func (f *fleet) withoutLabel(t *testing.T, name, label string) *corev1.Secret {
 	t.Helper()
 	var secret *corev1.Secret
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if secret = f.secret(t, name); secret.Labels[label] != "" {
 			return errors.New("the label is there")
 		}
@@ -185,7 +185,7 @@ func (f *fleet) testTampering(t *testing.T) {
 			secret.Data["server"], secret.Data["shard"] = fmt.Appendf(nil, "https://other-%d", i), nil
 			secret.Annotations["clusterpass.dev/credential-expires-at"] = "2000-01-01T00:00:00Z"
 		})
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			now := f.secret(t, name)
 			if string(now.Data["server"]) != f.bravelion.Server() || string(now.Data["shard"]) != "1" || now.Labels["argocd.argoproj.io/secret-type"] != "cluster" {
 				return errors.New("it is not repaired")
@@ -201,7 +201,7 @@ func (f *fleet) testTampering(t *testing.T) {
 	assert.LessOrEqual(t, len(f.written(t, name, "Repaired")), times, "more than one write mended it: %s", f.written(t, name, "Repaired"))
 
 	f.change(t, name, func(secret *corev1.Secret) { secret.Data["config"] = []byte("{}") })
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if now := bearerToken(t, f.secret(t, name)); now == "" || now == token {
 			return errors.New("there is no new token")
 		}
@@ -214,7 +214,7 @@ func (f *fleet) testTampering(t *testing.T) {
 func (f *fleet) conflict(t *testing.T, name, reason string) string {
 	t.Helper()
 	message := ""
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		set, err := f.ours(t).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err

@@ -48,8 +48,6 @@ const (
 	copying = 16
 	// manyTimeout bounds the wait for all credentials, which take minutes on a slow machine.
 	manyTimeout = 10 * time.Minute
-	// manyPoll is longer than a list of all their Secrets takes, which is long.
-	manyPoll = time.Second
 )
 
 func TestOneSetForManyProfiles(t *testing.T) {
@@ -84,7 +82,7 @@ func TestOneSetForManyProfiles(t *testing.T) {
 	before := f.versions(t, *manyProfiles)
 	_, err = f.ours(t).Patch(t.Context(), "many", types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	eventuallyWithin(t, manyPoll, manyTimeout, func(context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, manyTimeout, func(context.Context) error {
 		if left := *manyProfiles - differences(before, f.versions(t, *manyProfiles)); left > 0 {
 			return fmt.Errorf("%d are not rotated yet", left)
 		}
@@ -176,7 +174,7 @@ func (f *fleet) setMany(t *testing.T, name, value string) {
 func (f *fleet) versions(t *testing.T, count int) map[string]string {
 	t.Helper()
 	var versions map[string]string
-	eventuallyWithin(t, manyPoll, manyTimeout, func(ctx context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, manyTimeout, func(ctx context.Context) error {
 		list, err := f.admin.CoreV1().Secrets(team).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 		if err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
 )
 
 func TestCredentialSets(t *testing.T) {
@@ -58,7 +59,7 @@ func (f *fleet) testCredentials(t *testing.T) {
 	set := f.until(t, "fleet", "Ready")
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -111,7 +112,7 @@ func (f *fleet) testSelection(t *testing.T) {
 	kept, leaving := f.secret(t, "chosen-bravelion"), f.secret(t, "chosen-smartfish")
 
 	f.label(t, "smartfish", "other")
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{}); err == nil {
 			return errors.New("the Secret is still there")
 		}
@@ -122,7 +123,7 @@ func (f *fleet) testSelection(t *testing.T) {
 	})
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 	f.label(t, "smartfish", "smartfish")
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{})
 		return err
 	})
@@ -141,7 +142,7 @@ func (f *fleet) rotate(t *testing.T, name, value string) {
 func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
 	t.Helper()
 	var now *corev1.Secret
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		now, err = f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
 		if err == nil && bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
 			err = errors.New("the Secret is unchanged")
@@ -218,7 +219,7 @@ func (f *fleet) testReplacement(t *testing.T) {
 	f.join(t, f.smartfish, "smartfish")
 	profile, err := f.profiles.Get(t.Context(), "smartfish", metav1.GetOptions{})
 	require.NoError(t, err)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		secret, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -229,7 +230,7 @@ func (f *fleet) testReplacement(t *testing.T) {
 		_, err = holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
 		return err
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := holder(t, before).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
 			return errors.New("the token for the replaced cluster still works")
 		}
@@ -265,7 +266,7 @@ func (f *fleet) testEntitlement(t *testing.T) {
 		before := f.secret(t, "anns-bravelion")
 		require.NoError(t, f.admin.RbacV1().ClusterRoles().Delete(t.Context(), "ann", metav1.DeleteOptions{}))
 		// The server may have asked shortly before.
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			f.rotate(t, "anns", metav1.Now().String())
 			set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "anns", metav1.GetOptions{})
 			if err != nil || len(set.Status.Conditions) == 0 || set.Status.Conditions[0].Reason != v1alpha1.CredentialSetReasonNotRenewed {
@@ -287,8 +288,8 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.Equal(t, author, set.Spec.Author.Username)
 	assert.NotContains(t, set.Spec.Author.Groups, "system:masters")
 
-	f.bind(t, team, "sam", "edit", userSubject("sam"))
-	f.bind(t, "default", "sam", "view", userSubject("sam"))
+	f.bind(t, team, "sam", "edit", testenv.UserSubject("sam"))
+	f.bind(t, "default", "sam", "view", testenv.UserSubject("sam"))
 	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
 	labelled, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -353,7 +354,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 	set := f.until(t, "deleted", "Ready")
 	before := f.secret(t, "deleted-bravelion")
 	require.NoError(t, f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Delete(t.Context(), set.Name, metav1.DeleteOptions{}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		list, err := f.admin.CoreV1().Secrets(consumers).List(ctx, metav1.ListOptions{LabelSelector: "for=deleted"})
 		if err != nil || len(list.Items) > 0 {
 			return fmt.Errorf("%d Secrets are there: %w", len(list.Items), err)
@@ -390,7 +391,7 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace)
 	_, err = sets.Create(t.Context(), set, metav1.CreateOptions{})
 	require.NoError(t, err)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Secrets("with-secrets").Get(ctx, "short-lived-bravelion", metav1.GetOptions{})
 		return err
 	})
@@ -407,7 +408,7 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 // untilGone waits until a namespace of the hub is gone.
 func (f *fleet) untilGone(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -441,7 +442,7 @@ func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	require.NoError(t, f.admin.RbacV1().RoleBindings("once-allowed").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	f.remove(t, once.Name)
 	f.untilTokenEnds(t, left)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=SecretsLeft,regarding.name=once-allowed"})
 		if err != nil || len(events.Items) != 1 {
 			return fmt.Errorf("%d events: %w", len(events.Items), err)
@@ -473,7 +474,7 @@ func (f *fleet) testOrphaning(t *testing.T) {
 // untilTokenEnds waits until the member does not take the token in a Secret any more.
 func (f *fleet) untilTokenEnds(t *testing.T, secret *corev1.Secret) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
 			return errors.New("the token still works")
 		}

@@ -56,7 +56,7 @@ func TestStrictHub(t *testing.T) {
 	for _, user := range []string{author, "sam", "zoe"} {
 		f.entitle(t, user, "view")
 	}
-	f.bind(t, team, "reader", "view", userSubject("reader"))
+	f.bind(t, team, "reader", "view", testenv.UserSubject("reader"))
 
 	t.Run("nobody in system:masters becomes one", func(t *testing.T) {
 		_, err := f.ours(t).Create(t.Context(), newSet("masters", "bravelion"), metav1.CreateOptions{})
@@ -79,7 +79,7 @@ func TestStrictHub(t *testing.T) {
 		err := token()
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		require.ErrorContains(t, err, `its author "kim" was noted at`)
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=AuthorExpiring,regarding.name=aging"})
 			if err == nil && len(events.Items) == 0 {
 				err = errors.New("there is no event")
@@ -158,7 +158,7 @@ func (f *fleet) renewAuthor(t *testing.T, user, set string, args ...string) (str
 func (f *fleet) untilExpiring(t *testing.T, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
 	var set *v1alpha1.ClusterCredentialSet
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		if set, err = f.ours(t).Get(ctx, "aging", metav1.GetOptions{}); err != nil {
 			return err
 		}

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // followTimeout bounds the wait for controllers and caches of a cluster.
@@ -60,11 +61,6 @@ func assertAccess(t *testing.T, client kubernetes.Interface, who user.DefaultInf
 func bindBuiltIn(t *testing.T, client kubernetes.Interface, roles ...string) {
 	t.Helper()
 	for _, role := range roles {
-		_, err := client.RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: role + "-users"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role + "-users"}},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Bind(t, client, "default", role+"-users", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role + "-users"}, role)
 	}
 }

@@ -74,12 +74,7 @@ func TestWhoMayNotLookIsToldSo(t *testing.T) {
 
 func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
 	// Revoking it would be allowed.
-	_, err := kube(t).RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "editor"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "editor"}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Bind(t, kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
 	editor, err := hub.UserConfig("editor")
 	require.NoError(t, err)
 	o := options()

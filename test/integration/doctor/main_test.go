@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -30,9 +29,6 @@ import (
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait; the aggregator looks at an APIService every 30 s.
-	waitTimeout = 3 * time.Minute
-	poll        = 200 * time.Millisecond
 )
 
 // What the tests share. Each leaves it as it was.
@@ -193,15 +189,13 @@ func expectNothing(t *testing.T) {
 
 func eventually(t *testing.T, options doctor.Options, check func([]doctor.Finding) error) {
 	t.Helper()
-	var last error
-	var found []doctor.Finding
-	if err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(context.Context) (bool, error) {
-		found = diagnose(t, hub.RESTConfig(), options)
-		last = check(found)
-		return last == nil, nil
-	}); err != nil {
-		t.Fatalf("not in %s: %v\n%s", waitTimeout, last, printed(t, found))
-	}
+	testenv.Eventually(t, func(context.Context) error {
+		found := diagnose(t, hub.RESTConfig(), options)
+		if err := check(found); err != nil {
+			return fmt.Errorf("%w\n%s", err, printed(t, found))
+		}
+		return nil
+	})
 }
 
 func kube(t *testing.T) kubernetes.Interface {

@@ -50,11 +50,13 @@ func (f *fleet) testFacts(t *testing.T) {
 	require.NoError(t, f.bravelion.Kill("kube-apiserver"))
 	f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
 	require.NoError(t, f.bravelion.Restart(t.Context(), "kube-apiserver"))
-	err = wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		profile, err = f.profiles.Get(ctx, "bravelion", metav1.GetOptions{})
-		return err == nil && len(profile.Status.Properties) == 2, err
+		if err == nil && len(profile.Status.Properties) != 2 {
+			err = fmt.Errorf("its properties are %v", profile.Status.Properties)
+		}
+		return err
 	})
-	require.NoError(t, err, "%v", profile.Status.Properties)
 	assert.Equal(t, "nvidia.com/gpu.product L4", profile.Status.Properties[0].Name+" "+profile.Status.Properties[0].Value)
 	assert.Equal(t, "topology.kubernetes.io/region eu", profile.Status.Properties[1].Name+" "+profile.Status.Properties[1].Value)
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
@@ -79,7 +81,7 @@ func (f *fleet) testIdle(t *testing.T) {
 	defer events.Stop()
 
 	before, until := f.probes(t), time.Now().Add(*idle)
-	err = wait.PollUntilContextTimeout(t.Context(), poll, *idle+waitTimeout, true, func(context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(t.Context(), poll, *idle+testenv.WaitTimeout, true, func(context.Context) (bool, error) {
 		select {
 		case event := <-events.ResultChan():
 			return false, fmt.Errorf("%s: %v", event.Type, event.Object)

@@ -6,6 +6,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
@@ -23,9 +23,8 @@ import (
 
 const (
 	// period is short so that ten outages take less than CI's patience, and is no measure of anything.
-	period      = 2 * time.Second
-	waitTimeout = 3 * time.Minute
-	poll        = 20 * time.Millisecond
+	period = 2 * time.Second
+	poll   = 20 * time.Millisecond
 )
 
 // fleet is a hub with two members, and with both programs.
@@ -66,14 +65,16 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus, reasons ...string) metav1.Condition {
 	t.Helper()
 	var last *metav1.Condition
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		profile, err := f.profiles.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return false, err
+			return err
 		}
 		last = meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
-		return last != nil && last.Status == status && (len(reasons) == 0 || slices.Contains(reasons, last.Reason)), nil
+		if last == nil || last.Status != status || len(reasons) > 0 && !slices.Contains(reasons, last.Reason) {
+			return fmt.Errorf("%s is %v", name, last)
+		}
+		return nil
 	})
-	require.NoError(t, err, "%s is %v", name, last)
 	return *last
 }

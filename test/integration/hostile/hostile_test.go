@@ -70,7 +70,7 @@ func TestMembersThatLie(t *testing.T) {
 
 // ask asks for a token of an account of its own on a member, once: client-go would try again for as long as the answer says.
 func (f *fleet) ask(ctx context.Context, client versioned.Interface, cluster string, i int) error {
-	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, testenv.WaitTimeout)
 	defer cancel()
 	request := &multiclusterv1alpha1.AuthTokenRequest{
 		Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
@@ -146,7 +146,7 @@ func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 	t.Helper()
 	heap := watchHeap(t.Context(), config)
 	found, wrong := sets.New[string](), map[string]error{}
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), poll, testenv.WaitTimeout, true, func(ctx context.Context) (bool, error) {
 		list, err := f.profiles.List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err

@@ -29,8 +29,7 @@ import (
 )
 
 const (
-	poll        = 100 * time.Millisecond
-	waitTimeout = 3 * time.Minute
+	poll = 100 * time.Millisecond
 	// heapPoll is how often memory is looked at.
 	heapPoll = 250 * time.Millisecond
 	// honest is the member that tells the truth.

@@ -70,7 +70,7 @@ type printed struct {
 // much, or what steers a terminal.
 func run(t *testing.T, kubeconfig, input, info, program string, args ...string) printed {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	home := t.TempDir()
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -219,16 +219,8 @@ func (f *fleet) ordinaryUser(t *testing.T) string {
 			}
 		}
 	}
-	roles := f.admin.RbacV1().Roles("default")
-	if _, err := roles.Get(t.Context(), role.Name, metav1.GetOptions{}); err != nil {
-		_, err = roles.Create(t.Context(), &role, metav1.CreateOptions{})
-		require.NoError(t, err)
-		_, err = f.admin.RbacV1().RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: role.Name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+	if _, err := f.admin.RbacV1().Roles("default").Get(t.Context(), role.Name, metav1.GetOptions{}); err != nil {
+		testenv.Grant(t, f.admin, "default", role.Name, testenv.UserSubject(user), role.Rules...)
 	}
 	kubeconfig, err := f.hub.ClientCertKubeconfig(user)
 	require.NoError(t, err)

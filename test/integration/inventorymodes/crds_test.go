@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/hack/openapi-inventory/crd"
+	"clusterpass.dev/test/testenv"
 )
 
 // installProfileCRDs creates upstream's CRDs of ClusterProfile and PlacementDecision.
@@ -55,7 +56,7 @@ func createCRD(t *testing.T, c *apiextensionsv1.CustomResourceDefinition) {
 	_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), c, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { removeCRD(context.WithoutCancel(t.Context()), t, c.Name) })
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		got, err := client.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, c.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -79,7 +80,7 @@ func removeCRD(ctx context.Context, t *testing.T, name string) {
 	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Error(err)
 	}
-	eventuallyIn(ctx, t, func(ctx context.Context) error {
+	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the next change of
 		// the CRD, or at a resync five minutes later.
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"example.com/removed-at":%q}}}`, time.Now().Truncate(removalNudge).Format(time.RFC3339))

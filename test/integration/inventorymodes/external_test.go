@@ -18,6 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/apiserver"
+	"clusterpass.dev/test/testenv"
 )
 
 // oursExternally is what we serve in clusterpass.dev/v1alpha1, in both modes.
@@ -69,7 +70,7 @@ func expectEntitlement(t *testing.T) {
 	grantTo(t, "jane-asks", "jane", rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
 	before := memberObjects(t)
 
-	eventually(t, func(ctx context.Context) error { // the hub's authoriser follows RBAC by watching it
+	testenv.Eventually(t, func(ctx context.Context) error { // the hub's authoriser follows RBAC by watching it
 		_, err = ask(ctx, user, r)
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "lacks: ") {
 			return fmt.Errorf("want a 403 that names what is missing: %w", err)
@@ -122,7 +123,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 	require.True(t, apierrors.IsServiceUnavailable(err), "a profile without an access provider: %v", err)
 
 	require.NoError(t, client.Delete(t.Context(), "passing", metav1.DeleteOptions{}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := ask(ctx, admin, request("passing", "passing", "view"))
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -132,7 +133,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 
 	second := create()
 	require.NotEqual(t, first, second)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		replaced := request("passing", "passing", "view")
 		replaced.Spec.TargetClusterProfile.UID = first
 		_, err := ask(ctx, admin, replaced)
@@ -164,15 +165,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 // grantTo binds rules in namespace default of the hub to a user.
 func grantTo(t *testing.T, name, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	rbac := kube(t, hub.RESTConfig()).RbacV1()
-	_, err := rbac.Roles("default").Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = rbac.RoleBindings("default").Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Grant(t, kube(t, hub.RESTConfig()), "default", name, testenv.UserSubject(user), rules...)
 }
 
 // memberObjects lists what clusterpass could have changed on the member.
@@ -213,7 +206,7 @@ func TestExternalWaitsForTheCRD(t *testing.T) {
 	})
 
 	t.Run("without it, later, nothing is found, and grants can still be seen and revoked", func(t *testing.T) {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			_, err := ask(ctx, hub.RESTConfig(), request("waited", "waited", "view"))
 			if apierrors.IsNotFound(err) {
 				return nil

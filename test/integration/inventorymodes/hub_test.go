@@ -82,7 +82,7 @@ func getJSON(ctx context.Context, path, accept string, into any) error {
 func expectDescribed(t *testing.T, gv schema.GroupVersion, resources ...string) {
 	t.Helper()
 	want := sets.List(sets.New(resources...))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		var all []error
 		for form, ask := range map[string]func(context.Context, schema.GroupVersion) ([]string, error){
 			"discovery": discovered, "aggregated discovery": aggregated, "OpenAPI v2": inOpenAPIV2, "OpenAPI v3": inOpenAPIV3,
@@ -199,7 +199,7 @@ func openAPIIsWhole(ctx context.Context) error {
 // expectUnavailable waits until the hub answers 503 for path.
 func expectUnavailable(t *testing.T, path string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		status, body, err := get(ctx, hub.RESTConfig(), path, "application/json")
 		if err == nil && status != http.StatusServiceUnavailable {
 			err = fmt.Errorf("GET %s: %d %s", path, status, body)
@@ -235,7 +235,7 @@ func aggregatorClient(t *testing.T) aggregator.Interface {
 func leaveHubClean(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
-		eventuallyIn(context.WithoutCancel(t.Context()), t, func(ctx context.Context) error {
+		testenv.EventuallyIn(context.WithoutCancel(t.Context()), t, testenv.WaitTimeout, func(ctx context.Context) error {
 			for _, group := range []string{multicluster.Group, clusterpass.Group} {
 				status, body, err := get(ctx, hub.RESTConfig(), "/apis/"+group, "application/json")
 				if err != nil || status != http.StatusNotFound {
@@ -250,7 +250,7 @@ func leaveHubClean(t *testing.T) {
 // restartHub restarts the hub's kube-apiserver, which then builds what it says of itself from nothing.
 func restartHub(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	require.NoError(t, hub.Restart(ctx, "kube-apiserver"))
 }

@@ -15,16 +15,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"clusterpass.dev/test/testenv"
 )
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait: the aggregator rereads OpenAPI once a minute.
-	waitTimeout = 3 * time.Minute
-	poll        = 100 * time.Millisecond
+	poll         = 100 * time.Millisecond
 )
 
 // hub and bravelion, a member, are what the tests share.
@@ -81,25 +78,4 @@ func newCluster(dir, name string) (*testenv.Cluster, error) {
 		Ports:         testenv.Ports{APIServer: ports[0], Etcd: ports[1], EtcdPeer: ports[2], ControllerManager: ports[3]},
 		UnsafeNoFsync: true,
 	})
-}
-
-// eventually waits until check returns nil, and ends the test with its last error.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	eventuallyIn(t.Context(), t, check)
-}
-
-// eventuallyIn is eventually for a cleanup, when the test's own context has ended.
-func eventuallyIn(ctx context.Context, t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	if err := wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		err := check(ctx)
-		if err == nil || ctx.Err() == nil {
-			last = err
-		}
-		return err == nil, nil
-	}); err != nil {
-		t.Fatalf("not in %s: %v", waitTimeout, last)
-	}
 }

@@ -64,7 +64,7 @@ func denyServer(t *testing.T, group, resource string) {
 		User:               "system:serviceaccount:" + testenv.SystemNamespace + ":" + serverName,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Group: group, Resource: resource},
 	}}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		if err == nil && answer.Status.Allowed {
 			err = errors.New("the server may still list " + resource)

@@ -29,7 +29,7 @@ func expectGrantsAreRevoked(t *testing.T) {
 	before := accounts(t)
 	expectToken(t, hub.RESTConfig(), request("external", "revoked", "view"))
 	join(t, "leaving")
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := ask(ctx, hub.RESTConfig(), request("leaving", "left", "view"))
 		return err
 	})
@@ -38,13 +38,13 @@ func expectGrantsAreRevoked(t *testing.T) {
 	require.NoError(t, grants.DeleteCollection(t.Context(), metav1.DeleteOptions{},
 		metav1.ListOptions{FieldSelector: "spec.serviceAccount.name=revoked"}))
 	require.NoError(t, profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if now := accounts(t); len(now) > len(before) {
 			return fmt.Errorf("ServiceAccounts on the member: %v", now)
 		}
 		return nil
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := ask(ctx, hub.RESTConfig(), request("leaving", "left", "view"))
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("a request for a cluster that is gone: %w", err)

@@ -69,7 +69,7 @@ func TestServedAndCRDsThatComeLater(t *testing.T) {
 		require.ErrorContains(t, err, "currently unable to handle the request")
 
 		restartHub(t)
-		eventually(t, openAPIIsWhole)
+		testenv.Eventually(t, openAPIIsWhole)
 		expectClash(t, s)
 	})
 
@@ -103,7 +103,7 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 
 	t.Run("kubectl apply of our APIService is reverted", func(t *testing.T) {
 		s.applyAPIService(t, multicluster, "apply")
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			service, available, err := apiService(ctx, multicluster)
 			if err == nil && (service.Spec.Service != nil || service.Labels[automanaged] == "" || !available) {
 				err = fmt.Errorf("the APIService is not the CRDs': %v", service)
@@ -111,7 +111,7 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 			return err
 		})
 		// The hub's aggregator follows its APIServices: until it has seen this one, it sends requests to our Service.
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			resources, err := discovered(ctx, multicluster)
 			if err == nil && !slices.Equal(allCRDs, resources) {
 				err = fmt.Errorf("the hub serves %v", resources)
@@ -133,7 +133,7 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 		s.applyAPIService(t, clusterpass, "apply")
 		expectClash(t, s)
 		restartHub(t)
-		eventually(t, openAPIIsWhole)
+		testenv.Eventually(t, openAPIIsWhole)
 		expectClash(t, s)
 		service, _, err := apiService(t.Context(), multicluster)
 		require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestNamespacesOfTheHubWaitForTheEndOfAClash(t *testing.T) {
 		installProfileCRDs(t)
 		expectUnavailable(t, profilesPath)
 		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			namespace, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
 			if err != nil {
 				return err
@@ -225,7 +225,7 @@ func TestNamespacesOfTheHubWaitForTheEndOfAClash(t *testing.T) {
 			return nil
 		})
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil

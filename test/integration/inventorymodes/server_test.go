@@ -72,7 +72,7 @@ func newServer(t *testing.T, mode string) *server {
 
 func (s *server) start(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	t.Cleanup(s.Stop)
 	require.NoError(t, s.StartUnregistered(ctx))
@@ -121,14 +121,14 @@ func (s *server) check(ctx context.Context, name string) error {
 // expectReady waits until the server is ready.
 func (s *server) expectReady(t *testing.T) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error { return s.check(ctx, "") })
+	testenv.Eventually(t, func(ctx context.Context) error { return s.check(ctx, "") })
 }
 
 // expectNotReady waits until a check fails with all of these words, and returns all that it says.
 func (s *server) expectNotReady(t *testing.T, name string, words ...string) string {
 	t.Helper()
 	var said string
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		err := s.check(ctx, name)
 		if err == nil {
 			return fmt.Errorf("%s passes", name)
@@ -160,7 +160,7 @@ func (s *server) register(t *testing.T, gvs ...schema.GroupVersion) {
 		s.applyAPIService(t, gv, "apply")
 	}
 	for _, gv := range gvs {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			service, available, err := apiService(ctx, gv)
 			if err == nil && !available {
 				err = fmt.Errorf("%s is not available: %v", service.Name, service.Status.Conditions)
@@ -244,7 +244,7 @@ func ask(ctx context.Context, config *rest.Config, r *v1alpha1.AuthTokenRequest)
 func expectToken(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) {
 	t.Helper()
 	var answer *v1alpha1.AuthTokenRequest
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		answer, err = ask(ctx, config, r)
 		return err
 	})

@@ -19,6 +19,7 @@ import (
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of the controller manager, under the policy
@@ -47,7 +48,7 @@ func expectDecisionWriters(t *testing.T) {
 		}
 	}
 	// The hub follows RBAC, and its policies, by watching them.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := hostile.Create(ctx, decision("forged", controller), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil {
 			return errors.New("mallory writes in the name of the controller manager")
@@ -57,7 +58,7 @@ func expectDecisionWriters(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := ours.Create(ctx, decision("gpu", controller), metav1.CreateOptions{})
 		return err
 	})

@@ -24,16 +24,9 @@ import (
 // as returns the path of a kubeconfig for a user of a cluster who has rules there, cluster-wide.
 func as(t *testing.T, cluster *testenv.Cluster, user string, rules ...rbacv1.PolicyRule) string {
 	t.Helper()
-	rbac := kube(t, cluster).RbacV1()
-	meta := metav1.ObjectMeta{Name: user}
-	_, err := rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: meta,
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
-		Subjects:   []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: user}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	client := kube(t, cluster)
+	rbac := client.RbacV1()
+	testenv.Grant(t, client, "", user, testenv.UserSubject(user), rules...)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		require.NoError(t, rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{}))
@@ -139,7 +132,7 @@ func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
 }
 
 func TestJoinReturnsWhenTheControllerManagerFindsTheMemberHealthy(t *testing.T) {
-	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+waitTimeout.String())
+	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
 	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
 	require.NoError(t, err)
 	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "smartfish", metav1.GetOptions{})

@@ -14,13 +14,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 func TestGrantsAreListedAndRevoked(t *testing.T) {
 	joined(t, "bravelion")
 	answers := map[string]*v1alpha1.AuthTokenRequest{}
 	for _, account := range []string{"one", "two", "three"} {
-		eventually(t, func(context.Context) (err error) {
+		testenv.Eventually(t, func(context.Context) (err error) {
 			answers[account], err = request(t, "bravelion", account, "view")
 			return err
 		})

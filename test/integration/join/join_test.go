@@ -78,7 +78,7 @@ func TestJoinedMembersGiveTokens(t *testing.T) {
 	var answer *v1alpha1.AuthTokenRequest
 	for _, name := range []string{"bravelion", "smartfish"} {
 		// The server learns of the Secret by a watch.
-		eventually(t, func(context.Context) (err error) {
+		testenv.Eventually(t, func(context.Context) (err error) {
 			answer, err = request(t, name, "work", "view")
 			return err
 		})
@@ -153,7 +153,7 @@ func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
 	before := snapshots(t, shared.bravelion)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
-	eventually(t, func(context.Context) (err error) {
+	testenv.Eventually(t, func(context.Context) (err error) {
 		answer, err = request(t, "bravelion", "worker", "view")
 		return err
 	})
@@ -213,7 +213,7 @@ func TestJoinWritesTheAccessProviderOfThePlugin(t *testing.T) {
 	assert.Equal(t, "default/bravelion", asked.Cluster().String())
 	assert.Equal(t, "default/multikueue", asked.ServiceAccountNamespace+"/"+asked.ServiceAccountName)
 	assert.Equal(t, []v1alpha1.ClusterRole{{Name: "view"}}, asked.ClusterRoles)
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "bravelion", "work", "view")
 		return err // clusterpass itself goes by the other one
 	})

@@ -109,7 +109,7 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 	}
 	assert.NotContains(t, string(hubSecret(t).Data[kubeconfigKey]), "PRIVATE KEY")
 	var answer *v1alpha1.AuthTokenRequest
-	eventually(t, func(context.Context) (err error) {
+	testenv.Eventually(t, func(context.Context) (err error) {
 		answer, err = request(t, "bravelion", "work", "view")
 		return err
 	})

@@ -53,22 +53,18 @@ func keepSet(t *testing.T) {
 		// The controller manager can't see to the set without the RoleBinding, which goes with the namespace.
 		all := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
-		require.NoError(t, wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 			_, err := all.Get(ctx, "fleet", metav1.GetOptions{})
-			return notFound(err) == nil, nil
-		}))
+			return notFound(err)
+		})
 		require.NoError(t, hub.CoreV1().Namespaces().Delete(ctx, team, metav1.DeleteOptions{}))
-		require.NoError(t, wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 			_, err := hub.CoreV1().Namespaces().Get(ctx, team, metav1.GetOptions{})
-			return notFound(err) == nil, nil
-		}))
+			return notFound(err)
+		})
 	})
-	_, err = hub.RbacV1().RoleBindings(team).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "clusterpass-credential-sets"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clusterpass:credential-sets"},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Bind(t, hub, team, "clusterpass-credential-sets",
+		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}, "clusterpass:credential-sets")
 	_, err = sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Create(t.Context(), &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
@@ -82,7 +78,7 @@ func keepSet(t *testing.T) {
 // setReady waits until the set has a credential for bravelion.
 func setReady(t *testing.T) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
 		if err == nil && set.Status.Ready != 1 {
 			err = fmt.Errorf("the status is %+v", set.Status)
@@ -123,7 +119,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	assert.Empty(t, grants.Items)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 		return notFound(err)
 	})
@@ -163,7 +159,7 @@ func TestAMemberThatLeaves(t *testing.T) {
 	entitled := as(t, shared.hub, "entitled", rule("multicluster.x-k8s.io", "authtokenrequests", "create"),
 		rule("multicluster.x-k8s.io", "clusterprofiles/token", "create"), rule("multicluster.x-k8s.io", "clusterprofiles", "bind:view", "in:default"))
 	stranger := as(t, shared.hub, "stranger", rule("multicluster.x-k8s.io", "authtokenrequests", "create"))
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if out := requestAs(t, entitled); strings.Contains(out, "Error") {
 			return errors.New(out)
 		}
@@ -173,7 +169,7 @@ func TestAMemberThatLeaves(t *testing.T) {
 	leaving(t)
 
 	t.Run("gives nobody a token and says why", func(t *testing.T) {
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			if out := requestAs(t, entitled); !strings.Contains(out, "Error") {
 				return errors.New("there is a token still: " + out)
 			}
@@ -189,7 +185,7 @@ func TestAMemberThatLeaves(t *testing.T) {
 		assert.Equal(t, withoutFile(before), withoutFile(requestAs(t, stranger)))
 	})
 	t.Run("is let go by sets of other namespaces", func(t *testing.T) {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 			if err := notFound(err); err != nil {
 				return err
@@ -218,7 +214,7 @@ func TestAMemberThatLeaves(t *testing.T) {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 		assert.NotContains(t, hubSecret(t).Annotations, member.LeavingAnnotation)
 		setReady(t)
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			_, err := request(t, "bravelion", "another", "view")
 			return err
 		})
@@ -240,7 +236,7 @@ func TestUnjoin_MemberThatIsDown(t *testing.T) {
 			back()
 		}
 	})
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
 		require.ErrorContains(t, err, "not revoked within 3s: team/")
 		for _, words := range []string{"it can't be reached", "--abandon-member", "--member-context"} {
@@ -252,5 +248,5 @@ func TestUnjoin_MemberThatIsDown(t *testing.T) {
 	})
 	back()
 	restarted = true
-	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
 }

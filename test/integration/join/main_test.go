@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -28,9 +27,7 @@ import (
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
+	poll         = 50 * time.Millisecond
 	// tendedBy is the cluster manager whose profiles the controller manager tends. Those that tests join are of another
 	// unless they say so: what is compared before and after is changed by the tests alone.
 	tendedBy = "tended"
@@ -174,7 +171,7 @@ func joined(t *testing.T, name string, args ...string) string {
 		unjoin = append(unjoin, args[i])
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.WaitTimeout)
 		defer cancel()
 		out, err := clusterpass(ctx, unjoin...)
 		require.NoError(t, err, out)
@@ -189,15 +186,4 @@ func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
 	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
 	require.NoError(t, err)
 	return client
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	require.NoError(t, err, "last: %v", last)
 }

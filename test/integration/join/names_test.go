@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // secretOf returns the hub's Secret for a ClusterProfile; nil where there is none.
@@ -71,7 +73,7 @@ func TestLongNamesOfProfiles(t *testing.T) {
 	for _, length := range []int{240, 250, 253} {
 		name := strings.Repeat("n", length)
 		joinAs(t, "default", name, "bravelion")
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			answer, err := request(t, name, "work", "view")
 			if err != nil {
 				return err

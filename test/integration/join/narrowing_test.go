@@ -34,7 +34,7 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountN
 	kubectl, err := testenv.ToolPath("kubectl")
 	require.NoError(t, err)
 	var name string
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		out, err := exec.CommandContext(ctx, kubectl, "--kubeconfig="+shared.kubeconfig, "create", "-f", file, "-o", "jsonpath={.status.grantName}").CombinedOutput()
 		if err != nil {
 			return errors.New(string(out))
@@ -77,7 +77,7 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 	}
 	t.Run("and what is still allowed is no matter", func(t *testing.T) { mustClusterpass(t, wide...) })
 	t.Run("but where the grants are to be revoked", func(t *testing.T) {
-		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+waitTimeout.String())...)
+		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+testenv.WaitTimeout.String())...)
 		require.NoError(t, accountGone(t, "narrowed"))
 		_, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
 		require.NoError(t, notFound(err))
@@ -91,7 +91,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	joined(t, "bravelion", "--allow-namespaces=default,team-a")
 	g := granted(t, "stuck", "view")
 	require.NoError(t, kube(t, shared.bravelion).RbacV1().RoleBindings("team-a").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
 		require.ErrorContains(t, err, "not revoked within 3s: default/"+g.Name)
 		if !strings.Contains(err.Error(), "run the command again with --member-context") {
@@ -126,7 +126,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
 	require.Error(t, accountGone(t, "stuck"))
 
-	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
 	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns\n")
 	require.NoError(t, accountGone(t, "stuck"))
 }

@@ -17,13 +17,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 // joinedAs waits until bravelion's condition Joined has a reason, and returns it.
 func joinedAs(t *testing.T, reason string) *metav1.Condition {
 	t.Helper()
 	var condition *metav1.Condition
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, "Joined")
 		if condition == nil || condition.Reason != reason {
 			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
@@ -36,7 +37,7 @@ func joinedAs(t *testing.T, reason string) *metav1.Condition {
 // TestWhatAMemberHasLostIsMadeAgain takes the command out of the condition, and runs it.
 func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 	allowed := []string{"--cluster-manager=" + tendedBy, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a"}
-	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+waitTimeout.String())...)
+	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+testenv.WaitTimeout.String())...)
 	admin := kube(t, shared.bravelion)
 	names := slices.Sorted(maps.Keys(snapshot(t, shared.bravelion)))
 
@@ -62,7 +63,7 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 	} {
 		t.Run(lost.name, func(t *testing.T) {
 			// So that all is noted on the member again.
-			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", "--timeout=" + waitTimeout.String()}, allowed...)...)
+			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", "--timeout=" + testenv.WaitTimeout.String()}, allowed...)...)
 			joinedAs(t, "Accepted")
 			require.NoError(t, lost.remove(t.Context()))
 			if lost.name == "the namespace" {
@@ -77,14 +78,14 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 
 			_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
 			require.True(t, found, condition.Message)
-			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+waitTimeout.String())...)
+			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+testenv.WaitTimeout.String())...)
 			joinedAs(t, "Accepted")
 			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
-			eventually(t, func(context.Context) error {
+			testenv.Eventually(t, func(context.Context) error {
 				_, err := request(t, "bravelion", "restored", "edit")
 				return err
 			})
-			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+waitTimeout.String())
+			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+testenv.WaitTimeout.String())
 		})
 	}
 	t.Run("what an earlier release did not make", func(t *testing.T) {
@@ -95,8 +96,8 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 		require.NoError(t, bindings.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
 		_, err = request(t, "bravelion", "unidentified", "edit")
 		require.NoError(t, err, "access by a Secret works without")
-		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+waitTimeout.String())
-		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+waitTimeout.String())
+		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+testenv.WaitTimeout.String())
+		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
 		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
 		after, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, err)

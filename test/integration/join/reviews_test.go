@@ -29,6 +29,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/testenv"
 )
 
 const selfSubjectReviews = "/selfsubjectreviews"
@@ -54,11 +55,7 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	client := kube(t, shared.bravelion)
 	_, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: name}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Bind(t, client, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, "cluster-admin")
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		require.NoError(t, client.RbacV1().ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}))
@@ -93,7 +90,7 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	admin, err := clientcmd.BuildConfigFromFlags("", path)
 	require.NoError(t, err)
 	// The binding takes a moment to be known.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := kubernetes.NewForConfigOrDie(admin).CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -104,7 +101,7 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 func renewed(t *testing.T) {
 	t.Helper()
 	_, old := aged(t, -90*time.Minute, 3*time.Minute)
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "") == old {
 			return errors.New("not renewed")
 		}

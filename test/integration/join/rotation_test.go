@@ -102,7 +102,7 @@ func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 func reportedAs(t *testing.T, reason string) *metav1.Condition {
 	t.Helper()
 	var condition *metav1.Condition
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 		if condition == nil || condition.Reason != reason {
 			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
@@ -114,7 +114,7 @@ func reportedAs(t *testing.T, reason string) *metav1.Condition {
 
 func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 	joined(t, "bravelion")
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "bravelion", "work", "view")
 		return err
 	})
@@ -128,7 +128,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 
 	// Tokens are minted all the while.
 	var renewed *corev1.Secret
-	for deadline := time.After(waitTimeout); renewed == nil; {
+	for deadline := time.After(testenv.WaitTimeout); renewed == nil; {
 		_, err := request(t, "bravelion", "work", "view")
 		require.NoError(t, err)
 		select {
@@ -154,7 +154,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 	assert.Equal(t, string(want), string(renewed.Data[kubeconfigKey]), "nothing else is changed")
 
 	t.Run("which is told, and not written into the ClusterProfile", func(t *testing.T) {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			list, err := kube(t, shared.hub).CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)})
 			if err == nil && len(list.Items) != 1 {
 				err = fmt.Errorf("%d events", len(list.Items))
@@ -174,7 +174,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 	t.Run("and it ends with the Secret that it is bound to", func(t *testing.T) {
 		secrets := kube(t, shared.bravelion).CoreV1().Secrets("clusterpass-system")
 		require.NoError(t, secrets.Delete(t.Context(), member.CredentialSecret, metav1.DeleteOptions{}))
-		eventually(t, func(context.Context) error {
+		testenv.Eventually(t, func(context.Context) error {
 			if _, err := whoami(t, token); err == nil {
 				return errors.New("the token is still accepted")
 			}
@@ -207,7 +207,7 @@ func TestAHubIsShutOut(t *testing.T) {
 
 	kubectl(t, "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
 	kubectl(t, "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		if _, err := whoami(t, unbound.Status.Token); err == nil {
 			return errors.New("the token is still accepted")
 		}
@@ -233,7 +233,7 @@ func kubectl(t *testing.T, args ...string) {
 }
 
 func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
-	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", "--timeout="+waitTimeout.String())
+	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", "--timeout="+testenv.WaitTimeout.String())
 	_, ended := aged(t, -time.Hour, -time.Minute)
 	_, err := whoami(t, ended)
 	require.Error(t, err)
@@ -260,7 +260,7 @@ func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
 	})
 	assert.Equal(t, before, hubSecret(t))
 
-	mustClusterpass(t, append(mend, "--timeout="+waitTimeout.String())...)
+	mustClusterpass(t, append(mend, "--timeout="+testenv.WaitTimeout.String())...)
 	reportedAs(t, "Ready")
 	assert.Equal(t, rights, snapshot(t, shared.bravelion), "nothing changes on the member")
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/metadata"
 
 	"clusterpass.dev/test/testenv"
@@ -66,8 +65,8 @@ func snapshots(t *testing.T, member *testenv.Cluster) [2]map[string]string {
 // waitNamespaceGone waits until a namespace that was deleted is gone, also when the test has ended.
 func waitNamespaceGone(t *testing.T, cluster *testenv.Cluster, name string) {
 	t.Helper()
-	require.NoError(t, wait.PollUntilContextTimeout(context.WithoutCancel(t.Context()), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
+	testenv.EventuallyIn(context.WithoutCancel(t.Context()), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		_, err := kube(t, cluster).CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		return notFound(err) == nil, nil
-	}))
+		return notFound(err)
+	})
 }

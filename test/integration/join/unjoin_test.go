@@ -53,7 +53,7 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 	before := snapshot(t, shared.hub)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
-	eventually(t, func(context.Context) (err error) {
+	testenv.Eventually(t, func(context.Context) (err error) {
 		answer, err = request(t, "bravelion", "lost", "view")
 		return err
 	})
@@ -84,7 +84,7 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 	require.NoError(t, notFound(err))
 	_, err = accounts.Get(t.Context(), theirs.Name, metav1.GetOptions{})
 	require.NoError(t, err, "what another hub has is left alone")
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "bravelion", "lost", "view")
 		if err != nil {
 			require.NotContains(t, err.Error(), "belongs to another grant")
@@ -96,7 +96,7 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 func TestAHubCanBeItsOwnMember(t *testing.T) {
 	before := snapshot(t, shared.hub)
 	mustClusterpass(t, "join", "self", "--member-context=hub", "--wait=false")
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "self", "work", "view")
 		return err
 	})

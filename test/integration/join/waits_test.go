@@ -61,7 +61,7 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 	profiles := client.ApisV1alpha1().ClusterProfiles("default")
 	require.NoError(t, shared.server.Kill())
 	var away time.Time
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		// Some reads of join's fall into two seconds.
 		_, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
 		if err == nil {
@@ -83,7 +83,7 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 	}
 	require.NoError(t, shared.server.Restart(t.Context()))
 	require.NoError(t, shared.server.Register(t.Context()))
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		profile, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 	require.ErrorContains(t, err, "You reach the member, and the hub does not, at "+nowhere)
 	require.ErrorContains(t, err, "--member-server=URL")
-	out := mustClusterpass(t, append(join, "--member-server="+shared.smartfish.Server(), "--timeout="+waitTimeout.String())...)
+	out := mustClusterpass(t, append(join, "--member-server="+shared.smartfish.Server(), "--timeout="+testenv.WaitTimeout.String())...)
 	assert.Contains(t, out, "is healthy")
 }
 
@@ -117,7 +117,7 @@ func TestJoinGoesByNoConditionOfTheAddressBefore(t *testing.T) {
 	require.NoError(t, err)
 	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
 	joined(t, "smartfish", "--cluster-manager="+tendedBy)
-	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy, "--timeout=" + waitTimeout.String()}
+	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy, "--timeout=" + testenv.WaitTimeout.String()}
 	mustClusterpass(t, join...)
 	there := append(join[:len(join)-1:len(join)-1], "--member-server="+nowhere)
 

@@ -91,7 +91,7 @@ func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResou
 	t.Helper()
 	_, err := c.crds.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), definition, metav1.CreateOptions{})
 	require.NoError(t, err)
-	eventually(t.Context(), t, func(ctx context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		return c.kube.Discovery().RESTClient().Get().
 			AbsPath("/apis", definition.Spec.Group, definition.Spec.Versions[0].Name, definition.Spec.Names.Plural).Do(ctx).Error()
 	})
@@ -111,7 +111,7 @@ func (c clients) clean(ctx context.Context, t *testing.T) {
 	for _, definition := range all.Items { // not all at once: that leaves their objects in etcd
 		require.NoError(t, crds.Delete(ctx, definition.Name, metav1.DeleteOptions{}))
 	}
-	eventually(ctx, t, func(ctx context.Context) error {
+	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 		left, err := crds.List(ctx, metav1.ListOptions{})
 		if err == nil && len(left.Items) > 0 {
 			err = fmt.Errorf("%s is still there", left.Items[0].Name)

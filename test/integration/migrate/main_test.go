@@ -13,16 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
-
 	"clusterpass.dev/test/testenv"
 )
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait for a condition.
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
 )
 
 // hub is what the tests share.
@@ -69,19 +64,4 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	return m.Run(), nil
-}
-
-// eventually waits until check returns nil, and ends the test with its last error.
-func eventually(ctx context.Context, t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	if err := wait.PollUntilContextTimeout(ctx, poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		err := check(ctx)
-		if err == nil || ctx.Err() == nil {
-			last = err
-		}
-		return err == nil, nil
-	}); err != nil {
-		t.Fatalf("not in %s: %v", waitTimeout, last)
-	}
 }

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/pkg/migrate"
+	"clusterpass.dev/test/testenv"
 )
 
 func TestEverythingMoves(t *testing.T) {
@@ -52,7 +53,7 @@ func TestTheOverlayMayHaveBeenAppliedBefore(t *testing.T) {
 	c.fill(t, few)
 	before := c.list(t)
 	services := c.apiServices.ApiregistrationV1().APIServices()
-	eventually(t.Context(), t, func(ctx context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		ours, err := services.Get(ctx, ourAPI, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -65,7 +66,7 @@ func TestTheOverlayMayHaveBeenAppliedBefore(t *testing.T) {
 		_, err = services.Update(ctx, service, metav1.UpdateOptions{})
 		return err
 	})
-	eventually(t.Context(), t, func(ctx context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		service, err := services.Get(ctx, inventoryAPI, metav1.GetOptions{})
 		if err == nil && service.Spec.Service != nil {
 			err = errors.New("the hub has not undone it")

@@ -139,7 +139,7 @@ func deleteCRD(t *testing.T, c clients, name string) {
 	t.Helper()
 	crds := c.crds.ApiextensionsV1().CustomResourceDefinitions()
 	require.NoError(t, crds.Delete(t.Context(), name, metav1.DeleteOptions{}))
-	eventually(t.Context(), t, func(ctx context.Context) error {
+	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		_, err := crds.Get(ctx, name, metav1.GetOptions{})
 		if err == nil {
 			return fmt.Errorf("%s is still there", name)
@@ -204,7 +204,7 @@ func TestRightsThatAreMissingAreListed(t *testing.T) {
 			rbacv1.PolicyRule{APIGroups: []string{"apps", "apiregistration.k8s.io", "multicluster.x-k8s.io"}, Resources: everything, Verbs: everything},
 			rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: everything, Verbs: []string{"get", "list"}},
 			rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: everything, Verbs: []string{"delete"}, ResourceNames: []string{profilesCRD}})
-		eventually(t.Context(), t, func(context.Context) error { // the hub's authoriser follows RBAC by watching it
+		testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(context.Context) error { // the hub's authoriser follows RBAC by watching it
 			a := newAttempt(t, port)
 			a.config = jane
 			err := a.run(t)
@@ -221,14 +221,7 @@ func TestRightsThatAreMissingAreListed(t *testing.T) {
 func (c clients) grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	rbac := c.kube.RbacV1()
-	_, err := rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Grant(t, c.kube, "", user, testenv.UserSubject(user), rules...)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		require.NoError(t, errors.Join(rbac.ClusterRoles().Delete(ctx, user, metav1.DeleteOptions{}), rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{})))
@@ -339,7 +332,7 @@ func TestTheRemovalWaitsForFinalizers(t *testing.T) {
 
 	c.setFinalizers(t, "held")
 	next := a.again()
-	next.options.Timeout = waitTimeout
+	next.options.Timeout = testenv.WaitTimeout
 	next.mustRun(t)
 	c.requireMoved(t, before)
 	c.setFinalizers(t, "held")

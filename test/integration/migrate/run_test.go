@@ -49,7 +49,7 @@ func newAttempt(t *testing.T, port int32) *attempt {
 		options: migrate.Options{
 			Dir:     filepath.Join(t.TempDir(), "migration"),
 			Yes:     true,
-			Timeout: waitTimeout,
+			Timeout: testenv.WaitTimeout,
 			Service: migrate.ServiceReference{Namespace: testenv.SystemNamespace, Name: "clusterpass-apiserver", Port: port},
 		},
 	}

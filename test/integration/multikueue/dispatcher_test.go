@@ -44,7 +44,7 @@ func TestJobsRunWhereTheirPlacementSays(t *testing.T) {
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
 	f.allow(t)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator=nvidia-tesla-t4")
 	kubectl(t, f.hub, "apply", "-f", placementExample(t, "accelerator.yaml"))
 
@@ -64,7 +64,7 @@ func placementExample(t *testing.T, name string) string {
 
 func (f *fleet) testDispatcherIsInstalled(t *testing.T) {
 	job := f.submitFor(t, "t4")
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		w, err := f.workloadOf(ctx, t, job)
 		if err == nil && !w.reserved() {
 			err = errors.New("it has no quota yet")
@@ -76,7 +76,7 @@ func (f *fleet) testDispatcherIsInstalled(t *testing.T) {
 	require.Empty(t, w.Status.NominatedClusterNames)
 
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 }
 
 func dispatcherFiles(t *testing.T) string {
@@ -94,10 +94,10 @@ func (f *fleet) testUntold(t *testing.T) {
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
 	job := f.submitHeld(t, "", memberName, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "kind=none")
-	eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration has to say multiKueue.dispatcherName: clusterpass.dev/placement"))
+	testenv.Eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration has to say multiKueue.dispatcherName: clusterpass.dev/placement"))
 	require.NoError(t, f.nominated(t, job, memberName, elsewhere)(t.Context()))
 	f.release(t, memberName, elsewhere)
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	kubectl(t, f.hub, "delete", "-k", dispatcherFiles(t))
 	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"-")
 }
@@ -105,17 +105,17 @@ func (f *fleet) testUntold(t *testing.T) {
 func (f *fleet) testNamedByJob(t *testing.T) {
 	for range 3 {
 		job := f.submitFor(t, "t4")
-		eventually(t, f.complete(t, job))
+		testenv.Eventually(t, f.complete(t, job))
 		f.requireOnlyOn(t, job, memberName)
 		assert.True(t, f.members[0].hasMade(t, "workloads", job))
 		assert.False(t, f.members[1].hasMade(t, "workloads", job), "not even asked")
 	}
 	t.Run("what nominated is told in an event", func(t *testing.T) {
-		eventually(t, f.event(t, "Nominated", memberName+": by Placement default/t4"))
+		testenv.Eventually(t, f.event(t, "Nominated", memberName+": by Placement default/t4"))
 	})
 	t.Run("the dispatcher has written that field and no other", func(t *testing.T) {
 		job := f.submitHeld(t, "t4", memberName)
-		eventually(t, f.nominated(t, job, memberName))
+		testenv.Eventually(t, f.nominated(t, job, memberName))
 		w, err := f.workloadOf(t.Context(), t, job)
 		require.NoError(t, err)
 		var fields []string
@@ -126,27 +126,27 @@ func (f *fleet) testNamedByJob(t *testing.T) {
 		}
 		assert.Equal(t, []string{`status {"f:status":{"f:nominatedClusterNames":{}}}`}, fields)
 		f.release(t, memberName)
-		eventually(t, f.complete(t, job))
+		testenv.Eventually(t, f.complete(t, job))
 	})
 }
 
 func (f *fleet) testNamedByQueue(t *testing.T) {
 	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"=t4")
 	job := f.submit(t)
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
 	f.place(t, "other", map[string]string{"accelerator": "none"})
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator=none")
 	job = f.submitFor(t, "other")
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, elsewhere)
 	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"-")
 
 	// Without any, Kueue may take every cluster of the queue.
 	job = f.submitHeld(t, "", memberName, elsewhere)
-	eventually(t, f.nominated(t, job, memberName, elsewhere))
+	testenv.Eventually(t, f.nominated(t, job, memberName, elsewhere))
 	f.release(t, memberName, elsewhere)
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 }
 
 func (f *fleet) testFollows(t *testing.T) {
@@ -157,7 +157,7 @@ func (f *fleet) testFollows(t *testing.T) {
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator-")
 	f.settled(t, job, elsewhere)
 	f.release(t, memberName, elsewhere)
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator=nvidia-tesla-t4")
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator-")
@@ -167,20 +167,20 @@ func (f *fleet) testMissing(t *testing.T) {
 	kubectl(t, f.hub, "create", "namespace", "team-b")
 	kubectl(t, f.hub, "create", "-n", "team-b", "-f", f.placementFile(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"}))
 	job := f.submitFor(t, "late")
-	eventually(t, f.event(t, "NoDecision", "there is no decision of Placement default/late"))
-	eventually(t, f.nominated(t, job))
+	testenv.Eventually(t, f.event(t, "NoDecision", "there is no decision of Placement default/late"))
+	testenv.Eventually(t, f.nominated(t, job))
 	f.place(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
 }
 
 func (f *fleet) testNoneOfTheConfig(t *testing.T) {
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["smartfish"]}}}`)
-	eventually(t, f.knows(t, elsewhere))
+	testenv.Eventually(t, f.knows(t, elsewhere))
 	job := f.submitFor(t, "t4")
-	eventually(t, f.event(t, "NoClusterOfQueue", "Placement default/t4 has chosen 1 clusters, none of them of MultiKueueConfig fleet"))
+	testenv.Eventually(t, f.event(t, "NoClusterOfQueue", "Placement default/t4 has chosen 1 clusters, none of them of MultiKueueConfig fleet"))
 	f.patch(t, `{"spec":{"clusters":{"names":["smartfish","bravelion"]}}}`)
-	eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
 }
 
@@ -190,11 +190,11 @@ func (f *fleet) testLost(t *testing.T) {
 	job.Labels[v1alpha1.LabelPlacement] = "t4"
 	made, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
 	require.NoError(t, err)
-	eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, made.Name) })
+	testenv.Eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, made.Name) })
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator=nvidia-tesla-t4")
 	f.members[0].kueue.Stop()
 	f.members[0].Stop()
-	eventually(t, func(ctx context.Context) error { return f.members[1].runs(ctx, t, made.Name) })
+	testenv.Eventually(t, func(ctx context.Context) error { return f.members[1].runs(ctx, t, made.Name) })
 }
 
 // submitFor creates a Job on the hub that names a Placement, none if that is empty, and returns its name.
@@ -338,9 +338,9 @@ func (f *fleet) requireOnlyOn(t *testing.T, job, cluster string) {
 // gets quota before Kueue has taken it back would stay.
 func (f *fleet) settled(t *testing.T, job string, clusters ...string) {
 	t.Helper()
-	eventually(t, f.nominated(t, job, clusters...))
+	testenv.Eventually(t, f.nominated(t, job, clusters...))
 	for _, m := range f.members {
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			has, err := m.hasCopy(ctx, t, job)
 			if err == nil && has != slices.Contains(clusters, m.Name()) {
 				err = fmt.Errorf("%s has a copy: %t", m.Name(), has)

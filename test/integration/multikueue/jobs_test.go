@@ -38,7 +38,7 @@ var multiKueueClusters = schema.GroupVersionResource{Group: "kueue.x-k8s.io", Ve
 func TestJobsRunOnAMemberByATokenOfClusterpass(t *testing.T) {
 	f := startFleet(t, nil, memberName)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"), "-f", example(t, "by-hand.yaml"))
-	eventually(t, f.active(t, metav1.ConditionFalse, "BadKubeConfig"))
+	testenv.Eventually(t, f.active(t, metav1.ConditionFalse, "BadKubeConfig"))
 	t.Run("fewer rules do not suffice", func(t *testing.T) {
 		f.writeSecret(t, f.request(t, func(request *v1alpha1.AuthTokenRequest) {
 			request.Spec.ServiceAccountName = "poor"
@@ -47,23 +47,23 @@ func TestJobsRunOnAMemberByATokenOfClusterpass(t *testing.T) {
 				return slices.Contains(rule.Resources, "workloads")
 			})
 		}))
-		eventually(t, f.active(t, metav1.ConditionFalse, "ClientConnectionFailed"))
+		testenv.Eventually(t, f.active(t, metav1.ConditionFalse, "ClientConnectionFailed"))
 	})
 
 	answers := []*v1alpha1.AuthTokenRequest{f.request(t, unchanged)}
 	f.writeSecret(t, answers[0])
-	eventually(t, f.active(t, metav1.ConditionTrue, "Active"))
+	testenv.Eventually(t, f.active(t, metav1.ConditionTrue, "Active"))
 
 	t.Run("a Job of the hub runs on the member and ends on the hub", func(t *testing.T) {
 		name := f.submit(t)
-		eventually(t, f.complete(t, name))
-		eventually(t, func(ctx context.Context) error { return f.goneFromMember(ctx, t, name) })
+		testenv.Eventually(t, f.complete(t, name))
+		testenv.Eventually(t, func(ctx context.Context) error { return f.goneFromMember(ctx, t, name) })
 	})
 	t.Run("another token takes over", func(t *testing.T) {
 		answers = append(answers, f.request(t, unchanged))
 		require.NotEqual(t, answers[0].Status.Token, answers[1].Status.Token)
 		f.writeSecret(t, answers[1])
-		eventually(t, f.complete(t, f.submit(t)))
+		testenv.Eventually(t, f.complete(t, f.submit(t)))
 		require.NoError(t, f.active(t, metav1.ConditionTrue, "Active")(t.Context()))
 	})
 	t.Run("both were used, and the member has refused nothing that Kueue asked of it", func(t *testing.T) {
@@ -94,7 +94,7 @@ func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1
 	file := filepath.Join(t.TempDir(), "request.yaml")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	// The server learns of the member's Secret by a watch.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		out, err := tryKubectl(ctx, f.hub, "create", "-f", file, "-o", "yaml")
 		if err != nil {
 			return err

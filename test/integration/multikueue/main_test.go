@@ -13,10 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -25,9 +23,6 @@ import (
 )
 
 const (
-	// waitTimeout bounds every wait for a condition. Kueue answers within seconds.
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
 	// memberName is the member's name in artifacts/examples/multikueue.
 	memberName = "bravelion"
 	// namespace has the ClusterProfile and the Jobs.
@@ -129,15 +124,4 @@ func dynamicClient(t *testing.T, cluster *testenv.Cluster) dynamic.Interface {
 	client, err := dynamic.NewForConfig(cluster.RESTConfig())
 	require.NoError(t, err)
 	return client
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	last := errors.New("it was not asked")
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	require.NoError(t, err, "last: %v", last)
 }

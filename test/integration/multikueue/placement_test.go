@@ -14,6 +14,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // testPlacement has a set select what a Placement has chosen, which changes twice, and then everything again.
@@ -27,13 +28,13 @@ func (f *fleet) testPlacement(t *testing.T) {
 	kubectl(t, f.hub, "apply", "-f", placementExample(t, "own-score.yaml"))
 	kubectl(t, f.hub, "patch", "placement", "green", "-n", namespace, "--type=merge", "-p", `{"spec":{"numberOfClusters":2}}`)
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"decisionKey":"green"},"consumer":{"multiKueue":{"order":"Selection"}}}}`)
-	eventually(t, f.knows(t, elsewhere, memberName))
+	testenv.Eventually(t, f.knows(t, elsewhere, memberName))
 	score(t, scores, memberName, 95)
-	eventually(t, f.knows(t, memberName, elsewhere))
+	testenv.Eventually(t, f.knows(t, memberName, elsewhere))
 	kubectl(t, f.hub, "patch", "placement", "green", "-n", namespace, "--type=merge", "-p", `{"spec":{"numberOfClusters":1}}`)
-	eventually(t, f.knows(t, memberName))
+	testenv.Eventually(t, f.knows(t, memberName))
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":{},"decisionKey":null}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 	kubectl(t, f.hub, "delete", "placement", "green", "-n", namespace)
 }
 

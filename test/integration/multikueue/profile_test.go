@@ -48,7 +48,7 @@ func TestKueueAsksForItsTokensByTheCredentialPlugin(t *testing.T) {
 
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "clusterprofile/clustercredentialset.yaml"))
 	kubectl(t, f.hub, "wait", "--for=condition=MultiKueueReady", "clustercredentialset/"+setName, "-n", testenv.KueueNamespace, "--timeout=90s")
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")
 	assert.NotEmpty(t, credentials)
@@ -73,7 +73,7 @@ func (f *fleet) testGrantOfKueue(t *testing.T) {
 	require.NotEmpty(t, set.Status.Conditions)
 	assert.Equal(t, v1alpha1.CredentialSetReasonNoneKept, set.Status.Conditions[0].Reason)
 	require.NoError(t, client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace).Delete(t.Context(), setName, metav1.DeleteOptions{}))
-	eventually(t, f.knows(t))
+	testenv.Eventually(t, f.knows(t))
 }
 
 // tellPlugin adds to the member's ClusterProfile what join --consumer-service-account writes.

@@ -31,7 +31,7 @@ func TestAReplacedClusterTakesOver(t *testing.T) {
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
 	f.allow(t)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
 	first := f.profileUID(t, memberName)
 
 	// By another cluster under its name, then by one under its labels.
@@ -47,7 +47,7 @@ func (f *fleet) testReplacement(t *testing.T, name string) {
 	t.Helper()
 	old := f.members[0]
 	job := f.submitLong(t)
-	eventually(t, func(ctx context.Context) error { return old.runs(ctx, t, job) })
+	testenv.Eventually(t, func(ctx context.Context) error { return old.runs(ctx, t, job) })
 	secret := old.Name()
 
 	died := time.Now()
@@ -56,14 +56,14 @@ func (f *fleet) testReplacement(t *testing.T, name string) {
 	kubectl(t, f.hub, "delete", "clusterprofile", old.Name(), "-n", namespace)
 	f.members[0] = f.startMember(t, namespace, name)
 	joined := time.Now()
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
 	t.Logf("Kueue is connected to the new cluster %s after it has joined", time.Since(joined).Round(time.Millisecond))
-	eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, job) })
+	testenv.Eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, job) })
 	t.Logf("the Job of the lost cluster runs on the new one %s after the loss, %s after the new one has joined",
 		time.Since(died).Round(time.Millisecond), time.Since(joined).Round(time.Millisecond))
 	kubectl(t, f.members[0].Cluster, "annotate", "job", job, "-n", namespace, "--overwrite", kubelet.RunForAnnotation+"=0s")
-	eventually(t, f.complete(t, job))
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.complete(t, job))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 	if name != secret {
 		_, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).Get(t.Context(), setName+"-"+secret, metav1.GetOptions{})
 		require.Error(t, err, "the Secret for the lost cluster is gone")

@@ -38,14 +38,14 @@ func TestTokensRotateUnderLoad(t *testing.T) {
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
 	f.allow(t)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 	tokens := f.tokens(t)
 
 	watched := f.watchClusters(t)
 	count := f.rotateDuring(t, func(ctx context.Context) { f.submitMany(ctx, t) })
 	jobs := f.allJobs(t)
 	for _, name := range jobs {
-		eventually(t, f.complete(t, name))
+		testenv.Eventually(t, f.complete(t, name))
 	}
 	assert.Empty(t, watched(), "Kueue was connected to both clusters all the time")
 	for name, token := range f.tokens(t) {

@@ -134,7 +134,7 @@ func (f *fleet) testAllow(t *testing.T) {
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
 	command := func(condition string) []string {
 		var args []string
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			set, err := f.sets(t).Get(ctx, setName, metav1.GetOptions{})
 			if err != nil {
 				return err
@@ -151,14 +151,14 @@ func (f *fleet) testAllow(t *testing.T) {
 	}
 	kubectl(t, f.hub, command(v1alpha1.CredentialSetReady)...)
 	kubectl(t, f.hub, command(v1alpha1.MultiKueueReady)...)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "connected to 2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "connected to 2 clusters"))
 }
 
 func (f *fleet) testFirstJob(t *testing.T) {
 	t.Helper()
 	require.NoError(t, f.knows(t, memberName, "smartfish")(t.Context()))
 	name := f.submit(t)
-	eventually(t, f.complete(t, name))
+	testenv.Eventually(t, f.complete(t, name))
 	wait := kubectl(t, f.hub, "wait", "--for=condition=MultiKueueReady", "clustercredentialset/"+setName, "-n", namespace, "--timeout=10s")
 	assert.Contains(t, string(wait), "condition met")
 }
@@ -167,7 +167,7 @@ func (f *fleet) testRotation(t *testing.T) {
 	t.Helper()
 	before := f.tokens(t)
 	kubectl(t, f.hub, "annotate", "clustercredentialset", setName, "-n", namespace, v1alpha1.AnnotationRotate+"=now")
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		for name, token := range f.tokens(t) {
 			if token == before[name] {
 				return fmt.Errorf("the Secret for %s has the old token", name)
@@ -175,7 +175,7 @@ func (f *fleet) testRotation(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 	require.NoError(t, f.ready(t, v1alpha1.MultiKueueReasonActive)(t.Context()))
 	for _, m := range f.members {
 		_, refused := m.requestsOf(t, m.worker(t))
@@ -213,20 +213,20 @@ func (m *member) worker(t *testing.T) string {
 func (f *fleet) testSelection(t *testing.T) {
 	t.Helper()
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["smartfish","bravelion"]}}}`)
-	eventually(t, f.knows(t, "smartfish", memberName))
+	testenv.Eventually(t, f.knows(t, "smartfish", memberName))
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"order":"Name"}}}}`)
-	eventually(t, f.knows(t, memberName, "smartfish"))
+	testenv.Eventually(t, f.knows(t, memberName, "smartfish"))
 	f.patch(t, `{"spec":{"clusters":{"names":["smartfish"]}}}`)
-	eventually(t, f.knows(t, "smartfish"))
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.knows(t, "smartfish"))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 	f.patch(t, `{"spec":{"clusters":{"names":["not-there"]}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonNoClusters))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonNoClusters))
 	require.NoError(t, f.knows(t)(t.Context()))
 	f.patch(t, `{"spec":{"clusters":{"names":["bravelion"]}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":{},"names":null}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 }
 
 func (f *fleet) testRepair(t *testing.T) {
@@ -235,14 +235,14 @@ func (f *fleet) testRepair(t *testing.T) {
 	require.NoError(t, client.Resource(multiKueueClusters).Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	kubectl(t, f.hub, "patch", "multikueueconfig", setName, "--type=merge", "-p", `{"spec":{"clusters":["elsewhere"]}}`)
 	kubectl(t, f.hub, "patch", "multikueuecluster", memberName, "--type=merge", "-p", `{"spec":{"clusterSource":{"kubeConfig":{"location":"elsewhere"}}}}`)
-	eventually(t, f.knows(t, memberName, "smartfish"))
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.knows(t, memberName, "smartfish"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 }
 
 func (f *fleet) testNameTaken(t *testing.T) {
 	t.Helper()
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["bravelion"]}}}`)
-	eventually(t, f.knows(t, memberName))
+	testenv.Eventually(t, f.knows(t, memberName))
 	foreign := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "MultiKueueCluster", "metadata": map[string]any{"name": "smartfish"},
 		"spec": map[string]any{"clusterSource": map[string]any{"kubeConfig": map[string]any{"location": "somebody-elses", "locationType": "Secret"}}},
@@ -251,7 +251,7 @@ func (f *fleet) testNameTaken(t *testing.T) {
 	made, err := clusters.Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 	f.patch(t, `{"spec":{"clusters":{"names":["bravelion","smartfish"]}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonNameTaken, "MultiKueueCluster smartfish"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonNameTaken, "MultiKueueCluster smartfish"))
 	config, _, err := f.known(t.Context(), t)
 	require.NoError(t, err)
 	assert.Equal(t, []string{memberName}, config, "Jobs go to no cluster of another's")
@@ -262,31 +262,20 @@ func (f *fleet) testNameTaken(t *testing.T) {
 	require.NoError(t, clusters.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	// Another's object is watched by nobody here: the set is looked at when something of it changes.
 	f.patch(t, `{"spec":{"clusters":{"names":null,"labelSelector":{}}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 }
 
 func (f *fleet) testAuthor(t *testing.T) {
 	t.Helper()
 	const author = "kim"
 	admin := kube(t, f.hub)
-	_, err := admin.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: author},
-		Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
-			{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"}, Verbs: []string{"*"}},
-			{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, Verbs: []string{"create", "update"}},
-			{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"}, ResourceNames: []string{"bravelion"}},
-		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = admin.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: author},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: author}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: author},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Grant(t, admin, "", author, testenv.UserSubject(author),
+		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
+		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"}, Verbs: []string{"*"}},
+		rbacv1.PolicyRule{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, Verbs: []string{"create", "update"}},
+		rbacv1.PolicyRule{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"}, ResourceNames: []string{"bravelion"}})
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
-	eventually(t, f.knows(t))
+	testenv.Eventually(t, f.knows(t))
 	config, err := f.hub.UserConfig(author)
 	require.NoError(t, err)
 	client, err := versioned.NewForConfig(config)
@@ -294,7 +283,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 	_, err = client.ClusterpassV1alpha1().ClusterCredentialSets(namespace).Create(t.Context(), f.exampleSet(t), metav1.CreateOptions{})
 	require.NoError(t, err)
 	// Tokens it may have; of what Kueue needs, nothing else than the one that RBAC names.
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonForbidden, author, "create on multikueueclusters.kueue.x-k8s.io \"smartfish\"",
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonForbidden, author, "create on multikueueclusters.kueue.x-k8s.io \"smartfish\"",
 		"create on multikueueconfigs.kueue.x-k8s.io \"fleet\""))
 	names, clusters, err := f.known(t.Context(), t)
 	require.NoError(t, err)
@@ -315,35 +304,35 @@ func (f *fleet) testDeletion(t *testing.T) {
 	t.Helper()
 	kubectl(t, f.hub, "apply", "--server-side", "--force-conflicts", "-f", example(t, setFile))
 	f.patch(t, `{"spec":{"rotation":{"refreshAtPercent":70}}}`) // The admin is the author.
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":null}}}`)
-	eventually(t, f.nothingLeft(t))
+	testenv.Eventually(t, f.nothingLeft(t))
 	set, err := f.sets(t).Get(t.Context(), setName, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, int32(2), set.Status.Ready)
 	f.tokens(t)
 
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"configName":"other"}}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 	_, err = dynamicClient(t, f.hub).Resource(admissionChecks).Get(t.Context(), "other", metav1.GetOptions{})
 	require.NoError(t, err)
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"configName":null}}}}`)
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 	require.NoError(t, f.knows(t, memberName, "smartfish")(t.Context()))
 	_, err = dynamicClient(t, f.hub).Resource(multiKueueConfigs).Get(t.Context(), "other", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err), "%v", err)
 
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
-	eventually(t, f.nothingLeft(t))
+	testenv.Eventually(t, f.nothingLeft(t))
 	list, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 	require.NoError(t, err)
 	assert.Empty(t, list.Items)
 
 	// Kueue goes by the AdmissionCheck that it holds back, also for the next set of that name.
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
-	eventually(t, f.complete(t, f.submit(t)))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	testenv.Eventually(t, f.complete(t, f.submit(t)))
 }
 
 // nothingLeft returns a check that nothing is left of what a set keeps of Kueue's objects, but for an AdmissionCheck that a

@@ -6,7 +6,6 @@ package placement
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/utils/ptr"
@@ -33,8 +31,7 @@ import (
 )
 
 const (
-	waitTimeout = 3 * time.Minute
-	poll        = 20 * time.Millisecond
+	poll = 20 * time.Millisecond
 	// other is a namespace with clusters that not everybody may see.
 	other = "other"
 )
@@ -185,7 +182,7 @@ func (f *fleet) slices(ctx context.Context, namespace, placement string) ([]inve
 // decides waits until a placement has selected clusters, NAMESPACE/NAME, in this order.
 func (f *fleet) decides(t *testing.T, namespace, placement string, want ...string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		all, err := f.slices(ctx, namespace, placement)
 		if err != nil {
 			return err
@@ -207,7 +204,7 @@ func (f *fleet) decides(t *testing.T, namespace, placement string, want ...strin
 func (f *fleet) until(t *testing.T, namespace, name, reason string) *v1alpha1.Placement {
 	t.Helper()
 	var placement *v1alpha1.Placement
-	eventually(t, func(ctx context.Context) (err error) {
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		if placement, err = f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return err
 		}
@@ -218,15 +215,4 @@ func (f *fleet) until(t *testing.T, namespace, name, reason string) *v1alpha1.Pl
 		return nil
 	})
 	return placement
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	last := errors.New("it was not asked")
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	require.NoError(t, err, "last: %v", last)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,6 +25,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/cli"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/test/testenv"
 )
 
 var changes = flag.Int("changes", 40, "how often a cluster comes first or leaves while slices are watched")
@@ -173,7 +173,7 @@ func (f *fleet) testRepair(t *testing.T) {
 	require.Eventually(t, func() bool {
 		slice, err := decisions.Get(t.Context(), "disk-decision-1", metav1.GetOptions{})
 		return err == nil && slice.Annotations[v1alpha1.AnnotationDecisionWriter] == v1alpha1.ControllerManagerUser
-	}, waitTimeout, poll)
+	}, testenv.WaitTimeout, poll)
 }
 
 func (f *fleet) testNameTaken(t *testing.T) {
@@ -215,7 +215,7 @@ func (f *fleet) testClusterSets(t *testing.T) {
 
 	f.bind(t, other, "view", author)
 	// The hub's authoriser has to know before it is asked again: the label of the namespace has it asked.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
 			fmt.Appendf(nil, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":null}}}`), metav1.PatchOptions{})
 		if err != nil {
@@ -237,12 +237,7 @@ func (f *fleet) testClusterSets(t *testing.T) {
 
 func (f *fleet) bind(t *testing.T, namespace, role, user string) {
 	t.Helper()
-	_, err := f.admin.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user + "-" + role},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Bind(t, f.admin, namespace, user+"-"+role, testenv.UserSubject(user), role)
 }
 
 func (f *fleet) testRestart(t *testing.T) {
@@ -262,7 +257,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 	t.Helper()
 	require.NoError(t, f.ours.Placements("team").Delete(t.Context(), "disk", metav1.DeleteOptions{}))
 	f.decides(t, "team", "disk")
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		all, err := f.slices(ctx, "team", "disk")
 		if err == nil && len(all) > 0 {
 			err = errors.New("the slices are still there")
@@ -308,7 +303,7 @@ func TestNobodyMissesAClusterThatStays(t *testing.T) {
 // selects waits until the status of a placement counts so many.
 func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		placement, err := f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err == nil && (int(placement.Status.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied)) {
 			err = fmt.Errorf("%d clusters are selected, want %d", placement.Status.NumberOfSelectedClusters, count)

@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/component-base/metrics/testutil"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // callsPerSweep is what docs/operations.md says: a list of each kind that a grant has on a member, but for Secrets.
@@ -24,7 +26,7 @@ func TestASweepThatFindsNothingIsFiveCallsHoweverManyGrantsThereAre(t *testing.T
 	// for a while: what counts is that then, and for six sweeps, nothing else calls a member. A call that was cut
 	// off is made again, after which it begins anew.
 	var from cost
-	eventually(t, func(context.Context) error {
+	testenv.Eventually(t, func(context.Context) error {
 		now := costSoFar(t)
 		sweeps, calls := now.sweeps-from.sweeps, now.calls-from.calls
 		switch {

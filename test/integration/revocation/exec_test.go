@@ -118,16 +118,8 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 		}
 	})
 	user := "editor-of-" + namespace
-	roles := kube(t, shared.hub).RbacV1()
-	must[*rbacv1.Role](t)(roles.Roles(namespace).Create(t.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"patch"}}},
-	}, metav1.CreateOptions{}))
-	must[*rbacv1.RoleBinding](t)(roles.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: user},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
-	}, metav1.CreateOptions{}))
+	testenv.Grant(t, kube(t, shared.hub), namespace, user, testenv.UserSubject(user),
+		rbacv1.PolicyRule{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"patch"}})
 	config := must[*rest.Config](t)(shared.hub.UserConfig(user))
 	f := &execFixture{namespace: namespace, name: name, editor: must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)}
 	f.lead(t, shared.bravelion)
@@ -143,7 +135,7 @@ func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
 	}}
 	patch := must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
 	// RBAC is watched: the right may be on its way.
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.editor.Patch(ctx, f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 		return err
 	})
@@ -157,7 +149,7 @@ func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
 func (f *execFixture) refused(t *testing.T, account string, dryRun ...string) error {
 	t.Helper()
 	var refusal error
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: f.name, Namespace: f.namespace},
 			ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
@@ -184,7 +176,7 @@ func nothingOn(t *testing.T, cluster *testenv.Cluster, g granted) error {
 
 func untilUnauthorized(t *testing.T, g granted) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
 			return fmt.Errorf("the token: %w, want 401", cmpError(err))
 		}
@@ -256,7 +248,7 @@ func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
 	})
 	t.Run("a grant that has not is kept, until the profile leads to its cluster again", func(t *testing.T) {
 		deleteGrant(t, old)
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			condition, err := revokedCondition(ctx, t, old)
 			if err == nil && (condition.Status != metav1.ConditionFalse || condition.Reason != clusterpassv1alpha1.GrantReasonOtherMember) {
 				err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)

@@ -16,7 +16,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -28,9 +27,7 @@ import (
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 3 * time.Minute
-	poll        = 20 * time.Millisecond
+	poll         = 20 * time.Millisecond
 )
 
 // shared is a hub with two members, joined in namespace default.
@@ -204,20 +201,6 @@ func deleteGrant(t *testing.T, g granted) {
 	if err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// eventually waits until check returns nil, and returns when that was.
-func eventually(t *testing.T, check func(ctx context.Context) error) time.Time {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%v; last: %v", err, last)
-	}
-	return time.Now()
 }
 
 func newNamespace(t *testing.T, name string) {

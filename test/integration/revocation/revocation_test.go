@@ -105,7 +105,7 @@ func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 
 func untilGone(t *testing.T, g granted) time.Time {
 	t.Helper()
-	return eventually(t, func(ctx context.Context) error {
+	return testenv.Eventually(t, func(ctx context.Context) error {
 		left, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && left.UID != g.UID {
 			return nil
@@ -149,7 +149,7 @@ func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
 	})
 
 	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	go inUse(ctx, g, ends)
 	from := time.Now()
@@ -184,12 +184,12 @@ func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
 func TestTheNameOfAServiceAccountIsKeptUntilNoTokenIsAccepted(t *testing.T) {
 	g := mint(t, "default", "bravelion", "kept", nil)
 	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	go inUse(ctx, g, ends)
 	deleteGrant(t, g)
 	var taken time.Time
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
 			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
@@ -232,7 +232,7 @@ func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
 	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
 		t.Errorf("the token: %v, want 401", err)
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := kube(t, shared.hub).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -290,7 +290,7 @@ func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
 		patch(`{"status":{"accessProviders":[]}}`, "status")
 		deleteGrant(t, g)
 		untilGone(t, g)
-		eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
+		testenv.Eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
 	})
 	t.Run("a finalizer keeps it", func(t *testing.T) {
 		if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "fleet-held", "held"); err != nil {
@@ -302,7 +302,7 @@ func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
 			t.Fatal(err)
 		}
 		untilGone(t, g)
-		eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
+		testenv.Eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
 		patch(`{"metadata":{"finalizers":null}}`)
 	})
 }
@@ -326,7 +326,7 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	deleteGrant(t, g)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		condition, err := revokedCondition(ctx, t, g)
 		if err != nil {
 			return err
@@ -339,7 +339,7 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 	// Another member's are revoked in time meanwhile.
 	other := mint(t, "default", "bravelion", "up", nil)
 	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	go inUse(ctx, other, ends)
 	from := time.Now()
@@ -351,13 +351,13 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 	}
 	back := time.Now()
 	// It may have been revoked before this test knew that the member is back: then 401 is all there is to see.
-	refused := eventually(t, func(ctx context.Context) error {
+	refused := testenv.Eventually(t, func(ctx context.Context) error {
 		if err := g.use(ctx); !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token still works"), err)
 		}
 		return nil
 	})
-	ended := eventually(t, func(ctx context.Context) error {
+	ended := testenv.Eventually(t, func(ctx context.Context) error {
 		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token is still accepted"), err)
 		}
@@ -384,7 +384,7 @@ func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
 		}
 	}
 	deleteGrant(t, g)
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		condition, err := revokedCondition(ctx, t, g)
 		if err == nil && condition.Reason != clusterpassv1alpha1.GrantReasonMemberFailed {
 			err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
@@ -399,7 +399,7 @@ func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
 
 func expectEvents(t *testing.T, g granted, reasons ...string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		list, err := kube(t, shared.hub).EventsV1().Events(g.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
 )
 
 var somePods = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
@@ -130,7 +131,7 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 			if err := test.drift(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, test.right)
+			testenv.Eventually(t, test.right)
 		})
 	}
 	expectEvents(t, g, "DriftRepaired")
@@ -193,7 +194,7 @@ func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 	for _, g := range lost {
 		lose(t, g)
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		var left []string
 		for o := range everything(t, shared.bravelion) {
 			if !before[o] && !strings.Contains(o, "of-a-second-hub") {
@@ -221,7 +222,7 @@ func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 	if err := kept.use(t.Context()); err != nil {
 		t.Errorf("the token of a grant that was not lost: %v", err)
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		events, err := kube(t, shared.hub).EventsV1().Events("default").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err

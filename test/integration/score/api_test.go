@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,11 +35,7 @@ func custom(name, profile, resourceName string) *v1alpha1.ClusterScore {
 
 func bind(t *testing.T, user, role string) {
 	t.Helper()
-	must[*rbacv1.RoleBinding](t)(kube(t, shared.hub).RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: user + "-"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
-	}, metav1.CreateOptions{}))
+	testenv.Bind(t, kube(t, shared.hub), namespace, user+"-"+strings.ReplaceAll(role, ":", "-"), testenv.UserSubject(user), role)
 }
 
 func kubectl(t *testing.T, input string, args ...string) string {

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
@@ -23,9 +22,6 @@ import (
 
 const (
 	startTimeout = 5 * time.Minute
-	// waitTimeout bounds every wait for a condition that has no bound of its own.
-	waitTimeout = 3 * time.Minute
-	poll        = 50 * time.Millisecond
 	// period is how often the member is read.
 	period = 2 * time.Second
 )
@@ -162,17 +158,4 @@ func hub(t *testing.T, user string) *versioned.Clientset {
 func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
 	t.Helper()
 	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(cluster.RESTConfig()))
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(ctx context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), poll, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%v; last: %v", err, last)
-	}
 }

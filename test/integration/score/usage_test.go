@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 const (
@@ -75,7 +76,7 @@ func usageScore(ctx context.Context, t *testing.T) (*v1alpha1.ClusterScore, erro
 // expectValues waits until the ClusterScore of the member is valid and has these values.
 func expectValues(t *testing.T, want map[string]string) {
 	t.Helper()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
 		if err != nil {
 			return err
@@ -134,7 +135,7 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 
 	t.Run("is not written more often than it has to be", func(t *testing.T) {
 		before := must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
-		eventually(t, func(ctx context.Context) error {
+		testenv.Eventually(t, func(ctx context.Context) error {
 			after, err := usageScore(ctx, t)
 			if err != nil {
 				return err
@@ -158,7 +159,7 @@ func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
 	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
 		if err != nil {
 			return err
@@ -181,7 +182,7 @@ func TestTheScoreOfAMemberThatIsDownRunsOut(t *testing.T) {
 	addNode(t, "lost", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	shared.bravelion.Stop()
-	eventually(t, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
 		if err != nil {
 			return err
