@@ -12,9 +12,9 @@ import (
 
 	"clusterpass.dev/pkg/controllers/credentialset"
 	"clusterpass.dev/pkg/controllers/dispatcher"
-	grantcontroller "clusterpass.dev/pkg/controllers/grant"
-	inventorycontroller "clusterpass.dev/pkg/controllers/inventory"
+	"clusterpass.dev/pkg/controllers/health"
 	"clusterpass.dev/pkg/controllers/placement"
+	"clusterpass.dev/pkg/controllers/revocation"
 	"clusterpass.dev/pkg/controllers/rotation"
 	"clusterpass.dev/pkg/controllers/score"
 	"clusterpass.dev/pkg/controllers/score/usage"
@@ -58,7 +58,7 @@ func (m *manager) controllers() ([]controller, error) {
 }
 
 func (m *manager) grantController() (controller, error) {
-	c, err := grantcontroller.New(grantcontroller.Options{
+	c, err := revocation.New(revocation.Options{
 		HubID:     m.hubID,
 		Client:    m.client,
 		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
@@ -73,7 +73,7 @@ func (m *manager) grantController() (controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	grantcontroller.RegisterMetrics(c)
+	revocation.RegisterMetrics(c)
 	return c, nil
 }
 
@@ -94,7 +94,7 @@ func (m *manager) sweepController() (controller, error) {
 }
 
 func (m *manager) inventoryController() (controller, error) {
-	c, err := inventorycontroller.New(inventorycontroller.Options{
+	c, err := health.New(health.Options{
 		Manager:       m.options.ClusterManager,
 		Client:        m.inventory,
 		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
@@ -109,7 +109,7 @@ func (m *manager) inventoryController() (controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	inventorycontroller.RegisterMetrics(c)
+	health.RegisterMetrics(c)
 	return c, nil
 }
 

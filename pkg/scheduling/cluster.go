@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -37,26 +36,8 @@ type Cluster struct {
 	Scores map[string]*Figures
 }
 
-// Figures are one ClusterScore.
-type Figures struct {
-	// Values are amounts by name.
-	Values map[string]resource.Quantity
-	// Scores are scores by name.
-	Scores map[string]int32
-	// ValidUntil is the last instant at which the figures are known; zero if they never expire.
-	ValidUntil time.Time
-}
-
 // forever is the instant of what never happens, in nanoseconds since 1970 as all instants here.
 const forever int64 = math.MaxInt64
-
-// expiry returns the first instant at which the figures are unknown.
-func (f *Figures) expiry() int64 {
-	if f.ValidUntil.IsZero() {
-		return forever
-	}
-	return f.ValidUntil.UnixNano() + 1
-}
 
 // compareNames orders clusters by name, and those of one name by namespace.
 func compareNames(a, b types.NamespacedName) int {
@@ -71,10 +52,4 @@ func sameMeaning(a, b *Cluster, now time.Time) bool {
 		slices.EqualFunc(a.Conditions, b.Conditions, func(x, y metav1.Condition) bool { return equality.Semantic.DeepEqual(x, y) }) &&
 		slices.EqualFunc(a.Taints, b.Taints, func(x, y v1alpha1.ClusterTaint) bool { return equality.Semantic.DeepEqual(x, y) }) &&
 		maps.EqualFunc(a.Scores, b.Scores, func(x, y *Figures) bool { return sameFigures(x, y, now) })
-}
-
-func sameFigures(a, b *Figures, now time.Time) bool {
-	known := func(f *Figures) bool { return now.UnixNano() < f.expiry() }
-	return known(a) == known(b) && a.expiry() <= b.expiry() && maps.Equal(a.Scores, b.Scores) &&
-		maps.EqualFunc(a.Values, b.Values, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
 }

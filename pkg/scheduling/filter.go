@@ -29,15 +29,6 @@ type filter interface {
 	reason(c *candidate) string
 }
 
-// figures returns those of a resource name that are known now.
-func (c *candidate) figures(resourceName string) (figures *Figures, expired bool) {
-	figures, here := c.Scores[resourceName]
-	if !here || c.now < figures.expiry() {
-		return figures, false
-	}
-	return nil, true
-}
-
 func instant(nanoseconds int64) time.Time {
 	if nanoseconds == forever {
 		return time.Time{}

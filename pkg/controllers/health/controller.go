@@ -1,13 +1,13 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inventory is the controller that tends the ClusterProfiles of one cluster manager: it asks each member
+// Package health is the controller that keeps the ClusterProfiles of one cluster manager: it asks each member
 // cluster how it is, and writes the answer into the status of its profile where that says something new.
 //
 // Consumers of KEP-4322 drop and rebuild their connections at any event of a ClusterProfile, so a healthy fleet
 // causes none: what was observed is kept in memory, and is written when the condition, its reason, the version or
 // a property differs from what is stored, at most once in WriteInterval for each profile.
-package inventory
+package health
 
 import (
 	"context"

@@ -1,9 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grant is the controller that ends AuthTokenGrants: it revokes those that are being
+// Package revocation is the controller that ends AuthTokenGrants: it revokes those that are being
 // deleted, and deletes those whose cluster is gone or whose tokens have long expired.
-package grant
+package revocation
 
 import (
 	"context"
