@@ -144,6 +144,6 @@ func clashError(names []string) error {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+
 		"Their resources can't be reached beside it, and the hub's OpenAPI breaks. "+
-		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/operations.md",
+		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/migration.md",
 		ours, strings.Join(names, ", "), InventoryExternal, ours.Version, ours.Group)
 }

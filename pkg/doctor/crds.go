@@ -35,7 +35,7 @@ func (e *examination) expectNoCRDs(f *findings) {
 	}
 	for _, name := range names {
 		f.fail("CustomResourceDefinition "+name,
-			"Export its objects and remove it, or leave the group to it, as docs/operations.md has it (From the CRD to Served): kubectl delete crd "+name,
+			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): kubectl delete crd "+name,
 			"it serves %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
 	}
 }
@@ -51,7 +51,7 @@ func (e *examination) expectProfilesCRD(f *findings) {
 	served, ok := e.hub.apiServices.value[clusterpassService]
 	if e.Inventory == InventoryUnknown && ok && !isAvailable(served) {
 		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
-			"If clusterpass is to serve the group, remove them as docs/operations.md has it (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
+			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",
 			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, InventoryExternal)
 		return

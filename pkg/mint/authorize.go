@@ -33,7 +33,7 @@ type permission struct {
 	verb, subresource string
 }
 
-// permissions lists what spec takes, each once: the table of docs/security.md. A
+// permissions lists what spec takes, each once: the table of docs/entitlement.md. A
 // verb with a colon follows KEP-5284 (constrained impersonation).
 func permissions(spec v1alpha1.AuthTokenRequestSpec) []permission {
 	verbs := sets.New("in:" + spec.ServiceAccountNamespace)

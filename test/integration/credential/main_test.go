@@ -147,7 +147,7 @@ func start(ctx context.Context) error {
 	return nil
 }
 
-// entitle gives the consumer and the crowd what docs/security.md tells an operator to give for view on any cluster.
+// entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for view on any cluster.
 func entitle(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(shared.hub.RESTConfig())
 	if err != nil {

@@ -48,7 +48,7 @@ func TestDeploymentsPassFlagsThatTheirProgramsHave(t *testing.T) {
 
 // TestTheREADMEsImagesAreDeployed names them as the README does, which takes kubectl alone.
 func TestTheREADMEsImagesAreDeployed(t *testing.T) {
-	blocks, err := docs.Read(filepath.Join(artifacts(t), ".."), "README.md")
+	blocks, err := docs.Read(filepath.Join(artifacts(t), ".."), "docs/install.md")
 	require.NoError(t, err)
 	const overlay = "artifacts/deploy/overlays/embedded-etcd-self-signed"
 	var edit []string

@@ -84,7 +84,7 @@ func TestServedAndCRDsThatComeLater(t *testing.T) {
 // expectClash waits until the server is not ready because of all CRDs, and the hub has no part of it, but its own whole.
 func expectClash(t *testing.T, s *server) {
 	t.Helper()
-	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/operations.md")...)
+	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/migration.md")...)
 	expectUnavailable(t, profilesPath)
 	expectUnavailable(t, grantsPath)
 	require.NoError(t, openAPIIsWhole(t.Context()))
@@ -184,7 +184,7 @@ func TestFromServedToTheCRDs(t *testing.T) {
 	expectToken(t, hub.RESTConfig(), request("back", "back", "view"))
 }
 
-// withoutServerFields does what docs/operations.md does with jq.
+// withoutServerFields does what docs/migration.md does with jq.
 func withoutServerFields(t *testing.T, list string) string {
 	t.Helper()
 	var all unstructured.UnstructuredList

@@ -15,7 +15,7 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// callsPerSweep is what docs/operations.md says: a list of each kind that a grant has on a member, but for Secrets.
+// callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on a member, but for Secrets.
 const callsPerSweep = 5
 
 func TestASweepThatFindsNothingIsFiveCallsHoweverManyGrantsThereAre(t *testing.T) {
