@@ -108,7 +108,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	hub := sections.FlagSet("hub")
 	o.Recommended.CoreAPI.AddFlags(hub)
 	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; a label value. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; a label value. Default: the UID of the hub's namespace kube-system.")
 	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets go by the PlacementDecisions that it has written. What it creates is not limited.")
 	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
@@ -121,15 +121,15 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir, "Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
 
 	sets := sections.FlagSet("credential sets")
-	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What becomes of a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: the user is warned. Refuse: it is refused. Sets that have such an author are renewed under both.")
+	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. Refuse: refuse it. Sets that have such an author are renewed in both cases.")
 	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. `kubectl clusterpass renew-author` notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster take for one request, together.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that all calls to a member cluster for one request may take, together.")
 	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
-	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Most AuthTokenGrants that a namespace of the hub may have: there is one for each ServiceAccount on each cluster. Replicas that create at the same moment may pass it by a few.")
-	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Who gets a ServiceAccount there can take over the member cluster.")
+	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. Replicas that create at the same time may exceed it by a few.")
+	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
 
 	o.ServerRun.AddUniversalFlags(sections.FlagSet("generic"))
 	o.Recommended.SecureServing.AddFlags(sections.FlagSet("secure serving"))

@@ -23,8 +23,8 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	flags := genericclioptions.NewConfigFlags(true)
 	cmd := &cobra.Command{
 		Use:   "kubectl-clusterpass",
-		Short: "Join clusters to a hub, and give and take tokens for them",
-		Long: `Join clusters to a hub, and give and take tokens for them.
+		Short: "Join clusters to a hub, and get and revoke tokens for them",
+		Long: `Join clusters to a hub, and get and revoke tokens for them.
 
 The hub is the cluster of the kubeconfig's current context, or of --context.`,
 		SilenceUsage: true,

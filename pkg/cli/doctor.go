@@ -56,7 +56,7 @@ func newDoctorCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 		Long: `Check clusterpass on the hub, with your own rights there, and say how to mend what is wrong.
 
 Nothing is changed, no token and no key is shown, and no member cluster is called, unless --mint names one.
-What you may not look at is skipped. The exit code is 1 if a check fails.`,
+What you may not read is skipped. The exit code is 1 if a check fails.`,
 		Example: `  # All of the installation
   kubectl clusterpass doctor
 
@@ -85,13 +85,13 @@ func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&o.output, "output", "o", o.output, "Print the findings as a list: json or yaml.")
 	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig, "The file that clusterpass-apiserver has as its --access-config. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	fs.StringVar(&o.inventory, "inventory", o.inventory, "The --inventory that clusterpass-apiserver runs with, Served or External. Default: what the hub's APIServices look like.")
-	fs.StringVar(&o.serverUser, "server-user", o.serverUser, "Whom the hub sees in clusterpass-apiserver.")
-	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "Whom the hub sees in clusterpass-controller-manager.")
-	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, for which a token without any role is really asked for; its grant is deleted again.")
-	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member that --mint has a ServiceAccount made in.")
+	fs.StringVar(&o.inventory, "inventory", o.inventory, "The --inventory that clusterpass-apiserver runs with, Served or External. Default: found out from the hub's APIServices.")
+	fs.StringVar(&o.serverUser, "server-user", o.serverUser, "User name that clusterpass-apiserver has on the hub.")
+	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "User name that clusterpass-controller-manager has on the hub.")
+	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, to request a real token for, without any role; its grant is deleted again.")
+	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member in which --mint creates a ServiceAccount.")
 	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall, "Say what is left of clusterpass, in the order in which it has to go, and the next command. The exit code is 0 when nothing is left.")
-	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts, "With --uninstall: contexts of your kubeconfig for admins of members, which are looked at, too.")
+	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts, "With --uninstall: contexts of your kubeconfig for admins of members. These members are checked, too.")
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("member-context", completeContexts(o.flags.ToRawKubeConfigLoader)))
 	for flag, values := range map[string][]string{
 		"output":    {"json", "yaml"},

@@ -39,11 +39,11 @@ func newExplainPlacementCommand(flags *genericclioptions.ConfigFlags, streams ge
 	return &cobra.Command{
 		Use:   "placement NAME",
 		Short: "Say of each cluster why a Placement selects it, or why not",
-		Long: `Say of each cluster that a Placement chooses from why it is selected, or why not: which of its needs the cluster does not
-meet, or its scores, each with its weight.
+		Long: `Say of each cluster that a Placement chooses from why it is selected, or why not: which need the cluster does not meet, or
+its scores, each with its weight.
 
-It is worked out here, as the controller does it, from what you may read on the hub now. Of namespaces whose ClusterProfiles you
-may not list nothing is shown. Where there is no cluster to choose from, it says why.`,
+The command decides as the controller does, from what you may read on the hub now. Namespaces whose ClusterProfiles you cannot
+list are omitted. If there is no cluster to choose from, it says why.`,
 		Example:           `  kubectl clusterpass explain placement gpu -n team-a`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(flags, v1alpha1.SchemeGroupVersion.WithResource("placements"), 1),

@@ -40,8 +40,8 @@ func newGetTokenCommand(flags *genericclioptions.ConfigFlags, streams genericioo
 		Long: `Print a token for a member cluster as an ExecCredential (client.authentication.k8s.io v1 or v1beta1).
 
 The contexts that "kubectl clusterpass kubeconfig" writes run this command. Tokens are kept in a folder
-that only you may enter until 80 % of their lifetime is over; the expirationTimestamp in the answer is
-that time, so that clients ask again while the token still works. A client that says where it is
+that only you may enter until 80 % of their lifetime is over. The expirationTimestamp in the answer is
+that time, so clients ask again while the token still works. A client that says where it is
 about to connect (provideClusterInfo) gets a token only if the hub says the same of CLUSTER.
 
 Without --cluster-role and --role the token is for ClusterRole view, and without

@@ -87,13 +87,12 @@ func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptio
 		Short: "Make a cluster a member of the hub",
 		Long: `Make a cluster a member of the hub: ClusterProfile NAME in the namespace of --namespace.
 
-On the member, this creates the ServiceAccount clusterpass in namespace clusterpass-system, and lets it bind the
-ClusterRoles of --allow-cluster-roles, and make ServiceAccounts and use Roles in the namespaces of --allow-namespaces. That is
-the member's own last word: the hub can't give anybody more. It lets the hub list nodes and pods as well, to count what is free, unless
---allow-usage=false says not to. On the hub it creates a Secret with a kubeconfig for
-that account, and the ClusterProfile.
+On the member, this creates the ServiceAccount clusterpass in namespace clusterpass-system. The hub may then bind the ClusterRoles of
+--allow-cluster-roles, and make ServiceAccounts and bind Roles in the namespaces of --allow-namespaces. The member enforces that: the
+hub cannot give anybody more. Unless you say --allow-usage=false, the hub may also list nodes and pods, to count what is free. On the
+hub, join creates a Secret with a kubeconfig for that account, and the ClusterProfile.
 
-It can be repeated, and then changes only what differs: also to allow other roles or namespaces.`,
+Run it again to allow other roles or namespaces: it changes only what differs.`,
 		Example: `  # Let the hub give view and edit in namespaces default and team-a of the cluster
   kubectl clusterpass join bravelion --member-context bravelion-admin --allow-cluster-roles view,edit --allow-namespaces default,team-a
 
@@ -130,13 +129,13 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: NoSelect keeps placements from choosing the cluster until it is removed. Those that are there stay.")
 	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
 	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
-	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member that ServiceAccounts and Roles may be in; created where they are missing. The hub can get at every ServiceAccount and Secret in them.")
-	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles of the rules of a request, by the verb escalate. The member then trusts the hub to keep to what its users are entitled to.")
+	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member for ServiceAccounts and Roles; created if missing. The hub can use every ServiceAccount and read every Secret in them.")
+	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles from the rules of a request, by the verb escalate. The member then trusts the hub to enforce what its users are entitled to.")
 	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
-	flags.StringVar(&o.consumers, flagConsumers, "", "Also write the access provider clusterpass, by which programs log in that have clusterpass-credential-plugin: with this ServiceAccount of the member, as NAMESPACE/NAME. The hub decides by their own rights who gets it.")
+	flags.StringVar(&o.consumers, flagConsumers, "", "Also write the access provider clusterpass, for programs with clusterpass-credential-plugin: they log in with this ServiceAccount of the member, as NAMESPACE/NAME. The hub decides by the rights of each program whether it may.")
 	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"}, "ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
-	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only mend the access of the hub to a member that is joined: give it a new token where it needs one, and make its account and its rights on the member again where they were lost, as they were.")
-	flags.BoolVar(&o.revokeGrants, "revoke-grants", false, "Revoke the grants that need what an earlier join has allowed and this one does not. Without it join names them and changes nothing.")
+	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only repair the access of the hub to a member that is joined: a new token if it needs one, and its account and its rights on the member, as they were, if they were lost.")
+	flags.BoolVar(&o.revokeGrants, "revoke-grants", false, "Revoke the grants that need what an earlier join allowed and this one does not. Without this flag, join names them and changes nothing.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
 

@@ -39,8 +39,8 @@ that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/co
 stays as it is, the current context too. A context of that name that leads elsewhere is an error.
 
 There is no secret in what is written. The contexts run "kubectl-clusterpass get-token" when a
-token is needed, with the kubeconfig and the context of the hub as they are now. Each cluster is
-asked for one token now: that shows that it works, and tells how to reach the cluster.
+token is needed, with the kubeconfig and the context of the hub as they are now. The command requests one
+token for each cluster: that shows that it works, and says how to reach the cluster.
 
 Without --cluster-role and --role a context is for ClusterRole view, and without
 --service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,

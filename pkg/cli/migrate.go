@@ -24,7 +24,7 @@ without the component external-inventory; its Pods are ready once the definition
 Everything is exported to a folder before anything is removed. Then the definitions are deleted,
 the hub is told that clusterpass serves the group, and everything is imported, with labels,
 annotations, finalizers and status, and compared with the export. The folder knows how far the
-migration is: a run that ends half way is gone on with by the same command.
+migration is: if interrupted, run the same command to resume.
 
 The objects get new UIDs. Grants that were given while the hub had the definitions are for the
 old ones: they are revoked, and consumers ask again. References to owners that are not there

@@ -30,13 +30,13 @@ func newRenewAuthorCommand(flags *genericclioptions.ConfigFlags, streams generic
 	cmd := &cobra.Command{
 		Use:   "renew-author SET --generation=GENERATION",
 		Short: "Become the author of a ClusterCredentialSet as it is",
-		Long: `Have the hub note you, with the groups that you are in now, as the author of a ClusterCredentialSet.
+		Long: `Make yourself, with the groups that you are in now, the author of a ClusterCredentialSet.
 
-Credentials of a set are what its author may have. The author is who last changed the set's spec; to
-apply a spec that has not changed notes nobody. What you may not have, the set does not get any more.
+A set gets the credentials that its author may have. The author is the user who last changed the set's spec;
+applying an unchanged spec does not change the author. What you may not have, the set does not get any more.
 
-Without --generation the command shows what the set says. With it, you become the author of that and
-of nothing that somebody has made of it since. It takes create on clustercredentialsets/author.`,
+Without --generation the command shows what the set says. With --generation you become the author of that
+generation; if somebody has changed the set since, the command fails. It takes create on clustercredentialsets/author.`,
 		Example: `  # See what the set says, and take it over from an author who has left
   kubectl clusterpass renew-author gpu -n default
   kubectl clusterpass renew-author gpu -n default --generation=4`,

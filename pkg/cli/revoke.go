@@ -44,8 +44,8 @@ func newRevokeCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 		Short: "End tokens that were given",
 		Long: `Delete AuthTokenGrants, by name or by what they are for, and wait until none of their tokens works.
 
-Several flags select the grants that all of them are true for. Tokens lose their rights in
-milliseconds and are refused after ten seconds at most; the command returns a little later.`,
+Several flags select the grants that match all of them. Tokens lose their rights within
+milliseconds, and are refused after ten seconds at most; the command returns a little later.`,
 		Example: `  # End the tokens of one grant
   kubectl clusterpass revoke bravelion-work-6f3c2a
 

@@ -32,10 +32,10 @@ func newTokenCommand(flags *genericclioptions.ConfigFlags, streams genericioopti
 	cmd := &cobra.Command{
 		Use:   "token CLUSTER",
 		Short: "Print a new token for a member cluster",
-		Long: `Print a new token for a member cluster, and nothing else; or with -o the whole answer of the hub: the token, when it
-expires and is to be replaced, how to reach the cluster, a kubeconfig, and the grant that records it.
+		Long: `Print a new token for a member cluster, and nothing else. With -o, print the whole answer of the hub: the token, when it
+expires and when to replace it, how to reach the cluster, a kubeconfig, and the grant that records it.
 
-The token is kept nowhere. Without --cluster-role and --role it is for ClusterRole view, and without
+The token is not stored. Without --cluster-role and --role it is for ClusterRole view, and without
 --service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass token bravelion

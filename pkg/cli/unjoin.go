@@ -26,12 +26,12 @@ func newUnjoinCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 	cmd := &cobra.Command{
 		Use:   "unjoin NAME [--member-context CONTEXT | --member-kubeconfig FILE]",
 		Short: "Take a member out of the hub",
-		Long: `Take a member out of the hub: what join has done is undone.
+		Long: `Take a member out of the hub: undo what join has done.
 
-It is marked as leaving first: requests for tokens are refused, and ClusterCredentialSets let go of it. Then its AuthTokenGrants are
-deleted, and unjoin waits until their tokens have ended. Then go the ClusterProfile, the Secret on the hub, and, with
---member-context or --member-kubeconfig, what join has made on the member, and what the hub could not revoke there. Namespaces that were allowed stay,
-with all that others have in them. It can be repeated, and goes on where it was interrupted; join takes the mark away.`,
+First it marks the member as leaving: requests for tokens are refused, and ClusterCredentialSets give it up. Then it deletes the
+AuthTokenGrants of the member, and waits until their tokens have ended. Then it removes the ClusterProfile and the Secret on the hub. With
+--member-context or --member-kubeconfig it also removes what join made on the member, and what the hub could not revoke there. Namespaces that
+were allowed stay, with all that others have in them. If interrupted, run the same command to resume; join removes the mark.`,
 		Example: `  # Take bravelion out, and clean it
   kubectl clusterpass unjoin bravelion --member-context bravelion-admin
 
@@ -43,7 +43,7 @@ with all that others have in them. It can be repeated, and goes on where it was 
 	}
 	o.addFlags(cmd.Flags())
 	o.member.registerCompletion(cmd, flags)
-	cmd.Flags().BoolVar(&o.abandon, "abandon-member", false, "The member is gone for ever: let its grants go without revoking them there.")
+	cmd.Flags().BoolVar(&o.abandon, "abandon-member", false, "The member is gone for ever: remove its grants without revoking them there.")
 	return cmd
 }
 

@@ -139,15 +139,15 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sections cliflag.NamedFlagSets
 	hub := sections.FlagSet("hub")
 	hub.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig file of the controller manager's identity on the hub. Without it the in-cluster configuration is used.")
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name that tells this hub from others on the objects made on member clusters; the same as clusterpass-apiserver has. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; the same as for clusterpass-apiserver. Default: the UID of the hub's namespace kube-system.")
 
 	members := sections.FlagSet("member clusters")
-	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as clusterpass-apiserver has.")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as for clusterpass-apiserver.")
 
-	members.DurationVar(&o.CredentialLifetime, "member-credential-lifetime", o.CredentialLifetime, "Lifetime of the hub's own tokens for member clusters, which are renewed after four fifths of it. A member cluster may give less. At least 10m, as Kubernetes has it.")
+	members.DurationVar(&o.CredentialLifetime, "member-credential-lifetime", o.CredentialLifetime, "Lifetime of the hub's own tokens for member clusters. They are renewed after 75 to 80 % of it. A member cluster may give less. At least 10m, the minimum of Kubernetes.")
 
 	grants := sections.FlagSet("grants")
-	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so that one that does not answer holds no other up.")
+	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so one that does not answer delays no other.")
 	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention, "How long an AuthTokenGrant is kept after the last of its tokens has expired.")
 
 	sweeps := sections.FlagSet("sweeps")
@@ -164,15 +164,15 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	credentials := sections.FlagSet("credential sets")
 	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
 
-	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "The same as clusterpass-apiserver has. Sets say by a condition and an event when their author's time ends.")
+	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "The same as for clusterpass-apiserver. A condition and an event of a set say when its author expires.")
 
 	placements := sections.FlagSet("placements")
-	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs, "How many Placements are decided upon at once.")
+	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs, "How many Placements are decided at once. Half of them may evaluate expressions.")
 
 	scores := sections.FlagSet("scores")
 	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
 	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections, "How many member clusters are read at once for their ClusterScores.")
-	scores.StringSliceVar(&o.DeviceLabels, "device-labels", o.DeviceLabels, "Labels of nodes by which the types of devices are told apart in ClusterScores, as RESOURCE=LABEL. Of several for one resource the first that a node has counts.")
+	scores.StringSliceVar(&o.DeviceLabels, "device-labels", o.DeviceLabels, "Labels of nodes that name the type of a device in ClusterScores, as RESOURCE=LABEL. Of several for one resource, the first that a node has counts.")
 
 	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
 	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))

@@ -104,7 +104,7 @@ func (b *breaker) refusal() error {
 	}
 	return &failure{
 		cause:      CauseBreakerOpen,
-		err:        fmt.Errorf("it is left alone for a while since it did not answer %d calls in a row, the last one with: %s", b.failures, b.lastErr),
+		err:        fmt.Errorf("not contacted for now: %d calls in a row failed, the last one with: %s", b.failures, b.lastErr),
 		retryAfter: max(wait, time.Second),
 		blame:      inconclusive,
 	}

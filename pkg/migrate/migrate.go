@@ -3,7 +3,7 @@
 
 // Package migrate moves a hub from ClusterProfiles and PlacementDecisions that are stored under upstream's
 // CustomResourceDefinitions to clusterpass serving them. Everything that moves is on disk before anything is
-// removed; a run that ends half way is gone on with by the next.
+// removed; if a run is interrupted, the next one resumes it.
 package migrate
 
 import (

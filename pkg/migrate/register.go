@@ -136,7 +136,7 @@ func (m *Migration) served(ctx context.Context) error {
 		return fmt.Errorf("asking for %s: %w", inventory, err)
 	}
 	if !slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }) {
-		return fmt.Errorf("who answers for %s is not clusterpass: there are no %s", inventory, ourResource)
+		return fmt.Errorf("%s is served by something else than clusterpass: there are no %s", inventory, ourResource)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// reviewPeriod is after how long an author is asked for again who chooses from other namespaces.
+// reviewPeriod is how often the access of an author who chooses from other namespaces is reviewed again.
 const reviewPeriod = 5 * time.Minute
 
 // plan is how a placement is followed.

@@ -2065,7 +2065,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Placement(ref common.Refere
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for. What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement (cluster.open-cluster-management.io/v1beta1) has too are called and mean the same.",
+				Description: "Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for. What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement (cluster.open-cluster-management.io/v1beta1) has, too, have the same names and the same meaning.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {

@@ -33,7 +33,7 @@ func Missing(ctx context.Context, hub kubernetes.Interface, what authorizationv1
 	return missing, nil
 }
 
-// Of says whether the author of a set may do what. Nobody is nobody's author.
+// Of returns whether the author of a set may do that. A nil author may do nothing.
 func Of(ctx context.Context, hub kubernetes.Interface, author *v1alpha1.Author, what authorizationv1.ResourceAttributes) (bool, error) {
 	if author == nil {
 		return false, nil

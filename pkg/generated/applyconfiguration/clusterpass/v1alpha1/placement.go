@@ -16,7 +16,7 @@ import (
 //
 // Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for.
 // What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement
-// (cluster.open-cluster-management.io/v1beta1) has too are called and mean the same.
+// (cluster.open-cluster-management.io/v1beta1) has, too, have the same names and the same meaning.
 type PlacementApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object's metadata.
