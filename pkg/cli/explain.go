@@ -79,13 +79,28 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 	if answer.None != "" {
 		return printNone(streams.Out, namespace+"/"+name, answer)
 	}
-	for _, namespace := range answer.Hidden {
-		fmt.Fprintf(streams.ErrOut, "warning: you may not list the ClusterProfiles of namespace %s: they are left out\n", namespace)
-	}
+	printLeftOut(streams.ErrOut, answer)
 	if told := answer.Told; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
 		fmt.Fprintf(streams.ErrOut, "warning: these clusters are out of reach for the controller: %s: %s\n", told.Reason, told.Message)
 	}
 	return printExplanations(streams.Out, answer.Explanations)
+}
+
+// printLeftOut warns of what is not among the explanations, and of what may be among them and be none of the controller's.
+func printLeftOut(out io.Writer, answer *explain.Placement) {
+	for _, namespace := range answer.Hidden {
+		fmt.Fprintf(out, "warning: you may not list the ClusterProfiles of namespace %s: they are left out\n", namespace)
+	}
+	for _, namespace := range answer.Refused {
+		fmt.Fprintf(out, "warning: the author of the Placement may not list the ClusterProfiles of namespace %s: it does not choose from them\n", namespace)
+	}
+	if len(answer.Unreviewed) > 0 {
+		fmt.Fprintf(out, "warning: you may not create SubjectAccessReviews, so it is not known whether the author of the Placement may list the ClusterProfiles of %s\n",
+			strings.Join(answer.Unreviewed, ", "))
+	}
+	for _, why := range answer.Unreadable {
+		fmt.Fprintf(out, "warning: %s: the controller does not choose it\n", why)
+	}
 }
 
 // printNone prints why there is nothing to choose from, and what the controller says.

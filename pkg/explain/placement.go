@@ -23,11 +23,9 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/scheduling"
 )
-
-// clusterSet is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
-const clusterSet = "multicluster.x-k8s.io/clusterset"
 
 // Hub is read as the user of these clients.
 type Hub struct {
@@ -42,6 +40,12 @@ type Placement struct {
 	Explanations []scheduling.Explanation
 	// Hidden are the namespaces that it may choose from, and whose ClusterProfiles the user may not list.
 	Hidden []string
+	// Refused are the namespaces in its cluster sets whose ClusterProfiles its author may not list: it does not choose from them.
+	Refused []string
+	// Unreviewed are those of which the user may not ask whether the author may. They are taken for namespaces that it chooses from.
+	Unreviewed []string
+	// Unreadable says of each ClusterProfile that can't be understood why it is left out.
+	Unreadable []string
 	// None says why it has no cluster to choose from that the user may see; empty where it has one.
 	None string
 	// Told is what the controller has said last of this Placement, where that is more than is worked out here.
@@ -54,13 +58,13 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	namespaces, err := h.namespaces(ctx, placement)
+	answer, fleet := &Placement{Told: told(placement)}, scheduling.NewFleet()
+	namespaces, err := h.namespaces(ctx, placement, answer)
 	if err != nil {
 		return nil, err
 	}
-	answer, fleet := &Placement{Told: told(placement)}, scheduling.NewFleet()
 	for _, namespace := range namespaces {
-		err := h.read(ctx, fleet, namespace, now)
+		err := h.read(ctx, fleet, namespace, answer, now)
 		if apierrors.IsForbidden(err) && namespace != placement.Namespace {
 			answer.Hidden = append(answer.Hidden, namespace)
 		} else if err != nil {
@@ -76,7 +80,7 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	}
 	_, answer.Explanations = scheduling.NewPlan(fleet, policy).Explain(now)
 	if len(answer.Explanations) == 0 {
-		answer.None = whyNone(placement, namespaces, answer.Hidden)
+		answer.None = whyNone(placement, namespaces, answer)
 	}
 	return answer, nil
 }
@@ -93,13 +97,16 @@ func told(placement *v1alpha1.Placement) *metav1.Condition {
 }
 
 // whyNone says why a placement that may choose from namespaces has no candidate.
-func whyNone(placement *v1alpha1.Placement, namespaces, hidden []string) string {
+func whyNone(placement *v1alpha1.Placement, namespaces []string, answer *Placement) string {
+	hidden := answer.Hidden
 	seen := slices.DeleteFunc(slices.Clone(namespaces), func(namespace string) bool { return slices.Contains(hidden, namespace) })
 	switch sets := placement.Spec.ClusterSets; {
 	case len(sets) == 0:
 		return "namespace " + placement.Namespace + " has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
+	case len(namespaces) == 0 && len(answer.Refused) > 0:
+		return "its author may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(answer.Refused, ", ")
 	case len(namespaces) == 0:
-		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets", clusterSet, strings.Join(sets, " or "))
+		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets", scheduling.ClusterSetLabel, strings.Join(sets, " or "))
 	case len(seen) == 0:
 		return "you may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(hidden, ", ")
 	case len(hidden) > 0:
@@ -110,26 +117,42 @@ func whyNone(placement *v1alpha1.Placement, namespaces, hidden []string) string 
 	}
 }
 
-// namespaces returns those that the placement may choose from, if its author may.
-func (h *Hub) namespaces(ctx context.Context, placement *v1alpha1.Placement) ([]string, error) {
+// namespaces returns those that the placement chooses from, as the controller has it: those of others than its own whose ClusterProfiles its
+// author may list. The answer has those that are left out, and those that the user may not ask about.
+func (h *Hub) namespaces(ctx context.Context, placement *v1alpha1.Placement, answer *Placement) ([]string, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return []string{placement.Namespace}, nil
 	}
-	list, err := h.Kubernetes.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: clusterSet})
+	list, err := h.Kubernetes.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: scheduling.ClusterSetLabel})
 	if err != nil {
 		return nil, fmt.Errorf("which namespaces are in its cluster sets: %w", err)
 	}
 	var names []string
 	for i := range list.Items {
-		if list.Items[i].DeletionTimestamp == nil && slices.Contains(placement.Spec.ClusterSets, list.Items[i].Labels[clusterSet]) {
-			names = append(names, list.Items[i].Name)
+		name := list.Items[i].Name
+		if !slices.Contains(placement.Spec.ClusterSets, scheduling.ClusterSetOf(&list.Items[i])) {
+			continue
 		}
+		allowed := name == placement.Namespace
+		if !allowed {
+			allowed, err = rights.Of(ctx, h.Kubernetes, placement.Spec.Author, scheduling.MayList(name))
+		}
+		switch {
+		case apierrors.IsForbidden(err):
+			answer.Unreviewed = append(answer.Unreviewed, name)
+		case err != nil:
+			return nil, err
+		case !allowed:
+			answer.Refused = append(answer.Refused, name)
+			continue
+		}
+		names = append(names, name)
 	}
 	return names, nil
 }
 
 // read tells fleet of the clusters of a namespace.
-func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace string, now time.Time) error {
+func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace string, answer *Placement, now time.Time) error {
 	profiles, err := h.Inventory.ApisV1alpha1().ClusterProfiles(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -144,11 +167,9 @@ func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace strin
 		of[score.Spec.ClusterProfileName] = append(of[score.Spec.ClusterProfileName], score)
 	}
 	for i := range profiles.Items {
-		cluster, err := scheduling.NewCluster(&profiles.Items[i], of[profiles.Items[i].Name])
-		if err != nil {
-			return err
+		if _, err := fleet.Feed(&profiles.Items[i], of[profiles.Items[i].Name], now); err != nil {
+			answer.Unreadable = append(answer.Unreadable, err.Error())
 		}
-		fleet.Set(cluster, now)
 	}
 	return nil
 }

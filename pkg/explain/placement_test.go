@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,11 +22,19 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	"clusterpass.dev/pkg/scheduling"
 )
 
 // namespace returns one of a cluster set.
+const (
+	// author is that of the placements.
+	author = "author"
+	// refused is a namespace whose ClusterProfiles the author may not list, and unreviewed one of which the user may not ask that.
+	refused, unreviewed = "refused", "unreviewed"
+)
+
 func namespace(name, set string) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{clusterSet: set}}}
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
 }
 
 // hub returns one with a Placement of namespace team and namespaces, whose user may not list the ClusterProfiles of some.
@@ -35,7 +44,17 @@ func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden [
 	for _, n := range namespaces {
 		all = append(all, n)
 	}
-	h.Kubernetes = kubefake.NewClientset(all...)
+	client := kubefake.NewClientset(all...)
+	client.PrependReactor("create", "subjectaccessreviews", func(action ktesting.Action) (bool, runtime.Object, error) {
+		review, ok := action.(ktesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview)
+		if !ok || review.Spec.ResourceAttributes.Namespace == unreviewed {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "subjectaccessreviews"}, "", nil)
+		}
+		review = review.DeepCopy()
+		review.Status.Allowed = review.Spec.User == author && review.Spec.ResourceAttributes.Namespace != refused
+		return true, review, nil
+	})
+	h.Kubernetes = client
 	clusters := inventoryfake.NewSimpleClientset(profiles...)
 	for _, name := range hidden {
 		clusters.PrependReactor("list", "clusterprofiles", func(action ktesting.Action) (bool, runtime.Object, error) {
@@ -77,6 +96,10 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
 			want: "you may not list the ClusterProfiles of the namespaces in its cluster sets: elsewhere",
 		},
+		"those of the sets are not the author's to list": {
+			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace(refused, "production")},
+			want: "its author may not list the ClusterProfiles of the namespaces in its cluster sets: refused",
+		},
 		"some are empty and the user may not list others": {
 			sets:       []string{"production"},
 			namespaces: []*corev1.Namespace{namespace("elsewhere", "production"), namespace("north", "production")}, hidden: []string{"elsewhere"},
@@ -84,7 +107,7 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: test.sets}}
+			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: test.sets, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: author}}}}
 			answer, err := hub(placement, test.namespaces, test.hidden, elsewhere).Placement(t.Context(), "team", "gpu", time.Now())
 			require.NoError(t, err)
 			assert.Empty(t, answer.Explanations)
@@ -94,14 +117,26 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 }
 
 func TestHub_PlacementWithCandidates(t *testing.T) {
-	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: []string{"production"}}}
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{
+		ClusterSets: []string{"production"}, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: author}},
+	}}
 	cluster := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "north", Name: "bravelion"}}
-	h := hub(placement, []*corev1.Namespace{namespace("north", "production"), namespace("elsewhere", "production")}, []string{"elsewhere"}, cluster)
+	broken := cluster.DeepCopy()
+	broken.Name, broken.Annotations = "broken", map[string]string{v1alpha1.AnnotationTaints: "{"}
+	var namespaces []*corev1.Namespace
+	for _, name := range []string{"north", "elsewhere", refused, unreviewed} {
+		namespaces = append(namespaces, namespace(name, "production"))
+	}
+	h := hub(placement, namespaces, []string{"elsewhere"}, cluster, broken)
 	answer, err := h.Placement(t.Context(), "team", "gpu", time.Now())
 	require.NoError(t, err)
 	require.Len(t, answer.Explanations, 1)
 	assert.Empty(t, answer.None)
 	assert.Equal(t, []string{"elsewhere"}, answer.Hidden)
+	assert.Equal(t, []string{refused}, answer.Refused)
+	assert.Equal(t, []string{unreviewed}, answer.Unreviewed)
+	require.Len(t, answer.Unreadable, 1)
+	assert.Contains(t, answer.Unreadable[0], "ClusterProfile north/broken")
 }
 
 func TestTold(t *testing.T) {

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +47,38 @@ func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.Cl
 		}
 	}
 	return c, nil
+}
+
+// Feed has the fleet know a ClusterProfile with its ClusterScores, as Set does. One that is being deleted is no cluster to choose, and neither is
+// one that can't be understood, of which the error says why: these are removed, as by Delete.
+func (f *Fleet) Feed(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore, now time.Time) (*Change, error) {
+	name := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}
+	if profile.DeletionTimestamp != nil {
+		return f.Delete(name), nil
+	}
+	cluster, err := NewCluster(profile, scores)
+	if err != nil {
+		return f.Delete(name), err
+	}
+	return f.Set(cluster, now), nil
+}
+
+// ClusterSetLabel is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
+const ClusterSetLabel = "multicluster.x-k8s.io/clusterset"
+
+// ClusterSetOf returns the cluster set that a namespace is, empty for none: one that is being deleted is none.
+func ClusterSetOf(namespace *corev1.Namespace) string {
+	if namespace.DeletionTimestamp != nil {
+		return ""
+	}
+	return namespace.Labels[ClusterSetLabel]
+}
+
+// MayList is the right that the author of a placement takes to choose from the clusters of a namespace other than the placement's.
+func MayList(namespace string) authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{
+		Namespace: namespace, Verb: "list", Group: inventoryv1alpha1.Group, Version: inventoryv1alpha1.Version, Resource: "clusterprofiles",
+	}
 }
 
 // compareAge orders by creation, and what was created within the same second by name.

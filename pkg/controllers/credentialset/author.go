@@ -17,8 +17,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/rights"
 )
 
 const (

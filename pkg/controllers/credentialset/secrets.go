@@ -21,9 +21,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/credentialset/format"
+	"clusterpass.dev/pkg/rights"
 )
 
 // secretVerbs are what a namespace with credentials takes of the controller manager.

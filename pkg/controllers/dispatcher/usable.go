@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 
-	"clusterpass.dev/pkg/controllers/internal/rights"
+	"clusterpass.dev/pkg/rights"
 )
 
 var listAndWatch = []string{"list", "watch"}

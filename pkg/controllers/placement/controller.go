@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -193,15 +192,4 @@ const kind = "Placement"
 // nameOf returns the name by which the fleet knows a placement.
 func nameOf(placement *v1alpha1.Placement) types.NamespacedName {
 	return types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
-}
-
-// clusterSet is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
-const clusterSet = "multicluster.x-k8s.io/clusterset"
-
-// setOf returns the cluster set that a namespace is, empty for none.
-func setOf(namespace *corev1.Namespace) string {
-	if namespace.DeletionTimestamp != nil {
-		return ""
-	}
-	return namespace.Labels[clusterSet]
 }

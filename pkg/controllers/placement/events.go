@@ -118,10 +118,10 @@ func (c *Controller) clusterChanged(name types.NamespacedName) {
 	}
 }
 
-// tellFleet returns what has changed, nil if that makes no difference to anybody. A cluster that can't be understood is none to choose.
+// tellFleet returns what has changed, nil if that makes no difference to anybody.
 func (c *Controller) tellFleet(name types.NamespacedName) (*scheduling.Change, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) || err == nil && profile.DeletionTimestamp != nil {
+	if apierrors.IsNotFound(err) {
 		return c.fleet.Delete(name), nil
 	}
 	if err != nil {
@@ -137,11 +137,7 @@ func (c *Controller) tellFleet(name types.NamespacedName) (*scheduling.Change, e
 			scores = append(scores, score)
 		}
 	}
-	cluster, err := scheduling.NewCluster(profile, scores)
-	if err != nil {
-		return c.fleet.Delete(name), err
-	}
-	return c.fleet.Set(cluster, c.Clock.Now()), nil
+	return c.fleet.Feed(profile, scores, c.Clock.Now())
 }
 
 // wake has the placements seen to that a change touches.
@@ -196,7 +192,7 @@ func (c *Controller) decisionChanged(obj any) {
 func (c *Controller) namespaceUpdated(oldObj, obj any) {
 	old, wasNamespace := about[*corev1.Namespace](oldObj)
 	namespace, isNamespace := about[*corev1.Namespace](obj)
-	if wasNamespace && isNamespace && setOf(old) != setOf(namespace) {
+	if wasNamespace && isNamespace && scheduling.ClusterSetOf(old) != scheduling.ClusterSetOf(namespace) {
 		c.namespaceChanged(obj)
 	}
 }

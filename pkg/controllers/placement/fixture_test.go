@@ -28,6 +28,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
+	"clusterpass.dev/pkg/scheduling"
 )
 
 const (
@@ -164,7 +165,7 @@ func (f *fixture) score(t *testing.T, cluster string, value int32) {
 // namespace has the controller see a namespace.
 func (f *fixture) namespace(t *testing.T, name, set string) {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{clusterSet: set}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
 	require.NoError(t, f.Namespaces.Informer().GetIndexer().Add(namespace))
 	f.namespaceChanged(namespace)
 }

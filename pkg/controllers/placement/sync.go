@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,11 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/decision"
+	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -205,14 +203,12 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	}
 	namespaces := sets.New[string]()
 	for _, namespace := range all {
-		if set := setOf(namespace); set == "" || !slices.Contains(placement.Spec.ClusterSets, set) {
+		if set := scheduling.ClusterSetOf(namespace); set == "" || !slices.Contains(placement.Spec.ClusterSets, set) {
 			continue
 		}
 		ok := namespace.Name == placement.Namespace
 		if !ok {
-			ok, err = rights.Of(ctx, c.Hub, placement.Spec.Author, authorizationv1.ResourceAttributes{
-				Namespace: namespace.Name, Verb: "list", Group: inventoryv1alpha1.Group, Version: inventoryv1alpha1.Version, Resource: "clusterprofiles",
-			})
+			ok, err = rights.Of(ctx, c.Hub, placement.Spec.Author, scheduling.MayList(namespace.Name))
 		}
 		if err != nil {
 			return nil, now, err

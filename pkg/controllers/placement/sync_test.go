@@ -9,12 +9,21 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/explain"
+	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	"clusterpass.dev/pkg/scheduling"
 )
 
 // newChoice returns a fixture with a placement that has chosen the better one of two clusters, and has seen that.
@@ -270,6 +279,80 @@ func TestWhatTheStatusSays(t *testing.T) {
 			assert.Equal(t, test.status, is.Status)
 			assert.Equal(t, test.reason, is.Reason)
 			assert.Equal(t, int64(1), f.status["p"].Status.ObservedGeneration)
+		})
+	}
+}
+
+// TestController_Explained compares what the controller chooses from with what kubectl clusterpass explain placement shows of the same hub.
+func TestController_Explained(t *testing.T) {
+	for name, test := range map[string]struct {
+		sets   []string
+		change func(*inventoryv1alpha1.ClusterProfile)
+		want   []string
+	}{
+		"its own namespace":              {nil, nil, []string{"team/a"}},
+		"those of sets that it may list": {[]string{"all"}, nil, []string{"open/b"}},
+		"none that is being deleted":     {nil, func(p *inventoryv1alpha1.ClusterProfile) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} }, nil},
+		"none whose taints can't be read": {nil, func(p *inventoryv1alpha1.ClusterProfile) {
+			p.Annotations = map[string]string{v1alpha1.AnnotationTaints: "{"}
+		}, nil},
+		"none whose taint it does not tolerate": {nil, func(p *inventoryv1alpha1.ClusterProfile) {
+			p.Annotations = map[string]string{v1alpha1.AnnotationTaints: `[{"key":"new","effect":"NoSelect"}]`}
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			mayList := func(action clienttesting.Action) (bool, runtime.Object, error) {
+				review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+				review.Status.Allowed = review.Spec.ResourceAttributes.Namespace != "closed"
+				return true, review, nil
+			}
+			f.Hub.(*fake.Clientset).PrependReactor("create", "subjectaccessreviews", mayList)
+			theirs, hub := inventory.NewSimpleClientset(), fake.NewClientset()
+			hub.PrependReactor("create", "subjectaccessreviews", mayList)
+			for namespace, profile := range map[string]string{team: "a", "open": "b", "closed": "c", "leaving": "d"} {
+				n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+				if namespace != team {
+					n.Labels = map[string]string{scheduling.ClusterSetLabel: "all"}
+				}
+				if namespace == "leaving" {
+					n.DeletionTimestamp, n.Finalizers = &metav1.Time{Time: time.Now()}, []string{"kubernetes"}
+				}
+				require.NoError(t, f.Namespaces.Informer().GetIndexer().Add(n))
+				require.NoError(t, hub.Tracker().Add(n))
+				f.profile(t, profile, func(p *inventoryv1alpha1.ClusterProfile) {
+					p.Namespace = namespace
+					if test.change != nil {
+						test.change(p)
+						p.Finalizers = []string{"example.com/held"}
+					}
+					require.NoError(t, theirs.Tracker().Add(p.DeepCopy()))
+				})
+			}
+			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
+			placement.Spec.ClusterSets, placement.Spec.Author = test.sets, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "author"}}
+			v1alpha1.SetDefaults_Placement(placement)
+			f.place(t, placement)
+			f.run(t)
+			var chosen []string
+			for _, cluster := range f.plans[cache.NewObjectName(team, "all")].decided {
+				chosen = append(chosen, cluster.String())
+			}
+			assert.Equal(t, test.want, chosen)
+
+			explainer := explain.Hub{Kubernetes: hub, Client: ours.NewSimpleClientset(placement), Inventory: theirs}
+			answer, err := explainer.Placement(t.Context(), team, "all", f.clock.Now())
+			require.NoError(t, err)
+			var explained []string
+			for _, e := range answer.Explanations {
+				if e.Selected >= 0 {
+					explained = append(explained, e.Cluster.String())
+				}
+			}
+			assert.Equal(t, chosen, explained)
+			if test.sets != nil {
+				assert.Equal(t, []string{"closed"}, answer.Refused)
+			}
 		})
 	}
 }

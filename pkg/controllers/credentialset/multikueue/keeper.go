@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/rights"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/rights"
 )
 
 // Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.

@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/rights"
+	"clusterpass.dev/pkg/rights"
 )
 
 // verbs are what Kueue's objects take of the controller manager.
