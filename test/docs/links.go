@@ -85,7 +85,7 @@ func leads(root, page, target string) bool {
 		return false
 	}
 	for _, line := range lines {
-		if is := heading.FindStringSubmatch(line); is != nil && anchor(is[1]) == fragment {
+		if found := heading.FindStringSubmatch(line); len(found) == 2 && anchor(found[1]) == fragment {
 			return true
 		}
 	}
