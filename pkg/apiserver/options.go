@@ -109,7 +109,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.CoreAPI.AddFlags(hub)
 	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
 	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; a label value. Default: the UID of the hub's namespace kube-system.")
-	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets go by the PlacementDecisions that it has written. What it creates is not limited.")
+	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
 	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	limits := sections.FlagSet("limits")

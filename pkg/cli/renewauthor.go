@@ -88,5 +88,5 @@ func (o *renewAuthorOptions) show(set *clusterpassv1alpha1.ClusterCredentialSet)
 	if _, err := o.streams.Out.Write(spec); err != nil {
 		return err
 	}
-	return fmt.Errorf("its author would have these tokens made, and whoever reads the Secrets has them. To be the author: %s", credentialset.RenewCommand(set))
+	return fmt.Errorf("the set would request these tokens in your name, and everybody who reads the Secrets gets them. To become the author: %s", credentialset.RenewCommand(set))
 }

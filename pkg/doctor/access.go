@@ -93,7 +93,7 @@ func (e *examination) haveProfiles(f *findings) bool {
 		f.fail("ClusterProfile "+name.String(), "See which there are: kubectl get clusterprofiles -A", "there is none")
 	}
 	if found.value.partial != "" {
-		f.skip("ClusterProfiles", "you may not list those of all namespaces: only %s is looked at", found.value.partial)
+		f.skip("ClusterProfiles", "you may not list those of all namespaces: only %s is checked", found.value.partial)
 	}
 	if len(found.value.items) == 0 && len(found.value.missing) == 0 {
 		f.ok("", "there is no ClusterProfile")

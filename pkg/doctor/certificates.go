@@ -58,7 +58,7 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		return nil
 	}
 	if len(service.Spec.CABundle) == 0 {
-		f.fail(about, mendBundle, "it has no caBundle: the hub trusts whoever has a certificate from the CAs of its machine, and not clusterpass")
+		f.fail(about, mendBundle, "it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and not clusterpass")
 		return nil
 	}
 	bundle, err := endpoint.ParseBundle(service.Spec.CABundle)

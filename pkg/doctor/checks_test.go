@@ -201,8 +201,8 @@ func TestLeases(t *testing.T) {
 		"renewed by a clock ahead":    {lease("a", -2*time.Second), verdict{verdict: OK, message: "renewed 0s ago"}},
 		"a successor may be about to": {lease("a", 20*time.Second), verdict{verdict: OK}},
 		"held by one that is gone":    {lease("a", time.Minute), verdict{Fail, "a has not renewed it since 2026-05-01T11:59:00Z", "logs deployment/clusterpass-controller-manager"}},
-		"given up":                    {lease("", time.Second), verdict{Fail, "nobody holds it", "logs deployment"}},
-		"never held":                  {&coordinationv1.Lease{}, verdict{verdict: Fail, message: "nobody holds it"}},
+		"given up":                    {lease("", time.Second), verdict{Fail, "it has no holder", "logs deployment"}},
+		"never held":                  {&coordinationv1.Lease{}, verdict{verdict: Fail, message: "it has no holder"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestGrants(t *testing.T) {
 		"ready":                      {grant("a", time.Hour, ready("True", time.Hour)), verdict{verdict: OK, message: "none of 1 is stuck"}},
 		"not ready for a moment":     {grant("a", time.Hour, ready("False", time.Minute)), verdict{verdict: OK}},
 		"not ready for long":         {grant("a", time.Hour, ready("False", 20*time.Minute)), verdict{Warn, "Refused: it does not allow", "kubectl -n team delete authtokengrant a"}},
-		"nothing said since it came": {grant("a", time.Hour, func(*clusterpassv1alpha1.AuthTokenGrant) {}), verdict{verdict: Warn, message: "nobody has said why"}},
+		"nothing said since it came": {grant("a", time.Hour, func(*clusterpassv1alpha1.AuthTokenGrant) {}), verdict{verdict: Warn, message: "no reason is given"}},
 		"deleted lately":             {grant("a", time.Hour, deleted(time.Minute)), verdict{verdict: OK}},
 		"deleted and not revoked": {
 			grant("a", time.Hour, deleted(11*time.Minute)),

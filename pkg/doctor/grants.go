@@ -39,7 +39,7 @@ func checkGrants(ctx context.Context, e *examination) findings {
 	if apierrors.IsForbidden(err) && e.Namespace != "" {
 		var inOne error
 		if found, seen, inOne = e.walkGrants(ctx, e.Namespace); inOne == nil {
-			found.skip("AuthTokenGrants", "you may not list those of all namespaces: only %s is looked at", e.Namespace)
+			found.skip("AuthTokenGrants", "you may not list those of all namespaces: only %s is checked", e.Namespace)
 			err = nil
 		}
 	}
@@ -140,8 +140,8 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			since = ready.LastTransitionTime.Time
 		}
 		if now.Sub(since) > grantStuck {
-			f.warn(about, fmt.Sprintf("Ask for a token again, or, if nobody wants it any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
-				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "nobody has said why"))
+			f.warn(about, fmt.Sprintf("Ask for a token again, or, if it is not needed any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}
 	if len(f) == 0 {

@@ -38,7 +38,7 @@ func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 	switch {
 	case healthy == nil:
 		f.warn(about, "See whether its manager's controllers run: kubectl -n "+SystemNamespace+" logs deployment/"+managerName,
-			"nobody says whether it is healthy: its manager %q has not set the condition %s", profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+			"it is not known whether it is healthy: its manager %q has not set the condition %s", profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	case healthy.Status == metav1.ConditionTrue:
 		f.ok(about, "healthy")
 	case healthy.Status == metav1.ConditionFalse:

@@ -42,7 +42,7 @@ func checkManager(ctx context.Context, e *examination) findings {
 func (f *findings) lease(about string, lease *coordinationv1.Lease, now time.Time) {
 	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
 	if holder == "" || lease.Spec.RenewTime == nil {
-		f.fail(about, mendManager, "nobody holds it: the controller manager was stopped, and nothing is revoked")
+		f.fail(about, mendManager, "it has no holder: the controller manager was stopped, and nothing is revoked")
 		return
 	}
 	renewed := lease.Spec.RenewTime.Time

@@ -114,7 +114,7 @@ func mendNamespace(namespace *corev1.Namespace) string {
 				multiclusterService, clusterpassService)
 		}
 	}
-	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. Grants for a member that is gone for ever are let go by: kubectl -n %s annotate authtokengrants --all %s=true",
+	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. To remove grants for a member that is gone for ever: kubectl -n %s annotate authtokengrants --all %s=true",
 		namespace.Name, namespace.Name, clusterpassv1alpha1.AnnotationAbandonMember)
 }
 

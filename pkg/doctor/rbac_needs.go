@@ -127,7 +127,7 @@ var managerNeeds = []need{
 	},
 	{
 		group: groupMulticluster, resources: []string{"placementdecisions"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate, verbUpdate, verbDelete},
-		without: "Placements have no PlacementDecisions, and ClusterCredentialSets that go by them no credentials",
+		without: "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
 	},
 	{
 		group: groupCore, resources: []string{resourceNamespaces}, verbs: listAndWatch,
@@ -171,11 +171,11 @@ var (
 	// tokenReviews and accessReviews are the ClusterRole system:auth-delegator.
 	tokenReviews = need{
 		group: "authentication.k8s.io", resources: []string{"tokenreviews"}, verbs: []string{verbCreate},
-		without: "whoever calls it directly, as Prometheus does, is refused",
+		without: "direct callers, such as Prometheus, are refused",
 	}
 	accessReviews = need{
 		group: "authorization.k8s.io", resources: []string{"subjectaccessreviews"}, verbs: []string{verbCreate},
-		without: "nobody is allowed anything",
+		without: "every request is refused",
 	}
 	// requestHeaderConfig is the Role extension-apiserver-authentication-reader.
 	requestHeaderConfig = need{

@@ -35,7 +35,7 @@ func checkSets(ctx context.Context, e *examination) findings {
 	if apierrors.IsForbidden(err) && e.Namespace != "" {
 		var inOne error
 		if all, inOne = e.sets(ctx, e.Namespace); inOne == nil {
-			f.skip("ClusterCredentialSets", "you may not list those of all namespaces: only %s is looked at", e.Namespace)
+			f.skip("ClusterCredentialSets", "you may not list those of all namespaces: only %s is checked", e.Namespace)
 			err = nil
 		}
 	}
@@ -106,7 +106,7 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
 		f.warn(about, fmt.Sprintf(`Name whose decisions count, which makes you its author: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			set.Namespace, set.Name, writer),
-			"whoever may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
+			"any user who may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
 	}
 	for _, condition := range []string{clusterpassv1alpha1.CredentialSetAuthorExpiring, clusterpassv1alpha1.CredentialSetReady} {
 		is := meta.FindStatusCondition(set.Status.Conditions, condition)
@@ -131,10 +131,10 @@ func (e *examination) expectWritersPolicy(ctx context.Context, f *findings) {
 	switch {
 	case apierrors.IsNotFound(err):
 		f.fail(about, "Apply it: kubectl apply -f artifacts/deploy/components/external-inventory/decision-writers.yaml",
-			"it is missing, or its binding is: who may write PlacementDecisions may name anybody as their writer, and so choose the clusters of sets that go by them")
+			"it or its binding is missing: users who may write PlacementDecisions may name any writer, and so choose the clusters of sets that select by decisions")
 	case err != nil:
 		f.unknown(about, err)
 	default:
-		f.ok(about, "who writes PlacementDecisions can name nobody else as their writer")
+		f.ok(about, "users who write PlacementDecisions cannot name another writer")
 	}
 }

@@ -62,12 +62,12 @@ func TestCheckSets(t *testing.T) {
 		"one of system:masters is found": {func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 			set.Spec.Author.Groups = []string{"system:masters"}
 		}, InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
-		"one that goes by anybody's decisions is found":  {byDecisions(), InventoryServed, nil, verdict{Warn, "whoever may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
+		"one that goes by anybody's decisions is found":  {byDecisions(), InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
 		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
 		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
-		"with External the policy has to be there":       {byDecisions("controller"), InventoryExternal, nil, verdict{Fail, "who may write PlacementDecisions may name anybody", "decision-writers.yaml"}},
+		"with External the policy has to be there":       {byDecisions("controller"), InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
 		"and its binding": {byDecisions("controller"), InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
-		"which is enough": {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "can name nobody else", ""}},
+		"which is enough": {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
 		"where no set goes by decisions it need not be": {nil, InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {

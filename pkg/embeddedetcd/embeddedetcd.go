@@ -106,7 +106,7 @@ func claim(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("embedded etcd: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("embedded etcd: folder %s has mode %04o and must be 0700: whoever enters it reads and writes the database", dir, mode)
+		return nil, fmt.Errorf("embedded etcd: folder %s has mode %04o and must be 0700: users who can enter it can read and write the database", dir, mode)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

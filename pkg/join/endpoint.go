@@ -37,7 +37,7 @@ const insteadOfProxyPassword = "Take proxy-url out of the kubeconfig, and set HT
 // secret: whoever may read the ClusterProfile reads it. Its errors name the field, and never say what is in there.
 func checkEndpoint(cluster *clientcmdapi.Cluster) error {
 	if cluster.InsecureSkipTLSVerify {
-		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to whoever answers. Give the context a certificate-authority")
+		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to any server that answers. Give the context a certificate-authority")
 	}
 	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
 		return fmt.Errorf("the member's context: %w; see --member-server", err)

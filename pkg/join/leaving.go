@@ -48,7 +48,7 @@ func (j *joiner) checkStays(ctx context.Context) error {
 		return err
 	}
 	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: nobody gets a token for it. Run the same command again to keep it", j.profileName(), since)
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ const nobodysToken = "clusterpass-nobodys-token"
 
 // ErrNoRights says that a cluster takes a token for somebody, does not say for whom, and that the holder has not the
 // right that the ServiceAccount has. Right after it was given that right, the cluster may not know of it yet.
-var ErrNoRights = errors.New("the member does not say whom it takes the token for, and the holder may not renew it")
+var ErrNoRights = errors.New("the member does not say which user the token is for, and that user may not renew it")
 
 // OtherUserError says that a cluster takes a token for somebody else.
 type OtherUserError struct {

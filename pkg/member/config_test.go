@@ -87,7 +87,7 @@ providers:
 		{name: "an exec provider for one server", file: leading(`["https://a.fleet:6443"]`, "")},
 		{
 			name: "an exec provider for any port of a server, and no word about who may lead where",
-			file: leading(`["https://a.fleet:*"]`, ""), want: []string{"providers[0].exec.bindings: Required", "whoever edits the status of one"},
+			file: leading(`["https://a.fleet:*"]`, ""), want: []string{"providers[0].exec.bindings: Required", "a user who edits the status of one"},
 		},
 		{
 			name: "one for a domain, and no word",

@@ -120,7 +120,7 @@ func TestADeadMemberIsLeftAlone(t *testing.T) {
 	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
 	assert.Equal(t, CauseBreakerOpen, status.Details.Causes[0].Type)
 	assert.EqualValues(t, 5, status.Details.RetryAfterSeconds)
-	assert.Contains(t, status.Message, "did not answer 3 calls in a row")
+	assert.Contains(t, status.Message, "3 calls in a row failed")
 	assert.Len(t, server.seen(), 3, "the member is not called")
 
 	down.Store(false)

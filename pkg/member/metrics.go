@@ -53,7 +53,7 @@ var (
 		Namespace: "clusterpass",
 		Name:      "member_calls_total",
 		Help: "Calls to member clusters, by credential (Own: clusterpass's; Minted: a token of a grant, which is tried out) " +
-			"and by result: Answered, Cancelled, or the cause that requesters are told.",
+			"and by result: Answered, Cancelled, or the cause in the answer to the requester.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"credential", "result"})
 

@@ -126,7 +126,7 @@ func validateBindings(provider *configv1alpha1.ExecProvider, servers []endpoint.
 	var errs field.ErrorList
 	if len(provider.Bindings) == 0 && leadsToSeveral(provider, servers) {
 		errs = append(errs, field.Required(path, "the access may lead to several servers (more than one, a \"*\", or proxyURLs): "+
-			"say by namespaces or profiles which ClusterProfiles may lead there. Else whoever edits the status of one could lead it to the cluster of another"))
+			"say by namespaces or profiles which ClusterProfiles may lead there. Otherwise a user who edits the status of one could lead it to the cluster of another"))
 	}
 	for i := range provider.Bindings {
 		errs = append(errs, validateBinding(&provider.Bindings[i], servers, path.Index(i))...)

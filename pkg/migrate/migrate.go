@@ -150,7 +150,7 @@ func (m *Migration) stopped(step Step, err error) error {
 	case step == StepRemove && m.removing:
 		state = "Everything is exported, and CustomResourceDefinitions are being removed. " + again
 	case step == StepRegister:
-		state = "Everything is exported, the CustomResourceDefinitions are gone, and nobody serves the inventory. " + again
+		state = "Everything is exported, the CustomResourceDefinitions are gone, and nothing serves the inventory. " + again
 	case step == StepImport:
 		state = "Everything is exported, clusterpass serves the inventory, and the import is not complete. " + again
 	default:

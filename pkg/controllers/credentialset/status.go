@@ -256,7 +256,7 @@ func (c *Controller) tellWriters(set *v1alpha1.ClusterCredentialSet) {
 	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.CredentialSetAnyDecisionWriter, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 		Reason: v1alpha1.CredentialSetReasonNoWriters,
-		Message: fmt.Sprintf("whoever may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. Who has it go by those of Placements alone becomes the author: "+
+		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. To select by decisions of Placements alone, which makes you the author: "+
 			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
 	})

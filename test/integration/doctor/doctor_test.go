@@ -225,7 +225,7 @@ func TestAControllerManagerThatWasStopped(t *testing.T) {
 	manager.Stop()
 	expect(t, options(), expected{
 		check: "controller-manager", verdict: doctor.Fail, about: "clusterpass-system/clusterpass-controller-manager",
-		message: "nobody holds it", mend: "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager",
+		message: "it has no holder", mend: "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager",
 	})
 
 	require.NoError(t, manager.Start(t.Context()))
