@@ -80,7 +80,7 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 		return printNone(streams.Out, namespace+"/"+name, answer)
 	}
 	printLeftOut(streams.ErrOut, answer)
-	if told := answer.Told; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
+	if told := answer.Condition; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
 		fmt.Fprintf(streams.ErrOut, "warning: these clusters are out of reach for the controller: %s: %s\n", told.Reason, told.Message)
 	}
 	return printExplanations(streams.Out, answer.Explanations)
@@ -108,10 +108,10 @@ func printNone(out io.Writer, placement string, answer *explain.Placement) error
 	if _, err := fmt.Fprintf(out, "Placement %s has no candidate: %s\n", placement, answer.None); err != nil {
 		return err
 	}
-	if answer.Told == nil {
+	if answer.Condition == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(out, "The controller says: %s: %s\n", answer.Told.Reason, answer.Told.Message)
+	_, err := fmt.Fprintf(out, "The controller says: %s: %s\n", answer.Condition.Reason, answer.Condition.Message)
 	return err
 }
 

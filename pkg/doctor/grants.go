@@ -132,7 +132,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, let the grant go: kubectl -n %s annotate authtokengrant %s %s=true",
 				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
 				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
-				said(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
+				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
 		}
 	case !meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady):
 		since := grant.CreationTimestamp.Time
@@ -141,7 +141,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 		}
 		if now.Sub(since) > grantStuck {
 			f.warn(about, fmt.Sprintf("Ask for a token again, or, if it is not needed any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
-				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), said(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}
 	if len(f) == 0 {
@@ -150,8 +150,8 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 	return &f[0]
 }
 
-// said returns what a condition says, or otherwise if there is none.
-func said(conditions []metav1.Condition, condition, otherwise string) string {
+// conditionText returns what a condition says, or otherwise if there is none.
+func conditionText(conditions []metav1.Condition, condition, otherwise string) string {
 	found := meta.FindStatusCondition(conditions, condition)
 	if found == nil {
 		return otherwise

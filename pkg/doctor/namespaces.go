@@ -99,11 +99,11 @@ func isOfOurs(condition corev1.NamespaceCondition) bool {
 
 // goingNamespace says since when a namespace is being deleted, and what is in the way.
 func goingNamespace(namespace *corev1.Namespace) string {
-	said := []string{"being deleted since " + namespace.DeletionTimestamp.UTC().Format(time.RFC3339)}
+	conditionText := []string{"being deleted since " + namespace.DeletionTimestamp.UTC().Format(time.RFC3339)}
 	for _, condition := range held(namespace) {
-		said = append(said, fmt.Sprintf("%s: %s", condition.Type, words.Clean(condition.Message, maxCondition)))
+		conditionText = append(conditionText, fmt.Sprintf("%s: %s", condition.Type, words.Clean(condition.Message, maxCondition)))
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(conditionText, "; ")
 }
 
 // mendNamespace says what lets a namespace go that waits for clusterpass.

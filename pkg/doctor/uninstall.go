@@ -161,7 +161,7 @@ func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range sets.Items {
 		set := &sets.Items[i]
-		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+going(set, said(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
+		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
 	}
 	return left, nil
 }
@@ -179,7 +179,7 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range grants.Items {
 		g := &grants.Items[i]
-		left.things = append(left.things, "AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, said(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
+		left.things = append(left.things, "AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
 	}
 	return left, nil
 }

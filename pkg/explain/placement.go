@@ -49,7 +49,7 @@ type Placement struct {
 	// None says why it has no cluster to choose from that the user may see; empty where it has one.
 	None string
 	// Told is what the controller has said last of this Placement, where that is more than is worked out here.
-	Told *metav1.Condition
+	Condition *metav1.Condition
 }
 
 // Placement returns what a Placement decides at an instant, and why.
@@ -58,7 +58,7 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	answer, fleet := &Placement{Told: told(placement)}, scheduling.NewFleet()
+	answer, fleet := &Placement{Condition: controllerCondition(placement)}, scheduling.NewFleet()
 	namespaces, err := h.namespaces(ctx, placement, answer)
 	if err != nil {
 		return nil, err
@@ -85,8 +85,8 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	return answer, nil
 }
 
-// told returns the condition PlacementSatisfied, where it is about the spec as it is, and neither True nor what is explained here.
-func told(placement *v1alpha1.Placement) *metav1.Condition {
+// controllerCondition returns the condition PlacementSatisfied, where it is about the spec as it is, and neither True nor what is explained here.
+func controllerCondition(placement *v1alpha1.Placement) *metav1.Condition {
 	condition := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied)
 	switch {
 	case condition == nil, condition.ObservedGeneration != placement.Generation,

@@ -148,9 +148,9 @@ func TestTold(t *testing.T) {
 		placement.Status.Conditions = []metav1.Condition{condition}
 		return placement
 	}
-	assert.Equal(t, &refused, told(with(func(*metav1.Condition) {})))
-	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Status = metav1.ConditionTrue })), "all is well")
-	assert.Nil(t, told(with(func(c *metav1.Condition) { c.ObservedGeneration = 1 })), "it is about an older spec")
-	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Reason = v1alpha1.PlacementReasonNoClusterMatched })), "it sends the user here")
-	assert.Nil(t, told(with(func(c *metav1.Condition) { c.Type = v1alpha1.PlacementMisconfigured })))
+	assert.Equal(t, &refused, controllerCondition(with(func(*metav1.Condition) {})))
+	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Status = metav1.ConditionTrue })), "all is well")
+	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.ObservedGeneration = 1 })), "it is about an older spec")
+	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Reason = v1alpha1.PlacementReasonNoClusterMatched })), "it sends the user here")
+	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Type = v1alpha1.PlacementMisconfigured })))
 }

@@ -150,17 +150,17 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to its owners.
 func (j *joiner) accessReady(ctx context.Context, o *Options) error {
-	told := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
+	printChange := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
 		"name": j.secretName, "key": kubeconfigKey, "namespace": SystemNamespace,
 	}}
 	if o.Consumers != nil {
 		request := o.Consumers.DeepCopy()
 		request.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Namespace: j.Namespace, Name: j.Name}
-		told[consumersProvider] = request
+		printChange[consumersProvider] = request
 	}
 	var entries []any
-	for _, name := range slices.Sorted(maps.Keys(told)) {
-		provider, err := accessProvider(&o.Member, name, told[name])
+	for _, name := range slices.Sorted(maps.Keys(printChange)) {
+		provider, err := accessProvider(&o.Member, name, printChange[name])
 		if err != nil {
 			return err
 		}

@@ -173,7 +173,7 @@ func (s *side) applyAs(
 	if err != nil {
 		return s.failed("apply", what, err)
 	}
-	s.told(strings.Join(append([]string{what}, subresources...), " "), before, after)
+	s.printChange(strings.Join(append([]string{what}, subresources...), " "), before, after)
 	return nil
 }
 
@@ -192,9 +192,9 @@ func (s *side) patch(
 	return client.Apply(ctx, o.GetName(), o, options, subresources...)
 }
 
-// told prints what has come of an object. In a client dry run, after is what would be applied: nothing would change where the object
+// printChange prints what has come of an object. In a client dry run, after is what would be applied: nothing would change where the object
 // has all of that.
-func (s *side) told(what string, before, after *unstructured.Unstructured) {
+func (s *side) printChange(what string, before, after *unstructured.Unstructured) {
 	switch {
 	case before == nil:
 		s.did(s.name, "created", what)

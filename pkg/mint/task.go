@@ -156,7 +156,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, t.memberError(err, "issue the token")
 	}
-	t.settle(ctx, g, token, ready.Probes.All())
+	t.waitUsable(ctx, g, token, ready.Probes.All())
 	t.verified.Add(keyOf(g), is, verifiedTTL)
 	return g, token, nil
 }

@@ -20,7 +20,7 @@ func (p *Plan) choose() []int32 {
 	if !p.stabilizes() {
 		return slices.Clone(p.ranked[:number])
 	}
-	return p.settle(p.contenders(number))
+	return p.rankSelected(p.contenders(number))
 }
 
 // stabilizes returns whether clusters that are selected already have an advantage.
@@ -85,9 +85,9 @@ func (p *Plan) passes(other, selected int32) bool {
 	}
 }
 
-// settle ranks the selected clusters: those that were selected before stay in their order, but where one passes another;
+// rankSelected ranks the selected clusters: those that were selected before stay in their order, but where one passes another;
 // others go where they rank.
-func (p *Plan) settle(chosen []int32) []int32 {
+func (p *Plan) rankSelected(chosen []int32) []int32 {
 	at := make(map[int32]int, len(chosen))
 	for _, name := range p.view.decision.Clusters {
 		if slot, here := p.view.find(name); here {

@@ -95,7 +95,7 @@ func (g *groups) divide(selected []*member) []Group {
 	rest := selected
 	for i := range g.named {
 		var taken []*member
-		taken, rest = g.named[i].take(rest)
+		taken, rest = g.named[i].split(rest)
 		divided = append(divided, g.chunks(g.named[i].name, taken, size)...)
 	}
 	divided = append(divided, g.chunks("", rest, size)...)
@@ -105,8 +105,8 @@ func (g *groups) divide(selected []*member) []Group {
 	return divided
 }
 
-// take returns the clusters that the group selects, and the others.
-func (n *namedGroup) take(from []*member) (taken, rest []*member) {
+// split returns the clusters that the group selects, and the others.
+func (n *namedGroup) split(from []*member) (taken, rest []*member) {
 	for _, m := range from {
 		if (n.labels == nil || n.labels.Matches(labels.Set(m.Labels))) && (n.properties == nil || n.properties.Matches(labels.Set(m.Properties))) {
 			taken = append(taken, m)

@@ -98,7 +98,7 @@ func (p *predicate) matches(c *candidate) (until int64, ok bool) {
 	}
 	until = forever
 	for i := range p.requirements {
-		_, expiry, within := p.requirements[i].look(c)
+		_, expiry, within := p.requirements[i].evaluate(c)
 		if !within {
 			return 0, false
 		}
@@ -129,7 +129,7 @@ func (p *predicate) lacks(c *candidate) string {
 		return "properties do not match " + p.properties.String()
 	}
 	for i := range p.requirements {
-		if _, _, within := p.requirements[i].look(c); !within {
+		if _, _, within := p.requirements[i].evaluate(c); !within {
 			return p.requirements[i].reason(c)
 		}
 	}

@@ -40,8 +40,8 @@ func compileRequirements(spec []v1alpha1.ScoreRequirement, path *field.Path) ([]
 	return compiled, errs
 }
 
-// look returns the amount if it is known, until when it is, and whether it is within its bounds.
-func (r *requirement) look(c *candidate) (amount *resource.Quantity, until int64, within bool) {
+// evaluate returns the amount if it is known, until when it is, and whether it is within its bounds.
+func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until int64, within bool) {
 	figures, _ := c.figures(r.resourceName)
 	if amount = figures.amount(r.scoreName); amount == nil {
 		return nil, 0, false
@@ -52,7 +52,7 @@ func (r *requirement) look(c *candidate) (amount *resource.Quantity, until int64
 
 // reason says why the cluster does not meet the requirement.
 func (r *requirement) reason(c *candidate) string {
-	amount, _, _ := r.look(c)
+	amount, _, _ := r.evaluate(c)
 	_, expired := c.figures(r.resourceName)
 	switch {
 	case expired:

@@ -104,8 +104,8 @@ func subject(what authorizationv1.ResourceAttributes) string {
 // authorWarning is how long before the end of an author a set says so.
 const authorWarning = 14 * 24 * time.Hour
 
-// tellAuthor has next, which is to become the status of set, say what there is to say of the author.
-func (c *Controller) tellAuthor(set, next *v1alpha1.ClusterCredentialSet) {
+// setAuthorConditions has next, which is to become the status of set, say what there is to say of the author.
+func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSet) {
 	conditions := &next.Status.Conditions
 	if credentialset.IsUnrestricted(set.Spec.Author) {
 		meta.SetStatusCondition(conditions, metav1.Condition{

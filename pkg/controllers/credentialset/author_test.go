@@ -46,7 +46,7 @@ func TestController_TellAuthor(t *testing.T) {
 			set := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
 			set.Spec.Author.Since, set.Spec.Author.Groups = &since, test.groups
 			next := set.DeepCopy()
-			c.tellAuthor(set, next)
+			c.setAuthorConditions(set, next)
 			assert.Equal(t, test.unrestricted, meta.IsStatusConditionTrue(next.Status.Conditions, v1alpha1.CredentialSetAuthorUnrestricted))
 			is := meta.FindStatusCondition(next.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 			if test.expiring == "" {
@@ -60,13 +60,13 @@ func TestController_TellAuthor(t *testing.T) {
 			assert.Len(t, recorder.Events, 1)
 
 			again := next.DeepCopy()
-			c.tellAuthor(next, again)
+			c.setAuthorConditions(next, again)
 			assert.Len(t, recorder.Events, 1, "the event is not repeated")
 			clock.Step(14 * day)
 			assert.Eventually(t, func() bool { return c.setQueue.Len() > 0 == test.queued }, 10*time.Second, 10*time.Millisecond, "it is looked at again at the end")
 
 			set.Spec.Author.Since = &metav1.Time{Time: clock.Now()}
-			c.tellAuthor(set, again)
+			c.setAuthorConditions(set, again)
 			assert.Nil(t, meta.FindStatusCondition(again.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring), "a new author has time again")
 		})
 	}

@@ -88,8 +88,8 @@ func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.
 	return fmt.Sprintf("%s (%s)", secret.Name, of)
 }
 
-// tellConflict has the condition in the status of a set be what is, nil for none.
-func tellConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
+// setConflict has the condition in the status of a set be what is, nil for none.
+func setConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
 	if is == nil {
 		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetConflict)
 		return
@@ -97,8 +97,8 @@ func tellConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
 	meta.SetStatusCondition(&set.Status.Conditions, *is)
 }
 
-// tellsArgoCD returns server and name that a Secret tells Argo CD; both are empty where it is not for that.
-func tellsArgoCD(secret *corev1.Secret) [2]string {
+// argoCDIdentity returns server and name that a Secret tells Argo CD; both are empty where it is not for that.
+func argoCDIdentity(secret *corev1.Secret) [2]string {
 	return [2]string{secret.Annotations[annotationServer], secret.Annotations[annotationName]}
 }
 
@@ -106,7 +106,7 @@ func tellsArgoCD(secret *corev1.Secret) [2]string {
 func (c *Controller) conflictsChanged(secret *corev1.Secret) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.Spec.Secret.Format == v1alpha1.SecretFormatArgoCD && credentialset.SecretName(set, "").Namespace == secret.Namespace {
-			c.setQueue.AddAfter(cache.MetaObjectToName(set), settle)
+			c.setQueue.AddAfter(cache.MetaObjectToName(set), statusDelay)
 		}
 	})
 }

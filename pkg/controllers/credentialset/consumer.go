@@ -68,11 +68,11 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	next.Status.ObservedGeneration = set.Generation
 	if chosen.refused != "" {
 		next.Status.Selected, next.Status.Ready = 0, 0
-		if err := c.tellReady(next, condition(next, ""), chosen); err != nil {
+		if err := c.setReady(next, condition(next, ""), chosen); err != nil {
 			return 0, err
 		}
-		c.tellWriters(next)
-		c.tellAuthor(set, next)
+		c.setAnyDecisionWriter(next)
+		c.setAuthorConditions(set, next)
 		return refusedPeriod, c.writeStatus(ctx, set, next)
 	}
 	consumer, consumerErr := c.consume(ctx, set, chosen.clusters)
@@ -82,12 +82,12 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	if is.Status == metav1.ConditionTrue {
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
-	if err := c.tellReady(next, is, chosen); err != nil {
+	if err := c.setReady(next, is, chosen); err != nil {
 		return 0, err
 	}
-	tellConsumer(next, consumer)
-	c.tellWriters(next)
-	c.tellAuthor(set, next)
+	setConsumerCondition(next, consumer)
+	c.setAnyDecisionWriter(next)
+	c.setAuthorConditions(set, next)
 	return 0, errors.Join(consumerErr, c.writeStatus(ctx, set, next))
 }
 
@@ -99,13 +99,13 @@ func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentia
 	err := c.kueue.Remove(ctx, set)
 	if is, ok := multikueue.IsBlocked(set, err); ok {
 		next := set.DeepCopy()
-		tellConsumer(next, &is)
+		setConsumerCondition(next, &is)
 		return errors.Join(err, c.writeStatus(ctx, set, next))
 	}
 	return err
 }
 
-func tellConsumer(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
+func setConsumerCondition(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
 	if is == nil {
 		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.MultiKueueReady)
 		return

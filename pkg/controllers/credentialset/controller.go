@@ -44,8 +44,8 @@ const (
 	// setWorkers is how many sets are compared with their clusters at once. That calls nobody but to remove, to tell, and to ask what
 	// authors may.
 	setWorkers = 2
-	// settle gathers what changes in one set before its status is written.
-	settle = 500 * time.Millisecond
+	// statusDelay gathers what changes in one set before its status is written.
+	statusDelay = 500 * time.Millisecond
 	// leastBackoff and mostBackoff are when to try again after a failure.
 	leastBackoff = time.Second
 	mostBackoff  = time.Minute
@@ -229,7 +229,7 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 		return c.syncConsumer(ctx, set)
 	}
 	if err := c.secrets.watch(ctx, set); err != nil {
-		return 0, c.tellBlocked(ctx, set, err)
+		return 0, c.updateBlocked(ctx, set, err)
 	}
 	is, err := c.selected(ctx, set)
 	if err != nil {
@@ -240,16 +240,16 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if err != nil {
 		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 	}
-	again = is.lookAgain(again)
-	if c.lookAt(set, is.clusters) {
+	again = is.requeueAfter(again)
+	if c.enqueueUnknown(set, is.clusters) {
 		// Each tells when it is seen to.
 		return again, consumerErr
 	}
-	return again, errors.Join(consumerErr, c.tell(ctx, set, is, consumer))
+	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, is, consumer))
 }
 
-// lookAt has those credentials looked at of which nothing is known, and says whether there are any.
-func (c *Controller) lookAt(set *v1alpha1.ClusterCredentialSet, selected selection) bool {
+// enqueueUnknown has those credentials looked at of which nothing is known, and says whether there are any.
+func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, selected selection) bool {
 	waiting := false
 	for cluster := range selected {
 		if !c.knows(set, cluster) {

@@ -173,9 +173,9 @@ func (c *Controller) secretChanged(old, obj any) {
 	}
 	was := [2]string{}
 	if old, ok := about[*corev1.Secret](old); ok {
-		was = tellsArgoCD(old)
+		was = argoCDIdentity(old)
 	}
-	if tellsArgoCD(secret) != was {
+	if argoCDIdentity(secret) != was {
 		c.conflictsChanged(secret)
 	}
 	uid := types.UID(secret.Labels[v1alpha1.LabelCredentialSetUID])

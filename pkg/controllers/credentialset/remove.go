@@ -200,7 +200,7 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.CredentialSetFinalizer })
 	_, err = c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	if err == nil {
-		c.tellLeft(set, secretsLeft, kueueLeft)
+		c.recordLeft(set, secretsLeft, kueueLeft)
 	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -208,8 +208,8 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	return err
 }
 
-// tellLeft tells what of a set that is gone was left.
-func (c *Controller) tellLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
+// recordLeft tells what of a set that is gone was left.
+func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
 	if names := writtenSecrets(set); secrets && len(names) > 0 {
 		namespace := credentialset.SecretName(set, "").Namespace
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", clip(fmt.Sprintf(

@@ -82,7 +82,7 @@ func TestController_TellLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(2)
-			(&Controller{Options: Options{Recorder: recorder}}).tellLeft(test.set, test.secrets, test.kueue)
+			(&Controller{Options: Options{Recorder: recorder}}).recordLeft(test.set, test.secrets, test.kueue)
 			close(recorder.Events)
 			var got []string
 			for event := range recorder.Events {

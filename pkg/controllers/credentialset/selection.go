@@ -45,9 +45,9 @@ type chosen struct {
 	refused string
 }
 
-// lookAgain returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
+// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
 // object that could be watched.
-func (is *chosen) lookAgain(after time.Duration) time.Duration {
+func (is *chosen) requeueAfter(after time.Duration) time.Duration {
 	if is.refused != "" && (after == 0 || after > refusedPeriod) {
 		return refusedPeriod
 	}

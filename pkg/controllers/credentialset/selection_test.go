@@ -398,27 +398,27 @@ func TestController_AuthorRefused(t *testing.T) {
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
-	tell := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
+	updateStatus := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
 		t.Helper()
-		require.NoError(t, h.tellReady(set, ready, chosen))
+		require.NoError(t, h.setReady(set, ready, chosen))
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
-		is := tell(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", leaving: []string{"smartfish"}})
+		is := updateStatus(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", leaving: []string{"smartfish"}})
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "its author may not list", is.Message)
 	})
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
-		is := tell(t, newHub(t), set, &chosen{refused: "its author may not list"})
+		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list"})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "no other clusters are selected than those that have a credential: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
-		is := tell(t, h, setOf(byDecision), &chosen{})
+		is := updateStatus(t, h, setOf(byDecision), &chosen{})
 		assert.Contains(t, is.Message, "each selected cluster has a credential; PlacementDecisions with this decision-key that do not count")
 		assert.Contains(t, is.Message, `: 2. The first is b: it is written by "mal`)
 		assert.Contains(t, is.Message, `", whom spec.clusters.decisionWriters does not name`)
@@ -430,14 +430,14 @@ func TestController_TellReady(t *testing.T) {
 func TestController_TellWriters(t *testing.T) {
 	old := setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu"})
 	c := &Controller{Options: Options{User: "someone"}}
-	c.tellWriters(old)
+	c.setAnyDecisionWriter(old)
 	is := meta.FindStatusCondition(old.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
 	require.NotNil(t, is, "a set of an earlier release says that anybody's decisions count")
 	assert.Contains(t, is.Message, `kubectl -n team patch clustercredentialsets.clusterpass.dev set --type=merge --patch='{"spec":{"clusters":{"decisionWriters":["someone"]}}}'`)
 	old.Spec.Clusters.DecisionWriters = []string{"controller"}
-	c.tellWriters(old)
+	c.setAnyDecisionWriter(old)
 	assert.Empty(t, old.Status.Conditions, "and no more once it names whose do")
 	byLabels := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
-	c.tellWriters(byLabels)
+	c.setAnyDecisionWriter(byLabels)
 	assert.Empty(t, byLabels.Status.Conditions)
 }

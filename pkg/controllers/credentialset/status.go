@@ -70,8 +70,8 @@ func clip(message string) string {
 	return words.Clean(message, maxMessage)
 }
 
-// learn keeps what has become of a credential, and has the set told.
-func (c *Controller) learn(want *wanted, is state) {
+// setState keeps what has become of a credential, and has the set told.
+func (c *Controller) setState(want *wanted, is state) {
 	is.ClusterProfile = want.profile.Name
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Controller) learn(want *wanted, is state) {
 	}
 	if was, ok := of[is.ClusterProfile]; !ok || was != is {
 		of[is.ClusterProfile] = is
-		c.setQueue.AddAfter(cache.MetaObjectToName(want.set), settle)
+		c.setQueue.AddAfter(cache.MetaObjectToName(want.set), statusDelay)
 	}
 }
 
@@ -101,8 +101,8 @@ func (c *Controller) clusters(set types.UID) []string {
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
-// unlearn drops what is known of a credential whose cluster is not selected: it is looked at when the cluster is again.
-func (c *Controller) unlearn(set *v1alpha1.ClusterCredentialSet, cluster string) {
+// dropState drops what is known of a credential whose cluster is not selected: it is looked at when the cluster is again.
+func (c *Controller) dropState(set *v1alpha1.ClusterCredentialSet, cluster string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.states[set.UID], cluster)
@@ -127,8 +127,8 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	}
 }
 
-// tell writes the status of a set, with the condition of its consumer if it has one, where that says something new.
-func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
+// updateStatus writes the status of a set, with the condition of its consumer if it has one, where that says something new.
+func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
 	selected := chosen.clusters
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
@@ -146,17 +146,17 @@ func (c *Controller) tell(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	if err := c.tellReady(next, condition(next, first), chosen); err != nil {
+	if err := c.setReady(next, condition(next, first), chosen); err != nil {
 		return err
 	}
-	tellConsumer(next, consumer)
-	c.tellWriters(next)
-	c.tellAuthor(set, next)
+	setConsumerCondition(next, consumer)
+	c.setAnyDecisionWriter(next)
+	c.setAuthorConditions(set, next)
 	conflict, err := c.conflict(set)
 	if err != nil {
 		return err
 	}
-	tellConflict(next, conflict)
+	setConflict(next, conflict)
 	return c.writeStatus(ctx, set, next)
 }
 
@@ -217,8 +217,8 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 	return is
 }
 
-// tellReady has the condition Ready in the status of a set be what is, with what else there is to say of what it has chosen.
-func (c *Controller) tellReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
+// setReady has the condition Ready in the status of a set be what is, with what else there is to say of what it has chosen.
+func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
 	is.Message += letGo(chosen.leaving)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
@@ -246,8 +246,8 @@ func notCounting(others []other) string {
 	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s", len(others), first.Name, first.why)
 }
 
-// tellWriters has a set say that it goes by decisions whoever has written them, where it does.
-func (c *Controller) tellWriters(set *v1alpha1.ClusterCredentialSet) {
+// setAnyDecisionWriter has a set say that it goes by decisions whoever has written them, where it does.
+func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	clusters := &set.Spec.Clusters
 	if clusters.DecisionKey == "" || len(clusters.DecisionWriters) > 0 {
 		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
@@ -275,8 +275,8 @@ func letGo(leaving []string) string {
 		strings.Join(leaving[:min(len(leaving), maxLetGo)], ", "), more)
 }
 
-// tellBlocked writes why nothing can be done for a set, and returns err.
-func (c *Controller) tellBlocked(ctx context.Context, set *v1alpha1.ClusterCredentialSet, err error) error {
+// updateBlocked writes why nothing can be done for a set, and returns err.
+func (c *Controller) updateBlocked(ctx context.Context, set *v1alpha1.ClusterCredentialSet, err error) error {
 	forbidden, ok := errors.AsType[*forbiddenError](err)
 	if !ok {
 		return err
@@ -302,7 +302,7 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 	return err
 }
 
-func (c *Controller) tellFailure(want *wanted, err error) {
+func (c *Controller) recordFailure(want *wanted, err error) {
 	renewals.WithLabelValues(resultFailed).Inc()
 	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", clip(want.profile.Name+": "+err.Error()))
 }

@@ -36,7 +36,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		return 0, err
 	}
 	if profile == nil {
-		c.unlearn(set, key.cluster)
+		c.dropState(set, key.cluster)
 		return 0, nil
 	}
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "set", key.set, "cluster", key.cluster))
@@ -50,7 +50,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	due, what, why := want.due(secret, func(name string) bool { return c.hasGrant(set, name) })
 	if left := due.Sub(c.Clock.Now()); left > 0 {
-		c.learn(want, ready(secret, set, due))
+		c.setState(want, ready(secret, set, due))
 		return left, nil
 	}
 	if why == whyRevoked {
@@ -66,8 +66,8 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		return 0, errBehind
 	}
 	if err != nil {
-		c.learn(want, c.failed(secret, want, err))
-		c.tellFailure(want, err)
+		c.setState(want, c.failed(secret, want, err))
+		c.recordFailure(want, err)
 		if isRefused(err) {
 			again := c.refusals.When(key)
 			klog.FromContext(ctx).V(2).Info("Refused; trying again", "after", again, "reason", err)
@@ -77,7 +77,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	}
 	c.refusals.Forget(key)
 	c.wrote(key, made)
-	c.learn(want, ready(made, set, time.Time{}))
+	c.setState(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(result).Inc()
 	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
 	// The cache tells when to look again.

@@ -184,12 +184,12 @@ func (c *Controller) next(ctx context.Context) bool {
 		return true // it is gone, or has been replaced by another manager's
 	}
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
-	c.queue.AddAfter(name, c.tend(ctx, profile))
+	c.queue.AddAfter(name, c.reconcile(ctx, profile))
 	return true
 }
 
-// tend probes the member of a profile, writes what is new, and returns when to do so again.
-func (c *Controller) tend(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
+// reconcile probes the member of a profile, writes what is new, and returns when to do so again.
+func (c *Controller) reconcile(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
 	o := c.of(profile)
 	c.observe(ctx, profile, o)
 	if ctx.Err() != nil {
@@ -240,6 +240,6 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 		return errors.Join(err, ctx.Err())
 	}
 	o.lastWrite = c.Clock.Now()
-	c.tell(profile, next)
+	c.recordChanges(profile, next)
 	return nil
 }

@@ -127,8 +127,8 @@ func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	return true
 }
 
-// tell emits an event where the health of the member has changed, or else whether it is joined.
-func (c *Controller) tell(old, now *inventoryv1alpha1.ClusterProfile) {
+// recordChanges emits an event where the health of the member has changed, or else whether it is joined.
+func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
 	if after := changed(old, now, inventoryv1alpha1.ClusterConditionControlPlaneHealthy); after != nil {
 		c.event(now, after, "ControlPlaneHealthy", "ControlPlaneUnhealthy")
 	} else if after := changed(old, now, ConditionJoined); after != nil {

@@ -1,10 +1,10 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package placement is the controller that follows Placements: it has pkg/scheduling decide, and writes the decisions
-// into PlacementDecisions (KEP-5313), best cluster first.
+// Package placement is the controller that follows Placements. pkg/scheduling decides, and the controller writes the
+// decisions into PlacementDecisions (KEP-5313), best cluster first.
 //
-// A decision that has not changed is no write, and no reader ever finds a cluster that stays selected in no slice.
+// A decision that has not changed causes no write. A cluster that stays selected is in some slice at all times.
 package placement
 
 import (
@@ -48,25 +48,25 @@ const (
 
 // Options are what a Controller works with. Every field but User is required.
 type Options struct {
-	// Hub is asked what authors may.
+	// Hub reviews the rights of authors.
 	Hub kubernetes.Interface
 	// Client writes the status of Placements, and Inventory PlacementDecisions.
 	Client    versioned.Interface
 	Inventory inventory.Interface
-	// Placements, Scores and Profiles are watched by somebody else.
+	// Placements, Scores and Profiles are informers that the caller runs.
 	Placements informers.PlacementInformer
 	Scores     informers.ClusterScoreInformer
 	Profiles   inventoryinformers.ClusterProfileInformer
-	// Decisions and Namespaces are watched while the controller runs.
+	// Decisions and Namespaces are informers that the controller runs.
 	Decisions  inventoryinformers.PlacementDecisionInformer
 	Namespaces coreinformers.NamespaceInformer
-	// User is the username that the hub knows the controller by. It may be empty where the hub does not tell.
+	// User is the username of the controller on the hub. It may be empty if the hub does not say.
 	User string
-	// Recorder tells users what was decided.
+	// Recorder records events about decisions.
 	Recorder events.EventRecorder
-	// Workers is how many placements are seen to at once.
+	// Workers is how many placements are reconciled at once.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -83,11 +83,11 @@ type Controller struct {
 	fleet  *scheduling.Fleet
 	shares *shares
 	mu     sync.Mutex
-	// plans are those of the placements that have been seen to.
+	// plans are those of the placements that were reconciled before.
 	plans map[cache.ObjectName]*plan
 }
 
-// New returns a Controller that has registered with its informers; the caller starts those that others use, too.
+// New returns a Controller that has registered with its informers.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:    o,
@@ -134,7 +134,7 @@ func (c *Controller) Run(ctx context.Context) {
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}
-	if err := c.remember(); err != nil {
+	if err := c.restore(); err != nil {
 		klog.FromContext(ctx).Error(err, "What was decided before can't be read")
 		return
 	}
@@ -148,9 +148,9 @@ func (c *Controller) Run(ctx context.Context) {
 	c.queue.ShutDown()
 }
 
-// remember tells the fleet what has been decided before: placements that have no plan yet count for the balance of others, and
-// a plan goes on from where the last one was.
-func (c *Controller) remember() error {
+// restore reads the decisions of the last run into the fleet: they count for the balance of other placements before they have a plan, and a
+// plan goes on from them.
+func (c *Controller) restore() error {
 	all, err := c.placements.List(labels.Everything())
 	if err != nil {
 		return err

@@ -46,12 +46,12 @@ func (c *Controller) watch() error {
 	return nil
 }
 
-// always has every event handled in the same way.
+// always handles every event in the same way.
 func always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
 }
 
-// about returns what an event is about as a T, also of one that was missed.
+// about returns the object of an event as a T, also that of a deletion that was missed.
 func about[T any](obj any) (T, bool) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -62,11 +62,11 @@ func about[T any](obj any) (T, bool) {
 
 func (c *Controller) placementChanged(obj any) {
 	if placement, ok := about[*v1alpha1.Placement](obj); ok {
-		c.look(cache.MetaObjectToName(placement))
+		c.enqueue(cache.MetaObjectToName(placement))
 	}
 }
 
-// placementUpdated leaves out what the controller itself has written: the status.
+// placementUpdated ignores the controller's own writes of the status.
 func (c *Controller) placementUpdated(oldObj, obj any) {
 	old, wasPlacement := about[*v1alpha1.Placement](oldObj)
 	placement, isPlacement := about[*v1alpha1.Placement](obj)
@@ -76,8 +76,8 @@ func (c *Controller) placementUpdated(oldObj, obj any) {
 	}
 }
 
-// look has a placement seen to, whatever its plan says.
-func (c *Controller) look(name cache.ObjectName) {
+// enqueue enqueues a placement, and makes a pass and a review of its author due.
+func (c *Controller) enqueue(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
@@ -107,19 +107,19 @@ func (c *Controller) scoreChanged(obj any) {
 	}
 }
 
-// clusterChanged tells the fleet how a cluster is, and has the placements seen to that decide by what has changed.
+// clusterChanged feeds a cluster to the fleet, and enqueues the placements that the change touches.
 func (c *Controller) clusterChanged(name types.NamespacedName) {
-	change, err := c.tellFleet(name)
+	change, err := c.feed(name)
 	if err != nil {
 		utilruntime.HandleError(fmt.Errorf("cluster %s: %w", name, err))
 	}
 	if change != nil {
-		c.wake(change)
+		c.enqueueTouched(change)
 	}
 }
 
-// tellFleet returns what has changed, nil if that makes no difference to anybody.
-func (c *Controller) tellFleet(name types.NamespacedName) (*scheduling.Change, error) {
+// feed reads a cluster into the fleet, and returns the change, nil if no placement can decide otherwise for it.
+func (c *Controller) feed(name types.NamespacedName) (*scheduling.Change, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		return c.fleet.Delete(name), nil
@@ -140,8 +140,8 @@ func (c *Controller) tellFleet(name types.NamespacedName) (*scheduling.Change, e
 	return c.fleet.Feed(profile, scores, c.Clock.Now())
 }
 
-// wake has the placements seen to that a change touches.
-func (c *Controller) wake(change *scheduling.Change) {
+// enqueueTouched enqueues the placements that a change touches.
+func (c *Controller) enqueueTouched(change *scheduling.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, plan := range c.plans {
@@ -164,13 +164,13 @@ func ownerOf(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// decisionUpdated tells also whose a slice was.
+// decisionUpdated handles both the old and the new owner of a slice.
 func (c *Controller) decisionUpdated(old, obj any) {
 	c.decisionChanged(old)
 	c.decisionChanged(obj)
 }
 
-// decisionChanged has the slices of a placement looked at: one may be other than the placement has decided. That is no pass.
+// decisionChanged enqueues the placement of a slice, to compare its slices with what it has decided. That takes no pass.
 func (c *Controller) decisionChanged(obj any) {
 	slice, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {
@@ -184,7 +184,7 @@ func (c *Controller) decisionChanged(obj any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
-		plan.unsettled = true
+		plan.unsynced = true
 		c.queue.Add(name)
 	}
 }
@@ -197,7 +197,7 @@ func (c *Controller) namespaceUpdated(oldObj, obj any) {
 	}
 }
 
-// namespaceChanged has all placements seen to that name cluster sets: one may have come or gone.
+// namespaceChanged enqueues all placements that name cluster sets: their namespaces may have changed.
 func (c *Controller) namespaceChanged(any) {
 	all, err := c.placements.List(labels.Everything())
 	if err != nil {
@@ -205,7 +205,7 @@ func (c *Controller) namespaceChanged(any) {
 	}
 	for _, placement := range all {
 		if len(placement.Spec.ClusterSets) > 0 {
-			c.look(cache.MetaObjectToName(placement))
+			c.enqueue(cache.MetaObjectToName(placement))
 		}
 	}
 }

@@ -12,37 +12,37 @@ import (
 )
 
 const (
-	// mostEvaluation is how long expressions are evaluated in one go.
+	// mostEvaluation bounds how long expressions are evaluated without a break.
 	mostEvaluation = 20 * time.Millisecond
-	// burst is how long the expressions of a namespace may take before it has to wait, and restFactor how many times as long as they
-	// have taken it then waits: all placements of a namespace together take a quarter of one CPU at most.
+	// burst is how long the expressions of a namespace may take before it has to wait. It then waits restFactor times as long as they have
+	// taken: all placements of a namespace together take at most a quarter of one CPU.
 	burst      = time.Second
 	restFactor = 3
 	// mostPause bounds how long a placement waits for others of its namespace. A fleet remembers longer what has changed.
 	mostPause = 10 * time.Second
 )
 
-// shares divides the time that CEL expressions take, to compile and to evaluate, between namespaces, so that the placements of one do not
-// hold up those of others. It is made by newShares.
+// shares divides the time for CEL expressions, to compile and to evaluate, between namespaces: the placements of one namespace do not delay
+// those of others. It is made by newShares.
 type shares struct {
 	mu sync.Mutex
-	// busy are the namespaces whose expressions are looked at now, and most is how many those may be.
+	// busy are the namespaces whose expressions are compiled or evaluated now, and most is the maximum of these.
 	busy sets.Set[string]
 	most int
-	// owed is until when each namespace would have to wait if it were not for burst.
+	// owed is until when each namespace would have to wait without burst.
 	owed map[string]time.Time
-	// waiting are the placements of each namespace that wait, by name.
+	// waiting are the waiting placements of each namespace, by name.
 	waiting map[string]sets.Set[string]
 }
 
-// newShares returns what divides the time of so many workers. Half of them never look at expressions: they are there for placements that
-// have none.
+// newShares returns shares for a number of workers. Half of the workers never compile or evaluate: they are left for placements without
+// expressions.
 func newShares(workers int) *shares {
 	return &shares{busy: sets.New[string](), most: max(1, workers/2), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
 }
 
-// enter returns zero where the expressions of a placement may be looked at now: one of its namespace at a time, who ends that by leave.
-// Else it returns how long to wait, which is longer for each that waits.
+// enter returns zero if the expressions of a placement may be compiled or evaluated now, one placement of a namespace at a time; the caller
+// then calls leave. Otherwise it returns how long to wait, which grows with the number of those that wait.
 func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,21 +55,21 @@ func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration 
 	return 0
 }
 
-// again returns how long a placement waits that has not come to its end, behind those that wait.
+// again returns how long a placement with an unfinished pass waits, behind those that wait.
 func (s *shares) again(placement cache.ObjectName) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.line(placement)
 }
 
-// forget has a placement wait no longer.
+// forget removes a placement from those that wait.
 func (s *shares) forget(placement cache.ObjectName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quit(placement)
 }
 
-// line has a placement wait, and returns how long all of its namespace take that do.
+// line adds a placement to those that wait, and returns how long all of its namespace take.
 func (s *shares) line(placement cache.ObjectName) time.Duration {
 	waiting := s.waiting[placement.Namespace]
 	if waiting == nil {
@@ -87,7 +87,7 @@ func (s *shares) quit(placement cache.ObjectName) {
 	}
 }
 
-// leave notes that expressions of the namespace were looked at from began until now.
+// leave notes that expressions of the namespace took from began until now.
 func (s *shares) leave(namespace string, began, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,7 @@ const (
 )
 
 // DecisionKey returns the value of the labels multicluster.x-k8s.io/decision-key and placement-key of a Placement's PlacementDecisions: its
-// name, or where that is no value of a label, what is left of it with a hash.
+// name, or, if that is not valid as a label, a part of it and a hash.
 func DecisionKey(placement string) string {
 	if len(validation.IsValidLabelValue(placement)) == 0 {
 		return placement
@@ -47,7 +47,7 @@ func sliceName(placement string, index int) string {
 // divide returns the PlacementDecisions for groups of clusters, in their order, and what the status says of the groups.
 func divide(placement *v1alpha1.Placement, groups []scheduling.Group) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
 	var all []*inventoryv1alpha1.PlacementDecision
-	var told []v1alpha1.DecisionGroupStatus
+	var lastStatus []v1alpha1.DecisionGroupStatus
 	for i, group := range groups {
 		status := v1alpha1.DecisionGroupStatus{
 			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClusterCount: int32(len(group.Clusters)), //nolint:gosec // a hub has no such number of objects
@@ -59,9 +59,9 @@ func divide(placement *v1alpha1.Placement, groups []scheduling.Group) ([]*invent
 			status.Decisions = append(status.Decisions, slice.Name)
 			all = append(all, slice)
 		}
-		told = append(told, status)
+		lastStatus = append(lastStatus, status)
 	}
-	return all, told
+	return all, lastStatus
 }
 
 func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []types.NamespacedName) *inventoryv1alpha1.PlacementDecision {
@@ -71,7 +71,7 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 			Labels: map[string]string{
 				inventoryv1alpha1.DecisionKeyLabel:   DecisionKey(placement.Name),
 				inventoryv1alpha1.DecisionIndexLabel: strconv.Itoa(index),
-				// What has the clusters chosen for it names the Placement, by the label clusterpass.dev/placement.
+				// Workloads name the Placement by the label clusterpass.dev/placement.
 				inventoryv1alpha1.PlacementKeyLabel: DecisionKey(placement.Name),
 			},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
@@ -87,7 +87,7 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 	return slice
 }
 
-// same says whether what is there is as it should be.
+// same returns whether two slices have the same content.
 func same(have, want *inventoryv1alpha1.PlacementDecision) bool {
 	return equality.Semantic.DeepEqual(have.Decisions, want.Decisions) && have.SchedulerName == want.SchedulerName &&
 		hasAll(have.Labels, want.Labels) && hasAll(have.Annotations, want.Annotations)

@@ -28,19 +28,19 @@ const (
 	maxNamed = 10
 )
 
-// latest returns the placement as it is known best: what was written may not be in the cache yet.
+// latest returns the newer of the cached placement and the last one that was written: the cache may lack it.
 func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
-	if p.told == nil || p.told.UID != cached.UID {
+	if p.lastStatus == nil || p.lastStatus.UID != cached.UID {
 		return cached
 	}
-	if order, err := resourceversion.CompareResourceVersion(p.told.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
+	if order, err := resourceversion.CompareResourceVersion(p.lastStatus.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
 		return cached
 	}
-	return p.told
+	return p.lastStatus
 }
 
-// tell writes what has come of a placement into its status, where that says something new.
-func (c *Controller) tell(ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus) error {
+// updateStatus writes the result of the last pass into the status of a placement, if that changes it.
+func (c *Controller) updateStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus) error {
 	next := p.latest(placement).DeepCopy()
 	//nolint:gosec // a hub has no such number of objects
 	next.Status = v1alpha1.PlacementStatus{
@@ -79,8 +79,8 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	}
 }
 
-// tellMistakes writes what is wrong with a spec, if anything is. What was decided by the last good one stays.
-func (c *Controller) tellMistakes(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
+// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision of the last good spec stays.
+func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
 	if len(p.mistakes) == 0 {
 		return nil
 	}
@@ -92,8 +92,8 @@ func (c *Controller) tellMistakes(ctx context.Context, placement *v1alpha1.Place
 	return c.writeStatus(ctx, placement, p, next)
 }
 
-// tellTaken writes that a PlacementDecision can't be written.
-func (c *Controller) tellTaken(ctx context.Context, placement *v1alpha1.Placement, p *plan, err error) error {
+// updateNameTaken writes into the status that a PlacementDecision cannot be written.
+func (c *Controller) updateNameTaken(ctx context.Context, placement *v1alpha1.Placement, p *plan, err error) error {
 	next := p.latest(placement).DeepCopy()
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonNameTaken, err.Error())
 	return c.writeStatus(ctx, placement, p, next)
@@ -113,18 +113,18 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 	if equality.Semantic.DeepEqual(p.latest(placement).Status, next.Status) {
 		return nil
 	}
-	told, err := c.Client.ClusterpassV1alpha1().Placements(placement.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	lastStatus, err := c.Client.ClusterpassV1alpha1().Placements(placement.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err == nil {
-		p.told = told
+		p.lastStatus = lastStatus
 	}
 	return err
 }
 
-// tellMove is an event with the clusters that have come, and those that have gone.
-func (c *Controller) tellMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
+// recordMove records an event with the clusters that were added and removed.
+func (c *Controller) recordMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
 	was, is := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
 		clip(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))

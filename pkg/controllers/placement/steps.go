@@ -23,9 +23,9 @@ type step struct {
 	have, want *inventoryv1alpha1.PlacementDecision
 }
 
-// steps returns the writes that turn the slices that are there into those that should be, in an order in which, after each of them,
-// every cluster that was selected and still is, is in some slice: one that moves is written where it goes before it is
-// taken away where it was. Where clusters change places between full slices, that takes slices in between.
+// steps returns the writes that turn have into want. After each of them, every cluster that stays selected is in some slice: a cluster that
+// moves is written where it goes before it is removed where it was. If clusters change places between full slices, that takes temporary
+// slices.
 func steps(placement *v1alpha1.Placement, have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	pending := compare(have, want)
 	seen := visible(have)
@@ -108,7 +108,7 @@ func (s step) lost(seen map[types.NamespacedName]int, stays map[types.Namespaced
 	return lost
 }
 
-// inBetween returns slices with all clusters that pending steps would lose for a moment.
+// inBetween returns temporary slices with all clusters that pending steps would lose meanwhile.
 func inBetween(
 	placement *v1alpha1.Placement, pending []step, seen map[types.NamespacedName]int, stays map[types.NamespacedName]bool,
 ) []*inventoryv1alpha1.PlacementDecision {

@@ -31,29 +31,29 @@ type plan struct {
 	compiled bool
 	policy   *scheduling.Policy
 	plan     *scheduling.Plan
-	// uid and generation of the placement, and namespaces, that they are for, and when the author was asked for these.
+	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the author's access to these was reviewed.
 	uid        types.UID
 	generation int64
 	namespaces sets.Set[string]
 	reviewed   time.Time
 	mistakes   field.ErrorList
-	// moved is when clusters were last selected, or ceased to be. The status may not say so yet.
+	// moved is when the selection last changed. The status may lack it.
 	moved *metav1.MicroTime
-	// stale says that a pass is due, whatever the time, and unreviewed that the author is to be asked before.
+	// stale says that a pass is due, and unreviewed that a review of the author is due before it.
 	stale, unreviewed bool
-	// unsettled says that slices may be other than result has them.
-	unsettled bool
-	// result is that of the last pass, nil before the first, and decided the clusters that the last pass of this plan, or of one before,
-	// has selected.
+	// unsynced says that the slices may differ from result.
+	unsynced bool
+	// result is that of the last pass, nil before the first. decided are the clusters that the last pass of this plan, or of the plan before
+	// it, has selected.
 	result  *scheduling.Result
 	decided []types.NamespacedName
-	// unseen is what was written and is not in the cache yet.
+	// unseen are writes that the cache lacks.
 	unseen unseen
-	// told is the placement as its status was written last.
-	told *v1alpha1.Placement
+	// lastStatus is the placement as returned by the last write of its status.
+	lastStatus *v1alpha1.Placement
 }
 
-// sync sees to one placement, and returns when to do so again.
+// sync reconciles one placement, and returns after how long to do so again, zero for never.
 func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	placement, err := c.placements.Placements(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
@@ -70,17 +70,17 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		return 0, err
 	}
 	if wait := c.compile(placement, p); p.policy == nil {
-		return wait, c.tellMistakes(ctx, placement, p)
+		return wait, c.updateMisconfigured(ctx, placement, p)
 	}
-	stale, unsettled := c.due(p)
+	stale, unsynced := c.due(p)
 	decided, wait := c.pass(placement, p, stale, now)
-	if wait > 0 && (stale || p.result == nil || !unsettled) {
-		c.setDue(p, stale, unsettled)
+	if wait > 0 && (stale || p.result == nil || !unsynced) {
+		c.setDue(p, stale, unsynced)
 		return wait, nil
 	}
-	if decided || unsettled {
-		settled, err := c.settle(ctx, placement, p, now)
-		if err != nil || !settled {
+	if decided || unsynced {
+		inSync, err := c.syncDecisions(ctx, placement, p, now)
+		if err != nil || !inSync {
 			c.setDue(p, false, true)
 			return unseenPeriod, err
 		}
@@ -91,7 +91,7 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	return until(now, p.plan.Next(now, func() bool { return false }), p), nil
 }
 
-// until returns how long nothing is to be done, zero for as long as nothing changes.
+// until returns after how long to reconcile again, zero if only a change makes that necessary.
 func until(now, next time.Time, p *plan) time.Duration {
 	again := time.Duration(0)
 	if !next.IsZero() {
@@ -111,30 +111,30 @@ func (c *Controller) forget(name cache.ObjectName) {
 	c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 }
 
-// due says whether a pass is due, and whether slices are to be looked at, and from then on that they are not.
-func (c *Controller) due(p *plan) (stale, unsettled bool) {
+// due returns whether a pass, and whether a comparison of the slices, is due, and resets both.
+func (c *Controller) due(p *plan) (stale, unsynced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stale, unsettled = p.stale, p.unsettled
-	p.stale, p.unsettled = false, false
-	return stale, unsettled
+	stale, unsynced = p.stale, p.unsynced
+	p.stale, p.unsynced = false, false
+	return stale, unsynced
 }
 
-// setDue says that a pass is due, or that slices are to be looked at, besides what is due already.
-func (c *Controller) setDue(p *plan, stale, unsettled bool) {
+// setDue makes a pass, or a comparison of the slices, due.
+func (c *Controller) setDue(p *plan, stale, unsynced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.stale, p.unsettled = p.stale || stale, p.unsettled || unsettled
+	p.stale, p.unsynced = p.stale || stale, p.unsynced || unsynced
 }
 
-// planFor returns the plan of a placement, a new one where that has changed, or the namespaces it may choose from.
+// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may choose from, have changed.
 func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement, now time.Time) (*plan, error) {
 	name := cache.MetaObjectToName(placement)
 	c.mu.Lock()
 	known := c.plans[name]
 	c.mu.Unlock()
 	if known != nil && known.uid != placement.UID {
-		// Another one has its name now. What the old one had selected was not this one's choice.
+		// Another placement has the name now. It did not select what the old one did.
 		c.fleet.SetDecision(nameOf(placement), scheduling.Decision{})
 		known = nil
 	}
@@ -155,7 +155,7 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 		}
 		made.decided = decision.AllClusters(have)
 	} else {
-		made.moved, made.decided, made.unseen, made.told = known.moved, known.decided, known.unseen, known.told
+		made.moved, made.decided, made.unseen, made.lastStatus = known.moved, known.decided, known.unseen, known.lastStatus
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,8 +163,8 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	return made, nil
 }
 
-// compile makes a policy of the spec that the plan is for, once. It returns how long to wait where it has not come to that, because the
-// expressions of the namespace take long.
+// compile compiles the spec that the plan is for, once. If the expressions of the namespace have used up their share, it returns how long to
+// wait.
 func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.Duration) {
 	if p.compiled {
 		return 0
@@ -188,8 +188,8 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 	return 0
 }
 
-// namespacesOf returns the namespaces a placement chooses from, and when its author was asked for others than its own: those
-// count whose ClusterProfiles the author may list.
+// namespacesOf returns the namespaces a placement chooses from, and when the author's access to them was reviewed. Of namespaces other than
+// the placement's own it returns those whose ClusterProfiles the author may list.
 func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time) (sets.Set[string], time.Time, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return sets.New(placement.Namespace), time.Time{}, nil
@@ -220,7 +220,7 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	return namespaces, now, nil
 }
 
-// isUnreviewed says whether an author is to be asked again, and from then on that it is not.
+// isUnreviewed returns whether a review of the author is due, and resets it.
 func (c *Controller) isUnreviewed(p *plan) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -237,8 +237,7 @@ func (c *Controller) setUnreviewed(p *plan) {
 	}
 }
 
-// pass makes a decision where one is due. It returns how long to wait where it has not come to that, because the expressions of the
-// namespace take long.
+// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it returns how long to wait.
 func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, stale bool, now time.Time) (decided bool, wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
 	if p.policy.Evaluates() {
@@ -260,7 +259,7 @@ func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, stale bool, no
 	return true, 0
 }
 
-// decide takes in what a pass has decided.
+// decide stores the result of a pass.
 func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
 	passes.Inc()
 	if p.moved == nil {
@@ -268,7 +267,7 @@ func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, result *sche
 	}
 	if result.Moved {
 		p.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
-		c.tellMove(placement, p.decided, result.Decisions)
+		c.recordMove(placement, p.decided, result.Decisions)
 	}
 	p.decided = result.Decisions
 	is := scheduling.Decision{Clusters: result.Decisions}

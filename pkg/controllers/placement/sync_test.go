@@ -63,7 +63,7 @@ func TestWhatNeverComesBackIsNotWaitedForForEver(t *testing.T) {
 	f.score(t, "b", 10)
 	f.run(t)
 	f.clock.Step(unseenLimit)
-	f.look(cache.NewObjectName(team, "best"))
+	f.enqueue(cache.NewObjectName(team, "best"))
 	f.run(t)
 	require.Equal(t, []string{"b"}, f.chosen("best"), "the cache still has what is wanted")
 	f.see(t)
@@ -184,7 +184,7 @@ func TestARestartGoesOnFromWhatWasDecided(t *testing.T) {
 	after.score(t, "b", 10)
 	placement := after.status["best"].DeepCopy()
 	require.NoError(t, after.Placements.Informer().GetIndexer().Add(placement))
-	require.NoError(t, after.remember())
+	require.NoError(t, after.restore())
 	after.placementChanged(placement)
 	version := after.version
 	after.run(t)

@@ -59,7 +59,7 @@ func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alph
 		removals.Inc()
 	}
 	c.left(profile.UID, len(doomed)-len(removable))
-	c.tell(ctx, profile, removable, len(doomed)-len(removable))
+	c.recordRemoved(ctx, profile, removable, len(doomed)-len(removable))
 	return nil
 }
 
@@ -98,8 +98,8 @@ func (c *Controller) stored(ctx context.Context) (map[types.UID]*v1alpha1.AuthTo
 	return all, err
 }
 
-// tell says on the ClusterProfile what was removed, and what was not.
-func (c *Controller) tell(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, removed []grant.Object, left int) {
+// recordRemoved says on the ClusterProfile what was removed, and what was not.
+func (c *Controller) recordRemoved(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, removed []grant.Object, left int) {
 	if len(removed) == 0 {
 		return
 	}

@@ -101,7 +101,7 @@ func (k *Keeper) start() error {
 	for _, of := range kinds {
 		informer := factory.ForResource(of.resource)
 		registration, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: k.tell, UpdateFunc: func(_, obj any) { k.tell(obj) }, DeleteFunc: k.tell,
+			AddFunc: k.notify, UpdateFunc: func(_, obj any) { k.notify(obj) }, DeleteFunc: k.notify,
 		})
 		if err != nil {
 			return fmt.Errorf("watching %s: %w", of.resource.Resource, err)
@@ -114,8 +114,8 @@ func (k *Keeper) start() error {
 	return nil
 }
 
-// tell tells of the set that an object is of.
-func (k *Keeper) tell(obj any) {
+// notify tells of the set that an object is of.
+func (k *Keeper) notify(obj any) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
 	}

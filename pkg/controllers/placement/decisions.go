@@ -21,18 +21,18 @@ import (
 )
 
 const (
-	// unseenPeriod is when to look again for what was written and has not come back in the watch, which wakes the placement, too.
+	// unseenPeriod is when to check again for a write that the watch has not delivered. Its event enqueues the placement, too.
 	unseenPeriod = time.Second
-	// unseenLimit is for how long that is waited for.
+	// unseenLimit bounds the wait for such a write.
 	unseenLimit = 10 * time.Second
 )
 
-// errBehind says that a slice is not as the cache has it. An event is on its way that tells how it is.
+// errBehind says that a slice differs from the cache. An event with the current one is on its way.
 var errBehind = errors.New("the cache is behind")
 
-// settle has the slices, and the status, be as the last pass has decided. It returns false where that can't be told yet: what
-// was written last has to be seen before more is, or a cluster could be taken out of one slice that is in no other.
-func (c *Controller) settle(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
+// syncDecisions writes the slices, and the status, as the last pass has decided. It returns false if the cache lacks the last write:
+// writing before that could remove a cluster from its only slice.
+func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
 	if c.isBehind(placement, p, now) {
 		return false, nil
 	}
@@ -49,11 +49,11 @@ func (c *Controller) settle(ctx context.Context, placement *v1alpha1.Placement, 
 	case errors.Is(err, errBehind):
 		return false, nil
 	case errors.Is(err, errTaken):
-		return false, errors.Join(err, c.tellTaken(ctx, placement, p, err))
+		return false, errors.Join(err, c.updateNameTaken(ctx, placement, p, err))
 	case err != nil:
 		return false, err
 	}
-	return true, c.tell(ctx, placement, p, groups)
+	return true, c.updateStatus(ctx, placement, p, groups)
 }
 
 // slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their order.
@@ -71,7 +71,7 @@ func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alph
 	return decision.Sorted(have), nil
 }
 
-// stored returns the decision in the slices that are there.
+// stored returns the decision that the slices have.
 func stored(placement *v1alpha1.Placement, have []*inventoryv1alpha1.PlacementDecision) scheduling.Decision {
 	was := scheduling.Decision{Clusters: decision.AllClusters(have)}
 	if moved := placement.Status.LastMoveTime; moved != nil {
@@ -91,7 +91,7 @@ type written struct {
 // unseen are slices that were written and are not in the cache yet, by name.
 type unseen map[string]written
 
-// isBehind says whether the cache lacks what was written.
+// isBehind returns whether the cache lacks a write.
 func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.Time) bool {
 	for name, slice := range p.unseen {
 		if have, err := c.decisions.PlacementDecisions(placement.Namespace).Get(name); !slice.isIn(have, err) && now.Sub(slice.at) < unseenLimit {
@@ -102,7 +102,7 @@ func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.T
 	return false
 }
 
-// isIn says whether a cache that has this of a slice knows of the write.
+// isIn returns whether a cache with this slice, or this error, has the write.
 func (w written) isIn(have *inventoryv1alpha1.PlacementDecision, err error) bool {
 	if w.deleted {
 		return apierrors.IsNotFound(err) || err == nil && have.UID != w.uid
@@ -122,7 +122,7 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 			// It was needed in between, for the steps before this one.
 			s.have = made[s.have.Name]
 		}
-		slice, err := c.take(ctx, s)
+		slice, err := c.applyStep(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -137,15 +137,16 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 	return nil
 }
 
-// sign has a slice say that the controller has written it. What others have written is written anew, although it says the same.
+// sign notes the controller as the writer of a slice. A slice with the same content by another writer is written again.
 func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
 	if c.User != "" {
 		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, c.User)
 	}
 }
 
-// take returns the slice as it was written, nil for one that was deleted. What is not as the cache has it is left alone.
-func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
+// applyStep writes one step, and returns the slice as it was written, nil for one that was deleted. A slice that differs from the cache is
+// not changed.
+func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
 	switch {
 	case s.want == nil:
 		is := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
@@ -170,7 +171,7 @@ func (c *Controller) take(ctx context.Context, s step) (*inventoryv1alpha1.Place
 	}
 }
 
-// behind returns errBehind where err says that a slice has changed, or is gone.
+// behind returns errBehind if err says that a slice has changed, or is gone.
 func behind(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return fmt.Errorf("%w: %w", errBehind, err)
@@ -178,10 +179,11 @@ func behind(err error) error {
 	return err
 }
 
-// errTaken says that a PlacementDecision of the name of a slice is another's.
+// errTaken says that a PlacementDecision with the name of a slice belongs to something else.
 var errTaken = errors.New("it is another's, and left alone")
 
-// explainTaken says why a slice that was to be created is there: it is another's, or the placement's and newer than the cache.
+// explainTaken returns why a slice that was to be created exists: errTaken if it belongs to something else, errBehind if it is newer than the
+// cache.
 func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.PlacementDecision) error {
 	have, err := c.Inventory.ApisV1alpha1().PlacementDecisions(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// settleTimeout bounds the wait for the member's authoriser, which follows
+	// usableTimeout bounds the wait for the member's authoriser, which follows
 	// its API within milliseconds.
-	settleTimeout = 2 * time.Second
-	settlePoll    = 10 * time.Millisecond
+	usableTimeout = 2 * time.Second
+	usablePoll    = 10 * time.Millisecond
 )
 
-// settle waits until the member's authoriser lets a new token do what it is for, so
+// waitUsable waits until the member's authoriser lets a new token do what it is for, so
 // that its first use is not refused. It gives up after settleTimeout: the token is
 // good, and a member whose other authorisers veto what RBAC allows must not fail it.
 //
 // A token for other audiences can't be tried: the member itself does not accept it.
-func (t *task) settle(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
+func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
 	if len(g.Spec.Audiences) > 0 {
 		return
 	}
 	var err error
 	defer observePhase(phaseSettle, t.Clock, t.Clock.Now(), &err)
 	reviews := t.client.WithToken(token.token).AuthorizationV1().SelfSubjectAccessReviews()
-	err = wait.PollUntilContextTimeout(ctx, settlePoll, settleTimeout, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, usablePoll, usableTimeout, true, func(ctx context.Context) (bool, error) {
 		for len(waiting) > 0 {
 			review := &authorizationv1.SelfSubjectAccessReview{Spec: waiting[0]}
 			answer, err := reviews.Create(ctx, review, metav1.CreateOptions{})
