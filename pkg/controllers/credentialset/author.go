@@ -22,23 +22,23 @@ import (
 )
 
 const (
-	// allowedPeriod and refusedPeriod are for how long an answer about the rights of an author is used. Each token is reviewed anew.
+	// allowedPeriod and refusedPeriod are how long a review of an author is used. Each token is reviewed anew.
 	allowedPeriod = 5 * time.Minute
 	refusedPeriod = 30 * time.Second
-	// maxReviews bounds the answers that are kept, one for each set.
+	// maxReviews bounds the reviews that are kept, one for each set.
 	maxReviews = 10_000
-	// maxNamed is how many clusters may be reviewed one by one. Who names more has to be allowed to get all of the namespace.
+	// maxNamed is how many clusters are reviewed one by one. An author who names more needs get on all of the namespace.
 	maxNamed = 20
 )
 
-// review names an answer about the rights of the author of a set. A change of the author is one of the generation.
+// review is the key of a review of the author of a set. A change of the author changes the generation.
 type review struct {
 	set        types.UID
 	generation int64
 }
 
-// authorRefused returns why the author of set may not know what it selects; empty where it may. The status and the events of a set tell
-// its readers which clusters there are: no more than its author may see.
+// authorRefused returns why the author of set may not see what it selects; empty if the author may. The status and the events of a set
+// show its readers which clusters exist: no more than its author may see.
 func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	key := review{set.UID, set.Generation}
 	if known, ok := c.reviews.Get(key); ok {
@@ -58,7 +58,7 @@ func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCre
 	return refused, nil
 }
 
-// reviewAuthor is authorRefused by what the hub says now. What selects by names takes get on each of them, all else list.
+// reviewAuthor is authorRefused without a cache. To select by names takes get on each of them, everything else takes list.
 func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	what := authorizationv1.ResourceAttributes{
 		Namespace: credentialset.ProfileNamespace(set), Verb: "list",
@@ -67,7 +67,7 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 	names := []string{""}
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" && len(clusters.Names) > 0 {
 		what.Verb = "get"
-		// Who may get all needs no review for each.
+		// An author who may get all needs no review for each.
 		if may, err := rights.Of(ctx, c.Hub, set.Spec.Author, what); may || err != nil {
 			return "", err
 		}
@@ -87,7 +87,7 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 	return "", nil
 }
 
-// refusal says what an author may not do, and what would let it.
+// refusal returns what an author may not do, and the rule that would allow it.
 func refusal(what authorizationv1.ResourceAttributes, more string) string {
 	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role to it as this one: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
 		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
@@ -101,10 +101,10 @@ func subject(what authorizationv1.ResourceAttributes) string {
 	return fmt.Sprintf("clusterprofiles.%s %q", what.Group, what.Name)
 }
 
-// authorWarning is how long before the end of an author a set says so.
+// authorWarning is how long before an author expires the set says so.
 const authorWarning = 14 * 24 * time.Hour
 
-// setAuthorConditions has next, which is to become the status of set, say what there is to say of the author.
+// setAuthorConditions sets the conditions about the author in next, the new status of set.
 func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSet) {
 	conditions := &next.Status.Conditions
 	if credentialset.IsUnrestricted(set.Spec.Author) {
@@ -136,7 +136,7 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 	}
 }
 
-// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what time there is another one, zero for never.
+// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what time the reason changes, zero for never.
 func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, left time.Duration) {
 	end := credentialset.AuthorEnd(set, c.MaxAuthorAge)
 	if end.IsZero() || !credentialset.KeepsCredentials(set) {

@@ -17,7 +17,7 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// shared are the ways in which two Secrets tell Argo CD of one cluster, the worst first.
+// shared are the ways in which two Secrets conflict in Argo CD, the worst first.
 var shared = []struct{ annotation, reason, what, cure string }{
 	{
 		annotationServer, v1alpha1.CredentialSetReasonSameServer, "server",
@@ -29,8 +29,8 @@ var shared = []struct{ annotation, reason, what, cure string }{
 	},
 }
 
-// conflict returns the condition of a set one of whose Secrets gives Argo CD the same server, or the same name, as another
-// one of any set; nil where none has.
+// conflict returns the condition of a set if one of its Secrets gives Argo CD the same server, or the same name, as another Secret of any
+// set; nil if none does.
 func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condition, error) {
 	if set.Spec.Secret.Format != v1alpha1.SecretFormatArgoCD {
 		return nil, nil //nolint:nilnil // that there is none is an answer
@@ -51,7 +51,7 @@ func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condi
 	return nil, nil //nolint:nilnil // that there is none is an answer
 }
 
-// conflictBy returns which Secret of set, the first by its name, has the same annotation as which other; empty where none has.
+// conflictBy returns which Secret of set, the first by its name, has the same annotation as which other; empty if none has.
 func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev1.Secret, annotation, what string) string {
 	by := map[string][]*corev1.Secret{}
 	for _, secret := range all {
@@ -74,8 +74,8 @@ func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev
 	return ""
 }
 
-// describe names a Secret for the readers of a set. Its own set and ClusterProfile are named where they are in the namespaces of that
-// set: others may not be for its readers to know.
+// describe names a Secret for the readers of a set. It names the Secret's set and ClusterProfile only if they are in the namespaces of that
+// set: its readers may not be allowed to see others.
 func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.Secret) string {
 	of := "another ClusterCredentialSet"
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
@@ -88,7 +88,7 @@ func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.
 	return fmt.Sprintf("%s (%s)", secret.Name, of)
 }
 
-// setConflict has the condition in the status of a set be what is, nil for none.
+// setConflict sets or removes the condition in the status of a set.
 func setConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
 	if is == nil {
 		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetConflict)
@@ -97,12 +97,12 @@ func setConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
 	meta.SetStatusCondition(&set.Status.Conditions, *is)
 }
 
-// argoCDIdentity returns server and name that a Secret tells Argo CD; both are empty where it is not for that.
+// argoCDIdentity returns the server and the name that a Secret gives Argo CD; both are empty if it is not for Argo CD.
 func argoCDIdentity(secret *corev1.Secret) [2]string {
 	return [2]string{secret.Annotations[annotationServer], secret.Annotations[annotationName]}
 }
 
-// conflictsChanged has the sets looked at whose Secrets may be in conflict with one that has come, gone, or changed what it tells Argo CD.
+// conflictsChanged enqueues the sets whose Secrets may conflict with one that was created, deleted, or changed what it gives Argo CD.
 func (c *Controller) conflictsChanged(secret *corev1.Secret) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.Spec.Secret.Format == v1alpha1.SecretFormatArgoCD && credentialset.SecretName(set, "").Namespace == secret.Namespace {

@@ -18,7 +18,7 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// consume has the consumer of set know what is selected, and returns the condition that tells of it; nil where there is none.
+// consume configures the consumer of set for what is selected, and returns the condition about it; nil if the set has no consumer.
 func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (*metav1.Condition, error) {
 	if set.Spec.Consumer.MultiKueue == nil {
 		if err := c.dismiss(ctx, set); err != nil {
@@ -34,7 +34,7 @@ func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentia
 	return &is, err
 }
 
-// workers returns the clusters that Kueue can reach, in their order: those whose Secret is there.
+// workers returns the clusters that Kueue can reach, in their order: those whose Secret exists.
 func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
 	names, err := c.order(set, selected)
 	if err != nil {
@@ -57,8 +57,8 @@ func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected select
 	return workers, nil
 }
 
-// syncConsumer sees to a set that keeps no credentials. Where its author may not select, its consumer keeps what it has been told. It
-// returns when to look again.
+// syncConsumer reconciles a set that keeps no credentials. If its author may not select, its consumer keeps its configuration. It returns
+// after how long to do so again.
 func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (time.Duration, error) {
 	chosen, err := c.selected(ctx, set)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	return 0, errors.Join(consumerErr, c.writeStatus(ctx, set, next))
 }
 
-// dismiss removes what consumers have been told of set.
+// dismiss removes the configuration of consumers for set.
 func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	if set.Spec.Consumer.MultiKueue == nil && meta.FindStatusCondition(set.Status.Conditions, v1alpha1.MultiKueueReady) == nil {
 		return nil
@@ -113,8 +113,8 @@ func setConsumerCondition(set *v1alpha1.ClusterCredentialSet, is *metav1.Conditi
 	meta.SetStatusCondition(&set.Status.Conditions, *is)
 }
 
-// consumerChanged has the set compared whose consumer's objects have changed, and one that has its name now: it may have waited for them
-// to go.
+// consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its name now: it may have waited for their
+// deletion.
 func (c *Controller) consumerChanged(uid types.UID, name string) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.UID == uid || cache.MetaObjectToName(set).String() == name {

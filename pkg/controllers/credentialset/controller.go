@@ -5,7 +5,18 @@
 // each selected cluster, with a token that is renewed before it expires.
 //
 // It decides nothing about rights: every token comes from the subresource token of its set, which the server answers as if the
-// set's author had asked. All that it has to know of a credential is in the annotations of its Secret, so that a restart mints nothing.
+// set's author had asked. Everything that it needs to know of a credential is in the annotations of its Secret, so a restart mints nothing.
+//
+// Two queues work side by side. The first one has sets: which clusters are selected, what to remove, and the status. The second one has
+// single credentials, each in one of these states:
+//
+//	selected -> no Secret      -> mint          -> valid
+//	            valid          -> due           -> mint, by one write; the old token stays valid
+//	                           -> changed       -> repair with the same token; mint if that is gone
+//	                           -> grant revoked -> mint
+//	            failed         -> again, with backoff; after all others
+//	            refused        -> again, up to every 30 minutes, and when the set changes
+//	not selected -> kept for a grace if decisions select -> Secret deleted -> grants deleted
 package credentialset
 
 import (
@@ -41,23 +52,23 @@ import (
 )
 
 const (
-	// setWorkers is how many sets are compared with their clusters at once. That calls nobody but to remove, to tell, and to ask what
-	// authors may.
+	// setWorkers is how many sets are compared with their clusters at once. That makes calls only to remove, to write the status, and to
+	// review authors.
 	setWorkers = 2
-	// statusDelay gathers what changes in one set before its status is written.
+	// statusDelay gathers changes in one set before its status is written.
 	statusDelay = 500 * time.Millisecond
 	// leastBackoff and mostBackoff are when to try again after a failure.
 	leastBackoff = time.Second
 	mostBackoff  = time.Minute
-	// mostRefusedBackoff is that after a refusal, which only a change of somebody's rights ends. A change of the set is tried at once.
+	// mostRefusedBackoff is the one after a refusal, which only a change of rights ends. A change of the set is tried at once.
 	mostRefusedBackoff = 30 * time.Minute
 )
 
 // Members knows the member clusters.
 type Members interface {
-	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub.
+	// CachedLeaving returns an error if the member of a profile is leaving the hub.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
-	// StoredLeaving is CachedLeaving by what is stored.
+	// StoredLeaving is CachedLeaving without the cache.
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
@@ -65,31 +76,31 @@ type Members interface {
 type Options struct {
 	// Client gets the tokens, deletes grants, and writes the status of sets.
 	Client versioned.Interface
-	// Hub keeps the Secrets.
+	// Hub reads and writes the Secrets.
 	Hub kubernetes.Interface
-	// Objects keeps what consumers are configured by.
+	// Objects reads and writes the objects that configure consumers.
 	Objects dynamic.Interface
-	// Inventory is asked whether a ClusterProfile is gone.
+	// Inventory reads ClusterProfiles without a cache.
 	Inventory inventory.Interface
-	// Sets and Grants watch clusterpass's own.
+	// Sets and Grants are informers.
 	Sets   informers.ClusterCredentialSetInformer
 	Grants informers.AuthTokenGrantInformer
-	// Profiles watches ClusterProfiles, and Decisions PlacementDecisions, once a set is about these.
+	// Profiles is an informer of ClusterProfiles, and Decisions one of PlacementDecisions, which runs once a set needs it.
 	Profiles  inventoryinformers.ClusterProfileInformer
 	Decisions inventoryinformers.PlacementDecisionInformer
-	// Placements watches Placements, whose decisions User writes: the username that the hub knows the controller by, which may be empty.
+	// Placements is an informer of Placements. User, the username of the controller on the hub, writes their decisions; it may be empty.
 	Placements informers.PlacementInformer
 	User       string
-	// Members says which members are being taken out of the hub, and OnLeaving has it told when that changes.
+	// Members says which members are leaving the hub, and OnLeaving registers a handler for changes of that.
 	Members   Members
 	OnLeaving func(changed func(profile cache.ObjectName)) error
-	// Recorder tells users what becomes of their sets.
+	// Recorder records events about sets.
 	Recorder events.EventRecorder
-	// Workers is how many credentials are seen to at once.
+	// Workers is how many credentials are reconciled at once.
 	Workers int
-	// MaxAuthorAge is for how long after an author was noted the server mints in its name; 0: for ever.
+	// MaxAuthorAge is how long after an author was noted the server mints in its name; 0: no limit.
 	MaxAuthorAge time.Duration
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -104,20 +115,20 @@ type Controller struct {
 	kueue     *multikueue.Keeper
 	synced    []cache.InformerSynced
 
-	// setQueue has sets to compare with their clusters, credentialQueue single credentials.
+	// setQueue has sets, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	credentialQueue workqueue.TypedRateLimitingInterface[credentialKey]
-	// reviews are what the hub says of the authors of sets, by review.
+	// reviews are the reviews of authors.
 	reviews *utilcache.LRUExpireCache
-	// refusals counts those of each credential, in a row.
+	// refusals counts the refusals of each credential in a row.
 	refusals workqueue.TypedRateLimiter[credentialKey]
 
 	mu sync.Mutex
-	// states are what has become of the credentials of each set, by its UID and by cluster.
+	// states are those of the credentials of each set, by its UID and by cluster.
 	states map[types.UID]map[string]state
-	// writes are Secrets that were written lately.
+	// writes are the latest writes of Secrets.
 	writes map[credentialKey]written
-	// undecided is since when decisions do not name the clusters that there are credentials for.
+	// undecided is since when decisions do not name a cluster that has a credential.
 	undecided map[credentialKey]time.Time
 }
 
@@ -164,7 +175,7 @@ func (c *Controller) addCredentialQueue() {
 // Run keeps credentials until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
-	// Tokens go back and forth.
+	// Requests and answers hold tokens: they are not logged.
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
 	c.secrets.run(ctx, c.secretChanged)
 	c.decisions.run(ctx, c.decisionChanged)
@@ -191,7 +202,7 @@ func (c *Controller) Run(ctx context.Context) {
 	workers.Wait()
 }
 
-// next has one item of a queue seen to, which says when to do so again; zero is when something changes.
+// next reconciles one item of a queue, and adds it again after the time that it returns, if that is not zero.
 func next[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], sync func(ctx context.Context, item T) (time.Duration, error)) bool {
 	item, shutdown := queue.Get()
 	if shutdown {
@@ -213,7 +224,7 @@ func next[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 	return true
 }
 
-// syncSet compares a set with its clusters: those that are selected are seen to, of the others nothing stays.
+// syncSet compares a set with its clusters: it enqueues the credentials of those that are selected, and removes those of others.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
@@ -242,13 +253,13 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	}
 	again = is.requeueAfter(again)
 	if c.enqueueUnknown(set, is.clusters) {
-		// Each tells when it is seen to.
+		// Each updates the status when it is reconciled.
 		return again, consumerErr
 	}
 	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, is, consumer))
 }
 
-// enqueueUnknown has those credentials looked at of which nothing is known, and says whether there are any.
+// enqueueUnknown enqueues the credentials without a state, and returns whether there are any.
 func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, selected selection) bool {
 	waiting := false
 	for cluster := range selected {

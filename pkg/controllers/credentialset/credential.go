@@ -20,7 +20,7 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// What a Secret tells of the credential that it holds. There is nothing secret in it.
+// Annotations of a Secret about the credential that it holds. There is nothing secret in them.
 const (
 	annotationPrefix = "clusterpass.dev/credential-"
 	// annotationCluster and annotationClusterUID say for which ClusterProfile it is.
@@ -37,16 +37,16 @@ const (
 	annotationRights = annotationPrefix + "rights"
 	// annotationContent is a digest of the data that was written.
 	annotationContent = annotationPrefix + "content"
-	// annotationKeys says which keys the controller has written. All others are others'.
+	// annotationKeys says which keys the controller has written. All other keys belong to others.
 	annotationKeys = annotationPrefix + "keys"
-	// annotationToken is a digest of the token, by which it is known where something else was changed.
+	// annotationToken is a digest of the token, which identifies it if something else was changed.
 	annotationToken = annotationPrefix + "token"
 	// annotationChecksum is a digest of all that was written.
 	annotationChecksum = annotationPrefix + "checksum"
 	// annotationRotate is the value of v1alpha1.AnnotationRotate that it was made for.
 	annotationRotate = annotationPrefix + "rotate"
-	// annotationFound is, in the cache alone, a digest of what is there of what was written. annotationServer and
-	// annotationName are what a Secret tells Argo CD, in the cache alone, too.
+	// annotationFound is a digest of the present content of the keys that were written. annotationServer and annotationName are what a
+	// Secret gives Argo CD. All three are in the cache alone.
 	annotationFound  = annotationPrefix + "found"
 	annotationServer = annotationPrefix + "argocd-server"
 	annotationName   = annotationPrefix + "argocd-name"
@@ -58,25 +58,25 @@ type action int
 const (
 	// mint is a new token.
 	mint action = iota
-	// repair is to have the Secret say what it should, with the token that it has.
+	// repair is to write the Secret again with the token that it has.
 	repair
 )
 
 const (
 	// spread is the part of the time until its renewal by which a credential may be renewed earlier.
 	spread = 0.1
-	// spreadSteps is how finely. The low bits of the hash are those that differ.
+	// spreadSteps is the number of steps in spread. The low bits of the hash are those that differ.
 	spreadSteps = 1000
-	// grantLag is how much later than a token its grant may be in the cache, writeLag how much later a Secret that was written.
+	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much later a Secret that was written.
 	grantLag = 5 * time.Second
 	writeLag = 30 * time.Second
-	// repairPause is how long after it was written a Secret may be repaired.
+	// repairPause is how long after a write a Secret may be repaired.
 	repairPause = time.Second
-	// writePoll is when to look again for a Secret that was written.
+	// writePoll is when to check again for a Secret that was written.
 	writePoll = 200 * time.Millisecond
 )
 
-// whyRevoked is why a credential is due whose grant is gone.
+// whyRevoked is the reason for a credential whose grant is gone.
 const whyRevoked = "the grant is revoked"
 
 // wanted is a credential as it should be.
@@ -98,7 +98,7 @@ func digest(of any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// purpose is a digest of what the credential is made for: if it differs, the Secret is to be written anew.
+// purpose is a digest of what the credential is made for: if it changes, the Secret is written again.
 func (w *wanted) purpose() string {
 	spec := &w.set.Spec
 	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders}
@@ -108,13 +108,13 @@ func (w *wanted) purpose() string {
 	return digest(parts)
 }
 
-// rights is a digest of what the token is made for: if it differs, another one is needed.
+// rights is a digest of what the token is made for: if it changes, a new token is needed.
 func (w *wanted) rights() string {
 	spec := &w.set.Spec
 	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
 }
 
-// argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil where the set has none.
+// argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil if the set has none.
 func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 	says := w.set.Spec.Secret.ArgoCD.DeepCopy()
 	if says != nil {
@@ -123,8 +123,8 @@ func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 	return says
 }
 
-// due returns when something is to be done with what is there, secret, what, and why; the zero time is at once. grants says whether a
-// grant of the set is there.
+// due returns what secret, which may be nil, needs, when, and why; the zero time means at once. grants returns whether a grant of the set
+// exists.
 func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, action, string) {
 	if secret == nil || !isOf(secret, w.set.UID) {
 		return time.Time{}, mint, "there is no Secret"
@@ -153,15 +153,15 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is time"
 }
 
-// times returns when the credential in a Secret was issued, and when it expires; zero where the Secret does not tell.
+// times returns when the credential in a Secret was issued, and when it expires; zero if the Secret does not say.
 func times(secret *corev1.Secret) (issued, expires time.Time) {
-	// What can't be parsed is zero.
+	// A time that cannot be parsed is zero.
 	issued, _ = time.Parse(time.RFC3339, secret.Annotations[annotationIssued])
 	expires, _ = time.Parse(time.RFC3339, secret.Annotations[annotationExpires])
 	return issued, expires
 }
 
-// annotations returns what the Secret for an answer tells, which was issued at a time.
+// annotations returns the annotations of the Secret for an answer that was issued at a time.
 func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte) map[string]string {
 	is := map[string]string{
 		annotationCluster:    w.profile.Name,
@@ -180,7 +180,7 @@ func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus
 	return is
 }
 
-// isOf says whether a Secret is a set's to write over and to delete.
+// isOf returns whether a set may overwrite and delete a Secret.
 func isOf(secret *corev1.Secret, set types.UID) bool {
 	return secret.Labels[v1alpha1.LabelCredentialSetUID] == string(set)
 }

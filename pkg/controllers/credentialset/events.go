@@ -45,7 +45,7 @@ func (c *Controller) watch() error {
 	return c.OnLeaving(c.memberChanged)
 }
 
-// about returns what an event is about as a T, also of one that was missed.
+// about returns the object of an event as a T, also that of a deletion that was missed.
 func about[T any](obj any) (T, bool) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -54,7 +54,7 @@ func about[T any](obj any) (T, bool) {
 	return of, ok
 }
 
-// setChanged has all credentials of a set looked at.
+// setChanged enqueues a set and all of its credentials.
 func (c *Controller) setChanged(obj any) {
 	set, ok := about[*v1alpha1.ClusterCredentialSet](obj)
 	if !ok {
@@ -67,7 +67,7 @@ func (c *Controller) setChanged(obj any) {
 	c.setQueue.Add(name)
 }
 
-// setUpdated leaves out what the controller itself has written: the status.
+// setUpdated ignores the controller's own writes of the status.
 func (c *Controller) setUpdated(oldObj, obj any) {
 	old, wasSet := about[*v1alpha1.ClusterCredentialSet](oldObj)
 	set, isSet := about[*v1alpha1.ClusterCredentialSet](obj)
@@ -85,7 +85,7 @@ func (c *Controller) setDeleted(obj any) {
 	}
 }
 
-// profileUpdated leaves out what makes no difference to any credential: how the member is.
+// profileUpdated ignores changes that make no difference to a credential, such as the health of the member.
 func (c *Controller) profileUpdated(oldObj, obj any) {
 	old, wasProfile := about[*inventoryv1alpha1.ClusterProfile](oldObj)
 	profile, isProfile := about[*inventoryv1alpha1.ClusterProfile](obj)
@@ -99,7 +99,7 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 	}
 }
 
-// profileChanged has the sets that select from its namespace compared, and its own credentials looked at.
+// profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its credentials.
 func (c *Controller) profileChanged(obj any) {
 	profile, ok := about[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
@@ -122,14 +122,14 @@ func (c *Controller) memberChanged(profile cache.ObjectName) {
 	})
 }
 
-// decisionChanged has the sets compared that go by decisions of its namespace.
+// decisionChanged enqueues the sets that select by decisions of its namespace.
 func (c *Controller) decisionChanged(obj any) {
 	if decision, ok := about[*inventoryv1alpha1.PlacementDecision](obj); ok {
 		c.decisionsChanged(decision.Namespace)
 	}
 }
 
-// placementChanged has the sets compared whose decisions may be those of a Placement that has come or gone.
+// placementChanged enqueues the sets that may select by decisions of a Placement that was created or deleted.
 func (c *Controller) placementChanged(obj any) {
 	if placement, ok := about[*v1alpha1.Placement](obj); ok {
 		c.decisionsChanged(placement.Namespace)
@@ -144,7 +144,7 @@ func (c *Controller) decisionsChanged(namespace string) {
 	})
 }
 
-// grantChanged has a credential looked at whose grant is being revoked.
+// grantChanged enqueues the credential of a grant that is being revoked.
 func (c *Controller) grantChanged(obj any) {
 	g, ok := about[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
@@ -164,8 +164,8 @@ func (c *Controller) grantChanged(obj any) {
 	})
 }
 
-// secretChanged has the credential of a Secret looked at, and the sets that it may be in conflict with. old is nil for one that has
-// come or gone.
+// secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is nil for one that was created or
+// deleted.
 func (c *Controller) secretChanged(old, obj any) {
 	secret, ok := about[*corev1.Secret](obj)
 	if !ok {

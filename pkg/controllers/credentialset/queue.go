@@ -13,8 +13,8 @@ import (
 // failingShare is the share of the credentials that have failed: one in so many is theirs, while others wait.
 const failingShare = 8
 
-// newCredentialQueue returns the queue of credentials. Those that have failed come after all others, so that sets which can get nothing
-// hold up no renewal; and namespaces take turns, and the sets of each.
+// newCredentialQueue returns the queue of credentials. Those that have failed come after all others, so sets that can get nothing delay no
+// renewal. Namespaces take turns, and so do the sets of each.
 func newCredentialQueue(
 	limiter workqueue.TypedRateLimiter[credentialKey], failing func(credentialKey) bool, clock clock.WithTicker,
 ) workqueue.TypedRateLimitingInterface[credentialKey] {
@@ -30,7 +30,7 @@ func newCredentialQueue(
 
 // lanes is the order of a queue of credentials. The queue locks it.
 type lanes struct {
-	// failing says of which the last try has failed.
+	// failing returns whether the last try for a credential failed.
 	failing func(credentialKey) bool
 	// first are those that have not failed, later the others.
 	first, later *turns.Queue[credentialKey]
@@ -63,7 +63,7 @@ func (l *lanes) Pop() credentialKey {
 	return l.first.Pop()
 }
 
-// newTurns has namespaces take turns, and in each the sets.
+// newTurns returns a queue in which namespaces take turns, and in each the sets.
 func newTurns() *turns.Queue[credentialKey] {
 	return turns.New(
 		func(key credentialKey) string { return key.set.Namespace },

@@ -30,12 +30,12 @@ import (
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
 
-// decisionGrace is for how long the credential for a cluster is kept that decisions do not name any more: they may be somebody else's
-// for a moment, until the controller of Placements has written them again.
+// decisionGrace is how long the credential for a cluster is kept that decisions do not name any more. Somebody may have changed them, and the
+// controller of Placements writes them again.
 const decisionGrace = time.Minute
 
-// prune deletes what set has for clusters that it does not select any more: first the Secret, that nobody begins to use it,
-// then the grants, which ends its tokens. It returns when to do so for the first of those that are kept for now, zero where there are none.
+// prune deletes what set has for clusters that it does not select any more: first the Secret, so nobody begins to use it, then the grants,
+// which ends its tokens. It returns after how long to do so for the first of those that are kept for now, zero if there are none.
 func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
 	c.decided(set, selected)
 	all, err := c.leftovers(set, selected)
@@ -54,13 +54,13 @@ func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialS
 	return again, errors.Join(errs...)
 }
 
-// leftover is what a set has for a cluster and does not want any more.
+// leftover is what a set has for a cluster that it does not select any more.
 type leftover struct {
 	secrets []*corev1.Secret
 	grants  []*v1alpha1.AuthTokenGrant
 }
 
-// leftovers returns what set has for clusters that are not selected, by their names, and grants for clusters that have been replaced under
+// leftovers returns what set has for clusters that are not selected, by their names, and its grants for clusters that were replaced under
 // their names.
 func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]*leftover, error) {
 	secrets, err := c.secrets.of(set)
@@ -92,8 +92,8 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	return all, nil
 }
 
-// remove deletes what set has left for a cluster, or returns for how long it is kept. A Secret without a grant holds no token: it may be
-// somebody else's idea of which clusters there are, and is not kept.
+// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds no token of the set, so it is not
+// kept.
 func (c *Controller) remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool) (time.Duration, error) {
 	left, stays, err := c.left(ctx, set, cluster)
 	if err != nil || !left {
@@ -115,7 +115,7 @@ func (c *Controller) remove(ctx context.Context, set *v1alpha1.ClusterCredential
 	return 0, errors.Join(errs...)
 }
 
-// decided notes that decisions name what set selects.
+// decided notes that decisions name the clusters that set selects.
 func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected selection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +124,8 @@ func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected select
 	}
 }
 
-// grace returns for how long the credential of set for a cluster is still kept, which is there and not selected; zero where it goes at
-// once. Decisions alone are waited for: what the set itself says, its author has changed.
+// grace returns how long the credential of set for a cluster that is not selected is still kept; zero if it is deleted at once. Only
+// decisions get a grace: what the set itself says was changed by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	if set.Spec.Clusters.DecisionKey == "" || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
 		return 0, nil
@@ -145,8 +145,8 @@ func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventor
 	return max(0, since.Add(decisionGrace).Sub(now)), nil
 }
 
-// left says whether a cluster is not selected any more, and for how long its credential is still kept. The hub is asked: neither that an
-// API is gone for a while nor that a cache is behind must end what is in use.
+// left returns whether a cluster is not selected any more, and how long its credential is still kept. It reads without a cache: neither an
+// API that is away for a while nor a stale cache may end what is in use.
 func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (left bool, stays time.Duration, err error) {
 	namespace := credentialset.ProfileNamespace(set)
 	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
@@ -170,8 +170,8 @@ func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	return false, 0, nil
 }
 
-// finish deletes all that a set has that is being deleted, and lets it go. What the controller manager may not delete is left, and told:
-// the tokens end with the grants.
+// finish deletes everything of a set that is being deleted, and removes its finalizer. What the controller manager may not delete stays, with
+// an event: the tokens end with the grants.
 func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
@@ -208,7 +208,7 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	return err
 }
 
-// recordLeft tells what of a set that is gone was left.
+// recordLeft records events about what a deleted set has left.
 func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
 	if names := writtenSecrets(set); secrets && len(names) > 0 {
 		namespace := credentialset.SecretName(set, "").Namespace
@@ -234,8 +234,8 @@ func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
 	return names
 }
 
-// deleteSecrets deletes the Secrets of a set, and says whether they are left because the controller manager may not. They are listed live:
-// their namespace may not be watched.
+// deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller manager may not. They are listed without a
+// cache: their namespace may not be watched.
 func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (left bool, err error) {
 	if !credentialset.KeepsCredentials(set) {
 		return false, nil
@@ -252,15 +252,15 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 	if !apierrors.IsForbidden(err) {
 		return false, err
 	}
-	// The Secrets go with their namespace.
+	// The Secrets are deleted with their namespace.
 	goes, err := c.namespaceGoes(ctx, namespace)
 	return !goes, err
 }
 
-// namespaceGoes says whether the hub deletes a namespace, or has deleted it, with all Secrets in it. The rights of the controller manager
-// there may have gone first, and nobody can give them again in a namespace that is being deleted.
+// namespaceGoes returns whether a namespace is deleted or being deleted, with all Secrets in it. The rights of the controller manager there
+// may be deleted first, and nobody can give them again in a namespace that is being deleted.
 func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, error) {
-	// By a list, which is what the controller manager may have of them.
+	// By a list: the controller manager may not get them.
 	list, err := c.Hub.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
 	if err != nil {
 		return false, err
@@ -271,7 +271,7 @@ func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, erro
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
 	err := c.Hub.CoreV1().Secrets(secret.Namespace).Delete(ctx, secret.Name, exactly(secret.UID))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		// Another one has taken its name.
+		// Another namespace has its name.
 		return nil
 	}
 	return err

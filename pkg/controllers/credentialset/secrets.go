@@ -26,13 +26,13 @@ import (
 	"clusterpass.dev/pkg/rights"
 )
 
-// secretVerbs are what a namespace with credentials takes of the controller manager.
+// secretVerbs are the rights that the controller manager needs in a namespace with credentials.
 var secretVerbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
-// errNotRead says that a namespace's Secrets are not read yet. It tells when they are.
+// errNotRead says that the Secrets of a namespace are not read yet. Their event enqueues the set.
 var errNotRead = errors.New("the Secrets of the namespace are not read yet")
 
-// forbiddenError says that the controller manager may not keep Secrets in a namespace, and how it may.
+// forbiddenError says that the controller manager may not write Secrets in a namespace, and the command that allows it.
 type forbiddenError struct {
 	namespace string
 	verbs     []string
@@ -45,8 +45,8 @@ func (e *forbiddenError) Error() string {
 		strings.Join(e.verbs, ", "), e.namespace, e.namespace)
 }
 
-// secrets watches the Secrets of sets, in the namespaces that sets name and in no other. What they hold is not kept: in
-// its place is a digest.
+// secrets watches the Secrets of sets, in the namespaces that sets name and in no other. Their content is not kept: a digest takes its
+// place.
 type secrets struct {
 	hub     kubernetes.Interface
 	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
@@ -66,13 +66,13 @@ func newSecrets(hub kubernetes.Interface) *secrets {
 	return &secrets{hub: hub, namespaces: map[string]*watched{}}
 }
 
-// run has Secrets watched until ctx ends.
+// run watches Secrets until ctx ends.
 func (s *secrets) run(ctx context.Context, changed func(old, obj any)) {
 	s.ctx, s.changed = ctx, changed
 }
 
-// watch makes sure that the Secrets of set are watched. It returns an error until they have been read, and a
-// forbiddenError where that is forbidden.
+// watch starts to watch the Secrets of set. It returns an error until they have been read, and a forbiddenError if that is
+// forbidden.
 func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	namespace := credentialset.SecretName(set, "").Namespace
 	s.mu.Lock()
@@ -90,7 +90,7 @@ func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet)
 	return nil
 }
 
-// allowed asks the hub before an informer would try for ever.
+// allowed reviews the rights before an informer would try for ever.
 func (s *secrets) allowed(ctx context.Context, namespace string) error {
 	missing, err := rights.Missing(ctx, s.hub, authorizationv1.ResourceAttributes{Namespace: namespace, Version: "v1", Resource: "secrets"}, secretVerbs...)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *secrets) start(namespace string) *watched {
 		AddFunc: func(obj any) { s.changed(nil, obj) }, UpdateFunc: s.changed, DeleteFunc: func(obj any) { s.changed(nil, obj) },
 	})
 	if err != nil {
-		// It is for informers that have been stopped.
+		// The error is for informers that have been stopped.
 		started.synced = func() bool { return false }
 		return started
 	}
@@ -128,7 +128,7 @@ func (s *secrets) start(namespace string) *watched {
 	return started
 }
 
-// get returns a Secret without what it holds, as of the last event, nil where there is none of any set.
+// get returns a Secret without its content, from the cache, nil if there is none of any set.
 func (s *secrets) get(set *v1alpha1.ClusterCredentialSet, cluster string) (*corev1.Secret, error) {
 	name := credentialset.SecretName(set, cluster)
 	s.mu.Lock()
@@ -149,7 +149,7 @@ func (s *secrets) of(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, erro
 	return s.list(set, selectorOf(set))
 }
 
-// all returns the Secrets of all sets in the namespace where set has its own.
+// all returns the Secrets of all sets in the namespace of the Secrets of set.
 func (s *secrets) all(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, error) {
 	return s.list(set, labels.Everything())
 }
@@ -164,8 +164,8 @@ func (s *secrets) list(set *v1alpha1.ClusterCredentialSet, selector labels.Selec
 	return known.lister.List(selector)
 }
 
-// withoutContent puts a digest in the place of what a Secret holds, and keeps what it tells Argo CD, which is not secret. It may be
-// asked twice for the same object.
+// withoutContent replaces the content of a Secret by a digest, and keeps what it gives Argo CD, which is not secret. It may be called twice
+// for the same object.
 func withoutContent(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok || secret.Data == nil && secret.Annotations[annotationFound] != "" {

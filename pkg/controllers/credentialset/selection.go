@@ -39,9 +39,9 @@ func (s selection) add(profile *inventoryv1alpha1.ClusterProfile) {
 // chosen is what a set selects now.
 type chosen struct {
 	clusters selection
-	// leaving are the names of those that are left out because they are being taken out of the hub.
+	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
-	// refused says why the author of the set may not select, empty where it may. Those clusters are left that the set has a grant for.
+	// refused says why the author of the set may not select, empty if the author may. The clusters are then those that the set has a grant for.
 	refused string
 }
 
@@ -79,8 +79,8 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	return is, nil
 }
 
-// granted returns the clusters that set has a grant for, whatever it selects: what its author may not see, no selector is tried on. The
-// server alone makes grants; a Secret may be anybody's.
+// granted returns the clusters that set has a grant for, whatever it selects: no selector is applied to what its author may not see. Only the
+// server makes grants; a Secret may be anybody's.
 func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	found := selection{}
 	if !credentialset.KeepsCredentials(set) {
@@ -137,7 +137,7 @@ func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, er
 	return found, nil
 }
 
-// boundOf returns what says of a ClusterProfile whether names or labels let it be selected.
+// boundOf returns a function that says whether names or labels allow a ClusterProfile to be selected.
 func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
 	selector := labels.Everything()
 	if clusters.LabelSelector != nil {
@@ -152,7 +152,7 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 	}, nil
 }
 
-// order returns the names of what set selects now, in the order of its names or decisions; what has none is by name.
+// order returns the names of what set selects now, in the order of its names or decisions, else by name.
 func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
@@ -167,7 +167,7 @@ func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selectio
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return selected[name] == nil }), nil
 }
 
-// selectedOne returns one of what set selects now, nil where that is not among it.
+// selectedOne returns a ClusterProfile if set selects it now, else nil.
 func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
 	refused, err := c.authorRefused(ctx, set)
 	if err != nil {
@@ -200,11 +200,11 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 	return profile, nil
 }
 
-// decisions are the hub's PlacementDecisions. They are watched once somebody asks: where another manager owns that
-// group, it may not have them.
+// decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another manager owns that group, the hub may not
+// have them.
 type decisions struct {
 	informer inventoryinformers.PlacementDecisionInformer
-	// placements are those whose decisions the user controller writes, who may be unknown: empty.
+	// placements are those whose decisions the user controller writes; empty if that user is not known.
 	placements listers.PlacementLister
 	controller string
 	once       sync.Once
@@ -270,8 +270,8 @@ func (d *decisions) of(set *v1alpha1.ClusterCredentialSet) (counting []*inventor
 	return counting, others, nil
 }
 
-// doubts returns why a decision does not count, where those of writers do; empty where it does. Of what the controller of Placements has
-// written, the Placement has to be there: that controller keeps the decisions of a Placement as they should be, and no others.
+// doubts returns why a decision does not count if those of writers do; empty if it counts. The Placement of a decision that the controller of
+// Placements has written has to exist: that controller keeps the decisions of existing Placements, and no others.
 func (d *decisions) doubts(slice *inventoryv1alpha1.PlacementDecision, writers []string) string {
 	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
 	switch {

@@ -34,12 +34,12 @@ const maxLetGo = 5
 // maxWriter bounds a username in a message, in bytes.
 const maxWriter = 100
 
-// state is what has become of one credential.
+// state is the state of one credential.
 type state struct {
 	v1alpha1.CredentialStatus
-	// generation is the set's that this is about.
+	// generation is that of the set.
 	generation int64
-	// due is when the next credential is made, zero where that is not known.
+	// due is when the next credential is made, zero if that is not known.
 	due time.Time
 }
 
@@ -50,8 +50,8 @@ func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.T
 	}, set.Generation, due.Truncate(time.Second)}
 }
 
-// failed is the state of a credential that could not be made or renewed. One that is there, for the same, not expired and not revoked, is
-// still good.
+// failed is the state of a credential that could not be made or renewed. It is still ready if the Secret has one for the same purpose that is
+// neither expired nor revoked.
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: want.name().Name,
@@ -70,7 +70,7 @@ func clip(message string) string {
 	return words.Clean(message, maxMessage)
 }
 
-// setState keeps what has become of a credential, and has the set told.
+// setState stores the state of a credential, and enqueues the set to update its status.
 func (c *Controller) setState(want *wanted, is state) {
 	is.ClusterProfile = want.profile.Name
 	c.mu.Lock()
@@ -86,7 +86,7 @@ func (c *Controller) setState(want *wanted, is state) {
 	}
 }
 
-// knows says whether it is known what has become of a credential of this generation.
+// knows returns whether a credential has a state of this generation.
 func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,21 +94,21 @@ func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) b
 	return ok && is.generation == set.Generation
 }
 
-// clusters returns those of whose credentials something is known.
+// clusters returns those with a state.
 func (c *Controller) clusters(set types.UID) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
-// dropState drops what is known of a credential whose cluster is not selected: it is looked at when the cluster is again.
+// dropState drops the state of a credential whose cluster is not selected: it is reconciled again when the cluster is.
 func (c *Controller) dropState(set *v1alpha1.ClusterCredentialSet, cluster string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.states[set.UID], cluster)
 }
 
-// forget drops what is known of the credentials of a set for clusters; for all of them where none is named.
+// forget drops everything about the credentials of a set for clusters, for all of them if none is named.
 func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +127,7 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	}
 }
 
-// updateStatus writes the status of a set, with the condition of its consumer if it has one, where that says something new.
+// updateStatus writes the status of a set, with the condition of its consumer if it has one, if that changes it.
 func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
 	selected := chosen.clusters
 	next := set.DeepCopy()
@@ -160,7 +160,7 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 	return c.writeStatus(ctx, set, next)
 }
 
-// nextRotation returns when the first of the selected clusters' credentials is due, nil where none is.
+// nextRotation returns when the first credential of the selected clusters is due, nil if none is.
 func (c *Controller) nextRotation(set *v1alpha1.ClusterCredentialSet, selected selection) *metav1.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,8 +176,8 @@ func (c *Controller) nextRotation(set *v1alpha1.ClusterCredentialSet, selected s
 	return &metav1.Time{Time: first}
 }
 
-// known returns what is known of the selected clusters' credentials: those that are not ready first, those that are not renewed, then
-// by name.
+// known returns the states of the credentials of the selected clusters: those that are not ready first, then those that were not renewed, then
+// the others; each by name.
 func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selection) []v1alpha1.CredentialStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +217,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 	return is
 }
 
-// setReady has the condition Ready in the status of a set be what is, with what else there is to say of what it has chosen.
+// setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
 func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
 	is.Message += letGo(chosen.leaving)
 	switch {
@@ -237,7 +237,7 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	return nil
 }
 
-// notCounting says which decisions do not count, as the end of a message.
+// notCounting returns which decisions do not count, as the end of a message.
 func notCounting(others []other) string {
 	if len(others) == 0 {
 		return ""
@@ -246,7 +246,7 @@ func notCounting(others []other) string {
 	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s", len(others), first.Name, first.why)
 }
 
-// setAnyDecisionWriter has a set say that it goes by decisions whoever has written them, where it does.
+// setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any writer, else removes it.
 func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	clusters := &set.Spec.Clusters
 	if clusters.DecisionKey == "" || len(clusters.DecisionWriters) > 0 {
@@ -262,7 +262,7 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	})
 }
 
-// letGo says of which clusters a set has let go because they leave the hub, as the end of a message.
+// letGo returns which clusters a set has given up because they leave the hub, as the end of a message.
 func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
@@ -275,7 +275,7 @@ func letGo(leaving []string) string {
 		strings.Join(leaving[:min(len(leaving), maxLetGo)], ", "), more)
 }
 
-// updateBlocked writes why nothing can be done for a set, and returns err.
+// updateBlocked writes into the status why nothing can be done for a set, and returns err.
 func (c *Controller) updateBlocked(ctx context.Context, set *v1alpha1.ClusterCredentialSet, err error) error {
 	forbidden, ok := errors.AsType[*forbiddenError](err)
 	if !ok {

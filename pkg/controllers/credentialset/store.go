@@ -28,8 +28,8 @@ type kept struct {
 	issued, expires time.Time
 }
 
-// kept returns the token that was written into a Secret, if it is still there and valid. What the Secret tells of its times may have been
-// changed: the token goes first.
+// kept returns the token that was written into a Secret, if it is still there and valid. The token is read rather than the annotations about
+// its times, which may have been changed.
 func (c *Controller) kept(secret *corev1.Secret) kept {
 	if secret == nil || secret.Annotations[annotationToken] == "" {
 		return kept{}
@@ -53,8 +53,8 @@ func (c *Controller) kept(secret *corev1.Secret) kept {
 	return kept{}
 }
 
-// rewrite has a Secret say what it should with the token that it has. The server says by a dry run, which mints nothing, how the
-// cluster is reached, and whether the author may still have that.
+// rewrite writes a Secret again with the token that it has. The server says by a dry run, which mints nothing, how the cluster is reached, and
+// whether the author may still have the token.
 func (c *Controller) rewrite(ctx context.Context, want *wanted, current *corev1.Secret, has kept) (*corev1.Secret, error) {
 	answer, err := c.ask(ctx, want, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Controller) rewrite(ctx context.Context, want *wanted, current *corev1.
 	return c.store(ctx, want, current, answer, has.issued)
 }
 
-// store writes the Secret for an answer. What others change there meanwhile stays, and costs no other token.
+// store writes the Secret for an answer. What others change in it meanwhile stays, and causes no other token.
 func (c *Controller) store(
 	ctx context.Context, want *wanted, current *corev1.Secret, answer *multiclusterv1alpha1.AuthTokenRequest, issued time.Time,
 ) (made *corev1.Secret, err error) {

@@ -25,7 +25,7 @@ import (
 	"clusterpass.dev/pkg/credentialset/format"
 )
 
-// syncCredential sees to one credential: it is made or renewed where that is due. It returns when to look again.
+// syncCredential reconciles one credential: it makes or renews it if that is due. It returns after how long to do so again.
 func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(key.set.Namespace).Get(key.set.Name)
 	if err != nil || set.DeletionTimestamp != nil {
@@ -80,20 +80,20 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	c.setState(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(result).Inc()
 	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
-	// The cache tells when to look again.
+	// The event of the write enqueues it again.
 	return 0, nil
 }
 
-// isRefused says whether trying again can't help before somebody's rights have changed, or what the set asks for.
+// isRefused returns whether only a change of rights, or of the set, can help.
 func isRefused(err error) bool {
 	_, waits := apierrors.SuggestsClientDelay(err)
 	return !waits && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
-// errBehind has a credential tried again, ever later: the cache is about to have what is stored, and may take its time.
+// errBehind says that the cache lacks what is stored. The credential is tried again, with backoff.
 var errBehind = errors.New("the cache is behind what is stored")
 
-// written is a Secret that the cache may not have yet.
+// written is a write of a Secret that the cache may lack.
 type written struct {
 	uid     types.UID
 	version string
@@ -108,7 +108,7 @@ func (c *Controller) wrote(key credentialKey, secret *corev1.Secret) {
 	c.writes[key] = written{uid: secret.UID, version: secret.ResourceVersion, at: c.Clock.Now()}
 }
 
-// isBehind says whether secret, of the cache, is not yet what was written last: to go by it would be to mint twice.
+// isBehind returns whether secret, of the cache, is older than the last write: to use it would mint twice.
 func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +127,7 @@ func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
 	return !last.seen
 }
 
-// pause returns for how long a repair is to wait: another controller may want the same field otherwise, and neither gives in.
+// pause returns how long a repair waits: another controller may fight for the same field.
 func (c *Controller) pause(key credentialKey, what action) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,13 +138,13 @@ func (c *Controller) pause(key credentialKey, what action) time.Duration {
 	return last.at.Add(repairPause).Sub(c.Clock.Now())
 }
 
-// hasGrant says whether a grant of the set is there, and not being revoked.
+// hasGrant returns whether a grant of the set exists, and is not being revoked.
 func (c *Controller) hasGrant(set *v1alpha1.ClusterCredentialSet, name string) bool {
 	g, err := c.grants.AuthTokenGrants(set.Namespace).Get(name)
 	return err == nil && g.DeletionTimestamp == nil
 }
 
-// hasStoredGrant is hasGrant by what is stored: a grant that the cache lacks is no reason for another token.
+// hasStoredGrant is hasGrant without the cache: a grant that the cache lacks is no reason for another token.
 func (c *Controller) hasStoredGrant(ctx context.Context, set *v1alpha1.ClusterCredentialSet, name string) (bool, error) {
 	g, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(set.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if gone.Is(err, v1alpha1.Resource("authtokengrants"), name) {
@@ -153,8 +153,8 @@ func (c *Controller) hasStoredGrant(ctx context.Context, set *v1alpha1.ClusterCr
 	return err == nil && g.DeletionTimestamp == nil, err
 }
 
-// isBehindServer says whether err is that the set, as the server has it, is not the one of the cache. That is no failure to tell of:
-// the cache is about to have it.
+// isBehindServer returns whether err says that the server has a newer set than the cache. That is not a failure: the cache is about to have
+// it.
 func isBehindServer(err error) bool {
 	var status apierrors.APIStatus
 	if !apierrors.IsConflict(err) || !errors.As(err, &status) {
@@ -164,9 +164,8 @@ func isBehindServer(err error) bool {
 	return details != nil && details.Group == v1alpha1.GroupName && details.Kind == "clustercredentialsets"
 }
 
-// renew writes what is wanted into the Secret, by one write and with a new token. To repair it, the token that it has is kept, if
-// that is still there. Of another Secret that has its name, an author who may not write it is not told: the server says by a dry run
-// who may.
+// renew writes a credential into the Secret, by one write and with a new token. A repair keeps the token of the Secret, if that is still
+// there. An author who may not write a Secret does not learn whether one of its name exists: a dry run of the server reviews that first.
 func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	current, err := c.current(ctx, want)
 	if apierrors.IsConflict(err) {
@@ -194,12 +193,12 @@ func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made
 	return made, resultRenewed, err
 }
 
-// ask asks for a token.
+// ask requests a token.
 func (c *Controller) ask(ctx context.Context, want *wanted, options metav1.CreateOptions) (*multiclusterv1alpha1.AuthTokenRequest, error) {
 	set := want.set
 	return c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).CreateToken(ctx, set.Name,
 		&multiclusterv1alpha1.AuthTokenRequest{
-			// A set may have been made again under its name, and have its Secrets elsewhere.
+			// A set may have been created again under its name, with its Secrets elsewhere.
 			ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: set.Generation},
 			Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
 				TargetClusterProfile: multiclusterv1alpha1.ClusterProfileReference{Name: want.profile.Name, UID: want.profile.UID},
@@ -207,7 +206,7 @@ func (c *Controller) ask(ctx context.Context, want *wanted, options metav1.Creat
 		}, options)
 }
 
-// current returns the Secret as it is stored, nil where there is none. One that is not the set's is an error.
+// current returns the Secret without the cache, nil if there is none. One that is not the set's is an error.
 func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret, error) {
 	name := want.name()
 	secret, err := c.Hub.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
@@ -229,7 +228,7 @@ func refused(name types.NamespacedName, format string, args ...any) error {
 	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name, fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
 }
 
-// secret returns the Secret that holds an answer, whose token was issued at a time.
+// secret returns the Secret for an answer whose token was issued at a time.
 func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, issued time.Time) (*corev1.Secret, error) {
 	if answer.Status.ExpirationTimestamp == nil {
 		return nil, errors.New("the answer does not say when the token expires")
@@ -246,7 +245,7 @@ func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, issued ti
 		Type:       rendered.Type,
 		Data:       rendered.Data,
 	}
-	// What the consumer goes by wins over what the set says.
+	// The keys that the consumer reads win over what the set says.
 	maps.Copy(secret.Labels, w.set.Spec.Secret.Labels)
 	maps.Copy(secret.Labels, rendered.Labels)
 	secret.Labels[v1alpha1.LabelCredentialSetUID] = string(w.set.UID)
