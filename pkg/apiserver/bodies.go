@@ -118,7 +118,7 @@ func readBody(r *http.Request, resource string, limit int64) ([]byte, error) {
 const maxWords = 256
 
 // checkBody returns 413 for a body with more entries in one list or map than its limit, by its path, or too many in all of
-// them, and 400 for one that is too deep, or has a quantity that is too large. What can't be read is for the decoder to refuse.
+// them, and 400 for one that is too deep, or has a quantity that is too large. What cannot be read is for the decoder to refuse.
 func checkBody(body []byte, contentType string, limit bodyLimit) error {
 	// As the handler of patches does, which takes what is no media type, too.
 	mediaType, _, _ := strings.Cut(contentType, ";")

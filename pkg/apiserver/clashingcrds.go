@@ -60,7 +60,7 @@ func withoutSchemas(object any) (any, error) {
 	return reduced, nil
 }
 
-// clashes says whether crd serves anything in the group-version multicluster.x-k8s.io/v1alpha1.
+// clashes returns whether crd serves anything in the group-version multicluster.x-k8s.io/v1alpha1.
 func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	return crd.Spec.Group == ours.Group && slices.ContainsFunc(crd.Spec.Versions,

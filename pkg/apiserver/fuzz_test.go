@@ -248,7 +248,7 @@ func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 	}
 }
 
-// decode returns the object that the server makes of a body, nil where it refuses it.
+// decode returns the object that the server makes of a body, nil if it refuses it.
 func (f *fuzzed) decode(t *testing.T, body []byte, contentType string) runtime.Object {
 	t.Helper()
 	limit, ok := bodies[strings.TrimSuffix(f.Resource+"/"+f.subresource, "/")]

@@ -69,7 +69,7 @@ func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
 }
 
 // inventory returns where ClusterProfiles are looked up, and the storage of the group multicluster.x-k8s.io
-// but for what hands out tokens; it is nil where that group is left to others.
+// but for what hands out tokens; it is nil if that group is left to others.
 func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, error) {
 	if c.extra.ExternalProfiles != nil {
 		return c.extra.ExternalProfiles, nil, nil

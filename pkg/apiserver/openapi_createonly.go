@@ -13,7 +13,7 @@ import (
 
 // kubectl lets the server validate the fields of a kind only where OpenAPI has a PATCH operation of that
 // kind with the parameter fieldValidation. Where there is none it asks for the CustomResourceDefinitions,
-// which ordinary users can't list, and fails. So AuthTokenRequest has such an operation, which refuseUnstored answers.
+// which ordinary users cannot list, and fails. So AuthTokenRequest has such an operation, which refuseUnstored answers.
 const (
 	fieldValidation            = "fieldValidation"
 	fieldValidationDescription = "What to do with unknown and duplicate fields: Ignore, Warn or Strict."

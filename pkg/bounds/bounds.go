@@ -109,7 +109,7 @@ func (t *tally) have(entries int, path []string) {
 	}
 }
 
-// structField is one that may hold entries. Its name is that in JSON, empty where it is inlined.
+// structField is one that may hold entries. Its name is that in JSON, empty if it is inlined.
 type structField struct {
 	name  string
 	index int
@@ -137,7 +137,7 @@ func fieldsOf(t reflect.Type) []structField {
 	return all
 }
 
-// holdsEntries says whether there can be lists or maps in a value of a type. Bytes, and what encodes itself, are one value.
+// holdsEntries returns whether there can be lists or maps in a value of a type. Bytes, and what encodes itself, are one value.
 func holdsEntries(t reflect.Type) bool {
 	if known, ok := holding.Load(t); ok {
 		return known.(bool) //nolint:forcetypeassert,errcheck // Nothing else is stored.

@@ -43,7 +43,7 @@ var largeNumber = regexp.MustCompile(`^[+-]?([0-9.]*[eE][+-]?[0-9]{4,}|[0-9.]{10
 
 // EncodedError says how an encoded object goes beyond its limits.
 type EncodedError struct {
-	// Field is the path of the list or map that has too many entries, without indices. It is empty where all together are too many.
+	// Field is the path of the list or map that has too many entries, without indices. It is empty if all together are too many.
 	Field string
 	// IsMalformed says that not the entries are too many, but the levels, or that a number is too large.
 	IsMalformed bool
@@ -177,7 +177,7 @@ func CheckProtobuf(message []byte, most int) error {
 }
 
 // fieldsOfMessage returns how many fields there are in the message that is field number of another, or one more than most as soon as there
-// are; and false where it is no message. It sets large to a largeNumber that may be a quantity: the text of a resource.Quantity is its
+// are; and false if it is no message. It sets large to a largeNumber that may be a quantity: the text of a resource.Quantity is its
 // field 1, and no quantity that is read here is itself a field 1. So the names of objects, which are in their metadata, are left out; the keys
 // of labels are not, and are words in practice.
 func fieldsOfMessage(message []byte, number int32, depth, most int, large *string) (fields int, ok bool) {
@@ -206,7 +206,7 @@ func fieldsOfMessage(message []byte, number int32, depth, most int, large *strin
 }
 
 // nextField returns the number of the first field of a message, what it holds where that is bytes, which is not nil then, and the rest of the
-// message; and false where Kubernetes' decoders refuse the message. They take more than the specification of protobuf allows: numbers of any size, of which they drop bits,
+// message; and false if Kubernetes' decoders refuse the message. They take more than the specification of protobuf allows: numbers of any size, of which they drop bits,
 // and groups that end by another number. What is refused here and taken there is not counted.
 func nextField(message []byte) (field int32, value, rest []byte, ok bool) {
 	tag, rest, ok := nextVarint(message)

@@ -20,7 +20,7 @@ const (
 	maxText = 1024
 )
 
-// Enough says whether a list of errors is long enough, so that no more need to be looked for.
+// Enough returns whether a list of errors is long enough, so that no more need to be looked for.
 func Enough(errs field.ErrorList) bool { return len(errs) > MaxErrors }
 
 // Limit returns the first MaxErrors of errs, bounded in length, and where there are more, one that counts the rest.

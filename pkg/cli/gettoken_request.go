@@ -32,7 +32,7 @@ const (
 // errNotHub is that of a context which leads to a member cluster by this very program, which would run itself without end.
 var errNotHub = errors.New("this context is that of a member cluster, made by kubectl clusterpass kubeconfig: name the hub's with --context")
 
-// isGetToken says whether a credential plugin is our get-token, as contexts run it.
+// isGetToken returns whether a credential plugin is our get-token, as contexts run it.
 func isGetToken(plugin *clientcmdapi.ExecConfig) bool {
 	return plugin != nil && len(plugin.Args) > 0 && plugin.Args[0] == getTokenName &&
 		slices.ContainsFunc(plugin.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })

@@ -54,7 +54,7 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 	return fmt.Errorf("no hub: there is no kubeconfig, or there is nothing in it (%s). %s", files, nameTheHub)
 }
 
-// hasServer says whether a kubeconfig has a cluster of that address.
+// hasServer returns whether a kubeconfig has a cluster of that address.
 func hasServer(config *clientcmdapi.Config, server string) bool {
 	for _, cluster := range config.Clusters {
 		if cluster.Server == server {
@@ -64,7 +64,7 @@ func hasServer(config *clientcmdapi.Config, server string) bool {
 	return false
 }
 
-// isUnreachable says whether err is that of a hub which does not answer at all.
+// isUnreachable returns whether err is that of a hub which does not answer at all.
 func isUnreachable(err error, flags *genericclioptions.ConfigFlags) bool {
 	asked, ok := errors.AsType[*url.Error](err)
 	if !ok || errors.Is(err, context.Canceled) {

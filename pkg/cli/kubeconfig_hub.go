@@ -122,7 +122,7 @@ func (h *pinnedHub) owns(config *clientcmdapi.Config, cluster string) error {
 	return nil
 }
 
-// wrote says whether a user is one that was written for that cluster of that hub.
+// wrote returns whether a user is one that was written for that cluster of that hub.
 func (h *pinnedHub) wrote(user *clientcmdapi.AuthInfo, cluster string) bool {
 	if user == nil || user.Exec == nil {
 		return false

@@ -34,7 +34,7 @@ func (f *memberFlags) addServerFlag(flags *pflag.FlagSet) {
 	flags.StringVar(&f.server, "member-server", "", "URL by which the hub reaches the member. Default: that of --member-context.")
 }
 
-// load returns the member, or nil where neither a context nor a kubeconfig is given. A kubeconfig alone is its current
+// load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig alone is its current
 // context.
 func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, error) {
 	if f.context == "" && f.kubeconfig == "" {

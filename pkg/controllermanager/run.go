@@ -42,7 +42,7 @@ import (
 type manager struct {
 	options *Options
 	hubID   string
-	// user is the username that the hub knows this program by, empty where it does not tell.
+	// user is the username that the hub knows this program by, empty if it does not tell.
 	user  string
 	clock clock.WithTicker
 
@@ -136,7 +136,7 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	return m, nil
 }
 
-// userOf returns the username of a client of the hub; empty where the hub is older than Kubernetes 1.28, or does not let its users ask.
+// userOf returns the username of a client of the hub; empty if the hub is older than Kubernetes 1.28, or does not let its users ask.
 func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	review, err := hub.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {

@@ -88,7 +88,7 @@ func (e *entry) forcedBy(caller string, before *entry) {
 	}
 }
 
-// replaces says whether the ClusterProfile that e was minted for has taken the place of the one of before, or says
+// replaces returns whether the ClusterProfile that e was minted for has taken the place of the one of before, or says
 // otherwise than then how its cluster is reached. Both are for the same hub and the same request.
 func (e *entry) replaces(before *entry) bool {
 	return before != nil && (e.Grant != before.Grant || !equality.Semantic.DeepEqual(e.Cluster, before.Cluster))
@@ -99,7 +99,7 @@ type cache struct {
 	dir string
 }
 
-// openCache returns the cache in dir, which is created. It is an error when it can't be, and when others than its owner may enter it.
+// openCache returns the cache in dir, which is created. It is an error when it cannot be, and when others than its owner may enter it.
 func openCache(dir string) (cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cache{}, err
@@ -118,7 +118,7 @@ func openCache(dir string) (cache, error) {
 }
 
 // lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can be locked, as on a
-// read-only filesystem, it goes on without: the caller then finds that it can't write.
+// read-only filesystem, it goes on without: the caller then finds that it cannot write.
 func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) {
 	if c.dir == "" {
 		return func() {}, nil
@@ -201,7 +201,7 @@ func (c cache) prune(now time.Time, unwanted func(e *entry) bool) {
 	}
 }
 
-// stale says whether a file of the cache is of no more use. One that can't be read is left to who asks for it.
+// stale returns whether a file of the cache is of no more use. One that cannot be read is left to who asks for it.
 func stale(path string, file fs.DirEntry, now time.Time, unwanted func(e *entry) bool) bool {
 	switch {
 	case strings.HasPrefix(file.Name(), temporaryPrefix):

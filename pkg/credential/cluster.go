@@ -39,7 +39,7 @@ func checkDestination(to *clientauthenticationv1.Cluster, cluster v1alpha1.Clust
 	return nil
 }
 
-// sameServer says whether two URLs are those of one server that is reached by TLS.
+// sameServer returns whether two URLs are those of one server that is reached by TLS.
 func sameServer(a, b string) bool {
 	left, err := url.Parse(a)
 	if err != nil {

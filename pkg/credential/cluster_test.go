@@ -21,7 +21,7 @@ func TestWhereATokenMayGo(t *testing.T) {
 		name string
 		to   clientauthenticationv1.Cluster
 		hub  v1alpha1.Cluster
-		// err is empty where the token may go there.
+		// err is empty if the token may go there.
 		err string
 	}{
 		{

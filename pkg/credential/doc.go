@@ -43,6 +43,6 @@
 // may log in as anybody. The hub is asked once for each credential of a login, whose keyed hash is kept. Annotations of a request are
 // the requester's: an extension that has some is refused.
 //
-// What can't be known here is which profile the client was built from. A writer of profiles who puts another cluster's server,
+// What cannot be known here is which profile the client was built from. A writer of profiles who puts another cluster's server,
 // authority and name into one leads its consumers to that cluster, as far as they have rights there.
 package credential

@@ -49,11 +49,11 @@ func openNoFollow(path string) (*os.File, error) {
 	return file, err
 }
 
-// ownedByUs says whether a file belongs to the user that we run as.
+// ownedByUs returns whether a file belongs to the user that we run as.
 func ownedByUs(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// ownerOnly says whether a file is closed to everybody but its owner.
+// ownerOnly returns whether a file is closed to everybody but its owner.
 func ownerOnly(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 == 0 }

@@ -138,7 +138,7 @@ func (f *RequestFlags) checkForms() error {
 	return nil
 }
 
-// NamesRoles says whether any flag for roles was given.
+// NamesRoles returns whether any flag for roles was given.
 func (f *RequestFlags) NamesRoles() bool {
 	return f.flags.Changed(flagClusterRole) || f.flags.Changed(flagRole)
 }

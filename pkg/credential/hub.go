@@ -114,7 +114,7 @@ func quiet(ctx context.Context) context.Context {
 	return ctx
 }
 
-// refused says whether the hub has decided against a request. All else may pass: it could not be reached, or it, or
+// refused returns whether the hub has decided against a request. All else may pass: it could not be reached, or it, or
 // the member cluster behind it, is not well.
 func refused(err error) bool {
 	var status apierrors.APIStatus

@@ -106,12 +106,12 @@ func (l *logins) open(ctx context.Context) (*loginsFile, error) {
 	if _, err := rand.Read(file.Key); err != nil {
 		return nil, err
 	}
-	// A key that can't be kept, as on a read-only filesystem, is for this once.
+	// A key that cannot be kept, as on a read-only filesystem, is for this once.
 	_ = l.cache.replace(loginsName, file)
 	return file, nil
 }
 
-// load returns what is kept, or nil where there is nothing that can be used.
+// load returns what is kept, or nil if there is nothing that can be used.
 func (l *logins) load() (*loginsFile, error) {
 	content, err := readFile(filepath.Join(l.cache.dir, loginsName))
 	if errors.Is(err, errUnsafe) {

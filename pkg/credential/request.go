@@ -32,7 +32,7 @@ type Request struct {
 	v1alpha1.AuthTokenRequestSpec `json:",inline"`
 
 	// Annotations of the request, for admission policies of the hub and its audit log. They are the requester's to say: an
-	// access provider can't.
+	// access provider cannot.
 	Annotations map[string]string `json:"-"`
 }
 

@@ -269,7 +269,7 @@ func (s *Source) askAgain(e *entry) time.Time {
 	return earlier(at, e.Expiration).Truncate(time.Second)
 }
 
-// wasRefused says whether our caller must have been refused with this token. A token of the last seconds is kept
+// wasRefused returns whether our caller must have been refused with this token. A token of the last seconds is kept
 // all the same, and so is one of a caller who had another replaced a while ago: a member that refuses every token, and a program
 // that makes one client after the other, would else have a new one each time.
 func (s *Source) wasRefused(e *entry) bool {
@@ -319,7 +319,7 @@ func (s *Source) credential(e *entry) *Credential {
 	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: s.askAgain(e), Cluster: e.Cluster}
 }
 
-// isFor says whether a token of cluster may be handed to a client that connects as it says in to.
+// isFor returns whether a token of cluster may be handed to a client that connects as it says in to.
 func isFor(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) bool {
 	return checkDestination(to, cluster) == nil
 }

@@ -40,7 +40,7 @@ func RenewCommand(set *v1alpha1.ClusterCredentialSet) string {
 	return fmt.Sprintf("kubectl clusterpass renew-author %s -n %s --generation=%d", set.Name, set.Namespace, set.Generation)
 }
 
-// IsUnrestricted says whether an author is in system:masters, who may do everything on the hub, whatever its RBAC says.
+// IsUnrestricted returns whether an author is in system:masters, who may do everything on the hub, whatever its RBAC says.
 func IsUnrestricted(author *v1alpha1.Author) bool {
 	return author != nil && slices.Contains(author.Groups, user.SystemPrivilegedGroup)
 }

@@ -93,7 +93,7 @@ func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
 }
 
-// KeepsCredentials says whether set has a Secret for each cluster: not so where its consumer asks by a credential plugin.
+// KeepsCredentials returns whether set has a Secret for each cluster: not so where its consumer asks by a credential plugin.
 func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	kueue := set.Spec.Consumer.MultiKueue
 	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile

@@ -72,7 +72,7 @@ func checkAccess(ctx context.Context, e *examination) findings {
 	return f
 }
 
-// refusedAccess returns the condition by which the controller manager says that the member refuses the access that there is, nil where it
+// refusedAccess returns the condition by which the controller manager says that the member refuses the access that there is, nil if it
 // does not say so.
 func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
 	joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined)
@@ -82,7 +82,7 @@ func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition 
 	return joined
 }
 
-// haveProfiles says whether there are ClusterProfiles to look at, and reports where not.
+// haveProfiles returns whether there are ClusterProfiles to look at, and reports where not.
 func (e *examination) haveProfiles(f *findings) bool {
 	found := e.hub.profiles
 	if found.err != nil {
@@ -143,7 +143,7 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 	return e.mendCredential(profile)
 }
 
-// byPlugin says whether profile is for a credential plugin of the access configuration.
+// byPlugin returns whether profile is for a credential plugin of the access configuration.
 func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
 	return slices.ContainsFunc(e.Access.Providers, func(p configv1alpha1.AccessProvider) bool {
 		return p.Exec != nil && slices.ContainsFunc(profile.Status.AccessProviders, func(entry inventoryv1alpha1.AccessProvider) bool { return entry.Name == p.Name })

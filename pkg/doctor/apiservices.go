@@ -81,7 +81,7 @@ func (f *findings) apiService(service *apiregistrationv1.APIService) {
 		cmp.Or(condition.Reason, "Unknown"), cmp.Or(condition.Message, "the hub has not tried it yet"))
 }
 
-// availability returns the condition Available, empty where there is none.
+// availability returns the condition Available, empty if there is none.
 func availability(service *apiregistrationv1.APIService) apiregistrationv1.APIServiceCondition {
 	for _, condition := range service.Status.Conditions {
 		if condition.Type == apiregistrationv1.Available {

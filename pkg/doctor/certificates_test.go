@@ -72,7 +72,7 @@ func TestCertificates(t *testing.T) {
 	tests := map[string]struct {
 		bundle   []byte
 		insecure bool
-		// certificate is nil where there is no Secret.
+		// certificate is nil if there is no Secret.
 		certificate []byte
 		want        verdict
 	}{

@@ -23,7 +23,7 @@ type skew struct {
 	value, uncertainty time.Duration
 }
 
-// exceeds says whether it is more than limit for sure.
+// exceeds returns whether it is more than limit for sure.
 func (s skew) exceeds(limit time.Duration) bool { return s.value.Abs()-s.uncertainty > limit }
 
 // String reads on from "the clock" and goes on with whose it is compared with.

@@ -44,11 +44,11 @@ type Finding struct {
 	Check string `json:"check"`
 	// Verdict is how good or bad it is.
 	Verdict Verdict `json:"verdict"`
-	// About names the object, with its kind; empty where it is about the installation as a whole.
+	// About names the object, with its kind; empty if it is about the installation as a whole.
 	About string `json:"about,omitempty"`
 	// Message says what was found.
 	Message string `json:"message"`
-	// Mend says what to do about it, in one sentence with a command; empty where nothing is to be done.
+	// Mend says what to do about it, in one sentence with a command; empty if nothing is to be done.
 	Mend string `json:"mend,omitempty"`
 }
 

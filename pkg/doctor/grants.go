@@ -90,7 +90,7 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 	return f, seen, err
 }
 
-// saysNoMember says whether a grant was there for long enough to say which cluster it is on, and does not.
+// saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and does not.
 func saysNoMember(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) bool {
 	return grant.Status.MemberUID == "" && grant.DeletionTimestamp == nil && now.Sub(grant.CreationTimestamp.Time) > grantStuck &&
 		meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady)

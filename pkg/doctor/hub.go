@@ -122,7 +122,7 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 	return sets.List(found), nil
 }
 
-// servesOurs says whether crd serves anything in the group-version of ClusterProfile.
+// servesOurs returns whether crd serves anything in the group-version of ClusterProfile.
 func servesOurs(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	if crd.Spec.Group != ours.Group {
@@ -200,7 +200,7 @@ func (e *examination) mode() Inventory {
 	return InventoryServed
 }
 
-// looksInto says whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.
+// looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.
 func (e *examination) looksInto(namespace string) bool {
 	known := e.hub.profiles
 	if known.err != nil || known.value.partial != "" {

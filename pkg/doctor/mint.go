@@ -51,7 +51,7 @@ func checkMint(ctx context.Context, e *examination) findings {
 
 func (e *examination) mintOne(ctx context.Context, f *findings, cluster types.NamespacedName) {
 	about := "ClusterProfile " + cluster.String()
-	// What can't be revoked again is not made.
+	// What cannot be revoked again is not made.
 	if err := e.mayRevoke(ctx, cluster.Namespace); err != nil {
 		f.skip(about, "%v", err)
 		return

@@ -29,7 +29,7 @@ const (
 	maxCondition = 300
 )
 
-// inTheWay are the conditions of a namespace by which Kubernetes says why it is not deleted yet. What it can't discover comes
+// inTheWay are the conditions of a namespace by which Kubernetes says why it is not deleted yet. What it cannot discover comes
 // first: it does not know then what else there is.
 var inTheWay = []corev1.NamespaceConditionType{
 	corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining, corev1.NamespaceFinalizersRemaining,
@@ -40,7 +40,7 @@ var ourMarks = []string{
 	groupClusterpass, groupMulticluster + "/v1alpha1", "clusterprofiles." + groupMulticluster, "placementdecisions." + groupMulticluster,
 }
 
-// checkNamespaces looks for namespaces of the hub that can't be deleted because of what clusterpass serves.
+// checkNamespaces looks for namespaces of the hub that cannot be deleted because of what clusterpass serves.
 func checkNamespaces(ctx context.Context, e *examination) findings {
 	var f findings
 	all, err := hanging(ctx, e.Kubernetes)

@@ -194,7 +194,7 @@ func powersOf(rules []rbacv1.PolicyRule) []power {
 	return powers
 }
 
-// has says whether list has all, the word for everything, or one.
+// has returns whether list has all, the word for everything, or one.
 func has(list []string, all, one string) bool {
 	return slices.Contains(list, all) || slices.Contains(list, one)
 }

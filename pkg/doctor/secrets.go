@@ -67,7 +67,7 @@ func secretFields(profile *inventoryv1alpha1.ClusterProfile) []string {
 	return found
 }
 
-// holdsSecret says whether the URL of a server or a proxy has more than says where that is.
+// holdsSecret returns whether the URL of a server or a proxy has more than says where that is.
 func holdsSecret(address string) bool {
 	parsed, err := url.Parse(address)
 	if err != nil {
@@ -76,7 +76,7 @@ func holdsSecret(address string) bool {
 	return parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != ""
 }
 
-// hasKey says whether there is a private key among certificates.
+// hasKey returns whether there is a private key among certificates.
 func hasKey(data []byte) bool {
 	for {
 		var block *pem.Block
@@ -96,7 +96,7 @@ var (
 	tokenWords = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 )
 
-// hasSecret says whether there is a secret in what an extension has under a name, by the name or by the looks of it.
+// hasSecret returns whether there is a secret in what an extension has under a name, by the name or by the looks of it.
 func hasSecret(name string, content any) bool {
 	switch value := content.(type) {
 	case string:

@@ -312,7 +312,7 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 	return nil
 }
 
-// hasInstallation says whether clusterpass itself is deployed on a cluster.
+// hasInstallation returns whether clusterpass itself is deployed on a cluster.
 func hasInstallation(ctx context.Context, client metadata.Interface) (bool, error) {
 	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // ParseServer returns the URL of an API server that a credential of ours may be
-// sent to. It takes what can't be read in two ways: https, a host, perhaps a port
+// sent to. It takes what cannot be read in two ways: https, a host, perhaps a port
 // and a plain path. Its errors quote nothing of a URL, which may have a password in it.
 func ParseServer(server string) (*url.URL, error) {
 	if server == "" {
@@ -158,17 +158,17 @@ func pathSegments(path string) ([]string, error) {
 	return segments, nil
 }
 
-// IsExact says whether the pattern allows no more than one server.
+// IsExact returns whether the pattern allows no more than one server.
 func (p ServerPattern) IsExact() bool {
 	return p.port != wildcard && !slices.Contains(p.labels, wildcard) && !slices.Contains(p.path, wildcard)
 }
 
-// Covers says whether the pattern allows every server that the other one allows.
+// Covers returns whether the pattern allows every server that the other one allows.
 func (p ServerPattern) Covers(other ServerPattern) bool {
 	return (p.port == wildcard || p.port == other.port) && globMatches(p.labels, other.labels) && globMatches(p.path, other.path)
 }
 
-// Matches says whether the pattern allows a server, which ParseServer returned.
+// Matches returns whether the pattern allows a server, which ParseServer returned.
 func (p ServerPattern) Matches(server *url.URL) bool {
 	port := server.Port()
 	if port == "" {
@@ -184,7 +184,7 @@ func (p ServerPattern) Matches(server *url.URL) bool {
 	return globMatches(p.labels, strings.Split(strings.ToLower(server.Hostname()), ".")) && globMatches(p.path, segments)
 }
 
-// globMatches says whether every part of the pattern is that of the value, or a wildcard for it.
+// globMatches returns whether every part of the pattern is that of the value, or a wildcard for it.
 func globMatches(pattern, value []string) bool {
 	return slices.EqualFunc(pattern, value, func(p, v string) bool { return p == v || p == wildcard && v != "" })
 }

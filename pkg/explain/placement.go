@@ -44,9 +44,9 @@ type Placement struct {
 	Refused []string
 	// Unreviewed are those of which the user may not ask whether the author may. They are taken for namespaces that it chooses from.
 	Unreviewed []string
-	// Unreadable says of each ClusterProfile that can't be understood why it is left out.
+	// Unreadable says of each ClusterProfile that cannot be understood why it is left out.
 	Unreadable []string
-	// None says why it has no cluster to choose from that the user may see; empty where it has one.
+	// None says why it has no cluster to choose from that the user may see; empty if it has one.
 	None string
 	// Told is what the controller has said last of this Placement, where that is more than is worked out here.
 	Condition *metav1.Condition

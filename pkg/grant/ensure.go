@@ -32,7 +32,7 @@ type Ensured struct {
 	Probes *Probes
 	// Found says that the ServiceAccount was there already.
 	Found bool
-	// Changed says whether the member lacked anything, or had it otherwise.
+	// Changed returns whether the member lacked anything, or had it otherwise.
 	Changed bool
 }
 

@@ -135,7 +135,7 @@ func (f *Found) add(kind string, o metav1.Object, size int) error {
 	return nil
 }
 
-// hasUsualNames says whether the names of an object are no longer than any that we make or look for: they are in URLs, logs and conditions.
+// hasUsualNames returns whether the names of an object are no longer than any that we make or look for: they are in URLs, logs and conditions.
 func hasUsualNames(o metav1.Object) bool {
 	return len(o.GetName()) <= maxName && len(o.GetNamespace()) <= validation.DNS1123LabelMaxLength
 }
@@ -161,7 +161,7 @@ func (f *Found) Objects() []Object {
 	return all
 }
 
-// Has says whether that one object was found, and not another one of its name.
+// Has returns whether that one object was found, and not another one of its name.
 func (f *Found) Has(o Object) bool {
 	found, ok := f.objects[o.MemberObject]
 	return ok && found.UID == o.UID
@@ -172,7 +172,7 @@ func rank(kind string) int {
 	return slices.IndexFunc(removalOrder, func(kinds []string) bool { return slices.Contains(kinds, kind) })
 }
 
-// HasAccount says whether the ServiceAccount of g was found, as g's.
+// HasAccount returns whether the ServiceAccount of g was found, as g's.
 func (f *Found) HasAccount(g *v1alpha1.AuthTokenGrant) bool {
 	account := g.Spec.ServiceAccount
 	object, ok := f.objects[v1alpha1.MemberObject{Kind: kindServiceAccount, Namespace: account.Namespace, Name: account.Name}]

@@ -124,7 +124,7 @@ func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profi
 	return g
 }
 
-// IsFor says whether g is for the ClusterProfile and the ServiceAccount that want is for.
+// IsFor returns whether g is for the ClusterProfile and the ServiceAccount that want is for.
 func IsFor(g, want *v1alpha1.AuthTokenGrant) bool {
 	return g.Spec.ClusterProfile == want.Spec.ClusterProfile && g.Spec.ServiceAccount == want.Spec.ServiceAccount
 }
@@ -173,7 +173,7 @@ func Selector(hubID string) string {
 	return LabelManagedBy + "=" + ManagedBy + "," + LabelHubID + "=" + hubID
 }
 
-// Owns says whether an object on a member belongs to the grant with that UID. A
+// Owns returns whether an object on a member belongs to the grant with that UID. A
 // grant that is not stored yet has none, and owns nothing.
 func Owns(hubID string, uid types.UID, object metav1.Object) bool {
 	labels := object.GetLabels()

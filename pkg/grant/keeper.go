@@ -50,7 +50,7 @@ type RefusedError struct {
 
 func (r *RefusedError) Error() string { return r.Status.Error() }
 
-// IsRefused says whether trying again can't help: the member, or we, have said no. A
+// IsRefused returns whether trying again cannot help: the member, or we, have said no. A
 // conflict on the member is no such thing: another request for the same came first. A quota may be raised, and
 // a namespace that is being deleted made again.
 func IsRefused(err error) bool {

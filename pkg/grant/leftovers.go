@@ -72,7 +72,7 @@ func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 	return all, nil
 }
 
-// isSubject says whether a binding to subject is one to the ServiceAccount, in either of the two ways to name it.
+// isSubject returns whether a binding to subject is one to the ServiceAccount, in either of the two ways to name it.
 func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 	account := k.Grant.Spec.ServiceAccount
 	switch subject.Kind {

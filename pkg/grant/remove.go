@@ -60,7 +60,7 @@ func (k *Keeper) EndRights(ctx context.Context) error {
 }
 
 // Withdraw removes what a call of Ensure has made that the grant, as it is now on the hub, does not name; now is
-// nil where it is gone. While it is being revoked, its ServiceAccount stays for as long as EndRights says.
+// nil if it is gone. While it is being revoked, its ServiceAccount stays for as long as EndRights says.
 func (k *Keeper) Withdraw(ctx context.Context, now *v1alpha1.AuthTokenGrant) error {
 	switch {
 	case now == nil || now.UID != k.Grant.UID:

@@ -109,7 +109,7 @@ func (w *worker) role(ctx context.Context, namespace, name string, rules []rbacv
 }
 
 // mendBinding gives a binding that was found its subjects back. The role that a
-// binding refers to can't be changed: one with another role is replaced.
+// binding refers to cannot be changed: one with another role is replaced.
 func mendBinding(found *[]rbacv1.Subject, subjects []rbacv1.Subject, foundRole, role rbacv1.RoleRef) repair {
 	switch {
 	case foundRole != role:

@@ -53,7 +53,7 @@ func secretNames(namespace, name string) []string {
 	return []string{plain, hashed}
 }
 
-// secret returns the hub's Secret, nil where there is none. Whose a Secret is says its annotation. From then on j.secretName is its name, or
+// secret returns the hub's Secret, nil if there is none. Whose a Secret is says its annotation. From then on j.secretName is its name, or
 // that under which it is to be made: the first that nobody has.
 func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	j.secretName = ""
@@ -78,7 +78,7 @@ func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	return nil, nil //nolint:nilnil // that it is not there is an answer
 }
 
-// isOfProfile says whether a Secret of the hub is for the ClusterProfile.
+// isOfProfile returns whether a Secret of the hub is for the ClusterProfile.
 func (j *joiner) isOfProfile(secret metav1.Object) bool {
 	return secret.GetAnnotations()[member.ClusterProfileAnnotation] == j.profileName()
 }
@@ -216,7 +216,7 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 	return request.Status.Token, nil
 }
 
-// works returns nil where the member takes a token for the hub's account.
+// works returns nil if the member takes a token for the hub's account.
 func (j *joiner) works(ctx context.Context, m *Member, token string) error {
 	anonymous := rest.AnonymousClientConfig(m.Config)
 	if _, err := kubernetes.NewForConfig(anonymous); err != nil {
@@ -255,7 +255,7 @@ func (j *joiner) kubeconfig(m *Member, token string) ([]byte, error) {
 	return kubeconfig, nil
 }
 
-// isFresh says whether a fifth of a token's lifetime is left.
+// isFresh returns whether a fifth of a token's lifetime is left.
 func isFresh(token string, now time.Time) bool {
 	validity := member.TokenValidity(token)
 	if validity.NotBefore.IsZero() || validity.NotAfter.IsZero() {

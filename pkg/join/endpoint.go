@@ -87,7 +87,7 @@ func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcm
 	return cluster, append(warnings, refusedByFormats(name, &cluster)...)
 }
 
-// refusedByFormats says which formats of ClusterCredentialSets can't express the cluster, as their consumers, such as
+// refusedByFormats says which formats of ClusterCredentialSets cannot express the cluster, as their consumers, such as
 // Kueue and Argo CD, would refuse it.
 func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
 	credential := format.Credential{Cluster: name, Status: multiclusterv1alpha1.AuthTokenRequestStatus{

@@ -21,7 +21,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// abandonPatch lets a grant go although its member can't be reached.
+// abandonPatch lets a grant go although its member cannot be reached.
 var abandonPatch = []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
 
 // ending ends the grants for a profile: it deletes them, and waits until all are gone, which is when none of their tokens
@@ -159,7 +159,7 @@ func revoked(g *clusterpassv1alpha1.AuthTokenGrant) *metav1.Condition {
 	return apimeta.FindStatusCondition(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
 }
 
-// hasFailed says whether the hub could not revoke a grant when it last tried.
+// hasFailed returns whether the hub could not revoke a grant when it last tried.
 func hasFailed(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	condition := revoked(g)
 	return condition != nil && condition.Reason == clusterpassv1alpha1.GrantReasonMemberFailed

@@ -31,7 +31,7 @@ type joiner struct {
 	hubID, memberID string
 	// sameMember says that the ClusterProfile or its Secret has the member's UID.
 	sameMember bool
-	// noSecret says that the hub can't reach the member, to revoke what there is: it has no kubeconfig for it.
+	// noSecret says that the hub cannot reach the member, to revoke what there is: it has no kubeconfig for it.
 	noSecret bool
 	// secretName is that of the hub's Secret, once secret has looked for it.
 	secretName string
@@ -140,7 +140,7 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	return j.stay(ctx)
 }
 
-// preflight returns the hub's Secret for the profile, nil where there is none, after it has made sure that what is
+// preflight returns the hub's Secret for the profile, nil if there is none, after it has made sure that what is
 // there on both sides is not for another cluster, and not another hub's. It changes nothing.
 func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, error) {
 	if err := j.checkHubNamespaces(ctx); err != nil {
@@ -265,7 +265,7 @@ func (j *joiner) namespaceReady(ctx context.Context, name string) error {
 	return j.member.apply(ctx, o, nil)
 }
 
-// namespace returns a namespace of the member, nil where there is none. It waits for one that is being deleted, as
+// namespace returns a namespace of the member, nil if there is none. It waits for one that is being deleted, as
 // after an unjoin: nothing can be created in it.
 func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 	found, err := j.member.get(ctx, namespaceKind, "", name)

@@ -38,7 +38,7 @@ var (
 	grantKind   = clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
 )
 
-// profile returns the ClusterProfile, nil where there is none.
+// profile returns the ClusterProfile, nil if there is none.
 func (j *joiner) profile(ctx context.Context) (*inventoryv1alpha1.ClusterProfile, error) {
 	o, err := j.hub.get(ctx, profileKind, j.Namespace, j.Name)
 	if err != nil || o == nil {
@@ -91,7 +91,7 @@ func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {
 	return nil
 }
 
-// leadsElsewhere says whether a profile has an access provider of ours to another address or CA.
+// leadsElsewhere returns whether a profile has an access provider of ours to another address or CA.
 func leadsElsewhere(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	for i := range profile.Status.AccessProviders {
 		provider := &profile.Status.AccessProviders[i]

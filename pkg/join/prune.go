@@ -49,7 +49,7 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 	return nil
 }
 
-// isOurs says whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
+// isOurs returns whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
 func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
 	by := o.GetLabels()[member.LabelJoinedBy]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())

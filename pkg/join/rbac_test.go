@@ -30,7 +30,7 @@ func rules(t *testing.T, a *Allowed) map[string][]rbacv1.PolicyRule {
 	return all
 }
 
-// reaches says whether a rule gives a verb on a resource.
+// reaches returns whether a rule gives a verb on a resource.
 func reaches(rule *rbacv1.PolicyRule, verb, resource string) bool {
 	return slices.Contains(rule.Verbs, verb) && slices.Contains(rule.Resources, resource)
 }

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// allowedAnnotation is, on clusterpass's ServiceAccount on a member, what that was joined with: Allowed as JSON. The hub can't change
+// allowedAnnotation is, on clusterpass's ServiceAccount on a member, what that was joined with: Allowed as JSON. The hub cannot change
 // it, so it can be gone by when something of it is lost.
 const allowedAnnotation = "clusterpass.dev/allowed"
 
@@ -70,7 +70,7 @@ func (j *joiner) restore(ctx context.Context) error {
 	return j.restoreBindings(ctx)
 }
 
-// notedOn returns what an account says is allowed, nil where it is not there or does not say.
+// notedOn returns what an account says is allowed, nil if it is not there or does not say.
 func notedOn(account *unstructured.Unstructured) (*Allowed, error) {
 	if account == nil || account.GetAnnotations()[allowedAnnotation] == "" {
 		return nil, nil //nolint:nilnil // that it does not say is an answer

@@ -142,7 +142,7 @@ func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.
 }
 
 // apply makes the cluster have an object as it is given, by server-side apply. check sees the one that is there
-// before, nil where there is none, and may refuse; it may be nil.
+// before, nil if there is none, and may refuse; it may be nil.
 func (s *side) apply(ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string) error {
 	return s.applyAs(ctx, FieldManager, object, check, subresources...)
 }
@@ -234,7 +234,7 @@ func (s *side) remove(ctx context.Context, o *unstructured.Unstructured) error {
 	return nil
 }
 
-// get returns an object, or nil where there is none.
+// get returns an object, or nil if there is none.
 func (s *side) get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
 	client, err := s.resource(gvk, namespace)
 	if err != nil {

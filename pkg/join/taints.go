@@ -39,7 +39,7 @@ func ParseTaint(written string) (clusterpassv1alpha1.ClusterTaint, error) {
 }
 
 // taintsFor returns the value of the annotation with the taints that o asks for and those that profile has besides; it is
-// empty where o asks for none.
+// empty if o asks for none.
 func (j *joiner) taintsFor(ctx context.Context, o *Options) (string, error) {
 	if len(o.Taints) == 0 {
 		return "", nil

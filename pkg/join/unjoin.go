@@ -25,7 +25,7 @@ type UnjoinOptions struct {
 	Target
 	// Member is the cluster whose objects are removed; nil: they stay.
 	Member *Member
-	// AbandonMember lets grants go that can't be revoked, because the member is gone for ever.
+	// AbandonMember lets grants go that cannot be revoked, because the member is gone for ever.
 	AbandonMember bool
 }
 

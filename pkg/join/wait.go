@@ -57,7 +57,7 @@ func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]
 	return err
 }
 
-// leadsAnotherWay says whether our access provider of a profile does not lead to the member as m does.
+// leadsAnotherWay returns whether our access provider of a profile does not lead to the member as m does.
 func leadsAnotherWay(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	for i := range profile.Status.AccessProviders {
 		if cluster := profile.Status.AccessProviders[i].Cluster; profile.Status.AccessProviders[i].Name == configv1alpha1.DefaultProviderName {

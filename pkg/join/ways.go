@@ -40,7 +40,7 @@ func clustersIn(secret *corev1.Secret) []*clientcmdapi.Cluster {
 	return clusters
 }
 
-// leadsBy says whether a kubeconfig in a Secret leads to a cluster by one of ways: by the same address, and the same CA.
+// leadsBy returns whether a kubeconfig in a Secret leads to a cluster by one of ways: by the same address, and the same CA.
 func leadsBy(secret *corev1.Secret, ways []*clientcmdapi.Cluster) bool {
 	return slices.ContainsFunc(clustersIn(secret), func(cluster *clientcmdapi.Cluster) bool {
 		return slices.ContainsFunc(ways, func(way *clientcmdapi.Cluster) bool {

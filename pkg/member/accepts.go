@@ -43,7 +43,7 @@ func (e *OtherUserError) Error() string {
 	return fmt.Sprintf("the member takes the token for %q", e.Username)
 }
 
-// CheckToken returns nil where a cluster takes the holder of token for a ServiceAccount that may make tokens for itself. as
+// CheckToken returns nil if a cluster takes the holder of token for a ServiceAccount that may make tokens for itself. as
 // returns the clients that send a token. Errors of calls are returned as they are.
 //
 // A cluster says whom it takes somebody for in a SelfSubjectReview. That API came with Kubernetes 1.28, and may be

@@ -47,7 +47,7 @@ var protobufPrefix = []byte("k8s\x00")
 // errHeld is the cause of giving up waiting for the answers of other members to be done with.
 var errHeld = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
 
-// IsTooLarge says whether err is that an answer had more bytes than its kind may have.
+// IsTooLarge returns whether err is that an answer had more bytes than its kind may have.
 func IsTooLarge(err error) bool {
 	failed, ok := errors.AsType[*failure](err)
 	return ok && failed.tooLarge

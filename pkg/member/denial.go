@@ -78,7 +78,7 @@ func denialOf(status metav1.Status) *denial {
 	return nil
 }
 
-// IsDenied says whether err, the error of a call to a member, is that its admission denies what the call was for,
+// IsDenied returns whether err, the error of a call to a member, is that its admission denies what the call was for,
 // and whether the same may be allowed later.
 func IsDenied(err error) (denied, retryable bool) {
 	var status apierrors.APIStatus

@@ -88,7 +88,7 @@ func causeOf(err error) metav1.CauseType {
 	return CauseUnreachable
 }
 
-// isTLS says whether the two sides could not agree on who they are.
+// isTLS returns whether the two sides could not agree on who they are.
 func isTLS(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError

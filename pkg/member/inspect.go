@@ -64,7 +64,7 @@ func claimedValidity(claims *jwt.Claims) Validity {
 }
 
 // SecretFor says where the kubeconfig for profile's cluster is read from. It
-// returns false where config has the cluster reached in another way, or where profile names no Secret that may be read.
+// returns false if config has the cluster reached in another way, or where profile names no Secret that may be read.
 func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
 	providers, err := newProviders(config)
 	if err != nil {

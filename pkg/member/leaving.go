@@ -20,7 +20,7 @@ const CauseLeaving metav1.CauseType = "MemberLeaving"
 
 // Leaving says that a member is being taken out of the hub: its Secret has LeavingAnnotation.
 type Leaving struct {
-	// Since is when that began; zero where the annotation does not say.
+	// Since is when that began; zero if the annotation does not say.
 	Since time.Time
 }
 

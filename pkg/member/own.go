@@ -17,7 +17,7 @@ import (
 // in its namespace. It holds nothing; deleting it ends them all. A credential that is bound to it is renewed.
 const CredentialSecret = "clusterpass-credential"
 
-// KubeconfigToken returns the inline token in a context of a kubeconfig, empty where there is none. The empty context is the
+// KubeconfigToken returns the inline token in a context of a kubeconfig, empty if there is none. The empty context is the
 // current one. No file is read.
 func KubeconfigToken(kubeconfig []byte, context string) string {
 	config, err := clientcmd.Load(kubeconfig)
@@ -50,7 +50,7 @@ func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, erro
 	return written, nil
 }
 
-// IsToken says whether token has only characters that a bearer token can have, and any.
+// IsToken returns whether token has only characters that a bearer token can have, and any.
 func IsToken(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -43,9 +43,9 @@ type Options struct {
 	// Secrets are where kubeconfigs are looked up.
 	Secrets Secrets
 	// Stored returns one of Secrets as it is stored. It is asked before access is refused because of
-	// what Secrets has. It is nil where that is never behind.
+	// what Secrets has. It is nil if that is never behind.
 	Stored readSecret
-	// Live is Stored at once, by a read of its own. LiveLeaving takes it; it is nil where Secrets are never behind.
+	// Live is Stored at once, by a read of its own. LiveLeaving takes it; it is nil if Secrets are never behind.
 	Live readSecret
 	// Clock tells the time; nil is the real one.
 	Clock clock.WithTicker
@@ -77,7 +77,7 @@ type retired struct {
 
 // pooled is a client and what it was made for.
 type pooled struct {
-	// client is nil where what is stored gives no access.
+	// client is nil if what is stored gives no access.
 	client   *Client
 	identity identity
 	// outdated is what the cache said when what is stored was found to be otherwise: a cache that is behind says it still.
@@ -226,7 +226,7 @@ func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) 
 }
 
 // lookup returns the client that is wanted, and whether it is known. By a cache that is behind, it is that which what is
-// stored asked for, and nil where that gives no access: otherwise either would replace the other's client with each
+// stored asked for, and nil if that gives no access: otherwise either would replace the other's client with each
 // request, with its limits and connections.
 func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, bool) {
 	p.mu.Lock()

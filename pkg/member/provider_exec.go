@@ -41,7 +41,7 @@ type execBinding struct {
 	profiles   []configv1alpha1.ProfileReference
 }
 
-// has says whether the ClusterProfile is bound.
+// has returns whether the ClusterProfile is bound.
 func (b *execBinding) has(profile types.NamespacedName) bool {
 	return slices.Contains(b.namespaces, profile.Namespace) ||
 		slices.Contains(b.profiles, configv1alpha1.ProfileReference{Namespace: profile.Namespace, Name: profile.Name})

@@ -29,7 +29,7 @@ type quietSink struct {
 	klog.LogSink
 }
 
-// Enabled says whether level is logged.
+// Enabled returns whether level is logged.
 func (s quietSink) Enabled(level int) bool {
 	return level <= maxQuietLevel && s.LogSink.Enabled(level)
 }

@@ -127,7 +127,7 @@ func (s *SecretInformers) Run(ctx context.Context) {
 	}
 }
 
-// Synced says whether the Secrets of all namespaces have been read.
+// Synced returns whether the Secrets of all namespaces have been read.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
 		if !secrets.hasSynced() {

@@ -52,7 +52,7 @@ const (
 	CauseBusy metav1.CauseType = "MemberBusy"
 	// CauseBreakerOpen: the member is left alone since it did not answer.
 	CauseBreakerOpen metav1.CauseType = "MemberBreakerOpen"
-	// CauseAnswer: the member's answer is another error, or can't be understood.
+	// CauseAnswer: the member's answer is another error, or cannot be understood.
 	CauseAnswer metav1.CauseType = "MemberAnswer"
 
 	// causeCancelled: the caller went away. It reaches nobody.

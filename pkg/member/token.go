@@ -24,7 +24,7 @@ type BoundToken struct {
 	Validity
 	// Namespace is that of the ServiceAccount and of the Secret.
 	Namespace string
-	// ServiceAccount is whose token it is, and Secret what it is bound to; empty where it is bound to none.
+	// ServiceAccount is whose token it is, and Secret what it is bound to; empty if it is bound to none.
 	ServiceAccount, Secret TokenObject
 	// ID is how the member's audit log names the token; it may be empty.
 	ID string
@@ -36,7 +36,7 @@ type TokenObject struct {
 	UID  types.UID `json:"uid"`
 }
 
-// ParseToken returns what a token that a member has issued says of itself. Its error is that the token can't be used, and
+// ParseToken returns what a token that a member has issued says of itself. Its error is that the token cannot be used, and
 // has no part of it in its words.
 func ParseToken(token string) (*BoundToken, error) {
 	if len(token) > MaxToken || !IsToken(token) {

@@ -161,7 +161,7 @@ func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.Ser
 	return errs
 }
 
-// leadsToSeveral says whether ClusterProfiles have a choice of clusters that they lead to by provider. A proxy is one: an address may be
+// leadsToSeveral returns whether ClusterProfiles have a choice of clusters that they lead to by provider. A proxy is one: an address may be
 // another cluster's behind another proxy.
 func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern) bool {
 	return len(servers) > 1 || len(provider.ProxyURLs) > 0 || slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })

@@ -93,7 +93,7 @@ func (i *importer) refuse(k kind, object *unstructured.Unstructured, err error) 
 	i.refused = append(i.refused, fmt.Errorf("%s %s: %w", k.name, nameOf(object), err))
 }
 
-// isAnswer says whether err is about one object, so that others may fare better.
+// isAnswer returns whether err is about one object, so that others may fare better.
 func isAnswer(err error) bool {
 	return errors.Is(err, errDiffers) || errors.Is(err, errOwnerMissing) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
 		apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsConflict(err)
@@ -137,7 +137,7 @@ func (i *importer) importOne(ctx context.Context, k kind, wanted *unstructured.U
 	return err
 }
 
-// hasStatus says whether anybody has written the status of a live object.
+// hasStatus returns whether anybody has written the status of a live object.
 func hasStatus(k kind, live *unstructured.Unstructured) bool {
 	bare := live.DeepCopy()
 	unstructured.RemoveNestedField(bare.Object, statusSection)

@@ -31,7 +31,7 @@ const (
 
 var order = []Step{"", StepPreflight, StepExport, StepRemove, StepRegister, StepImport}
 
-// before says whether s comes before other.
+// before returns whether s comes before other.
 func (s Step) before(other Step) bool {
 	return slices.Index(order, s) < slices.Index(order, other)
 }

@@ -50,7 +50,7 @@ func (m *Migration) findObjects(ctx context.Context, found *findings) error {
 	return nil
 }
 
-// inspect looks for live objects that can't be moved, or not without anybody's doing.
+// inspect looks for live objects that cannot be moved, or not without anybody's doing.
 func inspect(found *findings, k *foundKind) {
 	var deleted, finalized []string
 	for _, object := range k.live {
@@ -76,7 +76,7 @@ func inspect(found *findings, k *foundKind) {
 	}
 }
 
-// changes returns what is different on the hub since objects were exported, sorted. It is empty where nothing is.
+// changes returns what is different on the hub since objects were exported, sorted. It is empty if nothing is.
 func changes(exported []objectID, live []*unstructured.Unstructured) []string {
 	type key struct{ namespace, name string }
 	before := make(map[key]objectID, len(exported))

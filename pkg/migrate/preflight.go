@@ -37,7 +37,7 @@ type findings struct {
 // foundKind is where the objects of a kind are: under crd, or in the folder alone.
 type foundKind struct {
 	kind
-	// crd is nil where the CustomResourceDefinition is gone.
+	// crd is nil if the CustomResourceDefinition is gone.
 	crd *apiextensionsv1.CustomResourceDefinition
 	// live are the hub's objects while the CustomResourceDefinition is there to stay.
 	live []*unstructured.Unstructured
@@ -45,7 +45,7 @@ type foundKind struct {
 	wanted []*unstructured.Unstructured
 }
 
-// terminating says whether the hub is removing the CustomResourceDefinition.
+// terminating returns whether the hub is removing the CustomResourceDefinition.
 func (k *foundKind) terminating() bool { return k.crd != nil && k.crd.DeletionTimestamp != nil }
 
 func (f *findings) block(format string, args ...any) {
@@ -166,7 +166,7 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 	return nil
 }
 
-// clashes says whether crd serves anything in the group-version that moves.
+// clashes returns whether crd serves anything in the group-version that moves.
 func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	return crd.Spec.Group == inventory.Group && slices.ContainsFunc(crd.Spec.Versions,
 		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {

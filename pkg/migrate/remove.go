@@ -78,7 +78,7 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 	fmt.Fprintf(m.streams.ErrOut, "About to delete %s of hub %s with %s, all exported to %s. "+
 		"The cluster manager that owns them must be stopped: what it writes from now on is lost, and it may take this for the end of its clusters. "+
 		"Go on? Answer yes: ", crdNames(live), m.hub.URL, countAll(live), m.folder.path)
-	// A read from a terminal can't be interrupted: it is left behind when ctx ends, and the program ends with it.
+	// A read from a terminal cannot be interrupted: it is left behind when ctx ends, and the program ends with it.
 	answers := make(chan string, 1)
 	go func() {
 		answer, err := bufio.NewReader(m.streams.In).ReadString('\n')

@@ -39,7 +39,7 @@ type target struct {
 	annotations map[string]string
 }
 
-// leads says whether an APIService leads to the target's Service.
+// leads returns whether an APIService leads to the target's Service.
 func (t target) leads(service *apiregistrationv1.APIService) bool {
 	to := service.Spec.Service
 	return to != nil && to.Namespace == t.service.Namespace && to.Name == t.service.Name

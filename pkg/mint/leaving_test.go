@@ -132,7 +132,7 @@ func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
 	for name, test := range map[string]struct {
 		// change is what has become of the Secret when the grant is stored; nil: it is gone.
 		change func(*corev1.Secret)
-		// readError is why the Secret can't be read then.
+		// readError is why the Secret cannot be read then.
 		readError error
 		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester does not wait.
 		adopted, cancelled bool

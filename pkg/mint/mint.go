@@ -93,7 +93,7 @@ type Config struct {
 	// RequestTimeout bounds all the calls to the member that one request makes, together. A
 	// request that changes a grant may wait for grant.TokenCacheTTL besides.
 	RequestTimeout time.Duration
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.Clock
 	// AllowedNamespaces are the member namespaces that may be used although they are
 	// refused by default: see ReservedNamespaces.

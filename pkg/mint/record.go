@@ -99,7 +99,7 @@ func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
 }
 
 // create stores a new grant. Whatever can be known before is checked before, so that
-// a request that can't succeed leaves no grant.
+// a request that cannot succeed leaves no grant.
 func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	if err := t.checkCount(ctx); err != nil {
 		return nil, err
@@ -212,7 +212,7 @@ func (t *task) confirm(
 	return confirmed, err
 }
 
-// isHere says whether g is known to be on the member, although it does not say where it is. One that was there already, as its
+// isHere returns whether g is known to be on the member, although it does not say where it is. One that was there already, as its
 // ServiceAccount shows, is, and one that was nowhere before. Any other may be on another cluster.
 func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured) bool {
 	return ready.Found || g.Status.ObservedGeneration == 0 || t.joined != ""
@@ -244,7 +244,7 @@ func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 	return nil, t.conflict("others change it at the same time; try again")
 }
 
-// covers says whether no token of that lifetime, in seconds, can pass the ceiling of g.
+// covers returns whether no token of that lifetime, in seconds, can pass the ceiling of g.
 func (t *task) covers(g *clusterpassv1alpha1.AuthTokenGrant, expiration int64) bool {
 	ceiling := g.Status.ExpirationCeiling
 	return ceiling != nil && !ceiling.Time.Before(t.Clock.Now().Add(time.Duration(expiration)*time.Second+clockSkew))
@@ -283,7 +283,7 @@ func (t *task) giveUp(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant
 
 // undo takes back a grant that this request has created and the member refused: it
 // never came about, and would keep the name of its ServiceAccount. Where an equal
-// request has got a token for it meanwhile, it is that one's. What can't be taken
+// request has got a token for it meanwhile, it is that one's. What cannot be taken
 // back now, the controller manager takes back: the grant is being deleted then.
 func (t *task) undo(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)

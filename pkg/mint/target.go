@@ -130,7 +130,7 @@ var aboutAccess = []metav1.CauseType{
 	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,
 }
 
-// isAboutAccess says whether err may be because of the kubeconfig that was used.
+// isAboutAccess returns whether err may be because of the kubeconfig that was used.
 func isAboutAccess(err error) bool {
 	return slices.ContainsFunc(aboutAccess, func(cause metav1.CauseType) bool { return apierrors.HasStatusCause(err, cause) })
 }

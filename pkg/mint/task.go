@@ -41,7 +41,7 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	return t
 }
 
-// owns says whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
+// owns returns whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
 func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	if t.request.Owner == nil {
 		return grant.SetOf(g) == ""
@@ -218,7 +218,7 @@ func keyOf(g *clusterpassv1alpha1.AuthTokenGrant) verifiedKey {
 	return verifiedKey{uid: g.UID, generation: g.Generation}
 }
 
-// isGone says whether a token could not be issued because what it is issued for
+// isGone returns whether a token could not be issued because what it is issued for
 // or bound to is not, or no longer, on the member.
 func isGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)

@@ -26,7 +26,7 @@ const (
 // that its first use is not refused. It gives up after settleTimeout: the token is
 // good, and a member whose other authorisers veto what RBAC allows must not fail it.
 //
-// A token for other audiences can't be tried: the member itself does not accept it.
+// A token for other audiences cannot be tried: the member itself does not accept it.
 func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
 	if len(g.Spec.Audiences) > 0 {
 		return

@@ -100,7 +100,7 @@ func compileExpression(text string) (cel.Program, int64, error) {
 	return program, steps, err
 }
 
-// holds returns whether the expression is true of the cluster, or why that can't be told.
+// holds returns whether the expression is true of the cluster, or why that cannot be told.
 func (e *expression) holds(c *candidate) (bool, error) {
 	if c.spent > celClusterLimit {
 		return false, fmt.Errorf("the expressions of this placement cost more than %d units for this cluster", celClusterLimit)

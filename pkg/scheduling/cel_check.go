@@ -21,7 +21,7 @@ import (
 )
 
 // CEL charges for a function after the call, and for some loops not at all. So nothing may be called that takes much more time or memory
-// than what it is given: text can't be put together, lists and maps hold single values, and only single values are compared. And steps are
+// than what it is given: text cannot be put together, lists and maps hold single values, and only single values are compared. And steps are
 // counted before anything is evaluated, for lists as long as they may be.
 
 const (

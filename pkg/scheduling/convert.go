@@ -22,7 +22,7 @@ import (
 )
 
 // NewCluster returns what placements know of a cluster by its ClusterProfile and the ClusterScores that name it. It returns
-// an error if the taints in the annotation can't be read.
+// an error if the taints in the annotation cannot be read.
 func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore) (Cluster, error) {
 	own, err := ownTaints(profile)
 	if err != nil {
@@ -50,7 +50,7 @@ func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.Cl
 }
 
 // Feed has the fleet know a ClusterProfile with its ClusterScores, as Set does. One that is being deleted is no cluster to choose, and neither is
-// one that can't be understood, of which the error says why: these are removed, as by Delete.
+// one that cannot be understood, of which the error says why: these are removed, as by Delete.
 func (f *Fleet) Feed(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore, now time.Time) (*Change, error) {
 	name := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}
 	if profile.DeletionTimestamp != nil {

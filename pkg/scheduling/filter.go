@@ -10,7 +10,7 @@ type candidate struct {
 	*member
 	// now is in nanoseconds.
 	now int64
-	// selected says whether the placement's own decision names the cluster.
+	// selected returns whether the placement's own decision names the cluster.
 	selected bool
 	// others is how often the decisions of other placements name it.
 	others int32

@@ -125,7 +125,7 @@ func (p *Plan) pass(now int64) {
 	p.rerank(p.rescale())
 }
 
-// observe brings up to date what is known of each cluster. It returns false where it was not to go on.
+// observe brings up to date what is known of each cluster. It returns false if it was not to go on.
 func (p *Plan) observe(now int64, more func() bool) (finished bool) {
 	if now < p.now {
 		// What had expired may not have.
@@ -179,7 +179,7 @@ func (p *Plan) observeDecision(last *Decision) {
 	}
 }
 
-// review looks at the clusters that may have changed since a version of the fleet. It returns false where it was not to go on: those
+// review looks at the clusters that may have changed since a version of the fleet. It returns false if it was not to go on: those
 // that are left are looked at by the next.
 func (p *Plan) review(since uint64, more func() bool) (finished bool) {
 	slots, known := p.view.since(since)

@@ -173,7 +173,7 @@ type pick struct {
 	place   int
 }
 
-// pick returns false if the first cluster of a bucket can't be selected.
+// pick returns false if the first cluster of a bucket cannot be selected.
 func (p *Plan) pick(constraints []topologies, b *bucket) (pick, bool) {
 	s := &p.states[b.slots[0]]
 	next := pick{stays: s.own > 0 && p.dwells(), unknown: s.unknown, total: s.total, place: b.places[0]}

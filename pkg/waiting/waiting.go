@@ -49,7 +49,7 @@ func Until(ctx context.Context, interval, timeout time.Duration, condition wait.
 	return err
 }
 
-// passes says whether a call may go well later without anybody's doing. A server that answered before, and now says
+// passes returns whether a call may go well later without anybody's doing. A server that answered before, and now says
 // that it does not know who we are or what we may do, has just been started. So has one that takes us for
 // anonymous: it does not know the hub's aggregator yet.
 func passes(err error, answered bool) bool {

@@ -43,7 +43,7 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Workers is how many Workloads are seen to at once.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 

@@ -93,7 +93,7 @@ type (
 	}
 )
 
-// waits says whether a Workload is one that Kueue looks for a cluster for.
+// waits returns whether a Workload is one that Kueue looks for a cluster for.
 func (w *workload) waits() bool {
 	return w.DeletionTimestamp == nil && w.Status.ClusterName == "" &&
 		meta.IsStatusConditionTrue(w.Status.Conditions, quotaReserved) && !meta.IsStatusConditionTrue(w.Status.Conditions, finished)
@@ -142,7 +142,7 @@ func keepAs[T any](informer cache.SharedIndexInformer) error {
 	})
 }
 
-// get returns what an informer has by a key, nil where there is nothing.
+// get returns what an informer has by a key, nil if there is nothing.
 func get[T any](informer cache.SharedIndexInformer, key string) (*T, error) {
 	obj, exists, err := informer.GetIndexer().GetByKey(key)
 	if err != nil || !exists {

@@ -35,7 +35,7 @@ type nomination struct {
 	reason, why string
 }
 
-// configOf returns the MultiKueueConfig that a Workload waits for a cluster of, nil where it does not.
+// configOf returns the MultiKueueConfig that a Workload waits for a cluster of, nil if it does not.
 func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 	if assigned, err := c.assigned(w); err != nil || assigned {
 		return nil, err
@@ -55,7 +55,7 @@ func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 	return nil, nil //nolint:nilnil // that it is not for MultiKueue is an answer
 }
 
-// assigned says whether another Workload of the same Job has a cluster: Kueue takes them all there.
+// assigned returns whether another Workload of the same Job has a cluster: Kueue takes them all there.
 func (c *Controller) assigned(w *workload) (bool, error) {
 	owners, err := ownerOf(w)
 	if err != nil || len(owners) == 0 {

@@ -21,7 +21,7 @@ type progress struct {
 	at        time.Time
 }
 
-// isBehind says whether the cache has the Workload from before the last write. The event of that is on its way.
+// isBehind returns whether the cache has the Workload from before the last write. The event of that is on its way.
 func (p *progress) isBehind(w *workload) bool {
 	if p.version == "" {
 		return false
@@ -30,12 +30,12 @@ func (p *progress) isBehind(w *workload) bool {
 	return err == nil && order < 0
 }
 
-// isOthers says whether what a Workload is nominated for was written over what we wrote.
+// isOthers returns whether what a Workload is nominated for was written over what we wrote.
 func (p *progress) isOthers(w *workload) bool {
 	return p.version != "" && len(w.Status.NominatedClusterNames) > 0 && !sameClusters(w.Status.NominatedClusterNames, p.nominated)
 }
 
-// sameClusters says whether two lists have the same clusters. Their order is of no importance to Kueue.
+// sameClusters returns whether two lists have the same clusters. Their order is of no importance to Kueue.
 func sameClusters(a, b []string) bool { return sets.New(a...).Equal(sets.New(b...)) }
 
 // progressOf returns that of a Workload. Whoever has the Workload of the queue has it alone.

@@ -49,7 +49,7 @@ func (c *Controller) waitUsable(ctx context.Context) bool {
 	return err == nil
 }
 
-// unusable says why there is nothing to do, empty where there is.
+// unusable says why there is nothing to do, empty if there is.
 func (c *Controller) unusable(ctx context.Context) (string, error) {
 	_, err := c.Hub.Discovery().ServerResourcesForGroupVersion(groupVersion.String())
 	if apierrors.IsNotFound(err) {

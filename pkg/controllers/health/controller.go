@@ -61,7 +61,7 @@ type Options struct {
 	WriteInterval time.Duration
 	// Workers is how many members are probed at once.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 

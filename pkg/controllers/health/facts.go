@@ -60,14 +60,14 @@ var nodeLabels = []string{
 
 // facts are what a member cluster says of itself.
 type facts struct {
-	// version of Kubernetes; empty where it is not known.
+	// version of Kubernetes; empty if it is not known.
 	version string
 	// nodes and cluster are properties by their names, as nodeFacts and clusterProperties return them. One with an
 	// empty value was there once, and is no more. They are nil until they could be read.
 	nodes, cluster map[string]string
 }
 
-// read brings the facts up to date. What can't be read stays as it was: whether clusterpass may is for the member to say.
+// read brings the facts up to date. What cannot be read stays as it was: whether clusterpass may is for the member to say.
 // stored are the properties that the profile has.
 func (f *facts) read(ctx context.Context, client *member.Client, stored []inventoryv1alpha1.Property) {
 	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
@@ -154,10 +154,10 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	return found, nil
 }
 
-// fits says whether a string is there, has at most so many bytes, and is one line that can be printed.
+// fits returns whether a string is there, has at most so many bytes, and is one line that can be printed.
 func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
-// nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty where there are none.
+// nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty if there are none.
 func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	values := map[string]sets.Set[string]{}
 	for _, label := range nodeLabels {

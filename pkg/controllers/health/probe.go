@@ -76,7 +76,7 @@ type observed struct {
 	// facts are as of factsAt.
 	facts   facts
 	factsAt time.Time
-	// rightsLost is what the member allows no more, in words; empty where it does, or is not known to. It is asked at some probes.
+	// rightsLost is what the member allows no more, in words; empty if it does, or is not known to. It is asked at some probes.
 	rightsLost  string
 	untilRights int
 	// lastWrite is when the profile's status was written last, by us.

@@ -17,7 +17,7 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// ConditionJoined says whether clusterpass has been let in by the member with the access it has now.
+// ConditionJoined returns whether clusterpass has been let in by the member with the access it has now.
 const ConditionJoined = "Joined"
 
 // failuresToReport is how many probes in a row have to fail before that is told.
@@ -46,7 +46,7 @@ func health(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
 	return meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 }
 
-// desired returns the profile with the status that o says, or nil where that is what it has. The words of a
+// desired returns the profile with the status that o says, or nil if that is what it has. The words of a
 // condition alone are no reason to write: they name ports and times.
 func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv1alpha1.ClusterProfile {
 	next := profile.DeepCopy()
@@ -79,7 +79,7 @@ func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav
 	return conditions
 }
 
-// membership returns what the last probe says of the condition Joined, and false where it says nothing: a member that does not
+// membership returns what the last probe says of the condition Joined, and false if it says nothing: a member that does not
 // answer.
 func (o *observed) membership() (outcome, bool) {
 	switch o.probe.reason {
@@ -110,7 +110,7 @@ func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
 	meta.SetStatusCondition(conditions, condition)
 }
 
-// sameProperties says whether two lists are equal but for their order and the times of observation.
+// sameProperties returns whether two lists are equal but for their order and the times of observation.
 func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	values := map[string]string{}
 	for _, property := range a {

@@ -69,7 +69,7 @@ type Options struct {
 	Retention time.Duration
 	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one member.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -180,7 +180,7 @@ func (c *Controller) forget(obj any) {
 	c.Members.Forget(g.Spec.ClusterProfile.UID)
 }
 
-// profile returns the ClusterProfile of g as of the last event, or nil where there is none with its UID.
+// profile returns the ClusterProfile of g as of the last event, or nil if there is none with its UID.
 func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	of := g.Spec.ClusterProfile
 	profile, err := c.profiles.ClusterProfiles(of.Namespace).Get(of.Name)

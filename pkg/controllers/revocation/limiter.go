@@ -24,7 +24,7 @@ type limiter struct {
 	busy map[types.UID]int
 }
 
-// enter says whether one more grant of a ClusterProfile may be worked on; leave ends what it began.
+// enter returns whether one more grant of a ClusterProfile may be worked on; leave ends what it began.
 func (l *limiter) enter(profile types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -89,7 +89,7 @@ func ask(ctx context.Context, client *member.Client) error {
 	return client.Error(err, "answer")
 }
 
-// isAway says whether an error is that the member does not answer.
+// isAway returns whether an error is that the member does not answer.
 func isAway(err error) bool {
 	return apierrors.HasStatusCause(err, member.CauseUnreachable) ||
 		apierrors.HasStatusCause(err, member.CauseTimeout) ||

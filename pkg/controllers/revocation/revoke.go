@@ -104,7 +104,7 @@ func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, p
 	return client, grant.CheckMemberOf(ctx, g, client)
 }
 
-// leadsAsBefore says whether a client goes by the access that g has noted.
+// leadsAsBefore returns whether a client goes by the access that g has noted.
 func leadsAsBefore(client *member.Client, g *v1alpha1.AuthTokenGrant) bool {
 	return client != nil && equality.Semantic.DeepEqual(client.Provider(), *g.Status.AccessProvider)
 }
@@ -199,7 +199,7 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 	return ignoreGone(err, g)
 }
 
-// isOnlyNoted says whether a grant differs from what it was in nothing but what a revocation notes on it. To look at
+// isOnlyNoted returns whether a grant differs from what it was in nothing but what a revocation notes on it. To look at
 // it again for that would cut short the wait between two tries that fail in different words.
 func isOnlyNoted(before, after any) bool {
 	was, ok := before.(*v1alpha1.AuthTokenGrant)

@@ -52,7 +52,7 @@ func (f *fixture) sync(t *testing.T, g *v1alpha1.AuthTokenGrant) {
 	f.hub.ClearActions()
 }
 
-// revoked says whether the hub would let the grant go.
+// revoked returns whether the hub would let the grant go.
 func (f *fixture) revoked(t *testing.T, g *v1alpha1.AuthTokenGrant) bool {
 	t.Helper()
 	return !slices.Contains(f.stored(t, g).Finalizers, v1alpha1.GrantFinalizer)

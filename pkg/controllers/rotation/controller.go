@@ -69,7 +69,7 @@ type Options struct {
 	Lifetime time.Duration
 	// Workers is how many credentials are renewed at once.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -173,7 +173,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	return recheck, nil
 }
 
-// credential returns that for the cluster of profile, nil where it is none that is renewed.
+// credential returns that for the cluster of profile, nil if it is none that is renewed.
 func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *credential {
 	reference, ok := member.SecretFor(c.Access, profile)
 	if !ok {
@@ -187,7 +187,7 @@ func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *cred
 	return newCredential(reference, member.KubeconfigToken(secret.Data[reference.Key], reference.Context))
 }
 
-// isReplaced says whether the Secret, as it is stored, has another token than own by now: somebody has just joined the member again.
+// isReplaced returns whether the Secret, as it is stored, has another token than own by now: somebody has just joined the member again.
 func (c *Controller) isReplaced(ctx context.Context, own *credential) bool {
 	of := own.reference
 	secret, err := c.Hub.CoreV1().Secrets(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})

@@ -36,7 +36,7 @@ type credential struct {
 	secret             member.TokenObject
 }
 
-// newCredential returns what token says of itself, nil where it is none that is renewed: one of a
+// newCredential returns what token says of itself, nil if it is none that is renewed: one of a
 // ServiceAccount, which ends, and is bound to the Secret member.CredentialSecret.
 func newCredential(reference member.SecretReference, token string) *credential {
 	bound, err := member.ParseToken(token)

@@ -25,7 +25,7 @@ const (
 	memberTimeout = 30 * time.Second
 )
 
-// renew replaces a credential by its successor, which it returns. It returns nil where somebody else has replaced it
+// renew replaces a credential by its successor, which it returns. It returns nil if somebody else has replaced it
 // meanwhile.
 func (c *Controller) renew(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, old *credential) (*credential, error) {
 	client, err := c.Members.For(ctx, profile)

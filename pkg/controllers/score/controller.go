@@ -69,7 +69,7 @@ type Options struct {
 	Period time.Duration
 	// Workers is how many members are read at once.
 	Workers int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -164,7 +164,7 @@ func (c *Controller) next(ctx context.Context) bool {
 	return true
 }
 
-// sync reads one member and stores what is free there. It returns when to do so again. Of a member that can't be read
+// sync reads one member and stores what is free there. It returns when to do so again. Of a member that cannot be read
 // nothing is stored: its score runs out.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	start := c.Clock.Now()

@@ -127,7 +127,7 @@ func newPod(name, node, cpu string) *corev1.Pod {
 	}
 }
 
-// valueOf returns an amount of a score, as text; empty where it is not known.
+// valueOf returns an amount of a score, as text; empty if it is not known.
 func valueOf(score *v1alpha1.ClusterScore, name string) string {
 	for _, value := range score.Status.Values {
 		if value.Name == name {

@@ -55,7 +55,7 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	return nil
 }
 
-// ends says whether a score is not valid at a time, or has never been.
+// ends returns whether a score is not valid at a time, or has never been.
 func ends(validUntil *metav1.Time, at time.Time) bool {
 	return validUntil == nil || validUntil.Time.Before(at)
 }

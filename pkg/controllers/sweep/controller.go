@@ -69,7 +69,7 @@ type Options struct {
 	Workers int
 	// MaxRemovals bounds what is removed from a member in one sweep because it belongs to no grant.
 	MaxRemovals int
-	// Clock tells the time.
+	// Clock is the source of the time.
 	Clock clock.WithTicker
 }
 
@@ -203,7 +203,7 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 	return found, nil
 }
 
-// differs says whether what was found is not what the grants say, as far as the cache knows them.
+// differs returns whether what was found is not what the grants say, as far as the cache knows them.
 func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 // maxNote bounds the text of an event, in bytes; the API takes 1 KiB.
 const maxNote = 1000
 
-// repairAll repairs all grants of a ClusterProfile that the member differs from, both times that it was asked. What can't be
+// repairAll repairs all grants of a ClusterProfile that the member differs from, both times that it was asked. What cannot be
 // repaired is noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
 	grants, err := c.grants.List(labels.Everything())
@@ -49,7 +49,7 @@ func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *m
 	}
 }
 
-// isComplete says whether the member once had all of g as it is now, and is to have it still.
+// isComplete returns whether the member once had all of g as it is now, and is to have it still.
 func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 	return g.DeletionTimestamp == nil && g.Status.ObservedGeneration == g.Generation
 }
@@ -115,7 +115,7 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 }
 
-// live returns g as it is stored now, or nil where it is gone.
+// live returns g as it is stored now, or nil if it is gone.
 func (c *Controller) live(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
 	live, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 	if gone.Is(err, v1alpha1.Resource("authtokengrants"), g.Name) || err == nil && live.UID != g.UID {

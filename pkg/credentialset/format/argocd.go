@@ -98,5 +98,5 @@ func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
 // ArgoCDServer returns a server's URL as Argo CD compares it: it drops trailing slashes.
 func ArgoCDServer(server string) string { return strings.TrimRight(server, "/") }
 
-// isArgoCDOwnServer says whether Argo CD takes server for its own cluster's.
+// isArgoCDOwnServer returns whether Argo CD takes server for its own cluster's.
 func isArgoCDOwnServer(server *url.URL) bool { return ArgoCDServer(server.String()) == argoCDOwnServer }

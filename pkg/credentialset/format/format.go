@@ -24,7 +24,7 @@ type Credential struct {
 	Namespace string
 	// Status is the answer to the request.
 	Status multiclusterv1alpha1.AuthTokenRequestStatus
-	// ArgoCD is what the set says to Argo CD, with the cluster's name in place of a template; nil where it says nothing.
+	// ArgoCD is what the set says to Argo CD, with the cluster's name in place of a template; nil if it says nothing.
 	ArgoCD *v1alpha1.ArgoCDCluster
 }
 
@@ -47,7 +47,7 @@ func Labels(f v1alpha1.SecretFormat) map[string]string {
 }
 
 // Render returns what a Secret of format f holds for c. It is an error if c has no token,
-// if it leads nowhere safe, or if f can't express it; nothing is left out silently. Errors
+// if it leads nowhere safe, or if f cannot express it; nothing is left out silently. Errors
 // name the cluster and never hold a token, nor a URL that may have a password in it.
 func Render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 	secret, err := render(f, c)

@@ -104,6 +104,6 @@ func (internalStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Objec
 
 // toGrant panics for any other type than that which NewFunc of the store returns.
 func toGrant(obj runtime.Object) *v1alpha1.AuthTokenGrant {
-	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(*v1alpha1.AuthTokenGrant)
 }

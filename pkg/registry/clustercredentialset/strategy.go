@@ -153,6 +153,6 @@ func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) f
 
 // toSet panics for any other type than that which NewFunc of the store returns.
 func toSet(obj runtime.Object) *v1alpha1.ClusterCredentialSet {
-	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(*v1alpha1.ClusterCredentialSet)
 }

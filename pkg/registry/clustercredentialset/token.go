@@ -163,7 +163,7 @@ func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	return answer, nil
 }
 
-// authorizeSecret returns nil where the author may write the Secret that the token is for, else 403 with what is missing: nobody
+// authorizeSecret returns nil if the author may write the Secret that the token is for, else 403 with what is missing: nobody
 // gets a Secret written by a set that they could not write themselves.
 func (r *TokenREST) authorizeSecret(ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName) error {
 	var missing []string

@@ -20,7 +20,7 @@
 //   - Times are those of RFC 3339 as Go reads it, stored in UTC without fractions of a second; the first instant
 //     of year 1 is no time.
 //   - A value of another type than the schema's is a bad request (400) and not an invalid object (422), also within a
-//     status that the request can't set and that the CRD therefore doesn't look at.
+//     status that the request cannot set and that the CRD therefore doesn't look at.
 //   - Base64 data may contain line breaks, and may be empty.
 //   - There is no warning about a finalizer without a domain.
 //   - A list or map has at most 1,000 entries, and all of an object together at most 20,000; the CRD has no such bounds. What

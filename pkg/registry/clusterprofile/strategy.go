@@ -97,6 +97,6 @@ func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) f
 
 // toProfile panics for any other type than that which NewFunc of the store returns.
 func toProfile(obj runtime.Object) *inventoryv1alpha1.ClusterProfile {
-	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(*inventoryv1alpha1.ClusterProfile)
 }

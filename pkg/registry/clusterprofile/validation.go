@@ -114,7 +114,7 @@ func validateProviders(providers []inventoryv1alpha1.AccessProvider, path *field
 	return errs
 }
 
-// validateCluster takes a cluster without any value for an absent one, which Go can't tell from it.
+// validateCluster takes a cluster without any value for an absent one, which Go cannot tell from it.
 func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
 	if reflect.ValueOf(*cluster).IsZero() {
 		return nil

@@ -87,6 +87,6 @@ func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) f
 
 // toScore panics for any other type than that which NewFunc of the store returns.
 func toScore(obj runtime.Object) *v1alpha1.ClusterScore {
-	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(*v1alpha1.ClusterScore)
 }

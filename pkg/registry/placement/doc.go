@@ -7,5 +7,5 @@
 // changes anything else of the spec; what a client sends is dropped. Groups are those that the user was in then. Clusters of
 // other namespaces are chosen from only where the author may list them.
 //
-// A spec that can't be followed is refused: what compiles it for the scheduler also finds the mistakes here.
+// A spec that cannot be followed is refused: what compiles it for the scheduler also finds the mistakes here.
 package placement

@@ -76,7 +76,7 @@ func setWriter(decision *inventoryv1alpha1.PlacementDecision, writer string) {
 	metav1.SetMetaDataAnnotation(&decision.ObjectMeta, v1alpha1.AnnotationDecisionWriter, writer)
 }
 
-// userOf returns the username of a request, empty where it has none.
+// userOf returns the username of a request, empty if it has none.
 func userOf(ctx context.Context) string {
 	user, ok := genericapirequest.UserFrom(ctx)
 	if !ok {
@@ -116,6 +116,6 @@ func validateDecisions(decisions []inventoryv1alpha1.ClusterDecision, path *fiel
 
 // toDecision panics for any other type than that which NewFunc of the store returns.
 func toDecision(obj runtime.Object) *inventoryv1alpha1.PlacementDecision {
-	//nolint:forcetypeassert,errcheck // A strategy can't return an error, and the store holds nothing else.
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(*inventoryv1alpha1.PlacementDecision)
 }

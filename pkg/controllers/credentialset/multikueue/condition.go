@@ -17,7 +17,7 @@ import (
 // maxMessage bounds the message of a condition, in bytes.
 const maxMessage = 1000
 
-// IsBlocked says whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
+// IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
 // that says so.
 func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition, bool) {
 	if _, ok := errors.AsType[*forbiddenError](err); ok {

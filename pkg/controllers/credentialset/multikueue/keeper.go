@@ -149,7 +149,7 @@ func (p *pass) keep(ctx context.Context, of kind, want *unstructured.Unstructure
 	return true, p.update(ctx, of, have, want)
 }
 
-// get returns an object of any set as of the last event, nil where there is none.
+// get returns an object of any set as of the last event, nil if there is none.
 func (p *pass) get(of kind, name string) (*unstructured.Unstructured, error) {
 	obj, err := p.listers[of].Get(name)
 	if apierrors.IsNotFound(err) {
@@ -197,7 +197,7 @@ func (p *pass) update(ctx context.Context, of kind, have, want *unstructured.Uns
 	return err
 }
 
-// mayAuthor says whether the set's author may write an object, and remembers where not.
+// mayAuthor returns whether the set's author may write an object, and remembers where not.
 func (p *pass) mayAuthor(ctx context.Context, verb string, of kind, name string) (bool, error) {
 	what := attributes(of.resource)
 	what.Verb, what.Name = verb, name

@@ -46,7 +46,7 @@ const (
 type Worker struct {
 	// Name is that of its ClusterProfile.
 	Name string
-	// Secret is the name of the Secret with its kubeconfig; empty where Kueue is to go by the ClusterProfile.
+	// Secret is the name of the Secret with its kubeconfig; empty if Kueue is to go by the ClusterProfile.
 	Secret string
 }
 
@@ -86,7 +86,7 @@ func newObject(set *v1alpha1.ClusterCredentialSet, of kind, name string, spec ma
 	return object
 }
 
-// isOf says whether an object is a set's to write over and to delete.
+// isOf returns whether an object is a set's to write over and to delete.
 func isOf(object *unstructured.Unstructured, set *v1alpha1.ClusterCredentialSet) bool {
 	return object.GetLabels()[v1alpha1.LabelCredentialSetUID] == string(set.UID)
 }
@@ -118,7 +118,7 @@ func withSpec(have, want *unstructured.Unstructured) (*unstructured.Unstructured
 	return next, nil
 }
 
-// connection returns what Kueue says of its connection to a cluster, nil where it says nothing yet.
+// connection returns what Kueue says of its connection to a cluster, nil if it says nothing yet.
 func connection(cluster *unstructured.Unstructured) *metav1.Condition {
 	var typed struct {
 		Status struct {

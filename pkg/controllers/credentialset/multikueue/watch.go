@@ -43,7 +43,7 @@ func (e *forbiddenError) Error() string {
 		"--clusterrole=clusterpass:multikueue --serviceaccount=clusterpass-system:clusterpass-controller-manager", strings.Join(e.missing, "; "))
 }
 
-// usable returns nil where Kueue is there, and the controller manager may keep its objects.
+// usable returns nil if Kueue is there, and the controller manager may keep its objects.
 func (k *Keeper) usable(ctx context.Context) error {
 	_, err := k.hub.Discovery().ServerResourcesForGroupVersion(groupVersion.String())
 	if apierrors.IsNotFound(err) {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Is says whether err, of a call for the named object of a resource, means that there is no such object. It does not
+// Is returns whether err, of a call for the named object of a resource, means that there is no such object. It does not
 // where the answer is none of an API server (without an APIService the hub says "404 page not found"), or names
 // another object or none (k8s.io/apiserver, for a path below a group-version that it serves).
 func Is(err error, resource schema.GroupResource, name string) bool {

@@ -92,7 +92,7 @@ func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
 	return kept
 }
 
-// isName says whether a resource can have that name, and notes where it can't.
+// isName returns whether a resource can have that name, and notes where it cannot.
 func (c *Cluster) isName(name corev1.ResourceName) bool {
 	valid := len(name) <= maxName && len(validation.IsQualifiedName(string(name))) == 0
 	c.dropped = c.dropped || !valid
@@ -102,7 +102,7 @@ func (c *Cluster) isName(name corev1.ResourceName) bool {
 // maxName is the length of the longest name of a resource: a domain, a slash and a name.
 const maxName = validation.DNS1123SubdomainMaxLength + 1 + 63
 
-// keep says whether amounts of that name are kept: of those that are new only so many are.
+// keep returns whether amounts of that name are kept: of those that are new only so many are.
 func (c *Cluster) keep(name string) bool {
 	if !c.names.Has(name) && len(c.names) >= maxNames {
 		c.dropped = true
@@ -219,7 +219,7 @@ func (n *node) format(name corev1.ResourceName) resource.Format {
 	return n.allocatable[name].Format
 }
 
-// takes says whether a pod may come to the node that asks for a resource and tolerates nothing of its own accord.
+// takes returns whether a pod may come to the node that asks for a resource and tolerates nothing of its own accord.
 func (n *node) takes(name corev1.ResourceName) bool {
 	return n.takesAll || name == n.reservedFor
 }
