@@ -1,9 +1,6 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mint turns an AuthTokenRequest into a token of a member cluster: it
-// authorises the requester on the hub, records what is granted, has pkg/grant ensure
-// it on the member, and has the member issue the token. It knows nothing of HTTP.
 package mint
 
 import (
