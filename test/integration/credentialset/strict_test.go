@@ -102,7 +102,7 @@ func TestStrictHub(t *testing.T) {
 		_, err := f.renewAuthor(t, "reader", "aging", "--generation=1")
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		out, err := f.renewAuthor(t, "sam", "aging")
-		require.ErrorContains(t, err, "To be the author: kubectl clusterpass renew-author aging -n team --generation=1")
+		require.ErrorContains(t, err, "To become the author: kubectl clusterpass renew-author aging -n team --generation=1")
 		assert.Contains(t, out, "clusterRoles:\n  - name: view\n")
 		_, err = f.ours(t).RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{})
 		require.True(t, apierrors.IsInvalid(err), "a user in system:masters does: %v", err)

@@ -208,10 +208,10 @@ func (f *fleet) testClusterSets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, author, placement.Spec.Author.Username)
 	f.until(t, "team", "shared", v1alpha1.PlacementReasonNoClusterSets)
-	lines, warnings := f.explain(t, "team", "shared")
+	lines, _ := f.explain(t, "team", "shared")
 	require.Len(t, lines, 2, lines)
-	assert.Contains(t, lines[1], other+"/secret 1 ", "the hub's admin may list it, and the author may not")
-	assert.Contains(t, warnings, "out of reach for the controller: NoClusterSets: ")
+	assert.Contains(t, lines[0], "its author may not list the ClusterProfiles of the namespaces in its cluster sets: "+other, "the hub's admin may, and the author may not")
+	assert.Contains(t, lines[1], "The controller says: NoClusterSets: ")
 
 	f.bind(t, other, "view", author)
 	// The hub's authoriser has to know before it is asked again: the label of the namespace has it asked.
