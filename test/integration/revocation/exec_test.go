@@ -134,11 +134,7 @@ func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
 		Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{}`)}}},
 	}}
 	patch := must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
-	// RBAC is watched: the right may be on its way.
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.editor.Patch(ctx, f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-		return err
-	})
+	must[*inventoryv1alpha1.ClusterProfile](t)(f.editor.Patch(t.Context(), f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
 }
 
 func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
