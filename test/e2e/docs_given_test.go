@@ -29,10 +29,12 @@ var givens = map[string]func(t *testing.T, r *reader){
 			`--patch={"status":{"capacity":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},"allocatable":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},
 				"conditions":[{"type":"Ready","status":"True","reason":"Test","message":""}]}}`)
 	},
-	"a grant on smartfish": func(t *testing.T, _ *reader) {
+	"a grant on smartfish": func(t *testing.T, r *reader) {
 		t.Helper()
 
 		require.NoError(t, tryCreate(t.Context(), requestFor("smartfish", abandonedAccount, view)))
+		r.abandoned = mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrants", "-n", "default",
+			"--field-selector=spec.serviceAccount.name="+abandonedAccount, "-o", "jsonpath={.items[0].metadata.uid}")
 	},
 	"bravelion is joined": func(t *testing.T, _ *reader) {
 		t.Helper()

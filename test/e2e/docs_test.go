@@ -68,6 +68,8 @@ type reader struct {
 	dir, home string
 	// namespaces are those that the hub had before.
 	namespaces string
+	// abandoned is the UID of a grant that the reader lets go of. What it leaves on its member would be removed by a sweep, whenever that is.
+	abandoned string
 }
 
 func newReader(t *testing.T) *reader {
@@ -198,8 +200,10 @@ func (r *reader) tidy(t *testing.T) {
 	assert.NoError(t, err)
 	_, err = kubectl(ctx, kubeconfig("hub"), "", "delete", "authtokengrants", "-n", "default", "--field-selector=spec.serviceAccount.name="+abandonedAccount)
 	assert.NoError(t, err)
-	_, err = kubectl(ctx, kubeconfig("smartfish"), "", "delete", "serviceaccount", abandonedAccount, "-n", "default", "--ignore-not-found")
-	assert.NoError(t, err)
+	if r.abandoned != "" {
+		_, err = kubectl(ctx, kubeconfig("smartfish"), "", "delete", "clusterrolebindings,serviceaccounts,secrets", "-A", "-l", "clusterpass.dev/grant-uid="+r.abandoned)
+		assert.NoError(t, err)
+	}
 	assert.NoError(t, healFleet(ctx))
 }
 
