@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package dispatcher is MultiKueue's dispatcher by placement: it nominates for each Workload of Kueue the clusters that the Placement
-// named by its Job has chosen (KEP-5313, Kueue's KEP-693). The placement is then one of the Job's, not of its queue.
+// named by its Job has chosen (KEP-5313, Kueue's KEP-693). So the Job chooses the clusters, and not its queue.
 package dispatcher
 
 import (
@@ -27,21 +27,21 @@ const (
 	// leastBackoff and mostBackoff are when to try again after a failure.
 	leastBackoff = 200 * time.Millisecond
 	mostBackoff  = time.Minute
-	// usablePeriod is how often a hub is asked whether there is work to do by now: it may get Kueue, or the rights, later.
+	// usablePeriod is how often the controller checks whether the hub has Kueue, and the rights for it: both may come later.
 	usablePeriod = 15 * time.Second
 )
 
 // Options are what a Controller works with. Every field is required.
 type Options struct {
-	// Hub is asked whether it has Kueue, and what the client may do there.
+	// Hub is used for discovery and for reviews of rights.
 	Hub kubernetes.Interface
-	// Objects reads and writes Kueue's.
+	// Objects reads and writes objects of Kueue.
 	Objects dynamic.Interface
 	// Decisions are watched while the controller works.
 	Decisions inventoryinformers.PlacementDecisionInformer
-	// Recorder tells users what was nominated, and why nothing was.
+	// Recorder records events about what was nominated, or why nothing was.
 	Recorder events.EventRecorder
-	// Workers is how many Workloads are seen to at once.
+	// Workers is how many Workloads are reconciled at once.
 	Workers int
 	// Clock is the source of the time.
 	Clock clock.WithTicker
@@ -56,7 +56,7 @@ type Controller struct {
 	synced    []cache.InformerSynced
 
 	mu sync.Mutex
-	// waiting are the Workloads that wait for a cluster, as far as they were seen to.
+	// waiting are the Workloads that wait for a cluster and were reconciled before.
 	waiting map[cache.ObjectName]*progress
 }
 
@@ -78,7 +78,7 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run nominates clusters until ctx ends, from when the hub has Kueue and lets it.
+// Run nominates clusters until ctx ends. It begins once the hub has Kueue and gives the rights.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "multikueue-dispatcher"))

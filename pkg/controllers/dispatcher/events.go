@@ -47,17 +47,17 @@ func (c *Controller) workloadChanged(object metav1.Object) {
 	c.queue.Add(cache.MetaObjectToName(object))
 }
 
-// queueChanged has the Workloads of a LocalQueue seen to: the queue may name another Placement by now.
+// queueChanged enqueues the Workloads of a LocalQueue: the queue may name another Placement now.
 func (c *Controller) queueChanged(object metav1.Object) {
 	c.addAll(byQueue, object.GetNamespace()+"/"+object.GetName())
 }
 
-// kueueChanged has all Workloads seen to that wait. What they are dispatched by changes rarely.
+// kueueChanged enqueues all Workloads that wait. Kueue's configuration objects change rarely.
 func (c *Controller) kueueChanged(metav1.Object) {
 	c.add(c.kueue.workloads.GetIndexer().List())
 }
 
-// decisionChanged has the Workloads seen to that name the Placement of a decision, or whose LocalQueues do.
+// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueues do.
 func (c *Controller) decisionChanged(object metav1.Object) {
 	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
 	c.addAll(byPlacement, key)
@@ -70,14 +70,14 @@ func (c *Controller) decisionChanged(object metav1.Object) {
 	}
 }
 
-// addAll has the Workloads seen to that an index has by a value.
+// addAll enqueues the Workloads that an index has by a value.
 func (c *Controller) addAll(index, value string) {
 	if objs, err := c.kueue.workloads.GetIndexer().ByIndex(index, value); err == nil {
 		c.add(objs)
 	}
 }
 
-// add has those seen to that wait.
+// add enqueues those that wait.
 func (c *Controller) add(objs []any) {
 	for _, obj := range objs {
 		if w, ok := obj.(*workload); ok && w.waits() {

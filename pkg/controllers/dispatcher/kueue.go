@@ -102,7 +102,7 @@ func (w *workload) waits() bool {
 // placement returns the name of the Placement that a Workload or a LocalQueue names, empty for none.
 func placement(object metav1.Object) string { return object.GetLabels()[v1alpha1.LabelPlacement] }
 
-// kueue is what Kueue has on the hub.
+// kueue has informers of the objects of Kueue.
 type kueue struct {
 	workloads, queues, checks, configs, clusters cache.SharedIndexInformer
 }
@@ -126,7 +126,7 @@ func (k *kueue) informers() []cache.SharedIndexInformer {
 	return []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters}
 }
 
-// keepAs has an informer keep objects as Ts.
+// keepAs makes an informer keep objects as Ts.
 func keepAs[T any](informer cache.SharedIndexInformer) error {
 	return informer.SetTransform(func(obj any) (any, error) {
 		object, ok := obj.(*unstructured.Unstructured)

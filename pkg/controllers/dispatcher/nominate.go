@@ -16,18 +16,18 @@ import (
 	"clusterpass.dev/pkg/decision"
 )
 
-// Reasons of events on Workloads. Each problem has one of its own: events of one reason are counted, and the first one's words stay.
+// Reasons of events on Workloads. Each problem has its own: events with one reason are counted, and only the words of the first stay.
 const (
 	reasonNominated = "Nominated"
-	// reasonNoDecision is for a Placement that is not there, or has not decided yet.
+	// reasonNoDecision is for a Placement that does not exist, or has not decided yet.
 	reasonNoDecision = "NoDecision"
 	// reasonNoCluster is for a decision without a cluster of the queue.
 	reasonNoCluster = "NoClusterOfQueue"
-	// reasonOthers is for what somebody else nominates.
+	// reasonOthers is for nominations by something else.
 	reasonOthers = "NominatedByOthers"
 )
 
-// nomination is what a Workload is to be nominated for.
+// nomination are the clusters to nominate for a Workload.
 type nomination struct {
 	// clusters are names of MultiKueueClusters, best first.
 	clusters []string
@@ -68,7 +68,7 @@ func (c *Controller) assigned(w *workload) (bool, error) {
 	}), err
 }
 
-// nominate returns what a Workload is to be nominated for, of the clusters of config.
+// nominate returns the nomination for a Workload, of the clusters of config.
 func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination, error) {
 	name, err := c.placementFor(w)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *Controller) within(config *multiKueueConfig, chosen []types.NamespacedN
 	return names, nil
 }
 
-// profileOf returns the ClusterProfile that a MultiKueueCluster is about, where it says so: those of ClusterCredentialSets do.
+// profileOf returns the ClusterProfile that a MultiKueueCluster names: those of ClusterCredentialSets do.
 func profileOf(cluster *multiKueueCluster) (types.NamespacedName, bool) {
 	if cluster == nil {
 		return types.NamespacedName{}, false

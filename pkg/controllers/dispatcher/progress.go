@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// progress is what was done for a Workload that waits.
+// progress is what was done for a waiting Workload.
 type progress struct {
 	// told is what the last event on it said.
 	told string
@@ -21,7 +21,7 @@ type progress struct {
 	at        time.Time
 }
 
-// isBehind returns whether the cache has the Workload from before the last write. The event of that is on its way.
+// isBehind returns whether the cache has the Workload from before the last write, whose event is on its way.
 func (p *progress) isBehind(w *workload) bool {
 	if p.version == "" {
 		return false
@@ -30,7 +30,7 @@ func (p *progress) isBehind(w *workload) bool {
 	return err == nil && order < 0
 }
 
-// isOthers returns whether what a Workload is nominated for was written over what we wrote.
+// isOthers returns whether something else has overwritten our nomination of a Workload.
 func (p *progress) isOthers(w *workload) bool {
 	return p.version != "" && len(w.Status.NominatedClusterNames) > 0 && !sameClusters(w.Status.NominatedClusterNames, p.nominated)
 }
@@ -38,7 +38,7 @@ func (p *progress) isOthers(w *workload) bool {
 // sameClusters returns whether two lists have the same clusters. Their order is of no importance to Kueue.
 func sameClusters(a, b []string) bool { return sets.New(a...).Equal(sets.New(b...)) }
 
-// progressOf returns that of a Workload. Whoever has the Workload of the queue has it alone.
+// progressOf returns the progress of a Workload. Only the worker that has the Workload from the queue may call it.
 func (c *Controller) progressOf(name cache.ObjectName) *progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *Controller) progressOf(name cache.ObjectName) *progress {
 	return p
 }
 
-// forget drops what is known of a Workload that does not wait any more.
+// forget drops the progress of a Workload that does not wait any more.
 func (c *Controller) forget(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

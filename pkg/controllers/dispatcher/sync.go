@@ -16,18 +16,19 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// fieldManager owns what is nominated. Kueue takes it over by its MutatingAdmissionPolicy for dispatchers, or ours.
+// fieldManager owns the nominated clusters. Kueue takes the field over by its MutatingAdmissionPolicy for dispatchers, or ours.
 const fieldManager = "clusterpass-multikueue-dispatcher"
 
 const (
-	// dispatcherName is what Kueue's configuration calls us.
+	// dispatcherName is our name in Kueue's configuration.
 	dispatcherName = "clusterpass.dev/placement"
-	// othersPeriod is how long what somebody else has nominated is left: Kueue itself, where it was not told of a dispatcher, would
-	// write at once what it wrote before.
+	// othersPeriod is how long a nomination by something else is left. Kueue itself, if its configuration names no dispatcher, would write
+	// its own again at once.
 	othersPeriod = time.Minute
 )
 
-// sync nominates clusters for a Workload that waits for some. It returns when to look again, zero for when something changes.
+// sync nominates clusters for a Workload that waits for one. It returns after how long to do so again, zero if only a change makes that
+// necessary.
 func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	w, err := get[workload](c.kueue.workloads, name.String())
 	if err != nil {
@@ -65,7 +66,7 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 	return 0, nil
 }
 
-// write nominates clusters for a Workload, and nothing else. The UID has it fail for another one of the same name.
+// write nominates clusters for a Workload, and nothing else. By the UID it fails for another Workload of the same name.
 func (c *Controller) write(ctx context.Context, w *workload, p *progress, clusters []string) error {
 	nominated := make([]any, len(clusters))
 	for i, name := range clusters {
@@ -87,7 +88,7 @@ func (c *Controller) write(ctx context.Context, w *workload, p *progress, cluste
 	return nil
 }
 
-// report tells the user of a Workload what it was nominated for, or why it was not, once.
+// report records one event on a Workload about what it was nominated for, or why it was not.
 func (c *Controller) report(w *workload, p *progress, is nomination) {
 	kind, message := corev1.EventTypeNormal, strings.Join(is.clusters, ", ")+": "+is.why
 	if is.reason != reasonNominated {

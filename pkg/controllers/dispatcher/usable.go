@@ -19,7 +19,7 @@ import (
 
 var listAndWatch = []string{"list", "watch"}
 
-// needs are what the dispatcher takes of the controller manager: the ClusterRole clusterpass:multikueue-dispatcher.
+// needs are the rights that the dispatcher needs: the ClusterRole clusterpass:multikueue-dispatcher.
 var needs = []struct {
 	resource, subresource string
 	verbs                 []string
@@ -49,7 +49,7 @@ func (c *Controller) waitUsable(ctx context.Context) bool {
 	return err == nil
 }
 
-// unusable says why there is nothing to do, empty if there is.
+// unusable returns why the dispatcher cannot work, empty if it can.
 func (c *Controller) unusable(ctx context.Context) (string, error) {
 	_, err := c.Hub.Discovery().ServerResourcesForGroupVersion(groupVersion.String())
 	if apierrors.IsNotFound(err) {
@@ -64,7 +64,7 @@ func (c *Controller) unusable(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// The rest is not asked for: where no dispatcher is wanted, this is asked for ever.
+		// The rest is not reviewed: if no dispatcher is wanted, this goes on for ever.
 		if len(missing) > 0 {
 			return fmt.Sprintf("the controller manager may not %s %s", strings.Join(missing, ", "), path.Join(need.resource, need.subresource)), nil
 		}

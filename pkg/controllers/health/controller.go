@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package health is the controller that keeps the ClusterProfiles of one cluster manager: it asks each member
-// cluster how it is, and writes the answer into the status of its profile where that says something new.
+// cluster how it is, and writes the answer into the status of its profile if that changes it.
 //
 // Consumers of KEP-4322 drop and rebuild their connections at any event of a ClusterProfile, so a healthy fleet
 // causes none: what was observed is kept in memory, and is written when the condition, its reason, the version or
@@ -43,21 +43,21 @@ type Members interface {
 
 // Options are what a Controller works with. Every field is required.
 type Options struct {
-	// Manager is the spec.clusterManager.name of the profiles that are tended. All others are left alone.
+	// Manager is the spec.clusterManager.name of the profiles that the controller keeps. All others are left alone.
 	Manager string
 	// Client writes the status of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
 	Members Members
-	// Recorder tells users when the health of a member changes.
+	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
 	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row have failed.
 	ProbePeriod time.Duration
 	// FactsPeriod is how often the version and the properties of a member are read.
 	FactsPeriod time.Duration
 	// WriteInterval is the least time between two writes to one profile (KEP-4322: 30 s). An outage is reported
-	// within two probe periods where it is no longer than these.
+	// within two probe periods if it is not longer than these.
 	WriteInterval time.Duration
 	// Workers is how many members are probed at once.
 	Workers int
@@ -65,7 +65,7 @@ type Options struct {
 	Clock clock.WithTicker
 }
 
-// Controller tends ClusterProfiles. It is made by New.
+// Controller keeps the health of ClusterProfiles. It is made by New.
 type Controller struct {
 	Options
 	profiles inventorylisters.ClusterProfileLister
@@ -73,7 +73,7 @@ type Controller struct {
 	synced   cache.InformerSynced
 
 	mu sync.Mutex
-	// seen is what is known of each profile, by its UID.
+	// seen is what was observed of each profile, by its UID.
 	seen map[types.UID]*observed
 }
 
@@ -121,7 +121,7 @@ func (c *Controller) added(obj any) {
 	}
 }
 
-// updated probes at once where there is another way to the member now.
+// updated probes at once if the access to the member has changed.
 func (c *Controller) updated(oldObj, obj any) {
 	old, wasProfile := oldObj.(*inventoryv1alpha1.ClusterProfile)
 	profile, isProfile := obj.(*inventoryv1alpha1.ClusterProfile)
@@ -141,7 +141,7 @@ func (c *Controller) deleted(obj any) {
 	}
 }
 
-// untilNext returns the time until the next probe of a profile is due. Each has its own moment in the period.
+// untilNext returns the time until the next probe of a profile is due. Profiles are probed at different times in the period.
 func (c *Controller) untilNext(uid types.UID) time.Duration {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(uid))                                // it returns no error
@@ -197,7 +197,7 @@ func (c *Controller) reconcile(ctx context.Context, profile *inventoryv1alpha1.C
 	}
 	again := c.untilNext(profile.UID)
 	if o.doubtful {
-		// One lost packet is no outage, and an API server that starts refuses for a moment what it will allow.
+		// One lost packet is not an outage, and an API server that starts refuses at first what it allows later.
 		again = min(again, c.ProbePeriod/reprobe)
 	}
 	next := desired(profile, o)
@@ -213,7 +213,7 @@ func (c *Controller) reconcile(ctx context.Context, profile *inventoryv1alpha1.C
 	return again
 }
 
-// of returns what is known of a profile, which only one worker at a time works on.
+// of returns what was observed of a profile. Only one worker at a time works on a profile.
 func (c *Controller) of(profile *inventoryv1alpha1.ClusterProfile) *observed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,7 +225,7 @@ func (c *Controller) of(profile *inventoryv1alpha1.ClusterProfile) *observed {
 	return o
 }
 
-// write stores a new status, and tells users where the health of the member has changed.
+// write stores a new status, and records an event if the health of the member has changed.
 func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1.ClusterProfile, o *observed) error {
 	patch, err := patchOf(profile, next)
 	if err != nil {
@@ -234,7 +234,7 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions, "status")
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		// The informer is about to say so.
+		// An event with the newer one is on its way.
 		return nil
 	case err != nil:
 		return errors.Join(err, ctx.Err())

@@ -63,11 +63,11 @@ type facts struct {
 	// version of Kubernetes; empty if it is not known.
 	version string
 	// nodes and cluster are properties by their names, as nodeFacts and clusterProperties return them. One with an
-	// empty value was there once, and is no more. They are nil until they could be read.
+	// empty value existed once, and does not any more. They are nil until they were read.
 	nodes, cluster map[string]string
 }
 
-// read brings the facts up to date. What cannot be read stays as it was: whether clusterpass may is for the member to say.
+// read brings the facts up to date. What cannot be read stays as it was: the member decides whether clusterpass may.
 // stored are the properties that the profile has.
 func (f *facts) read(ctx context.Context, client *member.Client, stored []inventoryv1alpha1.Property) {
 	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
@@ -93,8 +93,8 @@ func (f *facts) read(ctx context.Context, client *member.Client, stored []invent
 	}
 }
 
-// replace returns found, with an empty value for each name that only old has, and the profile as well: of what a member has ever
-// said nothing else is kept.
+// replace returns found, with an empty value for each name that only old and the profile have. Of what a member said before,
+// nothing else is kept.
 func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) map[string]string {
 	for _, property := range stored {
 		_, had := old[property.Name]
@@ -119,7 +119,7 @@ func (f *facts) properties() map[string]string {
 	return all
 }
 
-// clusterProperties returns the member's ClusterProperties (KEP-2149): none where it does not have that API.
+// clusterProperties returns the member's ClusterProperties (KEP-2149): none if it does not have that API.
 func clusterProperties(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	body, err := client.Get().AbsPath(clusterPropertiesPath).Param("limit", strconv.Itoa(maxProperties)).
 		SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
@@ -154,7 +154,7 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	return found, nil
 }
 
-// fits returns whether a string is there, has at most so many bytes, and is one line that can be printed.
+// fits returns whether a string is not empty, has at most so many bytes, and is one printable line.
 func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
 // nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty if there are none.
@@ -205,7 +205,7 @@ func (f *facts) merge(old []inventoryv1alpha1.Property, now metav1.Time) []inven
 			known[property.Name] = property
 		}
 	}
-	// In order, so that the same are left out where there are too many.
+	// In order, so the same are left out if there are too many.
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if _, kept := known[name]; !kept && properties[name] != "" && len(known) < maxProperties {
 			known[name] = inventoryv1alpha1.Property{Name: name, Value: properties[name], LastObservedTime: now}

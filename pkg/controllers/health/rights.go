@@ -15,17 +15,17 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// rightsEvery is how many probes it takes until a member is asked again whether it still allows what join had it allow.
+// rightsEvery is after how many probes the rights on a member are reviewed again.
 const rightsEvery = 4
 
-// rights are two that every member gives its hub, by one ClusterRole. A member that allows neither has lost that role or its binding.
+// rights are two that every member gives its hub, by one ClusterRole. A member that gives neither has lost that role or its binding.
 var rights = []authorizationv1.ResourceAttributes{
 	{Verb: "list", Resource: "serviceaccounts"},
 	{Verb: "create", Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
 }
 
-// askRights finds out whether the member allows the hub anything: any of its users may ask how it is, so that its health tells nothing
-// of that. Where it is not known, nothing is said.
+// askRights reviews whether the member allows the hub anything. Its health does not show that: every user may read /readyz. If the review
+// fails, nothing changes.
 func (o *observed) askRights(ctx context.Context, client *member.Client) {
 	if o.untilRights--; o.untilRights > 0 && o.rightsLost == "" {
 		return

@@ -17,10 +17,10 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// ConditionJoined returns whether clusterpass has been let in by the member with the access it has now.
+// ConditionJoined says whether the member accepts the credential that clusterpass has now.
 const ConditionJoined = "Joined"
 
-// failuresToReport is how many probes in a row have to fail before that is told.
+// failuresToReport is how many probes in a row have to fail before an outage is reported.
 const failuresToReport = 2
 
 var patchOptions = metav1.PatchOptions{FieldManager: "clusterpass-inventory"}
@@ -67,7 +67,7 @@ func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv
 	return next
 }
 
-// conditions returns those that the last probe means.
+// conditions returns the conditions that follow from the last probe.
 func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav1.Condition {
 	conditions := []metav1.Condition{o.probe.condition(inventoryv1alpha1.ClusterConditionControlPlaneHealthy, o.since)}
 	if joined, ok := o.membership(); ok {
@@ -79,7 +79,7 @@ func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav
 	return conditions
 }
 
-// membership returns what the last probe says of the condition Joined, and false if it says nothing: a member that does not
+// membership returns the condition Joined that follows from the last probe, and false if none does because the member does not
 // answer.
 func (o *observed) membership() (outcome, bool) {
 	switch o.probe.reason {
@@ -100,7 +100,7 @@ func (o outcome) condition(kind string, since time.Time) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: o.status, Reason: o.reason, Message: o.message, LastTransitionTime: metav1.NewTime(since)}
 }
 
-// setCondition sets a condition where it says something new: its status, its reason, or which checks have failed.
+// setCondition sets a condition if its status, its reason, or the checks that have failed differ.
 func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
 	old := meta.FindStatusCondition(*conditions, condition.Type)
 	if old != nil && old.Status == condition.Status && old.Reason == condition.Reason &&
@@ -136,7 +136,7 @@ func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
 	}
 }
 
-// changed returns the condition of that type where its status is another than before, or nil.
+// changed returns the condition of that type if its status has changed, or nil.
 func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Condition {
 	before, after := meta.FindStatusCondition(old.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind)
 	if after == nil || before != nil && before.Status == after.Status {
@@ -145,7 +145,7 @@ func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Co
 	return after
 }
 
-// event emits an event with the reason good where the condition is True, and else a warning with the reason bad.
+// event emits an event with the reason good if the condition is True, else a warning with the reason bad.
 func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition *metav1.Condition, good, bad string) {
 	kind, reason := corev1.EventTypeWarning, bad
 	if condition.Status == metav1.ConditionTrue {

@@ -53,7 +53,7 @@ type Members interface {
 
 // Options are what a Controller works with. Every field is required.
 type Options struct {
-	// HubID tells this hub from others that use the same member clusters.
+	// HubID identifies this hub on members that several hubs use.
 	HubID string
 	// Client changes grants, and Grants watches them.
 	Client versioned.Interface
@@ -63,7 +63,7 @@ type Options struct {
 	Profiles  inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
 	Members Members
-	// Recorder tells users what was done to their grants.
+	// Recorder records events about grants.
 	Recorder events.EventRecorder
 	// Retention is how long a grant is kept after the last of its tokens has expired.
 	Retention time.Duration
@@ -145,7 +145,7 @@ func (c *Controller) enqueue(obj any) {
 	c.queue.Add(name)
 }
 
-// enqueueOf looks at all grants of a ClusterProfile that is gone, or is being deleted.
+// enqueueOf enqueues all grants of a ClusterProfile that is deleted, or is being deleted.
 func (c *Controller) enqueueOf(obj any) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -234,7 +234,7 @@ func (c *Controller) next(ctx context.Context) bool {
 	return true
 }
 
-// reconcile does what is due for a grant. It returns when to look at it again; zero is when it changes.
+// reconcile does what is due for a grant. It returns after how long to do so again, zero if only a change of the grant makes that necessary.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	g, err := c.grants.AuthTokenGrants(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -243,7 +243,7 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if g.DeletionTimestamp != nil {
 		return c.revoke(ctx, g)
 	}
-	// A finalizer of somebody else's on the profile holds up no revocation.
+	// Finalizers on the profile do not delay the revocation.
 	if profile := c.profile(g); profile == nil || profile.DeletionTimestamp != nil {
 		return 0, c.endWithoutProfile(ctx, g)
 	}
@@ -253,8 +253,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return 0, c.endExpired(ctx, g)
 }
 
-// expiry returns when a grant goes by itself: Retention after the last of its tokens, or after it was
-// made where it never had any.
+// expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or after its
+// creation if it never had any.
 func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	if g.Status.ExpirationCeiling != nil {
 		return g.Status.ExpirationCeiling.Add(c.Retention)
@@ -262,7 +262,7 @@ func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	return g.CreationTimestamp.Add(c.Retention)
 }
 
-// endExpired deletes g where nobody has had a token of it meanwhile.
+// endExpired deletes g unless a token of it was issued meanwhile.
 func (c *Controller) endExpired(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	err := c.delete(ctx, g, metav1.Preconditions{UID: &g.UID, ResourceVersion: &g.ResourceVersion})
 	if err == nil {

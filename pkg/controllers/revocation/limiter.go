@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// busyRetry is when to look again at a grant whose member is busy with others.
+// busyRetry is after how long to reconcile a grant again whose member is busy with others.
 const busyRetry = 100 * time.Millisecond
 
-// errBusy says that enough of a member's grants are worked on.
+// errBusy says that the maximum of a member's grants is worked on.
 var errBusy = errors.New("enough grants of this member are being revoked at once")
 
 // limiter keeps one member, which may not answer, from holding all workers.
@@ -24,7 +24,7 @@ type limiter struct {
 	busy map[types.UID]int
 }
 
-// enter returns whether one more grant of a ClusterProfile may be worked on; leave ends what it began.
+// enter returns whether one more grant of a ClusterProfile may be worked on; if so, the caller calls leave afterwards.
 func (l *limiter) enter(profile types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

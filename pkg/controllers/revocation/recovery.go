@@ -17,24 +17,24 @@ import (
 )
 
 const (
-	// A member that does not answer, and has grants to revoke, is asked every half second whether it is back, and
-	// less often the longer that takes: at a twentieth of the time that it has been away, up to half a minute.
+	// A member that does not answer, and has grants to revoke, is probed every half second at first, and less often the longer it is
+	// away: each time after a twentieth of the time that it has been away, up to half a minute.
 	leastProbe  = 500 * time.Millisecond
 	mostProbe   = 30 * time.Second
 	probeShare  = 20
 	probeWithin = 5 * time.Second
-	// patience is for how long one that answers is waited for until it is ready, too: in its first moments it refuses everything.
+	// patience bounds the wait for a member that answers until it is ready: an API server that starts refuses everything at first.
 	patience = 10 * time.Second
 )
 
-// recovery waits for members to be back, and has their grants looked at then.
+// recovery waits until members are back, and enqueues their grants then.
 type recovery struct {
 	mu      sync.Mutex
 	waiting map[types.UID]bool
 	probes  sync.WaitGroup
 }
 
-// await waits, beside the caller, until the member of g answers again. One wait for each member is enough.
+// await waits in the background until the member of g answers again. There is one wait for each member.
 func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client) {
 	profile := g.Spec.ClusterProfile.UID
 	c.recovery.mu.Lock()

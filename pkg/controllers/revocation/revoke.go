@@ -33,7 +33,7 @@ const (
 	rounding = time.Second
 )
 
-// revoke does what is due for a grant that is being deleted. It returns when to go on.
+// revoke does what is due for a grant that is being deleted. It returns after how long to go on.
 func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (time.Duration, error) {
 	if !slices.Contains(g.Finalizers, v1alpha1.GrantFinalizer) {
 		return 0, nil
@@ -70,8 +70,8 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	return 0, nil
 }
 
-// client returns what reaches the member of g: by its ClusterProfile, or, where that is gone, gives no access any more, or leads
-// elsewhere, by what the grant has noted of it: whoever edits the profile's status is not to keep alive what was granted. A client for
+// client returns a client for the member of g: by its ClusterProfile, or, if that is deleted, gives no access any more, or leads
+// elsewhere, by the access that the grant has noted. So a user who edits the status of the profile cannot keep a grant alive. A client for
 // another cluster than the grant's is never returned.
 func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*member.Client, error) {
 	profile := c.profile(g)
@@ -93,7 +93,7 @@ func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*m
 	return nil, err
 }
 
-// clientBy returns the client for the cluster of profile, also with an error: that this is not the cluster of g, or not known to be.
+// clientBy returns the client for the cluster of profile, and an error if that is not the cluster of g, or is not known to be.
 func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, p
 	return client, grant.CheckMemberOf(ctx, g, client)
 }
 
-// leadsAsBefore returns whether a client goes by the access that g has noted.
+// leadsAsBefore returns whether a client uses the access that g has noted.
 func leadsAsBefore(client *member.Client, g *v1alpha1.AuthTokenGrant) bool {
 	return client != nil && equality.Semantic.DeepEqual(client.Provider(), *g.Status.AccessProvider)
 }
@@ -138,7 +138,7 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 	return grant.TokenCacheTTL + rounding, err
 }
 
-// memberFailed is failed, for the error of a call to the member; where it does not answer, its return is waited for.
+// memberFailed is failed for the error of a call to the member. If the member does not answer, it also waits for its return.
 func (c *Controller) memberFailed(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, err error) error {
 	why := client.Error(err, "revoke the grant")
 	if isAway(why) {
@@ -147,7 +147,7 @@ func (c *Controller) memberFailed(ctx context.Context, g *v1alpha1.AuthTokenGran
 	return c.failed(ctx, g, why)
 }
 
-// failed notes on g why it is not revoked, and returns why. It says nothing twice.
+// failed notes on g why it is not revoked, and returns the reason. It does not repeat an event.
 func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -171,7 +171,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 	return errors.Join(why, err)
 }
 
-// setRevoked notes how far a grant is revoked. It is not ready any more.
+// setRevoked sets the condition Revoked of a grant, and Ready to False.
 func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 	if meta.FindStatusCondition(status.Conditions, v1alpha1.GrantReady) != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -183,7 +183,7 @@ func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 	})
 }
 
-// maxNote bounds what is told of an error in the note of an event, in bytes; the API takes 1 KiB of all.
+// maxNote bounds an error in the note of an event, in bytes; the API takes 1 KiB in all.
 const maxNote = 900
 
 func clip(text string) string { return words.Clean(text, maxNote) }
@@ -199,8 +199,8 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 	return ignoreGone(err, g)
 }
 
-// isOnlyNoted returns whether a grant differs from what it was in nothing but what a revocation notes on it. To look at
-// it again for that would cut short the wait between two tries that fail in different words.
+// isOnlyNoted returns whether a grant differs only in what a revocation notes on it. To enqueue it for that would cut short the backoff
+// between two tries that fail with different words.
 func isOnlyNoted(before, after any) bool {
 	was, ok := before.(*v1alpha1.AuthTokenGrant)
 	is, also := after.(*v1alpha1.AuthTokenGrant)
@@ -215,7 +215,7 @@ func withoutNotes(g *v1alpha1.AuthTokenGrant) *v1alpha1.AuthTokenGrant {
 	return g
 }
 
-// abandon lets a grant go whose member is gone for ever.
+// abandon removes the finalizer of a grant whose member is gone for ever.
 func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	if err := c.release(ctx, g); err != nil {
 		return err
@@ -230,7 +230,7 @@ func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 	return nil
 }
 
-// release lets a grant go.
+// release removes the finalizer of a grant.
 func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	next := g.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.GrantFinalizer })
@@ -241,8 +241,8 @@ func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 	return err
 }
 
-// endWithoutProfile deletes a grant whose ClusterProfile is gone, or has been replaced under its name. The cache
-// is not believed.
+// endWithoutProfile deletes a grant whose ClusterProfile is deleted, or was replaced under its name. It reads the profile without the
+// cache.
 func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	of := g.Spec.ClusterProfile
 	profile, err := c.Inventory.ApisV1alpha1().ClusterProfiles(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
@@ -259,7 +259,7 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	return ignoreGone(err, g)
 }
 
-// ignoreGone drops the error for a grant that is gone, or is another one now, which brings an event of its own.
+// ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its own.
 func ignoreGone(err error, g *v1alpha1.AuthTokenGrant) error {
 	if isGone(err, g) || apierrors.IsConflict(err) {
 		return nil

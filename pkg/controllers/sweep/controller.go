@@ -52,7 +52,7 @@ type Members interface {
 
 // Options are what a Controller works with. Every field is required.
 type Options struct {
-	// HubID tells this hub from others that use the same member clusters.
+	// HubID identifies this hub on members that several hubs use.
 	HubID string
 	// Client reads grants as they are stored, and notes on them what was found; Grants watches them.
 	Client versioned.Interface
@@ -61,7 +61,7 @@ type Options struct {
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
 	Members Members
-	// Recorder tells users what was done.
+	// Recorder records events about repairs and removals.
 	Recorder events.EventRecorder
 	// Period is how often a member is swept.
 	Period time.Duration
@@ -182,7 +182,7 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 		c.left(profile.UID, 0)
 		return nil
 	}
-	// A list that was cut short, or is a lie, would have all of a fleet's grants looked through, and told as repaired.
+	// A list that was cut short, or is a lie, would make all grants of a fleet be compared, and reported as repaired.
 	again, err := c.list(ctx, client)
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func byUID(grants []*v1alpha1.AuthTokenGrant) map[types.UID]*v1alpha1.AuthTokenG
 	return all
 }
 
-// stored lists all grants as they are stored, past every cache of ours.
+// stored lists all grants without a cache.
 func (c *Controller) stored(ctx context.Context) (map[types.UID]*v1alpha1.AuthTokenGrant, error) {
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		return c.Client.ClusterpassV1alpha1().AuthTokenGrants(metav1.NamespaceAll).List(ctx, options)
@@ -98,7 +98,7 @@ func (c *Controller) stored(ctx context.Context) (map[types.UID]*v1alpha1.AuthTo
 	return all, err
 }
 
-// recordRemoved says on the ClusterProfile what was removed, and what was not.
+// recordRemoved records events on the ClusterProfile about what was removed, and what was not.
 func (c *Controller) recordRemoved(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, removed []grant.Object, left int) {
 	if len(removed) == 0 {
 		return

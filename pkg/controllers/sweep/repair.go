@@ -29,8 +29,8 @@ import (
 // maxNote bounds the text of an event, in bytes; the API takes 1 KiB.
 const maxNote = 1000
 
-// repairAll repairs all grants of a ClusterProfile that the member differs from, both times that it was asked. What cannot be
-// repaired is noted on the grant.
+// repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of it. What cannot be repaired is
+// noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *m
 	}
 }
 
-// isComplete returns whether the member once had all of g as it is now, and is to have it still.
+// isComplete returns whether the member has had all of g as it is now, and should still have it.
 func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 	return g.DeletionTimestamp == nil && g.Status.ObservedGeneration == g.Generation
 }
@@ -131,7 +131,7 @@ func repairError(client *member.Client, err error) error {
 	return client.Error(err, "repair the grant")
 }
 
-// notRepaired notes on a grant why the member differs from it, and says so once. It returns why.
+// notRepaired notes on a grant why the member differs from it, with one event, and returns the reason.
 func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
 		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", words.Clean(why.Error(), maxNote))
@@ -139,7 +139,7 @@ func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant
 	return errors.Join(why, c.noteReady(ctx, g, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed, why.Error()))
 }
 
-// noteReady sets the condition Ready where that says anything new.
+// noteReady sets the condition Ready if that changes it.
 func (c *Controller) noteReady(ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string) error {
 	next := g.DeepCopy()
 	changed := meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
