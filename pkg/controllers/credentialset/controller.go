@@ -10,13 +10,14 @@
 // Two queues work side by side. The first one has sets: which clusters are selected, what to remove, and the status. The second one has
 // single credentials, each in one of these states:
 //
-//	selected -> no Secret      -> mint          -> valid
-//	            valid          -> due           -> mint, by one write; the old token stays valid
-//	                           -> changed       -> repair with the same token; mint if that is gone
-//	                           -> grant revoked -> mint
-//	            failed         -> again, with backoff; after all others
-//	            refused        -> again, up to every 30 minutes, and when the set changes
-//	not selected -> kept for a grace if decisions select -> Secret deleted -> grants deleted
+//	selected
+//	  without a Secret   -> mint, which makes it valid
+//	  valid              -> mint when it is due, by one write; the old token stays valid
+//	                     -> repair with the same token if the Secret was changed; mint if the token is gone
+//	                     -> mint if the grant was revoked
+//	  failed             -> again, with backoff, after all others
+//	  refused            -> again, up to every 30 minutes, and when the set changes
+//	not selected         -> kept for a grace if decisions select; then the Secret is deleted, then the grants
 package credentialset
 
 import (
