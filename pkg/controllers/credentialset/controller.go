@@ -11,7 +11,7 @@
 // single credentials, each in one of these states:
 //
 //	selected
-//	  without a Secret   -> mint, which makes it valid
+//	  without a Secret   -> mint
 //	  valid              -> mint when it is due, by one write; the old token stays valid
 //	                     -> repair with the same token if the Secret was changed; mint if the token is gone
 //	                     -> mint if the grant was revoked
