@@ -30,7 +30,7 @@ func checkHealth(_ context.Context, e *examination) findings {
 
 func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 	about := aboutProfile(profile)
-	mend := fmt.Sprintf("Look the words up in the README (When something is refused) and ask again: kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
+	mend := fmt.Sprintf("Look the words up in docs/troubleshooting.md (Error messages) and ask again: kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
 	if joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined); joined != nil && joined.Status != metav1.ConditionTrue {
 		f.fail(about, mend, "%s", inWords(joined))
 	}

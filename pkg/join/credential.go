@@ -192,7 +192,12 @@ func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byt
 // token returns the one that the hub has, if it works and is not about to expire, else a new one, which works.
 func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (string, error) {
 	if old != nil {
-		if token := member.KubeconfigToken(old.Data[kubeconfigKey], ""); isFresh(token, time.Now()) && j.works(ctx, m, token) == nil {
+		token := member.KubeconfigToken(old.Data[kubeconfigKey], "")
+		bound, err := j.isBound(ctx, token)
+		if err != nil {
+			return "", err
+		}
+		if bound && isFresh(token, time.Now()) && j.works(ctx, m, token) == nil {
 			return token, nil
 		}
 	}
@@ -214,6 +219,33 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 	}
 	j.report.did("member", "created", what+", which expires at "+request.Status.ExpirationTimestamp.UTC().Format(time.RFC3339))
 	return request.Status.Token, nil
+}
+
+// isBound returns whether a token is for the ServiceAccount and the Secret that the member has now. The member's authenticator accepts a token
+// for up to 10 s after these were deleted, and one for objects that were created again under their names ends then.
+func (j *joiner) isBound(ctx context.Context, token string) (bool, error) {
+	claims, err := member.ParseToken(token)
+	if err != nil {
+		return false, nil //nolint:nilerr // a token that says nothing is replaced
+	}
+	account, err := j.member.kube.CoreV1().ServiceAccounts(SystemNamespace).Get(ctx, ServiceAccount, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, j.member.failed("read", "serviceaccount/"+ServiceAccount+" in "+SystemNamespace, err)
+	}
+	if claims.Secret.UID == "" {
+		return claims.ServiceAccount.UID == account.UID, nil
+	}
+	secret, err := j.member.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, CredentialSecret, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, j.member.failed("read", "secret/"+CredentialSecret+" in "+SystemNamespace, err)
+	}
+	return claims.ServiceAccount.UID == account.UID && claims.Secret.UID == secret.UID, nil
 }
 
 // works returns nil if the member takes a token for the hub's account.

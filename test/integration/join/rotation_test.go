@@ -223,6 +223,23 @@ func TestAHubIsShutOut(t *testing.T) {
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 }
 
+// TestJoin_AccountMadeAnew joins while the member's authenticator still accepts the token of the account that was deleted.
+func TestJoin_AccountMadeAnew(t *testing.T) {
+	joined(t, "bravelion")
+	old := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
+	_, err := whoami(t, old)
+	require.NoError(t, err)
+	kubectl(t, "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
+	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
+	token := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
+	assert.NotEqual(t, old, token)
+	claims, err := member.ParseToken(token)
+	require.NoError(t, err)
+	account, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
+}
+
 // kubectl runs kubectl with the contexts of all clusters.
 func kubectl(t *testing.T, args ...string) {
 	t.Helper()
