@@ -45,6 +45,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
@@ -139,6 +140,9 @@ type credentialKey struct {
 	cluster string
 }
 
+// String returns the key as logs have it.
+func (k credentialKey) String() string { return k.set.String() + "/" + k.cluster }
+
 // New returns a Controller that has registered with its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
@@ -153,9 +157,7 @@ func New(o Options) (*Controller, error) {
 		writes:    map[credentialKey]written{},
 		undecided: map[credentialKey]time.Time{},
 		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
-		setQueue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "credentialset", Clock: o.Clock}),
+		setQueue:  loop.NewQueue[cache.ObjectName]("credentialset", o.Clock, leastBackoff, mostBackoff),
 	}
 	c.addCredentialQueue()
 	if err := c.watch(); err != nil {
@@ -184,45 +186,10 @@ func (c *Controller) Run(ctx context.Context) {
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}
-	var workers sync.WaitGroup
-	for range setWorkers {
-		workers.Go(func() {
-			for next(ctx, c.setQueue, c.syncSet) {
-			}
-		})
-	}
-	for range c.Workers {
-		workers.Go(func() {
-			for next(ctx, c.credentialQueue, c.syncCredential) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.setQueue.ShutDown()
-	c.credentialQueue.ShutDown()
-	workers.Wait()
-}
-
-// next reconciles one item of a queue, and adds it again after the time that it returns, if that is not zero.
-func next[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], sync func(ctx context.Context, item T) (time.Duration, error)) bool {
-	item, shutdown := queue.Get()
-	if shutdown {
-		return false
-	}
-	defer queue.Done(item)
-	again, err := sync(ctx, item)
-	if err != nil {
-		if ctx.Err() == nil {
-			klog.FromContext(ctx).V(2).Info("Trying again", "item", item, "reason", err)
-		}
-		queue.AddRateLimited(item)
-		return true
-	}
-	queue.Forget(item)
-	if again > 0 {
-		queue.AddAfter(item, again)
-	}
-	return true
+	var running sync.WaitGroup
+	running.Go(func() { loop.Run(ctx, c.setQueue, setWorkers, "set", c.syncSet) })
+	running.Go(func() { loop.Run(ctx, c.credentialQueue, c.Workers, "credential", c.syncCredential) })
+	running.Wait()
 }
 
 // syncSet compares a set with its clusters: it enqueues the credentials of those that are selected, and removes those of others.

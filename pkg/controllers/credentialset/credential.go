@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"hash/fnv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +16,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/credentialset"
 )
 
@@ -65,8 +65,6 @@ const (
 const (
 	// spread is the part of the time until its renewal by which a credential may be renewed earlier.
 	spread = 0.1
-	// spreadSteps is the number of steps in spread. The low bits of the hash are those that differ.
-	spreadSteps = 1000
 	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much later a Secret that was written.
 	grantLag = 5 * time.Second
 	writeLag = 30 * time.Second
@@ -143,13 +141,11 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	case is[annotationFor] != w.purpose():
 		return time.Time{}, repair, "the Secret is to say something else"
 	}
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(w.set.UID + w.profile.UID)) // it returns no error
 	part := float64(v1alpha1.DefaultRefreshAtPercent)
 	if percent := w.set.Spec.Rotation.RefreshAtPercent; percent != nil {
 		part = float64(*percent)
 	}
-	part *= (1 - spread*float64(hash.Sum32()%spreadSteps)/spreadSteps) / 100
+	part *= (1 - spread*loop.Phase(w.set.UID+w.profile.UID)) / 100
 	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is time"
 }
 

@@ -7,7 +7,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
-	"clusterpass.dev/pkg/controllers/internal/turns"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
 // failingShare is the share of the credentials that have failed: one in so many is theirs, while others wait.
@@ -18,14 +18,7 @@ const failingShare = 8
 func newCredentialQueue(
 	limiter workqueue.TypedRateLimiter[credentialKey], failing func(credentialKey) bool, clock clock.WithTicker,
 ) workqueue.TypedRateLimitingInterface[credentialKey] {
-	const name = "credential"
-	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[credentialKey]{
-		Name: name, Clock: clock, Queue: &lanes{failing: failing, first: newTurns(), later: newTurns()},
-	})
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[credentialKey]{
-		Name: name, Clock: clock,
-		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[credentialKey]{Name: name, Clock: clock, Queue: queue}),
-	})
+	return loop.NewOrderedQueue("credential", clock, limiter, &lanes{failing: failing, first: newTurns(), later: newTurns()})
 }
 
 // lanes is the order of a queue of credentials. The queue locks it.
@@ -33,7 +26,7 @@ type lanes struct {
 	// failing returns whether the last try for a credential failed.
 	failing func(credentialKey) bool
 	// first are those that have not failed, later the others.
-	first, later *turns.Queue[credentialKey]
+	first, later *loop.Turns[credentialKey]
 	popped       int
 }
 
@@ -64,8 +57,8 @@ func (l *lanes) Pop() credentialKey {
 }
 
 // newTurns returns a queue in which namespaces take turns, and in each the sets.
-func newTurns() *turns.Queue[credentialKey] {
-	return turns.New(
+func newTurns() *loop.Turns[credentialKey] {
+	return loop.NewTurns(
 		func(key credentialKey) string { return key.set.Namespace },
 		func(key credentialKey) string { return key.set.Name },
 	)

@@ -24,6 +24,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 )
@@ -96,7 +97,7 @@ func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
 		s.credentialQueue.Add(key)
 	}
 	for s.credentialQueue.Len() > 0 {
-		require.True(t, next(t.Context(), s.credentialQueue, s.syncCredential))
+		require.True(t, loop.Next(t.Context(), s.credentialQueue, "credential", s.syncCredential))
 	}
 	return s.asked
 }

@@ -39,7 +39,6 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		c.dropState(set, key.cluster)
 		return 0, nil
 	}
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "set", key.set, "cluster", key.cluster))
 	want := &wanted{set: set, profile: profile}
 	secret, err := c.secrets.get(set, key.cluster)
 	if err != nil {

@@ -21,6 +21,8 @@ import (
 	"k8s.io/utils/clock"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
 const (
@@ -71,9 +73,7 @@ func New(o Options) (*Controller, error) {
 		kueue:     kueue,
 		decisions: o.Decisions.Lister(),
 		waiting:   map[cache.ObjectName]*progress{},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "multikueue-dispatcher", Clock: o.Clock}),
+		queue:     loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
 	}
 	return c, c.watch()
 }
@@ -81,7 +81,7 @@ func New(o Options) (*Controller, error) {
 // Run nominates clusters until ctx ends. It begins once the hub has Kueue and gives the rights.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "multikueue-dispatcher"))
+	ctx, _ = loop.Begin(ctx, "multikueue-dispatcher")
 	if !c.waitUsable(ctx) {
 		return
 	}
@@ -90,37 +90,8 @@ func (c *Controller) Run(ctx context.Context) {
 	for _, informer := range append(c.kueue.informers(), c.Decisions.Informer()) {
 		running.Go(func() { informer.RunWithContext(ctx) })
 	}
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
-		return
+	if cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+		klog.FromContext(ctx).Info("Nominating clusters for Workloads of Kueue")
+		loop.Run(ctx, c.queue, c.Workers, "workload", c.reconcile)
 	}
-	klog.FromContext(ctx).Info("Nominating clusters for Workloads of Kueue")
-	for range c.Workers {
-		running.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-}
-
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
-	again, err := c.sync(ctx, name)
-	if err != nil {
-		if ctx.Err() == nil {
-			klog.FromContext(ctx).V(2).Info("Trying again", "workload", name, "reason", err)
-		}
-		c.queue.AddRateLimited(name)
-		return true
-	}
-	c.queue.Forget(name)
-	if again > 0 {
-		c.queue.AddAfter(name, again)
-	}
-	return true
 }

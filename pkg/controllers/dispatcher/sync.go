@@ -27,9 +27,9 @@ const (
 	othersPeriod = time.Minute
 )
 
-// sync nominates clusters for a Workload that waits for one. It returns after how long to do so again, zero if only a change makes that
+// reconcile nominates clusters for a Workload that waits for one. It returns after how long to do so again, zero if only a change makes that
 // necessary.
-func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	w, err := get[workload](c.kueue.workloads, name.String())
 	if err != nil {
 		return 0, err

@@ -13,14 +13,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -31,6 +29,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -69,7 +68,7 @@ type Options struct {
 type Controller struct {
 	Options
 	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedDelayingInterface[cache.ObjectName]
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	synced   cache.InformerSynced
 
 	mu sync.Mutex
@@ -82,9 +81,8 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
 		profiles: o.Profiles.Lister(),
-		queue: workqueue.NewTypedDelayingQueueWithConfig(
-			workqueue.TypedDelayingQueueConfig[cache.ObjectName]{Name: "inventory", Clock: o.Clock}),
-		seen: map[types.UID]*observed{},
+		queue:    loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
+		seen:     map[types.UID]*observed{},
 	}
 	registration, err := o.Profiles.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
@@ -143,9 +141,7 @@ func (c *Controller) deleted(obj any) {
 
 // untilNext returns the time until the next probe of a profile is due. Profiles are probed at different times in the period.
 func (c *Controller) untilNext(uid types.UID) time.Duration {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(uid))                                // it returns no error
-	offset := time.Duration(hash.Sum64() % uint64(c.ProbePeriod)) //nolint:gosec // Options.Validate: it is positive
+	offset := time.Duration(loop.Phase(uid) * float64(c.ProbePeriod))
 	since := time.Duration(c.Clock.Now().UnixNano()) % c.ProbePeriod
 	left := offset - since
 	if left <= 0 {
@@ -156,40 +152,23 @@ func (c *Controller) untilNext(uid types.UID) time.Duration {
 
 // Run probes until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "inventory")))
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced) {
-		return
+	ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced)
+	if synced {
+		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
-	var workers sync.WaitGroup
-	for range c.Workers {
-		workers.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	workers.Wait()
 }
 
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
+// reconcile probes one member. It returns when to do so again.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil || !c.isOurs(profile) {
-		return true // it is gone, or has been replaced by another manager's
+		return 0, nil //nolint:nilerr // it is gone, or has been replaced by another manager's
 	}
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
-	c.queue.AddAfter(name, c.reconcile(ctx, profile))
-	return true
+	return c.sync(ctx, profile), nil
 }
 
-// reconcile probes the member of a profile, writes what is new, and returns when to do so again.
-func (c *Controller) reconcile(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
+// sync probes the member of a profile, writes what is new, and returns when to do so again.
+func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
 	o := c.of(profile)
 	c.observe(ctx, profile, o)
 	if ctx.Err() != nil {

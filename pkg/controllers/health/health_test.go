@@ -188,7 +188,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
 	for range times {
 		b.clock.Step(b.ProbePeriod)
-		b.reconcile(ctx, b.stored)
+		b.sync(ctx, b.stored)
 	}
 	if condition := health(b.stored); condition != nil {
 		return *condition
@@ -304,10 +304,10 @@ func TestWritesToAProfileAreApart(t *testing.T) {
 func TestANewKindOfFailureIsLookedIntoSoon(t *testing.T) {
 	b := newBench(t)
 	b.member.answer("/readyz", plain(500, "[-]etcd failed"))
-	assert.LessOrEqual(t, b.reconcile(t.Context(), b.stored), b.ProbePeriod/reprobe)
-	b.reconcile(t.Context(), b.stored)
+	assert.LessOrEqual(t, b.sync(t.Context(), b.stored), b.ProbePeriod/reprobe)
+	b.sync(t.Context(), b.stored)
 	b.member.answer("/readyz", plain(403, ""))
-	assert.LessOrEqual(t, b.reconcile(t.Context(), b.stored), b.ProbePeriod/reprobe)
+	assert.LessOrEqual(t, b.sync(t.Context(), b.stored), b.ProbePeriod/reprobe)
 }
 
 func TestProfilesOfOtherManagersAreLeftAlone(t *testing.T) {

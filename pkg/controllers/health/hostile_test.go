@@ -104,7 +104,7 @@ func TestPropertiesThatAreNewAtEachReadingAreNotKept(t *testing.T) {
 	for i := range 20 {
 		b.member.answer(clusterPropertiesPath, clusterPropertiesOf(fmt.Sprintf("reading-%d-", i), 1000, "b"))
 		b.clock.Step(b.FactsPeriod)
-		b.reconcile(t.Context(), b.stored)
+		b.sync(t.Context(), b.stored)
 		require.Len(t, b.stored.Status.Properties, maxProperties)
 	}
 	assert.LessOrEqual(t, len(b.of(b.stored).facts.cluster), 2*maxProperties)

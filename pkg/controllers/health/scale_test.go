@@ -133,7 +133,7 @@ func (h *hub) round(ctx context.Context) {
 	for _, profile := range h.profiles {
 		slots <- struct{}{}
 		running.Go(func() {
-			h.reconcile(ctx, profile)
+			h.sync(ctx, profile)
 			<-slots
 		})
 	}
@@ -199,7 +199,7 @@ func BenchmarkProbe(b *testing.B) {
 	h.healthy()
 	b.ReportAllocs()
 	for b.Loop() {
-		h.reconcile(b.Context(), h.profiles[0])
+		h.sync(b.Context(), h.profiles[0])
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -29,7 +28,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/turns"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -98,7 +97,9 @@ func New(o Options) (*Controller, error) {
 		fleet:      scheduling.NewFleet(),
 		shares:     newShares(o.Workers),
 		plans:      map[cache.ObjectName]*plan{},
-		queue:      newQueue(o.Clock),
+		queue: loop.NewOrderedQueue("placement", o.Clock,
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			loop.NewTurns(func(placement cache.ObjectName) string { return placement.Namespace })),
 	}
 	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
 		return nil, fmt.Errorf("indexing ClusterScores: %w", err)
@@ -109,43 +110,21 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// newQueue returns the queue of placements, in which namespaces take turns.
-func newQueue(clock clock.WithTicker) workqueue.TypedRateLimitingInterface[cache.ObjectName] {
-	const name = "placement"
-	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[cache.ObjectName]{
-		Name: name, Clock: clock, Queue: turns.New(func(placement cache.ObjectName) string { return placement.Namespace }),
-	})
-	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
-		workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{
-			Name: name, Clock: clock,
-			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[cache.ObjectName]{Name: name, Clock: clock, Queue: queue}),
-		})
-}
-
 // Run follows placements until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "placement"))
 	var running sync.WaitGroup
+	defer running.Wait()
 	running.Go(func() { c.Decisions.Informer().RunWithContext(ctx) })
 	running.Go(func() { c.Namespaces.Informer().RunWithContext(ctx) })
-	defer running.Wait()
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
+	ctx, synced := loop.Begin(ctx, "placement", c.synced...)
+	if !synced {
 		return
 	}
 	if err := c.restore(); err != nil {
 		klog.FromContext(ctx).Error(err, "What was decided before can't be read")
 		return
 	}
-	for range c.Workers {
-		running.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
+	loop.Run(ctx, c.queue, c.Workers, "placement", c.reconcile)
 }
 
 // restore reads the decisions of the last run into the fleet: they count for the balance of other placements before they have a plan, and a
@@ -163,27 +142,6 @@ func (c *Controller) restore() error {
 		c.fleet.SetDecision(nameOf(placement), stored(placement, have))
 	}
 	return nil
-}
-
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
-	again, err := c.sync(ctx, name)
-	if err != nil {
-		if ctx.Err() == nil {
-			klog.FromContext(ctx).V(2).Info("Trying again", "placement", name, "reason", err)
-		}
-		c.queue.AddRateLimited(name)
-		return true
-	}
-	c.queue.Forget(name)
-	if again > 0 {
-		c.queue.AddAfter(name, again)
-	}
-	return true
 }
 
 // kind is that of Placements.

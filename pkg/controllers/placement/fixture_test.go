@@ -199,7 +199,7 @@ func (f *fixture) run(t *testing.T) (again time.Duration) {
 	for f.queue.Len() > 0 {
 		name, _ := f.queue.Get()
 		var err error
-		again, err = f.sync(t.Context(), name)
+		again, err = f.reconcile(t.Context(), name)
 		require.NoError(t, err)
 		f.queue.Done(name)
 	}

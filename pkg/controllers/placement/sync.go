@@ -53,8 +53,8 @@ type plan struct {
 	lastStatus *v1alpha1.Placement
 }
 
-// sync reconciles one placement, and returns after how long to do so again, zero for never.
-func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+// reconcile reconciles one placement, and returns after how long to do so again, zero for never.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	placement, err := c.placements.Placements(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		c.forget(name)

@@ -7,9 +7,7 @@ package revocation
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +16,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -26,6 +23,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -94,9 +92,7 @@ func New(o Options) (*Controller, error) {
 		indexer:  o.Grants.Informer().GetIndexer(),
 		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
 		recovery: recovery{waiting: map[types.UID]bool{}},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "grants", Clock: o.Clock}),
+		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, leastBackoff, mostBackoff),
 	}
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
 		return nil, fmt.Errorf("index of grants: %w", err)
@@ -192,46 +188,11 @@ func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.Clus
 
 // Run works until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	logger := klog.LoggerWithName(klog.FromContext(ctx), "grants")
-	ctx = member.Quiet(klog.NewContext(ctx, logger))
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
-		return
+	ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...)
+	if synced {
+		loop.Run(ctx, c.queue, c.Workers, "grant", c.reconcile)
+		c.recovery.probes.Wait()
 	}
-	var workers sync.WaitGroup
-	for range c.Workers {
-		workers.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	workers.Wait()
-	c.recovery.probes.Wait()
-}
-
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "grant", name))
-	after, err := c.reconcile(ctx, name)
-	switch {
-	case errors.Is(err, errBusy):
-		c.queue.AddAfter(name, busyRetry)
-	case err != nil:
-		klog.FromContext(ctx).V(2).Info("Trying again", "reason", err)
-		c.queue.AddRateLimited(name)
-	default:
-		c.queue.Forget(name)
-		if after > 0 {
-			c.queue.AddAfter(name, after)
-		}
-	}
-	return true
 }
 
 // reconcile does what is due for a grant. It returns after how long to do so again, zero if only a change of the grant makes that necessary.

@@ -4,18 +4,19 @@
 package revocation
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
 // busyRetry is after how long to reconcile a grant again whose member is busy with others.
 const busyRetry = 100 * time.Millisecond
 
 // errBusy says that the maximum of a member's grants is worked on.
-var errBusy = errors.New("enough grants of this member are being revoked at once")
+const errBusy = loop.RetryAfter(busyRetry)
 
 // limiter keeps one member, which may not answer, from holding all workers.
 type limiter struct {

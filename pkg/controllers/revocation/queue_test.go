@@ -18,6 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -168,7 +169,7 @@ func TestAGrantThatFailsIsTriedAgainLessAndLessOften(t *testing.T) {
 		f.enqueue(g)
 		seconds := []int{1, 2, 4, 8, 16, 30, 30, 30}
 		for i, wait := range seconds {
-			f.next(t.Context())
+			loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 			expectQueuedAfter(t, f, time.Duration(wait)*time.Second)
 			if got := members.called(g.Spec.ClusterProfile.UID); got != i+1 {
 				t.Fatalf("%d tries, want %d", got, i+1)
@@ -176,7 +177,7 @@ func TestAGrantThatFailsIsTriedAgainLessAndLessOften(t *testing.T) {
 		}
 		// Nothing is left of that once it went well.
 		g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
-		f.next(t.Context())
+		loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
 			t.Errorf("%d failures are remembered", got)
 		}
@@ -210,7 +211,7 @@ func TestAGrantOfABusyMemberWaitsItsTurnAndHasNotFailed(t *testing.T) {
 		}
 		f.enqueue(g)
 		for range 5 {
-			f.next(t.Context())
+			loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 			expectQueuedAfter(t, f, busyRetry)
 		}
 		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
@@ -228,7 +229,7 @@ func TestAGrantIsLookedAtAgainWhenItIsDue(t *testing.T) {
 		profile.Namespace, profile.Name, profile.UID = g.Spec.ClusterProfile.Namespace, g.Spec.ClusterProfile.Name, g.Spec.ClusterProfile.UID
 		f := newFixture(t, clock, unreached{t}, profile, g)
 		f.enqueue(g)
-		f.next(t.Context())
+		loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 		expectQueuedAfter(t, f, time.Hour+retention)
 		f.queue.ShutDown()
 	})

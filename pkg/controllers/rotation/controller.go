@@ -14,13 +14,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -32,6 +30,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
 )
@@ -86,9 +85,7 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
 		profiles: o.Profiles.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, recheck),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "rotation", Clock: o.Clock}),
+		queue:    loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
 	}
 	registration, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -106,44 +103,23 @@ func New(o Options) (*Controller, error) {
 
 // Run renews credentials until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "rotation")))
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced) {
-		return
+	ctx, synced := loop.Begin(member.Quiet(ctx), "rotation", c.synced)
+	if synced {
+		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
-	var workers sync.WaitGroup
-	for range c.Workers {
-		workers.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	workers.Wait()
 }
 
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
+// reconcile renews the credential for one member if that is due. It returns when to do so again.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
-		c.queue.Forget(name) // it is gone
-		return true
+		return 0, nil //nolint:nilerr // it is gone
 	}
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
 	again, err := c.sync(ctx, profile)
 	if err != nil && ctx.Err() == nil {
 		c.failed(ctx, profile, err)
-		c.queue.AddRateLimited(name)
-		return true
 	}
-	c.queue.Forget(name)
-	c.queue.AddAfter(name, again)
-	return true
+	return again, err
 }
 
 // sync renews the credential for the cluster of profile if that is due. It returns when to look again.

@@ -4,13 +4,12 @@
 package rotation
 
 import (
-	"hash/fnv"
-	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -62,8 +61,6 @@ func (c *credential) username() string { return serviceaccount.MakeUsername(c.na
 
 // due is when to renew the credential for the cluster of the profile with a UID.
 func (c *credential) due(profile types.UID) time.Time {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(profile)) // it returns no error
-	part := renewAt - spread*float64(hash.Sum32())/math.MaxUint32
+	part := renewAt - spread*loop.Phase(profile)
 	return c.NotBefore.Add(time.Duration(part * float64(c.NotAfter.Sub(c.NotBefore))))
 }

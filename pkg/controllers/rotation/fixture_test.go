@@ -32,6 +32,7 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
 )
@@ -176,7 +177,7 @@ func (f *fixture) work(t *testing.T) {
 	t.Helper()
 	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&f.log), textlogger.Verbosity(10)))
 	f.queue.Add(cache.MetaObjectToName(f.profile))
-	require.True(t, f.next(member.Quiet(klog.NewContext(t.Context(), logger))))
+	require.True(t, loop.Next(member.Quiet(klog.NewContext(t.Context(), logger)), f.queue, "cluster", f.reconcile))
 }
 
 // token returns the token that the hub has.

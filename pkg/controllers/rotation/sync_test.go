@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
 )
@@ -262,7 +263,7 @@ func TestAnEndOfTheProgramIsNoFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f.member.Answer(tokenPath, func(http.ResponseWriter, *http.Request) { cancel() })
 	f.queue.Add(cache.MetaObjectToName(f.profile))
-	require.True(t, f.next(ctx))
+	require.True(t, loop.Next(ctx, f.queue, "cluster", f.reconcile))
 	assert.Empty(t, f.told())
 	assert.Equal(t, 0, f.requeues())
 }

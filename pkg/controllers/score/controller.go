@@ -9,22 +9,17 @@ package score
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
-	"math"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
@@ -88,14 +83,12 @@ func New(o Options) (*Controller, error) {
 		Options:  o,
 		scores:   o.Scores.Lister(),
 		profiles: o.Profiles.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](min(leastBackoff, o.Period), o.Period),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "score", Clock: o.Clock}),
+		queue:    loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && c.manages(profile) {
-				c.queue.AddAfter(cache.MetaObjectToName(profile), offset(profile.UID, o.Period))
+				c.queue.AddAfter(cache.MetaObjectToName(profile), time.Duration(loop.Phase(profile.UID)*float64(o.Period)))
 			}
 		},
 	})
@@ -110,58 +103,30 @@ func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
 	return profile.Spec.ClusterManager.Name == c.ClusterManager
 }
 
-// offset spreads the members over the period, each in the same place after every start.
-func offset(uid types.UID, period time.Duration) time.Duration {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(uid))
-	return time.Duration(float64(period) * float64(hash.Sum32()) / math.MaxUint32)
-}
-
 // Run collects scores until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "score")))
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
-		return
+	ctx, synced := loop.Begin(member.Quiet(ctx), "score", c.synced...)
+	if synced {
+		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
-	var workers sync.WaitGroup
-	for range c.Workers {
-		workers.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	workers.Wait()
 }
 
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
+// reconcile collects the scores of one member. It returns when to do so again.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) || err == nil && !c.manages(profile) {
-		c.queue.Forget(name)
-		return true
+		return 0, nil
 	}
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
 	var again time.Duration
 	if err == nil {
 		again, err = c.sync(ctx, profile)
 	}
 	if err != nil {
 		collections.WithLabelValues("Failed").Inc()
-		klog.FromContext(ctx).V(2).Info("Scores not collected; trying again", "reason", err)
-		c.queue.AddRateLimited(name)
-		return true
+		return 0, fmt.Errorf("scores not collected: %w", err)
 	}
 	collections.WithLabelValues("OK").Inc()
-	c.queue.Forget(name)
-	c.queue.AddAfter(name, again)
-	return true
+	return again, nil
 }
 
 // sync reads one member and stores what is free there. It returns when to do so again. Of a member that cannot be read

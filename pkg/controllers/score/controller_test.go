@@ -7,24 +7,22 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -228,25 +226,12 @@ func TestALargeMemberIsReadLessOften(t *testing.T) {
 	}
 }
 
-func TestMembersAreSpreadOverThePeriod(t *testing.T) {
-	slots := map[time.Duration]int{}
-	for i := range 1000 {
-		uid := types.UID(uuid.NewSHA1(uuid.NameSpaceURL, []byte(strconv.Itoa(i))).String())
-		after := offset(uid, period)
-		assert.Equal(t, after, offset(uid, period), "the same after every start")
-		slots[after/(10*time.Second)]++
-	}
-	for slot := range time.Duration(6) {
-		assert.InDelta(t, 1000.0/6, slots[slot], 60, "members in slot %d of the period", slot)
-	}
-}
-
 // TestEachMemberIsReadOnceAPeriod has the queue wait for the fake clock, as it does in the program.
 func TestEachMemberIsReadOnceAPeriod(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
 	f.queue.Add(cache.MetaObjectToName(f.profile))
 	for reading := range 5 {
-		require.True(t, f.next(t.Context()))
+		require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 		assert.Equal(t, reading+1, f.readings())
 		require.NotNil(t, f.stored(t))
 		require.Equal(t, 0, f.requeues())

@@ -21,6 +21,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
@@ -95,7 +96,7 @@ func (f *fixture) stored(t *testing.T) *v1alpha1.ClusterScore {
 func (f *fixture) collectOnce(ctx context.Context, t *testing.T) *v1alpha1.ClusterScore {
 	t.Helper()
 	f.queue.Add(cache.MetaObjectToName(f.profile))
-	require.True(t, f.next(ctx))
+	require.True(t, loop.Next(ctx, f.queue, "cluster", f.reconcile))
 	return f.stored(t)
 }
 

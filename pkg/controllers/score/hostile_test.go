@@ -24,6 +24,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
 )
@@ -160,7 +161,7 @@ func TestAHostileMemberDoesNotStopTheOthers(t *testing.T) {
 		return f.member.For(ctx, profile)
 	})
 	f.queue.Add(cache.MetaObjectToName(other))
-	require.True(t, f.next(t.Context()))
+	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	assert.Equal(t, 1, f.queue.NumRequeues(cache.MetaObjectToName(other)))
 	assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))
 }

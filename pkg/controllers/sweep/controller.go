@@ -9,13 +9,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -27,6 +25,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -88,9 +87,7 @@ func New(o Options) (*Controller, error) {
 		Options:  o,
 		grants:   o.Grants.Lister(),
 		profiles: o.Profiles.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](min(leastBackoff, o.Period), o.Period),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "sweep", Clock: o.Clock}),
+		queue:    loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -114,48 +111,27 @@ func New(o Options) (*Controller, error) {
 
 // Run sweeps until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "sweep")))
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
-		return
+	ctx, synced := loop.Begin(member.Quiet(ctx), "sweep", c.synced...)
+	if synced {
+		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
-	var workers sync.WaitGroup
-	for range c.Workers {
-		workers.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	workers.Wait()
 }
 
-func (c *Controller) next(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
+// reconcile sweeps one member. It returns when to do so again.
+func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
-		c.queue.Forget(name)
-		return true
+		return 0, nil
 	}
-	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), "cluster", name))
 	if err == nil {
 		err = c.sweep(ctx, profile)
 	}
 	if err != nil {
 		sweeps.WithLabelValues("Failed").Inc()
-		klog.FromContext(ctx).V(2).Info("Member not swept; trying again", "reason", err)
-		c.queue.AddRateLimited(name)
-		return true
+		return 0, fmt.Errorf("member not swept: %w", err)
 	}
 	sweeps.WithLabelValues("OK").Inc()
-	c.queue.Forget(name)
-	c.queue.AddAfter(name, wait.Jitter(c.Period, jitter))
-	return true
+	return wait.Jitter(c.Period, jitter), nil
 }
 
 // sweep compares one member with what grants say.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
 )
@@ -27,13 +28,13 @@ func TestAMemberThatFailsIsSweptAgain(t *testing.T) {
 	f.member.SetDown(true)
 	for failure := range 3 {
 		f.queue.Add(name)
-		require.True(t, f.next(t.Context()))
+		require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 		assert.Equal(t, failure+1, f.requeues())
 	}
 	f.member.SetDown(false)
 	f.Members = insisting{f.Members}
 	f.queue.Add(name)
-	require.True(t, f.next(t.Context()))
+	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	assert.Equal(t, 0, f.requeues())
 }
 
@@ -55,7 +56,7 @@ func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
 	f.queue.Add(cache.MetaObjectToName(f.profile))
 	f.member.ClearActions()
-	require.True(t, f.next(t.Context()))
+	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	assert.Equal(t, 0, f.requeues())
 	assert.Empty(t, f.member.Calls())
 }
@@ -65,7 +66,7 @@ func TestAFailedSweepIsTriedAgainWithinThePeriod(t *testing.T) {
 	name := cache.MetaObjectToName(f.profile)
 	f.Members = failing{}
 	f.queue.Add(name)
-	require.True(t, f.next(t.Context()))
+	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	require.Equal(t, 1, f.requeues())
 	began := f.clock.Now()
 	require.Eventually(t, func() bool {

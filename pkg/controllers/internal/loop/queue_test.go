@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package turns
+package loop
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestQueue(t *testing.T) {
+func TestTurns(t *testing.T) {
 	type item struct{ namespace, set, cluster string }
 	byNamespace := func(i item) string { return i.namespace }
 	bySet := func(i item) string { return i.set }
@@ -27,7 +27,7 @@ func TestQueue(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			q := New(test.groupings...)
+			q := NewTurns(test.groupings...)
 			for range 2 {
 				for _, i := range pushed {
 					q.Push(i)
@@ -42,7 +42,7 @@ func TestQueue(t *testing.T) {
 		})
 	}
 	t.Run("a group that comes later waits for one item of each other", func(t *testing.T) {
-		q := New(byNamespace)
+		q := NewTurns(byNamespace)
 		for _, i := range pushed[:6] {
 			q.Push(i)
 		}
