@@ -18,11 +18,11 @@ import (
 )
 
 func checkServerRBAC(ctx context.Context, e *examination) findings {
-	return e.checkRBAC(ctx, e.ServerUser, DefaultServerUser, serverNeeds)
+	return e.checkRBAC(ctx, e.ServerUser, DefaultServerUser, needsOf(serverName))
 }
 
 func checkManagerRBAC(ctx context.Context, e *examination) findings {
-	return e.checkRBAC(ctx, e.ManagerUser, DefaultManagerUser, managerNeeds)
+	return e.checkRBAC(ctx, e.ManagerUser, DefaultManagerUser, needsOf(managerName))
 }
 
 // checkRBAC has the hub's authoriser say whether a user holds all of needs.
@@ -69,7 +69,7 @@ func (e *examination) applicable(needs []need) []need {
 	for _, n := range needs {
 		switch {
 		case n.mode != "" && n.mode != e.mode():
-		case n.group == groupCore && n.resources[0] == resourceSecrets:
+		case n.group == "" && n.resources[0] == resourceSecrets:
 			for _, namespace := range e.secretNamespaces() {
 				n.namespace = namespace
 				all = append(all, n)

@@ -3,7 +3,25 @@
 
 package doctor
 
-// need is a right that one of the programs has to have on the hub: one rule of artifacts/deploy/rbac, in words.
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+
+	"clusterpass.dev/artifacts"
+)
+
+const (
+	namespaceOfKubeSystem = "kube-system"
+	resourceSecrets       = "secrets"
+	resourceNamespaces    = "namespaces"
+	groupMulticluster     = "multicluster.x-k8s.io"
+	groupClusterpass      = "clusterpass.dev"
+	verbDelete            = "delete"
+)
+
+// need is a right that one of the programs has to have on the hub: one rule of a role.
 type need struct {
 	// namespace is where the right has to hold; empty: in all.
 	namespace string
@@ -19,167 +37,113 @@ type need struct {
 	without string
 }
 
+// key is what consequences has a need under.
+func (n *need) key() string { return n.verbs[0] + " " + n.resources[0] }
+
+// modes are those of the rights that take one.
+var modes = map[string]Inventory{
+	"list customresourcedefinitions": InventoryServed,
+	"get clusterprofiles":            InventoryExternal,
+}
+
 const (
-	namespaceOfKubeSystem = "kube-system"
-	resourceSecrets       = "secrets"
-	resourceNamespaces    = "namespaces"
-	groupCore             = ""
-	groupAdmission        = "admissionregistration.k8s.io"
-	groupFlowControl      = "flowcontrol.apiserver.k8s.io"
-	groupMulticluster     = "multicluster.x-k8s.io"
-	groupClusterpass      = "clusterpass.dev"
-	groupCoordination     = "coordination.k8s.io"
-
-	verbGet    = "get"
-	verbList   = "list"
-	verbWatch  = "watch"
-	verbCreate = "create"
-	verbUpdate = "update"
-	verbPatch  = "patch"
-	verbDelete = "delete"
+	withoutPolicies  = `every write is answered with "not yet ready to handle request"`
+	withoutSecrets   = "it reads no member's kubeconfig, and is not ready"
+	withoutReviews   = "every request is refused"
+	withoutCallers   = "direct callers, such as Prometheus, are refused"
+	withoutDelegates = "it can't tell the hub's aggregator from others, and users not from each other"
+	withoutSets      = "ClusterCredentialSets have no credentials"
 )
 
-var (
-	listAndWatch    = []string{verbList, verbWatch}
-	getListAndWatch = []string{verbGet, verbList, verbWatch}
-)
-
-// serverNeeds are what artifacts/deploy/rbac gives clusterpass-apiserver. A test compares the two.
-var serverNeeds = []need{
-	{
-		group: groupCore, resources: []string{resourceNamespaces}, verbs: getListAndWatch,
-		without: `every write is answered with "not yet ready to handle request", and the hub's id is not known`,
+// consequences say what comes of it if a program lacks a right, by the first verb and resource of the rule.
+var consequences = map[string]map[string]string{
+	serverName: {
+		"get namespaces":                 withoutPolicies + ", and the hub's id is not known",
+		"list mutatingadmissionpolicies": withoutPolicies,
+		"list flowschemas":               "the server is not ready",
+		"patch flowschemas/status":       "each new FlowSchema leaves errors in its log",
+		"list customresourcedefinitions": "it can't know whether one clashes, and is not ready",
+		"get clusterprofiles":            "it finds no ClusterProfile, and is not ready",
+		"get secrets":                    withoutSecrets,
+		"create tokenreviews":            withoutCallers,
+		"create subjectaccessreviews":    withoutReviews,
+		"get configmaps":                 withoutDelegates,
 	},
-	{
-		group: groupAdmission, verbs: listAndWatch,
-		resources: []string{
-			"mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations",
-			"validatingadmissionpolicies", "validatingadmissionpolicybindings", "validatingwebhookconfigurations",
+	managerName: {
+		"get namespaces":                      "it does not know the hub's id, and does not start",
+		"get authtokengrants":                 "grants are not revoked, nor removed when they have expired",
+		"update authtokengrants/status":       "grants are not revoked: it can't record how far it is",
+		"get clusterprofiles":                 "it reaches no member",
+		"patch clusterprofiles/status":        "ClusterProfiles do not say how their members are",
+		"get clustercredentialsets":           withoutSets,
+		"update clustercredentialsets/status": "ClusterCredentialSets do not say what became of their credentials",
+		"create clustercredentialsets/token":  withoutSets,
+		"list placements":                     "Placements choose no cluster",
+		"update placements/status":            "Placements do not say what they have chosen",
+		"get placementdecisions":              "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
+		"list namespaces":                     "it does not know which cluster sets there are, and Placements choose no cluster",
+		"get clusterscores":                   "there are no ClusterScores",
+		"update clusterscores/status":         "ClusterScores do not say what is free",
+		"create events":                       "there are no events on grants and ClusterProfiles",
+		"get secrets":                         withoutSecrets,
+		"update secrets":                      "its credentials for members end, and are not renewed",
+		"create leases":                       "on a new hub it never begins to work",
+		"get leases":                          "it never begins to work",
+		"create tokenreviews":                 withoutCallers,
+		"create subjectaccessreviews":         withoutReviews,
+		"get configmaps":                      withoutDelegates,
+	},
+}
+
+// builtInRoles are those that every cluster has, by which both programs know who calls.
+func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
+	create := []string{"create"}
+	return map[types.NamespacedName][]rbacv1.PolicyRule{
+		{Name: "system:auth-delegator"}: {
+			{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: create},
+			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: create},
 		},
-		without: `every write is answered with "not yet ready to handle request"`,
-	},
-	{
-		group: groupFlowControl, resources: []string{"flowschemas", "prioritylevelconfigurations"}, verbs: listAndWatch,
-		without: "the server is not ready",
-	},
-	{
-		group: groupFlowControl, resources: []string{"flowschemas/status"}, verbs: []string{verbPatch},
-		without: "each new FlowSchema leaves errors in its log",
-	},
-	{
-		group: "apiextensions.k8s.io", resources: []string{"customresourcedefinitions"}, verbs: listAndWatch, mode: InventoryServed,
-		without: "it can't know whether one clashes, and is not ready",
-	},
-	{
-		group: groupMulticluster, resources: []string{"clusterprofiles"}, verbs: getListAndWatch, mode: InventoryExternal,
-		without: "it finds no ClusterProfile, and is not ready",
-	},
-	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: getListAndWatch,
-		without: "it reads no member's kubeconfig, and is not ready",
-	},
-	tokenReviews,
-	accessReviews,
-	requestHeaderConfig,
+		{Namespace: namespaceOfKubeSystem, Name: "extension-apiserver-authentication-reader"}: {{
+			APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"},
+			Verbs: []string{"get", "list", "watch"},
+		}},
+	}
 }
 
-// managerNeeds are what artifacts/deploy/rbac gives clusterpass-controller-manager. A test compares the two.
-var managerNeeds = []need{
-	{
-		group: groupCore, resources: []string{resourceNamespaces}, name: namespaceOfKubeSystem, verbs: []string{verbGet},
-		without: "it does not know the hub's id, and does not start",
-	},
-	{
-		group: groupClusterpass, resources: []string{"authtokengrants"}, verbs: []string{verbGet, verbList, verbWatch, verbUpdate, verbDelete},
-		without: "grants are not revoked, nor removed when they have expired",
-	},
-	{
-		group: groupClusterpass, resources: []string{"authtokengrants/status"}, verbs: []string{verbUpdate},
-		without: "grants are not revoked: it can't record how far it is",
-	},
-	{
-		group: groupMulticluster, resources: []string{"clusterprofiles"}, verbs: getListAndWatch,
-		without: "it reaches no member",
-	},
-	{
-		group: groupMulticluster, resources: []string{"clusterprofiles/status"}, verbs: []string{verbPatch},
-		without: "ClusterProfiles do not say how their members are",
-	},
-	{
-		group: groupClusterpass, resources: []string{"clustercredentialsets"}, verbs: []string{verbGet, verbList, verbWatch, verbUpdate},
-		without: "ClusterCredentialSets have no credentials",
-	},
-	{
-		group: groupClusterpass, resources: []string{"clustercredentialsets/status"}, verbs: []string{verbUpdate},
-		without: "ClusterCredentialSets do not say what became of their credentials",
-	},
-	{
-		group: groupClusterpass, resources: []string{"clustercredentialsets/token"}, verbs: []string{verbCreate},
-		without: "ClusterCredentialSets have no credentials",
-	},
-	{
-		group: groupClusterpass, resources: []string{"placements"}, verbs: listAndWatch,
-		without: "Placements choose no cluster",
-	},
-	{
-		group: groupClusterpass, resources: []string{"placements/status"}, verbs: []string{verbUpdate},
-		without: "Placements do not say what they have chosen",
-	},
-	{
-		group: groupMulticluster, resources: []string{"placementdecisions"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate, verbUpdate, verbDelete},
-		without: "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
-	},
-	{
-		group: groupCore, resources: []string{resourceNamespaces}, verbs: listAndWatch,
-		without: "it does not know which cluster sets there are, and Placements choose no cluster",
-	},
-	{
-		group: groupClusterpass, resources: []string{"clusterscores"}, verbs: []string{verbGet, verbList, verbWatch, verbCreate},
-		without: "there are no ClusterScores",
-	},
-	{
-		group: groupClusterpass, resources: []string{"clusterscores/status"}, verbs: []string{verbUpdate},
-		without: "ClusterScores do not say what is free",
-	},
-	{
-		group: "events.k8s.io", resources: []string{"events"}, verbs: []string{verbCreate, verbPatch},
-		without: "there are no events on grants and ClusterProfiles",
-	},
-	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: getListAndWatch,
-		without: "it reads no member's kubeconfig, and is not ready",
-	},
-	{
-		namespace: SystemNamespace, group: groupCore, resources: []string{resourceSecrets}, verbs: []string{verbUpdate},
-		without: "its credentials for members end, and are not renewed",
-	},
-	{
-		namespace: SystemNamespace, group: groupCoordination, resources: []string{"leases"}, verbs: []string{verbCreate},
-		without: "on a new hub it never begins to work",
-	},
-	{
-		namespace: SystemNamespace, group: groupCoordination, resources: []string{"leases"}, name: managerName, verbs: []string{verbGet, verbUpdate},
-		without: "it never begins to work",
-	},
-	tokenReviews,
-	accessReviews,
-	requestHeaderConfig,
+// needsOf returns what artifacts/deploy/rbac gives the ServiceAccount of a program.
+func needsOf(account string) []need {
+	roles := builtInRoles()
+	var bindings []rbacv1.RoleBinding
+	objects := artifacts.Objects("deploy/rbac/clusterrole.yaml", "deploy/rbac/controller-manager.yaml", "deploy/rbac/delegation.yaml", "deploy/rbac/member-secrets.yaml")
+	for _, o := range objects {
+		switch o.GetKind() {
+		case "Role", "ClusterRole":
+			role := rbacv1.ClusterRole{}
+			utilruntime.Must(runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role))
+			roles[types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}] = role.Rules
+		case "RoleBinding", "ClusterRoleBinding":
+			binding := rbacv1.RoleBinding{}
+			utilruntime.Must(runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding))
+			bindings = append(bindings, binding)
+		}
+	}
+	var needs []need
+	for i := range bindings {
+		of := &bindings[i]
+		if of.Subjects[0].Name != account {
+			continue
+		}
+		for _, rule := range roles[types.NamespacedName{Namespace: of.Namespace, Name: of.RoleRef.Name}] {
+			n := need{namespace: of.Namespace, group: rule.APIGroups[0], resources: rule.Resources, verbs: rule.Verbs}
+			if len(rule.ResourceNames) > 0 {
+				n.name = rule.ResourceNames[0]
+			}
+			n.without = consequences[account][n.key()]
+			if account == serverName {
+				n.mode = modes[n.key()]
+			}
+			needs = append(needs, n)
+		}
+	}
+	return needs
 }
-
-// Both programs hold these by roles that every cluster has, and need them to know who calls.
-var (
-	// tokenReviews and accessReviews are the ClusterRole system:auth-delegator.
-	tokenReviews = need{
-		group: "authentication.k8s.io", resources: []string{"tokenreviews"}, verbs: []string{verbCreate},
-		without: "direct callers, such as Prometheus, are refused",
-	}
-	accessReviews = need{
-		group: "authorization.k8s.io", resources: []string{"subjectaccessreviews"}, verbs: []string{verbCreate},
-		without: "every request is refused",
-	}
-	// requestHeaderConfig is the Role extension-apiserver-authentication-reader.
-	requestHeaderConfig = need{
-		namespace: namespaceOfKubeSystem, group: groupCore, resources: []string{"configmaps"}, name: "extension-apiserver-authentication",
-		verbs: getListAndWatch, without: "it can't tell the hub's aggregator from others, and users not from each other",
-	}
-)

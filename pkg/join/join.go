@@ -197,10 +197,7 @@ func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 
 // memberReady makes the member have what allowed says, and no more of what this hub has had before.
 func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
-	objects, err := allowed.Objects()
-	if err != nil {
-		return err
-	}
+	objects := allowed.Objects()
 	for _, namespace := range allowed.Namespaces {
 		if err := j.namespaceReady(ctx, namespace); err != nil {
 			return err

@@ -4,21 +4,20 @@
 package join
 
 import (
+	"path"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
-	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/artifacts"
 	"clusterpass.dev/pkg/member"
 )
 
-// Names on a member. artifacts/deploy/member has the same objects for those who would rather
-// apply manifests; a test compares the two.
+// Names on a member, as artifacts/deploy/member has them.
 const (
 	// SystemNamespace is the namespace of clusterpass on the hub and on every member.
 	SystemNamespace = "clusterpass-system"
@@ -31,34 +30,19 @@ const (
 	credentialRole = "clusterpass:credential"
 	rulesRole      = "clusterpass:allow-rules"
 	usageRole      = "clusterpass:usage"
-	identityRole   = "clusterpass:identity"
 )
 
 const (
 	partOfLabel = "app.kubernetes.io/part-of"
 	partOf      = "clusterpass"
 
-	rbacGroup           = rbacv1.GroupName
-	kindNamespace       = "Namespace"
-	kindServiceAccount  = "ServiceAccount"
-	kindSecret          = "Secret"
-	kindRole            = "Role"
-	kindRoleBinding     = "RoleBinding"
-	kindClusterRole     = "ClusterRole"
-	kindClusterBinding  = "ClusterRoleBinding"
-	resourceSecrets     = "secrets"
-	resourceRoles       = "roles"
-	resourceBindings    = "rolebindings"
-	resourceAllRoles    = "clusterroles"
-	resourceAllBindings = "clusterrolebindings"
-	resourceAccounts    = "serviceaccounts"
-
-	verbGet    = "get"
-	verbList   = "list"
-	verbCreate = "create"
-	verbUpdate = "update"
-	verbDelete = "delete"
-	verbBind   = "bind"
+	kindNamespace      = "Namespace"
+	kindServiceAccount = "ServiceAccount"
+	kindSecret         = "Secret"
+	kindRole           = "Role"
+	kindRoleBinding    = "RoleBinding"
+	kindClusterRole    = "ClusterRole"
+	kindClusterBinding = "ClusterRoleBinding"
 )
 
 // Allowed is what a member lets the hub give to those who ask it for tokens.
@@ -77,139 +61,82 @@ type Allowed struct {
 
 // Objects returns what a member needs to have, in the order in which it is made. The
 // namespaces that are allowed are not among them: they belong to the member.
-func (a *Allowed) Objects() ([]*unstructured.Unstructured, error) {
-	var all []*unstructured.Unstructured
-	for _, object := range a.objects() {
-		o, err := toUnstructured(object)
-		if err != nil {
-			return nil, err
+func (a *Allowed) Objects() []*unstructured.Unstructured {
+	main := manifests("base/clusterrole.yaml")
+	changeRules(main[0], func(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+		// The first one says which ClusterRoles may be bound.
+		rules[0].ResourceNames = nil
+		if !a.AllClusterRoles {
+			rules[0].ResourceNames = slices.Sorted(slices.Values(a.ClusterRoles))
 		}
-		all = append(all, o)
-	}
-	return all, nil
-}
-
-func (a *Allowed) objects() []runtime.Object {
-	objects := credentialObjects()
-	objects = append(objects, clusterRole(mainRole, a.clusterRules())...)
+		return rules
+	})
+	objects := append(credentialObjects(), main...)
 	for _, namespace := range a.Namespaces {
-		objects = append(objects, role(namespace, mainRole, a.namespaceRules())...)
+		objects = append(objects, a.inNamespace(namespace)...)
 	}
 	if a.Rules {
-		objects = append(objects, clusterRole(rulesRole, []rbacv1.PolicyRule{
-			rule(rbacGroup, resourceAllRoles, verbCreate, verbUpdate, verbDelete, verbBind, "escalate"),
-		})...)
+		objects = append(objects, manifests("allow-rules/clusterrole.yaml")...)
 	}
 	if a.Usage {
-		objects = append(objects, clusterRole(usageRole, []rbacv1.PolicyRule{
-			{APIGroups: []string{""}, Resources: []string{"nodes", "pods"}, Verbs: []string{verbList}},
-		})...)
+		objects = append(objects, manifests("base/usage.yaml")...)
 	}
 	return objects
 }
 
-// credentialObjects are what the hub's credential takes, whatever is allowed.
-func credentialObjects() []runtime.Object {
-	objects := []runtime.Object{
-		namespace(),
-		&corev1.ServiceAccount{TypeMeta: core(kindServiceAccount), ObjectMeta: meta(SystemNamespace, ServiceAccount), AutomountServiceAccountToken: ptr.To(false)},
-		&corev1.Secret{TypeMeta: core(kindSecret), ObjectMeta: meta(SystemNamespace, CredentialSecret), Type: grant.SecretType},
-	}
-	objects = append(objects, role(SystemNamespace, credentialRole, credentialRules())...)
-	return append(objects, clusterRole(identityRole, identityRules())...)
-}
-
-func namespace() *corev1.Namespace {
-	n := &corev1.Namespace{TypeMeta: core(kindNamespace), ObjectMeta: meta("", SystemNamespace)}
-	n.Labels["pod-security.kubernetes.io/enforce"] = "restricted"
-	return n
-}
-
-// credentialRules let the hub renew its own credential: a token for itself alone.
-func credentialRules() []rbacv1.PolicyRule {
-	token := rule("", "serviceaccounts/token", verbCreate)
-	token.ResourceNames = []string{ServiceAccount}
-	binding := rule("", resourceSecrets, verbGet)
-	binding.ResourceNames = []string{CredentialSecret}
-	return []rbacv1.PolicyRule{token, binding}
-}
-
-// identityRules let the hub know which cluster the member is: what is granted on one is not to be looked for on another. They are a role of
-// their own, so that a member that was joined by an earlier release gets it without a change of what it allows.
-func identityRules() []rbacv1.PolicyRule {
-	identity := rule("", "namespaces", verbGet)
-	identity.ResourceNames = []string{metav1.NamespaceSystem}
-	return []rbacv1.PolicyRule{identity}
-}
-
-// clusterRules hold in the whole cluster: binding the ClusterRoles that are allowed, and
-// finding what grants have made. What each is for is told in artifacts/deploy/member/base/clusterrole.yaml.
-func (a *Allowed) clusterRules() []rbacv1.PolicyRule {
-	bind := rule(rbacGroup, resourceAllRoles, verbBind)
-	if !a.AllClusterRoles {
-		bind.ResourceNames = slices.Sorted(slices.Values(a.ClusterRoles))
-	}
-	return []rbacv1.PolicyRule{
-		bind,
-		rule(rbacGroup, resourceAllRoles, verbGet, verbList),
-		rule(rbacGroup, resourceRoles, verbList),
-		rule("", resourceAccounts, verbList),
-		rule(rbacGroup, resourceAllBindings, verbGet, verbList, verbCreate, verbUpdate, verbDelete),
-		rule(rbacGroup, resourceBindings, verbList),
-		rule("", "nodes", verbList),
-		rule("about.k8s.io", "clusterproperties", verbList),
-	}
-}
-
-// namespaceRules hold in each namespace that is allowed.
-func (a *Allowed) namespaceRules() []rbacv1.PolicyRule {
-	rules := []rbacv1.PolicyRule{
-		rule("", resourceAccounts, verbGet, verbCreate, verbDelete),
-		rule("", "serviceaccounts/token", verbCreate),
-		rule("", resourceSecrets, verbGet, verbCreate, verbDelete),
-		rule(rbacGroup, resourceRoles, verbGet, verbBind),
-		rule(rbacGroup, resourceBindings, verbGet, verbCreate, verbUpdate, verbDelete),
+// inNamespace returns the Role for a namespace that is allowed, and its binding.
+func (a *Allowed) inNamespace(namespace string) []*unstructured.Unstructured {
+	objects := manifests("base/namespaces/template/role.yaml")
+	for _, o := range objects {
+		o.SetNamespace(namespace)
 	}
 	if a.Rules {
-		rules = append(rules, rule(rbacGroup, resourceRoles, verbCreate, verbUpdate, verbDelete, "escalate"))
+		changeRules(objects[0], func(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+			return append(rules, rbacv1.PolicyRule{
+				APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles"}, Verbs: []string{"create", "update", "delete", "escalate"},
+			})
+		})
 	}
-	return rules
+	return objects
 }
 
-func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know which cluster the member is has a role of its own,
+// so a member that an earlier release joined gets it without a change of what it allows.
+func credentialObjects() []*unstructured.Unstructured {
+	return manifests("base/serviceaccount.yaml", "base/credential.yaml", "base/identity.yaml")
 }
 
-// role returns a Role and its binding to the hub's account.
-func role(namespace, name string, rules []rbacv1.PolicyRule) []runtime.Object {
-	return []runtime.Object{
-		&rbacv1.Role{TypeMeta: rbac(kindRole), ObjectMeta: meta(namespace, name), Rules: rules},
-		&rbacv1.RoleBinding{TypeMeta: rbac(kindRoleBinding), ObjectMeta: meta(namespace, name), RoleRef: ref(kindRole, name), Subjects: subjects()},
+// manifests returns the objects of files in artifacts/deploy/member, with the label that the kustomization there adds.
+func manifests(files ...string) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for _, file := range files {
+		objects = append(objects, artifacts.Objects(path.Join("deploy/member", file))...)
 	}
-}
-
-// clusterRole returns a ClusterRole and its binding to the hub's account.
-func clusterRole(name string, rules []rbacv1.PolicyRule) []runtime.Object {
-	return []runtime.Object{
-		&rbacv1.ClusterRole{TypeMeta: rbac(kindClusterRole), ObjectMeta: meta("", name), Rules: rules},
-		&rbacv1.ClusterRoleBinding{TypeMeta: rbac(kindClusterBinding), ObjectMeta: meta("", name), RoleRef: ref(kindClusterRole, name), Subjects: subjects()},
+	for _, o := range objects {
+		utilruntime.Must(unstructured.SetNestedField(o.Object, partOf, "metadata", "labels", partOfLabel))
 	}
+	return objects
 }
 
-func ref(kind, name string) rbacv1.RoleRef {
-	return rbacv1.RoleRef{APIGroup: rbacGroup, Kind: kind, Name: name}
+// changeRules changes the rules of a Role or ClusterRole.
+func changeRules(o *unstructured.Unstructured, change func([]rbacv1.PolicyRule) []rbacv1.PolicyRule) {
+	role := &rbacv1.ClusterRole{}
+	utilruntime.Must(runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, role))
+	role.Rules = change(role.Rules)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(role)
+	utilruntime.Must(err)
+	o.Object["rules"] = content["rules"]
 }
 
-func subjects() []rbacv1.Subject {
-	return []rbacv1.Subject{{Kind: kindServiceAccount, Name: ServiceAccount, Namespace: SystemNamespace}}
-}
-
-func meta(namespace, name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{partOfLabel: partOf}}
+// bindingOf returns the binding of a Role or ClusterRole to the hub's account.
+func bindingOf(role *unstructured.Unstructured) *unstructured.Unstructured {
+	binding := manifests("base/namespaces/template/role.yaml")[1]
+	binding.SetKind(role.GetKind() + "Binding")
+	binding.SetName(role.GetName())
+	binding.SetNamespace(role.GetNamespace())
+	ref := map[string]any{"apiGroup": rbacv1.GroupName, "kind": role.GetKind(), "name": role.GetName()}
+	utilruntime.Must(unstructured.SetNestedMap(binding.Object, ref, "roleRef"))
+	return binding
 }
 
 func core(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
-
-func rbac(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind}
-}

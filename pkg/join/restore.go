@@ -49,15 +49,11 @@ func (j *joiner) restore(ctx context.Context) error {
 	}
 	wanted := credentialObjects()
 	if noted != nil {
-		wanted = noted.objects()
+		wanted = noted.Objects()
 	} else if err := j.checkMainRole(ctx); err != nil {
 		return err
 	}
-	for _, object := range wanted {
-		o, err := toUnstructured(object)
-		if err != nil {
-			return err
-		}
+	for _, o := range wanted {
 		if noted != nil {
 			if err := noted.note(o); err != nil {
 				return err
@@ -126,19 +122,10 @@ func (j *joiner) restoreBindings(ctx context.Context) error {
 			return err
 		}
 		for i := range found {
-			of := &found[i]
-			if !j.isOurs(of) {
+			if !j.isOurs(&found[i]) {
 				continue
 			}
-			pair := role(of.GetNamespace(), of.GetName(), nil)
-			if kind == kindClusterRole {
-				pair = clusterRole(of.GetName(), nil)
-			}
-			binding, err := toUnstructured(pair[1])
-			if err != nil {
-				return err
-			}
-			if err := j.restoreOne(ctx, binding); err != nil {
+			if err := j.restoreOne(ctx, bindingOf(&found[i])); err != nil {
 				return err
 			}
 		}
