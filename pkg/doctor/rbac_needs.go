@@ -38,7 +38,7 @@ type need struct {
 }
 
 // key is what consequences has a need under.
-func (n *need) key() string { return n.verbs[0] + " " + n.resources[0] }
+func (n need) key() string { return n.verbs[0] + " " + n.resources[0] }
 
 // modes are those of the rights that take one.
 var modes = map[string]Inventory{
@@ -47,12 +47,12 @@ var modes = map[string]Inventory{
 }
 
 const (
-	withoutPolicies  = `every write is answered with "not yet ready to handle request"`
-	withoutSecrets   = "it reads no member's kubeconfig, and is not ready"
-	withoutReviews   = "every request is refused"
-	withoutCallers   = "direct callers, such as Prometheus, are refused"
-	withoutDelegates = "it can't tell the hub's aggregator from others, and users not from each other"
-	withoutSets      = "ClusterCredentialSets have no credentials"
+	withoutPolicies    = `every write is answered with "not yet ready to handle request"`
+	withoutKubeconfigs = "it reads no member's kubeconfig, and is not ready"
+	withoutReviews     = "every request is refused"
+	withoutCallers     = "direct callers, such as Prometheus, are refused"
+	withoutDelegates   = "it can't tell the hub's aggregator from others, and users not from each other"
+	withoutSets        = "ClusterCredentialSets have no credentials"
 )
 
 // consequences say what comes of it if a program lacks a right, by the first verb and resource of the rule.
@@ -64,7 +64,7 @@ var consequences = map[string]map[string]string{
 		"patch flowschemas/status":       "each new FlowSchema leaves errors in its log",
 		"list customresourcedefinitions": "it can't know whether one clashes, and is not ready",
 		"get clusterprofiles":            "it finds no ClusterProfile, and is not ready",
-		"get secrets":                    withoutSecrets,
+		"get secrets":                    withoutKubeconfigs,
 		"create tokenreviews":            withoutCallers,
 		"create subjectaccessreviews":    withoutReviews,
 		"get configmaps":                 withoutDelegates,
@@ -85,7 +85,7 @@ var consequences = map[string]map[string]string{
 		"get clusterscores":                   "there are no ClusterScores",
 		"update clusterscores/status":         "ClusterScores do not say what is free",
 		"create events":                       "there are no events on grants and ClusterProfiles",
-		"get secrets":                         withoutSecrets,
+		"get secrets":                         withoutKubeconfigs,
 		"update secrets":                      "its credentials for members end, and are not renewed",
 		"create leases":                       "on a new hub it never begins to work",
 		"get leases":                          "it never begins to work",

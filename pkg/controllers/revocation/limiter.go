@@ -16,7 +16,7 @@ import (
 const busyRetry = 100 * time.Millisecond
 
 // errBusy says that the maximum of a member's grants is worked on.
-const errBusy = loop.RetryAfter(busyRetry)
+const errBusy = loop.RetryError(busyRetry)
 
 // limiter keeps one member, which may not answer, from holding all workers.
 type limiter struct {

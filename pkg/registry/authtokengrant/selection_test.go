@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/registrytest"
 )
 
 func TestFieldSelectors(t *testing.T) {
@@ -32,44 +33,31 @@ func TestFieldSelectors(t *testing.T) {
 		"spec.requester.username!=alice":                                         false,
 	} {
 		t.Run("selector "+selector, func(t *testing.T) {
-			parsed, err := fields.ParseSelector(selector)
-			require.NoError(t, err)
-			parsed, err = parsed.Transform(func(name, value string) (string, string, error) {
-				return scheme.ConvertFieldLabel(kind, name, value)
-			})
-			require.NoError(t, err)
-			predicate := match(labels.Everything(), parsed)
-			got, err := predicate.Matches(grant())
-			require.NoError(t, err)
-			assert.Equal(t, want, got)
+			assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, grant(), "", selector))
 		})
 	}
 
 	t.Run("another field is refused with the ones that there are", func(t *testing.T) {
 		_, _, err := scheme.ConvertFieldLabel(kind, "spec.audiences", "vault")
-		assert.EqualError(t, err, `"spec.audiences" is not a known field selector: only ["metadata.name" "metadata.namespace" `+
-			`"spec.clusterProfile.name" "spec.clusterProfile.namespace" "spec.clusterProfile.uid" "spec.requester.username" `+
-			`"spec.serviceAccount.name" "spec.serviceAccount.namespace"]`)
+		assert.EqualError(t, err, `"spec.audiences" is not a known field selector: only "metadata.name", "metadata.namespace", `+
+			`"spec.clusterProfile.name", "spec.clusterProfile.namespace", "spec.clusterProfile.uid", "spec.requester.username", `+
+			`"spec.serviceAccount.name", "spec.serviceAccount.namespace"`)
 	})
 }
 
 func TestLabelSelectors(t *testing.T) {
+	scheme, kind := testScheme(t), v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
 	for selector, want := range map[string]bool{"team=lions": true, "team=tigers": false} {
-		parsed, err := labels.Parse(selector)
-		require.NoError(t, err)
-		predicate := match(parsed, fields.Everything())
-		got, err := predicate.Matches(grant())
-		require.NoError(t, err)
-		assert.Equal(t, want, got, selector)
+		assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, grant(), selector, ""), selector)
 	}
 }
 
 func TestOneClustersGrantsAreIndexed(t *testing.T) {
-	predicate := match(labels.Everything(), fields.OneTermEqualSelector(profileUIDField, "uid-of-bravelion"))
+	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(profileUIDField, "uid-of-bravelion"))
 	index := storage.FieldIndex(profileUIDField)
 	require.Equal(t, []storage.MatchValue{{IndexName: index, Value: "uid-of-bravelion"}}, predicate.MatcherIndex(t.Context()))
-	assert.Equal(t, "uid-of-bravelion", triggers[profileUIDField](grant()))
-	indexed, err := indexers[index](grant())
+	assert.Equal(t, "uid-of-bravelion", selected.Triggers()[profileUIDField](grant()))
+	indexed, err := (*selected.Indexers())[index](grant())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"uid-of-bravelion"}, indexed)
 }

@@ -17,6 +17,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
+	"clusterpass.dev/pkg/registry/internal/selection"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
@@ -63,6 +64,20 @@ var _ interface {
 	rest.CategoriesProvider
 } = &REST{}
 
+const profileUIDField = "spec.clusterProfile.uid"
+
+var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"), profileUIDField, map[string]func(*v1alpha1.AuthTokenGrant) string{
+	"spec.clusterProfile.namespace": func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Namespace },
+	"spec.clusterProfile.name":      func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Name },
+	profileUIDField:                 func(grant *v1alpha1.AuthTokenGrant) string { return string(grant.Spec.ClusterProfile.UID) },
+	"spec.serviceAccount.namespace": func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ServiceAccount.Namespace },
+	"spec.serviceAccount.name":      func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ServiceAccount.Name },
+	"spec.requester.username":       func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.Requester.Username },
+})
+
+// AddFieldLabelConversion makes scheme accept the field selectors of AuthTokenGrants.
+func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
+
 // NewStorage returns the storage of grants. In scheme the Go type stands for v1alpha1 and for the internal
 // version; AddFieldLabelConversion has prepared it.
 func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
@@ -70,7 +85,7 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.AuthTokenGrant{} },
 		NewListFunc:               func() runtime.Object { return &v1alpha1.AuthTokenGrantList{} },
-		PredicateFunc:             match,
+		PredicateFunc:             selected.Match,
 		DefaultQualifiedResource:  v1alpha1.Resource("authtokengrants"),
 		SingularQualifiedResource: v1alpha1.Resource("authtokengrant"),
 		UpdateStrategy:            main,
@@ -78,7 +93,7 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 		ResetFieldsStrategy:       main,
 		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
 	}
-	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: getAttrs, TriggerFunc: triggers, Indexers: &indexers}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers(), Indexers: selected.Indexers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}

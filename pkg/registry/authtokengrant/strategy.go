@@ -20,11 +20,6 @@ type strategy struct {
 	registrystrategy.Main
 }
 
-// statusStrategy is for the subresource status: it leaves everything else alone.
-type statusStrategy struct {
-	registrystrategy.Status
-}
-
 // internalStrategy is for the minting pipeline: it creates grants, and changes spec and status together.
 type internalStrategy struct {
 	registrystrategy.Namespaced
@@ -34,8 +29,12 @@ func newStrategy(typer runtime.ObjectTyper) strategy {
 	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
-	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.AuthTokenGrant] {
+	return registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion,
+		func(changed, old *v1alpha1.AuthTokenGrant) { changed.Spec = old.Spec },
+		func(obj *v1alpha1.AuthTokenGrant) field.ErrorList {
+			return validateStatus(&obj.Status, field.NewPath("status"))
+		})
 }
 
 var _ interface {
@@ -43,11 +42,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = statusStrategy{}
 
 var _ interface {
 	rest.RESTCreateStrategy
@@ -62,19 +56,6 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 // ValidateUpdate implements rest.RESTUpdateStrategy.
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validateUpdate(toGrant(obj), toGrant(old))
-}
-
-// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
-// everything but the status only the managed fields change.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	grant, oldGrant := toGrant(obj), toGrant(old)
-	registrystrategy.KeepMetadata(&grant.ObjectMeta, &oldGrant.ObjectMeta)
-	grant.Spec = oldGrant.Spec
-}
-
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateStatus(&toGrant(obj).Status, field.NewPath("status"))
 }
 
 // PrepareForCreate implements rest.RESTCreateStrategy. A grant may start with a status.
@@ -104,6 +85,5 @@ func (internalStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Objec
 
 // toGrant panics for any other type than that which NewFunc of the store returns.
 func toGrant(obj runtime.Object) *v1alpha1.AuthTokenGrant {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*v1alpha1.AuthTokenGrant)
+	return registrystrategy.To[*v1alpha1.AuthTokenGrant](obj)
 }

@@ -36,17 +36,16 @@ type strategy struct {
 	masters MastersPolicy
 }
 
-// statusStrategy is for the subresource status: it leaves everything else alone.
-type statusStrategy struct {
-	registrystrategy.Status
-}
-
 func newStrategy(typer runtime.ObjectTyper, rights Rights, options Options) strategy {
 	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion), rights, options.DecisionWriter, options.Masters}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
-	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.ClusterCredentialSet] {
+	return registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion,
+		func(changed, old *v1alpha1.ClusterCredentialSet) { changed.Spec = old.Spec },
+		func(obj *v1alpha1.ClusterCredentialSet) field.ErrorList {
+			return validateStatus(&obj.Status, field.NewPath("status"))
+		})
 }
 
 var _ interface {
@@ -55,11 +54,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = statusStrategy{}
 
 // GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
 func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
@@ -138,21 +132,7 @@ func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) fie
 	return s.validateUpdate(toSet(obj), toSet(old))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
-// everything but the status only the managed fields change.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	set, oldSet := toSet(obj), toSet(old)
-	registrystrategy.KeepMetadata(&set.ObjectMeta, &oldSet.ObjectMeta)
-	set.Spec = oldSet.Spec
-}
-
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateStatus(&toSet(obj).Status, field.NewPath("status"))
-}
-
 // toSet panics for any other type than that which NewFunc of the store returns.
 func toSet(obj runtime.Object) *v1alpha1.ClusterCredentialSet {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*v1alpha1.ClusterCredentialSet)
+	return registrystrategy.To[*v1alpha1.ClusterCredentialSet](obj)
 }

@@ -94,7 +94,7 @@ func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
 func TestAStatusUpdateChangesNothingElse(t *testing.T) {
 	old, set := newSet(), newSet()
 	set.Spec.Author.Username, set.Spec.Clusters.Names, set.Labels, set.Status.Ready = "admin", nil, map[string]string{"a": "b"}, 3
-	statusStrategy{}.PrepareForUpdate(as(t, "sam"), set, old)
+	newStatusStrategy(nil).PrepareForUpdate(as(t, "sam"), set, old)
 	assert.Equal(t, old.Spec, set.Spec)
 	assert.Empty(t, set.Labels)
 	assert.Equal(t, int32(3), set.Status.Ready)

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/storage"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/registrytest"
 )
 
 func TestFieldSelectors(t *testing.T) {
@@ -27,16 +29,7 @@ func TestFieldSelectors(t *testing.T) {
 		"spec.clusterManager.name=karmada":                     false,
 	} {
 		t.Run("selector "+selector, func(t *testing.T) {
-			parsed, err := fields.ParseSelector(selector)
-			require.NoError(t, err)
-			parsed, err = parsed.Transform(func(name, value string) (string, string, error) {
-				return scheme.ConvertFieldLabel(kind, name, value)
-			})
-			require.NoError(t, err)
-			predicate := match(labels.Everything(), parsed)
-			got, err := predicate.Matches(profile())
-			require.NoError(t, err)
-			assert.Equal(t, want, got)
+			assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, profile(), "", selector))
 		})
 	}
 
@@ -48,20 +41,16 @@ func TestFieldSelectors(t *testing.T) {
 }
 
 func TestLabelSelectors(t *testing.T) {
+	scheme, kind := testScheme(t), inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile")
 	for selector, want := range map[string]bool{"region=eu": true, "region=us": false} {
-		parsed, err := labels.Parse(selector)
-		require.NoError(t, err)
-		predicate := match(parsed, fields.Everything())
-		got, err := predicate.Matches(profile())
-		require.NoError(t, err)
-		assert.Equal(t, want, got, selector)
+		assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, profile(), selector, ""), selector)
 	}
 }
 
 func TestAWatchOfOneManagerIsTriggeredByItsProfiles(t *testing.T) {
-	predicate := match(labels.Everything(), fields.OneTermEqualSelector(managerField, "ocm"))
+	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(managerField, "ocm"))
 	values := predicate.MatcherIndex(t.Context())
 	require.Equal(t, []storage.MatchValue{{IndexName: storage.FieldIndex(managerField), Value: "ocm"}}, values)
-	require.Len(t, triggers, 1)
-	assert.Equal(t, "ocm", triggers[managerField](profile()))
+	require.Len(t, selected.Triggers(), 1)
+	assert.Equal(t, "ocm", selected.Triggers()[managerField](profile()))
 }

@@ -11,6 +11,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/registry/internal/bounded"
+	"clusterpass.dev/pkg/registry/internal/selection"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
@@ -28,6 +29,15 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
+const managerField = "spec.clusterManager.name"
+
+var selected = selection.New(inventoryv1alpha1.GroupVersion.WithKind(inventoryv1alpha1.ClusterProfileKind), managerField, map[string]func(*inventoryv1alpha1.ClusterProfile) string{
+	managerField: func(profile *inventoryv1alpha1.ClusterProfile) string { return profile.Spec.ClusterManager.Name },
+})
+
+// AddFieldLabelConversion makes scheme accept the field selectors of ClusterProfiles.
+func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
+
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme the Go type
 // stands for v1alpha1 and for the internal version; AddDefaults and AddFieldLabelConversion have prepared it.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
@@ -35,7 +45,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.ClusterProfile{} },
 		NewListFunc:               func() runtime.Object { return &inventoryv1alpha1.ClusterProfileList{} },
-		PredicateFunc:             match,
+		PredicateFunc:             selected.Match,
 		DefaultQualifiedResource:  inventoryv1alpha1.Resource("clusterprofiles"),
 		SingularQualifiedResource: inventoryv1alpha1.Resource("clusterprofile"),
 		CreateStrategy:            main,
@@ -44,7 +54,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 		ResetFieldsStrategy:       main,
 		TableConvertor:            table.New(columns, cells),
 	}
-	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: getAttrs, TriggerFunc: triggers}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}

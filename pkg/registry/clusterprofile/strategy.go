@@ -21,17 +21,16 @@ type strategy struct {
 	registrystrategy.Main
 }
 
-// statusStrategy is for the subresource status: it leaves everything else alone.
-type statusStrategy struct {
-	registrystrategy.Status
-}
-
 func newStrategy(typer runtime.ObjectTyper) strategy {
 	return strategy{registrystrategy.NewMain(typer, inventoryv1alpha1.GroupVersion)}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
-	return statusStrategy{registrystrategy.NewStatus(typer, inventoryv1alpha1.GroupVersion)}
+func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*inventoryv1alpha1.ClusterProfile] {
+	return registrystrategy.NewStatus(typer, inventoryv1alpha1.GroupVersion,
+		func(changed, old *inventoryv1alpha1.ClusterProfile) { changed.Spec = old.Spec },
+		func(obj *inventoryv1alpha1.ClusterProfile) field.ErrorList {
+			return validateStatus(&obj.Status, field.NewPath("status"))
+		})
 }
 
 var _ interface {
@@ -40,11 +39,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = statusStrategy{}
 
 // AddDefaults makes scheme decode a profile without conditions as one with an empty list of them:
 // upstream's type would write the absent list as null, which no CRD returns.
@@ -82,21 +76,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toProfile(obj), toProfile(old))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
-// everything but the status only the managed fields change.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	profile, oldProfile := toProfile(obj), toProfile(old)
-	registrystrategy.KeepMetadata(&profile.ObjectMeta, &oldProfile.ObjectMeta)
-	profile.Spec = oldProfile.Spec
-}
-
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateStatus(&toProfile(obj).Status, field.NewPath("status"))
-}
-
 // toProfile panics for any other type than that which NewFunc of the store returns.
 func toProfile(obj runtime.Object) *inventoryv1alpha1.ClusterProfile {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*inventoryv1alpha1.ClusterProfile)
+	return registrystrategy.To[*inventoryv1alpha1.ClusterProfile](obj)
 }

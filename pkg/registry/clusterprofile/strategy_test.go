@@ -74,7 +74,7 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	updated.Spec = inventoryv1alpha1.ClusterProfileSpec{}
 	updated.Status.Version.Kubernetes = "v1.38.0"
 	updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "health"}}
-	statusStrategy{}.PrepareForUpdate(t.Context(), updated, old)
+	newStatusStrategy(nil).PrepareForUpdate(t.Context(), updated, old)
 
 	want := profile()
 	want.Status.Version.Kubernetes = "v1.38.0"

@@ -12,6 +12,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
+	"clusterpass.dev/pkg/registry/internal/selection"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
@@ -29,6 +30,16 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
+const resourceField = "spec.resourceName"
+
+var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"), resourceField, map[string]func(*v1alpha1.ClusterScore) string{
+	"spec.clusterProfileName": func(score *v1alpha1.ClusterScore) string { return score.Spec.ClusterProfileName },
+	resourceField:             func(score *v1alpha1.ClusterScore) string { return score.Spec.ResourceName },
+})
+
+// AddFieldLabelConversion makes scheme accept the field selectors of ClusterScores.
+func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
+
 // NewREST returns the storage of clusterscores and of clusterscores/status. In scheme the Go type stands for
 // v1alpha1 and for the internal version; AddFieldLabelConversion has prepared it.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
@@ -36,7 +47,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterScore{} },
 		NewListFunc:               func() runtime.Object { return &v1alpha1.ClusterScoreList{} },
-		PredicateFunc:             match,
+		PredicateFunc:             selected.Match,
 		DefaultQualifiedResource:  v1alpha1.Resource("clusterscores"),
 		SingularQualifiedResource: v1alpha1.Resource("clusterscore"),
 		CreateStrategy:            main,
@@ -45,7 +56,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 		ResetFieldsStrategy:       main,
 		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
 	}
-	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: getAttrs, TriggerFunc: triggers}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}

@@ -20,17 +20,16 @@ type strategy struct {
 	registrystrategy.Main
 }
 
-// statusStrategy is for the subresource status: it leaves everything else alone.
-type statusStrategy struct {
-	registrystrategy.Status
-}
-
 func newStrategy(typer runtime.ObjectTyper) strategy {
 	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
-	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.ClusterScore] {
+	return registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion,
+		func(changed, old *v1alpha1.ClusterScore) { changed.Spec = old.Spec },
+		func(obj *v1alpha1.ClusterScore) field.ErrorList {
+			return validateStatus(&obj.Status, field.NewPath("status"))
+		})
 }
 
 var _ interface {
@@ -39,11 +38,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = statusStrategy{}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -72,21 +66,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toScore(obj), toScore(old))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
-// everything but the status only the managed fields change.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	score, oldScore := toScore(obj), toScore(old)
-	registrystrategy.KeepMetadata(&score.ObjectMeta, &oldScore.ObjectMeta)
-	score.Spec = oldScore.Spec
-}
-
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateStatus(&toScore(obj).Status, field.NewPath("status"))
-}
-
 // toScore panics for any other type than that which NewFunc of the store returns.
 func toScore(obj runtime.Object) *v1alpha1.ClusterScore {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*v1alpha1.ClusterScore)
+	return registrystrategy.To[*v1alpha1.ClusterScore](obj)
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/registrytest"
 )
 
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -69,7 +70,7 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	updated.Spec = v1alpha1.ClusterScoreSpec{}
 	updated.Status.Scores[0].Value = ptr.To(int32(8))
 	updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "collector"}}
-	statusStrategy{}.PrepareForUpdate(t.Context(), updated, old)
+	newStatusStrategy(nil).PrepareForUpdate(t.Context(), updated, old)
 
 	want := score()
 	want.Status.Scores[0].Value = ptr.To(int32(8))
@@ -100,16 +101,7 @@ func TestFieldSelectors(t *testing.T) {
 		"spec.resourceName!=usage":                                  false,
 	} {
 		t.Run("selector "+selector, func(t *testing.T) {
-			parsed, err := fields.ParseSelector(selector)
-			require.NoError(t, err)
-			parsed, err = parsed.Transform(func(name, value string) (string, string, error) {
-				return scheme.ConvertFieldLabel(kind, name, value)
-			})
-			require.NoError(t, err)
-			predicate := match(labels.Everything(), parsed)
-			got, err := predicate.Matches(score())
-			require.NoError(t, err)
-			assert.Equal(t, want, got)
+			assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, score(), "", selector))
 		})
 	}
 	t.Run("another field is refused with the ones that there are", func(t *testing.T) {
@@ -120,10 +112,10 @@ func TestFieldSelectors(t *testing.T) {
 }
 
 func TestAWatchOfOneResourceNameIsTriggeredByItsScores(t *testing.T) {
-	predicate := match(labels.Everything(), fields.OneTermEqualSelector(resourceField, "usage"))
+	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(resourceField, "usage"))
 	want := []storage.MatchValue{{IndexName: storage.FieldIndex(resourceField), Value: "usage"}}
 	require.Equal(t, want, predicate.MatcherIndex(t.Context()))
-	assert.Equal(t, "usage", triggers[resourceField](score()))
+	assert.Equal(t, "usage", selected.Triggers()[resourceField](score()))
 }
 
 func TestTableTellsHowLongAScoreIsValid(t *testing.T) {

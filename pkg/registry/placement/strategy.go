@@ -22,17 +22,16 @@ type strategy struct {
 	registrystrategy.Main
 }
 
-// statusStrategy is for the subresource status: it leaves everything else alone.
-type statusStrategy struct {
-	registrystrategy.Status
-}
-
 func newStrategy(typer runtime.ObjectTyper) strategy {
 	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
-	return statusStrategy{registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion)}
+func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.Placement] {
+	return registrystrategy.NewStatus(typer, v1alpha1.SchemeGroupVersion,
+		func(changed, old *v1alpha1.Placement) { changed.Spec = old.Spec },
+		func(obj *v1alpha1.Placement) field.ErrorList {
+			return validateStatus(&obj.Status, field.NewPath("status"))
+		})
 }
 
 var _ interface {
@@ -41,11 +40,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = statusStrategy{}
 
 // GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
 func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
@@ -86,21 +80,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toPlacement(obj), toPlacement(old))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: as with a custom resource, of
-// everything but the status only the managed fields change.
-func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	placement, oldPlacement := toPlacement(obj), toPlacement(old)
-	registrystrategy.KeepMetadata(&placement.ObjectMeta, &oldPlacement.ObjectMeta)
-	placement.Spec = oldPlacement.Spec
-}
-
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateStatus(&toPlacement(obj).Status, field.NewPath("status"))
-}
-
 // toPlacement panics for any other type than that which NewFunc of the store returns.
 func toPlacement(obj runtime.Object) *v1alpha1.Placement {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*v1alpha1.Placement)
+	return registrystrategy.To[*v1alpha1.Placement](obj)
 }

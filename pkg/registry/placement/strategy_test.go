@@ -84,7 +84,7 @@ func TestAStatusUpdateChangesNothingElse(t *testing.T) {
 	old, placement := newPlacement(), newPlacement()
 	placement.Spec.Author.Username, placement.Spec.NumberOfClusters = "admin", nil
 	placement.Labels, placement.Status.NumberOfSelectedClusters = map[string]string{"a": "b"}, 3
-	statusStrategy{}.PrepareForUpdate(as(t, "sam"), placement, old)
+	newStatusStrategy(nil).PrepareForUpdate(as(t, "sam"), placement, old)
 	assert.Equal(t, old.Spec, placement.Spec)
 	assert.Empty(t, placement.Labels)
 	assert.Equal(t, int32(3), placement.Status.NumberOfSelectedClusters)
@@ -241,7 +241,7 @@ func TestWhatAStatusMayNotSay(t *testing.T) {
 			placement := newPlacement()
 			test.change(&placement.Status)
 			var fields []string
-			for _, err := range (statusStrategy{}).ValidateUpdate(t.Context(), placement, nil) {
+			for _, err := range newStatusStrategy(nil).ValidateUpdate(t.Context(), placement, nil) {
 				fields = append(fields, err.Field)
 			}
 			assert.Contains(t, fields, test.field)

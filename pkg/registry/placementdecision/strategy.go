@@ -116,6 +116,5 @@ func validateDecisions(decisions []inventoryv1alpha1.ClusterDecision, path *fiel
 
 // toDecision panics for any other type than that which NewFunc of the store returns.
 func toDecision(obj runtime.Object) *inventoryv1alpha1.PlacementDecision {
-	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
-	return obj.(*inventoryv1alpha1.PlacementDecision)
+	return registrystrategy.To[*inventoryv1alpha1.PlacementDecision](obj)
 }

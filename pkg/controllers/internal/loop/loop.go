@@ -20,13 +20,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// RetryAfter is the error of an item that could not be reconciled yet, and is to be after that time. It is no failure: the backoff of the item
+// RetryError is the error of an item that could not be reconciled yet, and is to be after that time. It is no failure: the backoff of the item
 // stays as it is.
-type RetryAfter time.Duration
+type RetryError time.Duration
 
 // Error implements error.
-func (r RetryAfter) Error() string {
-	return fmt.Sprintf("retry after %s", time.Duration(r))
+func (e RetryError) Error() string {
+	return fmt.Sprintf("retry after %s", time.Duration(e))
 }
 
 // Begin returns a context for the controller with that name, whose logger has the name, once the caches are synced. It returns false if ctx
@@ -59,7 +59,7 @@ func Run[T comparable](
 // item, under the key kind.
 //
 // An item is reconciled again after the time that reconcile returns; if that is zero, once it is added again. If reconcile returns an error, it
-// is reconciled again with the queue's backoff, or after the time that the error says, if it is a RetryAfter; once ctx has ended, it is not.
+// is reconciled again with the queue's backoff, or after the time that the error says, if it is a RetryError; once ctx has ended, it is not.
 func Next[T comparable](
 	ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], kind string,
 	reconcile func(ctx context.Context, item T) (time.Duration, error),
@@ -71,7 +71,7 @@ func Next[T comparable](
 	defer queue.Done(item)
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), kind, item))
 	again, err := reconcile(ctx, item)
-	if later, ok := errors.AsType[RetryAfter](err); ok {
+	if later, ok := errors.AsType[RetryError](err); ok {
 		queue.AddAfter(item, time.Duration(later))
 		return true
 	}

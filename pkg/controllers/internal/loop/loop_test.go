@@ -27,7 +27,7 @@ func TestRun(t *testing.T) {
 		"an item is reconciled once":                                   {want: 1},
 		"after the time that it returns again":                         {again: 4 * time.Second, want: 3},
 		"after an error with backoff":                                  {err: errors.New("no"), want: 4, requeues: 4},
-		"after the time that the error says, which counts no failures": {err: RetryAfter(3 * time.Second), want: 4},
+		"after the time that the error says, which counts no failures": {err: RetryError(3 * time.Second), want: 4},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

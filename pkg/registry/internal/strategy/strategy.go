@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -64,20 +66,48 @@ func (m Main) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields(m.version, "status")
 }
 
-// Status is the part of the strategy of a subresource status, and leaves everything else alone.
-type Status struct {
+// Status is the strategy of a subresource status: of everything else, only the managed fields change, as with a custom resource.
+type Status[T metav1.ObjectMetaAccessor] struct {
 	Namespaced
 
-	version schema.GroupVersion
+	version  schema.GroupVersion
+	keepSpec func(changed, old T)
+	validate func(T) field.ErrorList
 }
 
-// NewStatus returns a Status for a type of version, which typer knows.
-func NewStatus(typer runtime.ObjectTyper, version schema.GroupVersion) Status {
-	return Status{Namespaced: New(typer), version: version}
+var _ interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+} = Status[*metav1.PartialObjectMetadata]{}
+
+// NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an object to that of the old one, and validate
+// returns what is wrong with the status of one.
+func NewStatus[T metav1.ObjectMetaAccessor](
+	typer runtime.ObjectTyper, version schema.GroupVersion, keepSpec func(changed, old T), validate func(T) field.ErrorList,
+) Status[T] {
+	return Status[T]{Namespaced: New(typer), version: version, keepSpec: keepSpec, validate: validate}
+}
+
+// PrepareForUpdate implements rest.RESTUpdateStrategy.
+func (s Status[T]) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	changed, was := To[T](obj), To[T](old)
+	keepMetadata(changed, was)
+	s.keepSpec(changed, was)
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (s Status[T]) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return s.validate(To[T](obj))
+}
+
+// To returns an object as the type that the NewFunc of a store returns, and panics for any other.
+func To[T any](obj runtime.Object) T {
+	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
+	return obj.(T)
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
-func (s Status) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+func (s Status[T]) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields(s.version, "metadata", "spec")
 }
 
@@ -89,10 +119,11 @@ func resetFields(version schema.GroupVersion, names ...string) map[fieldpath.API
 	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(version.String()): set}
 }
 
-// KeepMetadata undoes all changes of an object's metadata but those of its managed fields, as an
+// keepMetadata undoes all changes of an object's metadata but those of its managed fields, as an
 // update of the status of a custom resource does.
-func KeepMetadata(changed, old *metav1.ObjectMeta) {
-	managedFields := changed.ManagedFields
-	old.DeepCopyInto(changed)
-	changed.ManagedFields = managedFields
+func keepMetadata(changed, old metav1.ObjectMetaAccessor) {
+	managedFields := changed.GetObjectMeta().GetManagedFields()
+	//nolint:forcetypeassert,errcheck // The metadata of a stored object is nothing else.
+	*changed.GetObjectMeta().(*metav1.ObjectMeta) = *old.GetObjectMeta().(*metav1.ObjectMeta).DeepCopy()
+	changed.GetObjectMeta().SetManagedFields(managedFields)
 }
