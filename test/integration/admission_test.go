@@ -77,7 +77,7 @@ func TestTheShippedPoliciesAreEnforcedOnEveryForm(t *testing.T) {
 					t.Run(f.name+" passes "+name, func(t *testing.T) {
 						r := request("bravelion", "policies-"+strings.ReplaceAll(name, " ", "-"), "view")
 						change(r)
-						if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{}); err != nil {
+						if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{}); err != nil {
 							t.Errorf("what the policy allows is refused: %v", err)
 						}
 					})
@@ -93,7 +93,7 @@ func expectDenied(t *testing.T, f form, change func(*v1alpha1.AuthTokenRequest),
 	r := request("bravelion", "policies", "view")
 	change(r)
 	testenv.Eventually(t, func(ctx context.Context) error {
-		if _, _, err := ask(ctx, shared.hub.RESTConfig(), f, r, dryRun); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) {
+		if _, _, err := ask(ctx, shared.Hub.RESTConfig(), f, r, dryRun); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), words) {
 			return errors.Join(errors.New("the policy is not enforced"), err)
 		}
 		return nil
@@ -102,7 +102,7 @@ func expectDenied(t *testing.T, f form, change func(*v1alpha1.AuthTokenRequest),
 
 func TestBreakGlassIsExemptFromTheViewOnlyPolicy(t *testing.T) {
 	applyPolicy(t, "view-only.yaml", "validatingadmission")
-	operator := must[*rest.Config](t)(shared.hub.UserConfig("operator", "system:masters", "break-glass"))
+	operator := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("operator", "system:masters", "break-glass"))
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			expectDenied(t, f, func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Name = "cluster-admin" }, "only the ClusterRole view")
@@ -166,10 +166,10 @@ func audienceOf(t *testing.T, token string) []string {
 // validatingadmission or mutatingadmission.
 func applyPolicy(t *testing.T, file, kind string) {
 	t.Helper()
-	root := must[string](t)(testenv.ModuleRoot())
+	root := testenv.Must[string](t)(testenv.ModuleRoot())
 	path := filepath.Join(root, "artifacts", "examples", "policies", file)
-	must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", "apply", "-f", path))
-	admin := dyn(t, shared.hub.RESTConfig())
+	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "apply", "-f", path))
+	admin := dyn(t, shared.Hub.RESTConfig())
 	t.Cleanup(func() {
 		name := "clusterpass-" + strings.TrimSuffix(file, ".yaml")
 		// The test's own context has ended.
@@ -190,7 +190,7 @@ func expectNoPolicy(ctx context.Context, t *testing.T) {
 	r := request("bravelion", "policies", "view", "edit")
 	r.Spec.ExpirationSeconds = ptr.To[int64](7200)
 	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
-		answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], r, dryRun)
+		answer, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], r, dryRun)
 		if err == nil && len(answer.Spec.Audiences) > 0 {
 			return errors.New("the audience is still set")
 		}

@@ -87,14 +87,14 @@ func TestOneIDLeadsFromTheMembersAuditLogToTheRequester(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	onMember := awaitAuditEvent(t, shared.bravelion.AuditLog(), func(e *auditv1.Event) bool {
+	onMember := awaitAuditEvent(t, shared.Bravelion.AuditLog(), func(e *auditv1.Event) bool {
 		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" && e.RequestReceivedTimestamp.After(used)
 	})
 	credential := onMember.User.Extra["authentication.kubernetes.io/credential-id"]
 	if len(credential) != 1 {
 		t.Fatalf("the member's event names the credentials %v", credential)
 	}
-	onHub := awaitAuditEvent(t, shared.serverAuditLog(), func(e *auditv1.Event) bool {
+	onHub := awaitAuditEvent(t, serverAuditLog(), func(e *auditv1.Event) bool {
 		return e.Annotations["clusterpass.dev/credential-id"] == credential[0]
 	})
 	want := map[string]string{
@@ -114,19 +114,19 @@ func TestOneIDLeadsFromTheMembersAuditLogToTheRequester(t *testing.T) {
 	if onHub.User.Username != "audited" || string(onHub.AuditID) != auditID || onHub.Level != auditv1.LevelMetadata || onHub.ResponseObject != nil {
 		t.Errorf("the event on the hub is of user %s, id %s, level %s", onHub.User.Username, onHub.AuditID, onHub.Level)
 	}
-	account := must[*corev1.ServiceAccount](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
+	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
 	if account.Annotations[grant.AnnotationAuditID] != auditID || account.Annotations[grant.AnnotationGrant] != "default/"+g.Name {
 		t.Errorf("the member's object is annotated %v", account.Annotations)
 	}
 }
 
 func TestRevokingIsAudited(t *testing.T) {
-	name := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "audited-end", "view")).Status.GrantName
+	name := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "audited-end", "view")).Status.GrantName
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { forget(t, name) })
-	event := awaitAuditEvent(t, shared.serverAuditLog(), func(e *auditv1.Event) bool {
+	event := awaitAuditEvent(t, serverAuditLog(), func(e *auditv1.Event) bool {
 		return e.Verb == "delete" && e.ObjectRef != nil && e.ObjectRef.Name == name
 	})
 	if event.ObjectRef.Resource != "authtokengrants" || !slices.Contains(event.User.Groups, "system:masters") {

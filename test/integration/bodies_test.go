@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // hostile is a body that is cheap to send and would be dear to look at.
@@ -215,7 +217,7 @@ func TestHostileStatus(t *testing.T) {
 	profiles := profilesIn(t, namespace)
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: "bravelion"}}
 	profile.Spec.ClusterManager.Name = "somebody"
-	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), profile, metav1.CreateOptions{}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), profile, metav1.CreateOptions{}))
 	patch := func(list, entry string, entries int) error {
 		all := make([]string, entries)
 		for i := range all {

@@ -89,8 +89,8 @@ func rightsFor(cluster, role string) []right {
 // TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles asks for every group of the examples, and for one of none of
 // them, which rights it has, and has a request refused for exactly those that it lacks.
 func TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles(t *testing.T) {
-	root := must[string](t)(testenv.ModuleRoot())
-	must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
+	root := testenv.Must[string](t)(testenv.ModuleRoot())
+	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
 	token := func(cluster string) string { return "create clusterprofiles/" + cluster + " --subresource=token" }
 	const requests = "create authtokenrequests.multicluster.x-k8s.io"
 	may := map[string][]string{
@@ -107,7 +107,7 @@ func TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles(t *testing.T) {
 		"no-such-group": nil,
 	}
 	for group, questions := range may {
-		config := must[*rest.Config](t)(shared.hub.UserConfig("member-of-"+group, group))
+		config := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("member-of-"+group, group))
 		for _, cluster := range []string{"bravelion", "whale"} {
 			for _, role := range []string{"view", "edit", "cluster-admin"} {
 				t.Run(group+" "+role+" on "+cluster, func(t *testing.T) {
@@ -163,16 +163,16 @@ func asSomebody(config *rest.Config, user string, groups ...string) *rest.Config
 // bindTo binds rules in namespace default of the hub to subject.
 func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	testenv.Grant(t, kube(t, shared.hub.RESTConfig()), "default", name, subject, rules...)
+	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), "default", name, subject, rules...)
 }
 
 // serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client config of its token.
 func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
-	accounts := kube(t, shared.hub.RESTConfig()).CoreV1().ServiceAccounts("default")
-	must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
-	token := must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
-	return withToken(shared.hub, token.Status.Token)
+	accounts := kube(t, shared.Hub.RESTConfig()).CoreV1().ServiceAccounts("default")
+	testenv.Must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	token := testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
+	return withToken(shared.Hub, token.Status.Token)
 }
 
 func groupSubject(name string) rbacv1.Subject {
@@ -188,7 +188,7 @@ func TestEveryKindOfRequesterIsEntitledByTheHubsRBAC(t *testing.T) {
 	account := serviceAccount(t, "who-account")
 	stranger := serviceAccount(t, "who-stranger")
 	certificate := func(name string, groups ...string) *rest.Config {
-		return must[*rest.Config](t)(shared.hub.UserConfig(name, groups...))
+		return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(name, groups...))
 	}
 	bindTo(t, "who-user", testenv.UserSubject("who:alice"), viewOnBravelion()...)
 	bindTo(t, "who-group", groupSubject("who:viewers"), viewOnBravelion()...)
@@ -196,7 +196,7 @@ func TestEveryKindOfRequesterIsEntitledByTheHubsRBAC(t *testing.T) {
 	bindTo(t, "who-accounts", groupSubject("system:serviceaccounts:who-elsewhere"), viewOnBravelion()...)
 	deputy := clusterRole(t, "who-deputy", testenv.UserSubject("who:deputy"),
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{"who:alice"}, Verbs: []string{"impersonate"}})
-	admin := shared.hub.RESTConfig()
+	admin := shared.Hub.RESTConfig()
 	tests := map[string]struct {
 		config *rest.Config
 		want   bool
@@ -268,7 +268,7 @@ func TestAClusterRoleBindingEntitlesLikeARoleBinding(t *testing.T) {
 // clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	client := kube(t, shared.hub.RESTConfig())
+	client := kube(t, shared.Hub.RESTConfig())
 	admin := client.RbacV1()
 	testenv.Grant(t, client, "", name, subject, rules...)
 	t.Cleanup(func() {
@@ -278,7 +278,7 @@ func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rba
 			t.Error(err)
 		}
 	})
-	return must[*rest.Config](t)(shared.hub.UserConfig(subject.Name))
+	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
 }
 
 // expectEntitled expects a request for view on bravelion to be answered, or to be refused, and kubectl auth can-i to say so.

@@ -63,8 +63,8 @@ spec:
 // ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a client certificate.
 func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 	t.Helper()
-	root := must[string](t)(testenv.ModuleRoot())
-	file := must[*os.File](t)(os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
+	root := testenv.Must[string](t)(testenv.ModuleRoot())
+	file := testenv.Must[*os.File](t)(os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
 	defer file.Close()
 	var role rbacv1.Role
 	if err := yaml.NewYAMLToJSONDecoder(file).Decode(&role); err != nil {
@@ -251,8 +251,8 @@ func TestKubectl_GetAll(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, newProfile("whale", "everything"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
-	must[*corev1.Service](t)(kube(t, shared.hub.RESTConfig()).CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}))
-	out, warnings, err := kubectlOf(t, "kubectl", shared.hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
+	testenv.Must[*corev1.Service](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}))
+	out, warnings, err := kubectlOf(t, "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
 	if err != nil || out != "service/only\n" || warnings != "" {
 		t.Errorf("printed %q and %q: %v", out, warnings, err)
 	}

@@ -35,7 +35,7 @@ func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
 	t.Cleanup(func() { leave(t, denying) })
 	user := grantTo(t, "denied", mayRequest(), mayMint(denying),
 		mayUse(denying, "bind:view", "in:quota-accounts", "in:quota-secrets", "in:denied-by-policy", "in:ending"))
-	onMember := kube(t, shared.smartfish.RESTConfig())
+	onMember := kube(t, shared.Smartfish.RESTConfig())
 
 	t.Run("a quota of ServiceAccounts", func(t *testing.T) {
 		lift := quota(t, onMember, "quota-accounts", "count/serviceaccounts")
@@ -88,7 +88,7 @@ func expectDenial(t *testing.T, user *rest.Config, namespace string, reason meta
 	if _, err := grants(t).Get(t.Context(), grantNameOf(t, requestIn(namespace)), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a grant is left of what was denied: %v", err)
 	}
-	onMember := kube(t, shared.smartfish.RESTConfig())
+	onMember := kube(t, shared.Smartfish.RESTConfig())
 	if _, err := onMember.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "denied", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a ServiceAccount is left of what was denied: %v", err)
 	}
@@ -117,11 +117,11 @@ func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (l
 	}
 	none := corev1.ResourceList{corev1.ResourceName(of): resource.MustParse("0")}
 	quotas := onMember.CoreV1().ResourceQuotas(namespace)
-	created := must[*corev1.ResourceQuota](t)(quotas.Create(ctx, &corev1.ResourceQuota{
+	created := testenv.Must[*corev1.ResourceQuota](t)(quotas.Create(ctx, &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none},
 	}, metav1.CreateOptions{}))
 	created.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
-	must[*corev1.ResourceQuota](t)(quotas.UpdateStatus(ctx, created, metav1.UpdateOptions{}))
+	testenv.Must[*corev1.ResourceQuota](t)(quotas.UpdateStatus(ctx, created, metav1.UpdateOptions{}))
 	untilDenied(t, func(ctx context.Context) error {
 		return tryCreate(ctx, onMember, namespace, of)
 	}, "exceeded quota")
@@ -163,7 +163,7 @@ func untilDenied(t *testing.T, do func(ctx context.Context) error, words string)
 func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string) {
 	t.Helper()
 	ctx, policies := t.Context(), onMember.AdmissionregistrationV1()
-	must[*admissionregistrationv1.ValidatingAdmissionPolicy](t)(policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+	testenv.Must[*admissionregistrationv1.ValidatingAdmissionPolicy](t)(policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
@@ -178,7 +178,7 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 			}},
 		},
 	}, metav1.CreateOptions{}))
-	must[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t)(policies.ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+	testenv.Must[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t)(policies.ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName: namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
@@ -203,9 +203,9 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (end func()) {
 	t.Helper()
 	ctx := t.Context()
-	must[*corev1.Namespace](t)(onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Must[*corev1.Namespace](t)(onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
 	maps := onMember.CoreV1().ConfigMaps(name)
-	held := must[*corev1.ConfigMap](t)(maps.Create(ctx, &corev1.ConfigMap{
+	held := testenv.Must[*corev1.ConfigMap](t)(maps.Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/held"}},
 	}, metav1.CreateOptions{}))
 	if err := onMember.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
@@ -217,8 +217,8 @@ func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (
 	}, "is being terminated")
 	return func() {
 		t.Helper()
-		held = must[*corev1.ConfigMap](t)(maps.Get(ctx, held.Name, metav1.GetOptions{}))
+		held = testenv.Must[*corev1.ConfigMap](t)(maps.Get(ctx, held.Name, metav1.GetOptions{}))
 		held.Finalizers = nil
-		must[*corev1.ConfigMap](t)(maps.Update(ctx, held, metav1.UpdateOptions{}))
+		testenv.Must[*corev1.ConfigMap](t)(maps.Update(ctx, held, metav1.UpdateOptions{}))
 	}
 }

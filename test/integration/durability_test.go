@@ -39,15 +39,15 @@ type lonelyServer struct {
 // newLonelyServer prepares a server with its data in dir, and starts nothing.
 func newLonelyServer(t *testing.T, dir string) *lonelyServer {
 	t.Helper()
-	ports := must[[]int](t)(testenv.FreePorts(1))
-	server := must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
-		Hub: shared.hub, Dir: dir, Port: ports[0], EmbeddedEtcd: true,
+	ports := testenv.Must[[]int](t)(testenv.FreePorts(1))
+	server := testenv.Must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
+		Hub: shared.Hub, Dir: dir, Port: ports[0], EmbeddedEtcd: true,
 	}))
 	return &lonelyServer{
 		Server:  server,
-		program: must[testenv.Program](t)(server.Program()),
+		program: testenv.Must[testenv.Program](t)(server.Program()),
 		etcdDir: filepath.Join(dir, "etcd"),
-		config:  must[*rest.Config](t)(server.DirectConfig("admin", "system:masters")),
+		config:  testenv.Must[*rest.Config](t)(server.DirectConfig("admin", "system:masters")),
 	}
 }
 
@@ -73,18 +73,18 @@ func (s *lonelyServer) waitKnown(t *testing.T) {
 
 func (s *lonelyServer) profiles(t *testing.T, namespace string) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return must[*inventory.Clientset](t)(inventory.NewForConfig(s.config)).ApisV1alpha1().ClusterProfiles(namespace)
+	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(s.config)).ApisV1alpha1().ClusterProfiles(namespace)
 }
 
 // all returns the ClusterProfiles of a namespace by name, and the list's resourceVersion.
 func (s *lonelyServer) all(t *testing.T, namespace string) (map[string]inventoryv1alpha1.ClusterProfile, int) {
 	t.Helper()
-	found := must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{}))
+	found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{}))
 	byName := map[string]inventoryv1alpha1.ClusterProfile{}
 	for _, profile := range found.Items {
 		byName[profile.Name] = profile
 	}
-	return byName, must[int](t)(strconv.Atoi(found.ResourceVersion))
+	return byName, testenv.Must[int](t)(strconv.Atoi(found.ResourceVersion))
 }
 
 // run runs the server's program with arguments to its end and returns what it printed.
@@ -157,7 +157,7 @@ func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[str
 
 func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	namespace := newNamespace(t)
-	s := newLonelyServer(t, filepath.Join(shared.dir, "killed"))
+	s := newLonelyServer(t, filepath.Join(shared.Dir, "killed"))
 	s.start(t)
 	acknowledged, unanswered := createUntilKilled(t, s, namespace)
 	if len(acknowledged) < killAfter || len(acknowledged) == creates {
@@ -180,7 +180,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 		t.Errorf("%d objects more than were acknowledged, by %d workers, and %d creates without an answer", more, workers, unanswered)
 	}
 	for name, got := range found {
-		want := numbered(must[int](t)(strconv.Atoi(got.Labels["number"])))
+		want := numbered(testenv.Must[int](t)(strconv.Atoi(got.Labels["number"])))
 		if name != want.Name || !cmp.Equal(want.Spec, got.Spec) || !cmp.Equal(want.Labels, got.Labels) || got.UID == "" || len(got.ManagedFields) != 1 {
 			t.Errorf("%s is half there: %+v", name, got)
 		}
@@ -188,7 +188,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	t.Logf("%d acknowledged, %d found", len(acknowledged), len(found))
 
 	t.Run("and a watch from before has to start over", func(t *testing.T) {
-		w := must[watch.Interface](t)(s.profiles(t, namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: found["profile-0001"].ResourceVersion}))
+		w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: found["profile-0001"].ResourceVersion}))
 		defer w.Stop()
 		event := nextEvent(t, w)
 		if err := apierrors.FromObject(event.Object); event.Type != watch.Error || !apierrors.IsResourceExpired(err) {
@@ -205,7 +205,7 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 
 func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	s := newLonelyServer(t, filepath.Join(shared.dir, "ended"))
+	s := newLonelyServer(t, filepath.Join(shared.Dir, "ended"))
 	cmd, log, err := s.program.Command()
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 	}
 	s.waitKnown(t)
 	// A watch that nobody ends must not keep the server.
-	w := must[watch.Interface](t)(s.profiles(t, namespace).Watch(ctx, metav1.ListOptions{}))
+	w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(ctx, metav1.ListOptions{}))
 	defer w.Stop()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -245,22 +245,22 @@ func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 
 func TestASnapshotIsTakenFromARunningServerAndRestored(t *testing.T) {
 	namespace := newNamespace(t)
-	s := newLonelyServer(t, filepath.Join(shared.dir, "saved"))
+	s := newLonelyServer(t, filepath.Join(shared.Dir, "saved"))
 	s.start(t)
 	for i := range 20 {
-		must[*inventoryv1alpha1.ClusterProfile](t)(s.profiles(t, namespace).Create(t.Context(), numbered(i), metav1.CreateOptions{}))
+		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(s.profiles(t, namespace).Create(t.Context(), numbered(i), metav1.CreateOptions{}))
 	}
-	page := must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{Limit: 1}))
+	page := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{Limit: 1}))
 	want, saved := s.all(t, namespace)
 	file := filepath.Join(t.TempDir(), "snapshot")
-	restoredDir := filepath.Join(shared.dir, "restored")
+	restoredDir := filepath.Join(shared.Dir, "restored")
 	save := []string{"snapshot", "save", "--embedded-etcd-dir", s.etcdDir, file}
 	restore := []string{"snapshot", "restore", "--embedded-etcd-dir", filepath.Join(restoredDir, "etcd"), file}
 
 	if out, err := s.run(t, save...); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if mode := must[os.FileInfo](t)(os.Stat(file)).Mode().Perm(); mode != 0o600 {
+	if mode := testenv.Must[os.FileInfo](t)(os.Stat(file)).Mode().Perm(); mode != 0o600 {
 		t.Errorf("the snapshot has mode %04o", mode)
 	}
 	if out, err := s.run(t, save...); err == nil || !strings.Contains(out, "is not written over") {
@@ -291,5 +291,5 @@ func TestASnapshotIsTakenFromARunningServerAndRestored(t *testing.T) {
 	}
 	changed := got["profile-0007"]
 	changed.Spec.DisplayName = "restored"
-	must[*inventoryv1alpha1.ClusterProfile](t)(restored.profiles(t, namespace).Update(t.Context(), &changed, metav1.UpdateOptions{}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(restored.profiles(t, namespace).Update(t.Context(), &changed, metav1.UpdateOptions{}))
 }

@@ -31,8 +31,8 @@ func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config
 // grantIn is grantTo for another namespace.
 func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	testenv.Grant(t, kube(t, shared.hub.RESTConfig()), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
-	return must[*rest.Config](t)(shared.hub.UserConfig(user))
+	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
+	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
 }
 
 // Rules as a person would write them: design.md has no "*".
@@ -136,7 +136,7 @@ func TestWhoMayHaveWhat(t *testing.T) {
 			request: roles("cluster-admin"),
 		},
 	}
-	before, from := objects(t, shared.bravelion), time.Now()
+	before, from := objects(t, shared.Bravelion), time.Now()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			user := grantTo(t, "who:"+strings.ReplaceAll(strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(name)), "--", "-"), test.rules...)
@@ -159,15 +159,15 @@ func TestWhoMayHaveWhat(t *testing.T) {
 			}
 		})
 	}
-	if calls := memberCalls(t, shared.bravelion, from); len(calls) > 0 {
+	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
 		t.Errorf("the member was called %d times", len(calls))
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
 func TestARefusalChangesNothingOnTheMember(t *testing.T) {
 	user := grantTo(t, "requester", mayRequest())
-	before, from := objects(t, shared.bravelion), time.Now()
+	before, from := objects(t, shared.Bravelion), time.Now()
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			_, _, err := ask(t.Context(), user, f, request("bravelion", "refused", "cluster-admin"), metav1.CreateOptions{})
@@ -176,14 +176,14 @@ func TestARefusalChangesNothingOnTheMember(t *testing.T) {
 			}
 		})
 	}
-	if calls := memberCalls(t, shared.bravelion, from); len(calls) > 0 {
+	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
 		t.Errorf("the member was called %d times", len(calls))
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
 func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
-	direct := must[*rest.Config](t)(shared.server.DirectConfig("mallory"))
+	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("mallory"))
 	forged := rest.CopyConfig(direct)
 	forged.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
@@ -201,8 +201,8 @@ func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
 		"a user of the hub without rights":     {direct, apierrors.IsForbidden},
 		"forged headers of the aggregator":     {forged, apierrors.IsForbidden},
 		"nobody, past the aggregator":          {anonymous, apierrors.IsForbidden},
-		"nobody, through the aggregator":       {rest.AnonymousClientConfig(shared.hub.RESTConfig()), func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }},
-		"a token that was minted for a member": {withToken(shared.hub, mintFor(t, shared.hub.RESTConfig(), request("bravelion", "direct", "view")).Status.Token), apierrors.IsUnauthorized},
+		"nobody, through the aggregator":       {rest.AnonymousClientConfig(shared.Hub.RESTConfig()), func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }},
+		"a token that was minted for a member": {withToken(shared.Hub, mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "direct", "view")).Status.Token), apierrors.IsUnauthorized},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
 }
 
 func TestAnonymousGetsNothingWhateverRBACSays(t *testing.T) {
-	admin := kube(t, shared.hub.RESTConfig())
+	admin := kube(t, shared.Hub.RESTConfig())
 	const role = "too-generous"
 	testenv.Grant(t, admin, "default", role, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
 		rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
@@ -226,7 +226,7 @@ func TestAnonymousGetsNothingWhateverRBACSays(t *testing.T) {
 		}
 	})
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"), metav1.CreateOptions{})
+		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.Hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"), metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "anonymous users get no tokens") {
 			return errors.Join(errors.New("anonymous was not refused as such"), err)
 		}

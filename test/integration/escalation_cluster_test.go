@@ -38,31 +38,31 @@ func secretProvider(cluster clientcmdv1.Cluster, namespace, secret string) inven
 func profileWith(t *testing.T, name string, providers ...inventoryv1alpha1.AccessProvider) {
 	t.Helper()
 	profiles := profilesIn(t, "default")
-	profile := must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), newProfile(name, "test"), metav1.CreateOptions{}))
+	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), newProfile(name, "test"), metav1.CreateOptions{}))
 	profile.Status.AccessProviders = providers
-	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
 }
 
 // adminSecret returns the Secret of the ClusterProfile default/name that leads to bravelion, with all rights there.
 func adminSecret(t *testing.T, name string) *corev1.Secret {
 	t.Helper()
-	admin := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(shared.bravelion.Kubeconfig()))
+	admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(shared.Bravelion.Kubeconfig()))
 	user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
-	return secretFor(t, name, clientcmdapi.Cluster{Server: shared.bravelion.Server(), CertificateAuthorityData: shared.bravelion.CA()}, *user)
+	return secretFor(t, name, clientcmdapi.Cluster{Server: shared.Bravelion.Server(), CertificateAuthorityData: shared.Bravelion.CA()}, *user)
 }
 
 func storeSecret(t *testing.T, namespace string, secret *corev1.Secret) {
 	t.Helper()
-	must[*corev1.Secret](t)(kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{}))
+	testenv.Must[*corev1.Secret](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{}))
 }
 
 // joinAlias makes another ClusterProfile that leads to bravelion, and waits until the server knows how.
 func joinAlias(t *testing.T, name string) {
 	t.Helper()
 	storeSecret(t, testenv.SystemNamespace, adminSecret(t, name))
-	profileWith(t, name, secretProvider(clientcmdv1.Cluster{Server: shared.bravelion.Server()}, testenv.SystemNamespace, name))
+	profileWith(t, name, secretProvider(clientcmdv1.Cluster{Server: shared.Bravelion.Server()}, testenv.SystemNamespace, name))
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request(name, "anybody", "view"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request(name, "anybody", "view"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	})
 }
@@ -101,7 +101,7 @@ func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
 			profileWith(t, "lure-"+name, test.provider)
 			unchanged(t, func() {
 				for _, f := range forms {
-					_, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, request("lure-"+name, "lured", "view"), metav1.CreateOptions{})
+					_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, request("lure-"+name, "lured", "view"), metav1.CreateOptions{})
 					expectRefusal(t, err, http.StatusServiceUnavailable, test.words)
 				}
 			})
@@ -112,8 +112,8 @@ func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
 		storeSecret(t, testenv.SystemNamespace, own)
 		profileWith(t, own.Name, secretProvider(theirs, testenv.SystemNamespace, own.Name))
 		testenv.Eventually(t, func(ctx context.Context) error {
-			answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request(own.Name, "lured", "view"), metav1.CreateOptions{})
-			if err == nil && (answer.Status.Cluster.Server != shared.bravelion.Server() || answer.Status.Cluster.ProxyURL != "") {
+			answer, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request(own.Name, "lured", "view"), metav1.CreateOptions{})
+			if err == nil && (answer.Status.Cluster.Server != shared.Bravelion.Server() || answer.Status.Cluster.ProxyURL != "") {
 				t.Errorf("the answer sends the requester to %+v", answer.Status.Cluster)
 			}
 			return err
@@ -125,7 +125,7 @@ func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
 }
 
 func TestAnAccountOfAGrantIsNobodyElses(t *testing.T) {
-	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "only-mine", "cluster-admin"))
+	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "only-mine", "cluster-admin"))
 	joinAlias(t, "alias")
 	other := newNamespace(t)
 	grantIn(t, other, "neighbour", mayRequest())
@@ -164,7 +164,7 @@ func TestABindingThatWaitsForAServiceAccountLendsItNothing(t *testing.T) {
 				Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: account}},
 				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 			}
-			must[*rbacv1.RoleBinding](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().RoleBindings("default").Create(t.Context(), binding, metav1.CreateOptions{}))
+			testenv.Must[*rbacv1.RoleBinding](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().RoleBindings("default").Create(t.Context(), binding, metav1.CreateOptions{}))
 		},
 	}
 	for account, bind := range tests {
@@ -199,10 +199,10 @@ func withHeaders(config *rest.Config, headers map[string]string) *rest.Config {
 func TestNobodyPassesForAnother(t *testing.T) {
 	climber(t, "entitled")
 	grantTo(t, "impostor", mayRequest())
-	direct := must[*rest.Config](t)(shared.server.DirectConfig("impostor"))
-	through := must[*rest.Config](t)(shared.hub.UserConfig("impostor"))
+	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("impostor"))
+	through := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("impostor"))
 	// A certificate of the authority for users, with the name that the aggregator has in that of another authority.
-	aggregator := must[*rest.Config](t)(shared.server.DirectConfig("front-proxy-client"))
+	aggregator := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("front-proxy-client"))
 	remote := map[string]string{"X-Remote-User": "entitled", "X-Remote-Group": "system:masters", "X-Remote-Uid": "0", "X-Remote-Extra-Scopes": "all"}
 	const cannotImpersonate = `User "impostor" cannot impersonate`
 	tests := map[string]struct {
@@ -216,8 +216,8 @@ func TestNobodyPassesForAnother(t *testing.T) {
 		"impersonation of a user, through the aggregator":         {withHeaders(through, map[string]string{"Impersonate-User": "entitled"}), cannotImpersonate},
 		"impersonation of a group, past the aggregator":           {withHeaders(direct, map[string]string{"Impersonate-User": "impostor", "Impersonate-Group": "system:masters"}), cannotImpersonate},
 		"impersonation of an account, past the aggregator":        {withHeaders(direct, map[string]string{"Impersonate-User": "system:serviceaccount:clusterpass-system:clusterpass-apiserver"}), "cannot impersonate"},
-		"an admin as nobody":                                      {withHeaders(shared.hub.RESTConfig(), map[string]string{"Impersonate-User": "system:anonymous", "Impersonate-Group": "system:masters"}), "anonymous users get no tokens"},
-		"an admin as somebody who has not logged in":              {withHeaders(shared.hub.RESTConfig(), map[string]string{"Impersonate-User": "entitled", "Impersonate-Group": "system:unauthenticated"}), "anonymous users get no tokens"},
+		"an admin as nobody":                                      {withHeaders(shared.Hub.RESTConfig(), map[string]string{"Impersonate-User": "system:anonymous", "Impersonate-Group": "system:masters"}), "anonymous users get no tokens"},
+		"an admin as somebody who has not logged in":              {withHeaders(shared.Hub.RESTConfig(), map[string]string{"Impersonate-User": "entitled", "Impersonate-Group": "system:unauthenticated"}), "anonymous users get no tokens"},
 		"nobody, past the aggregator, with the headers":           {withHeaders(rest.AnonymousClientConfig(direct), remote), "anonymous"},
 		"nobody, past the aggregator, who impersonates":           {withHeaders(rest.AnonymousClientConfig(direct), map[string]string{"Impersonate-User": "entitled"}), "cannot impersonate"},
 		"the aggregator's headers with other letters, through it": {withHeaders(through, map[string]string{"x-remote-user": "entitled", "X_Remote_User": "entitled"}), `"impostor" lacks`},

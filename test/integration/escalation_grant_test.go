@@ -23,12 +23,13 @@ import (
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/testenv"
 )
 
 // grantsAs returns the client of a user for the grants in namespace default.
 func grantsAs(t *testing.T, user *rest.Config) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return must[*versioned.Clientset](t)(versioned.NewForConfig(user)).ClusterpassV1alpha1().AuthTokenGrants("default")
+	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(user)).ClusterpassV1alpha1().AuthTokenGrants("default")
 }
 
 func mayGrants(resource string, verbs ...string) rbacv1.PolicyRule {
@@ -84,7 +85,7 @@ func TestNobodyTampersWithAGrantWithoutTheRight(t *testing.T) {
 }
 
 func TestARightToOnePartOfAGrantIsNoneToAnother(t *testing.T) {
-	name := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "parted", "view")).Status.GrantName
+	name := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "parted", "view")).Status.GrantName
 	before := getGrant(t, name)
 	whole := grantsAs(t, grantTo(t, "part-whole", mayGrants("authtokengrants", "get", "update", "patch")))
 	status := grantsAs(t, grantTo(t, "part-status", mayGrants("authtokengrants/status", "get", "update", "patch")))
@@ -98,7 +99,7 @@ func TestARightToOnePartOfAGrantIsNoneToAnother(t *testing.T) {
 			_, err := status.Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{})
 			expectRefusal(t, err, http.StatusForbidden, `cannot patch resource "authtokengrants"`)
 			// As with a custom resource, what is not of the status is left as it was.
-			must[*clusterpassv1alpha1.AuthTokenGrant](t)(status.Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{}, "status"))
+			testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(status.Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{}, "status"))
 		})
 	}
 	after := getGrant(t, name)
@@ -116,7 +117,7 @@ func TestADeletedGrantStaysUntilItIsRevokedHoweverItIsDeleted(t *testing.T) {
 		"with its orphans":  {PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			grantName := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "hasty-"+strings.ReplaceAll(name, " ", "-"), "view")).Status.GrantName
+			grantName := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "hasty-"+strings.ReplaceAll(name, " ", "-"), "view")).Status.GrantName
 			t.Cleanup(func() { forget(t, grantName) })
 			for range 2 {
 				if err := deleter.Delete(t.Context(), grantName, options); err != nil {
@@ -130,10 +131,10 @@ func TestADeletedGrantStaysUntilItIsRevokedHoweverItIsDeleted(t *testing.T) {
 		})
 	}
 	t.Run("as if it were corrupt", func(t *testing.T) {
-		grantName := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "hasty-corrupt", "view")).Status.GrantName
+		grantName := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "hasty-corrupt", "view")).Status.GrantName
 		t.Cleanup(func() { forget(t, grantName) })
 		// Where the hub knows the option, this is an error; where it does not, a deletion like any other.
-		_ = grantsAs(t, shared.hub.RESTConfig()).Delete(t.Context(), grantName, metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)})
+		_ = grantsAs(t, shared.Hub.RESTConfig()).Delete(t.Context(), grantName, metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)})
 		if g := getGrant(t, grantName); !slices.Contains(g.Finalizers, clusterpassv1alpha1.GrantFinalizer) {
 			t.Errorf("the grant is held by %v", g.Finalizers)
 		}
@@ -143,8 +144,8 @@ func TestADeletedGrantStaysUntilItIsRevokedHoweverItIsDeleted(t *testing.T) {
 func TestGrantsOfSimilarNamesAreNotMixedUp(t *testing.T) {
 	t.Run("accounts that differ in the last of 253 letters", func(t *testing.T) {
 		long := strings.Repeat("a", 252)
-		admin := mintFor(t, shared.hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
-		viewer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", long+"b", "view"))
+		admin := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
+		viewer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"b", "view"))
 		if admin.Status.GrantName == viewer.Status.GrantName {
 			t.Fatalf("both are %s", admin.Status.GrantName)
 		}
@@ -185,7 +186,7 @@ func TestAGrantThatHasTheNameOfAnotherIsNotTakenForIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request("bravelion", "collide-"+name, "view")
-			bravelion := must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), mintFor(t, user, request("bravelion", "collider", "view")).Status.GrantName, metav1.GetOptions{}))
+			bravelion := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), mintFor(t, user, request("bravelion", "collider", "view")).Status.GrantName, metav1.GetOptions{}))
 			stored := storeGrant(t, "default", grantNameOf(t, r), func(g *clusterpassv1alpha1.AuthTokenGrant) {
 				g.Spec = *bravelion.Spec.DeepCopy()
 				g.Spec.ServiceAccount.Name = r.Spec.ServiceAccountName
@@ -210,7 +211,7 @@ func TestARoleMadeForOneGrantIsBoundByNoOther(t *testing.T) {
 	owner := request("bravelion", "role-owner")
 	owner.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "made", Rules: everything}}
 	owner.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: everything}}
-	g := getGrant(t, mintFor(t, shared.hub.RESTConfig(), owner).Status.GrantName)
+	g := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), owner).Status.GrantName)
 	made := grant.BindingName(g.UID, "made")
 	// Even who was given the verb for it by mistake.
 	user := climber(t, "role-thief", mayUse("bravelion", "bind:"+made, "bind-role:default:"+made, "escalate"))
@@ -237,7 +238,7 @@ func TestARoleMadeForOneGrantIsBoundByNoOther(t *testing.T) {
 	}
 	t.Run("the name that the role had in the request", func(t *testing.T) {
 		unchanged(t, func() {
-			_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], request("bravelion", "role-thief", "made"), metav1.CreateOptions{})
+			_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "role-thief", "made"), metav1.CreateOptions{})
 			expectRefusal(t, err, http.StatusUnprocessableEntity, "has no such role")
 		})
 	})

@@ -42,7 +42,7 @@ func unchanged(t *testing.T, attempt func()) {
 	t.Helper()
 	state := func() []string {
 		all := grantVersions(t)
-		for _, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
+		for _, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
 			all = append(all, objects(t, cluster)...)
 		}
 		return all
@@ -56,7 +56,7 @@ func unchanged(t *testing.T, attempt func()) {
 func grantVersions(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	list := must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{}))
+	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{}))
 	for _, g := range list.Items {
 		all = append(all, fmt.Sprintf("authtokengrants %s/%s %s %s", g.Namespace, g.Name, g.UID, g.ResourceVersion))
 	}
@@ -72,9 +72,9 @@ func climber(t *testing.T, user string, more ...rbacv1.PolicyRule) *rest.Config 
 // powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing of clusterpass's.
 func powerfulAccount(t *testing.T, name string) {
 	t.Helper()
-	member := kube(t, shared.bravelion.RESTConfig())
+	member := kube(t, shared.Bravelion.RESTConfig())
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}))
+	testenv.Must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}))
 	bindOnBravelion(t, name)
 }
 
@@ -86,7 +86,7 @@ func bindOnBravelion(t *testing.T, name string) {
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 	}
-	must[*rbacv1.ClusterRoleBinding](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}))
+	testenv.Must[*rbacv1.ClusterRoleBinding](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}))
 }
 
 // escalation is a request that is refused in every form.
@@ -119,7 +119,7 @@ func withRole(namespace, name string, rules ...rbacv1.PolicyRule) func(r *v1alph
 func TestWhoMayViewGetsNoMoreByWhatTheRequestSays(t *testing.T) {
 	user := climber(t, "climber")
 	powerfulAccount(t, "climber-powerful")
-	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "climber-taken", "cluster-admin"))
+	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "climber-taken", "cluster-admin"))
 
 	account := func(name string, roles ...string) func(r *v1alpha1.AuthTokenRequest) {
 		return func(r *v1alpha1.AuthTokenRequest) { r.Spec = request("bravelion", name, roles...).Spec }
@@ -182,7 +182,7 @@ func TestWhoMayViewGetsNoMoreByWhatTheRequestSays(t *testing.T) {
 		"another cluster":                                   {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "smartfish" }, http.StatusForbidden, "clusterprofiles"},
 		"an API group of ours that ClusterProfiles are not": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.APIGroup = "clusterpass.dev" }, http.StatusUnprocessableEntity, "spec.targetClusterProfile.apiGroup"},
 	}
-	before, grantsBefore := objects(t, shared.bravelion), grantVersions(t)
+	before, grantsBefore := objects(t, shared.Bravelion), grantVersions(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := request("bravelion", "climber", "view")
@@ -191,7 +191,7 @@ func TestWhoMayViewGetsNoMoreByWhatTheRequestSays(t *testing.T) {
 				_, _, err := ask(t.Context(), user, f, r, metav1.CreateOptions{})
 				expectRefusal(t, err, test.code, test.words)
 			}
-			expectSame(t, before, objects(t, shared.bravelion))
+			expectSame(t, before, objects(t, shared.Bravelion))
 			expectSame(t, grantsBefore, grantVersions(t))
 		})
 	}
@@ -220,7 +220,7 @@ func TestNobodyGetsIntoReservedNamespaces(t *testing.T) {
 				r := request("bravelion", "reserved")
 				change(r)
 				for _, f := range forms {
-					_, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{})
+					_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
 					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is not for requests", what, namespace))
 				}
 			}
@@ -271,10 +271,10 @@ func TestRulesOnTheHubGiveWhatTheirLettersSay(t *testing.T) {
 }
 
 func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
-	ctx, hub := t.Context(), kube(t, shared.hub.RESTConfig())
+	ctx, hub := t.Context(), kube(t, shared.Hub.RESTConfig())
 	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "namespace-admin"}
 	testenv.Bind(t, hub, "default", subject.Name, subject, "admin")
-	user := must[*rest.Config](t)(shared.hub.UserConfig(subject.Name))
+	user := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
 	unchanged(t, func() {
 		for _, f := range forms {
 			_, _, err := ask(ctx, user, f, request("bravelion", "namespace-admin", "view"), metav1.CreateOptions{})
@@ -294,9 +294,9 @@ func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
 	user := climber(t, "former")
 	r := request("bravelion", "former", "view")
 	mintFor(t, user, r)
-	roles := kube(t, shared.hub.RESTConfig()).RbacV1().Roles("default")
+	roles := kube(t, shared.Hub.RESTConfig()).RbacV1().Roles("default")
 	removed := time.Now()
-	must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
+	testenv.Must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/rules","value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`), metav1.PatchOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, _, err := ask(ctx, user, forms[0], r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
@@ -331,19 +331,19 @@ func TestWhatIsNotTheRequestersToSayHasNoEffect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := answer.Status; s.Token != "" || len(s.Kubeconfig) > 0 || s.GrantName == "forged" || s.Cluster.Server != shared.bravelion.Server() || len(s.Conditions) != 4 {
+		if s := answer.Status; s.Token != "" || len(s.Kubeconfig) > 0 || s.GrantName == "forged" || s.Cluster.Server != shared.Bravelion.Server() || len(s.Conditions) != 4 {
 			t.Errorf("the answer to a dry run has what was forged: %+v", s)
 		}
 	})
 	answer := mintFor(t, user, r)
-	if answer.Status.Token == "forged" || answer.Status.Cluster.Server != shared.bravelion.Server() {
+	if answer.Status.Token == "forged" || answer.Status.Cluster.Server != shared.Bravelion.Server() {
 		t.Errorf("the answer has what was forged")
 	}
 	g := getGrant(t, answer.Status.GrantName)
 	if diff := cmp.Diff([]string{clusterpassv1alpha1.GrantFinalizer}, g.Finalizers); diff != "" || len(g.OwnerReferences)+len(g.Labels) > 0 || g.UID == "forged" {
 		t.Errorf("the grant has what was forged: %+v", g.ObjectMeta)
 	}
-	account := must[*corev1.ServiceAccount](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "forger", metav1.GetOptions{}))
+	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "forger", metav1.GetOptions{}))
 	if account.Labels["team"] != "" || len(account.Finalizers)+len(account.OwnerReferences) > 0 {
 		t.Errorf("the ServiceAccount has what was forged: %+v", account.ObjectMeta)
 	}

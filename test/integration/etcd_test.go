@@ -41,9 +41,9 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, encryption, key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ports := must[[]int](t)(testenv.FreePorts(1))
-	server := must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
-		Hub:  shared.hub,
+	ports := testenv.Must[[]int](t)(testenv.FreePorts(1))
+	server := testenv.Must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
+		Hub:  shared.Hub,
 		Dir:  filepath.Join(dir, "server"),
 		Port: ports[0],
 		Args: []string{"--encryption-provider-config=" + config, "--etcd-prefix=/clusterpass"},
@@ -52,8 +52,8 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 	if err := server.StartUnregistered(ctx); err != nil {
 		t.Fatal(err)
 	}
-	user := must[*rest.Config](t)(server.DirectConfig("admin", "system:masters"))
-	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(user)).ApisV1alpha1().ClusterProfiles("default")
+	user := testenv.Must[*rest.Config](t)(server.DirectConfig("admin", "system:masters"))
+	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(user)).ApisV1alpha1().ClusterProfiles("default")
 	profile := &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "encrypted"},
 		Spec: inventoryv1alpha1.ClusterProfileSpec{
@@ -66,13 +66,13 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 		_, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 		return err
 	})
-	read := must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Get(ctx, "encrypted", metav1.GetOptions{}))
+	read := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Get(ctx, "encrypted", metav1.GetOptions{}))
 	if read.Spec.DisplayName != "plain to see" {
 		t.Errorf("read back: %q", read.Spec.DisplayName)
 	}
 
-	etcd := etcdClient(t, shared.hub.EtcdArgs())
-	ours := must[*clientv3.GetResponse](t)(etcd.Get(ctx, "/clusterpass/", clientv3.WithPrefix()))
+	etcd := etcdClient(t, shared.Hub.EtcdArgs())
+	ours := testenv.Must[*clientv3.GetResponse](t)(etcd.Get(ctx, "/clusterpass/", clientv3.WithPrefix()))
 	if len(ours.Kvs) == 0 {
 		t.Fatal("nothing is stored under /clusterpass")
 	}
@@ -84,7 +84,7 @@ func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
 			t.Errorf("%s is plain to see", kv.Key)
 		}
 	}
-	foreign := must[*clientv3.GetResponse](t)(etcd.Get(ctx, "/registry/", clientv3.WithPrefix(), clientv3.WithKeysOnly()))
+	foreign := testenv.Must[*clientv3.GetResponse](t)(etcd.Get(ctx, "/registry/", clientv3.WithPrefix(), clientv3.WithKeysOnly()))
 	for _, kv := range foreign.Kvs {
 		if strings.Contains(string(kv.Key), "clusterprofiles/") {
 			t.Errorf("%s is in kube-apiserver's part of etcd", kv.Key)
@@ -105,7 +105,7 @@ func etcdClient(t *testing.T, args []string) *clientv3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := must[*clientv3.Client](t)(clientv3.New(clientv3.Config{Endpoints: []string{flags["etcd-servers"]}, TLS: tlsConfig, DialTimeout: 10 * time.Second}))
+	client := testenv.Must[*clientv3.Client](t)(clientv3.New(clientv3.Config{Endpoints: []string{flags["etcd-servers"]}, TLS: tlsConfig, DialTimeout: 10 * time.Second}))
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }

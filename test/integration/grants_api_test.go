@@ -24,11 +24,12 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 func grantsIn(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return must[*versioned.Clientset](t)(versioned.NewForConfig(shared.hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants(namespace)
+	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants(namespace)
 }
 
 // storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns it as stored.
@@ -50,11 +51,11 @@ func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1
 	if change != nil {
 		change(grant)
 	}
-	etcd := etcdClient(t, shared.hub.EtcdArgs())
-	key := fmt.Sprintf("%s/clusterpass.dev/authtokengrants/%s/%s", shared.server.EtcdPrefix(), namespace, name)
-	value := must[[]byte](t)(json.Marshal(grant))
-	must[*clientv3.PutResponse](t)(etcd.Put(t.Context(), key, string(value)))
-	return must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+	etcd := etcdClient(t, shared.Hub.EtcdArgs())
+	key := fmt.Sprintf("%s/clusterpass.dev/authtokengrants/%s/%s", shared.Server.EtcdPrefix(), namespace, name)
+	value := testenv.Must[[]byte](t)(json.Marshal(grant))
+	testenv.Must[*clientv3.PutResponse](t)(etcd.Put(t.Context(), key, string(value)))
+	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
 const grantManifest = `apiVersion: clusterpass.dev/v1alpha1
@@ -68,7 +69,7 @@ spec:
 `
 
 func TestNobodyCreatesAGrant(t *testing.T) {
-	namespace, hub := newNamespace(t), shared.hub.Kubeconfig()
+	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	for command, want := range map[string]string{
 		"create -f -":                       "(MethodNotAllowed)",
 		"apply -f -":                        "(MethodNotAllowed)",
@@ -89,7 +90,7 @@ func TestNobodyCreatesAGrant(t *testing.T) {
 	if status != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d %s", status, body)
 	}
-	if list := must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{})); len(list.Items) > 0 {
+	if list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{})); len(list.Items) > 0 {
 		t.Errorf("there is one: %+v", list.Items)
 	}
 }
@@ -126,7 +127,7 @@ func TestUsersChangeOnlyTheMetadataOfAGrant(t *testing.T) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}
 			if err != nil {
-				after = must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+				after = testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
 				if diff := cmp.Diff(before, after); diff != "" {
 					t.Errorf("the grant has changed (-before +after):\n%s", diff)
 				}
@@ -145,7 +146,7 @@ func TestTheStatusOfAGrantIsSetThroughItsSubresource(t *testing.T) {
 	grant.Labels = map[string]string{"not": "stored"}
 	grant.Spec.ClusterRoles = nil
 	grant.Status.MemberObjects = []clusterpassv1alpha1.MemberObject{{Kind: "Secret", Namespace: "default", Name: "work"}}
-	updated := must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).UpdateStatus(t.Context(), grant, metav1.UpdateOptions{FieldManager: "revoker"}))
+	updated := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).UpdateStatus(t.Context(), grant, metav1.UpdateOptions{FieldManager: "revoker"}))
 	if len(updated.Status.MemberObjects) != 1 || len(updated.Labels) > 0 || len(updated.Spec.ClusterRoles) != 1 {
 		t.Errorf("got %+v", updated)
 	}
@@ -189,13 +190,13 @@ func TestKubectlListsGrants(t *testing.T) {
 	}
 	for args, want := range tests {
 		t.Run("kubectl get "+args, func(t *testing.T) {
-			out := must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
+			out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
 			if diff := cmp.Diff(want, rows(out)); diff != "" {
 				t.Errorf("kubectl get (-want +got):\n%s", diff)
 			}
 		})
 	}
-	_, err := kubectl(t, shared.hub.Kubeconfig(), "", "get", "atg", "-n", namespace, "--field-selector=spec.audiences=vault")
+	_, err := kubectl(t, shared.Hub.Kubeconfig(), "", "get", "atg", "-n", namespace, "--field-selector=spec.audiences=vault")
 	if err == nil || !strings.Contains(err.Error(), `"spec.audiences" is not a known field selector`) {
 		t.Errorf("a field that can't be selected by: %v", err)
 	}
@@ -205,11 +206,11 @@ func TestGrantsAreDeletedBySelector(t *testing.T) {
 	namespace := newNamespace(t)
 	storeGrant(t, namespace, "theirs", func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" })
 	storeGrant(t, namespace, "ours", nil)
-	must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
+	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
 	if err := grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}); err != nil {
 		t.Fatal(err)
 	}
-	list := must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
+	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
 	if diff := cmp.Diff([]string{"ours"}, names(t, list)); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}

@@ -34,12 +34,12 @@ import (
 // grants returns the client for the grants in namespace default of the hub.
 func grants(t *testing.T) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return must[*versioned.Clientset](t)(versioned.NewForConfig(shared.hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants("default")
+	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants("default")
 }
 
 func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
-	return must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
 // ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind and name.
@@ -52,7 +52,7 @@ func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpas
 		if err != nil {
 			t.Fatal(err)
 		}
-		items := must[[]byte](t)(json.Marshal(list))
+		items := testenv.Must[[]byte](t)(json.Marshal(list))
 		var objects metav1.PartialObjectMetadataList
 		if err := json.Unmarshal(items, &objects); err != nil {
 			t.Fatal(err)
@@ -99,10 +99,10 @@ func TestAGrantRecordsWhatWasGrantedAndHoldsNoToken(t *testing.T) {
 	if g.Status.AccessProvider == nil || g.Status.AccessProvider.Name != "kubeconfig-secretreader" {
 		t.Errorf("access provider %+v", g.Status.AccessProvider)
 	}
-	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.bravelion, g.UID)); diff != "" {
+	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID)); diff != "" {
 		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
 	}
-	stored := string(must[[]byte](t)(json.Marshal(g)))
+	stored := string(testenv.Must[[]byte](t)(json.Marshal(g)))
 	if header, _, _ := strings.Cut(answer.Status.Token, "."); strings.Contains(stored, header) {
 		t.Error("the grant holds a token")
 	}
@@ -110,19 +110,19 @@ func TestAGrantRecordsWhatWasGrantedAndHoldsNoToken(t *testing.T) {
 
 func TestWarmMintsWriteTheGrantOnlyWhenItsCeilingIsTooLow(t *testing.T) {
 	r := request("bravelion", "ceiling", "view")
-	first := getGrant(t, mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName)
-	mintFor(t, shared.hub.RESTConfig(), r)
+	first := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
+	mintFor(t, shared.Hub.RESTConfig(), r)
 	if again := getGrant(t, first.Name); again.ResourceVersion != first.ResourceVersion {
 		t.Error("a warm mint wrote the grant")
 	}
 	r.Spec.ExpirationSeconds = ptr.To[int64](12 * 3600)
-	answer := mintFor(t, shared.hub.RESTConfig(), r)
+	answer := mintFor(t, shared.Hub.RESTConfig(), r)
 	raised := getGrant(t, first.Name)
 	if raised.Status.ExpirationCeiling.Time.Before(answer.Status.ExpirationTimestamp.Time) {
 		t.Errorf("a token of %s outlives the ceiling %s", answer.Status.ExpirationTimestamp, raised.Status.ExpirationCeiling)
 	}
 	r.Spec.ExpirationSeconds = ptr.To[int64](600)
-	mintFor(t, shared.hub.RESTConfig(), r)
+	mintFor(t, shared.Hub.RESTConfig(), r)
 	if after := getGrant(t, first.Name); after.ResourceVersion != raised.ResourceVersion {
 		t.Error("a shorter token wrote the grant")
 	}
@@ -162,7 +162,7 @@ func TestChangingAGrantEndsItsTokensAndNeverWidensThem(t *testing.T) {
 	if g.Generation != 2 || g.Status.ObservedGeneration != 2 || viewer.Status.GrantName != g.Name {
 		t.Errorf("grant %s, generation %d, observed %d", g.Name, g.Generation, g.Status.ObservedGeneration)
 	}
-	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.bravelion, g.UID)); diff != "" {
+	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID)); diff != "" {
 		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
 	}
 
@@ -188,8 +188,8 @@ func useUntilRefused(ctx context.Context, client kubernetes.Interface) error {
 
 func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
 	r := request("bravelion", "kept", "view")
-	answer := mintFor(t, shared.hub.RESTConfig(), r)
-	before, g := objects(t, shared.bravelion), getGrant(t, answer.Status.GrantName)
+	answer := mintFor(t, shared.Hub.RESTConfig(), r)
+	before, g := objects(t, shared.Bravelion), getGrant(t, answer.Status.GrantName)
 	for what, test := range map[string]struct {
 		change func(*v1alpha1.AuthTokenRequestSpec)
 		is     func(error) bool
@@ -209,11 +209,11 @@ func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
 	} {
 		changed := r.DeepCopy()
 		test.change(&changed.Spec)
-		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], changed, metav1.CreateOptions{}); !test.is(err) {
+		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], changed, metav1.CreateOptions{}); !test.is(err) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, before, objects(t, shared.Bravelion))
 	if after := getGrant(t, g.Name); after.ResourceVersion != g.ResourceVersion {
 		t.Error("the grant was written")
 	}
@@ -224,12 +224,12 @@ func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
 
 func TestAGrantThatIsBeingRevokedGivesNoTokens(t *testing.T) {
 	r := request("bravelion", "ending", "view")
-	name := mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName
+	name := mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { forget(t, name) })
-	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 	if seconds, ok := apierrors.SuggestsClientDelay(err); !apierrors.IsConflict(err) || !ok || seconds == 0 {
 		t.Errorf("got %v (retry after %d s), want 409 with Retry-After", err, seconds)
 	}
@@ -239,7 +239,7 @@ func TestAGrantThatIsBeingRevokedGivesNoTokens(t *testing.T) {
 // controller manager is there to do it.
 func forget(t *testing.T, name string) {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
+	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,16 +258,16 @@ func forget(t *testing.T, name string) {
 func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
 	r := request("smartfish", "meanwhile", "view")
 	name := grantNameOf(t, r)
-	whenCreated(t, shared.smartfish, "clusterrolebindings", func() error {
-		return must[*versioned.Clientset](t)(versioned.NewForConfig(shared.hub.RESTConfig())).ClusterpassV1alpha1().
+	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
+		return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().
 			AuthTokenGrants("default").Delete(context.Background(), name, metav1.DeleteOptions{})
 	})
-	before := bindingsAndSecrets(t, shared.smartfish)
-	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	before := bindingsAndSecrets(t, shared.Smartfish)
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "revoked or changed meanwhile") {
 		t.Errorf("got %v, want 409", err)
 	}
-	if diff := cmp.Diff(before, bindingsAndSecrets(t, shared.smartfish)); diff != "" {
+	if diff := cmp.Diff(before, bindingsAndSecrets(t, shared.Smartfish)); diff != "" {
 		t.Errorf("left on the member (-before +after):\n%s", diff)
 	}
 	forget(t, name)
@@ -275,24 +275,24 @@ func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
 
 func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {
 	r := request("smartfish", "overtaken", "view")
-	first := mintFor(t, shared.hub.RESTConfig(), r)
+	first := mintFor(t, shared.Hub.RESTConfig(), r)
 	g := getGrant(t, first.Status.GrantName)
 	// Whoever mints next has to look at everything again, and is overtaken while at it.
-	if err := kube(t, shared.smartfish.RESTConfig()).RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}); err != nil {
+	if err := kube(t, shared.Smartfish.RESTConfig()).RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := kube(t, shared.smartfish.RESTConfig()).CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}); err != nil {
+	if err := kube(t, shared.Smartfish.RESTConfig()).CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	overtaking := make(chan error, 1)
-	whenCreated(t, shared.smartfish, "clusterrolebindings", func() error {
+	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
 		go func() {
-			_, _, err := ask(context.Background(), shared.hub.RESTConfig(), forms[0], request("smartfish", "overtaken", "edit"), metav1.CreateOptions{})
+			_, _, err := ask(context.Background(), shared.Hub.RESTConfig(), forms[0], request("smartfish", "overtaken", "edit"), metav1.CreateOptions{})
 			overtaking <- err
 		}()
-		return untilGeneration(shared.hub.RESTConfig(), g.Name, 2)
+		return untilGeneration(shared.Hub.RESTConfig(), g.Name, 2)
 	})
-	if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
+	if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
 		t.Errorf("the request that was overtaken: %v, want 409", err)
 	}
 	if err := <-overtaking; err != nil {
@@ -300,7 +300,7 @@ func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {
 	}
 	testenv.Eventually(t, func(context.Context) error {
 		after := getGrant(t, g.Name)
-		if diff := cmp.Diff(grant.Objects(after), ownedBy(t, shared.smartfish, g.UID)); diff != "" {
+		if diff := cmp.Diff(grant.Objects(after), ownedBy(t, shared.Smartfish, g.UID)); diff != "" {
 			return errors.New("what the grant owns, and what is there (-owns +is):\n" + diff)
 		}
 		return nil
@@ -326,7 +326,7 @@ func untilGeneration(hub *rest.Config, name string, generation int64) error {
 // grantNameOf returns the name of the grant that r will have, as a dry run tells it.
 func grantNameOf(t *testing.T, r *v1alpha1.AuthTokenRequest) string {
 	t.Helper()
-	answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,15 +346,15 @@ func bindingsAndSecrets(t *testing.T, cluster *testenv.Cluster) []string {
 
 func TestASecretOfTheSameNameFencesNothingIn(t *testing.T) {
 	r := request("bravelion", "swapped", "view")
-	g := getGrant(t, mintFor(t, shared.hub.RESTConfig(), r).Status.GrantName)
-	ctx, secrets := t.Context(), kube(t, shared.bravelion.RESTConfig()).CoreV1().Secrets("default")
-	secret := must[*corev1.Secret](t)(secrets.Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
+	g := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
+	ctx, secrets := t.Context(), kube(t, shared.Bravelion.RESTConfig()).CoreV1().Secrets("default")
+	secret := testenv.Must[*corev1.Secret](t)(secrets.Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
 	if err := secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secret.Name}}
-	must[*corev1.Secret](t)(secrets.Create(ctx, theirs, metav1.CreateOptions{}))
-	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
+	testenv.Must[*corev1.Secret](t)(secrets.Create(ctx, theirs, metav1.CreateOptions{}))
+	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
 		t.Errorf("a token was bound to somebody else's Secret: %v, want 409", err)
 	}
 }

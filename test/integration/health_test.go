@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // namesCluster are the metrics that name a cluster: as many series as there are clusters, and no more.
 var namesCluster = []string{"clusterpass_member_calls_in_flight{", "clusterpass_member_breaker_state{"}
 
 func TestReadinessAndMetricsAreNamedAsDocumented(t *testing.T) {
-	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "measured", "view"))
-	direct := kube(t, must[*rest.Config](t)(shared.server.DirectConfig("admin", "system:masters")))
+	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "measured", "view"))
+	direct := kube(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("admin", "system:masters")))
 	tests := map[string][]string{
 		"/readyz?verbose": {"[+]etcd ok", "[+]clusterpass-aggregator-ca ok", "[+]clusterpass-member-secrets ok", "[+]informer-sync ok"},
 		"/livez?verbose":  {"[+]ping ok"},
@@ -32,7 +34,7 @@ func TestReadinessAndMetricsAreNamedAsDocumented(t *testing.T) {
 	}
 	for path, wants := range tests {
 		t.Run(path, func(t *testing.T) {
-			body := string(must[[]byte](t)(direct.CoreV1().RESTClient().Get().RequestURI(path).DoRaw(t.Context())))
+			body := string(testenv.Must[[]byte](t)(direct.CoreV1().RESTClient().Get().RequestURI(path).DoRaw(t.Context())))
 			for _, want := range wants {
 				if !strings.Contains(body, want) {
 					t.Errorf("no %q", want)

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // applyAs applies what a person would write, as a field manager, to the profile whale or a subresource of it.
@@ -26,7 +28,7 @@ func applyAs(t *testing.T, namespace, manager string, force bool, content string
 		t.Fatal(err)
 	}
 	profile.SetName("whale")
-	body := must[[]byte](t)(profile.MarshalJSON())
+	body := testenv.Must[[]byte](t)(profile.MarshalJSON())
 	options := metav1.PatchOptions{FieldManager: manager, Force: &force}
 	return profilesIn(t, namespace).Patch(t.Context(), "whale", types.ApplyPatchType, body, options, subresource...)
 }
@@ -198,7 +200,7 @@ func expectKeys(t *testing.T, profile *inventoryv1alpha1.ClusterProfile, conditi
 }
 
 func TestApplyWithKubectl(t *testing.T) {
-	namespace, hub := newNamespace(t), shared.hub.Kubeconfig()
+	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	manifest := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: whale}\n"
 	run := func(input string, args ...string) (string, error) {
 		return kubectl(t, hub, input, append([]string{"-n", namespace}, args...)...)
@@ -292,7 +294,7 @@ func TestPatches(t *testing.T) {
 
 func TestAnUnknownFieldIsDroppedWithAWarningOrRefused(t *testing.T) {
 	namespace := newNamespace(t)
-	client := dyn(t, shared.hub.RESTConfig()).Resource(profilesResource).Namespace(namespace)
+	client := dyn(t, shared.Hub.RESTConfig()).Resource(profilesResource).Namespace(namespace)
 	profile := &unstructured.Unstructured{}
 	content := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: typo}\nspec: {clusterManager: {name: m}, displayname: small}\n"
 	if err := yaml.Unmarshal([]byte(content), profile); err != nil {
@@ -302,7 +304,7 @@ func TestAnUnknownFieldIsDroppedWithAWarningOrRefused(t *testing.T) {
 	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), `unknown field "spec.displayname"`) {
 		t.Errorf("strict: got %v, want 400 that names the field", err)
 	}
-	created := must[*unstructured.Unstructured](t)(client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}))
+	created := testenv.Must[*unstructured.Unstructured](t)(client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}))
 	if _, found, _ := unstructured.NestedString(created.Object, "spec", "displayname"); found {
 		t.Error("an unknown field was stored")
 	}

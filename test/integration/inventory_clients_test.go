@@ -30,20 +30,20 @@ func TestUpstreamsClientsetHandlesPlacementDecisions(t *testing.T) {
 	client := decisionsIn(t, namespace)
 	decision := newDecision("slice", "whale")
 	decision.SchedulerName = "first"
-	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Create(ctx, decision, metav1.CreateOptions{}))
-	w := must[watch.Interface](t)(client.Watch(ctx, metav1.ListOptions{ResourceVersion: decision.ResourceVersion}))
+	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Create(ctx, decision, metav1.CreateOptions{}))
+	w := testenv.Must[watch.Interface](t)(client.Watch(ctx, metav1.ListOptions{ResourceVersion: decision.ResourceVersion}))
 	defer w.Stop()
 
 	decision.Decisions = append(decision.Decisions, newDecision("", "shark").Decisions...)
-	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
+	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
 	if decision.Generation != 2 {
 		t.Errorf("after an update, generation is %d", decision.Generation)
 	}
-	decision = must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
+	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
 	if decision.SchedulerName != "second" || len(decision.Decisions) != 2 {
 		t.Errorf("after a patch: %+v", decision)
 	}
-	if found := must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{})); len(found.Items) != 1 || found.ResourceVersion == "" {
+	if found := testenv.Must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{})); len(found.Items) != 1 || found.ResourceVersion == "" {
 		t.Errorf("the list is %+v", found)
 	}
 	if err := client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
@@ -62,11 +62,11 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, newProfile("before", "informer"))
 	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(
-		must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())), 0, inventoryinformers.WithNamespace(namespace))
+		testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())), 0, inventoryinformers.WithNamespace(namespace))
 	profiles := factory.Apis().V1alpha1().ClusterProfiles()
 	events := make(chan string, 10)
 	nameOf := func(obj any) string { return obj.(*inventoryv1alpha1.ClusterProfile).Name }
-	must[cache.ResourceEventHandlerRegistration](t)(profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	testenv.Must[cache.ResourceEventHandlerRegistration](t)(profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) { events <- "add " + nameOf(obj) },
 		UpdateFunc: func(_, obj any) {
 			events <- "update " + nameOf(obj) + " " + obj.(*inventoryv1alpha1.ClusterProfile).Spec.DisplayName
@@ -95,9 +95,9 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 	after := createProfile(t, namespace, newProfile("after", "informer"))
 	expect("add after")
 	after.Spec.DisplayName = "changed"
-	must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
 	expect("update after changed")
-	found := must[[]*inventoryv1alpha1.ClusterProfile](t)(profiles.Lister().ClusterProfiles(namespace).List(labels.Everything()))
+	found := testenv.Must[[]*inventoryv1alpha1.ClusterProfile](t)(profiles.Lister().ClusterProfiles(namespace).List(labels.Everything()))
 	if len(found) != 2 {
 		t.Errorf("the lister has %d profiles", len(found))
 	}
@@ -109,11 +109,11 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 
 func TestAClientThatPrefersProtobufGetsJSON(t *testing.T) {
 	namespace := newNamespace(t)
-	config := shared.hub.RESTConfig()
+	config := shared.Hub.RESTConfig()
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client := must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
-	must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
-	if found := must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{})); len(found.Items) != 1 {
+	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
+	if found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{})); len(found.Items) != 1 {
 		t.Errorf("the list is %+v", found)
 	}
 
@@ -148,19 +148,19 @@ func TestTheMetadataClient(t *testing.T) {
 	profile := newProfile("whale", "metadata")
 	profile.Labels = map[string]string{"a": "b"}
 	profile = createProfile(t, namespace, profile)
-	client := must[metadata.Interface](t)(metadata.NewForConfig(shared.hub.RESTConfig()))
+	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(shared.Hub.RESTConfig()))
 	for resource, want := range map[string][]string{profilesResource.Resource: {"whale"}, decisionsResource.Resource: {}} {
-		found := must[*metav1.PartialObjectMetadataList](t)(client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
+		found := testenv.Must[*metav1.PartialObjectMetadataList](t)(client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
 		if diff := cmp.Diff(want, names(t, found)); diff != "" {
 			t.Errorf("list of %s (-want +got):\n%s", resource, diff)
 		}
 	}
 	profiles := client.Resource(profilesResource).Namespace(namespace)
-	got := must[*metav1.PartialObjectMetadata](t)(profiles.Get(ctx, "whale", metav1.GetOptions{}))
+	got := testenv.Must[*metav1.PartialObjectMetadata](t)(profiles.Get(ctx, "whale", metav1.GetOptions{}))
 	if diff := cmp.Diff(profile.ObjectMeta, got.ObjectMeta); diff != "" {
 		t.Errorf("metadata (-want +got):\n%s", diff)
 	}
-	w := must[watch.Interface](t)(profiles.Watch(ctx, metav1.ListOptions{ResourceVersion: profile.ResourceVersion}))
+	w := testenv.Must[watch.Interface](t)(profiles.Watch(ctx, metav1.ListOptions{ResourceVersion: profile.ResourceVersion}))
 	defer w.Stop()
 	if err := profiles.Delete(ctx, "whale", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // served is what discovery is to say of a resource or subresource.
@@ -117,8 +119,8 @@ func TestTheHubsLegacyDiscoveryListsEveryResource(t *testing.T) {
 }
 
 func TestKubectlKnowsTheResources(t *testing.T) {
-	hub := shared.hub.Kubeconfig()
-	out := must[string](t)(kubectl(t, hub, "", "api-resources", "--no-headers", "-o", "wide"))
+	hub := shared.Hub.Kubeconfig()
+	out := testenv.Must[string](t)(kubectl(t, hub, "", "api-resources", "--no-headers", "-o", "wide"))
 	var found [][]string
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, multicluster) || strings.Contains(line, "clusterpass.dev") {
@@ -183,7 +185,7 @@ func TestKubectlPrintsTheColumns(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			out := must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
+			out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
 			if diff := cmp.Diff(test.want, rows(out)); diff != "" {
 				t.Errorf("kubectl get (-want +got):\n%s", diff)
 			}

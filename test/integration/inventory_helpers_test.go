@@ -35,7 +35,7 @@ var (
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "inventory-"}}
-	created, err := kube(t, shared.hub.RESTConfig()).CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
+	created, err := kube(t, shared.Hub.RESTConfig()).CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +45,13 @@ func newNamespace(t *testing.T) string {
 // profilesIn returns upstream's client for the ClusterProfiles in a namespace of the hub.
 func profilesIn(t *testing.T, namespace string) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
+	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
 }
 
 // decisionsIn returns upstream's client for the PlacementDecisions in a namespace of the hub.
 func decisionsIn(t *testing.T, namespace string) inventoryclient.PlacementDecisionInterface {
 	t.Helper()
-	return must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().PlacementDecisions(namespace)
+	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().PlacementDecisions(namespace)
 }
 
 func newProfile(name, manager string) *inventoryv1alpha1.ClusterProfile {
@@ -75,12 +75,12 @@ func newDecision(name string, clusters ...string) *inventoryv1alpha1.PlacementDe
 
 func createProfile(t *testing.T, namespace string, profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Create(t.Context(), profile, metav1.CreateOptions{}))
+	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Create(t.Context(), profile, metav1.CreateOptions{}))
 }
 
 func getProfile(t *testing.T, namespace, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
 // names returns the names of the objects in a list, in its order.
@@ -130,18 +130,18 @@ func get(t *testing.T, path, accept string) (status int, contentType string, bod
 // send makes a request to the hub as its admin and returns the answer whatever its status.
 func send(t *testing.T, method, path string, header http.Header, body []byte) (status int, contentType string, answer []byte) {
 	t.Helper()
-	return sendAs(t, shared.hub.RESTConfig(), method, path, header, body)
+	return sendAs(t, shared.Hub.RESTConfig(), method, path, header, body)
 }
 
 // sendAs is send as the user of config.
 func sendAs(t *testing.T, config *rest.Config, method, path string, header http.Header, body []byte) (status int, contentType string, answer []byte) {
 	t.Helper()
-	client := must[*http.Client](t)(rest.HTTPClientFor(config))
-	request := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, config.Host+path, bytes.NewReader(body)))
+	client := testenv.Must[*http.Client](t)(rest.HTTPClientFor(config))
+	request := testenv.Must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, config.Host+path, bytes.NewReader(body)))
 	request.Header = header
-	response := must[*http.Response](t)(client.Do(request))
+	response := testenv.Must[*http.Response](t)(client.Do(request))
 	defer response.Body.Close()
-	answer = must[[]byte](t)(io.ReadAll(response.Body))
+	answer = testenv.Must[[]byte](t)(io.ReadAll(response.Body))
 	return response.StatusCode, response.Header.Get("Content-Type"), answer
 }
 

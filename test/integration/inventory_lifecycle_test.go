@@ -21,13 +21,13 @@ import (
 
 func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
 	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
-	admin := kube(t, shared.hub.RESTConfig())
+	admin := kube(t, shared.Hub.RESTConfig())
 	held := newProfile("held", "lifecycle")
 	held.Finalizers = []string{"example.com/hold"}
 	held = createProfile(t, namespace, held)
 	createProfile(t, namespace, newProfile("free", "lifecycle"))
 	createProfile(t, other, newProfile("free", "lifecycle"))
-	must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
+	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
 	if err := admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
 	t.Run("and the namespace goes with the last finalizer", func(t *testing.T) {
 		held = getProfile(t, namespace, "held")
 		held.Finalizers = nil
-		must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
+		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
 		testenv.Eventually(t, func(ctx context.Context) error {
 			if _, err := admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 				return errors.Join(errors.New("the namespace is still there"), err)
@@ -77,14 +77,14 @@ func TestNothingIsCreatedInANamespaceThatDoesNotExist(t *testing.T) {
 
 func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	configMaps := kube(t, shared.hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
+	configMaps := kube(t, shared.Hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
 	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
 	owned := []metav1.OwnerReference{*metav1.NewControllerRef(owner, inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile"))}
 	decision := newDecision("owned", "owner")
 	decision.OwnerReferences = owned
-	must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, decision, metav1.CreateOptions{}))
+	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, decision, metav1.CreateOptions{}))
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: owned}}
-	must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
+	testenv.Must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
 
 	if err := profilesIn(t, namespace).Delete(ctx, "owner", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}); err != nil {
 		t.Fatal(err)
@@ -104,13 +104,13 @@ func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
 
 func TestAMutatingAdmissionPolicyIsApplied(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	policies := kube(t, shared.hub.RESTConfig()).AdmissionregistrationV1()
+	policies := kube(t, shared.Hub.RESTConfig()).AdmissionregistrationV1()
 	const name = "names-for-people"
 	rule := admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 		Rule:       admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"}, Resources: []string{"clusterprofiles"}},
 	}
-	must[*admissionregistrationv1.MutatingAdmissionPolicy](t)(policies.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
+	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicy](t)(policies.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
 			FailurePolicy:      ptr.To(admissionregistrationv1.Fail),
@@ -127,7 +127,7 @@ func TestAMutatingAdmissionPolicyIsApplied(t *testing.T) {
 			}},
 		},
 	}, metav1.CreateOptions{}))
-	must[*admissionregistrationv1.MutatingAdmissionPolicyBinding](t)(policies.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicyBinding](t)(policies.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name},
 	}, metav1.CreateOptions{}))

@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"clusterpass.dev/test/testenv"
 )
 
 func contains(err error, words string) bool {
@@ -51,7 +53,7 @@ func TestAListInChunksIsOfOneMoment(t *testing.T) {
 	}
 
 	t.Run("as kubectl asks for them", func(t *testing.T) {
-		out := must[string](t)(kubectl(t, shared.hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name", "--chunk-size=2"))
+		out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name", "--chunk-size=2"))
 		if got := strings.Count(out, "clusterprofile.multicluster.x-k8s.io/"); got != 7 {
 			t.Errorf("%d objects, want 7: %s", got, out)
 		}

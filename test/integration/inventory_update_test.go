@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 func TestTheGenerationCountsChangesOfTheSpecAlone(t *testing.T) {
@@ -63,7 +65,7 @@ func TestAnUpdateThatChangesNothingWritesNothing(t *testing.T) {
 		"the object": profilesIn(t, namespace).Update, "its status": profilesIn(t, namespace).UpdateStatus,
 	} {
 		t.Run(name, func(t *testing.T) {
-			updated := must[*inventoryv1alpha1.ClusterProfile](t)(update(t.Context(), profile.DeepCopy(), metav1.UpdateOptions{}))
+			updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(update(t.Context(), profile.DeepCopy(), metav1.UpdateOptions{}))
 			if updated.ResourceVersion != profile.ResourceVersion {
 				t.Errorf("resourceVersion %s became %s", profile.ResourceVersion, updated.ResourceVersion)
 			}
@@ -100,13 +102,13 @@ func TestWhatARequestCannotSet(t *testing.T) {
 	t.Run("an update of the spec sets no status, one of the status no spec and no labels", func(t *testing.T) {
 		profile := createProfile(t, namespace, newProfile("apart", "update"))
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by spec", "by spec"
-		profile = must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, profile, metav1.UpdateOptions{}))
 		if profile.Status.Version.Kubernetes != "" || profile.Spec.DisplayName != "by spec" {
 			t.Errorf("after an update of the spec: %+v %+v", profile.Spec, profile.Status)
 		}
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by status", "by status"
 		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"}, []string{"example.com/hold"}
-		profile = must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, profile, metav1.UpdateOptions{}))
 		if profile.Status.Version.Kubernetes != "by status" || profile.Spec.DisplayName != "by spec" {
 			t.Errorf("after an update of the status: %+v %+v", profile.Spec, profile.Status)
 		}
@@ -133,7 +135,7 @@ func TestWhatARequestCannotSet(t *testing.T) {
 		old := createProfile(t, namespace, newProfile("raced", "update"))
 		newer := old.DeepCopy()
 		newer.Spec.DisplayName = "newer"
-		must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, newer, metav1.UpdateOptions{}))
+		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, newer, metav1.UpdateOptions{}))
 		if _, err := client.Update(ctx, old, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
 			t.Errorf("update: got %v, want 409", err)
 		}
@@ -159,15 +161,15 @@ func TestADryRunStoresNothing(t *testing.T) {
 	changed := stored.DeepCopy()
 	changed.Spec.DisplayName, changed.Status.Version.Kubernetes = "changed", "changed"
 
-	created := must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, newProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
+	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, newProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
 	if created.UID == "" || created.Generation != 1 {
 		t.Errorf("the answer to a create is not what would be stored: %+v", created.ObjectMeta)
 	}
-	if updated := must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry})); updated.Generation != 2 {
+	if updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry})); updated.Generation != 2 {
 		t.Errorf("the answer to an update has generation %d", updated.Generation)
 	}
-	must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
-	must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType, []byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType, []byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
 	if err := client.Delete(ctx, "stored", metav1.DeleteOptions{DryRun: dry}); err != nil {
 		t.Error(err)
 	}
@@ -250,7 +252,7 @@ func TestKubectlWaitsForACondition(t *testing.T) {
 	profile := createProfile(t, namespace, newProfile("awaited", "wait"))
 	waited := make(chan error, 1)
 	go func() {
-		_, err := kubectl(t, shared.hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")
+		_, err := kubectl(t, shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")
 		waited <- err
 	}()
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}

@@ -14,12 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // watchProfiles watches the ClusterProfiles of a namespace until the test ends.
 func watchProfiles(t *testing.T, namespace string, options metav1.ListOptions) watch.Interface {
 	t.Helper()
-	w := must[watch.Interface](t)(profilesIn(t, namespace).Watch(t.Context(), options))
+	w := testenv.Must[watch.Interface](t)(profilesIn(t, namespace).Watch(t.Context(), options))
 	t.Cleanup(w.Stop)
 	return w
 }
@@ -37,7 +39,7 @@ func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name str
 
 func list(t *testing.T, namespace string, options metav1.ListOptions) *inventoryv1alpha1.ClusterProfileList {
 	t.Helper()
-	return must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
+	return testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
 }
 
 func TestAWatchGoesOnFromAResourceVersion(t *testing.T) {
@@ -76,7 +78,7 @@ func TestAWatchSendsBookmarksWhenAsked(t *testing.T) {
 	if !ok || event.Type != watch.Bookmark {
 		t.Fatalf("got %s %v, want a bookmark", event.Type, event.Object)
 	}
-	if must[int](t)(resourceversion.CompareResourceVersion(bookmark.ResourceVersion, latest)) < 0 {
+	if testenv.Must[int](t)(resourceversion.CompareResourceVersion(bookmark.ResourceVersion, latest)) < 0 {
 		t.Errorf("the bookmark is of %s, although %s is the latest", bookmark.ResourceVersion, latest)
 	}
 	if bookmark.Name != "" || bookmark.Spec.ClusterManager.Name != "" {
@@ -98,7 +100,7 @@ func TestAWatchListEndsInItsBookmark(t *testing.T) {
 		expectEvent(t, w, watch.Added, name)
 	}
 	event := nextEvent(t, w)
-	accessor := must[metav1.Object](t)(meta.Accessor(event.Object))
+	accessor := testenv.Must[metav1.Object](t)(meta.Accessor(event.Object))
 	if event.Type != watch.Bookmark || accessor.GetAnnotations()[metav1.InitialEventsAnnotationKey] != "true" {
 		t.Fatalf("got %s %v, want the bookmark that ends the initial events", event.Type, event.Object)
 	}

@@ -29,7 +29,7 @@ import (
 // secretFor returns a Secret with a kubeconfig for the ClusterProfile default/name, as the docs ask for.
 func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user clientcmdapi.AuthInfo) *corev1.Secret {
 	t.Helper()
-	kubeconfig := must[[]byte](t)(clientcmd.Write(clientcmdapi.Config{
+	kubeconfig := testenv.Must[[]byte](t)(clientcmd.Write(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"c": &cluster},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": &user},
 		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
@@ -48,8 +48,8 @@ func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user cli
 // join creates the ClusterProfile default/name, whose access provider names the Secret called secret.
 func join(t *testing.T, name, secret string) {
 	t.Helper()
-	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
-	profile := must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
 	}, metav1.CreateOptions{}))
@@ -63,13 +63,13 @@ func join(t *testing.T, name, secret string) {
 			}},
 		},
 	}}
-	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
 }
 
 // listen accepts connections on a free port and hands them to serve, until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) (url string) {
 	t.Helper()
-	listener := must[net.Listener](t)((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))
+	listener := testenv.Must[net.Listener](t)((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
@@ -84,8 +84,8 @@ func listen(t *testing.T, serve func(net.Conn)) (url string) {
 }
 
 func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
-	good := clientcmdapi.Cluster{Server: shared.bravelion.Server(), CertificateAuthorityData: shared.bravelion.CA()}
-	closed := must[[]int](t)(testenv.FreePorts(1))[0]
+	good := clientcmdapi.Cluster{Server: shared.Bravelion.Server(), CertificateAuthorityData: shared.Bravelion.CA()}
+	closed := testenv.Must[[]int](t)(testenv.FreePorts(1))[0]
 	token := clientcmdapi.AuthInfo{Token: "not-a-token"}
 	tests := map[string]struct {
 		cluster clientcmdapi.Cluster
@@ -103,7 +103,7 @@ func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
 			user:    token, code: http.StatusGatewayTimeout, words: "no answer in time",
 		},
 		"wrong ca": {
-			cluster: clientcmdapi.Cluster{Server: good.Server, CertificateAuthorityData: shared.smartfish.CA()},
+			cluster: clientcmdapi.Cluster{Server: good.Server, CertificateAuthorityData: shared.Smartfish.CA()},
 			user:    token, code: http.StatusServiceUnavailable, words: "no trusted connection",
 		},
 		"expired credential": {
@@ -133,10 +133,10 @@ func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
 			if test.change != nil {
 				test.change(secret)
 			}
-			must[*corev1.Secret](t)(kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Create(t.Context(), secret, metav1.CreateOptions{}))
+			testenv.Must[*corev1.Secret](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Create(t.Context(), secret, metav1.CreateOptions{}))
 			join(t, cluster, cluster)
 			begin := time.Now()
-			_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], request(cluster, "broken", "view"), metav1.CreateOptions{})
+			_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request(cluster, "broken", "view"), metav1.CreateOptions{})
 			status, ok := err.(apierrors.APIStatus)
 			if !ok || status.Status().Code != test.code || !strings.Contains(err.Error(), test.words) || !strings.Contains(err.Error(), cluster) {
 				t.Errorf("got %v, want %d with %q and the cluster's name", err, test.code, test.words)
@@ -147,7 +147,7 @@ func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
 			if took := time.Since(begin); took > 30*time.Second {
 				t.Errorf("the answer took %s, beyond what the API server waits for", took)
 			}
-			mintFor(t, shared.hub.RESTConfig(), request("bravelion", "others", "view"))
+			mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "others", "view"))
 		})
 	}
 }
@@ -155,28 +155,28 @@ func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
 func TestTheMemberHasTheLastWord(t *testing.T) {
 	r := request("bravelion", "last-word", "view")
 	r.Spec.ServiceAccountNamespace = "not-allowed-on-the-member"
-	before := objects(t, shared.bravelion)
-	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	before := objects(t, shared.Bravelion)
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 	if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "does not allow clusterpass (not the requester)") {
 		t.Errorf("got %v, want 503 that says who was refused", err)
 	}
 	if strings.Contains(fmt.Sprint(err), "system:serviceaccount:clusterpass-system") {
 		t.Errorf("the error names clusterpass's identity on the member: %v", err)
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
 func TestAClusterReplacedUnderItsNameStartsOver(t *testing.T) {
 	ctx := t.Context()
-	hub, profiles := kube(t, shared.hub.RESTConfig()), must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
-	for i, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
-		admin := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
+	hub, profiles := kube(t, shared.Hub.RESTConfig()), testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	for i, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
+		admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
 		user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
 		secret := secretFor(t, "replaced", clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
-		must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
+		testenv.Must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
 		join(t, "replaced", "replaced")
 		testenv.Eventually(t, func(context.Context) error {
-			answer, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
+			answer, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
 			if err != nil {
 				return err
 			}

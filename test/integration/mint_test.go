@@ -50,7 +50,7 @@ spec:
 `
 
 func TestTheTalksRequestWithKubectl(t *testing.T) {
-	hub := shared.hub.Kubeconfig()
+	hub := shared.Hub.Kubeconfig()
 	raw := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"serviceAccountName":"work","serviceAccountNamespace":"default","clusterRoles":[{"name":"cluster-admin"}]}}`
 	tests := map[string]struct {
 		input string
@@ -66,7 +66,7 @@ func TestTheTalksRequestWithKubectl(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var answer v1alpha1.AuthTokenRequest
-			out := must[string](t)(kubectl(t, hub, test.input, test.args...))
+			out := testenv.Must[string](t)(kubectl(t, hub, test.input, test.args...))
 			if err := json.Unmarshal([]byte(out), &answer); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -79,15 +79,15 @@ func TestTheTalksRequestWithKubectl(t *testing.T) {
 func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthTokenRequest) {
 	t.Helper()
 	ctx := t.Context()
-	member := kube(t, withToken(shared.bravelion, answer.Status.Token))
-	who := must[*authenticationv1.SelfSubjectReview](t)(member.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
+	member := kube(t, withToken(shared.Bravelion, answer.Status.Token))
+	who := testenv.Must[*authenticationv1.SelfSubjectReview](t)(member.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
 	if got := who.Status.UserInfo.Username; got != "system:serviceaccount:default:work" {
 		t.Errorf("the token is of %s", got)
 	}
 	if _, err := member.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
 		t.Errorf("the token is not cluster-admin: %v", err)
 	}
-	other := kube(t, withToken(shared.smartfish, answer.Status.Token))
+	other := kube(t, withToken(shared.Smartfish, answer.Status.Token))
 	if _, err := other.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 		t.Errorf("smartfish answers %v to the token, want 401", err)
 	}
@@ -100,7 +100,7 @@ func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthToken
 }
 
 func TestTheAnswer(t *testing.T) {
-	answer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "answer", "view"))
+	answer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "answer", "view"))
 	status := answer.Status
 	for _, kind := range []string{
 		v1alpha1.ConditionServiceAccountReady, v1alpha1.ConditionRolesReady,
@@ -110,7 +110,7 @@ func TestTheAnswer(t *testing.T) {
 			t.Errorf("condition %s is not True: %v", kind, status.Conditions)
 		}
 	}
-	if status.Cluster.Server != shared.bravelion.Server() || !bytes.Equal(status.Cluster.CertificateAuthorityData, shared.bravelion.CA()) {
+	if status.Cluster.Server != shared.Bravelion.Server() || !bytes.Equal(status.Cluster.CertificateAuthorityData, shared.Bravelion.CA()) {
 		t.Errorf("status.cluster is not bravelion's: %v", status.Cluster)
 	}
 	lifetime := status.ExpirationTimestamp.Sub(status.RefreshAfter.Time)
@@ -130,7 +130,7 @@ func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
 	r := request("bravelion", "forms", "view")
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
-			answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{})
+			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,13 +142,13 @@ func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
 			}
 		})
 	}
-	accounts := must[*corev1.ServiceAccountList](t)(kube(t, shared.bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").
+	accounts := testenv.Must[*corev1.ServiceAccountList](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").
 		List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=forms"}))
 	if len(accounts.Items) != 1 {
 		t.Fatalf("%d ServiceAccounts", len(accounts.Items))
 	}
 	labels := accounts.Items[0].Labels
-	bindings := must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().
+	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().
 		List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + labels[grant.LabelGrantUID]}))
 	if len(bindings.Items) != 1 {
 		t.Errorf("%d ClusterRoleBindings for one entitlement, want 1", len(bindings.Items))
@@ -157,13 +157,13 @@ func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
 
 func TestAWarmMintIsOneCallToTheMember(t *testing.T) {
 	r := request("bravelion", "warm", "view")
-	mintFor(t, shared.hub.RESTConfig(), r)
+	mintFor(t, shared.Hub.RESTConfig(), r)
 	from := time.Now()
 	const times = 5
 	for range times {
-		mintFor(t, shared.hub.RESTConfig(), r)
+		mintFor(t, shared.Hub.RESTConfig(), r)
 	}
-	calls := memberCalls(t, shared.bravelion, from)
+	calls := memberCalls(t, shared.Bravelion, from)
 	var others []string
 	tokens := 0
 	for _, call := range calls {
@@ -182,7 +182,7 @@ func TestAWarmMintIsOneCallToTheMember(t *testing.T) {
 // memberCalls returns what the member's audit log has of clusterpass since from.
 func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv1.Event {
 	t.Helper()
-	file := must[*os.File](t)(os.Open(member.AuditLog()))
+	file := testenv.Must[*os.File](t)(os.Open(member.AuditLog()))
 	defer func() { _ = file.Close() }()
 	var calls []auditv1.Event
 	lines := bufio.NewScanner(file)
@@ -204,12 +204,12 @@ func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv
 }
 
 func TestADryRunChangesNothingAnywhere(t *testing.T) {
-	before, hubBefore, from := objects(t, shared.bravelion), objects(t, shared.hub), time.Now()
+	before, hubBefore, from := objects(t, shared.Bravelion), objects(t, shared.Hub), time.Now()
 	r := request("bravelion", "dry", "cluster-admin")
 	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
-			answer, _, err := ask(t.Context(), shared.hub.RESTConfig(), f, r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,11 +222,11 @@ func TestADryRunChangesNothingAnywhere(t *testing.T) {
 			}
 		})
 	}
-	if calls := memberCalls(t, shared.bravelion, from); len(calls) > 0 {
+	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
 		t.Errorf("dry runs made %d calls to the member", len(calls))
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
-	expectSame(t, hubBefore, objects(t, shared.hub))
+	expectSame(t, before, objects(t, shared.Bravelion))
+	expectSame(t, hubBefore, objects(t, shared.Hub))
 }
 
 func expectSame(t *testing.T, before, after []string) {
@@ -252,7 +252,7 @@ func TestALongExpirationIsNeverShortenedSilently(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request(test.cluster, "long", "view")
 			r.Spec.ExpirationSeconds = ptr.To(int64(test.asked.Seconds()))
-			answer, warnings, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+			answer, warnings, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,7 +277,7 @@ func TestInlineRulesAreHonouredAndNoMore(t *testing.T) {
 	r := request("bravelion", "rules")
 	r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: pods}}
 	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: maps}}
-	answer := mintFor(t, shared.hub.RESTConfig(), r)
+	answer := mintFor(t, shared.Hub.RESTConfig(), r)
 	ctx, member := t.Context(), kube(t, fromKubeconfig(t, answer))
 
 	if _, err := member.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
@@ -293,26 +293,26 @@ func TestInlineRulesAreHonouredAndNoMore(t *testing.T) {
 		t.Errorf("beyond the rules: %v, want 403", err)
 	}
 
-	admin := kube(t, shared.bravelion.RESTConfig())
-	account := must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "rules", metav1.GetOptions{}))
+	admin := kube(t, shared.Bravelion.RESTConfig())
+	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "rules", metav1.GetOptions{}))
 	name := grant.Prefix + account.Labels[grant.LabelGrantUID] + ":pods"
-	role := must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{}))
+	role := testenv.Must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{}))
 	if !equality.Semantic.DeepEqual(role.Rules, pods) {
 		t.Errorf("the ClusterRole made has rules %v", role.Rules)
 	}
 	theft := request("bravelion", "thief", name)
-	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
+	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
 		t.Errorf("a role made for one request was bound by another: %v, want 422", err)
 	}
 }
 
 func TestWhatIsOnTheMemberAndNotOursIsRefusedAndUntouched(t *testing.T) {
-	ctx, member := t.Context(), kube(t, shared.bravelion.RESTConfig())
+	ctx, member := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	powerful := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "powerful"}}
-	must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(ctx, powerful, metav1.CreateOptions{}))
-	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "taken", "cluster-admin"))
+	testenv.Must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(ctx, powerful, metav1.CreateOptions{}))
+	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "taken", "cluster-admin"))
 	elsewhere := request("bravelion", "elsewhere", "view")
-	mintFor(t, shared.hub.RESTConfig(), elsewhere)
+	mintFor(t, shared.Hub.RESTConfig(), elsewhere)
 
 	tests := map[string]struct {
 		request *v1alpha1.AuthTokenRequest
@@ -325,24 +325,24 @@ func TestWhatIsOnTheMemberAndNotOursIsRefusedAndUntouched(t *testing.T) {
 	user := grantTo(t, "no-updater", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			before := objects(t, shared.bravelion)
+			before := objects(t, shared.Bravelion)
 			_, _, err := ask(ctx, user, forms[0], test.request, metav1.CreateOptions{})
 			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("got %v, want 409 with %q", err, test.words)
 			}
-			expectSame(t, before, objects(t, shared.bravelion))
+			expectSame(t, before, objects(t, shared.Bravelion))
 		})
 	}
 }
 
 func TestARequestThatFailsHalfWayLeavesNothing(t *testing.T) {
-	before := objects(t, shared.bravelion)
-	_, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
+	before := objects(t, shared.Bravelion)
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "no-such-role") {
 		t.Errorf("got %v, want 422 that names the role", err)
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
-	mintFor(t, shared.hub.RESTConfig(), request("bravelion", "half", "view"))
+	expectSame(t, before, objects(t, shared.Bravelion))
+	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "half", "view"))
 }
 
 func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
@@ -369,7 +369,7 @@ func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
 	if len(won) != 1 {
 		t.Errorf("tokens by role: %v, want those of one role alone", won)
 	}
-	bindings := must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
+	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
 	bound := map[string]bool{}
 	for _, binding := range bindings.Items {
 		for _, subject := range binding.Subjects {
@@ -384,13 +384,13 @@ func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
 }
 
 func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T) {
-	ctx, admin := t.Context(), kube(t, shared.bravelion.RESTConfig())
-	first := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
+	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
+	first := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
 	if err := admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	forget(t, first.Status.GrantName)
-	answer := mintFor(t, shared.hub.RESTConfig(), request("bravelion", "reused", "view"))
+	answer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "view"))
 	member := kube(t, fromKubeconfig(t, answer))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
@@ -402,14 +402,14 @@ func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T)
 }
 
 func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
-	ctx, admin := t.Context(), kube(t, shared.bravelion.RESTConfig())
+	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	r := request("bravelion", "fenced", "view")
-	first := mintFor(t, shared.hub.RESTConfig(), r)
-	account := must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "fenced", metav1.GetOptions{}))
+	first := mintFor(t, shared.Hub.RESTConfig(), r)
+	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "fenced", metav1.GetOptions{}))
 	if err := admin.CoreV1().Secrets("default").Delete(ctx, "clusterpass-"+account.Labels[grant.LabelGrantUID], metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	second := mintFor(t, shared.hub.RESTConfig(), r)
+	second := mintFor(t, shared.Hub.RESTConfig(), r)
 	if _, err := kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{}); err != nil {
 		t.Errorf("the token after the repair does not work: %v", err)
 	}
@@ -423,7 +423,7 @@ func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
 }
 
 func TestPreconditionsOnTheTarget(t *testing.T) {
-	admin := shared.hub.RESTConfig()
+	admin := shared.Hub.RESTConfig()
 	tests := map[string]struct {
 		change func(r *v1alpha1.AuthTokenRequest)
 		is     func(error) bool
@@ -446,11 +446,11 @@ func TestPreconditionsOnTheTarget(t *testing.T) {
 func TestACancelledRequestLeavesNoTokenBehindIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	before := objects(t, shared.bravelion)
-	if _, _, err := ask(ctx, shared.hub.RESTConfig(), forms[0], request("bravelion", "cancelled", "view"), metav1.CreateOptions{}); err == nil {
+	before := objects(t, shared.Bravelion)
+	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("bravelion", "cancelled", "view"), metav1.CreateOptions{}); err == nil {
 		t.Error("a cancelled request was answered")
 	}
-	expectSame(t, before, objects(t, shared.bravelion))
+	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
 // tableOf returns the answer to r as a client gets it that asks for a table with whole objects.
@@ -458,8 +458,8 @@ func tableOf(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) st
 	t.Helper()
 	body := r.DeepCopy()
 	body.TypeMeta = forms[0].kind
-	encoded := must[[]byte](t)(json.Marshal(body))
-	raw := must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
+	encoded := testenv.Must[[]byte](t)(json.Marshal(body))
+	raw := testenv.Must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
 		Param("includeObject", "Object").
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").
 		SetHeader("Content-Type", "application/json").Body(encoded).DoRaw(t.Context()))
@@ -468,9 +468,9 @@ func tableOf(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) st
 
 func TestTheTableNeverHoldsTheToken(t *testing.T) {
 	r := request("bravelion", "table", "view")
-	token := mintFor(t, shared.hub.RESTConfig(), r).Status.Token
+	token := mintFor(t, shared.Hub.RESTConfig(), r).Status.Token
 	header, _, _ := strings.Cut(token, ".")
-	table := tableOf(t, shared.hub.RESTConfig(), r)
+	table := tableOf(t, shared.Hub.RESTConfig(), r)
 	if strings.Contains(table, header) {
 		t.Error("the table holds a token")
 	}

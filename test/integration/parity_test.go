@@ -19,7 +19,7 @@ func TestParityWithUpstreamCRDs(t *testing.T) {
 	withCRDs := testenv.Start(t, testenv.Options{Name: "crds"})
 	parity.InstallCRDs(t, withCRDs.RESTConfig())
 	upstream := parity.NewSide(t, withCRDs.RESTConfig())
-	ours := parity.NewSide(t, shared.hub.RESTConfig())
+	ours := parity.NewSide(t, shared.Hub.RESTConfig())
 
 	for _, c := range parity.Cases(t) {
 		t.Run(c.String(), func(t *testing.T) {

@@ -25,12 +25,12 @@ import (
 // placementsAs returns a client of a user whom the built-in role is bound to in namespace; without a role, of the admin.
 func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.PlacementInterface {
 	t.Helper()
-	config := shared.hub.RESTConfig()
+	config := shared.Hub.RESTConfig()
 	if role != "" {
 		testenv.Bind(t, kube(t, config), namespace, user, testenv.UserSubject(user), role)
-		config = must[*rest.Config](t)(shared.hub.UserConfig(user))
+		config = testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
 	}
-	return must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)
+	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)
 }
 
 func newPlacement(name string) *clusterpassv1alpha1.Placement {
@@ -38,13 +38,13 @@ func newPlacement(name string) *clusterpassv1alpha1.Placement {
 }
 
 func TestAPlacementOfOCMMovesOverByItsVersion(t *testing.T) {
-	namespace, hub := newNamespace(t), shared.hub.Kubeconfig()
-	content := string(must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
+	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
+	content := string(testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
 	moved := strings.Replace(content, "cluster.open-cluster-management.io/v1beta1", "clusterpass.dev/v1alpha1", 1)
-	must[string](t)(kubectl(t, hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
-	must[string](t)(kubectl(t, hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
+	testenv.Must[string](t)(kubectl(t, hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
+	testenv.Must[string](t)(kubectl(t, hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
 
-	placement := must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
+	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
 	if placement.Generation != 1 {
 		t.Errorf("to apply what is there made it generation %d", placement.Generation)
 	}
@@ -75,17 +75,17 @@ func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
 	}
 	forged := newPlacement("authored")
 	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
-	created := must[*clusterpassv1alpha1.Placement](t)(first.Create(ctx, forged, metav1.CreateOptions{}))
+	created := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Create(ctx, forged, metav1.CreateOptions{}))
 	expect(t, created, "placement-first", 1)
 
 	patch := func(t *testing.T, client clusterpassclient.PlacementInterface, body string, dryRun ...string) *clusterpassv1alpha1.Placement {
 		t.Helper()
-		return must[*clusterpassv1alpha1.Placement](t)(client.Patch(ctx, "authored", types.MergePatchType, []byte(body), metav1.PatchOptions{DryRun: dryRun}))
+		return testenv.Must[*clusterpassv1alpha1.Placement](t)(client.Patch(ctx, "authored", types.MergePatchType, []byte(body), metav1.PatchOptions{DryRun: dryRun}))
 	}
 	expect(t, patch(t, second, `{"metadata":{"labels":{"a":"b"}}}`), "placement-first", 1)
 	expect(t, patch(t, second, `{"spec":{"author":{"username":"placement-second"}}}`), "placement-first", 1)
 	expect(t, patch(t, second, `{"spec":{"numberOfClusters":2}}`, metav1.DryRunAll), "placement-second", 2)
-	stored := must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
+	stored := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
 	expect(t, stored, "placement-first", 1)
 	stored = patch(t, second, `{"spec":{"numberOfClusters":2},"status":{"numberOfSelectedClusters":7}}`)
 	expect(t, stored, "placement-second", 2)
@@ -102,8 +102,8 @@ func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
 func TestWhoMayWritePlacements(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
-	must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
-	must[*clusterpassv1alpha1.Placement](t)(viewer.Get(ctx, "guarded", metav1.GetOptions{}))
+	testenv.Must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
+	testenv.Must[*clusterpassv1alpha1.Placement](t)(viewer.Get(ctx, "guarded", metav1.GetOptions{}))
 	status := []byte(`{"status":{"numberOfSelectedClusters":1}}`)
 	_, createErr := viewer.Create(ctx, newPlacement("forged"), metav1.CreateOptions{})
 	_, patchErr := viewer.Patch(ctx, "guarded", types.MergePatchType, []byte(`{"spec":{"numberOfClusters":1}}`), metav1.PatchOptions{})
@@ -155,15 +155,15 @@ func TestBadTaintsOfAClusterProfileAreRefused(t *testing.T) {
 }
 
 func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
-	ctx, namespace, hub := t.Context(), newNamespace(t), shared.hub.Kubeconfig()
+	ctx, namespace, hub := t.Context(), newNamespace(t), shared.Hub.Kubeconfig()
 	client := placementsAs(t, namespace, "", "")
-	placement := must[*clusterpassv1alpha1.Placement](t)(client.Create(ctx, newPlacement("shown"), metav1.CreateOptions{}))
+	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(client.Create(ctx, newPlacement("shown"), metav1.CreateOptions{}))
 	placement.Status = clusterpassv1alpha1.PlacementStatus{
 		NumberOfSelectedClusters: 2, NumberOfEligibleClusters: 3, NumberOfCandidateClusters: 4,
 		Conditions: []metav1.Condition{condition(clusterpassv1alpha1.PlacementSatisfied, metav1.ConditionTrue)},
 	}
-	must[*clusterpassv1alpha1.Placement](t)(client.UpdateStatus(ctx, placement, metav1.UpdateOptions{}))
-	out := must[string](t)(kubectl(t, hub, "", "get", "pl", "-n", namespace))
+	testenv.Must[*clusterpassv1alpha1.Placement](t)(client.UpdateStatus(ctx, placement, metav1.UpdateOptions{}))
+	out := testenv.Must[string](t)(kubectl(t, hub, "", "get", "pl", "-n", namespace))
 	if diff := cmp.Diff([]string{"NAME SUCCEEDED SELECTED ELIGIBLE AGE", "shown True 2 3 *"}, rows(out)); diff != "" {
 		t.Errorf("kubectl get (-want +got):\n%s", diff)
 	}
@@ -174,7 +174,7 @@ func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
 		"spec.spreadPolicy.spreadConstraints.maxSkew": "at least 1",
 		"spec.author": "The server sets it",
 	} {
-		if got := strings.Join(strings.Fields(must[string](t)(kubectl(t, hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
+		if got := strings.Join(strings.Fields(testenv.Must[string](t)(kubectl(t, hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
 			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
 		}
 	}

@@ -41,20 +41,20 @@ const freshRounds = 5
 // workingSecret returns a Secret with a kubeconfig that works, for the ClusterProfile default/name.
 func workingSecret(t *testing.T, name string) *corev1.Secret {
 	t.Helper()
-	cluster := shared.smartfish
-	admin := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
+	cluster := shared.Smartfish
+	admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
 	user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
 	return secretFor(t, name, clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
 }
 
 func hubProfiles(t *testing.T) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
 }
 
 func hubSecrets(t *testing.T) secretWriter {
 	t.Helper()
-	return secretWriter{t, kube(t, shared.hub.RESTConfig())}
+	return secretWriter{t, kube(t, shared.Hub.RESTConfig())}
 }
 
 // secretWriter writes Secrets where those of members are.
@@ -65,12 +65,12 @@ type secretWriter struct {
 
 func (w secretWriter) create(secret *corev1.Secret) {
 	w.t.Helper()
-	must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Create(w.t.Context(), secret, metav1.CreateOptions{}))
+	testenv.Must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Create(w.t.Context(), secret, metav1.CreateOptions{}))
 }
 
 func (w secretWriter) update(secret *corev1.Secret) {
 	w.t.Helper()
-	must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Update(w.t.Context(), secret, metav1.UpdateOptions{}))
+	testenv.Must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Update(w.t.Context(), secret, metav1.UpdateOptions{}))
 }
 
 // accessBy is a status.accessProviders that names a Secret.
@@ -82,7 +82,7 @@ func accessBy(secret string) string {
 func patchAccess(t *testing.T, cluster, accessProviders string) {
 	t.Helper()
 	patch := []byte(`{"status":{"accessProviders":` + accessProviders + `}}`)
-	must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Patch(t.Context(), cluster, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Patch(t.Context(), cluster, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
 }
 
 // What was written a moment ago counts, whatever the caches of the server have: nothing here waits.
@@ -155,7 +155,7 @@ func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
 
-				good := clientcmdapi.Cluster{Server: shared.smartfish.Server(), CertificateAuthorityData: shared.smartfish.CA()}
+				good := clientcmdapi.Cluster{Server: shared.Smartfish.Server(), CertificateAuthorityData: shared.Smartfish.CA()}
 				hubSecrets(t).create(secretFor(t, name, good, clientcmdapi.AuthInfo{Token: "has-ended"}))
 				join(t, name, name)
 			},
@@ -200,12 +200,12 @@ func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
 				t.Cleanup(func() { leave(t, cluster) })
 				if test.prepare != nil {
 					test.prepare(t, cluster)
-					if err := askAs(t, shared.hub.RESTConfig(), cluster); err == nil || !strings.Contains(err.Error(), test.words) {
+					if err := askAs(t, shared.Hub.RESTConfig(), cluster); err == nil || !strings.Contains(err.Error(), test.words) {
 						t.Fatalf("round %d: got %v, want an error with %q", round, err, test.words)
 					}
 				}
 				test.mend(t, cluster)
-				if err := askAs(t, shared.hub.RESTConfig(), cluster); err != nil {
+				if err := askAs(t, shared.Hub.RESTConfig(), cluster); err != nil {
 					t.Fatalf("round %d: refused by what was so before: %v", round, err)
 				}
 			}
@@ -221,14 +221,14 @@ func TestRefusal_OfAUIDIsByWhatIsStored(t *testing.T) {
 	var last types.UID
 	for round := range freshRounds {
 		join(t, cluster, cluster)
-		uid := must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
+		uid := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
 		r := request(cluster, fmt.Sprintf("fresh-uid-%d", round), "view")
 		r.Spec.TargetClusterProfile.UID = uid
-		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		r.Spec.TargetClusterProfile.UID = last
-		if _, _, err := ask(t.Context(), shared.hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); last != "" && !apierrors.IsConflict(err) {
+		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); last != "" && !apierrors.IsConflict(err) {
 			t.Fatalf("round %d: got %v for the UID of another, want 409", round, err)
 		}
 		last = uid
@@ -255,7 +255,7 @@ func TestRefusal_CostsOneReadASecond(t *testing.T) {
 		t.Errorf("who is not entitled had the hub read %+v, before that %+v", now, before)
 	}
 
-	admin := rest.CopyConfig(shared.hub.RESTConfig())
+	admin := rest.CopyConfig(shared.Hub.RESTConfig())
 	admin.QPS = -1
 	begin := time.Now()
 	var flood sync.WaitGroup
@@ -310,7 +310,7 @@ func leave(t *testing.T, cluster string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), testenv.WaitTimeout)
 	defer cancel()
 	_ = hubProfiles(t).Delete(ctx, cluster, metav1.DeleteOptions{})
-	_ = kube(t, shared.hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
+	_ = kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
 }
 
 // reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its etcd.
@@ -318,7 +318,7 @@ type reads struct{ secrets, profiles int }
 
 func readsSoFar(t *testing.T, secret string) (all reads) {
 	t.Helper()
-	log := must[*os.File](t)(os.Open(shared.hub.AuditLog()))
+	log := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
 	defer func() { _ = log.Close() }()
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<24)
@@ -329,8 +329,8 @@ func readsSoFar(t *testing.T, secret string) (all reads) {
 			all.secrets++
 		}
 	}
-	config := must[*rest.Config](t)(shared.server.DirectConfig("prometheus", "system:masters"))
-	text := must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	config := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters"))
+	text := testenv.Must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
 	metrics := testutil.NewMetrics()
 	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
 		t.Fatal(err)

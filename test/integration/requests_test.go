@@ -153,7 +153,7 @@ func withToken(cluster *testenv.Cluster, token string) *rest.Config {
 // fromKubeconfig returns the client config that the kubeconfig in an answer stands for.
 func fromKubeconfig(t *testing.T, answer *v1alpha1.AuthTokenRequest) *rest.Config {
 	t.Helper()
-	return must[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig))
+	return testenv.Must[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig))
 }
 
 // objects lists every object of a cluster as "resource namespace/name uid resourceVersion",
@@ -162,8 +162,8 @@ func objects(t *testing.T, cluster *testenv.Cluster) []string {
 	t.Helper()
 	config := cluster.RESTConfig()
 	config.QPS = -1
-	found := must[*objectLister](t)(newObjectLister(config))
-	return must[[]string](t)(found.list(t.Context()))
+	found := testenv.Must[*objectLister](t)(newObjectLister(config))
+	return testenv.Must[[]string](t)(found.list(t.Context()))
 }
 
 type objectLister struct {
@@ -219,7 +219,7 @@ func kubectl(t *testing.T, kubeconfig, input string, args ...string) (stdout str
 // kubectlOf is kubectl with the program of a version, which returns the warnings, too.
 func kubectlOf(t *testing.T, program, kubeconfig, input string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	path := must[string](t)(testenv.ToolPath(program))
+	path := testenv.Must[string](t)(testenv.ToolPath(program))
 	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	// The editor that a test sets comes later, and wins.

@@ -31,7 +31,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 
 	// revoke tries to delete a grant, which is there afterwards.
 	revoke := func(ctx context.Context, config *rest.Config, name string) error {
-		client := must[versioned.Interface](t)(versioned.NewForConfig(config))
+		client := testenv.Must[versioned.Interface](t)(versioned.NewForConfig(config))
 		return client.ClusterpassV1alpha1().AuthTokenGrants("default").Delete(ctx, name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 	}
 	answer, _, err := ask(t.Context(), owner, forms[0], request("bravelion", "revoke-own", "view"), metav1.CreateOptions{})
@@ -50,7 +50,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 		"who asked for it":                       owner,
 		"who may delete all of the namespace":    editor,
 		"who may delete them in every namespace": controller,
-		"an admin of the hub":                    shared.hub.RESTConfig(),
+		"an admin of the hub":                    shared.Hub.RESTConfig(),
 	} {
 		t.Run("passes "+who, func(t *testing.T) {
 			if err := revoke(t.Context(), config, name); err != nil {

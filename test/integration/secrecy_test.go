@@ -19,14 +19,14 @@ func TestZNoTokenReachesAFile(t *testing.T) {
 	if len(minted.tokens) == 0 {
 		t.Fatal("no tokens were minted")
 	}
-	audits := must[[]string](t)(testenv.AuditLogs(shared.serverAuditLog()))
-	files := append([]string{shared.server.Log()}, audits...)
+	audits := testenv.Must[[]string](t)(testenv.AuditLogs(serverAuditLog()))
+	files := append([]string{shared.Server.Log()}, audits...)
 	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
-		logs := must[[]string](t)(filepath.Glob(filepath.Join(shared.dir, cluster, "*.log")))
-		nested := must[[]string](t)(filepath.Glob(filepath.Join(shared.dir, cluster, "*", "*.log")))
+		logs := testenv.Must[[]string](t)(filepath.Glob(filepath.Join(shared.Dir, cluster, "*.log")))
+		nested := testenv.Must[[]string](t)(filepath.Glob(filepath.Join(shared.Dir, cluster, "*", "*.log")))
 		files = append(append(files, logs...), nested...)
 	}
-	if err := filepath.WalkDir(filepath.Join(shared.dir, "hub", "etcd"), func(path string, entry os.DirEntry, err error) error {
+	if err := filepath.WalkDir(filepath.Join(shared.Dir, "hub", "etcd"), func(path string, entry os.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			files = append(files, path)
 		}
@@ -34,12 +34,12 @@ func TestZNoTokenReachesAFile(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, found := range must[[]string](t)(testenv.FindTokens(minted.tokens, files)) {
+	for _, found := range testenv.Must[[]string](t)(testenv.FindTokens(minted.tokens, files)) {
 		t.Error(found)
 	}
 	var audit []byte
 	for _, file := range audits {
-		audit = append(audit, must[[]byte](t)(os.ReadFile(file))...)
+		audit = append(audit, testenv.Must[[]byte](t)(os.ReadFile(file))...)
 	}
 	for _, want := range []string{`"clusterpass.dev/credential-id":"JTI=`, `"clusterpass.dev/grant-uid"`, `"clusterpass.dev/cluster-profile-uid"`} {
 		if !bytes.Contains(audit, []byte(want)) {
@@ -52,7 +52,7 @@ func TestZNoTokenReachesAFile(t *testing.T) {
 // TestZTheServerNeitherRacedNorPanicked looks at what the server printed during all tests; make test builds it with
 // the race detector.
 func TestZTheServerNeitherRacedNorPanicked(t *testing.T) {
-	log := must[[]byte](t)(os.ReadFile(shared.server.Log()))
+	log := testenv.Must[[]byte](t)(os.ReadFile(shared.Server.Log()))
 	for _, word := range []string{"DATA RACE", "Observed a panic", "panic:"} {
 		if at := bytes.Index(log, []byte(word)); at >= 0 {
 			t.Errorf("the server's log says %q:\n%s", word, log[at:min(at+2000, len(log))])

@@ -50,7 +50,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 	t.Cleanup(server.Close)
 
 	hooks := kube(t, cluster.RESTConfig()).AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
+	testenv.Must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		if err := hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}); err != nil {

@@ -32,26 +32,29 @@ func Start(t testing.TB, options Options) *Cluster {
 	if options.Name == "" {
 		options.Name = "hub"
 	}
+	config := Must[ClusterConfig](t)(clusterConfig(keptOnFailure(t, options.Name), options))
+	cluster := Must[*Cluster](t)(NewCluster(config))
+	start(t, cluster)
+	return cluster
+}
+
+// clusterConfig returns how a cluster for tests is run, on free ports.
+func clusterConfig(dir string, options Options) (ClusterConfig, error) {
 	ports, err := FreePorts(4)
 	if err != nil {
-		t.Fatal(err)
+		return ClusterConfig{}, err
 	}
 	config := ClusterConfig{
 		Name:          options.Name,
-		Dir:           keptOnFailure(t, options.Name),
+		Dir:           dir,
 		Ports:         Ports{APIServer: ports[0], Etcd: ports[1], EtcdPeer: ports[2], ControllerManager: ports[3]},
 		UnsafeNoFsync: true,
 		APIServerArgs: options.APIServerArgs,
 	}
 	if options.Audit {
-		config.AuditLog = filepath.Join(config.Dir, "audit.log")
+		config.AuditLog = filepath.Join(dir, "audit.log")
 	}
-	cluster, err := NewCluster(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, cluster)
-	return cluster
+	return config, nil
 }
 
 // StartServer runs clusterpass-apiserver behind the hub, registered with its aggregator, until the test ends.

@@ -57,12 +57,12 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 			CertificateAuthorityData: member.CA(),
 			Extensions: []clientcmdv1.NamedExtension{{
 				Name:      credential.ExecExtension,
-				Extension: runtime.RawExtension{Raw: must[[]byte](t)(json.Marshal(request))},
+				Extension: runtime.RawExtension{Raw: testenv.Must[[]byte](t)(json.Marshal(request))},
 			}},
 		},
 	}
-	client := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
-	profile := must[*inventoryv1alpha1.ClusterProfile](t)(client.Get(t.Context(), member.Name(), metav1.GetOptions{}))
+	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Get(t.Context(), member.Name(), metav1.GetOptions{}))
 	others := profile.Status.AccessProviders[:0:0]
 	for _, other := range profile.Status.AccessProviders {
 		if other.Name != provider.Name {
@@ -70,7 +70,7 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 		}
 	}
 	profile.Status.AccessProviders = append(others, provider)
-	return must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
 }
 
 // library returns upstream's access library as a consumer configures it, by a file.
@@ -85,18 +85,18 @@ func library(t *testing.T, h home, apiVersion string, args ...string) *access.Co
 		},
 	}}}
 	path := filepath.Join(h.dir, "access.json")
-	if err := os.WriteFile(path, must[[]byte](t)(json.Marshal(config)), 0o600); err != nil {
+	if err := os.WriteFile(path, testenv.Must[[]byte](t)(json.Marshal(config)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return must[*access.Config](t)(access.NewFromFile(path))
+	return testenv.Must[*access.Config](t)(access.NewFromFile(path))
 }
 
 // client returns a client for the cluster of a profile, built by upstream's library.
 func client(t *testing.T, from *access.Config, profile *inventoryv1alpha1.ClusterProfile) kubernetes.Interface {
 	t.Helper()
-	config := must[*rest.Config](t)(from.BuildConfigFromCP(profile))
+	config := testenv.Must[*rest.Config](t)(from.BuildConfigFromCP(profile))
 	config.QPS = -1
-	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	return testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
 }
 
 // identity asks the cluster of client who it is used by, and by which credential.
@@ -110,7 +110,7 @@ func identity(ctx context.Context, client kubernetes.Interface) (name, credentia
 }
 
 func TestUpstreamsAccessLibraryReachesTwoMembersAtOnce(t *testing.T) {
-	members := []*testenv.Cluster{shared.bravelion, shared.smartfish}
+	members := []*testenv.Cluster{shared.Bravelion, shared.Smartfish}
 	for _, apiVersion := range []string{v1, v1beta1} {
 		t.Run(apiVersion, func(t *testing.T) {
 			from := library(t, newHome(t, consumer), apiVersion)
@@ -135,7 +135,7 @@ func TestUpstreamsAccessLibraryReachesTwoMembersAtOnce(t *testing.T) {
 
 func TestTheFlagsOfTheConsumerWinOverTheProfile(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--service-account=chosen-by-consumer")
-	name, _, err := identity(t.Context(), client(t, from, provide(t, shared.bravelion, "chosen-by-profile")))
+	name, _, err := identity(t.Context(), client(t, from, provide(t, shared.Bravelion, "chosen-by-profile")))
 	if want := "system:serviceaccount:default:chosen-by-consumer"; err != nil || name != want {
 		t.Errorf("known as %q (%v), want %q", name, err, want)
 	}
@@ -144,8 +144,8 @@ func TestTheFlagsOfTheConsumerWinOverTheProfile(t *testing.T) {
 // TestAWatchAndRequestsGoOnAcrossRefreshes has client-go run the plugin anew every few seconds, each time for a new token.
 func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--max-age=1s")
-	client := client(t, from, provide(t, shared.bravelion, "watching"))
-	watching := must[watch.Interface](t)(client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{}))
+	client := client(t, from, provide(t, shared.Bravelion, "watching"))
+	watching := testenv.Must[watch.Interface](t)(client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{}))
 	defer watching.Stop()
 	var credentials []string
 	for len(credentials) < 4 {
@@ -161,7 +161,7 @@ func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
 			return nil
 		})
 		credentials = append(credentials, current)
-		created := must[*corev1.ConfigMap](t)(kube(t, shared.bravelion).CoreV1().ConfigMaps("default").
+		created := testenv.Must[*corev1.ConfigMap](t)(shared.Bravelion.Kube(t).CoreV1().ConfigMaps("default").
 			Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "refresh-"}}, metav1.CreateOptions{}))
 		awaitEvent(t, watching.ResultChan(), created.Name)
 	}
@@ -190,13 +190,13 @@ func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
 // TestARefusedTokenIsReplacedBeforeItsTime takes a token's Secret away on the member, which ends the token, in the middle of its use.
 func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
 	h := newHome(t, consumer)
-	client := client(t, library(t, h, v1), provide(t, shared.smartfish, "refused"))
+	client := client(t, library(t, h, v1), provide(t, shared.Smartfish, "refused"))
 	_, first, err := identity(t.Context(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secrets := kube(t, shared.smartfish).CoreV1().Secrets("default")
-	list := must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}))
+	secrets := shared.Smartfish.Kube(t).CoreV1().Secrets("default")
+	list := testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}))
 	for _, secret := range list.Items {
 		if err := secrets.Delete(t.Context(), secret.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -214,16 +214,16 @@ func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
 // TestATokenAtHandIsUsedWhileTheHubIsDown asks until the hub has been asked in vain for the next token.
 func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
 	h := newHome(t, consumer)
-	client := client(t, library(t, h, v1, "--max-age=1s"), provide(t, shared.bravelion, "patient"))
+	client := client(t, library(t, h, v1, "--max-age=1s"), provide(t, shared.Bravelion, "patient"))
 	_, first, err := identity(t.Context(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.server.Kill(); err != nil {
+	if err := shared.Server.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := errors.Join(shared.server.Restart(t.Context()), shared.server.Register(t.Context())); err != nil {
+		if err := errors.Join(shared.Server.Restart(t.Context()), shared.Server.Register(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 	}()
@@ -232,7 +232,7 @@ func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
 		if err != nil || id != first {
 			t.Fatalf("with the hub down: credential %q, want %q: %v", id, first, err)
 		}
-		if entry := must[[]byte](t)(os.ReadFile(h.cached(t)[0])); !strings.Contains(string(entry), "retryAfter") {
+		if entry := testenv.Must[[]byte](t)(os.ReadFile(h.cached(t)[0])); !strings.Contains(string(entry), "retryAfter") {
 			return errors.New("the hub was not asked yet")
 		}
 		return nil
@@ -245,7 +245,7 @@ func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
 // runPlugin runs the plugin as client-go does for a profile, and returns what it prints.
 func runPlugin(t *testing.T, h home, profile *inventoryv1alpha1.ClusterProfile, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	config := must[*rest.Config](t)(library(t, h, v1, args...).BuildConfigFromCP(profile))
+	config := testenv.Must[*rest.Config](t)(library(t, h, v1, args...).BuildConfigFromCP(profile))
 	info := map[string]any{
 		"apiVersion": v1, "kind": "ExecCredential",
 		"spec": map[string]any{"interactive": false, "cluster": map[string]any{
@@ -253,7 +253,7 @@ func runPlugin(t *testing.T, h home, profile *inventoryv1alpha1.ClusterProfile, 
 		}},
 	}
 	cmd := h.command(t, config.ExecProvider.Command, config.ExecProvider.Args...)
-	cmd.Env = append(cmd.Env, credential.ExecInfoEnv+"="+string(must[[]byte](t)(json.Marshal(info))))
+	cmd.Env = append(cmd.Env, credential.ExecInfoEnv+"="+string(testenv.Must[[]byte](t)(json.Marshal(info))))
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
@@ -279,7 +279,7 @@ func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
 		{name: "one role too many", user: consumer, args: []string{"--cluster-role=view,edit"}, want: []string{"forbidden", consumer, "bind:edit"}},
 		{name: "another namespace", user: consumer, args: []string{"--service-account-namespace=secrets"}, want: []string{"forbidden", "in:secrets"}},
 	}
-	profile := provide(t, shared.bravelion, "wrong-user")
+	profile := provide(t, shared.Bravelion, "wrong-user")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHome(t, test.user)
@@ -287,7 +287,7 @@ func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
 			if err == nil || stdout != "" {
 				t.Fatalf("succeeded: %v", err)
 			}
-			for _, want := range append(test.want, shared.hub.Server(), "default/bravelion") {
+			for _, want := range append(test.want, shared.Hub.Server(), "default/bravelion") {
 				if !strings.Contains(stderr, want) {
 					t.Errorf("%q is not in what it says: %s", want, stderr)
 				}
@@ -304,12 +304,12 @@ func TestATokenIsNotHandedToAServerThatTheHubDoesNotKnow(t *testing.T) {
 	var heard atomic.Int64
 	thief := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { heard.Add(1) }))
 	defer thief.Close()
-	thiefCA := must[[]byte](t)(certutil.EncodeCertificates(thief.Certificate()))
-	profile := provide(t, shared.bravelion, "wanted")
+	thiefCA := testenv.Must[[]byte](t)(certutil.EncodeCertificates(thief.Certificate()))
+	profile := provide(t, shared.Bravelion, "wanted")
 	tests := map[string]func(*clientcmdv1.Cluster){
 		"another server with its own authority": func(c *clientcmdv1.Cluster) { c.Server, c.CertificateAuthorityData = thief.URL, thiefCA },
 		"another server of the fleet": func(c *clientcmdv1.Cluster) {
-			c.Server, c.CertificateAuthorityData = shared.smartfish.Server(), shared.smartfish.CA()
+			c.Server, c.CertificateAuthorityData = shared.Smartfish.Server(), shared.Smartfish.CA()
 		},
 		"another server": func(c *clientcmdv1.Cluster) { c.Server = thief.URL },
 		"an authority besides the right one": func(c *clientcmdv1.Cluster) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"testing"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // maxPluginSize bounds the plugin in bytes: it is copied into the images and volumes of others. Symbols are a third of that, which
@@ -15,13 +17,13 @@ import (
 const maxPluginSize = 18 << 20
 
 func TestThePluginIsSmallAndStatic(t *testing.T) {
-	if size := must[os.FileInfo](t)(os.Stat(shared.plugin)).Size(); size > maxPluginSize {
+	if size := testenv.Must[os.FileInfo](t)(os.Stat(shared.plugin)).Size(); size > maxPluginSize {
 		t.Errorf("it has %d bytes, more than %d: has it learnt to need another package?", size, maxPluginSize)
 	}
 	if runtime.GOOS != "linux" {
 		t.Skip("its format is another here")
 	}
-	file := must[*elf.File](t)(elf.Open(shared.plugin))
+	file := testenv.Must[*elf.File](t)(elf.Open(shared.plugin))
 	defer file.Close()
 	for _, program := range file.Progs {
 		if program.Type == elf.PT_INTERP {

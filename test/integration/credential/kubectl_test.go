@@ -22,7 +22,7 @@ import (
 
 func TestAMergedContextWorksWithKubectl(t *testing.T) {
 	h := newHome(t, consumer)
-	before := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+	before := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "smartfish", "--merge")
 
 	for _, member := range []string{"bravelion", "smartfish"} {
@@ -34,7 +34,7 @@ func TestAMergedContextWorksWithKubectl(t *testing.T) {
 			t.Errorf("%s knows us as %s, want %s...", member, who, want)
 		}
 	}
-	after := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+	after := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 	if after.CurrentContext != before.CurrentContext {
 		t.Errorf("the current context is %q now", after.CurrentContext)
 	}
@@ -45,9 +45,9 @@ func TestAMergedContextWorksWithKubectl(t *testing.T) {
 	}
 
 	t.Run("a second time", func(t *testing.T) {
-		content := must[[]byte](t)(os.ReadFile(h.kubeconfig))
+		content := testenv.Must[[]byte](t)(os.ReadFile(h.kubeconfig))
 		h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "smartfish", "--merge")
-		if !bytes.Equal(must[[]byte](t)(os.ReadFile(h.kubeconfig)), content) {
+		if !bytes.Equal(testenv.Must[[]byte](t)(os.ReadFile(h.kubeconfig)), content) {
 			t.Error("the kubeconfig has changed")
 		}
 	})
@@ -67,15 +67,15 @@ func TestAMergedContextWorksWithKubectl(t *testing.T) {
 		if len(tokens) != 2 {
 			t.Fatalf("%d tokens are cached, want 2", len(tokens))
 		}
-		found := must[[]string](t)(testenv.FindTokens(tokens, h.files(t)))
+		found := testenv.Must[[]string](t)(testenv.FindTokens(tokens, h.files(t)))
 		if len(found) != len(cached) {
 			t.Errorf("tokens are in %v, want them in %v alone", found, cached)
 		}
 		for _, path := range cached {
-			if mode := must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != 0o600 {
+			if mode := testenv.Must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != 0o600 {
 				t.Errorf("%s has mode %o", path, mode)
 			}
-			if mode := must[os.FileInfo](t)(os.Stat(filepath.Dir(path))).Mode().Perm(); mode != 0o700 {
+			if mode := testenv.Must[os.FileInfo](t)(os.Stat(filepath.Dir(path))).Mode().Perm(); mode != 0o700 {
 				t.Errorf("%s has mode %o", filepath.Dir(path), mode)
 			}
 		}
@@ -120,7 +120,7 @@ func TestKubectl_InContainers(t *testing.T) {
 	if output, err := exec.CommandContext(t.Context(), "unshare", append(container, "true")...).CombinedOutput(); err != nil {
 		t.Skipf("no PID namespace can be made here: %v: %s", err, output)
 	}
-	unshare := must[string](t)(exec.LookPath("unshare"))
+	unshare := testenv.Must[string](t)(exec.LookPath("unshare"))
 	h := newHome(t, consumer)
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge", "--service-account=in-containers")
 	before := mints(t, consumer)
@@ -142,7 +142,7 @@ func TestTokenPrintsATokenOrTheWholeAnswer(t *testing.T) {
 	if err := json.Unmarshal([]byte(h.output(t, shared.kubectl, "clusterpass", "token", "bravelion", "-o", "json")), &status); err != nil {
 		t.Fatal(err)
 	}
-	if status.Cluster == nil || status.Cluster.Server != shared.bravelion.Server() || status.GrantName == "" || len(status.Kubeconfig) == 0 {
+	if status.Cluster == nil || status.Cluster.Server != shared.Bravelion.Server() || status.GrantName == "" || len(status.Kubeconfig) == 0 {
 		t.Error("the answer is not whole")
 	}
 	if len(h.cached(t)) > 0 {

@@ -28,22 +28,22 @@ import (
 // account makes a ServiceAccount on the hub and returns a function that returns another token of it each time.
 func account(t *testing.T, name string, entitled bool) func() string {
 	t.Helper()
-	hub := kube(t, shared.hub)
+	hub := shared.Hub.Kube(t)
 	accounts := hub.CoreV1().ServiceAccounts("default")
-	must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
 	if entitled {
 		testenv.Bind(t, hub, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, consumer)
 	}
 	return func() string {
-		return must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})).Status.Token
+		return testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})).Status.Token
 	}
 }
 
 // relay passes connections on to the hub until it is closed, and returns its URL.
 func relay(t *testing.T) (address string, closeRelay func()) {
 	t.Helper()
-	hub := must[*url.URL](t)(url.Parse(shared.hub.Server()))
-	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	hub := testenv.Must[*url.URL](t)(url.Parse(shared.Hub.Server()))
+	listener := testenv.Must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
@@ -69,7 +69,7 @@ func TestKubectl_LoginByEnvironment(t *testing.T) {
 	newToken := map[string]func() string{alice: account(t, alice, true), bob: account(t, bob, true), carol: account(t, carol, false)}
 	h := newHome(t, consumer)
 	address, closeRelay := relay(t)
-	config := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+	config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 	current := config.Contexts[config.CurrentContext]
 	config.Clusters[current.Cluster].Server = address
 	config.AuthInfos[current.AuthInfo] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
@@ -115,7 +115,7 @@ func TestKubectl_LoginByEnvironment(t *testing.T) {
 	if err == nil || !strings.Contains(output, "is new or has changed") || !strings.Contains(output, "no cached token") {
 		t.Errorf("another login while the hub is down: %v: %s", err, output)
 	}
-	logins := must[[]byte](t)(os.ReadFile(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "logins")))
+	logins := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "logins")))
 	if strings.Contains(string(logins), second) {
 		t.Error("a token of the hub is kept")
 	}
@@ -128,8 +128,8 @@ func TestKubectl_LoginByCertificate(t *testing.T) {
 	members := []string{"--context=smartfish", "get", "namespaces", "-o", "name"}
 	login := func(user string) {
 		t.Helper()
-		other := must[*clientcmdapi.Config](t)(clientcmd.Load(must[[]byte](t)(shared.hub.ClientCertKubeconfig(user))))
-		config := must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
+		other := testenv.Must[*clientcmdapi.Config](t)(clientcmd.Load(testenv.Must[[]byte](t)(shared.Hub.ClientCertKubeconfig(user))))
+		config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 		config.AuthInfos[config.Contexts["hub"].AuthInfo] = other.AuthInfos[other.Contexts[other.CurrentContext].AuthInfo]
 		if err := clientcmd.WriteToFile(*config, h.kubeconfig); err != nil {
 			t.Fatal(err)
@@ -149,10 +149,10 @@ func TestKubectl_LoginByCertificate(t *testing.T) {
 
 // TestPlugin_RequireTicket runs every command that asks for a token under the policy of the examples.
 func TestPlugin_RequireTicket(t *testing.T) {
-	policy := filepath.Join(must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
+	policy := filepath.Join(testenv.Must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
 	h := newHome(t, consumer)
 	admin := func(args ...string) {
-		h.output(t, shared.kubectl, append([]string{"--kubeconfig=" + shared.hub.Kubeconfig()}, args...)...)
+		h.output(t, shared.kubectl, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig()}, args...)...)
 	}
 	admin("apply", "-f", policy)
 	defer func() {
@@ -186,7 +186,7 @@ func TestPlugin_RequireTicket(t *testing.T) {
 	}
 	h.output(t, shared.kubectl, "--context=bravelion", "get", "namespaces")
 
-	profile := provide(t, shared.bravelion, "ticket")
+	profile := provide(t, shared.Bravelion, "ticket")
 	if stdout, stderr, err := runPlugin(t, h, profile); err == nil || stdout != "" || !strings.Contains(stderr, "number of a ticket") {
 		t.Errorf("the credential plugin without a ticket: %v: %s", err, stderr)
 	}

@@ -15,9 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,8 +26,6 @@ import (
 )
 
 const (
-	startTimeout = 8 * time.Minute
-
 	// consumer is a user of the hub who may have ClusterRole view on all members.
 	consumer = "consumer"
 	// crowd is another one, whose tokens are counted.
@@ -40,43 +36,19 @@ const (
 
 // shared is a hub with two members, joined in namespace default, and our programs.
 var shared struct {
-	dir                       string
-	hub, bravelion, smartfish *testenv.Cluster
-	server                    *testenv.Server
+	testenv.Fleet
 	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is the real one.
 	plugin, kubectlPlugin, kubectl string
 }
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	if shared.dir, err = os.MkdirTemp("", "clusterpass-credential-"); err != nil {
-		return 0, err
-	}
-	defer func() {
-		stop()
-		if code != 0 || err != nil {
-			fmt.Fprintf(os.Stderr, "the files of the fleet, logs included, are kept in %s\n", shared.dir)
-			return
+	shared.Main(m, testenv.FleetConfig{Members: 2, Audit: true, Server: &testenv.ServerConfig{}, Prepare: func(ctx context.Context) error {
+		if err := build(ctx); err != nil {
+			return err
 		}
-		err = os.RemoveAll(shared.dir)
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := build(ctx); err != nil {
-		return 0, err
-	}
-	if err := start(ctx); err != nil {
-		return 0, err
-	}
-	return m.Run(), nil
+		// The hub knows of it by the time that its members are joined.
+		return entitle(ctx)
+	}})
 }
 
 // build builds our programs.
@@ -88,7 +60,7 @@ func build(ctx context.Context) (err error) {
 	if shared.kubectl, err = testenv.ToolPath("kubectl"); err != nil {
 		return err
 	}
-	bin := filepath.Join(shared.dir, "bin")
+	bin := filepath.Join(shared.Dir, "bin")
 	shared.plugin = filepath.Join(bin, "clusterpass-credential-plugin")
 	shared.kubectlPlugin = filepath.Join(bin, "kubectl-clusterpass")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
@@ -100,56 +72,9 @@ func build(ctx context.Context) (err error) {
 	return nil
 }
 
-func start(ctx context.Context) error {
-	ports, err := testenv.FreePorts(13)
-	if err != nil {
-		return err
-	}
-	clusters := []**testenv.Cluster{&shared.hub, &shared.bravelion, &shared.smartfish}
-	var starting sync.WaitGroup
-	errs := make([]error, len(clusters))
-	for i, name := range []string{"hub", "bravelion", "smartfish"} {
-		dir := filepath.Join(shared.dir, name)
-		*clusters[i], err = testenv.NewCluster(testenv.ClusterConfig{
-			Name:          name,
-			Dir:           dir,
-			Ports:         testenv.Ports{APIServer: ports[4*i], Etcd: ports[4*i+1], EtcdPeer: ports[4*i+2], ControllerManager: ports[4*i+3]},
-			AuditLog:      filepath.Join(dir, "audit.log"),
-			UnsafeNoFsync: true,
-		})
-		if err != nil {
-			return err
-		}
-		starting.Go(func() { errs[i] = (*clusters[i]).Start(ctx) })
-	}
-	starting.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	// The hub knows of it by the time that its members are joined.
-	if err := entitle(ctx); err != nil {
-		return err
-	}
-	shared.server, err = testenv.NewServer(testenv.ServerConfig{Hub: shared.hub, Dir: filepath.Join(shared.dir, "server"), Port: ports[12]})
-	if err != nil {
-		return err
-	}
-	if err := shared.server.Start(ctx); err != nil {
-		return err
-	}
-	for _, member := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
-		if err := testenv.Join(ctx, shared.hub, member, "default", member.Name()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for view on any cluster.
 func entitle(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(shared.hub.RESTConfig())
+	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
 	if err != nil {
 		return err
 	}
@@ -172,34 +97,6 @@ func entitle(ctx context.Context) error {
 	return err
 }
 
-func stop() {
-	if shared.server != nil {
-		shared.server.Stop()
-	}
-	for _, cluster := range []*testenv.Cluster{shared.hub, shared.bravelion, shared.smartfish} {
-		if cluster != nil {
-			cluster.Stop()
-		}
-	}
-}
-
-// must returns value where a call went well, and ends the test where it did not.
-func must[T any](t *testing.T) func(value T, err error) T {
-	t.Helper()
-	return func(value T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-}
-
-func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
-	t.Helper()
-	return must[kubernetes.Interface](t)(kubernetes.NewForConfig(cluster.RESTConfig()))
-}
-
 // home is a user's home, with a kubeconfig for the hub, and the environment of programs that run there.
 type home struct {
 	dir, kubeconfig string
@@ -210,7 +107,7 @@ func newHome(t *testing.T, user string) home {
 	t.Helper()
 	dir := t.TempDir()
 	h := home{dir: dir, kubeconfig: filepath.Join(dir, ".kube", "config")}
-	content := must[[]byte](t)(shared.hub.ClientCertKubeconfig(user))
+	content := testenv.Must[[]byte](t)(shared.Hub.ClientCertKubeconfig(user))
 	if err := os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +121,7 @@ func newHome(t *testing.T, user string) home {
 // cached returns the files of the cache that hold tokens.
 func (h home) cached(t *testing.T) []string {
 	t.Helper()
-	return must[[]string](t)(filepath.Glob(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "*.json")))
+	return testenv.Must[[]string](t)(filepath.Glob(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "*.json")))
 }
 
 // tokens returns the tokens in the cache.
@@ -233,7 +130,7 @@ func (h home) tokens(t *testing.T) []string {
 	var tokens []string
 	for _, path := range h.cached(t) {
 		var entry struct{ Token string }
-		if err := json.Unmarshal(must[[]byte](t)(os.ReadFile(path)), &entry); err != nil {
+		if err := json.Unmarshal(testenv.Must[[]byte](t)(os.ReadFile(path)), &entry); err != nil {
 			t.Fatal(err)
 		}
 		tokens = append(tokens, entry.Token)
@@ -281,7 +178,7 @@ func (h home) output(t *testing.T, program string, args ...string) string {
 // mints returns how many tokens the hub has been asked for by user and has given.
 func mints(t *testing.T, user string) int {
 	t.Helper()
-	file := must[*os.File](t)(os.Open(shared.hub.AuditLog()))
+	file := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
 	defer file.Close()
 	count := 0
 	lines := bufio.NewScanner(file)

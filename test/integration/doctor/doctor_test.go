@@ -37,7 +37,7 @@ const (
 func TestAHealthyFleetPasses(t *testing.T) {
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
-	found := diagnose(t, hub.RESTConfig(), o)
+	found := diagnose(t, shared.Hub.RESTConfig(), o)
 	t.Log("\n" + printed(t, found))
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
 	for _, check := range []string{
@@ -51,7 +51,7 @@ func TestAHealthyFleetPasses(t *testing.T) {
 
 func expectNoGrants(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(hub.RESTConfig())
+	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants("").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func expectNoGrants(t *testing.T) {
 }
 
 func TestWhoMayNotLookIsToldSo(t *testing.T) {
-	nobody, err := hub.UserConfig("nobody-in-particular")
+	nobody, err := shared.Hub.UserConfig("nobody-in-particular")
 	require.NoError(t, err)
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
@@ -75,7 +75,7 @@ func TestWhoMayNotLookIsToldSo(t *testing.T) {
 func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
 	// Revoking it would be allowed.
 	testenv.Bind(t, kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
-	editor, err := hub.UserConfig("editor")
+	editor, err := shared.Hub.UserConfig("editor")
 	require.NoError(t, err)
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
@@ -86,19 +86,19 @@ func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
 }
 
 func TestAnAPIServiceThatIsGone(t *testing.T) {
-	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	require.NoError(t, client.ApiregistrationV1().APIServices().Delete(t.Context(), apiService, metav1.DeleteOptions{}))
 	expect(t, options(), expected{
 		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "it is missing", mend: "kubectl apply -k artifacts/deploy/overlays/",
 	})
 
-	require.NoError(t, server.Register(t.Context()))
+	require.NoError(t, shared.Server.Register(t.Context()))
 	expectNothing(t)
 }
 
 func TestAnAPIServiceWithoutItsCA(t *testing.T) {
-	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), apiService, types.MergePatchType, []byte(`{"spec":{"caBundle":null}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -109,12 +109,12 @@ func TestAnAPIServiceWithoutItsCA(t *testing.T) {
 		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "trust the server's CA",
 	})
 
-	require.NoError(t, server.Register(t.Context()))
+	require.NoError(t, shared.Server.Register(t.Context()))
 	expectNothing(t)
 }
 
 func TestAServerThatDoesNotRun(t *testing.T) {
-	require.NoError(t, server.Kill())
+	require.NoError(t, shared.Server.Kill())
 	expect(t, options(), expected{
 		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "kubectl describe apiservice " + apiService,
 	})
@@ -128,7 +128,7 @@ func TestAServerThatDoesNotRun(t *testing.T) {
 		expect(t, options(), expected{
 			check: "namespaces", verdict: doctor.Fail, about: "Namespace hangs", message: "NamespaceDeletionDiscoveryFailure: ", mend: "kubectl delete apiservice " + apiService,
 		})
-		clients, err := doctor.NewClients(hub.RESTConfig())
+		clients, err := doctor.NewClients(shared.Hub.RESTConfig())
 		require.NoError(t, err)
 		left := doctor.Uninstall(t.Context(), clients, nil)
 		require.True(t, slices.ContainsFunc(left, func(f doctor.Finding) bool {
@@ -136,8 +136,8 @@ func TestAServerThatDoesNotRun(t *testing.T) {
 		}), "%+v", left)
 	})
 
-	require.NoError(t, server.Restart(t.Context()))
-	require.NoError(t, server.Register(t.Context()))
+	require.NoError(t, shared.Server.Restart(t.Context()))
+	require.NoError(t, shared.Server.Register(t.Context()))
 	expectNothing(t)
 }
 
@@ -153,7 +153,7 @@ func TestAServerThatMayNotListPolicies(t *testing.T) {
 		message: "it lacks list, watch on mutatingadmissionpolicies", mend: "kubectl apply -k artifacts/deploy/rbac",
 	})
 
-	require.NoError(t, server.ApplyRBAC(t.Context()))
+	require.NoError(t, shared.Server.ApplyRBAC(t.Context()))
 	expectNothing(t)
 }
 
@@ -222,13 +222,13 @@ func TestACredentialThatHasExpired(t *testing.T) {
 }
 
 func TestAControllerManagerThatWasStopped(t *testing.T) {
-	manager.Stop()
+	shared.Manager.Stop()
 	expect(t, options(), expected{
 		check: "controller-manager", verdict: doctor.Fail, about: "clusterpass-system/clusterpass-controller-manager",
 		message: "it has no holder", mend: "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager",
 	})
 
-	require.NoError(t, manager.Start(t.Context()))
+	require.NoError(t, shared.Manager.Start(t.Context()))
 	expectNothing(t)
 }
 
@@ -288,7 +288,7 @@ func kubectl(t *testing.T, args ...string) {
 	t.Helper()
 	path, err := testenv.ToolPath("kubectl")
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + hub.Kubeconfig(), "--cache-dir=" + t.TempDir()}, args...)...)
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig(), "--cache-dir=" + t.TempDir()}, args...)...)
 	cmd.Env = os.Environ()
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -9,15 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -27,101 +23,11 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-const (
-	startTimeout = 5 * time.Minute
-)
-
-// What the tests share. Each leaves it as it was.
-var (
-	hub, bravelion *testenv.Cluster
-	server         *testenv.Server
-	manager        *testenv.ControllerManager
-)
+// shared is what the tests share: a hub with one member. Each test leaves it as it was.
+var shared testenv.Fleet
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "clusterpass-doctor-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		stop()
-		if code != 0 || err != nil {
-			fmt.Fprintf(os.Stderr, "the files of the fleet, logs included, are kept in %s\n", dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := start(ctx, dir); err != nil {
-		return 0, err
-	}
-	return m.Run(), nil
-}
-
-func start(ctx context.Context, dir string) (err error) {
-	ports, err := testenv.FreePorts(10)
-	if err != nil {
-		return err
-	}
-	if hub, err = newCluster(dir, "hub", ports[:4]); err != nil {
-		return err
-	}
-	if bravelion, err = newCluster(dir, "bravelion", ports[4:8]); err != nil {
-		return err
-	}
-	var starting errgroup.Group
-	starting.Go(func() error { return hub.Start(ctx) })
-	starting.Go(func() error { return bravelion.Start(ctx) })
-	if err := starting.Wait(); err != nil {
-		return err
-	}
-	if server, err = testenv.NewServer(testenv.ServerConfig{Hub: hub, Dir: filepath.Join(dir, "server"), Port: ports[8]}); err != nil {
-		return err
-	}
-	if err := server.Start(ctx); err != nil {
-		return err
-	}
-	if err := testenv.Join(ctx, hub, bravelion, "default", "bravelion"); err != nil {
-		return err
-	}
-	manager, err = testenv.NewControllerManager(testenv.ControllerManagerConfig{Hub: hub, Dir: filepath.Join(dir, "manager"), Port: ports[9]})
-	if err != nil {
-		return err
-	}
-	return manager.Start(ctx)
-}
-
-func newCluster(dir, name string, ports []int) (*testenv.Cluster, error) {
-	return testenv.NewCluster(testenv.ClusterConfig{
-		Name:          name,
-		Dir:           filepath.Join(dir, name),
-		Ports:         testenv.Ports{APIServer: ports[0], Etcd: ports[1], EtcdPeer: ports[2], ControllerManager: ports[3]},
-		UnsafeNoFsync: true,
-	})
-}
-
-func stop() {
-	if manager != nil {
-		manager.Stop()
-	}
-	if server != nil {
-		server.Stop()
-	}
-	for _, cluster := range []*testenv.Cluster{hub, bravelion} {
-		if cluster != nil {
-			cluster.Stop()
-		}
-	}
+	shared.Main(m, testenv.FleetConfig{Members: 1, Server: &testenv.ServerConfig{}, Manager: &testenv.ControllerManagerConfig{}})
 }
 
 // options are those of an installation as testenv makes it.
@@ -190,7 +96,7 @@ func expectNothing(t *testing.T) {
 func eventually(t *testing.T, options doctor.Options, check func([]doctor.Finding) error) {
 	t.Helper()
 	testenv.Eventually(t, func(context.Context) error {
-		found := diagnose(t, hub.RESTConfig(), options)
+		found := diagnose(t, shared.Hub.RESTConfig(), options)
 		if err := check(found); err != nil {
 			return fmt.Errorf("%w\n%s", err, printed(t, found))
 		}
@@ -200,7 +106,7 @@ func eventually(t *testing.T, options doctor.Options, check func([]doctor.Findin
 
 func kube(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(hub.RESTConfig())
+	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	return client
 }

@@ -40,7 +40,7 @@ const (
 // installOtherProducts has the hub serve the kinds of others until the test ends.
 func installOtherProducts(t *testing.T) {
 	t.Helper()
-	client, err := apiextensions.NewForConfig(hub.RESTConfig())
+	client, err := apiextensions.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	for _, names := range otherProducts {
 		group := openClusterManagement
@@ -76,7 +76,7 @@ func shown(t *testing.T, name string) string {
 	path, err := testenv.ToolPath("kubectl")
 	require.NoError(t, err)
 	// Without the warnings: kubectl says where a short name has more than one kind.
-	out, err := exec.CommandContext(t.Context(), path, "--kubeconfig="+hub.Kubeconfig(), "--cache-dir="+t.TempDir(),
+	out, err := exec.CommandContext(t.Context(), path, "--kubeconfig="+shared.Hub.Kubeconfig(), "--cache-dir="+t.TempDir(),
 		"get", name, "--namespace=default", "--output=name").Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
@@ -84,7 +84,7 @@ func shown(t *testing.T, name string) string {
 
 func setPriority(t *testing.T, service, priority string) {
 	t.Helper()
-	client, err := aggregator.NewForConfig(hub.RESTConfig())
+	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), service, types.MergePatchType,
 		[]byte(`{"spec":{"groupPriorityMinimum":`+priority+`}}`), metav1.PatchOptions{})
@@ -93,7 +93,7 @@ func setPriority(t *testing.T, service, priority string) {
 
 func TestNames_OtherProductsKinds(t *testing.T) {
 	expect(t, options(), expected{check: "names", verdict: doctor.OK, message: "no other group of the hub has a name of clusterpass's resources"})
-	client, err := versioned.NewForConfig(hub.RESTConfig())
+	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	placements := client.ClusterpassV1alpha1().Placements("default")
 	_, err = placements.Create(t.Context(), &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}, metav1.CreateOptions{})
@@ -133,7 +133,7 @@ func TestNames_OtherProductsKinds(t *testing.T) {
 		assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, "clusterprofiles.multicluster.x-k8s.io"))
 		assert.Equal(t, "placement.clusterpass.dev/mine", shown(t, "placements.clusterpass.dev"))
 
-		require.NoError(t, server.Register(t.Context()))
+		require.NoError(t, shared.Server.Register(t.Context()))
 		expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get cp", message: "it shows clusterpass's"})
 	})
 }

@@ -24,7 +24,7 @@ import (
 // as returns the path of a kubeconfig for a user of a cluster who has rules there, cluster-wide.
 func as(t *testing.T, cluster *testenv.Cluster, user string, rules ...rbacv1.PolicyRule) string {
 	t.Helper()
-	client := kube(t, cluster)
+	client := cluster.Kube(t)
 	rbac := client.RbacV1()
 	testenv.Grant(t, client, "", user, testenv.UserSubject(user), rules...)
 	t.Cleanup(func() {
@@ -49,23 +49,23 @@ func TestWhoMayNotIsTold(t *testing.T) {
 	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 
 	t.Run("that nothing was done where the member forbids the first step", func(t *testing.T) {
-		before := snapshots(t, shared.bravelion)
-		user := as(t, shared.bravelion, "reader", reader)
+		before := snapshots(t, shared.Bravelion)
+		user := as(t, shared.Bravelion, "reader", reader)
 		out, err := clusterpass(t.Context(), append(join, "--member-kubeconfig="+user)...)
 		require.ErrorContains(t, err, "member: could not apply namespace/clusterpass-system", out)
 		require.ErrorContains(t, err, "Nothing was changed on either cluster")
 		removeUser(before[1], "reader")
-		after := snapshots(t, shared.bravelion)
+		after := snapshots(t, shared.Bravelion)
 		removeUser(after[1], "reader")
 		assert.Equal(t, before, after)
 	})
 	t.Run("what was done where the hub forbids the Secret", func(t *testing.T) {
-		user := as(t, shared.hub, "no-secrets", reader, rule("multicluster.x-k8s.io", "*", "*"))
+		user := as(t, shared.Hub, "no-secrets", reader, rule("multicluster.x-k8s.io", "*", "*"))
 		t.Cleanup(func() {
 			_, err := clusterpass(context.WithoutCancel(t.Context()), "unjoin", "bravelion", "--member-context=bravelion")
 			require.NoError(t, err)
 		})
-		out, err := clusterpass(t.Context(), append(join, "--kubeconfig="+user, "--member-kubeconfig="+shared.bravelion.Kubeconfig())...)
+		out, err := clusterpass(t.Context(), append(join, "--kubeconfig="+user, "--member-kubeconfig="+shared.Bravelion.Kubeconfig())...)
 		require.ErrorContains(t, err, "hub: could not apply secret/member-default-bravelion in clusterpass-system")
 		require.ErrorContains(t, err, "What is listed above as created or configured is done")
 		assert.Contains(t, out, "member: created clusterrolebinding.rbac.authorization.k8s.io/clusterpass\n")
@@ -77,13 +77,13 @@ func TestWhoMayNotIsTold(t *testing.T) {
 		assert.Contains(t, out, "hub: created secret/member-default-bravelion in clusterpass-system\n")
 	})
 	t.Run("that an account of that name is not clusterpass's", func(t *testing.T) {
-		waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+		waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 		joined(t, "bravelion")
 		relabel(t, `{"metadata":{"labels":{"clusterpass.dev/joined-by":"another-hub"}}}`)
-		before := snapshots(t, shared.bravelion)
+		before := snapshots(t, shared.Bravelion)
 		_, err := clusterpass(t.Context(), join...)
 		require.ErrorContains(t, err, "belongs to another hub")
-		assert.Equal(t, before, snapshots(t, shared.bravelion))
+		assert.Equal(t, before, snapshots(t, shared.Bravelion))
 		relabel(t, `{"metadata":{"labels":{"clusterpass.dev/joined-by":null,"app.kubernetes.io/part-of":"other"}}}`)
 		_, err = clusterpass(t.Context(), join...)
 		require.ErrorContains(t, err, "exists and is not clusterpass's")
@@ -95,7 +95,7 @@ func TestWhoMayNotIsTold(t *testing.T) {
 // relabel changes the labels of clusterpass's ServiceAccount on bravelion.
 func relabel(t *testing.T, patch string) {
 	t.Helper()
-	_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Patch(t.Context(), "clusterpass", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Patch(t.Context(), "clusterpass", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	require.NoError(t, err)
 }
 
@@ -111,7 +111,7 @@ func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
 	require.ErrorContains(t, err, "is joined, but its condition ControlPlaneHealthy was not True within 1s: no controller has set it yet")
 
-	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	profiles := client.ApisV1alpha1().ClusterProfiles("default")
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
@@ -133,7 +133,7 @@ func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
 
 func TestJoinReturnsWhenTheControllerManagerFindsTheMemberHealthy(t *testing.T) {
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
-	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "smartfish", metav1.GetOptions{})
 	require.NoError(t, err)

@@ -90,11 +90,11 @@ func TestJoinedMembersGiveTokens(t *testing.T) {
 		_, err := request(t, "bravelion", "root", "cluster-admin")
 		require.ErrorContains(t, err, "does not allow clusterpass (not the requester) what this needs")
 		require.ErrorContains(t, err, "cluster-admin")
-		_, err = kube(t, shared.bravelion).CoreV1().ServiceAccounts("default").Get(t.Context(), "root", metav1.GetOptions{})
+		_, err = shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default").Get(t.Context(), "root", metav1.GetOptions{})
 		require.NoError(t, notFound(err), "nothing is left of it")
 	})
 	t.Run("a namespace that the member does not allow is refused by it", func(t *testing.T) {
-		secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+		secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 		require.NoError(t, err)
 		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
 		require.NoError(t, err)
@@ -108,36 +108,36 @@ func TestJoinedMembersGiveTokens(t *testing.T) {
 		require.True(t, apierrors.IsForbidden(err), err)
 	})
 	t.Run("joining again changes nothing", func(t *testing.T) {
-		before := snapshots(t, shared.bravelion)
+		before := snapshots(t, shared.Bravelion)
 		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--allow-cluster-roles=view", "--labels=env=test")
 		assert.NotContains(t, out, "created")
 		assert.NotContains(t, out, "configured")
-		assert.Equal(t, before, snapshots(t, shared.bravelion))
+		assert.Equal(t, before, snapshots(t, shared.Bravelion))
 	})
 	t.Run("no token is printed", func(t *testing.T) {
 		assert.NotContains(t, mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--labels=env=test"), "eyJ")
 	})
 	t.Run("another cluster can't take its name", func(t *testing.T) {
-		before := snapshots(t, shared.smartfish)
+		before := snapshots(t, shared.Smartfish)
 		out, err := clusterpass(t.Context(), "join", "bravelion", "--member-context=smartfish", "--wait=false")
 		require.ErrorContains(t, err, "is for another cluster", out)
 		require.ErrorContains(t, err, "Nothing was changed on either cluster")
-		assert.Equal(t, before, snapshots(t, shared.smartfish))
+		assert.Equal(t, before, snapshots(t, shared.Smartfish))
 	})
 	t.Run("nor can the same cluster have another", func(t *testing.T) {
 		_, err := clusterpass(t.Context(), "join", "lion", "--member-context=bravelion", "--wait=false")
 		require.ErrorContains(t, err, "joined as ClusterProfile default/bravelion already")
 	})
 	t.Run("nor is it cleaned as the other", func(t *testing.T) {
-		before := snapshots(t, shared.smartfish)
+		before := snapshots(t, shared.Smartfish)
 		_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish")
 		require.ErrorContains(t, err, "is not for this member")
-		assert.Equal(t, before, snapshots(t, shared.smartfish))
+		assert.Equal(t, before, snapshots(t, shared.Smartfish))
 	})
 	t.Run("what is no longer allowed is taken away", func(t *testing.T) {
 		join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 		mustClusterpass(t, append(join, "--allow-namespaces=default,team-a", "--allow-rules")...)
-		roles := kube(t, shared.bravelion).RbacV1()
+		roles := shared.Bravelion.Kube(t).RbacV1()
 		_, err := roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, err)
 		out := mustClusterpass(t, join...)
@@ -150,7 +150,7 @@ func TestJoinedMembersGiveTokens(t *testing.T) {
 }
 
 func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
-	before := snapshots(t, shared.bravelion)
+	before := snapshots(t, shared.Bravelion)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
 	testenv.Eventually(t, func(context.Context) (err error) {
@@ -166,8 +166,8 @@ func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
 	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 	_, err = memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	require.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "%v", err)
-	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
-	assert.Equal(t, before, snapshots(t, shared.bravelion))
+	waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
+	assert.Equal(t, before, snapshots(t, shared.Bravelion))
 
 	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 	assert.NotContains(t, out, "deleted")
@@ -175,20 +175,20 @@ func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
 
 func TestDryRunCreatesNothing(t *testing.T) {
 	for _, mode := range []string{"client", "server"} {
-		before := snapshots(t, shared.bravelion)
+		before := snapshots(t, shared.Bravelion)
 		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new")
 		assert.Contains(t, out, "member: created namespace/new ("+mode+" dry run)\n")
 		assert.Contains(t, out, "hub: created secret/member-default-bravelion in clusterpass-system ("+mode+" dry run)\n")
-		assert.Equal(t, before, snapshots(t, shared.bravelion))
+		assert.Equal(t, before, snapshots(t, shared.Bravelion))
 	}
 	joined(t, "bravelion")
 	for _, mode := range []string{"client", "server"} {
 		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode)
 		assert.NotContains(t, out, "dry run)", "nothing would change")
 		assert.Contains(t, out, "member: serviceaccount/clusterpass in clusterpass-system unchanged\n")
-		before := snapshots(t, shared.bravelion)
+		before := snapshots(t, shared.Bravelion)
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-rules")
-		assert.Equal(t, before, snapshots(t, shared.bravelion))
+		assert.Equal(t, before, snapshots(t, shared.Bravelion))
 	}
 }
 
@@ -204,8 +204,8 @@ func TestJoinWritesTheAccessProviderOfThePlugin(t *testing.T) {
 	}
 	provider := entry()
 	require.NotNil(t, provider)
-	assert.Equal(t, shared.bravelion.Server(), provider.Cluster.Server)
-	assert.Equal(t, shared.bravelion.CA(), provider.Cluster.CertificateAuthorityData)
+	assert.Equal(t, shared.Bravelion.Server(), provider.Cluster.Server)
+	assert.Equal(t, shared.Bravelion.CA(), provider.Cluster.CertificateAuthorityData)
 	require.Len(t, provider.Cluster.Extensions, 1)
 	require.Equal(t, credential.ExecExtension, provider.Cluster.Extensions[0].Name)
 	asked, err := credential.ParseRequest(provider.Cluster.Extensions[0].Extension.Raw)

@@ -26,7 +26,7 @@ import (
 // changedKubeconfig returns the path of bravelion's kubeconfig with its cluster changed.
 func changedKubeconfig(t *testing.T, change func(*clientcmdapi.Cluster)) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(shared.bravelion.Kubeconfig())
+	config, err := clientcmd.LoadFromFile(shared.Bravelion.Kubeconfig())
 	require.NoError(t, err)
 	for _, cluster := range config.Clusters {
 		change(cluster)
@@ -39,7 +39,7 @@ func changedKubeconfig(t *testing.T, change func(*clientcmdapi.Cluster)) string 
 // refusedCertificate returns one that Go does not read: its serial number is negative.
 func refusedCertificate(t *testing.T) []byte {
 	t.Helper()
-	block, _ := pem.Decode(shared.bravelion.CA())
+	block, _ := pem.Decode(shared.Bravelion.CA())
 	require.NotNil(t, block)
 	// A SEQUENCE of a SEQUENCE of [0] version 2, and then the serial number, an INTEGER.
 	version := []byte{0xa0, 3, 2, 1, 2, 2}
@@ -51,7 +51,7 @@ func refusedCertificate(t *testing.T) []byte {
 }
 
 func TestJoinRefusesAKubeconfigBeforeAnythingIsWritten(t *testing.T) {
-	ca := shared.bravelion.CA()
+	ca := shared.Bravelion.CA()
 	for name, test := range map[string]struct {
 		change func(*clientcmdapi.Cluster)
 		args   []string
@@ -82,17 +82,17 @@ func TestJoinRefusesAKubeconfigBeforeAnythingIsWritten(t *testing.T) {
 			if test.change == nil {
 				test.change = func(*clientcmdapi.Cluster) {}
 			}
-			before := snapshots(t, shared.bravelion)
+			before := snapshots(t, shared.Bravelion)
 			out, err := clusterpass(t.Context(), append([]string{"join", "bravelion", "--member-kubeconfig=" + changedKubeconfig(t, test.change), "--wait=false"}, test.args...)...)
 			require.ErrorContains(t, err, test.want)
 			assert.NotContains(t, out+err.Error(), "s3cret")
-			assert.Equal(t, before, snapshots(t, shared.bravelion))
+			assert.Equal(t, before, snapshots(t, shared.Bravelion))
 		})
 	}
 }
 
 func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
-	ca := shared.bravelion.CA()
+	ca := shared.Bravelion.CA()
 	key := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("a s3cret")})
 	bundle := bytes.ReplaceAll(slices.Concat([]byte("# our CAs\n"), refusedCertificate(t), key, ca), []byte("\n"), []byte("\r\n"))
 	kubeconfig := changedKubeconfig(t, func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = bundle })
@@ -124,7 +124,7 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 		}
 		secret.Data[kubeconfigKey], err = clientcmd.Write(*config)
 		require.NoError(t, err)
-		_, err = kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
+		_, err = shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
 		require.NoError(t, err)
 		answer, err := request(t, "bravelion", "work", "view")
 		require.NoError(t, err)
@@ -137,13 +137,13 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 }
 
 func TestUnjoinTakesTheCurrentContextOfAKubeconfig(t *testing.T) {
-	before := snapshots(t, shared.bravelion)
+	before := snapshots(t, shared.Bravelion)
 	joined(t, "bravelion")
-	out := mustClusterpass(t, "unjoin", "bravelion", "--member-kubeconfig="+shared.bravelion.Kubeconfig())
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-kubeconfig="+shared.Bravelion.Kubeconfig())
 	assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system\n")
-	waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
-	assert.Equal(t, before, snapshots(t, shared.bravelion))
-	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--abandon-member", "--member-kubeconfig="+shared.bravelion.Kubeconfig())
+	waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
+	assert.Equal(t, before, snapshots(t, shared.Bravelion))
+	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--abandon-member", "--member-kubeconfig="+shared.Bravelion.Kubeconfig())
 	require.ErrorContains(t, err, "--abandon-member is for a member that is gone for ever")
 }
 

@@ -37,7 +37,7 @@ const team = "team"
 // sets returns a client for the sets of team.
 func sets(t *testing.T) versioned.Interface {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.hub.RESTConfig())
+	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	return client
 }
@@ -45,7 +45,7 @@ func sets(t *testing.T) versioned.Interface {
 // keepSet has a set in team keep a credential for bravelion, until the test ends. The ClusterProfile is in another namespace.
 func keepSet(t *testing.T) {
 	t.Helper()
-	hub := kube(t, shared.hub)
+	hub := shared.Hub.Kube(t)
 	_, err := hub.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -120,7 +120,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, grants.Items)
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
+		_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 		return notFound(err)
 	})
 }
@@ -129,7 +129,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 func leaving(t *testing.T) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
-	_, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.NoError(t, err)
 }
 
@@ -156,9 +156,9 @@ func TestAMemberThatLeaves(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
 	setReady(t)
-	entitled := as(t, shared.hub, "entitled", rule("multicluster.x-k8s.io", "authtokenrequests", "create"),
+	entitled := as(t, shared.Hub, "entitled", rule("multicluster.x-k8s.io", "authtokenrequests", "create"),
 		rule("multicluster.x-k8s.io", "clusterprofiles/token", "create"), rule("multicluster.x-k8s.io", "clusterprofiles", "bind:view", "in:default"))
-	stranger := as(t, shared.hub, "stranger", rule("multicluster.x-k8s.io", "authtokenrequests", "create"))
+	stranger := as(t, shared.Hub, "stranger", rule("multicluster.x-k8s.io", "authtokenrequests", "create"))
 	testenv.Eventually(t, func(context.Context) error {
 		if out := requestAs(t, entitled); strings.Contains(out, "Error") {
 			return errors.New(out)
@@ -186,7 +186,7 @@ func TestAMemberThatLeaves(t *testing.T) {
 	})
 	t.Run("is let go by sets of other namespaces", func(t *testing.T) {
 		testenv.Eventually(t, func(ctx context.Context) error {
-			_, err := kube(t, shared.hub).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
+			_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 			if err := notFound(err); err != nil {
 				return err
 			}
@@ -226,9 +226,9 @@ func TestUnjoin_MemberThatIsDown(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
 	setReady(t)
-	require.NoError(t, shared.bravelion.Kill("kube-apiserver"))
+	require.NoError(t, shared.Bravelion.Kill("kube-apiserver"))
 	back := func() {
-		require.NoError(t, shared.bravelion.Restart(context.WithoutCancel(t.Context()), "kube-apiserver"))
+		require.NoError(t, shared.Bravelion.Restart(context.WithoutCancel(t.Context()), "kube-apiserver"))
 	}
 	restarted := false
 	t.Cleanup(func() {

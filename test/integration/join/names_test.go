@@ -19,7 +19,7 @@ import (
 // secretOf returns the hub's Secret for a ClusterProfile; nil where there is none.
 func secretOf(t *testing.T, profile string) *corev1.Secret {
 	t.Helper()
-	all, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").List(t.Context(), metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"})
+	all, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").List(t.Context(), metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"})
 	require.NoError(t, err)
 	for i := range all.Items {
 		if all.Items[i].Annotations["clusterpass.dev/cluster-profile"] == profile {
@@ -41,7 +41,7 @@ func joinAs(t *testing.T, namespace, name, cluster string) {
 
 func TestProfilesWhoseSecretsWouldShareAName(t *testing.T) {
 	for _, namespace := range []string{"a-b", "a"} {
-		_, err := kube(t, shared.hub).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	joinAs(t, "a-b", "c", "bravelion")

@@ -50,7 +50,7 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountN
 // accountGone returns nil where team-a of bravelion has no such ServiceAccount.
 func accountGone(t *testing.T, name string) error {
 	t.Helper()
-	_, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("team-a").Get(t.Context(), name, metav1.GetOptions{})
+	_, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("team-a").Get(t.Context(), name, metav1.GetOptions{})
 	return notFound(err)
 }
 
@@ -67,12 +67,12 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 		"by what is default": {"", "(ClusterRole edit, namespace team-a)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := snapshots(t, shared.bravelion)
+			before := snapshots(t, shared.Bravelion)
 			_, err := clusterpass(t.Context(), append(join, strings.Fields(test.args)...)...)
 			require.ErrorContains(t, err, "hub: grants need what would no longer be allowed: default/"+g.Name+" "+test.lacks)
 			require.ErrorContains(t, err, "--revoke-grants")
 			require.ErrorContains(t, err, "Nothing was changed on either cluster")
-			assert.Equal(t, before, snapshots(t, shared.bravelion))
+			assert.Equal(t, before, snapshots(t, shared.Bravelion))
 		})
 	}
 	t.Run("and what is still allowed is no matter", func(t *testing.T) { mustClusterpass(t, wide...) })
@@ -81,7 +81,7 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 		require.NoError(t, accountGone(t, "narrowed"))
 		_, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
 		require.NoError(t, notFound(err))
-		_, err = kube(t, shared.bravelion).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		_, err = shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, notFound(err))
 	})
 }
@@ -90,7 +90,7 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	joined(t, "bravelion", "--allow-namespaces=default,team-a")
 	g := granted(t, "stuck", "view")
-	require.NoError(t, kube(t, shared.bravelion).RbacV1().RoleBindings("team-a").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
+	require.NoError(t, shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
 		require.ErrorContains(t, err, "not revoked within 3s: default/"+g.Name)
@@ -103,14 +103,14 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--dry-run=server")
 	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns (server dry run)\n")
-	_, err := kube(t, shared.bravelion).CoreV1().Secrets("team-a").Get(t.Context(), grant.SecretName(g.UID), metav1.GetOptions{})
+	_, err := shared.Bravelion.Kube(t).CoreV1().Secrets("team-a").Get(t.Context(), grant.SecretName(g.UID), metav1.GetOptions{})
 	require.NoError(t, err, "a dry run has ended tokens")
 
 	// The ClusterProfile and its Secret do not tell which member it is, and the grant does.
 	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
-	_, err = kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
+	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
-	inventoryClient, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	inventoryClient, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)

@@ -38,8 +38,8 @@ func joinedAs(t *testing.T, reason string) *metav1.Condition {
 func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 	allowed := []string{"--cluster-manager=" + tendedBy, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a"}
 	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+testenv.WaitTimeout.String())...)
-	admin := kube(t, shared.bravelion)
-	names := slices.Sorted(maps.Keys(snapshot(t, shared.bravelion)))
+	admin := shared.Bravelion.Kube(t)
+	names := slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion)))
 
 	for _, lost := range []struct {
 		name, reason string
@@ -67,7 +67,7 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 			joinedAs(t, "Accepted")
 			require.NoError(t, lost.remove(t.Context()))
 			if lost.name == "the namespace" {
-				waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+				waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 			}
 			condition := joinedAs(t, lost.reason)
 			assert.Equal(t, metav1.ConditionFalse, condition.Status)
@@ -80,7 +80,7 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 			require.True(t, found, condition.Message)
 			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+testenv.WaitTimeout.String())...)
 			joinedAs(t, "Accepted")
-			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
+			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
 			testenv.Eventually(t, func(context.Context) error {
 				_, err := request(t, "bravelion", "restored", "edit")
 				return err
@@ -98,7 +98,7 @@ func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
 		require.NoError(t, err, "access by a Secret works without")
 		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+testenv.WaitTimeout.String())
 		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
-		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.bravelion))))
+		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
 		after, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, err)
 		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")

@@ -37,7 +37,7 @@ const selfSubjectReviews = "/selfsubjectreviews"
 // withoutBasicUser takes from everybody on bravelion, until the test ends, the right to ask who they are.
 func withoutBasicUser(t *testing.T) {
 	t.Helper()
-	bindings := kube(t, shared.bravelion).RbacV1().ClusterRoleBindings()
+	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
 	binding, err := bindings.Get(t.Context(), "system:basic-user", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.NoError(t, bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}))
@@ -52,7 +52,7 @@ func withoutBasicUser(t *testing.T) {
 func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Helper()
 	const name = "admin-behind-a-proxy"
-	client := kube(t, shared.bravelion)
+	client := shared.Bravelion.Kube(t)
 	_, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	testenv.Bind(t, client, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, "cluster-admin")
@@ -64,10 +64,10 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	token, err := client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	target, err := url.Parse(shared.bravelion.Server())
+	target, err := url.Parse(shared.Bravelion.Server())
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.Transport, err = rest.TransportFor(rest.AnonymousClientConfig(shared.bravelion.RESTConfig()))
+	proxy.Transport, err = rest.TransportFor(rest.AnonymousClientConfig(shared.Bravelion.RESTConfig()))
 	require.NoError(t, err)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, selfSubjectReviews) {
@@ -135,10 +135,10 @@ func TestAMemberBehindAProxyThatDropsTokens(t *testing.T) {
 	t.Cleanup(func() {
 		out, err := clusterpass(context.WithoutCancel(t.Context()), "unjoin", "bravelion", "--member-context=bravelion")
 		require.NoError(t, err, out)
-		waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
+		waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 	})
 	_, err := clusterpass(t.Context(), "join", "bravelion", "--member-kubeconfig="+kubeconfig, "--wait=false")
 	require.ErrorContains(t, err, `does not work: the member takes the token for "system:anonymous"`)
-	_, err = kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, notFound(err), "the hub has no credential that does not work")
 }

@@ -40,7 +40,7 @@ const kubeconfigKey = "kubeconfig"
 // hubSecret returns the hub's Secret for bravelion.
 func hubSecret(t *testing.T) *corev1.Secret {
 	t.Helper()
-	secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, err)
 	return secret
 }
@@ -58,7 +58,7 @@ func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 	now := time.Now()
 	claims["iat"], claims["nbf"], claims["exp"] = now.Add(issued).Unix(), now.Add(issued).Unix(), now.Add(ends).Unix()
 
-	key, err := keyutil.PrivateKeyFromFile(filepath.Join(shared.bravelion.Dir(), "pki", "service-account.key"))
+	key, err := keyutil.PrivateKeyFromFile(filepath.Join(shared.Bravelion.Dir(), "pki", "service-account.key"))
 	require.NoError(t, err)
 	private, ok := key.(*rsa.PrivateKey)
 	require.True(t, ok)
@@ -69,7 +69,7 @@ func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 
 	secret.Data[kubeconfigKey], err = member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
 	require.NoError(t, err)
-	secret, err = kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
+	secret, err = shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	return secret, token
 }
@@ -77,7 +77,7 @@ func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 // whoami asks bravelion whom it takes the holder of a token for.
 func whoami(t *testing.T, token string) (string, error) {
 	t.Helper()
-	config := rest.AnonymousClientConfig(shared.bravelion.RESTConfig())
+	config := rest.AnonymousClientConfig(shared.Bravelion.RESTConfig())
 	config.BearerToken = token
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func whoami(t *testing.T, token string) (string, error) {
 // profileOf returns bravelion's ClusterProfile.
 func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "bravelion", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 	})
 	secret, old := aged(t, -90*time.Minute, 3*time.Minute)
 	before := profileOf(t)
-	changes, err := kube(t, shared.hub).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
+	changes, err := shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
 		FieldSelector: "metadata.name=" + secret.Name, ResourceVersion: secret.ResourceVersion,
 	})
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 
 	t.Run("which is told, and not written into the ClusterProfile", func(t *testing.T) {
 		testenv.Eventually(t, func(ctx context.Context) error {
-			list, err := kube(t, shared.hub).CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)})
+			list, err := shared.Hub.Kube(t).CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)})
 			if err == nil && len(list.Items) != 1 {
 				err = fmt.Errorf("%d events", len(list.Items))
 			}
@@ -172,7 +172,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 		assert.Equal(t, renewed.ResourceVersion, hubSecret(t).ResourceVersion)
 	})
 	t.Run("and it ends with the Secret that it is bound to", func(t *testing.T) {
-		secrets := kube(t, shared.bravelion).CoreV1().Secrets("clusterpass-system")
+		secrets := shared.Bravelion.Kube(t).CoreV1().Secrets("clusterpass-system")
 		require.NoError(t, secrets.Delete(t.Context(), member.CredentialSecret, metav1.DeleteOptions{}))
 		testenv.Eventually(t, func(context.Context) error {
 			if _, err := whoami(t, token); err == nil {
@@ -184,7 +184,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 		_, err := whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 		require.NoError(t, err, "joining again gives a new one")
 	})
-	for program, log := range map[string]string{"clusterpass-controller-manager": shared.manager.Log(), "clusterpass-apiserver": shared.server.Log()} {
+	for program, log := range map[string]string{"clusterpass-controller-manager": shared.Manager.Log(), "clusterpass-apiserver": shared.Server.Log()} {
 		for _, each := range []string{token, old} {
 			assert.NotContains(t, log, strings.Split(each, ".")[2], program)
 		}
@@ -194,7 +194,7 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 // TestAHubIsShutOut follows docs/security.md, with a hub that has prepared for it.
 func TestAHubIsShutOut(t *testing.T) {
 	joined(t, "bravelion", "--allow-rules")
-	admin := kube(t, shared.bravelion)
+	admin := shared.Bravelion.Kube(t)
 	hub, err := clientcmd.RESTConfigFromKubeConfig(hubSecret(t).Data[kubeconfigKey])
 	require.NoError(t, err)
 	client, err := kubernetes.NewForConfig(hub)
@@ -235,7 +235,7 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	assert.NotEqual(t, old, token)
 	claims, err := member.ParseToken(token)
 	require.NoError(t, err)
-	account, err := kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+	account, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
 }
@@ -256,7 +256,7 @@ func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
 	require.Error(t, err)
 	condition := reportedAs(t, "CredentialExpired")
 	assert.Equal(t, metav1.ConditionFalse, condition.Status)
-	before, rights := hubSecret(t), snapshot(t, shared.bravelion)
+	before, rights := hubSecret(t), snapshot(t, shared.Bravelion)
 
 	_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
 	require.True(t, found, condition.Message)
@@ -279,7 +279,7 @@ func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
 
 	mustClusterpass(t, append(mend, "--timeout="+testenv.WaitTimeout.String())...)
 	reportedAs(t, "Ready")
-	assert.Equal(t, rights, snapshot(t, shared.bravelion), "nothing changes on the member")
+	assert.Equal(t, rights, snapshot(t, shared.Bravelion), "nothing changes on the member")
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 	require.NoError(t, err)
 

@@ -39,7 +39,7 @@ func snapshot(t *testing.T, cluster *testenv.Cluster) map[string]string {
 	client, err := metadata.NewForConfig(cluster.RESTConfig())
 	require.NoError(t, err)
 	resources := everywhere
-	if cluster == shared.hub {
+	if cluster == shared.Hub {
 		resources = onHub
 	}
 	all := map[string]string{}
@@ -59,14 +59,14 @@ func snapshot(t *testing.T, cluster *testenv.Cluster) map[string]string {
 // snapshots are those of the hub and a member.
 func snapshots(t *testing.T, member *testenv.Cluster) [2]map[string]string {
 	t.Helper()
-	return [2]map[string]string{snapshot(t, shared.hub), snapshot(t, member)}
+	return [2]map[string]string{snapshot(t, shared.Hub), snapshot(t, member)}
 }
 
 // waitNamespaceGone waits until a namespace that was deleted is gone, also when the test has ended.
 func waitNamespaceGone(t *testing.T, cluster *testenv.Cluster, name string) {
 	t.Helper()
 	testenv.EventuallyIn(context.WithoutCancel(t.Context()), t, testenv.WaitTimeout, func(ctx context.Context) error {
-		_, err := kube(t, cluster).CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		_, err := cluster.Kube(t).CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		return notFound(err)
 	})
 }

@@ -25,39 +25,39 @@ import (
 )
 
 func TestUnjoinGoesOnWhereHalfIsGone(t *testing.T) {
-	before := snapshots(t, shared.bravelion)
+	before := snapshots(t, shared.Bravelion)
 	for name, remove := range map[string]func() error{
 		"the ClusterProfile": func() error {
-			client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+			client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 			require.NoError(t, err)
 			return client.ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
 		},
 		"the Secret on the hub": func() error {
-			return kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
+			return shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
 		},
 		"the account on the member": func() error {
-			return kube(t, shared.bravelion).CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{})
+			return shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			joined(t, "bravelion")
 			require.NoError(t, remove())
 			mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
-			waitNamespaceGone(t, shared.bravelion, "clusterpass-system")
-			assert.Equal(t, before, snapshots(t, shared.bravelion))
+			waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
+			assert.Equal(t, before, snapshots(t, shared.Bravelion))
 		})
 	}
 }
 
 func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
-	before := snapshot(t, shared.hub)
+	before := snapshot(t, shared.Hub)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
 	testenv.Eventually(t, func(context.Context) (err error) {
 		answer, err = request(t, "bravelion", "lost", "view")
 		return err
 	})
-	require.NoError(t, kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
+	require.NoError(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
 
 	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--timeout=2s")
 	require.ErrorContains(t, err, "not revoked within 2s: default/"+answer.Status.GrantName)
@@ -67,9 +67,9 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 
 	out := mustClusterpass(t, "unjoin", "bravelion", "--abandon-member")
 	assert.Contains(t, out, "hub: abandoned authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default\n")
-	assert.Equal(t, before, snapshot(t, shared.hub))
+	assert.Equal(t, before, snapshot(t, shared.Hub))
 
-	accounts := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default")
+	accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
 	theirs, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{
 		grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "another-hub", grant.LabelGrantUID: "of-another-hub",
 	}}}, metav1.CreateOptions{})
@@ -94,20 +94,20 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 }
 
 func TestAHubCanBeItsOwnMember(t *testing.T) {
-	before := snapshot(t, shared.hub)
+	before := snapshot(t, shared.Hub)
 	mustClusterpass(t, "join", "self", "--member-context=hub", "--wait=false")
 	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "self", "work", "view")
 		return err
 	})
 	mustClusterpass(t, "unjoin", "self", "--member-context=hub")
-	assert.Equal(t, before, snapshot(t, shared.hub), "clusterpass-system above all")
+	assert.Equal(t, before, snapshot(t, shared.Hub), "clusterpass-system above all")
 }
 
 // TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand takes one of two profiles of a member out.
 func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
 	joined(t, "bravelion")
-	secrets := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system")
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
 	joinedSecret, err := secrets.Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, err)
 	byHand, err := secrets.Create(t.Context(), &corev1.Secret{
@@ -119,12 +119,12 @@ func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = secrets.Delete(context.WithoutCancel(t.Context()), "by-hand", metav1.DeleteOptions{}) })
-	before := snapshot(t, shared.bravelion)
+	before := snapshot(t, shared.Bravelion)
 
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 	assert.Contains(t, out, "hub: deleted secret/member-default-bravelion in clusterpass-system\n")
 	assert.Contains(t, out, "member: left as it is; ClusterProfile default/by-hand needs it")
-	assert.Equal(t, before, snapshot(t, shared.bravelion))
+	assert.Equal(t, before, snapshot(t, shared.Bravelion))
 	config, err := clientcmd.RESTConfigFromKubeConfig(byHand.Data["kubeconfig"])
 	require.NoError(t, err)
 	client, err := kubernetes.NewForConfig(config)
@@ -143,7 +143,7 @@ func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
 
 func TestUnjoinLeavesWhatOthersHavePutIntoTheNamespace(t *testing.T) {
 	joined(t, "bravelion")
-	client := kube(t, shared.bravelion).CoreV1()
+	client := shared.Bravelion.Kube(t).CoreV1()
 	_, err := client.ConfigMaps("clusterpass-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
@@ -171,7 +171,7 @@ func logged(t *testing.T, do func()) string {
 func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
 	log := logged(t, func() { joined(t, "bravelion") })
 	require.Contains(t, log, "/api/v1/namespaces/clusterpass-system/serviceaccounts/clusterpass/token", "the call is logged")
-	secret, err := kube(t, shared.hub).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
+	secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, err)
 	log += logged(t, func() {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")

@@ -45,7 +45,7 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 	joined(t, "bravelion")
 	out := &watchedFor{words: []byte("waiting for condition"), seen: make(chan struct{})}
 	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: out, ErrOut: out})
-	cmd.SetArgs([]string{"--kubeconfig=" + shared.kubeconfig, "--cache-dir=" + filepath.Join(shared.dir, "cache"), "join", "bravelion", "--member-context=bravelion", "--timeout=5m"})
+	cmd.SetArgs([]string{"--kubeconfig=" + shared.kubeconfig, "--cache-dir=" + filepath.Join(shared.Dir, "cache"), "join", "bravelion", "--member-context=bravelion", "--timeout=5m"})
 	cmd.SilenceErrors = true
 	cmd.SetContext(t.Context())
 	done := make(chan error, 1)
@@ -56,10 +56,10 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 		t.Fatalf("join has ended: %v", err)
 	}
 
-	client, err := inventory.NewForConfig(shared.hub.RESTConfig())
+	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	profiles := client.ApisV1alpha1().ClusterProfiles("default")
-	require.NoError(t, shared.server.Kill())
+	require.NoError(t, shared.Server.Kill())
 	var away time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
 		// Some reads of join's fall into two seconds.
@@ -81,8 +81,8 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 		t.Fatalf("join has ended: %v", err)
 	default:
 	}
-	require.NoError(t, shared.server.Restart(t.Context()))
-	require.NoError(t, shared.server.Register(t.Context()))
+	require.NoError(t, shared.Server.Restart(t.Context()))
+	require.NoError(t, shared.Server.Register(t.Context()))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		profile, err := profiles.Get(ctx, "bravelion", metav1.GetOptions{})
 		if err != nil {
@@ -107,7 +107,7 @@ func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
 	require.ErrorContains(t, err, "connection refused")
 	require.ErrorContains(t, err, "You reach the member, and the hub does not, at "+nowhere)
 	require.ErrorContains(t, err, "--member-server=URL")
-	out := mustClusterpass(t, append(join, "--member-server="+shared.smartfish.Server(), "--timeout="+testenv.WaitTimeout.String())...)
+	out := mustClusterpass(t, append(join, "--member-server="+shared.Smartfish.Server(), "--timeout="+testenv.WaitTimeout.String())...)
 	assert.Contains(t, out, "is healthy")
 }
 
@@ -127,8 +127,8 @@ func TestJoinGoesByNoConditionOfTheAddressBefore(t *testing.T) {
 	assert.Contains(t, mustClusterpass(t, join...), "is healthy")
 
 	t.Run("also where it is joined again before anybody has probed it", func(t *testing.T) {
-		require.NoError(t, shared.manager.Kill())
-		t.Cleanup(func() { require.NoError(t, shared.manager.Restart(context.Background())) })
+		require.NoError(t, shared.Manager.Kill())
+		t.Cleanup(func() { require.NoError(t, shared.Manager.Restart(context.Background())) })
 		for range 2 {
 			_, err := clusterpass(t.Context(), append(there, "--timeout=2s")...)
 			require.ErrorContains(t, err, "it is True (Rejoined)")

@@ -74,15 +74,9 @@ func (c clients) startServer(t *testing.T) (port int32) {
 	t.Helper()
 	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
-	server, err := testenv.NewServer(testenv.ServerConfig{
-		Hub: hub, Dir: t.TempDir(), Port: ports[0], ReadyPath: "/livez",
-		GroupVersions: []schema.GroupVersion{{Group: "clusterpass.dev", Version: "v1alpha1"}},
+	testenv.StartServer(t, hub, testenv.ServerConfig{
+		Port: ports[0], ReadyPath: "/livez", GroupVersions: []schema.GroupVersion{{Group: "clusterpass.dev", Version: "v1alpha1"}},
 	})
-	require.NoError(t, err)
-	t.Cleanup(server.Stop)
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	require.NoError(t, server.Start(ctx))
 	return int32(ports[0])
 }
 

@@ -188,7 +188,7 @@ func (f *fleet) testLost(t *testing.T) {
 	job := f.exampleJob(t)
 	job.Annotations = map[string]string{kubelet.RunForAnnotation: "1h"}
 	job.Labels[v1alpha1.LabelPlacement] = "t4"
-	made, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
+	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
 	require.NoError(t, err)
 	testenv.Eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, made.Name) })
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator=nvidia-tesla-t4")
@@ -204,7 +204,7 @@ func (f *fleet) submitFor(t *testing.T, placement string) string {
 	if placement != "" {
 		job.Labels[v1alpha1.LabelPlacement] = placement
 	}
-	made, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
+	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
 	require.NoError(t, err)
 	return made.Name
 }
@@ -311,7 +311,7 @@ func (f *fleet) nominated(t *testing.T, job string, clusters ...string) func(con
 // event returns a check that there is an event on some Workload that has a reason and a text.
 func (f *fleet) event(t *testing.T, reason, text string) func(context.Context) error {
 	t.Helper()
-	client := kube(t, f.hub).EventsV1().Events(namespace)
+	client := f.hub.Kube(t).EventsV1().Events(namespace)
 	return func(ctx context.Context) error {
 		list, err := client.List(ctx, metav1.ListOptions{})
 		if err != nil {

@@ -108,7 +108,7 @@ func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1
 // writeSecret puts the answer's kubeconfig where Kueue looks for it.
 func (f *fleet) writeSecret(t *testing.T, answer *v1alpha1.AuthTokenRequest) {
 	t.Helper()
-	_, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).Apply(t.Context(),
+	_, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).Apply(t.Context(),
 		corev1ac.Secret(memberName, testenv.KueueNamespace).WithData(map[string][]byte{"kubeconfig": answer.Status.Kubeconfig}),
 		metav1.ApplyOptions{FieldManager: "test"})
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func activeCondition(cluster *unstructured.Unstructured) (*metav1.Condition, err
 // submit creates a Job on the hub and returns its name.
 func (f *fleet) submit(t *testing.T) string {
 	t.Helper()
-	job, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), f.exampleJob(t), metav1.CreateOptions{})
+	job, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), f.exampleJob(t), metav1.CreateOptions{})
 	require.NoError(t, err)
 	return job.Name
 }
@@ -171,7 +171,7 @@ func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {
 // member's Job says.
 func (f *fleet) complete(t *testing.T, name string) func(context.Context) error {
 	t.Helper()
-	hub := kube(t, f.hub).BatchV1().Jobs(namespace)
+	hub := f.hub.Kube(t).BatchV1().Jobs(namespace)
 	return func(ctx context.Context) error {
 		job, err := hub.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -188,7 +188,7 @@ func (f *fleet) complete(t *testing.T, name string) func(context.Context) error 
 
 func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) error {
 	t.Helper()
-	_, err := kube(t, f.members[0].Cluster).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+	_, err := f.members[0].Kube(t).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

@@ -16,7 +16,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/test/kubelet"
 	"clusterpass.dev/test/testenv"
@@ -110,13 +109,6 @@ func example(t *testing.T, name string) string {
 	root, err := testenv.ModuleRoot()
 	require.NoError(t, err)
 	return filepath.Join(root, "artifacts", "examples", "multikueue", name)
-}
-
-func kube(t *testing.T, cluster *testenv.Cluster) kubernetes.Interface {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
-	return client
 }
 
 func dynamicClient(t *testing.T, cluster *testenv.Cluster) dynamic.Interface {

@@ -34,7 +34,7 @@ func TestKueueAsksForItsTokensByTheCredentialPlugin(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Name: "hub"})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
-	_, err := kube(t, f.hub).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.KueueNamespace}}, metav1.CreateOptions{})
+	_, err := f.hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.KueueNamespace}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	f.members = append(f.members, f.startMember(t, testenv.KueueNamespace, memberName))
 	f.tellPlugin(t, f.members[0])
@@ -53,7 +53,7 @@ func TestKueueAsksForItsTokensByTheCredentialPlugin(t *testing.T) {
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")
 	assert.NotEmpty(t, credentials)
 	assert.Empty(t, refused)
-	secrets, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	secrets, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 	require.NoError(t, err)
 	assert.Empty(t, secrets.Items, "the set keeps no credentials")
 	f.testGrantOfKueue(t)

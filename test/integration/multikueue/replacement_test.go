@@ -65,7 +65,7 @@ func (f *fleet) testReplacement(t *testing.T, name string) {
 	testenv.Eventually(t, f.complete(t, job))
 	testenv.Eventually(t, f.complete(t, f.submit(t)))
 	if name != secret {
-		_, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).Get(t.Context(), setName+"-"+secret, metav1.GetOptions{})
+		_, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).Get(t.Context(), setName+"-"+secret, metav1.GetOptions{})
 		require.Error(t, err, "the Secret for the lost cluster is gone")
 	}
 }
@@ -93,7 +93,7 @@ func (f *fleet) submitLong(t *testing.T) string {
 	t.Helper()
 	job := f.exampleJob(t)
 	job.Annotations = map[string]string{kubelet.RunForAnnotation: "1h"}
-	made, err := kube(t, f.hub).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
+	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
 	require.NoError(t, err)
 	return made.Name
 }
@@ -101,7 +101,7 @@ func (f *fleet) submitLong(t *testing.T) string {
 // runs returns nil when a Job runs on the member.
 func (m *member) runs(ctx context.Context, t *testing.T, name string) error {
 	t.Helper()
-	job, err := kube(t, m.Cluster).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+	job, err := m.Cluster.Kube(t).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("on %s: %w", m.Name(), err)
 	}

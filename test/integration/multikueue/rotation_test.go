@@ -98,7 +98,7 @@ func (f *fleet) rotateDuring(t *testing.T, do func(ctx context.Context)) int {
 // submitMany submits Jobs, evenly until ctx ends.
 func (f *fleet) submitMany(ctx context.Context, t *testing.T) {
 	t.Helper()
-	client, job := kube(t, f.hub).BatchV1().Jobs(namespace), f.exampleJob(t)
+	client, job := f.hub.Kube(t).BatchV1().Jobs(namespace), f.exampleJob(t)
 	ticks := time.NewTicker(*loadFor / time.Duration(*loadJobs+1))
 	defer ticks.Stop()
 	for {
@@ -115,7 +115,7 @@ func (f *fleet) submitMany(ctx context.Context, t *testing.T) {
 
 func (f *fleet) allJobs(t *testing.T) []string {
 	t.Helper()
-	list, err := kube(t, f.hub).BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{})
+	list, err := f.hub.Kube(t).BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(list.Items), *loadJobs-1)
 	var names []string

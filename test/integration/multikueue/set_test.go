@@ -186,7 +186,7 @@ func (f *fleet) testRotation(t *testing.T) {
 // tokens returns the kubeconfigs of the members, by the names of the Secrets.
 func (f *fleet) tokens(t *testing.T) map[string]string {
 	t.Helper()
-	list, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	list, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 	require.NoError(t, err)
 	tokens := map[string]string{}
 	for i := range list.Items {
@@ -199,7 +199,7 @@ func (f *fleet) tokens(t *testing.T) map[string]string {
 // worker returns whom the member sees in Kueue of the hub.
 func (m *member) worker(t *testing.T) string {
 	t.Helper()
-	accounts, err := kube(t, m.Cluster).CoreV1().ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{})
+	accounts, err := m.Cluster.Kube(t).CoreV1().ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	for i := range accounts.Items {
 		if name := accounts.Items[i].Name; strings.HasPrefix(name, setName+"-") {
@@ -268,7 +268,7 @@ func (f *fleet) testNameTaken(t *testing.T) {
 func (f *fleet) testAuthor(t *testing.T) {
 	t.Helper()
 	const author = "kim"
-	admin := kube(t, f.hub)
+	admin := f.hub.Kube(t)
 	testenv.Grant(t, admin, "", author, testenv.UserSubject(author),
 		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
 		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"}, Verbs: []string{"*"}},
@@ -325,7 +325,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.nothingLeft(t))
-	list, err := kube(t, f.hub).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	list, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
 	require.NoError(t, err)
 	assert.Empty(t, list.Items)
 

@@ -47,9 +47,9 @@ type cost struct{ sweeps, calls float64 }
 
 func costSoFar(t *testing.T) cost {
 	t.Helper()
-	config := must[*rest.Config](t)(shared.manager.DirectConfig("prometheus", "system:masters"))
-	client := must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	config := testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))
+	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
 	metrics := testutil.NewMetrics()
 	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
 		t.Fatal(err)

@@ -25,8 +25,8 @@ func TestEveryMetricOfTheDashboardAndTheAlertsExists(t *testing.T) {
 	g := mint(t, "dashboards", "bravelion", "dashboards", nil)
 	deleteGrant(t, g)
 	untilGone(t, g)
-	scraped := scrape(t, must[*rest.Config](t)(shared.server.DirectConfig("prometheus", "system:masters")))
-	scraped = scraped.Union(scrape(t, must[*rest.Config](t)(shared.manager.DirectConfig("prometheus", "system:masters"))))
+	scraped := scrape(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters")))
+	scraped = scraped.Union(scrape(t, testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))))
 	for where, expression := range expressions(t) {
 		names := metricsOf(expression)
 		if len(names) == 0 {
@@ -108,8 +108,8 @@ func metricsOf(expression string) []string {
 // scrape returns the names of the time series that a program exposes.
 func scrape(t *testing.T, config *rest.Config) sets.Set[string] {
 	t.Helper()
-	client := must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
+	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
 	names := sets.New[string]()
 	for line := range strings.Lines(string(text)) {
 		if end := strings.IndexAny(line, "{ "); end > 0 && !strings.HasPrefix(line, "#") {
@@ -191,6 +191,6 @@ func expressions(t *testing.T) map[string]string {
 
 func artifact(t *testing.T, name string) []byte {
 	t.Helper()
-	root := must[string](t)(testenv.ModuleRoot())
-	return must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "dashboards", name)))
+	root := testenv.Must[string](t)(testenv.ModuleRoot())
+	return testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "dashboards", name)))
 }

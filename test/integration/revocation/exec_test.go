@@ -56,14 +56,14 @@ func accessConfig(dir string) (file string, err error) {
 	if err := os.WriteFile(plugin, []byte(script), 0o700); err != nil {
 		return "", err
 	}
-	servers := []string{shared.bravelion.Server(), shared.smartfish.Server()}
+	servers := []string{shared.Bravelion.Server(), shared.Smartfish.Server()}
 	config := &configv1alpha1.AccessConfiguration{
 		TypeMeta: metav1.TypeMeta{APIVersion: configv1alpha1.SchemeGroupVersion.String(), Kind: "AccessConfiguration"},
 		Providers: []configv1alpha1.AccessProvider{
 			{Name: configv1alpha1.DefaultProviderName, KubeconfigSecret: &configv1alpha1.KubeconfigSecretProvider{}},
 			{Name: pluginProvider, Exec: &configv1alpha1.ExecProvider{
 				Command: plugin, ProvideClusterInfo: true, Servers: servers,
-				CertificateAuthorityData: slices.Concat(shared.bravelion.CA(), shared.smartfish.CA()),
+				CertificateAuthorityData: slices.Concat(shared.Bravelion.CA(), shared.Smartfish.CA()),
 				Bindings: []configv1alpha1.ExecBinding{
 					{Servers: servers[:1], Profiles: []configv1alpha1.ProfileReference{{Namespace: boundNamespace, Name: boundProfile}}},
 					{Namespaces: []string{trustingNamespace}},
@@ -82,16 +82,16 @@ func accessConfig(dir string) (file string, err error) {
 // fillPlugin gives the plugin a token for each member, of the account that clusterpass is there.
 func fillPlugin(t *testing.T) {
 	t.Helper()
-	for _, cluster := range []*testenv.Cluster{shared.bravelion, shared.smartfish} {
-		token := must[*authenticationv1.TokenRequest](t)(kube(t, cluster).CoreV1().ServiceAccounts(testenv.SystemNamespace).CreateToken(t.Context(), "clusterpass",
+	for _, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
+		token := testenv.Must[*authenticationv1.TokenRequest](t)(cluster.Kube(t).CoreV1().ServiceAccounts(testenv.SystemNamespace).CreateToken(t.Context(), "clusterpass",
 			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}, metav1.CreateOptions{}))
-		data := must[[]byte](t)(json.Marshal(clientauthenticationv1.ExecCredential{
+		data := testenv.Must[[]byte](t)(json.Marshal(clientauthenticationv1.ExecCredential{
 			TypeMeta: metav1.TypeMeta{APIVersion: clientauthenticationv1.SchemeGroupVersion.String(), Kind: "ExecCredential"},
 			Status:   &clientauthenticationv1.ExecCredentialStatus{Token: token.Status.Token},
 		}))
 		shared.tokens = append(shared.tokens, token.Status.Token)
-		server := must[*url.URL](t)(url.Parse(cluster.Server()))
-		if err := os.WriteFile(filepath.Join(shared.dir, "plugin", server.Port()+".json"), data, 0o600); err != nil {
+		server := testenv.Must[*url.URL](t)(url.Parse(cluster.Server()))
+		if err := os.WriteFile(filepath.Join(shared.Dir, "plugin", server.Port()+".json"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,8 +107,8 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 	t.Helper()
 	newNamespace(t, namespace)
 	fillPlugin(t)
-	admin := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
-	must[*inventoryv1alpha1.ClusterProfile](t)(admin.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	admin := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(admin.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
 	}, metav1.CreateOptions{}))
@@ -118,11 +118,11 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 		}
 	})
 	user := "editor-of-" + namespace
-	testenv.Grant(t, kube(t, shared.hub), namespace, user, testenv.UserSubject(user),
+	testenv.Grant(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user),
 		rbacv1.PolicyRule{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"patch"}})
-	config := must[*rest.Config](t)(shared.hub.UserConfig(user))
-	f := &execFixture{namespace: namespace, name: name, editor: must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)}
-	f.lead(t, shared.bravelion)
+	config := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
+	f := &execFixture{namespace: namespace, name: name, editor: testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)}
+	f.lead(t, shared.Bravelion)
 	return f
 }
 
@@ -133,8 +133,8 @@ func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
 		Server: to.Server(), CertificateAuthorityData: to.CA(),
 		Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{}`)}}},
 	}}
-	patch := must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
-	must[*inventoryv1alpha1.ClusterProfile](t)(f.editor.Patch(t.Context(), f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	patch := testenv.Must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(f.editor.Patch(t.Context(), f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
 }
 
 func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
@@ -191,10 +191,10 @@ func cmpError(err error) error {
 func TestStatusEditorOfABoundProfile(t *testing.T) {
 	f := newExecFixture(t, boundNamespace, boundProfile)
 	g := mint(t, "default", f.name, "exec-bound", f.target)
-	f.lead(t, shared.smartfish)
+	f.lead(t, shared.Smartfish)
 	for _, dryRun := range [][]string{nil, {metav1.DryRunAll}} {
 		err := f.refused(t, "exec-bound", dryRun...)
-		if !apierrors.IsServiceUnavailable(err) || !apierrors.HasStatusCause(err, member.CauseNoAccess) || !strings.Contains(err.Error(), "binds the ClusterProfile to no server "+shared.smartfish.Server()) {
+		if !apierrors.IsServiceUnavailable(err) || !apierrors.HasStatusCause(err, member.CauseNoAccess) || !strings.Contains(err.Error(), "binds the ClusterProfile to no server "+shared.Smartfish.Server()) {
 			t.Errorf("refused by %v", err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestStatusEditorOfABoundProfile(t *testing.T) {
 	deleteGrant(t, g)
 	untilGone(t, g)
 	untilUnauthorized(t, g)
-	if err := errors.Join(nothingOn(t, shared.smartfish, g), nothingOn(t, shared.bravelion, g)); err != nil {
+	if err := errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)); err != nil {
 		t.Error(err)
 	}
 }
@@ -218,15 +218,15 @@ func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
 	g := mint(t, "default", f.name, "exec-trusting", f.target)
 	old := mint(t, "default", f.name, "exec-trusting-old", f.target)
-	system, err := kube(t, shared.bravelion).CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
+	system, err := shared.Bravelion.Kube(t).CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil || g.Status.MemberUID != system.UID {
 		t.Fatalf("the grant is on cluster %q, bravelion is %q: %v", g.Status.MemberUID, system.UID, err)
 	}
 	// As if the access had never been noted.
 	patch := []byte(`{"status":{"accessProvider":null}}`)
-	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), old.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), old.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
 
-	f.lead(t, shared.smartfish)
+	f.lead(t, shared.Smartfish)
 	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {
 		err := f.refused(t, account)
 		if !apierrors.IsConflict(err) || !apierrors.HasStatusCause(err, member.CauseIdentity) || !strings.Contains(err.Error(), string(system.UID)) {
@@ -238,7 +238,7 @@ func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
 		deleteGrant(t, g)
 		untilGone(t, g)
 		untilUnauthorized(t, g)
-		if err := errors.Join(nothingOn(t, shared.smartfish, g), nothingOn(t, shared.bravelion, g)); err != nil {
+		if err := errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -251,15 +251,15 @@ func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
 			}
 			return err
 		})
-		if err := errors.Join(old.use(t.Context()), nothingOn(t, shared.smartfish, old)); err != nil {
+		if err := errors.Join(old.use(t.Context()), nothingOn(t, shared.Smartfish, old)); err != nil {
 			t.Error(err)
 		}
-		f.lead(t, shared.bravelion)
+		f.lead(t, shared.Bravelion)
 		restored := time.Now()
 		gone := untilGone(t, old)
 		t.Logf("revoked %s after the profile led to its cluster again", gone.Sub(restored).Round(time.Second))
 		untilUnauthorized(t, old)
-		if err := nothingOn(t, shared.bravelion, old); err != nil {
+		if err := nothingOn(t, shared.Bravelion, old); err != nil {
 			t.Error(err)
 		}
 	})

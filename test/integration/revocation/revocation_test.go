@@ -75,29 +75,29 @@ func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 // everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
 func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 	t.Helper()
-	ctx, client, all := t.Context(), kube(t, cluster), map[string]bool{}
+	ctx, client, all := t.Context(), cluster.Kube(t), map[string]bool{}
 	add := func(kind string, o *metav1.ObjectMeta) {
 		all[fmt.Sprintf("%s %s/%s %s", kind, o.Namespace, o.Name, o.UID)] = true
 	}
-	for _, o := range must[*corev1.NamespaceList](t)(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*corev1.NamespaceList](t)(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})).Items {
 		add("Namespace", &o.ObjectMeta)
 	}
-	for _, o := range must[*corev1.ServiceAccountList](t)(client.CoreV1().ServiceAccounts("").List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*corev1.ServiceAccountList](t)(client.CoreV1().ServiceAccounts("").List(ctx, metav1.ListOptions{})).Items {
 		add("ServiceAccount", &o.ObjectMeta)
 	}
-	for _, o := range must[*corev1.SecretList](t)(client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*corev1.SecretList](t)(client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{})).Items {
 		add("Secret", &o.ObjectMeta)
 	}
-	for _, o := range must[*rbacv1.ClusterRoleList](t)(client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*rbacv1.ClusterRoleList](t)(client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})).Items {
 		add("ClusterRole", &o.ObjectMeta)
 	}
-	for _, o := range must[*rbacv1.ClusterRoleBindingList](t)(client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*rbacv1.ClusterRoleBindingList](t)(client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})).Items {
 		add("ClusterRoleBinding", &o.ObjectMeta)
 	}
-	for _, o := range must[*rbacv1.RoleList](t)(client.RbacV1().Roles("").List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*rbacv1.RoleList](t)(client.RbacV1().Roles("").List(ctx, metav1.ListOptions{})).Items {
 		add("Role", &o.ObjectMeta)
 	}
-	for _, o := range must[*rbacv1.RoleBindingList](t)(client.RbacV1().RoleBindings("").List(ctx, metav1.ListOptions{})).Items {
+	for _, o := range testenv.Must[*rbacv1.RoleBindingList](t)(client.RbacV1().RoleBindings("").List(ctx, metav1.ListOptions{})).Items {
 		add("RoleBinding", &o.ObjectMeta)
 	}
 	return all
@@ -117,7 +117,7 @@ func untilGone(t *testing.T, g granted) time.Time {
 // lookalikes makes objects on a member that are like those of a grant, but not its own.
 func lookalikes(t *testing.T, g granted) {
 	t.Helper()
-	ctx, client := t.Context(), kube(t, shared.bravelion)
+	ctx, client := t.Context(), shared.Bravelion.Kube(t)
 	labels := func(hubID string, uid types.UID) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
 	}
@@ -125,25 +125,25 @@ func lookalikes(t *testing.T, g granted) {
 		"of-another-hub": labels("another-hub", g.UID),
 		"of-nobody":      nil,
 	} {
-		must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
-		must[*rbacv1.ClusterRole](t)(client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+		testenv.Must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+		testenv.Must[*rbacv1.ClusterRole](t)(client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
 	}
 }
 
 func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
-	before := everything(t, shared.bravelion)
+	before := everything(t, shared.Bravelion)
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	g := mint(t, "default", "bravelion", "in-use", func(s *v1alpha1.AuthTokenRequestSpec) {
 		s.ClusterRoles = append(s.ClusterRoles, v1alpha1.ClusterRole{Name: "pods", Rules: rules})
 		s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "pods", Rules: rules}}
 	})
 	other := mint(t, "default", "bravelion", "not-affected", nil)
-	ownedByOther := everything(t, shared.bravelion)
+	ownedByOther := everything(t, shared.Bravelion)
 	maps.DeleteFunc(ownedByOther, func(o string, _ bool) bool {
 		return !strings.Contains(o, string(other.UID)) && !strings.Contains(o, "not-affected")
 	})
 	lookalikes(t, g)
-	expected := everything(t, shared.bravelion)
+	expected := everything(t, shared.Bravelion)
 	maps.DeleteFunc(expected, func(o string, _ bool) bool {
 		return (strings.Contains(o, string(g.UID)) || strings.Contains(o, "/in-use ")) && !before[o]
 	})
@@ -161,7 +161,7 @@ func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
 	if gone > objectsGoneWithin+slack {
 		t.Errorf("all objects were gone after %s, want at most %s", gone, objectsGoneWithin)
 	}
-	if after := everything(t, shared.bravelion); !maps.Equal(expected, after) {
+	if after := everything(t, shared.Bravelion); !maps.Equal(expected, after) {
 		for o := range expected {
 			if !after[o] {
 				t.Errorf("removed, and not the grant's: %s", o)
@@ -208,7 +208,7 @@ func TestDeletingByALabelRevokesAllOfThem(t *testing.T) {
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
 		patch := []byte(`{"metadata":{"labels":{"team":"red"}}}`)
-		must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+		testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
 		all = append(all, g)
 	}
 	if err := hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "team=red"}); err != nil {
@@ -225,7 +225,7 @@ func TestDeletingByALabelRevokesAllOfThem(t *testing.T) {
 func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
 	newNamespace(t, "team-gone")
 	g := mint(t, "team-gone", "bravelion", "ns-gone", nil)
-	if err := kube(t, shared.hub).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}); err != nil {
+	if err := shared.Hub.Kube(t).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	untilGone(t, g)
@@ -233,7 +233,7 @@ func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
 		t.Errorf("the token: %v, want 401", err)
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := kube(t, shared.hub).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
+		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -243,8 +243,8 @@ func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
 
 func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
 	newNamespace(t, "fleet-gone")
-	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
-	if err := testenv.Join(t.Context(), shared.hub, shared.smartfish, "fleet-gone", "copy"); err != nil {
+	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
+	if err := testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"); err != nil {
 		t.Fatal(err)
 	}
 	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
@@ -252,7 +252,7 @@ func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One of the same name takes its place: it is another cluster.
-	must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
 	}, metav1.CreateOptions{}))
@@ -266,13 +266,13 @@ func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
 // their grant.
 func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
 	newNamespace(t, "fleet-held")
-	profiles := must[*inventory.Clientset](t)(inventory.NewForConfig(shared.hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
-	if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "fleet-held", "held"); err != nil {
+	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
+	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"); err != nil {
 		t.Fatal(err)
 	}
 	patch := func(patch string, subresources ...string) {
 		t.Helper()
-		must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
+		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
 	}
 	held := func(account string) granted {
 		t.Helper()
@@ -293,7 +293,7 @@ func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
 		testenv.Eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
 	})
 	t.Run("a finalizer keeps it", func(t *testing.T) {
-		if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "fleet-held", "held"); err != nil {
+		if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"); err != nil {
 			t.Fatal(err)
 		}
 		g := held("held-finalizer")
@@ -322,7 +322,7 @@ func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Con
 
 func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 	g := mint(t, "default", "smartfish", "down", nil)
-	if err := shared.smartfish.Kill("kube-apiserver"); err != nil {
+	if err := shared.Smartfish.Kill("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	deleteGrant(t, g)
@@ -346,7 +346,7 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 	deleteGrant(t, other)
 	expectRevoked(t, from, ends)
 
-	if err := shared.smartfish.Restart(t.Context(), "kube-apiserver"); err != nil {
+	if err := shared.Smartfish.Restart(t.Context(), "kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	back := time.Now()
@@ -371,12 +371,12 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 }
 
 func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
-	if err := testenv.Join(t.Context(), shared.hub, shared.bravelion, "default", "lost"); err != nil {
+	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"); err != nil {
 		t.Fatal(err)
 	}
 	g := mint(t, "default", "lost", "abandoned", nil)
-	secrets := kube(t, shared.hub).CoreV1().Secrets(testenv.SystemNamespace)
-	for _, s := range must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
+	for _, s := range testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
 		if s.Annotations["clusterpass.dev/cluster-profile"] == "default/lost" {
 			if err := secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
@@ -392,7 +392,7 @@ func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
 		return err
 	})
 	patch := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
-	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }
@@ -400,7 +400,7 @@ func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
 func expectEvents(t *testing.T, g granted, reasons ...string) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
-		list, err := kube(t, shared.hub).EventsV1().Events(g.Namespace).List(ctx, metav1.ListOptions{})
+		list, err := shared.Hub.Kube(t).EventsV1().Events(g.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ func TestZNoTokenReachesALog(t *testing.T) {
 	if len(shared.tokens) == 0 {
 		t.Skip("no tokens were minted")
 	}
-	for _, found := range must[[]string](t)(testenv.FindTokens(shared.tokens, []string{shared.server.Log(), shared.manager.Log()})) {
+	for _, found := range testenv.Must[[]string](t)(testenv.FindTokens(shared.tokens, []string{shared.Server.Log(), shared.Manager.Log()})) {
 		t.Error(found)
 	}
 }

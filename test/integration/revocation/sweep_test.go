@@ -33,7 +33,7 @@ func everyKind(s *v1alpha1.AuthTokenRequestSpec) {
 
 func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 	g := mint(t, "default", "bravelion", "drifting", everyKind)
-	client := kube(t, shared.bravelion)
+	client := shared.Bravelion.Kube(t)
 	rbac := client.RbacV1()
 	view, pods := grant.BindingName(g.UID, "view"), grant.BindingName(g.UID, "pods")
 	somebodyElse := []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"}}
@@ -142,7 +142,7 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 
 func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
 	g := mint(t, "default", "bravelion", "usurped", nil)
-	accounts := kube(t, shared.bravelion).CoreV1().ServiceAccounts("default")
+	accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
 	if err := accounts.Delete(t.Context(), "usurped", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -154,12 +154,12 @@ func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectEvents(t, g, "DriftNotRepaired")
-	if found := must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID || len(found.Labels) > 0 {
+	if found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID || len(found.Labels) > 0 {
 		t.Error("the account was touched")
 	}
 	deleteGrant(t, g)
 	untilGone(t, g)
-	if found := must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID {
+	if found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID {
 		t.Error("the account was removed with the grant")
 	}
 }
@@ -168,14 +168,14 @@ func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
 func lose(t *testing.T, g granted) {
 	t.Helper()
 	annotate := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
-	must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Patch(t.Context(), g.Name, types.MergePatchType, annotate, metav1.PatchOptions{}))
+	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Patch(t.Context(), g.Name, types.MergePatchType, annotate, metav1.PatchOptions{}))
 	deleteGrant(t, g)
 	untilGone(t, g)
 }
 
 func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 	kept := mint(t, "default", "bravelion", "not-lost", everyKind)
-	before := everything(t, shared.bravelion)
+	before := everything(t, shared.Bravelion)
 	// More than one sweep removes.
 	lost := []granted{mint(t, "default", "bravelion", "lost-1", everyKind), mint(t, "default", "bravelion", "lost-2", everyKind)}
 	another := &rbacv1.ClusterRoleBinding{
@@ -184,19 +184,19 @@ func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 		}},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
 	}
-	bindings := kube(t, shared.bravelion).RbacV1().ClusterRoleBindings()
-	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), another, metav1.CreateOptions{}))
+	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
+	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), another, metav1.CreateOptions{}))
 	stray := another.DeepCopy()
-	own := must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), grant.BindingName(kept.UID, "view"), metav1.GetOptions{}))
+	own := testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), grant.BindingName(kept.UID, "view"), metav1.GetOptions{}))
 	stray.Name, stray.Labels = "not-named-by-its-grant", own.Labels
-	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), stray, metav1.CreateOptions{}))
+	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), stray, metav1.CreateOptions{}))
 
 	for _, g := range lost {
 		lose(t, g)
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {
 		var left []string
-		for o := range everything(t, shared.bravelion) {
+		for o := range everything(t, shared.Bravelion) {
 			if !before[o] && !strings.Contains(o, "of-a-second-hub") {
 				left = append(left, o)
 			}
@@ -207,7 +207,7 @@ func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 		return nil
 	})
 	for o := range before {
-		if !everything(t, shared.bravelion)[o] {
+		if !everything(t, shared.Bravelion)[o] {
 			t.Errorf("removed, and not an orphan: %s", o)
 		}
 	}
@@ -223,7 +223,7 @@ func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
 		t.Errorf("the token of a grant that was not lost: %v", err)
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {
-		events, err := kube(t, shared.hub).EventsV1().Events("default").List(ctx, metav1.ListOptions{})
+		events, err := shared.Hub.Kube(t).EventsV1().Events("default").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}

@@ -35,13 +35,13 @@ func custom(name, profile, resourceName string) *v1alpha1.ClusterScore {
 
 func bind(t *testing.T, user, role string) {
 	t.Helper()
-	testenv.Bind(t, kube(t, shared.hub), namespace, user+"-"+strings.ReplaceAll(role, ":", "-"), testenv.UserSubject(user), role)
+	testenv.Bind(t, shared.Hub.Kube(t), namespace, user+"-"+strings.ReplaceAll(role, ":", "-"), testenv.UserSubject(user), role)
 }
 
 func kubectl(t *testing.T, input string, args ...string) string {
 	t.Helper()
-	path := must[string](t)(testenv.ToolPath("kubectl"))
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.hub.Kubeconfig()}, args...)...)
+	path := testenv.Must[string](t)(testenv.ToolPath("kubectl"))
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig()}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -54,17 +54,17 @@ func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
 	bind(t, keeper, "clusterpass:score-keeper")
 	bind(t, viewer, "view")
 	scores := hub(t, keeper).ClusterpassV1alpha1().ClusterScores(namespace)
-	created := must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("latency", "bravelion", "latency"), metav1.CreateOptions{}))
+	created := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("latency", "bravelion", "latency"), metav1.CreateOptions{}))
 
 	t.Run("with a status that only the subresource sets", func(t *testing.T) {
 		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: ptr.To(int32(40))}}
 		created.Labels = map[string]string{"kept": "no"}
-		updated := must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
+		updated := testenv.Must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
 		if len(updated.Status.Scores) != 1 || len(updated.Labels) > 0 {
 			t.Errorf("after an update of the status: %v", updated)
 		}
 		updated.Status, updated.Labels = v1alpha1.ClusterScoreStatus{}, map[string]string{"kept": "yes"}
-		updated = must[*v1alpha1.ClusterScore](t)(scores.Update(t.Context(), updated, metav1.UpdateOptions{}))
+		updated = testenv.Must[*v1alpha1.ClusterScore](t)(scores.Update(t.Context(), updated, metav1.UpdateOptions{}))
 		if len(updated.Status.Scores) != 1 || updated.Labels["kept"] != "yes" {
 			t.Errorf("after an update: %v", updated)
 		}
@@ -74,9 +74,9 @@ func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
 		for manager, name := range map[string]string{"first": "cost", "second": "carbon"} {
 			apply := applyv1alpha1.ClusterScore("latency", namespace).WithStatus(applyv1alpha1.ClusterScoreStatus().
 				WithValues(applyv1alpha1.ClusterValue().WithName(name).WithValue(resource.MustParse("3"))))
-			must[*v1alpha1.ClusterScore](t)(scores.ApplyStatus(t.Context(), apply, metav1.ApplyOptions{FieldManager: manager}))
+			testenv.Must[*v1alpha1.ClusterScore](t)(scores.ApplyStatus(t.Context(), apply, metav1.ApplyOptions{FieldManager: manager}))
 		}
-		got := must[*v1alpha1.ClusterScore](t)(scores.Get(t.Context(), "latency", metav1.GetOptions{}))
+		got := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Get(t.Context(), "latency", metav1.GetOptions{}))
 		if len(got.Status.Values) != 2 || len(got.Status.Scores) != 1 {
 			t.Errorf("status %v", got.Status)
 		}
@@ -102,7 +102,7 @@ func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
 
 func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
 	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
-	stored := must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("strict", "bravelion", "strict"), metav1.CreateOptions{}))
+	stored := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("strict", "bravelion", "strict"), metav1.CreateOptions{}))
 	status := func(change func(*v1alpha1.ClusterScoreStatus)) error {
 		next := stored.DeepCopy()
 		change(&next.Status)
@@ -137,7 +137,7 @@ func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
 				t.Fatalf("not 422: %v", tc.err)
 			}
 			var fields []string
-			for _, cause := range must[apierrors.APIStatus](t)(statusOf(tc.err)).Status().Details.Causes {
+			for _, cause := range testenv.Must[apierrors.APIStatus](t)(statusOf(tc.err)).Status().Details.Causes {
 				fields = append(fields, cause.Field)
 			}
 			if diff := cmp.Diff(tc.fields, fields); diff != "" {

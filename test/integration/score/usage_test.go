@@ -28,17 +28,17 @@ const (
 // addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real cluster would leave it.
 func addNode(t *testing.T, name string, unschedulable bool) {
 	t.Helper()
-	nodes := kube(t, shared.bravelion).CoreV1().Nodes()
-	node := must[*corev1.Node](t)(nodes.Create(t.Context(), &corev1.Node{
+	nodes := shared.Bravelion.Kube(t).CoreV1().Nodes()
+	node := testenv.Must[*corev1.Node](t)(nodes.Create(t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"nvidia.com/gpu.product": "Tesla-T4"}},
 	}, metav1.CreateOptions{}))
 	// Admission taints a node as not ready; the node lifecycle controller would take that off.
 	node.Spec.Taints, node.Spec.Unschedulable = nil, unschedulable
-	node = must[*corev1.Node](t)(nodes.Update(t.Context(), node, metav1.UpdateOptions{}))
+	node = testenv.Must[*corev1.Node](t)(nodes.Update(t.Context(), node, metav1.UpdateOptions{}))
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 	node.Status.Allocatable = quantities("cpu", "4", "memory", "8Gi", "pods", "110", gpu, "2")
 	node.Status.Capacity = node.Status.Allocatable
-	must[*corev1.Node](t)(nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{}))
+	testenv.Must[*corev1.Node](t)(nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{}))
 }
 
 func quantities(pairs ...string) corev1.ResourceList {
@@ -62,10 +62,10 @@ func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(
 	if change != nil {
 		change(&pod.Spec)
 	}
-	pods := kube(t, shared.bravelion).CoreV1().Pods("default")
-	pod = must[*corev1.Pod](t)(pods.Create(t.Context(), pod, metav1.CreateOptions{}))
+	pods := shared.Bravelion.Kube(t).CoreV1().Pods("default")
+	pod = testenv.Must[*corev1.Pod](t)(pods.Create(t.Context(), pod, metav1.CreateOptions{}))
 	pod.Status.Phase = phase
-	must[*corev1.Pod](t)(pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}))
+	testenv.Must[*corev1.Pod](t)(pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}))
 }
 
 func usageScore(ctx context.Context, t *testing.T) (*v1alpha1.ClusterScore, error) {
@@ -119,7 +119,7 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 	})
 
 	t.Run("has a score for every value", func(t *testing.T) {
-		score := must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
+		score := testenv.Must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
 		if len(score.Status.Scores) != len(score.Status.Values) {
 			t.Errorf("%d scores, %d values", len(score.Status.Scores), len(score.Status.Values))
 		}
@@ -134,7 +134,7 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 	})
 
 	t.Run("is not written more often than it has to be", func(t *testing.T) {
-		before := must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
+		before := testenv.Must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
 		testenv.Eventually(t, func(ctx context.Context) error {
 			after, err := usageScore(ctx, t)
 			if err != nil {
@@ -154,8 +154,8 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
 	addNode(t, "unread", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
-	bindings := kube(t, shared.bravelion).RbacV1().ClusterRoleBindings()
-	binding := must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), "clusterpass:usage", metav1.GetOptions{}))
+	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
+	binding := testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), "clusterpass:usage", metav1.GetOptions{}))
 	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -174,14 +174,14 @@ func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
 		return nil
 	})
 	binding.ResourceVersion, binding.UID = "", ""
-	must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), binding, metav1.CreateOptions{}))
+	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), binding, metav1.CreateOptions{}))
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 }
 
 func TestTheScoreOfAMemberThatIsDownRunsOut(t *testing.T) {
 	addNode(t, "lost", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
-	shared.bravelion.Stop()
+	shared.Bravelion.Stop()
 	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
 		if err != nil {
@@ -192,9 +192,7 @@ func TestTheScoreOfAMemberThatIsDownRunsOut(t *testing.T) {
 		}
 		return nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	if err := shared.bravelion.Start(ctx); err != nil {
+	if err := shared.Bravelion.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})

@@ -1,0 +1,181 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+)
+
+// fleetTimeout bounds the start of a fleet.
+const fleetTimeout = 8 * time.Minute
+
+// FleetConfig says what all tests of a package share.
+type FleetConfig struct {
+	// Members is how many members there are: bravelion, then smartfish. They are joined, in namespace default, where there is a server, unless
+	// Unjoined says otherwise.
+	Members  int
+	Unjoined bool
+	// Audit has all clusters write audit logs.
+	Audit bool
+	// APIServerArgs are added to the arguments of the kube-apiserver of a cluster.
+	APIServerArgs map[string][]string
+	// Server and Manager say how the programs are run; their Hub, Dir and Port are set. nil: not at all.
+	Server  *ServerConfig
+	Manager *ControllerManagerConfig
+	// Prepare is called once the clusters run, and before the programs do. nil: nothing is to be done.
+	Prepare func(ctx context.Context) error
+}
+
+// Fleet is a hub with members that all tests of a package share.
+type Fleet struct {
+	// Dir has the files of all.
+	Dir string
+	Hub *Cluster
+	// Bravelion and Smartfish are the members.
+	Bravelion, Smartfish *Cluster
+	Server               *Server
+	Manager              *ControllerManager
+}
+
+// Main runs the fleet and the tests, and ends the program. The files of the fleet, logs included, are kept if a test has failed.
+func (f *Fleet) Main(m *testing.M, config FleetConfig) {
+	code, err := f.run(m, config)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func (f *Fleet) run(m *testing.M, config FleetConfig) (code int, err error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return 0, err
+	}
+	if f.Dir, err = os.MkdirTemp("", "clusterpass-"+filepath.Base(folder)+"-"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		f.stop()
+		if code != 0 || err != nil {
+			fmt.Fprintf(os.Stderr, "the files of the fleet, logs included, are kept in %s\n", f.Dir)
+			return
+		}
+		err = os.RemoveAll(f.Dir)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), fleetTimeout)
+	defer cancel()
+	if err := f.start(ctx, config); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+func (f *Fleet) start(ctx context.Context, config FleetConfig) error {
+	if err := f.startClusters(ctx, config); err != nil {
+		return err
+	}
+	if config.Prepare != nil {
+		if err := config.Prepare(ctx); err != nil {
+			return err
+		}
+	}
+	ports, err := FreePorts(2)
+	if err != nil {
+		return err
+	}
+	if config.Server != nil {
+		of := *config.Server
+		of.Hub, of.Dir, of.Port = f.Hub, filepath.Join(f.Dir, "server"), ports[0]
+		if f.Server, err = NewServer(of); err != nil {
+			return err
+		}
+		if err := f.Server.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if config.Server != nil && !config.Unjoined {
+		for _, member := range f.members() {
+			if err := Join(ctx, f.Hub, member, "default", member.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	if config.Manager == nil {
+		return nil
+	}
+	of := *config.Manager
+	of.Hub, of.Dir, of.Port = f.Hub, filepath.Join(f.Dir, "manager"), ports[1]
+	if f.Manager, err = NewControllerManager(of); err != nil {
+		return err
+	}
+	return f.Manager.Start(ctx)
+}
+
+func (f *Fleet) startClusters(ctx context.Context, config FleetConfig) error {
+	places := []**Cluster{&f.Hub, &f.Bravelion, &f.Smartfish}[:1+config.Members]
+	var starting errgroup.Group
+	for i, name := range []string{"hub", "bravelion", "smartfish"}[:len(places)] {
+		of, err := clusterConfig(filepath.Join(f.Dir, name), Options{Name: name, Audit: config.Audit, APIServerArgs: config.APIServerArgs[name]})
+		if err != nil {
+			return err
+		}
+		if *places[i], err = NewCluster(of); err != nil {
+			return err
+		}
+		starting.Go(func() error { return (*places[i]).Start(ctx) })
+	}
+	return starting.Wait()
+}
+
+func (f *Fleet) members() []*Cluster {
+	var members []*Cluster
+	for _, member := range []*Cluster{f.Bravelion, f.Smartfish} {
+		if member != nil {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+func (f *Fleet) stop() {
+	if f.Manager != nil {
+		f.Manager.Stop()
+	}
+	if f.Server != nil {
+		f.Server.Stop()
+	}
+	for _, member := range f.members() {
+		member.Stop()
+	}
+	if f.Hub != nil {
+		f.Hub.Stop()
+	}
+}
+
+// Must returns a function that returns the value of a call that went well, and ends the test after one that did not.
+func Must[T any](t testing.TB) func(value T, err error) T {
+	t.Helper()
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+// Kube returns a client for the cluster's admin.
+func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
+	t.Helper()
+	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
+}
