@@ -124,7 +124,7 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	minter := c.minter(profiles, newGrants(granted.Internal))
+	minter := c.minter(profiles, authtokengrant.NewGrants(granted.Internal))
 	requests, profileToken := authtokenrequest.NewREST(minter)
 	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
 	if err != nil {

@@ -111,7 +111,7 @@ func newGrant(namespace, name string) *clusterpassv1alpha1.AuthTokenGrant {
 }
 
 func TestAGrantIsKeptAsThePipelineGivesIt(t *testing.T) {
-	g, ctx := newGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
+	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	given := newGrant("team", "bravelion-work")
 	created, err := g.Create(ctx, given)
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestAGrantIsKeptAsThePipelineGivesIt(t *testing.T) {
 }
 
 func TestAGrantThatIsNotThere(t *testing.T) {
-	g, ctx := newGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
+	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	want := `authtokengrants.clusterpass.dev "none" not found`
 	_, err := g.Cached(ctx, "team", "none")
 	assert.EqualError(t, err, want)
@@ -168,7 +168,7 @@ func TestAGrantThatIsNotThere(t *testing.T) {
 }
 
 func TestAGrantIsGoneWithItsLastFinalizer(t *testing.T) {
-	g, ctx := newGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
+	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	created, err := g.Create(ctx, newGrant("team", "bravelion-work"))
 	require.NoError(t, err)
 
@@ -207,7 +207,7 @@ func TestGrantsAreCountedByNamespace(t *testing.T) {
 		"from etcd":            generic.UndecoratedStorage,
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, ctx := newGrants(grantStorage(t, decorator).Internal), fromRequest(t)
+			g, ctx := authtokengrant.NewGrants(grantStorage(t, decorator).Internal), fromRequest(t)
 			counted := func(namespace string, want int64) {
 				t.Helper()
 				eventually(t, fmt.Sprintf("%d grants in %s", want, namespace), func() bool {
@@ -231,14 +231,15 @@ func TestGrantsAreCountedByNamespace(t *testing.T) {
 
 func TestOverRESTNothingIsCreatedAndTheSpecStays(t *testing.T) {
 	storage := grantStorage(t, genericregistry.StorageWithCacher())
-	created, err := newGrants(storage.Internal).Create(t.Context(), newGrant("team", "bravelion-work"))
+	created, err := authtokengrant.NewGrants(storage.Internal).Create(t.Context(), newGrant("team", "bravelion-work"))
 	require.NoError(t, err)
-	ctx := inNamespace(t.Context(), "team")
+	ctx := genericapirequest.WithNamespace(t.Context(), "team")
 	update := func(r rest.Updater, obj *clusterpassv1alpha1.AuthTokenGrant, create bool) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 		obj = obj.DeepCopy()
 		updated, _, err := r.Update(ctx, obj.Name, rest.DefaultUpdatedObjectInfo(obj),
 			rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, create, &metav1.UpdateOptions{})
-		return toGrant(updated, err)
+		grant, _ := updated.(*clusterpassv1alpha1.AuthTokenGrant)
+		return grant, err
 	}
 
 	_, creates := any(storage.Grants).(rest.Creater)

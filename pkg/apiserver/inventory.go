@@ -83,7 +83,7 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 		return nil, nil, fmt.Errorf("storage of placementdecisions: %w", err)
 	}
 	c.limit(profiles.Store.Store, decisions.Store.Store)
-	return newProfileGetter(profiles.Store), map[string]rest.Storage{
+	return clusterprofile.NewGetter(profiles.Store), map[string]rest.Storage{
 		"clusterprofiles":        profiles,
 		"clusterprofiles/status": profileStatus,
 		"placementdecisions":     decisions,

@@ -21,18 +21,24 @@ import (
 // parallelRoles bounds the roles of one grant that are seen to at once.
 const parallelRoles = 4
 
-// Ensured is what tokens of a grant are issued for, as it was last seen on the
+// Bound is what tokens of a grant are issued for and bound to, as it was last seen on the
 // member. Whatever has taken its place since gets no token.
-type Ensured struct {
+type Bound struct {
 	// ServiceAccount is the UID of the ServiceAccount.
 	ServiceAccount types.UID
 	// Secret is the UID of the Secret that tokens are bound to: deleting it ends all of them.
 	Secret types.UID
+}
+
+// Ensured is what Ensure has found or made.
+type Ensured struct {
+	Bound
+
 	// Probes are what a new token can be tried with.
 	Probes *Probes
 	// Found says that the ServiceAccount was there already.
 	Found bool
-	// Changed returns whether the member lacked anything, or had it otherwise.
+	// Changed says whether the member lacked anything, or had it otherwise.
 	Changed bool
 }
 
@@ -69,7 +75,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.rolesReady(ctx); err != nil {
 		return nil, err
 	}
-	return &Ensured{ServiceAccount: account.UID, Secret: secret.UID, Probes: &w.probes, Found: !w.created, Changed: w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, Found: !w.created, Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the

@@ -42,6 +42,11 @@ type Keeper struct {
 	Clock clock.Clock
 }
 
+// NewKeeper returns the Keeper of g, for the hub with that id, by a client that acts as clusterpass on the member.
+func NewKeeper(hubID string, g *v1alpha1.AuthTokenGrant, client kubernetes.Interface, clock clock.Clock) *Keeper {
+	return &Keeper{HubID: hubID, Grant: g, Client: client, Clock: clock}
+}
+
 // RefusedError is an error of ours, met in the middle of calls to a member.
 type RefusedError struct {
 	// Status is what the requester is told.

@@ -59,19 +59,6 @@ func (k *Keeper) EndRights(ctx context.Context) error {
 	return k.Remove(ctx, slices.DeleteFunc(AllObjects(k.Grant), isServiceAccount))
 }
 
-// Withdraw removes what a call of Ensure has made that the grant, as it is now on the hub, does not name; now is
-// nil if it is gone. While it is being revoked, its ServiceAccount stays for as long as EndRights says.
-func (k *Keeper) Withdraw(ctx context.Context, now *v1alpha1.AuthTokenGrant) error {
-	switch {
-	case now == nil || now.UID != k.Grant.UID:
-		return k.Remove(ctx, AllObjects(k.Grant))
-	case now.DeletionTimestamp != nil:
-		return k.EndRights(ctx)
-	default:
-		return k.Remove(ctx, Without(AllObjects(k.Grant), Objects(now)))
-	}
-}
-
 func isServiceAccount(o v1alpha1.MemberObject) bool { return o.Kind == kindServiceAccount }
 
 func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {

@@ -75,7 +75,7 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	if err != nil {
 		return nil, err
 	}
-	k := &grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}
+	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
 	account, err := j.member.kube.CoreV1().ServiceAccounts(g.Spec.ServiceAccount.Namespace).Get(ctx, g.Spec.ServiceAccount.Name, metav1.GetOptions{})
 	switch {
 	case err != nil && !apierrors.IsNotFound(err):
@@ -147,7 +147,7 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 		for _, o := range accounts {
 			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
 			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
-			if err := (&grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube}).EndTokens(ctx); err != nil {
+			if err := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{}).EndTokens(ctx); err != nil {
 				return j.member.failed("delete", "the secret of serviceaccount/"+o.Name+" in "+o.Namespace, err)
 			}
 		}

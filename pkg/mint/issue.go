@@ -40,10 +40,10 @@ func (t *issuedToken) refreshAfter() time.Time {
 // issue has the member issue a token of exactly the ServiceAccount that was
 // prepared, bound to exactly that Secret: where either has been deleted since,
 // even if one of the same name has taken its place, the member refuses.
-func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready verified, expiration int64) (issued *issuedToken, err error) {
+func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (issued *issuedToken, err error) {
 	defer observePhase(phaseIssue, t.Clock, t.Clock.Now(), &err)
 	request := &authenticationv1.TokenRequest{
-		ObjectMeta: metav1.ObjectMeta{UID: ready.serviceAccount},
+		ObjectMeta: metav1.ObjectMeta{UID: bound.ServiceAccount},
 		Spec: authenticationv1.TokenRequestSpec{
 			Audiences:         g.Spec.Audiences,
 			ExpirationSeconds: &expiration,
@@ -51,7 +51,7 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 				APIVersion: "v1",
 				Kind:       "Secret",
 				Name:       grant.SecretName(g.UID),
-				UID:        ready.secret,
+				UID:        bound.Secret,
 			},
 		},
 	}
@@ -61,7 +61,7 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 	if err != nil {
 		return nil, err
 	}
-	token, err := t.checkToken(g, ready, answer, expiration)
+	token, err := t.checkToken(g, bound, answer, expiration)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster has answered with a token that is not passed on: %w", err)
 	}
@@ -71,15 +71,15 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 // checkToken reads the claims of a token that its issuer has just sent us over TLS. There is nothing to verify them
 // against, but they must be what was asked for: the ceiling of the grant is above the end of all its tokens, they
 // end with its Secret, and whoever keeps a token renews it before its end.
-func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, ready verified, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
+func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
 	bound, err := member.ParseToken(answer.Status.Token)
 	if err != nil {
 		return nil, err
 	}
-	account, secret := g.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(g.UID), UID: ready.secret}
+	account, secret := g.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(g.UID), UID: to.Secret}
 	expires, latest := answer.Status.ExpirationTimestamp.Time, t.Clock.Now().Add(time.Duration(expiration)*time.Second+clockSkew)
 	switch {
-	case bound.Namespace != account.Namespace || bound.ServiceAccount != member.TokenObject{Name: account.Name, UID: ready.serviceAccount}:
+	case bound.Namespace != account.Namespace || bound.ServiceAccount != member.TokenObject{Name: account.Name, UID: to.ServiceAccount}:
 		return nil, errors.New("it is for another ServiceAccount")
 	case bound.Secret != secret:
 		return nil, errors.New("it is not bound to the Secret of the grant")

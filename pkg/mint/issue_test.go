@@ -65,7 +65,7 @@ func TestTask_CheckToken(t *testing.T) {
 			token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature")) + test.suffix
 			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}}
 			answer := &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(test.expires)}}
-			issued, err := task.checkToken(g, verified{serviceAccount: "account", secret: "secret"}, answer, 3600)
+			issued, err := task.checkToken(g, grant.Bound{ServiceAccount: "account", Secret: "secret"}, answer, 3600)
 			if test.words != "" {
 				require.ErrorContains(t, err, test.words)
 				assert.NotContains(t, err.Error(), encode([]byte(claims))[:40])

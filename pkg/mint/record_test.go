@@ -127,7 +127,7 @@ func TestANamespaceIsNotFullBecauseTheCacheIsBehind(t *testing.T) {
 func TestOnlyWhatWasVerifiedIsKnown(t *testing.T) {
 	fresh := func(change func(g *clusterpassv1alpha1.AuthTokenGrant)) bool {
 		work := testTask(&storedGrants{cached: stored(change)})
-		work.verified.Add(keyOf(stored(asIs)), verified{"sa", "secret"}, time.Hour)
+		work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
 		_, _, ok := work.known(t.Context())
 		return ok
 	}
@@ -221,7 +221,7 @@ func TestAGrantWithAnOwnerIsForItsRequestsAlone(t *testing.T) {
 			if test.words == "" && err != nil || test.words != "" && (!apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words)) {
 				t.Errorf("got %v, want 409 with %q", err, test.words)
 			}
-			work.verified.Add(keyOf(stored(asIs)), verified{"sa", "secret"}, time.Hour)
+			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
 			if _, _, known := work.known(t.Context()); known != (test.words == "") {
 				t.Errorf("known = %t", known)
 			}

@@ -62,11 +62,6 @@ type verifiedKey struct {
 	generation int64
 }
 
-// verified is what tokens of a grant are issued for.
-type verified struct {
-	serviceAccount, secret types.UID
-}
-
 // run returns the grant and a token of it. What was verified lately is trusted, and
 // costs one call to the member; when the member then proves it gone, everything
 // is seen to anew, once.
@@ -74,8 +69,8 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 	// The bodies of these calls hold tokens.
 	ctx, cancel := t.withTimeout(member.Quiet(ctx), t.RequestTimeout+grant.TokenCacheTTL)
 	defer cancel()
-	if g, ready, ok := t.known(ctx); ok {
-		g, token, err := t.runWarm(ctx, g, ready, expiration)
+	if g, bound, ok := t.known(ctx); ok {
+		g, token, err := t.runWarm(ctx, g, bound, expiration)
 		if err == nil || !isGone(err) {
 			return g, token, t.memberError(err, "issue the token")
 		}
@@ -85,7 +80,7 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 }
 
 // runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low.
-func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready verified, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	if !t.covers(g, expiration) {
@@ -95,7 +90,7 @@ func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 		}
 		g = raised
 	}
-	token, err := t.issue(ctx, g, ready, expiration)
+	token, err := t.issue(ctx, g, bound, expiration)
 	return g, token, err
 }
 
@@ -108,17 +103,17 @@ func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.
 // known returns the grant, and what its tokens are issued for, where it is what is
 // asked for and was verified lately. It calls nobody: whoever has ended the grant's tokens
 // since has deleted the Secret on the member, and no token is issued for that one.
-func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, verified, bool) {
+func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, grant.Bound, bool) {
 	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
 	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.owns(g) || difference(g, t.want) != "" {
-		return nil, verified{}, false
+		return nil, grant.Bound{}, false
 	}
 	value, ok := t.verified.Get(keyOf(g))
 	if !ok {
-		return nil, verified{}, false
+		return nil, grant.Bound{}, false
 	}
-	ready, ok := value.(verified)
-	return g, ready, ok
+	bound, ok := value.(grant.Bound)
+	return g, bound, ok
 }
 
 // runCold records the grant, has the member have all of it, and issues the token.
@@ -151,13 +146,12 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, err
 	}
-	is := verified{serviceAccount: ready.ServiceAccount, secret: ready.Secret}
-	token, err := t.issue(ctx, g, is, expiration)
+	token, err := t.issue(ctx, g, ready.Bound, expiration)
 	if err != nil {
 		return nil, nil, t.memberError(err, "issue the token")
 	}
 	t.waitUsable(ctx, g, token, ready.Probes.All())
-	t.verified.Add(keyOf(g), is, verifiedTTL)
+	t.verified.Add(keyOf(g), ready.Bound, verifiedTTL)
 	return g, token, nil
 }
 
@@ -205,13 +199,9 @@ func (t *task) ensure(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant
 }
 
 func (t *task) keeper(g *clusterpassv1alpha1.AuthTokenGrant) *grant.Keeper {
-	return &grant.Keeper{
-		HubID:   t.HubID,
-		Grant:   g,
-		Client:  t.client.Kubernetes(),
-		AuditID: grant.ValidAuditID(t.request.AuditID),
-		Clock:   t.Clock,
-	}
+	keeper := grant.NewKeeper(t.HubID, g, t.client.Kubernetes(), t.Clock)
+	keeper.AuditID = grant.ValidAuditID(t.request.AuditID)
+	return keeper
 }
 
 func keyOf(g *clusterpassv1alpha1.AuthTokenGrant) verifiedKey {

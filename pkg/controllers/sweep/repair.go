@@ -21,6 +21,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/gone"
+	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
@@ -80,27 +81,26 @@ func (c *Controller) noteMember(ctx context.Context, profile types.UID, client *
 
 // repair makes the member have all of g again, if g is still as it was.
 func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, drift map[string]string) error {
-	live, err := c.live(ctx, g)
-	if err != nil {
+	live, err := store{c.Client}.Live(ctx, g.Namespace, g.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
 		return err
-	}
-	if live == nil || !isComplete(live) || live.Generation != g.Generation {
+	case !grant.IsCurrent(live, g), !isComplete(live):
 		return nil
 	}
 	if err := grant.CheckMemberOf(ctx, live, client); err != nil {
 		return c.notRepaired(ctx, live, err)
 	}
-	keeper := &grant.Keeper{HubID: c.HubID, Grant: live, Client: client.Kubernetes(), Clock: c.Clock}
+	keeper := grant.NewKeeper(c.HubID, live, client.Kubernetes(), c.Clock)
 	ensured, err := keeper.Ensure(ctx)
 	if err != nil {
 		return c.notRepaired(ctx, live, repairError(client, err))
 	}
-	now, err := c.live(ctx, g)
-	if err != nil {
+	now, err := keeper.Confirm(ctx, store{c.Client})
+	if err != nil || now == nil {
 		return err
-	}
-	if now == nil || !isComplete(now) || now.Generation != g.Generation {
-		return keeper.Withdraw(ctx, now)
 	}
 	if !ensured.Changed {
 		klog.FromContext(ctx).Info("The member has what it left out of its lists", "grant", klog.KObj(g))
@@ -115,13 +115,16 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 }
 
-// live returns g as it is stored now, or nil if it is gone.
-func (c *Controller) live(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
-	live, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
-	if gone.Is(err, v1alpha1.Resource("authtokengrants"), g.Name) || err == nil && live.UID != g.UID {
-		return nil, nil //nolint:nilnil // none is an answer here
+// store implements grant.Store by calls to the hub.
+type store struct{ client versioned.Interface }
+
+// Live implements grant.Store. A hub that does not serve grants is no hub without the grant.
+func (s store) Live(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error) {
+	g, err := s.client.ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && !gone.Is(err, v1alpha1.Resource("authtokengrants"), name) {
+		return nil, apierrors.NewInternalError(err)
 	}
-	return live, err
+	return g, err
 }
 
 func repairError(client *member.Client, err error) error {

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package apiserver
+package clusterprofile
 
 import (
 	"context"
@@ -18,16 +18,17 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-// profileGetter reads ClusterProfiles from the store of this process.
-type profileGetter struct {
+// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. It is made by NewGetter.
+type Getter struct {
 	store  rest.Getter
 	stored *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
-var _ mint.Profiles = &profileGetter{}
+var _ mint.Profiles = &Getter{}
 
-func newProfileGetter(store rest.Getter) *profileGetter {
-	g := &profileGetter{store: store}
+// NewGetter returns the Getter of a store.
+func NewGetter(store rest.Getter) *Getter {
+	g := &Getter{store: store}
 	g.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
 		return g.get(ctx, name, "")
 	})
@@ -35,16 +36,16 @@ func newProfileGetter(store rest.Getter) *profileGetter {
 }
 
 // Cached implements mint.Profiles: it reads the watch cache.
-func (g *profileGetter) Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (g *Getter) Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	return g.get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, "0")
 }
 
 // Stored implements mint.Profiles: it reads etcd.
-func (g *profileGetter) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (g *Getter) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	return g.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
 }
 
-func (g *profileGetter) get(ctx context.Context, name types.NamespacedName, resourceVersion string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (g *Getter) get(ctx context.Context, name types.NamespacedName, resourceVersion string) (*inventoryv1alpha1.ClusterProfile, error) {
 	// The request that ctx comes from is one for another resource, which the store would name in its errors.
 	gv := inventoryv1alpha1.SchemeGroupVersion
 	ctx = genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(ctx, name.Namespace), &genericapirequest.RequestInfo{

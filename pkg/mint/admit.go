@@ -1,0 +1,227 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+)
+
+const (
+	// attempts bounds how often a grant is read again that others change at the same time.
+	attempts = 5
+	// revocationWait is when to try again where a grant of the same name is being revoked, in seconds.
+	revocationWait = 15
+)
+
+var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
+
+// errRaced says that somebody else was quicker; what was read is no longer so.
+var errRaced = errors.New("the grant has changed meanwhile")
+
+// admit returns the grant of the request, as it is stored: found, changed to what is
+// asked for, or created.
+func (t *task) admit(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
+	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
+	defer cancel()
+	for range attempts {
+		g, created, err = t.admitOnce(ctx)
+		if !errors.Is(err, errRaced) {
+			return g, created, err
+		}
+	}
+	return nil, false, t.conflict("others change it at the same time; try again")
+}
+
+func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+	live, err := t.Grants.Live(ctx, t.want.Namespace, t.want.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		g, err = t.create(ctx)
+		return g, true, err
+	case err != nil:
+		return nil, false, err
+	case live.DeletionTimestamp != nil:
+		conflict := t.conflict("it is being revoked; try again when that is done")
+		conflict.ErrStatus.Details.RetryAfterSeconds = revocationWait
+		return nil, false, conflict
+	case !grant.IsFor(live, t.want):
+		return nil, false, t.conflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
+	case !t.owns(live):
+		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
+	}
+	if err := grant.CheckMember(live, t.want.Status.MemberUID); err != nil {
+		return nil, false, err
+	}
+	if difference(live, t.want) == "" {
+		return live, false, nil
+	}
+	g, err = t.update(ctx, live)
+	return g, false, err
+}
+
+// ownerOf says whose requests a grant is for.
+func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
+	set := grant.SetOf(g)
+	if set == "" {
+		return "requests of users"
+	}
+	if owner := metav1.GetControllerOfNoCopy(g); owner != nil && owner.UID == set {
+		return owner.Kind + " " + owner.Name
+	}
+	return "a ClusterCredentialSet"
+}
+
+// create stores a new grant. Whatever can be known before is checked before, so that
+// a request that cannot succeed leaves no grant.
+func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	if err := t.checkCount(ctx); err != nil {
+		return nil, err
+	}
+	keeper := t.keeper(t.want)
+	if err := errors.Join(keeper.CheckAccount(ctx), keeper.CheckRoles(ctx)); err != nil {
+		if _, live := t.Grants.Live(ctx, t.want.Namespace, t.want.Name); live == nil {
+			// The ServiceAccount is there because an equal request has just made it.
+			return nil, errRaced
+		}
+		return nil, t.memberError(err, "look for what the request names")
+	}
+	// Whoever takes the member out waits for the grants that there are, and for no others.
+	if err := t.stays(); err != nil {
+		return nil, err
+	}
+	created, err := t.Grants.Create(ctx, t.want)
+	if apierrors.IsAlreadyExists(err) {
+		return nil, errRaced
+	}
+	return created, err
+}
+
+// checkCount returns 403 where the namespace has as many grants as it may have.
+func (t *task) checkCount(ctx context.Context) error {
+	count, err := t.Grants.Count(ctx, t.want.Namespace)
+	if err == nil && count >= t.MaxGrants {
+		count, err = t.Grants.CountStored(ctx, t.want.Namespace)
+	}
+	switch {
+	case err != nil:
+		return apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
+	case count >= t.MaxGrants:
+		return apierrors.NewForbidden(authTokenGrants, t.want.Name,
+			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised", t.want.Namespace, count, t.MaxGrants))
+	}
+	return nil
+}
+
+// update changes the spec of a grant, for who may. The tokens that are out end first:
+// none of them is to gain the new roles or to keep the old.
+func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+	if t.request.Owner == nil {
+		if err := t.authorizeUpdate(ctx, live); err != nil {
+			return nil, err
+		}
+	}
+	next := live.DeepCopy()
+	next.Spec = t.want.Spec
+	t.noteSet(next)
+	next.Status.MemberObjects = grant.Union(grant.AllObjects(live), grant.Objects(next))
+	next.Status.AccessProvider = t.want.Status.AccessProvider
+	setReady(next, metav1.ConditionFalse, clusterpassv1alpha1.GrantReasonPending, "the member cluster does not have the new roles yet")
+	keeper := t.keeper(next)
+	if err := errors.Join(keeper.CheckRoles(ctx), keeper.CheckBindings(ctx)); err != nil {
+		return nil, t.memberError(err, "bind what the request names")
+	}
+	if err := t.keeper(live).EndTokens(ctx); err != nil {
+		return nil, t.memberError(err, "end the tokens of the grant as it was")
+	}
+	updated, err := t.Grants.Update(ctx, next)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil, errRaced
+	}
+	return updated, err
+}
+
+// authorizeUpdate returns nil for who may update the grant, else 409 with how it differs.
+func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) error {
+	decision, _, err := t.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
+		User:            t.request.User,
+		Verb:            "update",
+		Namespace:       live.Namespace,
+		APIGroup:        clusterpassv1alpha1.GroupName,
+		APIVersion:      clusterpassv1alpha1.SchemeGroupVersion.Version,
+		Resource:        authTokenGrants.Resource,
+		Name:            live.Name,
+		ResourceRequest: true,
+	})
+	switch {
+	case decision == authorizer.DecisionAllow:
+		return nil
+	case err != nil:
+		return apierrors.NewInternalError(fmt.Errorf("review of update on %s: %w", authTokenGrants, err))
+	}
+	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; choose another ServiceAccount name, or ask for the same",
+		difference(live, t.want), t.request.User.GetName())
+}
+
+// conflict returns 409 about the grant of the request.
+func (t *task) conflict(format string, args ...any) *apierrors.StatusError {
+	return apierrors.NewConflict(authTokenGrants, t.want.Name, fmt.Errorf(format, args...))
+}
+
+// difference says how what is granted differs from what is wanted, or "".
+func difference(granted, want *clusterpassv1alpha1.AuthTokenGrant) string {
+	var all []string
+	add := func(field string, same bool, granted, want []string) {
+		if !same {
+			all = append(all, fmt.Sprintf("%s: granted %v, asked for %v", field, granted, want))
+		}
+	}
+	g, w := granted.Spec, want.Spec
+	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), clusterRoleList(g.ClusterRoles), clusterRoleList(w.ClusterRoles))
+	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(g.Roles), roleList(w.Roles))
+	add("audiences", equality.Semantic.DeepEqual(g.Audiences, w.Audiences), g.Audiences, w.Audiences)
+	return strings.Join(all, "; ")
+}
+
+func clusterRoleList(roles []v1alpha1.ClusterRole) []string {
+	var names []string
+	for _, role := range roles {
+		names = append(names, role.Name+countRules(role.Rules))
+	}
+	return names
+}
+
+func roleList(roles []v1alpha1.Role) []string {
+	var names []string
+	for _, role := range roles {
+		names = append(names, role.Namespace+"/"+role.Name+countRules(role.Rules))
+	}
+	return names
+}
+
+func countRules(rules []rbacv1.PolicyRule) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d rules)", len(rules))
+}
+
+// requester returns u as a grant records it.
+func requester(u user.Info) clusterpassv1alpha1.Requester {
+	return clusterpassv1alpha1.Requester{Username: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups()}
+}
