@@ -130,7 +130,9 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of clusterscores: %w", err)
 	}
-	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer, c.extra.CredentialSets)
+	options := c.extra.CredentialSets
+	options.Admission = c.generic.AdmissionControl
+	sets, err := clustercredentialset.NewStorage(Scheme, c.generic.RESTOptionsGetter, minter, c.generic.Authorization.Authorizer, options)
 	if err != nil {
 		return nil, fmt.Errorf("storage of clustercredentialsets: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"clusterpass.dev/pkg/registry/author"
 )
 
 // notStored is what every verb but create is answered with.
@@ -32,7 +34,7 @@ func isCreateOnly(resource, subresource string) bool {
 // that holds the verb learns that the verb does not exist, and nobody else has a body read. The storage of these resources must not
 // implement the verbs itself: discovery would list them, and the hub's controllers would use them.
 func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) http.Handler {
-	return genericapiserver.DefaultBuildHandlerChain(refuseUnstored(boundBodies(handler)), config)
+	return genericapiserver.DefaultBuildHandlerChain(refuseUnstored(boundBodies(author.WithPatch(handler))), config)
 }
 
 // refuseUnstored answers 405 to every verb but create on a resource that is never stored. A 404 would

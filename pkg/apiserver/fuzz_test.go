@@ -101,7 +101,7 @@ func seeds(tb testing.TB) []seed {
 		`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"clusterRoles":[{"name":"a","rules":[{}]}]}}`,
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":"a","uid":"b"},"serviceAccountName":"c","serviceAccountNamespace":"d","roles":[{"namespace":"e","name":"f"}]}}`,
 		`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"PlacementDecision","metadata":{"name":"a","labels":{"multicluster.x-k8s.io/decision-key":"a"}},"decisions":[{"clusterProfileRef":{"name":"bravelion"},"reason":"b"}],"schedulerName":"c"}`,
-		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"gpu","generation":1},"spec":{"secret":{"argoCD":{}}}}`,
+		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"gpu","generation":1,"uid":"uid-of-gpu"},"spec":{"secret":{"argoCD":{}}}}`,
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","metadata":{"name":"a"},"spec":{"clusterProfileName":"a","resourceName":"b"},"status":{"values":[{"name":"c","value":"16Gi"}],"scores":[{"name":"a","value":99}]}}`,
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","status":{"scores":[{"name":"a","value":1e99}]}}`,
 	} {

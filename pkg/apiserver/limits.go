@@ -30,8 +30,8 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// namespaceLimit is the most that a namespace may have of a kind. A create that would pass it is refused; what is there may be updated and
-// deleted.
+// namespaceLimit is the most that a namespace may have of a kind. A create that would pass it is refused, and so is an update that makes a large
+// object larger; what is there may be updated otherwise, and deleted.
 type namespaceLimit struct {
 	// Objects is how many, and Bytes how many bytes all of them have together, as JSON.
 	Objects, Bytes int64
@@ -94,6 +94,8 @@ const (
 	recountPeriod = 30 * time.Second
 	// recountPause is the same where there seems to be none: deletions are not noticed sooner. To count is to look at every object.
 	recountPause = 250 * time.Millisecond
+	// freeBytes is up to which size an object may always be updated: status and metadata of what there is are kept when a namespace is full.
+	freeBytes = 16 << 10
 	// maxSizes and maxTallies bound what is remembered. All is forgotten then: what is gone is among it.
 	maxSizes   = 100_000
 	maxTallies = 10_000
@@ -125,13 +127,13 @@ type tally struct {
 	counts int
 }
 
-// giveBack returns the room for an object of so many bytes that was not created after all. Where t was counted since the room was taken, in
-// the count-th count, the object is not in it.
-func (t *tally) giveBack(bytes int64, count int) {
+// giveBack returns the room for so many objects and bytes that were not stored after all. Where t was counted since the room was taken, in
+// the count-th count, they are not in it.
+func (t *tally) giveBack(objects, bytes int64, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == count {
-		t.objects--
+		t.objects -= objects
 		t.bytes -= bytes
 	}
 }
@@ -158,7 +160,7 @@ func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt 
 
 func finish(context.Context, bool) {}
 
-// beginCreate implements genericregistry.BeginCreateFunc. A dry run needs the room, and does not take it; a create that fails gives it back.
+// beginCreate implements genericregistry.BeginCreateFunc.
 func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, options *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
@@ -174,23 +176,28 @@ func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, option
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	giveBack, err := n.admit(ctx, object.GetName(), own)
+	return n.take(ctx, object.GetName(), 1, own, options.DryRun)
+}
+
+// take takes room for so many objects and bytes until the request has failed. A dry run needs the room, and does not take it.
+func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
+	giveBack, err := n.admit(ctx, name, objects, bytes)
 	if err != nil {
 		return nil, err
 	}
-	if dryrun.IsDryRun(options.DryRun) {
+	if dryrun.IsDryRun(dryRun) {
 		giveBack()
 		return finish, nil
 	}
-	return func(_ context.Context, created bool) {
-		if !created {
+	return func(_ context.Context, succeeded bool) {
+		if !succeeded {
 			giveBack()
 		}
 	}, nil
 }
 
-// beginUpdate keeps the annotation as it is.
-func (*namespaces) beginUpdate(_ context.Context, obj, old runtime.Object, _ *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+// beginUpdate implements genericregistry.BeginUpdateFunc. It keeps the annotation as it is.
+func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -199,8 +206,26 @@ func (*namespaces) beginUpdate(_ context.Context, obj, old runtime.Object, _ *me
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	setCreator(object, oldObject.GetAnnotations()[clusterpassv1alpha1.AnnotationCreator])
-	return finish, nil
+	creator := oldObject.GetAnnotations()[clusterpassv1alpha1.AnnotationCreator]
+	setCreator(object, creator)
+	if user, ok := genericapirequest.UserFrom(ctx); ok && user.GetName() == n.exempt || creator == n.exempt {
+		return finish, nil
+	}
+	is, err := encodedSize(obj)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	if is <= freeBytes {
+		return finish, nil
+	}
+	was, err := encodedSize(old)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	if is <= was {
+		return finish, nil
+	}
+	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
 }
 
 func setCreator(object metav1.Object, name string) {
@@ -218,13 +243,14 @@ func setCreator(object metav1.Object, name string) {
 	object.SetAnnotations(annotations)
 }
 
-// admit takes room for an object of so many bytes in the namespace of ctx, and returns what gives it back; where there is none, 403.
-func (n *namespaces) admit(ctx context.Context, name string, bytes int64) (giveBack func(), err error) {
+// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx, and returns what gives it back; where there is none, 403.
+func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64) (giveBack func(), err error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	t := n.tallyOf(namespace)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fits := func() bool { return t.objects < n.limit.Objects && t.bytes+bytes <= n.limit.Bytes }
+	hasRoom := func() bool { return objects == 0 || t.objects < n.limit.Objects }
+	fits := func() bool { return hasRoom() && t.bytes+bytes <= n.limit.Bytes }
 	if age := n.clock.Since(t.counted); t.counted.IsZero() || age > recountPeriod || age > recountPause && !fits() {
 		list, err := n.list(ctx)
 		if err != nil {
@@ -238,11 +264,11 @@ func (n *namespaces) admit(ctx context.Context, name string, bytes int64) (giveB
 	}
 	switch {
 	case fits():
-		t.objects++
+		t.objects += objects
 		t.bytes += bytes
 		count := t.counts
-		return func() { t.giveBack(bytes, count) }, nil
-	case t.objects >= n.limit.Objects:
+		return func() { t.giveBack(objects, bytes, count) }, nil
+	case !hasRoom():
 		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, of at most %d (--max-objects-per-namespace of clusterpass-apiserver)",
 			namespace, t.objects, n.resource.Resource, n.limit.Objects))
 	default:

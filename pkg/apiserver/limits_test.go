@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -97,7 +99,7 @@ func TestNamespaces_Admit(t *testing.T) {
 	}
 	ctx := genericapirequest.WithNamespace(t.Context(), "team")
 	admit := func(ctx context.Context, name string, bytes int64) error {
-		_, err := n.admit(ctx, name, bytes)
+		_, err := n.admit(ctx, name, 1, bytes)
 		return err
 	}
 	add("a", "")
@@ -236,4 +238,55 @@ func TestLimit_OfARequestThatIsRefused(t *testing.T) {
 		refused := errors.New("a policy refuses it")
 		require.ErrorIs(t, create(func(context.Context, runtime.Object) error { return refused }), refused)
 	}
+}
+
+func TestNamespaces_BeginUpdate(t *testing.T) {
+	sized := func(bytes int, creator string) *clusterpassv1alpha1.Placement {
+		p := &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"note": strings.Repeat("a", bytes)}}}
+		setCreator(p, creator)
+		return p
+	}
+	tests := map[string]struct {
+		is, was int
+		user    string
+		creator string
+		dryRun  []string
+		want    bool
+	}{
+		"a small object may grow in a full namespace":      {is: 10 << 10, want: true},
+		"a large one may not":                              {is: 40 << 10, was: 10},
+		"nor in a dry run":                                 {is: 40 << 10, was: 10, dryRun: []string{metav1.DryRunAll}},
+		"it may stay as large as it is":                    {is: 40 << 10, was: 40 << 10, want: true},
+		"and become smaller":                               {is: 40 << 10, was: 50 << 10, want: true},
+		"the controller manager may make it larger":        {is: 40 << 10, user: "controller", want: true},
+		"what the controller manager has created may grow": {is: 40 << 10, creator: "controller", want: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNamespaces(0)
+			n.limit.Bytes = 20 << 10
+			ctx := genericapirequest.WithUser(genericapirequest.WithNamespace(t.Context(), "team"), &user.DefaultInfo{Name: test.user})
+			_, err := n.beginUpdate(ctx, sized(test.is, ""), sized(test.was, test.creator), &metav1.UpdateOptions{DryRun: test.dryRun})
+			if test.want {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, "--max-bytes-per-namespace")
+			}
+		})
+	}
+	t.Run("growth counts until the update has failed", func(t *testing.T) {
+		n := newNamespaces(0)
+		n.limit.Bytes = 50 << 10
+		ctx := genericapirequest.WithNamespace(t.Context(), "team")
+		grow := func() (func(context.Context, bool), error) {
+			return n.beginUpdate(ctx, sized(30<<10, ""), sized(0, ""), &metav1.UpdateOptions{})
+		}
+		finish, err := grow()
+		require.NoError(t, err)
+		_, err = grow()
+		require.Error(t, err)
+		finish(ctx, false)
+		_, err = grow()
+		require.NoError(t, err)
+	})
 }

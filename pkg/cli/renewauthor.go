@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
@@ -23,28 +24,32 @@ type renewAuthorOptions struct {
 	flags      *genericclioptions.ConfigFlags
 	streams    genericiooptions.IOStreams
 	generation int64
+	uid        string
 }
 
 func newRenewAuthorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &renewAuthorOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
-		Use:   "renew-author SET --generation=GENERATION",
+		Use:   "renew-author SET --generation=GENERATION --uid=UID",
 		Short: "Become the author of a ClusterCredentialSet as it is",
 		Long: `Make yourself, with the groups that you are in now, the author of a ClusterCredentialSet.
 
 A set gets the credentials that its author may have. The author is the user who last changed the set's spec;
 applying an unchanged spec does not change the author. What you may not have, the set does not get any more.
 
-Without --generation the command shows what the set says. With --generation you become the author of that
-generation; if somebody has changed the set since, the command fails. It takes create on clustercredentialsets/author.`,
+Without --generation and --uid the command shows what the set says, and the command that makes you the author of
+just that. If somebody has changed or replaced the set since, that command fails. It takes create on
+clustercredentialsets/author.`,
 		Example: `  # See what the set says, and take it over from an author who has left
   kubectl clusterpass renew-author gpu -n default
-  kubectl clusterpass renew-author gpu -n default --generation=4`,
+  kubectl clusterpass renew-author gpu -n default --generation=4 --uid=5a1cbd3c-5b0e-4f0c-9d3e-2f1f5f3f6a11`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"), 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
 	cmd.Flags().Int64Var(&o.generation, "generation", 0, "Generation of the set that you have looked at.")
+	cmd.Flags().StringVar(&o.uid, "uid", "", "UID of the set that you have looked at.")
+	cmd.MarkFlagsRequiredTogether("generation", "uid")
 	return cmd
 }
 
@@ -62,15 +67,15 @@ func (o *renewAuthorOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(namespace)
-	set, err := sets.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	if o.generation == 0 {
+	if o.uid == "" {
+		set, err := sets.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
 		return o.show(set)
 	}
 	renewed, err := sets.RenewAuthor(ctx, name, &clusterpassv1alpha1.ClusterCredentialSet{
-		ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: o.generation},
+		ObjectMeta: metav1.ObjectMeta{UID: types.UID(o.uid), Generation: o.generation},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return err

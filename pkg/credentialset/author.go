@@ -35,9 +35,15 @@ func AuthorEnd(set *v1alpha1.ClusterCredentialSet, maxAge time.Duration) time.Ti
 	return AuthorSince(set).Add(maxAge)
 }
 
-// RenewCommand returns the command by which somebody becomes the author of set as it is now.
+// ShowCommand returns the command that shows what somebody who becomes the author of set would sign, and how to do that.
+func ShowCommand(set *v1alpha1.ClusterCredentialSet) string {
+	return fmt.Sprintf("kubectl clusterpass renew-author %s -n %s", set.Name, set.Namespace)
+}
+
+// RenewCommand returns the command by which somebody becomes the author of set as it is now. It fails for a set that was changed since, and for
+// another one of that name.
 func RenewCommand(set *v1alpha1.ClusterCredentialSet) string {
-	return fmt.Sprintf("kubectl clusterpass renew-author %s -n %s --generation=%d", set.Name, set.Namespace, set.Generation)
+	return fmt.Sprintf("%s --generation=%d --uid=%s", ShowCommand(set), set.Generation, set.UID)
 }
 
 // IsUnrestricted returns whether an author is in system:masters, who may do everything on the hub, whatever its RBAC says.

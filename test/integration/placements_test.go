@@ -4,6 +4,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,11 +85,24 @@ func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
 	}
 	expect(t, patch(t, second, `{"metadata":{"labels":{"a":"b"}}}`), "placement-first", 1)
 	expect(t, patch(t, second, `{"spec":{"author":{"username":"placement-second"}}}`), "placement-first", 1)
-	expect(t, patch(t, second, `{"spec":{"numberOfClusters":2}}`, metav1.DryRunAll), "placement-second", 2)
+	for _, kind := range []types.PatchType{types.MergePatchType, types.JSONPatchType} {
+		body := map[types.PatchType]string{
+			types.MergePatchType: `{"spec":{"numberOfClusters":2}}`,
+			types.JSONPatchType:  `[{"op":"add","path":"/spec/numberOfClusters","value":2}]`,
+		}[kind]
+		_, err := second.Patch(ctx, "authored", kind, []byte(body), metav1.PatchOptions{})
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `spec: Forbidden: its author is user "placement-first", and a patch would put`) {
+			t.Errorf("a %s of the spec by another user: %v", kind, err)
+		}
+	}
+	whole := testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Get(ctx, "authored", metav1.GetOptions{}))
+	whole.Spec.NumberOfClusters, whole.Status.NumberOfSelectedClusters = ptr.To(int32(2)), 7
+	expect(t, testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})), "placement-second", 2)
 	stored := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
 	expect(t, stored, "placement-first", 1)
-	stored = patch(t, second, `{"spec":{"numberOfClusters":2},"status":{"numberOfSelectedClusters":7}}`)
+	stored = testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{}))
 	expect(t, stored, "placement-second", 2)
+	expect(t, patch(t, second, `{"spec":{"numberOfClusters":3}}`), "placement-second", 3)
 	if stored.Status.NumberOfSelectedClusters != 0 {
 		t.Error("the status was written through the main resource")
 	}
@@ -96,6 +110,31 @@ func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
 		if strings.Contains(string(entry.FieldsV1.GetRawBytes()), "f:author") {
 			t.Errorf("%s owns the author", entry.Manager)
 		}
+	}
+}
+
+// TestPlacement_AppliedByTwo has an editor slip a field into what somebody else applies again and again.
+func TestPlacement_AppliedByTwo(t *testing.T) {
+	ctx, namespace := t.Context(), newNamespace(t)
+	boss, editor := placementsAs(t, namespace, "placement-boss", "edit"), placementsAs(t, namespace, "placement-slip", "edit")
+	apply := func(client clusterpassclient.PlacementInterface, spec string, force bool) (*clusterpassv1alpha1.Placement, error) {
+		body := `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"shared"},"spec":` + spec + `}`
+		return client.Patch(ctx, "shared", types.ApplyPatchType, []byte(body), metav1.PatchOptions{FieldManager: fmt.Sprintf("%p", client), Force: &force})
+	}
+	testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, false))
+	if _, err := apply(editor, `{"clusterSets":["prod"]}`, false); !apierrors.IsConflict(err) {
+		t.Errorf("a field beside those of another's spec: %v, want 409", err)
+	}
+	slipped := testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(editor, `{"clusterSets":["prod"]}`, true))
+	if slipped.Spec.Author.Username != "placement-slip" || slipped.Spec.NumberOfClusters != nil {
+		t.Errorf("what is forced is the whole spec, and its sender's: %+v", slipped.Spec)
+	}
+	if _, err := apply(boss, `{"numberOfClusters":1}`, false); !apierrors.IsConflict(err) {
+		t.Errorf("applied again, beside another's spec: %v, want 409", err)
+	}
+	again := testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, true))
+	if again.Spec.Author.Username != "placement-boss" || len(again.Spec.ClusterSets) > 0 {
+		t.Errorf("the author signs what it has not sent: %+v", again.Spec)
 	}
 }
 

@@ -75,7 +75,9 @@ type ClusterCredentialSet struct {
 	Status ClusterCredentialSetStatus `json:"status,omitempty"`
 }
 
-// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets.
+// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. It has one author, who has written all of it: server-side apply
+// does not merge it.
+// +structType=atomic
 type ClusterCredentialSetSpec struct {
 	// Clusters selects ClusterProfiles.
 	Clusters ClusterSelection `json:"clusters"`

@@ -9,7 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace.
+// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it:
+// server-side apply does not merge it.
+// +structType=atomic
 type PlacementSpec struct {
 	// ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has
 	// one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose

@@ -788,7 +788,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterCredentialSetSpec says which clusters, which rights, and which Secrets.",
+				Description: "ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. It has one author, who has written all of it: server-side apply does not merge it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusters": {
@@ -834,6 +834,11 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 					},
 				},
 				Required: []string{"clusters", "template"},
+			},
+			VendorExtensible: spec.VendorExtensible{
+				Extensions: spec.Extensions{
+					"x-kubernetes-map-type": "atomic",
+				},
 			},
 		},
 		Dependencies: []string{
@@ -2165,7 +2170,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace.",
+				Description: "PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it: server-side apply does not merge it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusterSets": {
@@ -2271,6 +2276,11 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 							Ref:         ref(v1alpha1.Author{}.OpenAPIModelName()),
 						},
 					},
+				},
+			},
+			VendorExtensible: spec.VendorExtensible{
+				Extensions: spec.Extensions{
+					"x-kubernetes-map-type": "atomic",
 				},
 			},
 		},

@@ -11,12 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/admission"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/util/dryrun"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
-	"clusterpass.dev/pkg/registry/internal/author"
+	"clusterpass.dev/pkg/registry/author"
 )
 
 // MastersPolicy says what becomes of a set whose author would be in system:masters. Sets that have such an author are renewed.
@@ -72,7 +75,9 @@ func (s authorStrategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Objec
 
 // AuthorREST serves clustercredentialsets/author.
 type AuthorREST struct {
-	store *genericregistry.Store
+	store     *genericregistry.Store
+	admission admission.Interface
+	objects   admission.ObjectInterfaces
 }
 
 var _ interface {
@@ -81,12 +86,14 @@ var _ interface {
 	rest.SubresourceObjectMetaPreserver
 } = &AuthorREST{}
 
-// newAuthorREST returns an AuthorREST of store, which has been completed.
-func newAuthorREST(store *genericregistry.Store, main strategy) *AuthorREST {
+// newAuthorREST returns an AuthorREST of store, which has been completed. admit, which may be nil, admits updates of sets.
+func newAuthorREST(store *genericregistry.Store, main strategy, scheme *runtime.Scheme, admit admission.Interface) *AuthorREST {
 	of := *store
 	of.UpdateStrategy = authorStrategy{main}
-	return &AuthorREST{store: &of}
+	return &AuthorREST{store: &of, admission: admit, objects: admission.NewObjectInterfacesFromScheme(scheme)}
 }
+
+var setKind = v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet")
 
 // New implements rest.Storage.
 func (*AuthorREST) New() runtime.Object { return &v1alpha1.ClusterCredentialSet{} }
@@ -98,33 +105,51 @@ func (*AuthorREST) Destroy() {}
 func (*AuthorREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // Create has the user of the request become the author of a set, although nothing else of its spec changes, and answers with the set.
-// The body's metadata.generation is that of the set which the user has looked at, and required: another one, which somebody has changed
-// since, would have that user's rights. Its metadata.uid, where it is set, is a precondition, too. All else in the body is dropped.
+// The body's metadata.generation and metadata.uid are those of the set which the user has looked at, and required: another one, which somebody has
+// changed or replaced since, would have that user's rights. All else in the body is dropped.
+//
+// Admission sees the set with its new author: as the object of this create, and, like any change of the author, as an update of the set.
 func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	body, ok := obj.(*v1alpha1.ClusterCredentialSet)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a ClusterCredentialSet: %T", obj))
 	}
-	if body.Generation == 0 {
-		return nil, apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet").GroupKind(), name, field.ErrorList{
-			field.Required(field.NewPath("metadata", "generation"), "that of the set whose author you want to be"),
+	if body.Generation == 0 || body.UID == "" {
+		const which = "that of the set whose author you want to be, as you have seen it"
+		path := field.NewPath("metadata")
+		return nil, apierrors.NewInvalid(setKind.GroupKind(), name, field.ErrorList{
+			field.Required(path.Child("generation"), which), field.Required(path.Child("uid"), which),
 		})
-	}
-	if validate != nil {
-		if err := validate(ctx, body.DeepCopyObject()); err != nil {
-			return nil, err
-		}
 	}
 	info := rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
 		set := toSet(old)
-		if body.UID != "" && body.UID != set.UID || body.Generation != set.Generation {
+		if body.UID != set.UID || body.Generation != set.Generation {
 			return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d: look at what it says now",
 				set.UID, set.Generation, body.UID, body.Generation))
 		}
 		return set.DeepCopy(), nil
 	})
-	updated, _, err := r.store.Update(ctx, name, info, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{
-		DryRun: options.DryRun, FieldManager: options.FieldManager, FieldValidation: options.FieldValidation,
-	})
+	update := &metav1.UpdateOptions{DryRun: options.DryRun, FieldManager: options.FieldManager, FieldValidation: options.FieldValidation}
+	admit := func(ctx context.Context, obj, old runtime.Object) error {
+		if validate != nil {
+			if err := validate(ctx, obj.DeepCopyObject()); err != nil {
+				return err
+			}
+		}
+		return r.admitUpdate(ctx, toSet(obj), old, update)
+	}
+	updated, _, err := r.store.Update(ctx, name, info, rest.ValidateAllObjectFunc, admit, false, update)
 	return updated, err
+}
+
+// admitUpdate has the hub's policies and webhooks look at an update of a set.
+func (r *AuthorREST) admitUpdate(ctx context.Context, set *v1alpha1.ClusterCredentialSet, old runtime.Object, options *metav1.UpdateOptions) error {
+	validator, ok := r.admission.(admission.ValidationInterface)
+	if !ok || !validator.Handles(admission.Update) {
+		return nil
+	}
+	user, _ := genericapirequest.UserFrom(ctx)
+	attributes := admission.NewAttributesRecord(set.DeepCopy(), old, setKind, set.Namespace, set.Name, v1alpha1.SchemeGroupVersion.WithResource(resource.Resource), "",
+		admission.Update, options, dryrun.IsDryRun(options.DryRun), user)
+	return validator.Validate(ctx, attributes, r.objects)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -46,6 +47,8 @@ type Options struct {
 	DecisionWriter string
 	// Masters says what becomes of a set whose author would be in system:masters.
 	Masters MastersPolicy
+	// Admission admits changes of authors; nil: all.
+	Admission admission.Interface
 	// MaxAuthorAge is for how long after an author was noted there are tokens in its name; 0: for ever.
 	MaxAuthorAge time.Duration
 }
@@ -74,7 +77,7 @@ func NewStorage(
 		Sets:   &REST{bounded.New(store)},
 		Status: status.New(store, newStatusStrategy(scheme)),
 		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer, maxAuthorAge: options.MaxAuthorAge, clock: clock.RealClock{}},
-		Author: newAuthorREST(store, main),
+		Author: newAuthorREST(store, main, scheme, options.Admission),
 	}, nil
 }
 

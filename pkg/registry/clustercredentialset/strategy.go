@@ -17,7 +17,8 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/registry/internal/author"
+	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/registry/author"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
@@ -128,8 +129,14 @@ func (s strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorLis
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
-func (s strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return s.validateUpdate(toSet(obj), toSet(old))
+func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	set, oldSet := toSet(obj), toSet(old)
+	errs := s.validateUpdate(set, oldSet)
+	if set.Generation != oldSet.Generation {
+		how := ". Or look at it, and become its author before: " + credentialset.ShowCommand(oldSet)
+		errs = append(errs, author.CheckWhole(ctx, set.Spec.Author, oldSet.Spec.Author, how)...)
+	}
+	return errs
 }
 
 // toSet panics for any other type than that which NewFunc of the store returns.

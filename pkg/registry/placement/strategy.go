@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/registry/internal/author"
+	"clusterpass.dev/pkg/registry/author"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
@@ -76,8 +76,13 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
-func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validateUpdate(toPlacement(obj), toPlacement(old))
+func (strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	placement, oldPlacement := toPlacement(obj), toPlacement(old)
+	errs := validateUpdate(placement, oldPlacement)
+	if placement.Generation != oldPlacement.Generation {
+		errs = append(errs, author.CheckWhole(ctx, placement.Spec.Author, oldPlacement.Spec.Author, "")...)
+	}
+	return errs
 }
 
 // toPlacement panics for any other type than that which NewFunc of the store returns.

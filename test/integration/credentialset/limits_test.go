@@ -70,9 +70,14 @@ func (f *fleet) testLimits(t *testing.T) {
 			metav1.PatchOptions{FieldManager: "zoe", Force: ptr.To(true)})
 		refused(t, err, words)
 	})
-	t.Run("what is there can be updated, and grow, and be deleted", func(t *testing.T) {
-		patch := fmt.Sprintf(`{"metadata":{"annotations":{"note":%q,%q:"me"}}}`, strings.Repeat("a", 30<<10), creator)
-		grown, err := placements.Patch(t.Context(), "a", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	t.Run("what is there can be updated, and grow a little, and be deleted", func(t *testing.T) {
+		grow := func(bytes int) (*v1alpha1.Placement, error) {
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{"note":%q,%q:"me"}}}`, strings.Repeat("a", bytes), creator)
+			return placements.Patch(t.Context(), "a", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		}
+		_, err := grow(30 << 10)
+		refused(t, err, "and with this one would have more than 20Ki (--max-bytes-per-namespace")
+		grown, err := grow(14 << 10)
 		require.NoError(t, err)
 		assert.NotContains(t, grown.Annotations, creator)
 		require.NoError(t, placements.Delete(t.Context(), "a", metav1.DeleteOptions{}))

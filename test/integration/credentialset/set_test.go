@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -43,6 +44,7 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("a cluster that replaces another has a credential of its own", func(t *testing.T) { f.testReplacement(t) })
 	t.Run("nobody gets more than the author may have", func(t *testing.T) { f.testEntitlement(t) })
 	t.Run("who changes a set is its author", func(t *testing.T) { f.testAuthor(t) })
+	t.Run("who applies a set signs nothing that others have slipped into it", func(t *testing.T) { f.testAppliedByTwo(t) })
 	t.Run("tokens are for the controller manager", func(t *testing.T) { f.testTokenIsNotForUsers(t) })
 	t.Run("a Secret that is not the set's is left alone", func(t *testing.T) { f.testForeignSecret(t) })
 	t.Run("what a member's quota denies is in the status, and made later", func(t *testing.T) { f.testQuota(t) })
@@ -294,11 +296,41 @@ func (f *fleet) testAuthor(t *testing.T) {
 	labelled, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
-	changed, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
+	_, err = sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
+	require.True(t, apierrors.IsInvalid(err), "%v", err)
+	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the parts that it leaves in your name`)
+	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
+	labelled.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200))
+	changed, err := sets.Update(t.Context(), labelled, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "sam", changed.Spec.Author.Username)
 	set = f.until(t, "forged", v1alpha1.CredentialSetReasonNotReady)
 	assert.Contains(t, set.Status.Credentials[0].Message, `"sam" lacks`)
+}
+
+// testAppliedByTwo has an editor slip a role into a set that somebody with more rights applies again and again.
+func (f *fleet) testAppliedByTwo(t *testing.T) {
+	t.Helper()
+	apply := func(user, roles string, force bool) (*v1alpha1.ClusterCredentialSet, error) {
+		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"shared"},"spec":{
+			"clusters":{"namespace":"default","names":["bravelion"]},"template":{"clusterRoles":[%s]}}}`, roles)
+		return f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), "shared", types.ApplyPatchType, []byte(body),
+			metav1.PatchOptions{FieldManager: user, Force: &force})
+	}
+	_, err := apply(author, `{"name":"view"}`, false)
+	require.NoError(t, err)
+	_, err = apply("sam", `{"name":"cluster-admin"}`, false)
+	require.True(t, apierrors.IsConflict(err), "a role beside another's spec: %v", err)
+	slipped, err := apply("sam", `{"name":"cluster-admin"}`, true)
+	require.NoError(t, err)
+	assert.Equal(t, "sam", slipped.Spec.Author.Username, "what is forced is its sender's")
+	_, err = apply(author, `{"name":"view"}`, false)
+	require.True(t, apierrors.IsConflict(err), "%v", err)
+	again, err := apply(author, `{"name":"view"}`, true)
+	require.NoError(t, err)
+	assert.Equal(t, author, again.Spec.Author.Username)
+	require.Len(t, again.Spec.Template.ClusterRoles, 1, "the author signs what it has sent, and no more")
+	assert.Equal(t, "view", again.Spec.Template.ClusterRoles[0].Name)
 }
 
 func (f *fleet) testTokenIsNotForUsers(t *testing.T) {

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -75,7 +77,7 @@ func TestStrictHub(t *testing.T) {
 	})
 	t.Run("after it nothing is minted in that name", func(t *testing.T) {
 		set := f.untilExpiring(t, v1alpha1.CredentialSetReasonExpired)
-		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, "kubectl clusterpass renew-author aging -n team --generation=1")
+		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, "kubectl clusterpass renew-author aging -n team --generation=1 --uid="+string(created.UID))
 		err := token()
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		require.ErrorContains(t, err, `its author "kim" was noted at`)
@@ -99,12 +101,14 @@ func TestStrictHub(t *testing.T) {
 		of := func(uid types.UID, generation int64) *v1alpha1.ClusterCredentialSet {
 			return &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{UID: uid, Generation: generation}}
 		}
-		_, err := f.renewAuthor(t, "reader", "aging", "--generation=1")
+		_, err := f.renewAuthor(t, "reader", "aging", "--generation=1", "--uid="+string(created.UID))
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		out, err := f.renewAuthor(t, "sam", "aging")
-		require.ErrorContains(t, err, "To become the author: kubectl clusterpass renew-author aging -n team --generation=1")
+		require.ErrorContains(t, err, "To become the author: kubectl clusterpass renew-author aging -n team --generation=1 --uid="+string(created.UID))
+		_, err = f.renewAuthor(t, "sam", "aging", "--generation=1")
+		require.ErrorContains(t, err, "[uid]", "a set that has replaced another begins with generation 1, too")
 		assert.Contains(t, out, "clusterRoles:\n  - name: view\n")
-		_, err = f.ours(t).RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{})
+		_, err = f.ours(t).RenewAuthor(t.Context(), "aging", of(created.UID, 1), metav1.CreateOptions{})
 		require.True(t, apierrors.IsInvalid(err), "a user in system:masters does: %v", err)
 		_, err = sets.RenewAuthor(t.Context(), "aging", of("another", 1), metav1.CreateOptions{})
 		require.True(t, apierrors.IsConflict(err), "%v", err)
@@ -112,19 +116,22 @@ func TestStrictHub(t *testing.T) {
 		require.True(t, apierrors.IsConflict(err), "%v", err)
 		_, err = sets.RenewAuthor(t.Context(), "aging", of(created.UID, 0), metav1.CreateOptions{})
 		require.ErrorContains(t, err, "metadata.generation: Required value")
-		_, err = sets.RenewAuthor(t.Context(), "missing", of("", 1), metav1.CreateOptions{})
+		_, err = sets.RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{})
+		require.ErrorContains(t, err, "metadata.uid: Required value")
+		_, err = sets.RenewAuthor(t.Context(), "missing", of(created.UID, 1), metav1.CreateOptions{})
 		require.True(t, apierrors.IsNotFound(err), "%v", err)
-		tried, err := sets.RenewAuthor(t.Context(), "aging", of("", 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		tried, err := sets.RenewAuthor(t.Context(), "aging", of(created.UID, 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		require.NoError(t, err)
 		assert.Equal(t, "sam", tried.Spec.Author.Username)
 		set, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
 		require.NoError(t, err)
 		assert.Equal(t, created.Spec.Author, set.Spec.Author)
 	})
+	t.Run("a policy on updates of sets holds for a new author, too", func(t *testing.T) { f.testAuthorPolicy(t, created) })
 	t.Run("who may becomes the author, and nothing else changes", func(t *testing.T) {
 		before, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
 		require.NoError(t, err)
-		out, err := f.renewAuthor(t, "zoe", "aging", fmt.Sprint("--generation=", before.Generation))
+		out, err := f.renewAuthor(t, "zoe", "aging", fmt.Sprint("--generation=", before.Generation), "--uid="+string(before.UID))
 		require.NoError(t, err)
 		assert.Equal(t, "clustercredentialset.clusterpass.dev/aging author is zoe\n", out)
 		after, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
@@ -138,6 +145,49 @@ func TestStrictHub(t *testing.T) {
 		assert.False(t, apierrors.IsForbidden(err), "%v", err)
 	})
 	t.Run("namespaces are limited", func(t *testing.T) { f.testLimits(t) })
+}
+
+// testAuthorPolicy has the hub refuse that mallory changes a set.
+func (f *fleet) testAuthorPolicy(t *testing.T, set *v1alpha1.ClusterCredentialSet) {
+	t.Helper()
+	const mallory, name = "mallory", "not-mallory.example.com"
+	f.bind(t, team, mallory, "edit", testenv.UserSubject(mallory))
+	ctx, policies := t.Context(), f.admin.AdmissionregistrationV1()
+	_, err := policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
+				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+					Rule:       admissionregistrationv1.Rule{APIGroups: []string{v1alpha1.GroupName}, APIVersions: []string{"*"}, Resources: []string{"clustercredentialsets"}},
+				},
+			}}},
+			Validations: []admissionregistrationv1.Validation{{
+				Expression: "object.spec.author.username != 'mallory' && oldObject.spec.author.username == 'kim'", Message: "mallory is the author of nothing",
+			}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = policies.ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	defer func() {
+		require.NoError(t, policies.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{}))
+		require.NoError(t, policies.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{}))
+	}()
+	sets := f.as(t, mallory).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Eventually(t, func(ctx context.Context) error {
+		body := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: set.Generation}}
+		_, err := sets.RenewAuthor(ctx, set.Name, body, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil || !strings.Contains(err.Error(), "mallory is the author of nothing") {
+			return fmt.Errorf("it is not refused: %w", err)
+		}
+		return nil
+	})
 }
 
 // renewAuthor runs the plugin's command as a user, in team.

@@ -35,11 +35,17 @@ var _ interface {
 } = &REST{}
 
 // New returns a REST of store, which has been completed. It is the same store, that is
-// the same cache, under another strategy.
+// the same cache, under another strategy. What begins an update of store begins one of the status, too.
 func New(store *genericregistry.Store, strategy Strategy) *REST {
 	status := *store
 	status.UpdateStrategy = strategy
 	status.ResetFieldsStrategy = strategy
+	status.BeginUpdate = func(ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+		if store.BeginUpdate == nil {
+			return func(context.Context, bool) {}, nil
+		}
+		return store.BeginUpdate(ctx, obj, old, options)
+	}
 	return &REST{store: bounded.New(&status)}
 }
 

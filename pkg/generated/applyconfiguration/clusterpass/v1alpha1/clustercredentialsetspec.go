@@ -8,7 +8,8 @@ package v1alpha1
 // ClusterCredentialSetSpecApplyConfiguration represents a declarative configuration of the ClusterCredentialSetSpec type for use
 // with apply.
 //
-// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets.
+// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. It has one author, who has written all of it: server-side apply
+// does not merge it.
 type ClusterCredentialSetSpecApplyConfiguration struct {
 	// Clusters selects ClusterProfiles.
 	Clusters *ClusterSelectionApplyConfiguration `json:"clusters,omitempty"`

@@ -12,7 +12,8 @@ import (
 // PlacementSpecApplyConfiguration represents a declarative configuration of the PlacementSpec type for use
 // with apply.
 //
-// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace.
+// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it:
+// server-side apply does not merge it.
 type PlacementSpecApplyConfiguration struct {
 	// ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has
 	// one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose
