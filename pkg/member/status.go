@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -139,8 +140,9 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, or is for another cluster, and has to be renewed",
 			words, c.entry.Name), 0)
 	case code == http.StatusForbidden:
-		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing,
-			"it does not allow clusterpass (not the requester) what this needs: "+words, 0)
+		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing, fmt.Sprintf(
+			"it does not allow clusterpass (not the requester) what this needs: %s. Ask for what it allows, or have it allow more: "+
+				"kubectl clusterpass join with --allow-cluster-roles, --allow-namespaces or --allow-rules", withoutRules(words)), 0)
 	case code == http.StatusTooManyRequests:
 		return c.statusError(code, CauseThrottled, doing, words, max(retryAfter, 1))
 	case code == http.StatusServiceUnavailable:
@@ -204,6 +206,15 @@ var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\
 
 // jwtWords are the tokens of ServiceAccounts. A proxy in between may say what it was sent.
 var jwtWords = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`)
+
+// withoutRules returns words without the rules that kube-apiserver lists where somebody grants what they do not hold.
+func withoutRules(words string) string {
+	const lead = "attempting to grant RBAC permissions not currently held"
+	if before, _, found := strings.Cut(words, lead); found {
+		return before + lead
+	}
+	return words
+}
 
 // withoutUser returns words without the name of the user that clusterpass is on a member.
 func withoutUser(words string) string {

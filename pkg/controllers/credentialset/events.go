@@ -34,7 +34,9 @@ func (c *Controller) watch() error {
 		{"AuthTokenGrants", c.Grants.Informer(), cache.ResourceEventHandlerFuncs{
 			UpdateFunc: func(_, obj any) { c.grantChanged(obj) }, DeleteFunc: c.grantChanged,
 		}},
-		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{AddFunc: c.placementChanged, DeleteFunc: c.placementChanged}},
+		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{
+			AddFunc: c.placementChanged, UpdateFunc: c.placementUpdated, DeleteFunc: c.placementChanged,
+		}},
 	} {
 		registration, err := w.informer.AddEventHandler(w.handler)
 		if err != nil {
@@ -136,6 +138,14 @@ func (c *Controller) placementChanged(obj any) {
 	}
 }
 
+// placementUpdated is placementChanged for a Placement whose deletion has begun.
+func (c *Controller) placementUpdated(oldObj, obj any) {
+	old, ok := oldObj.(*v1alpha1.Placement)
+	if placement, isPlacement := obj.(*v1alpha1.Placement); ok && isPlacement && old.DeletionTimestamp == nil && placement.DeletionTimestamp != nil {
+		c.decisionsChanged(placement.Namespace)
+	}
+}
+
 func (c *Controller) decisionsChanged(namespace string) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.Spec.Clusters.DecisionKey != "" && set.Namespace == namespace {
@@ -144,14 +154,15 @@ func (c *Controller) decisionsChanged(namespace string) {
 	})
 }
 
-// grantChanged enqueues the credential of a grant that is being revoked.
+// grantChanged enqueues the credential of a grant that is being revoked. One that never had a token is taken back by the request that has made it,
+// which has failed and is tried again with backoff.
 func (c *Controller) grantChanged(obj any) {
 	g, ok := about[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
 		return
 	}
 	of := grant.SetOf(g)
-	if of == "" {
+	if of == "" || g.Status.ExpirationCeiling == nil {
 		return
 	}
 	if _, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name); err == nil && g.DeletionTimestamp == nil {

@@ -4,17 +4,12 @@
 package credentialset
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
-
-	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 func TestLanes_Pop(t *testing.T) {
@@ -52,26 +47,4 @@ func TestLanes_Pop(t *testing.T) {
 	assert.Less(t, at[key("large", "one", 0)], 6, "a set waits for no other of its namespace")
 	assert.Equal(t, 80/failingShare, failing, "those that failed come last, but have their share")
 	assert.Less(t, at[key("large", "all", 98)], 120)
-}
-
-func TestIsRefused(t *testing.T) {
-	resource := schema.GroupResource{Group: v1alpha1.GroupName, Resource: "clustercredentialsets"}
-	later := apierrors.NewForbidden(resource, "set", errors.New("quota"))
-	later.ErrStatus.Details.RetryAfterSeconds = 5
-	for name, test := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"a right that the author lacks":          {apierrors.NewForbidden(resource, "set", errors.New("no")), true},
-		"a role that the member has not":         {apierrors.NewInvalid(schema.GroupKind{}, "set", nil), true},
-		"a refusal that says when to try again":  {later, false},
-		"a member that is down":                  {apierrors.NewServiceUnavailable("down"), false},
-		"a cache that is behind what is stored":  {errBehind, false},
-		"a Secret that somebody else has made":   {apierrors.NewConflict(resource, "set", errors.New("another's")), false},
-		"a refusal that another error came with": {fmt.Errorf("writing: %w", apierrors.NewForbidden(resource, "set", nil)), true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, isRefused(test.err))
-		})
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,7 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/member"
 )
 
 // setsHub is a hub with sets, each of which selects bravelion and smartfish. The server answers as long as mayAsk says so, and asked has who
@@ -175,4 +177,48 @@ func TestController_RenewalsComeBeforeRefusedAuthors(t *testing.T) {
 	require.NoError(t, s.there.Update(set))
 	s.setUpdated(old, set)
 	assert.Equal(t, []cache.ObjectName{hopeless[0].set, hopeless[0].set}, s.work(t), "both of its clusters, at once")
+}
+
+func TestIsRefused(t *testing.T) {
+	status := func(code int32, reason metav1.StatusReason, cause metav1.CauseType, retryAfter int32) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: reason, Details: &metav1.StatusDetails{
+			Causes: []metav1.StatusCause{{Type: cause}}, RetryAfterSeconds: retryAfter,
+		}}}
+	}
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"the hub forbids it":                         {apierrors.NewForbidden(v1alpha1.Resource("clustercredentialsets"), "gpu", nil), true},
+		"the request is invalid":                     {status(422, metav1.StatusReasonInvalid, "", 0), true},
+		"the member does not allow it":               {status(503, metav1.StatusReasonServiceUnavailable, member.CauseForbidden, 0), true},
+		"a policy of the member denies it":           {status(409, member.ReasonPolicyDenied, member.CausePolicy, 0), true},
+		"a quota of the member may be raised":        {status(409, member.ReasonQuotaExceeded, member.CauseQuota, 30), false},
+		"the member may answer again":                {status(504, metav1.StatusReasonTimeout, member.CauseUnreachable, 0), false},
+		"the hub asks to come back a little later":   {status(403, metav1.StatusReasonForbidden, "", 1), false},
+		"a Secret that somebody else has made":       {apierrors.NewConflict(corev1.Resource("secrets"), "set", errors.New("another's")), false},
+		"a refusal that another error came with":     {fmt.Errorf("writing: %w", apierrors.NewForbidden(v1alpha1.Resource("clustercredentialsets"), "set", nil)), true},
+		"a cache that is behind what is stored":      {errBehind, false},
+		"an error that is no answer says nothing":    {errors.New("connection refused"), false},
+		"the set is a newer one than in the cache":   {status(409, metav1.StatusReasonConflict, "", 0), false},
+		"the hub's credential is not accepted there": {status(503, metav1.StatusReasonServiceUnavailable, member.CauseUnauthorized, 0), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, isRefused(test.err)) })
+	}
+}
+
+func TestController_GrantChanged(t *testing.T) {
+	s := newSets(t)
+	key := s.add(t, "tenant", "gpu")[0]
+	g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "tenant", Name: "given-up", Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "tenant-gpu"},
+	}}
+	g.Spec.ClusterProfile.Name = key.cluster
+	s.grantChanged(g)
+	assert.Equal(t, 0, s.credentialQueue.Len(), "a grant that a failed request has taken back asks for no other: that has its backoff")
+	now := metav1.Now()
+	g.Status.ExpirationCeiling = &now
+	s.grantChanged(g)
+	assert.Equal(t, 1, s.credentialQueue.Len(), "one that has had tokens, and is gone, does")
 }

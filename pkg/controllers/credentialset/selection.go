@@ -286,8 +286,15 @@ func (d *decisions) doubts(slice *inventoryv1alpha1.PlacementDecision, writers [
 	if owner == nil || owner.Kind != "Placement" || owner.APIVersion != v1alpha1.SchemeGroupVersion.String() {
 		return "it belongs to no Placement"
 	}
-	if placement, err := d.placements.Placements(slice.Namespace).Get(owner.Name); err != nil || placement.UID != owner.UID {
+	placement, err := d.placements.Placements(slice.Namespace).Get(owner.Name)
+	switch {
+	case err != nil, placement.UID != owner.UID:
 		return "its Placement is gone"
+	case placement.DeletionTimestamp != nil:
+		// Its decisions are not kept any more, whoever may hold it up.
+		return "its Placement is being deleted"
+	case slice.Labels[inventoryv1alpha1.DecisionKeyLabel] != decision.Key(placement.Name):
+		return "it has the key of another Placement"
 	}
 	return ""
 }

@@ -199,17 +199,29 @@ func TestDecisions_Doubts(t *testing.T) {
 		slice *inventoryv1alpha1.PlacementDecision
 		why   string
 	}{
-		"one of a Placement counts":                    {owned(func(*inventoryv1alpha1.PlacementDecision) {}), ""},
-		"one that was orphaned does not":               {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences = nil }), "it belongs to no Placement"},
-		"nor one of another kind":                      {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Kind = "Pod" }), "it belongs to no Placement"},
-		"nor one of a Placement that is gone":          {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Name = "cpu" }), "its Placement is gone"},
-		"nor one of a Placement that was made again":   {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].UID = "placement-0" }), "its Placement is gone"},
+		"one of a Placement counts":                  {owned(func(*inventoryv1alpha1.PlacementDecision) {}), ""},
+		"one that was orphaned does not":             {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences = nil }), "it belongs to no Placement"},
+		"nor one of another kind":                    {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Kind = "Pod" }), "it belongs to no Placement"},
+		"nor one of a Placement that is gone":        {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Name = "cpu" }), "its Placement is gone"},
+		"nor one of a Placement that was made again": {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].UID = "placement-0" }), "its Placement is gone"},
+		"nor one that was given to another Placement": {owned(func(s *inventoryv1alpha1.PlacementDecision) {
+			s.OwnerReferences[0].Name, s.OwnerReferences[0].UID = "own", "own-1"
+		}), "it has the key of another Placement"},
+		"nor one of a Placement that is being deleted": {owned(func(s *inventoryv1alpha1.PlacementDecision) {
+			s.OwnerReferences[0].Name, s.OwnerReferences[0].UID = "held", "held-1"
+		}), "its Placement is being deleted"},
 		"nor one of another writer":                    {decided("a", "mallory", "bravelion"), `it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
 		"one of another writer that counts needs none": {decided("a", "kim", "bravelion"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
-			require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "placement-1"}}))
+			for _, meta := range []metav1.ObjectMeta{
+				{Name: "gpu", UID: "placement-1"}, {Name: "own", UID: "own-1"},
+				{Name: "held", UID: "held-1", DeletionTimestamp: &metav1.Time{Time: time.Now()}, Finalizers: []string{"x/y"}},
+			} {
+				meta.Namespace = "team"
+				require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: meta}))
+			}
 			assert.Equal(t, test.why, h.decisions.doubts(test.slice, []string{signer, "kim"}))
 		})
 	}

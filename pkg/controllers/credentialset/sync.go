@@ -23,6 +23,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/credentialset/format"
+	"clusterpass.dev/pkg/member"
 )
 
 // syncCredential reconciles one credential: it makes or renews it if that is due. It returns after how long to do so again.
@@ -83,8 +84,11 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	return 0, nil
 }
 
-// isRefused returns whether only a change of rights, or of the set, can help.
+// isRefused returns whether only a change of rights or policies, on the hub or the member, or of the set, can help.
 func isRefused(err error) bool {
+	if apierrors.HasStatusCause(err, member.CauseForbidden) || apierrors.HasStatusCause(err, member.CausePolicy) {
+		return true
+	}
 	_, waits := apierrors.SuggestsClientDelay(err)
 	return !waits && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }

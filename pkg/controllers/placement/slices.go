@@ -4,8 +4,6 @@
 package placement
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -25,19 +23,7 @@ const (
 	SchedulerName = "clusterpass"
 	// maxSlice is how many clusters a PlacementDecision may have (KEP-5313).
 	maxSlice = 100
-	// keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too long for one.
-	keyHash = 10
 )
-
-// DecisionKey returns the value of the labels multicluster.x-k8s.io/decision-key and placement-key of a Placement's PlacementDecisions: its
-// name, or, if that is not valid as a label, a part of it and a hash.
-func DecisionKey(placement string) string {
-	if len(validation.IsValidLabelValue(placement)) == 0 {
-		return placement
-	}
-	sum := sha256.Sum256([]byte(placement))
-	return placement[:min(len(placement), validation.LabelValueMaxLength-keyHash-1)] + "-" + hex.EncodeToString(sum[:])[:keyHash]
-}
 
 // sliceName returns the name of a slice, by its index.
 func sliceName(placement string, index int) string {
@@ -69,10 +55,10 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: placement.Namespace, Name: name,
 			Labels: map[string]string{
-				inventoryv1alpha1.DecisionKeyLabel:   DecisionKey(placement.Name),
+				inventoryv1alpha1.DecisionKeyLabel:   decision.Key(placement.Name),
 				inventoryv1alpha1.DecisionIndexLabel: strconv.Itoa(index),
 				// Workloads name the Placement by the label clusterpass.dev/placement.
-				inventoryv1alpha1.PlacementKeyLabel: DecisionKey(placement.Name),
+				inventoryv1alpha1.PlacementKeyLabel: decision.Key(placement.Name),
 			},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
 		},

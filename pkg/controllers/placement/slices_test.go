@@ -17,6 +17,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -55,9 +56,9 @@ func TestDecisionKeys_OfTheLongestNames(t *testing.T) {
 	for _, name := range []string{
 		strings.Repeat("p", 253), strings.Repeat("p", 252) + "q", strings.Repeat("p.", 126) + "q", strings.Repeat("p", 51) + "-." + strings.Repeat("p", 200),
 	} {
-		key := DecisionKey(name)
+		key := decision.Key(name)
 		assert.Empty(t, validation.IsValidLabelValue(key), key)
-		assert.Equal(t, key, DecisionKey(name))
+		assert.Equal(t, key, decision.Key(name))
 		seen.Insert(key)
 	}
 	assert.Len(t, seen, 4)

@@ -131,8 +131,8 @@ func TestWhatIsLeftOfAnInterruptedMoveIsRemoved(t *testing.T) {
 }
 
 func TestDecisionKeys(t *testing.T) {
-	assert.Equal(t, "gpu", DecisionKey("gpu"))
-	long := DecisionKey("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes")
+	assert.Equal(t, "gpu", decision.Key("gpu"))
+	long := decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes")
 	assert.Empty(t, validation.IsValidLabelValue(long))
-	assert.NotEqual(t, long, DecisionKey("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes2"))
+	assert.NotEqual(t, long, decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes2"))
 }

@@ -41,7 +41,7 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 }
 
 // PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes of all but the metadata. Who changes what is
-// decided, or says to have written it, is its writer from then on. Nobody says so for somebody else.
+// decided, or by which controller, or says to have written it, is its writer from then on. Nobody says so for somebody else.
 func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	decision, oldDecision := toDecision(obj), toDecision(old)
 	same := decision.SchedulerName == oldDecision.SchedulerName &&
@@ -50,7 +50,9 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 		decision.Generation = oldDecision.Generation + 1
 	}
 	writer := userOf(ctx)
-	if same && apiequality.Semantic.DeepEqual(keys(decision), keys(oldDecision)) && decision.Annotations[v1alpha1.AnnotationDecisionWriter] != writer {
+	same = same && apiequality.Semantic.DeepEqual(keys(decision), keys(oldDecision)) &&
+		apiequality.Semantic.DeepEqual(metav1.GetControllerOf(decision), metav1.GetControllerOf(oldDecision))
+	if same && decision.Annotations[v1alpha1.AnnotationDecisionWriter] != writer {
 		writer = oldDecision.Annotations[v1alpha1.AnnotationDecisionWriter]
 	}
 	setWriter(decision, writer)

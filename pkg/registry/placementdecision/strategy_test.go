@@ -118,9 +118,12 @@ func TestStrategy_Writer(t *testing.T) {
 		"not who says so for another": {mallory, mallory, func(d *inventoryv1alpha1.PlacementDecision) {
 			d.Annotations[v1alpha1.AnnotationDecisionWriter] = controller
 		}, mallory},
-		"not who takes the name away":       {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations = nil }, controller},
-		"not who changes another label":     {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, controller},
-		"not who adds an owner":             {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.OwnerReferences = make([]metav1.OwnerReference, 1) }, controller},
+		"not who takes the name away":   {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations = nil }, controller},
+		"not who changes another label": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, controller},
+		"not who adds an owner":         {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.OwnerReferences = make([]metav1.OwnerReference, 1) }, controller},
+		"who gives it to another controller": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) {
+			d.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(d, v1alpha1.SchemeGroupVersion.WithKind("Placement"))}
+		}, mallory},
 		"nobody, of an earlier release":     {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, ""},
 		"who changes an earlier release's":  {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions = d.Decisions[:0] }, mallory},
 		"who says so of an earlier release": {"", controller, func(d *inventoryv1alpha1.PlacementDecision) { *d = *decision(controller) }, controller},
