@@ -34,6 +34,8 @@ const (
 	maxHeader = 64 << 10
 	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for the first maxShort of each.
 	maxHeld = 32 << 20
+	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have room.
+	maxHeldOfOne = maxPage
 	// heldStep is in what steps, in bytes, it is asked for.
 	heldStep = 256 << 10
 )
@@ -44,8 +46,35 @@ const pageParam = "limit="
 // protobufPrefix begins what Kubernetes writes in protobuf.
 var protobufPrefix = []byte("k8s\x00")
 
-// errHeld is the cause of giving up waiting for the answers of other members to be done with.
-var errHeld = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
+// The causes of giving up waiting for other answers to be done with: those of all members, and those of the same.
+var (
+	errHeld      = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
+	errHeldOfOne = fmt.Errorf("its other answers take %d MiB already", maxHeldOfOne>>20)
+)
+
+// heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of all.
+type heldBytes struct{ one, all *semaphore.Weighted }
+
+func newHeldBytes(all *semaphore.Weighted) heldBytes {
+	return heldBytes{one: semaphore.NewWeighted(maxHeldOfOne), all: all}
+}
+
+// acquire waits until so many bytes may be held. After ctx it returns errHeldOfOne or errHeld.
+func (h heldBytes) acquire(ctx context.Context, bytes int64) error {
+	if err := h.one.Acquire(ctx, bytes); err != nil {
+		return errHeldOfOne
+	}
+	if err := h.all.Acquire(ctx, bytes); err != nil {
+		h.one.Release(bytes)
+		return errHeld
+	}
+	return nil
+}
+
+func (h heldBytes) release(bytes int64) {
+	h.one.Release(bytes)
+	h.all.Release(bytes)
+}
 
 // IsTooLarge returns whether err is that an answer had more bytes than its kind may have.
 func IsTooLarge(err error) bool {
@@ -70,7 +99,7 @@ func maxAnswer(req *http.Request) int64 {
 // answerBody is the whole body of an answer.
 type answerBody struct {
 	bytes.Buffer
-	held    *semaphore.Weighted
+	held    heldBytes
 	holds   int64
 	release sync.Once
 }
@@ -82,7 +111,7 @@ func (b *answerBody) Close() error {
 }
 
 func (b *answerBody) letGo() {
-	b.release.Do(func() { b.held.Release(b.holds) })
+	b.release.Do(func() { b.held.release(b.holds) })
 }
 
 // receive reads the body of an answer to req, which resp has then whole, and refuses one that costs more than it should to keep or to
@@ -150,17 +179,16 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 
 // hold waits, but not for long, until so many more bytes may be held.
 func (b *answerBody) hold(ctx context.Context, step int64) error {
-	if !b.held.TryAcquire(step) {
-		waiting, cancel := context.WithTimeoutCause(ctx, queueTimeout, errHeld)
-		defer cancel()
-		if err := b.held.Acquire(waiting, step); err != nil {
-			if ctx.Err() != nil {
-				ended := endOfContext(ctx)
-				ended.blame = inconclusive
-				return ended
-			}
-			return &failure{cause: CauseBusy, err: errHeld, retryAfter: time.Second, blame: inconclusive}
-		}
+	waiting, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	err := b.held.acquire(waiting, step)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		ended := endOfContext(ctx)
+		ended.blame = inconclusive
+		return ended
+	case err != nil:
+		return &failure{cause: CauseBusy, err: err, retryAfter: time.Second, blame: inconclusive}
 	}
 	b.holds += step
 	return nil

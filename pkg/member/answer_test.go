@@ -110,7 +110,7 @@ func TestClient_BoundsAnswers(t *testing.T) {
 			assert.Contains(t, status.Message, test.words)
 			assert.Less(t, len(status.Message), 2048)
 			assert.Empty(t, client.gate.slots, "its slot is given back")
-			assert.True(t, client.held.TryAcquire(maxHeld), "nothing is held")
+			assert.True(t, client.held.all.TryAcquire(maxHeld), "nothing is held")
 		})
 	}
 }
@@ -169,9 +169,9 @@ func TestPool_BoundsWhatIsHeldOfAllMembers(t *testing.T) {
 	go func() { ended <- get(ctx, "slow") }()
 	<-half
 	require.Eventually(t, func() bool {
-		taken := client.held.TryAcquire(1)
+		taken := client.held.all.TryAcquire(1)
 		if taken {
-			client.held.Release(1)
+			client.held.all.Release(1)
 		}
 		return !taken
 	}, time.Minute, time.Millisecond)
@@ -181,4 +181,36 @@ func TestPool_BoundsWhatIsHeldOfAllMembers(t *testing.T) {
 	cancel()
 	require.Error(t, <-ended)
 	require.NoError(t, get(t.Context(), "fast"))
+}
+
+func TestPool_BoundsWhatIsHeldOfOneMember(t *testing.T) {
+	secret := encode(t, &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Data: map[string][]byte{"a": make([]byte, 200<<10)},
+	})
+	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		_, _ = w.Write(secret)
+	})
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	greedy, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
+	require.NoError(t, err)
+	other := profileFor(`{"name":"m"}`)
+	other.UID = "another"
+	modest, err := pool.For(t.Context(), other)
+	require.NoError(t, err)
+	get := func(client *Client) error {
+		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(t.Context(), "a", metav1.GetOptions{})
+		return err
+	}
+
+	require.NoError(t, greedy.held.acquire(t.Context(), maxHeldOfOne))
+	status := statusErr(t, greedy.Error(get(greedy), "ask"))
+	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
+	assert.Contains(t, status.Message, "its other answers take 8 MiB already")
+	require.NoError(t, get(modest), "the answers of one member leave room for those of others")
+	greedy.held.release(maxHeldOfOne)
+	require.NoError(t, get(greedy))
+	assert.True(t, modest.held.all.TryAcquire(maxHeld), "nothing is held")
 }

@@ -45,7 +45,7 @@ type Client struct {
 
 	gate           *gate
 	uid            memberUID
-	held           *semaphore.Weighted
+	held           heldBytes
 	own            kubernetes.Interface
 	authentication rest.Interface
 	authorization  rest.Interface
@@ -77,7 +77,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 		entry:    *entry.DeepCopy(),
 		cluster:  a.cluster,
 		validity: validityOf(config),
-		held:     options.held,
+		held:     newHeldBytes(options.held),
 		uid:      newMemberUID(options.clock, a.several),
 		gate:     newGate(options.limits, options.clock, connections),
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,8 +27,7 @@ const maxRetryAfter = 10 * time.Second
 type gatedTransport struct {
 	gate  *gate
 	inner http.RoundTripper
-	// held counts the bytes of answers that are not decoded yet, of all members.
-	held *semaphore.Weighted
+	held  heldBytes
 	// credential says whose calls these are, for the metrics.
 	credential string
 }
