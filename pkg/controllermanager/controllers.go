@@ -166,7 +166,8 @@ func (m *manager) credentialSetController() (controller, error) {
 		Workers:    m.options.CredentialSyncs,
 		Clock:      m.clock,
 
-		MaxAuthorAge: m.options.MaxSetAuthorAge,
+		MaxCredentials: m.options.MaxCredentials,
+		MaxAuthorAge:   m.options.MaxSetAuthorAge,
 	})
 	if err != nil {
 		return nil, err

@@ -67,6 +67,8 @@ type Options struct {
 
 	// CredentialSyncs is how many credentials of ClusterCredentialSets are seen to at once.
 	CredentialSyncs int
+	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select together.
+	MaxCredentials int
 	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server renews its credentials; 0: for ever.
 	MaxSetAuthorAge time.Duration
 	// PlacementSyncs is how many Placements are decided upon at once.
@@ -103,6 +105,7 @@ func NewOptions() *Options {
 		CredentialLifetime: 24 * time.Hour,
 
 		CredentialSyncs: 8,
+		MaxCredentials:  50_000,
 
 		PlacementSyncs: 4,
 
@@ -164,6 +167,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	credentials := sections.FlagSet("credential sets")
 	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
 
+	credentials.IntVar(&o.MaxCredentials, "max-credentials-per-namespace", o.MaxCredentials, "How many credentials the ClusterCredentialSets of one namespace select together. A set that would select more gets no new ones, and its condition Ready says so.")
 	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "The same as for clusterpass-apiserver. A condition and an event of a set say when its author expires.")
 
 	placements := sections.FlagSet("placements")
@@ -188,11 +192,12 @@ func (o *Options) Validate() error {
 	for _, msg := range validation.IsValidLabelValue(o.HubID) {
 		errs = append(errs, fmt.Errorf("--hub-id %q: %s", o.HubID, msg))
 	}
-	for flag, workers := range map[string]int{
+	for flag, count := range map[string]int{
 		"concurrent-grant-syncs": o.GrantSyncs, "concurrent-member-sweeps": o.MemberSweeps, "concurrent-member-probes": o.MemberProbes,
 		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-placement-syncs": o.PlacementSyncs, "concurrent-score-collections": o.ScoreCollections,
+		"max-credentials-per-namespace": o.MaxCredentials,
 	} {
-		if workers < 1 {
+		if count < 1 {
 			errs = append(errs, fmt.Errorf("--%s must be at least 1", flag))
 		}
 	}

@@ -93,17 +93,19 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 	return reference, nil
 }
 
-// secretOf returns the Secret if it is meant for profile.
+// secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile chooses the name: the error is the same whether there
+// is another cluster's Secret of that name, or none.
 func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get getSecret) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
 	secret, err := get(reference.Namespace, reference.Name)
-	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no Secret %s with label %s=%s", name, KubeconfigLabel, labelled)
-	}
-	if err != nil {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, &unreadError{fmt.Errorf("the Secret %s can't be read: %w", name, err)}
 	}
-	return secret, CheckSecret(secret, profile)
+	if err != nil || CheckSecret(secret, profile) != nil {
+		return nil, fmt.Errorf("there is no Secret %s with label %s=%s, or it is not for this cluster: it has no annotation %s=%s/%s",
+			name, KubeconfigLabel, labelled, ClusterProfileAnnotation, profile.Namespace, profile.Name)
+	}
+	return secret, nil
 }
 
 // CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's cluster.

@@ -53,8 +53,8 @@ func TestKubeconfigSecretGuards(t *testing.T) {
 		{name: "the extension is of other types", reference: `{"name":["m"]}`, want: "with a name"},
 		{name: "another namespace is refused", reference: `{"name":"m","namespace":"kube-system"}`, want: `not read from namespace "kube-system", only from clusterpass-system`},
 		{name: "a Secret that is not there", reference: `{"name":"x"}`, want: "there is no Secret clusterpass-system/x with label clusterpass.dev/member-kubeconfig=true"},
-		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil }, want: "no label clusterpass.dev/member-kubeconfig=true"},
-		{name: "a Secret whose label says otherwise", secret: func(s *corev1.Secret) { s.Labels[KubeconfigLabel] = "false" }, want: "no label"},
+		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil }, want: "with label clusterpass.dev/member-kubeconfig=true"},
+		{name: "a Secret whose label says otherwise", secret: func(s *corev1.Secret) { s.Labels[KubeconfigLabel] = "false" }, want: "with label"},
 		{name: "a Secret without the annotation", secret: func(s *corev1.Secret) { s.Annotations = nil }, want: "is not for this cluster"},
 		{
 			name:   "a Secret for another ClusterProfile",

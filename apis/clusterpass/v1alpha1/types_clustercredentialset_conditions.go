@@ -18,6 +18,9 @@ const (
 	CredentialSetReasonNotRenewed = "NotRenewed"
 	// CredentialSetReasonNoSecrets stands with False: the controller manager may not keep Secrets in that namespace.
 	CredentialSetReasonNoSecrets = "SecretsForbidden"
+	// CredentialSetReasonTooManyClusters stands with False where the sets of a namespace would select more clusters together than
+	// clusterpass-controller-manager allows.
+	CredentialSetReasonTooManyClusters = "TooManyClusters"
 	// CredentialSetReasonAuthorForbidden stands with False where the author may not get, or list, the ClusterProfiles that the set is about:
 	// no more is said of them. It stands with True where some have a credential from before, which is renewed.
 	CredentialSetReasonAuthorForbidden = "AuthorForbidden"

@@ -77,15 +77,16 @@ func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev
 // describe names a Secret for the readers of a set. It names the Secret's set and ClusterProfile only if they are in the namespaces of that
 // set: its readers may not be allowed to see others.
 func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.Secret) string {
-	of := "another ClusterCredentialSet"
+	// Not everybody who reads this set may see the others, and what is in that namespace.
+	name := "a Secret of another ClusterCredentialSet"
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		near := set.Namespace == to.Namespace && credentialset.ProfileNamespace(set) == credentialset.ProfileNamespace(to)
 		if near && isOf(secret, set.UID) {
-			of = fmt.Sprintf("ClusterCredentialSet %s, ClusterProfile %s/%s",
+			name = fmt.Sprintf("%s (ClusterCredentialSet %s, ClusterProfile %s/%s)", secret.Name,
 				cache.MetaObjectToName(set), credentialset.ProfileNamespace(set), secret.Annotations[annotationCluster])
 		}
 	})
-	return fmt.Sprintf("%s (%s)", secret.Name, of)
+	return name
 }
 
 // setConflict sets or removes the condition in the status of a set.

@@ -74,7 +74,7 @@ type Members interface {
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
-// Options are what a Controller works with. Every field but MaxAuthorAge and User is required.
+// Options are what a Controller works with. Every field but MaxCredentials, MaxAuthorAge and User is required.
 type Options struct {
 	// Client gets the tokens, deletes grants, and writes the status of sets.
 	Client versioned.Interface
@@ -100,6 +100,8 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Workers is how many credentials are reconciled at once.
 	Workers int
+	// MaxCredentials bounds how many credentials the sets of one namespace select together; 0: there is no limit.
+	MaxCredentials int
 	// MaxAuthorAge is how long after an author was noted the server mints in its name; 0: no limit.
 	MaxAuthorAge time.Duration
 	// Clock is the source of the time.
@@ -124,6 +126,8 @@ type Controller struct {
 	reviews *utilcache.LRUExpireCache
 	// refusals counts the refusals of each credential in a row.
 	refusals workqueue.TypedRateLimiter[credentialKey]
+
+	limits limiter
 
 	mu sync.Mutex
 	// states are those of the credentials of each set, by its UID and by cluster.
@@ -152,12 +156,15 @@ func New(o Options) (*Controller, error) {
 		profiles:  o.Profiles.Lister(),
 		decisions: &decisions{informer: o.Decisions, placements: o.Placements.Lister(), controller: o.User},
 		secrets:   newSecrets(o.Hub),
+		limits:    limiter{most: o.MaxCredentials},
 		kueue:     multikueue.New(o.Hub, o.Objects),
 		states:    map[types.UID]map[string]state{},
 		writes:    map[credentialKey]written{},
 		undecided: map[credentialKey]time.Time{},
 		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
-		setQueue:  loop.NewQueue[cache.ObjectName]("credentialset", o.Clock, leastBackoff, mostBackoff),
+		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			loop.NewTurns(func(set cache.ObjectName) string { return set.Namespace })),
 	}
 	c.addCredentialQueue()
 	if err := c.watch(); err != nil {

@@ -41,8 +41,11 @@ type chosen struct {
 	clusters selection
 	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
-	// refused says why the author of the set may not select, empty if the author may. The clusters are then those that the set has a grant for.
+	// refused says why the author of the set may not select, or why the set may not select so many, empty if it may. The clusters are then those
+	// that the set has a grant for.
 	refused string
+	// reason is that of the condition Ready where refused is not empty.
+	reason string
 }
 
 // requeueAfter returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
@@ -60,14 +63,17 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	if err != nil {
 		return nil, err
 	}
-	is := &chosen{refused: refused}
-	if refused != "" {
-		is.clusters, err = c.granted(set)
-	} else {
-		is.clusters, err = c.matching(set)
+	is := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
+	if refused == "" {
+		if is.clusters, err = c.matching(set); err != nil {
+			return nil, err
+		}
+		is.refused, is.reason = c.limits.take(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
-	if err != nil {
-		return nil, err
+	if is.refused != "" {
+		if is.clusters, err = c.granted(set); err != nil {
+			return nil, err
+		}
 	}
 	for name, profile := range is.clusters {
 		if c.Members.CachedLeaving(profile) != nil {
@@ -173,12 +179,8 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 	if err != nil {
 		return nil, err
 	}
-	if refused != "" {
-		granted, err := c.granted(set)
-		if err != nil || granted[cluster] == nil || c.Members.CachedLeaving(granted[cluster]) != nil {
-			return nil, err
-		}
-		return granted[cluster], nil
+	if refused != "" || c.limits.isOver(set) {
+		return c.grantedOne(set, cluster)
 	}
 	profile, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(cluster)
 	if apierrors.IsNotFound(err) {
@@ -198,6 +200,15 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 		}
 	}
 	return profile, nil
+}
+
+// grantedOne returns a ClusterProfile if set has a grant for it and its member stays, else nil.
+func (c *Controller) grantedOne(set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+	granted, err := c.granted(set)
+	if err != nil || granted[cluster] == nil || c.Members.CachedLeaving(granted[cluster]) != nil {
+		return nil, err
+	}
+	return granted[cluster], nil
 }
 
 // decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another manager owns that group, the hub may not

@@ -416,14 +416,14 @@ func TestController_TellReady(t *testing.T) {
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
-		is := updateStatus(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", leaving: []string{"smartfish"}})
+		is := updateStatus(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden, leaving: []string{"smartfish"}})
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "its author may not list", is.Message)
 	})
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
-		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list"})
+		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "no other clusters are selected than those that have a credential: its author may not list; each selected cluster has a credential", is.Message)
@@ -452,4 +452,40 @@ func TestController_TellWriters(t *testing.T) {
 	byLabels := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
 	c.setAnyDecisionWriter(byLabels)
 	assert.Empty(t, byLabels.Status.Conditions)
+}
+
+func TestController_MaxCredentials(t *testing.T) {
+	h := newHub(t)
+	h.limits.most = 3
+	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
+	named := func(namespace, name string) *v1alpha1.ClusterCredentialSet {
+		set := setOf(all)
+		set.Namespace, set.Name, set.UID = namespace, name, types.UID(namespace+name)
+		return set
+	}
+	selected := func(set *v1alpha1.ClusterCredentialSet) (int, string) {
+		is, err := h.selected(t.Context(), set)
+		require.NoError(t, err)
+		one, err := h.selectedOne(t.Context(), set, "bravelion")
+		require.NoError(t, err)
+		assert.Equal(t, is.clusters["bravelion"], one, "alone")
+		if is.refused != "" {
+			assert.Equal(t, v1alpha1.CredentialSetReasonTooManyClusters, is.reason)
+		}
+		return len(is.clusters), is.refused
+	}
+	first, second := named("team", "first"), named("team", "second")
+	n, refused := selected(first)
+	assert.Equal(t, 2, n, refused)
+	n, refused = selected(second)
+	assert.Equal(t, 0, n, "the sets of a namespace have a limit together")
+	assert.Contains(t, refused, "it selects 2 clusters and the other sets of the namespace 2, of at most 3 together (--max-credentials-per-namespace")
+	n, refused = selected(first)
+	assert.Equal(t, 2, n, "who was first stays: %s", refused)
+	n, refused = selected(named("other", "third"))
+	assert.Equal(t, 2, n, "another namespace has a limit of its own: %s", refused)
+	h.states = map[types.UID]map[string]state{}
+	h.limits.drop(first)
+	n, refused = selected(second)
+	assert.Equal(t, 2, n, "a set that is gone makes room: %s", refused)
 }

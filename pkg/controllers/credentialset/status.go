@@ -115,6 +115,7 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	if len(clusters) == 0 {
 		clusters = slices.Collect(maps.Keys(c.states[set.UID]))
 		defer delete(c.states, set.UID)
+		c.limits.drop(set)
 		maps.DeleteFunc(c.undecided, func(key credentialKey, _ time.Time) bool { return key.set == cache.MetaObjectToName(set) })
 	}
 	for _, cluster := range clusters {
@@ -222,9 +223,9 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	is.Message += letGo(chosen.leaving)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonAuthorForbidden, chosen.refused
+		is.Reason, is.Message = chosen.reason, chosen.refused
 	case chosen.refused != "":
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonAuthorForbidden, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
+		is.Reason, is.Message = chosen.reason, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
 	case set.Spec.Clusters.DecisionKey != "":
 		_, others, err := c.decisions.of(set)
 		if err != nil {

@@ -258,7 +258,8 @@ func (f *fleet) testConflict(t *testing.T) {
 	f.until(t, "argo-other", "Ready")
 	message := f.conflict(t, "argo-a", v1alpha1.CredentialSetReasonSameName)
 	assert.Contains(t, message, "spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}")
-	assert.Contains(t, message, "argo-other-bravelion (another ClusterCredentialSet)")
+	assert.Contains(t, message, "a Secret of another ClusterCredentialSet")
+	assert.NotContains(t, message, "argo-other-bravelion")
 	assert.NotContains(t, message, "other/bravelion", "readers of this set may not know the ClusterProfiles of that namespace")
 	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), "argo-other", types.MergePatchType,
 		[]byte(`{"spec":{"secret":{"argoCD":{"name":"{{.cluster.namespace}}-{{.cluster.name}}"}}}}`), metav1.PatchOptions{})
