@@ -122,7 +122,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	sets := sections.FlagSet("credential sets")
 	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. Refuse: refuse it. Sets that have such an author are renewed in both cases.")
-	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. `kubectl clusterpass renew-author` notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
+	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. kubectl clusterpass renew-author notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")

@@ -139,10 +139,18 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	if err := write(o.streams.Out, findings); err != nil {
 		return err
 	}
-	if doctor.Worst(findings) == doctor.Fail {
-		return fmt.Errorf("something is wrong with clusterpass on %s", config.Host)
+	return failed(findings, clients, config.Host)
+}
+
+// failed returns an error if a check has failed, and says so if it may be because the cluster is no hub.
+func failed(findings []doctor.Finding, clients *doctor.Clients, host string) error {
+	switch {
+	case doctor.Worst(findings) != doctor.Fail:
+		return nil
+	case !clients.IsHub():
+		return fmt.Errorf("%s serves nothing of clusterpass. Is it the hub? %s", host, nameTheHub)
 	}
-	return nil
+	return fmt.Errorf("a check has failed on %s", host)
 }
 
 // lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.

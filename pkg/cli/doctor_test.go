@@ -57,7 +57,7 @@ func TestDoctorPassesWhereNothingFails(t *testing.T) {
 
 func TestDoctorFailsWhereSomethingDoes(t *testing.T) {
 	out, err := runDoctor(t, http.StatusServiceUnavailable)
-	require.ErrorContains(t, err, "something is wrong with clusterpass on http://127.0.0.1")
+	require.ErrorContains(t, err, "a check has failed on http://127.0.0.1")
 	assert.Contains(t, out, "FAIL  apiservices: ")
 	assert.NotContains(t, out, "Usage:")
 }

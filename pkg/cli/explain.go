@@ -30,6 +30,8 @@ func newExplainCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Explain what was decided",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newExplainPlacementCommand(flags, streams))
 	return cmd

@@ -98,9 +98,6 @@ func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFla
 	if err := checkHub(hub, err, config, flags); err != nil {
 		return nil, "", err
 	}
-	if isGetToken(hub.ExecProvider) {
-		return nil, "", errNotHub
-	}
 	hub.WarningHandler = rest.NewWarningWriter(streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
 	if flags.Namespace != nil && *flags.Namespace != "" {
 		return hub, *flags.Namespace, nil

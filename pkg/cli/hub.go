@@ -37,6 +37,8 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 		return fmt.Errorf("no kubeconfig: %w. %s", err, nameTheHub)
 	case err != nil && !clientcmd.IsEmptyConfig(err):
 		return err
+	case err == nil && isGetToken(config.ExecProvider):
+		return errNotHub
 	case err == nil && (config.Host != clientcmd.ClusterDefaults.Server || os.Getenv("KUBERNETES_MASTER") != ""):
 		return nil
 	}

@@ -319,6 +319,10 @@ func TestAMembersContextIsNotTakenForTheHub(t *testing.T) {
 	config.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub", AuthInfo: "bravelion"}
 	config.CurrentContext = "bravelion"
 	require.NoError(t, clientcmd.WriteToFile(*config, hub.kubeconfig))
+	for _, command := range [][]string{{"grants"}, {"revoke", "a"}} {
+		_, _, err := execute(t, command...)
+		require.ErrorIs(t, err, errNotHub, command)
+	}
 	for _, command := range []string{"token", "get-token", "kubeconfig"} {
 		_, _, err := execute(t, command, "smartfish")
 		require.ErrorIs(t, err, errNotHub, command)

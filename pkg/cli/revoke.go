@@ -166,7 +166,13 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(o.streams.Out, "their tokens have ended")
+	ended := "their tokens have ended"
+	for i := range grants {
+		if grants[i].Annotations[clusterpassv1alpha1.AnnotationAbandonMember] == "true" {
+			ended = "those with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember + " were let go: their tokens may work until they expire"
+		}
+	}
+	_, err := fmt.Fprintln(o.streams.Out, ended)
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -91,6 +92,12 @@ type Clients struct {
 	Get func(ctx context.Context, path, accept string) (*http.Response, error)
 	// Clock is that of this machine.
 	Clock clock.PassiveClock
+}
+
+// IsHub returns whether the cluster serves clusterpass's API. One that does not answer is taken for a hub.
+func (c *Clients) IsHub() bool {
+	_, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(v1alpha1.SchemeGroupVersion.String())
+	return !apierrors.IsNotFound(err)
 }
 
 // NewClients returns clients for the hub of config.

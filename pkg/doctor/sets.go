@@ -110,7 +110,7 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 	}
 	for _, condition := range []string{clusterpassv1alpha1.CredentialSetAuthorExpiring, clusterpassv1alpha1.CredentialSetReady} {
 		is := meta.FindStatusCondition(set.Status.Conditions, condition)
-		if is != nil && (condition == clusterpassv1alpha1.CredentialSetAuthorExpiring || is.Reason == clusterpassv1alpha1.CredentialSetReasonAuthorForbidden) {
+		if is != nil && (condition == clusterpassv1alpha1.CredentialSetAuthorExpiring || is.Status == metav1.ConditionFalse || is.Reason == clusterpassv1alpha1.CredentialSetReasonAuthorForbidden) {
 			f.warn(about, "The message says how", "%s: %s", is.Reason, is.Message)
 		}
 	}

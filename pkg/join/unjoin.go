@@ -65,7 +65,9 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	if err := j.checkSameMember(profile, secret); err != nil {
 		return err
 	}
-	j.noSecret = secret == nil
+	if j.noSecret = secret == nil; j.noSecret && profile == nil {
+		fmt.Fprintf(j.Out, "hub: there is no ClusterProfile %s, and no Secret of it\n", j.profileName())
+	}
 	ways := waysTo(m, secret)
 	if secret != nil {
 		if err := j.leave(ctx, secret); err != nil {

@@ -72,6 +72,9 @@ func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenG
 		return live, false, nil
 	}
 	g, err = t.update(ctx, live)
+	if of := live.Spec.Requester.Username; err == nil && t.request.Owner == nil && of != t.request.User.GetName() {
+		t.warnings = append(t.warnings, fmt.Sprintf("the tokens of ServiceAccount %s that user %q had have ended, as it has other rights now", grant.Account(live), of))
+	}
 	return g, false, err
 }
 

@@ -182,6 +182,7 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
+	warnings = append(warnings, t.warnings...)
 	if granted := token.lifetime(); granted < time.Duration(expiration)*time.Second-time.Minute {
 		warnings = append(warnings, fmt.Sprintf("expiration shortened to %d seconds by the cluster itself", int64(granted.Seconds())))
 	}

@@ -27,6 +27,8 @@ type task struct {
 	joined types.UID
 	// want is the grant that the request takes, as it would be created.
 	want *clusterpassv1alpha1.AuthTokenGrant
+	// warnings are for the requester.
+	warnings []string
 }
 
 func (m *Minter) newTask(r Request, to *target) *task {

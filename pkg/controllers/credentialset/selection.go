@@ -39,6 +39,8 @@ func (s selection) add(profile *inventoryv1alpha1.ClusterProfile) {
 // chosen is what a set selects now.
 type chosen struct {
 	clusters selection
+	// missing are the names of spec.clusters.names for which there is no ClusterProfile.
+	missing []string
 	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
 	// refused says why the author of the set may not select, or why the set may not select so many, empty if it may. The clusters are then those
@@ -70,7 +72,9 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 		}
 		is.refused, is.reason = c.limits.take(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
-	if is.refused != "" {
+	if is.refused == "" {
+		is.missing = c.missing(set)
+	} else {
 		if is.clusters, err = c.granted(set); err != nil {
 			return nil, err
 		}
@@ -83,6 +87,17 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	}
 	slices.Sort(is.leaving)
 	return is, nil
+}
+
+// missing returns which names that set selects are no ClusterProfile's. Those of decisions are not the author's.
+func (c *Controller) missing(set *v1alpha1.ClusterCredentialSet) []string {
+	if set.Spec.Clusters.DecisionKey != "" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(set.Spec.Clusters.Names), func(name string) bool {
+		_, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(name)
+		return !apierrors.IsNotFound(err)
+	})
 }
 
 // granted returns the clusters that set has a grant for, whatever it selects: no selector is applied to what its author may not see. Only the

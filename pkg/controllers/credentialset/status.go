@@ -220,7 +220,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 
 // setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
 func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
-	is.Message += letGo(chosen.leaving)
+	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
 		is.Reason, is.Message = chosen.reason, chosen.refused
@@ -236,6 +236,14 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	is.Message = clip(is.Message)
 	meta.SetStatusCondition(&set.Status.Conditions, is)
 	return nil
+}
+
+// notThere returns which names are no ClusterProfile's, as the end of a message.
+func notThere(missing []string) string {
+	if len(missing) == 0 {
+		return ""
+	}
+	return "; there is no ClusterProfile " + someOf(missing)
 }
 
 // notCounting returns which decisions do not count, as the end of a message.
@@ -268,12 +276,16 @@ func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
 	}
+	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + someOf(leaving)
+}
+
+// someOf returns the first names of a list, and how many more there are.
+func someOf(names []string) string {
 	more := ""
-	if left := len(leaving) - maxLetGo; left > 0 {
+	if left := len(names) - maxLetGo; left > 0 {
 		more = fmt.Sprintf(" and %d more", left)
 	}
-	return fmt.Sprintf("; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: %s%s",
-		strings.Join(leaving[:min(len(leaving), maxLetGo)], ", "), more)
+	return strings.Join(names[:min(len(names), maxLetGo)], ", ") + more
 }
 
 // updateBlocked writes into the status why nothing can be done for a set, and returns err.
