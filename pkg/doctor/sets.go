@@ -104,8 +104,8 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 		f.warn(about, renew, "its author %q is in system:masters: no RBAC ends what it gets", authorOf(set))
 	}
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
-		f.warn(about, fmt.Sprintf(`Name whose decisions count, which makes you its author: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
-			set.Namespace, set.Name, writer),
+		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
+			credentialset.ShowCommand(set), set.Namespace, set.Name, writer),
 			"any user who may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
 	}
 	for _, condition := range []string{clusterpassv1alpha1.CredentialSetAuthorExpiring, clusterpassv1alpha1.CredentialSetReady} {

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -265,9 +266,9 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.CredentialSetAnyDecisionWriter, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 		Reason: v1alpha1.CredentialSetReasonNoWriters,
-		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. To select by decisions of Placements alone, which makes you the author: "+
+		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. To select by decisions of Placements alone, become its author (%s), and run: "+
 			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
-			set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
+			credentialset.ShowCommand(set), set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
 	})
 }
 
