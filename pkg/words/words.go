@@ -14,6 +14,12 @@ import (
 // cut marks that something was left out.
 const cut = "..."
 
+// MaxMessage bounds a message in bytes. The note of an event may have 1 KiB.
+const MaxMessage = 900
+
+// Message returns text for the message of a condition, or the note of an event: Clean, and of no more than MaxMessage bytes.
+func Message(text string) string { return Clean(text, MaxMessage) }
+
 // Clean returns text in one line of printable characters, which is valid UTF-8 and has no more than most bytes. White
 // space, line breaks among it, becomes spaces, and what steers a terminal or the direction of text the replacement character.
 // Where text is longer, its beginning is returned, with dots.

@@ -19,6 +19,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/rights"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -129,10 +130,10 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: clip(message),
+		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: words.Message(message),
 	})
 	if was == nil || was.Reason != reason {
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", clip(message))
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", words.Message(message))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/words"
 )
 
 // shared are the ways in which two Secrets conflict in Argo CD, the worst first.
@@ -44,7 +45,7 @@ func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condi
 		if message := c.conflictBy(set, all, by.annotation, by.what); message != "" {
 			return &metav1.Condition{
 				Type: v1alpha1.CredentialSetConflict, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
-				Reason: by.reason, Message: clip(message + ": " + by.cure),
+				Reason: by.reason, Message: words.Message(message + ": " + by.cure),
 			}, nil
 		}
 	}

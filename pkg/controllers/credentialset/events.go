@@ -4,8 +4,6 @@
 package credentialset
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
@@ -14,6 +12,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/grant"
 )
@@ -38,27 +37,18 @@ func (c *Controller) watch() error {
 			AddFunc: c.placementChanged, UpdateFunc: c.placementUpdated, DeleteFunc: c.placementChanged,
 		}},
 	} {
-		registration, err := w.informer.AddEventHandler(w.handler)
+		synced, err := loop.AddHandler(w.what, w.informer, w.handler)
 		if err != nil {
-			return fmt.Errorf("watching %s: %w", w.what, err)
+			return err
 		}
-		c.synced = append(c.synced, registration.HasSynced)
+		c.synced = append(c.synced, synced)
 	}
 	return c.OnLeaving(c.memberChanged)
 }
 
-// about returns the object of an event as a T, also that of a deletion that was missed.
-func about[T any](obj any) (T, bool) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	of, ok := obj.(T)
-	return of, ok
-}
-
 // setChanged enqueues a set and all of its credentials.
 func (c *Controller) setChanged(obj any) {
-	set, ok := about[*v1alpha1.ClusterCredentialSet](obj)
+	set, ok := loop.Object[*v1alpha1.ClusterCredentialSet](obj)
 	if !ok {
 		return
 	}
@@ -71,8 +61,8 @@ func (c *Controller) setChanged(obj any) {
 
 // setUpdated ignores the controller's own writes of the status.
 func (c *Controller) setUpdated(oldObj, obj any) {
-	old, wasSet := about[*v1alpha1.ClusterCredentialSet](oldObj)
-	set, isSet := about[*v1alpha1.ClusterCredentialSet](obj)
+	old, wasSet := loop.Object[*v1alpha1.ClusterCredentialSet](oldObj)
+	set, isSet := loop.Object[*v1alpha1.ClusterCredentialSet](obj)
 	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation && old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
 		old.Annotations[v1alpha1.AnnotationRotate] == set.Annotations[v1alpha1.AnnotationRotate] {
 		c.setQueue.Add(cache.MetaObjectToName(set))
@@ -82,15 +72,15 @@ func (c *Controller) setUpdated(oldObj, obj any) {
 }
 
 func (c *Controller) setDeleted(obj any) {
-	if set, ok := about[*v1alpha1.ClusterCredentialSet](obj); ok {
+	if set, ok := loop.Object[*v1alpha1.ClusterCredentialSet](obj); ok {
 		c.forget(set)
 	}
 }
 
 // profileUpdated ignores changes that make no difference to a credential, such as the health of the member.
 func (c *Controller) profileUpdated(oldObj, obj any) {
-	old, wasProfile := about[*inventoryv1alpha1.ClusterProfile](oldObj)
-	profile, isProfile := about[*inventoryv1alpha1.ClusterProfile](obj)
+	old, wasProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](oldObj)
+	profile, isProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	if !wasProfile || !isProfile {
 		return
 	}
@@ -103,7 +93,7 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 
 // profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its credentials.
 func (c *Controller) profileChanged(obj any) {
-	profile, ok := about[*inventoryv1alpha1.ClusterProfile](obj)
+	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
 		return
 	}
@@ -126,14 +116,14 @@ func (c *Controller) memberChanged(profile cache.ObjectName) {
 
 // decisionChanged enqueues the sets that select by decisions of its namespace.
 func (c *Controller) decisionChanged(obj any) {
-	if decision, ok := about[*inventoryv1alpha1.PlacementDecision](obj); ok {
+	if decision, ok := loop.Object[*inventoryv1alpha1.PlacementDecision](obj); ok {
 		c.decisionsChanged(decision.Namespace)
 	}
 }
 
 // placementChanged enqueues the sets that may select by decisions of a Placement that was created or deleted.
 func (c *Controller) placementChanged(obj any) {
-	if placement, ok := about[*v1alpha1.Placement](obj); ok {
+	if placement, ok := loop.Object[*v1alpha1.Placement](obj); ok {
 		c.decisionsChanged(placement.Namespace)
 	}
 }
@@ -157,7 +147,7 @@ func (c *Controller) decisionsChanged(namespace string) {
 // grantChanged enqueues the credential of a grant that is being revoked. One that never had a token is taken back by the request that has made it,
 // which has failed and is tried again with backoff.
 func (c *Controller) grantChanged(obj any) {
-	g, ok := about[*v1alpha1.AuthTokenGrant](obj)
+	g, ok := loop.Object[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
 		return
 	}
@@ -178,12 +168,12 @@ func (c *Controller) grantChanged(obj any) {
 // secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is nil for one that was created or
 // deleted.
 func (c *Controller) secretChanged(old, obj any) {
-	secret, ok := about[*corev1.Secret](obj)
+	secret, ok := loop.Object[*corev1.Secret](obj)
 	if !ok {
 		return
 	}
 	was := [2]string{}
-	if old, ok := about[*corev1.Secret](old); ok {
+	if old, ok := loop.Object[*corev1.Secret](old); ok {
 		was = argoCDIdentity(old)
 	}
 	if argoCDIdentity(secret) != was {

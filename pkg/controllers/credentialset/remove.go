@@ -26,6 +26,7 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/words"
 )
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
@@ -212,7 +213,7 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
 	if names := writtenSecrets(set); secrets && len(names) > 0 {
 		namespace := credentialset.SecretName(set, "").Namespace
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", clip(fmt.Sprintf(
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
 			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: kubectl -n %s delete secrets --selector=%s. They are: %s",
 			namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
 	}

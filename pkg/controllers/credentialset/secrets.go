@@ -24,6 +24,7 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/credentialset/format"
 	"clusterpass.dev/pkg/rights"
+	"clusterpass.dev/pkg/words"
 )
 
 // secretVerbs are the rights that the controller manager needs in a namespace with credentials.
@@ -178,8 +179,8 @@ func withoutContent(object any) (any, error) {
 	delete(secret.Annotations, annotationServer)
 	delete(secret.Annotations, annotationName)
 	if secret.Labels[format.ArgoCDTypeLabel] == format.ArgoCDCluster {
-		secret.Annotations[annotationServer] = clip(format.ArgoCDServer(string(secret.Data[format.ArgoCDServerKey])))
-		secret.Annotations[annotationName] = clip(string(secret.Data[format.ArgoCDNameKey]))
+		secret.Annotations[annotationServer] = words.Message(format.ArgoCDServer(string(secret.Data[format.ArgoCDServerKey])))
+		secret.Annotations[annotationName] = words.Message(string(secret.Data[format.ArgoCDNameKey]))
 	}
 	secret.Data, secret.ManagedFields = nil, nil
 	return secret, nil

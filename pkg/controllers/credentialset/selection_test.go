@@ -33,6 +33,7 @@ import (
 	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of PlacementDecisions. Authors may do what allows
@@ -435,7 +436,7 @@ func TestController_TellReady(t *testing.T) {
 		assert.Contains(t, is.Message, `: 2. The first is b: it is written by "mal`)
 		assert.Contains(t, is.Message, `", whom spec.clusters.decisionWriters does not name`)
 		assert.NotContains(t, is.Message, "\n")
-		assert.LessOrEqual(t, len(is.Message), maxMessage)
+		assert.LessOrEqual(t, len(is.Message), words.MaxMessage)
 	})
 }
 

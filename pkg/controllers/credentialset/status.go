@@ -26,9 +26,6 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// maxMessage bounds a message in the status, and the note of an event, in bytes.
-const maxMessage = 1000
-
 // maxLetGo bounds the clusters that a message names because they leave the hub.
 const maxLetGo = 5
 
@@ -56,7 +53,7 @@ func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.T
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: want.name().Name,
-		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: clip(err.Error()),
+		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: words.Message(err.Error()),
 	}, want.set.Generation, time.Time{}}
 	if secret == nil || !isOf(secret, want.set.UID) || secret.Annotations[annotationFor] != want.purpose() {
 		return s
@@ -65,10 +62,6 @@ func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) stat
 	s.GrantName = secret.Annotations[annotationGrant]
 	s.Ready = expires.After(c.Clock.Now()) && c.hasGrant(want.set, s.GrantName)
 	return s
-}
-
-func clip(message string) string {
-	return words.Clean(message, maxMessage)
 }
 
 // setState stores the state of a credential, and enqueues the set to update its status.
@@ -234,7 +227,7 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 		}
 		is.Message += notCounting(others)
 	}
-	is.Message = clip(is.Message)
+	is.Message = words.Message(is.Message)
 	meta.SetStatusCondition(&set.Status.Conditions, is)
 	return nil
 }
@@ -318,5 +311,5 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 
 func (c *Controller) recordFailure(want *wanted, err error) {
 	renewals.WithLabelValues(resultFailed).Inc()
-	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", clip(want.profile.Name+": "+err.Error()))
+	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", words.Message(want.profile.Name+": "+err.Error()))
 }

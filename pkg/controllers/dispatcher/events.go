@@ -4,11 +4,11 @@
 package dispatcher
 
 import (
-	"fmt"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
 func (c *Controller) watch() error {
@@ -25,20 +25,15 @@ func (c *Controller) watch() error {
 		{"PlacementDecisions", c.Decisions.Informer(), c.decisionChanged},
 	} {
 		handle := func(obj any) {
-			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = tombstone.Obj
-			}
-			if accessor, ok := obj.(metav1.ObjectMetaAccessor); ok {
+			if accessor, ok := loop.Object[metav1.ObjectMetaAccessor](obj); ok {
 				w.changed(accessor.GetObjectMeta())
 			}
 		}
-		registration, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: handle, DeleteFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) },
-		})
+		synced, err := loop.AddHandler(w.what, w.informer, loop.Always(handle))
 		if err != nil {
-			return fmt.Errorf("watching %s: %w", w.what, err)
+			return err
 		}
-		c.synced = append(c.synced, registration.HasSynced)
+		c.synced = append(c.synced, synced)
 	}
 	return nil
 }

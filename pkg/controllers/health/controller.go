@@ -12,7 +12,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -84,7 +83,7 @@ func New(o Options) (*Controller, error) {
 		queue:    loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
 		seen:     map[types.UID]*observed{},
 	}
-	registration, err := o.Profiles.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
+	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    c.added,
@@ -93,17 +92,14 @@ func New(o Options) (*Controller, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+		return nil, err
 	}
-	c.synced = registration.HasSynced
+	c.synced = registration
 	return c, nil
 }
 
 func (c *Controller) isOurs(obj any) bool {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	profile, ok := obj.(*inventoryv1alpha1.ClusterProfile)
+	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	return ok && profile.Spec.ClusterManager.Name == c.Manager
 }
 
@@ -129,10 +125,7 @@ func (c *Controller) updated(oldObj, obj any) {
 }
 
 func (c *Controller) deleted(obj any) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
+	if profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.seen, profile.UID)

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/words"
 )
 
 // clusterPropertiesOf answers with as many ClusterProperties, named after start and a number.
@@ -96,7 +98,7 @@ func TestTheChecksOfAMemberAreBounded(t *testing.T) {
 	b.member.answer("/readyz", plain(500, strings.Repeat("[-]\n[-]etcd\n", 1<<20)))
 	got := b.probes(t.Context(), failuresToReport)
 	assert.Equal(t, ReasonNotReady, got.Reason)
-	assert.LessOrEqual(t, len(got.Message), maxMessage)
+	assert.LessOrEqual(t, len(got.Message), words.MaxMessage)
 }
 
 func TestPropertiesThatAreNewAtEachReadingAreNotKept(t *testing.T) {

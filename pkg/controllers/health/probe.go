@@ -56,8 +56,6 @@ const (
 	reprobe = 3
 	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have some ten thousand.
 	maxReadyz = 64 << 10
-	// maxMessage bounds the message of a condition, in bytes; the API takes 32 KiB.
-	maxMessage = 1024
 )
 
 // observed is what is known of one member cluster.
@@ -115,7 +113,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
 		now := c.Clock.Now()
-		o.note(now, outcome{metav1.ConditionUnknown, ReasonNoAccess, clip(wordsOf(err))})
+		o.note(now, outcome{metav1.ConditionUnknown, ReasonNoAccess, words.Message(wordsOf(err))})
 		o.noteMembership(now)
 		countProbe(ReasonNoAccess)
 		return
@@ -154,7 +152,7 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 		return outcome{metav1.ConditionTrue, ReasonReady, "The API server says that it is ready"}
 	}
 	if checks := failedChecks(string(body[:min(len(body), maxReadyz)])); len(checks) > 0 {
-		return outcome{metav1.ConditionFalse, ReasonNotReady, clip("The API server says that it is not ready: " + strings.Join(checks, ", "))}
+		return outcome{metav1.ConditionFalse, ReasonNotReady, words.Message("The API server says that it is not ready: " + strings.Join(checks, ", "))}
 	}
 	err = client.Error(err, "ask whether it is ready")
 	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
@@ -164,9 +162,9 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 	message := wordsOf(err)
 	if reasonOf(err) == ReasonUnauthorized {
 		mend := member.MendCredential(profile)
-		message = words.Clean(message, maxMessage-len(mend)-2) + ". " + mend
+		message = words.Clean(message, words.MaxMessage-len(mend)-2) + ". " + mend
 	}
-	return outcome{metav1.ConditionFalse, reasonOf(err), clip(message)}
+	return outcome{metav1.ConditionFalse, reasonOf(err), words.Message(message)}
 }
 
 // failedChecks returns the names of the checks that /readyz says have failed, in their order.
@@ -212,8 +210,4 @@ func wordsOf(err error) string {
 		}
 	}
 	return err.Error()
-}
-
-func clip(message string) string {
-	return words.Clean(message, maxMessage)
 }

@@ -151,8 +151,5 @@ func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition 
 	if condition.Status == metav1.ConditionTrue {
 		kind, reason = corev1.EventTypeNormal, good
 	}
-	c.Recorder.Eventf(profile, nil, kind, reason, "Probe", "%s: %s", condition.Reason, words.Clean(condition.Message, maxNote))
+	c.Recorder.Eventf(profile, nil, kind, reason, "Probe", "%s: %s", condition.Reason, words.Message(condition.Message))
 }
-
-// maxNote bounds the message in an event, in bytes; the API takes 1 KiB with the reason.
-const maxNote = 900

@@ -16,6 +16,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -28,8 +29,8 @@ func (c *Controller) watch() error {
 		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{
 			AddFunc: c.placementChanged, UpdateFunc: c.placementUpdated, DeleteFunc: c.placementChanged,
 		}},
-		{"ClusterProfiles", c.Profiles.Informer(), always(c.profileChanged)},
-		{"ClusterScores", c.Scores.Informer(), always(c.scoreChanged)},
+		{"ClusterProfiles", c.Profiles.Informer(), loop.Always(c.profileChanged)},
+		{"ClusterScores", c.Scores.Informer(), loop.Always(c.scoreChanged)},
 		{"PlacementDecisions", c.Decisions.Informer(), cache.ResourceEventHandlerFuncs{
 			AddFunc: c.decisionChanged, UpdateFunc: c.decisionUpdated, DeleteFunc: c.decisionChanged,
 		}},
@@ -37,39 +38,25 @@ func (c *Controller) watch() error {
 			AddFunc: c.namespaceChanged, UpdateFunc: c.namespaceUpdated, DeleteFunc: c.namespaceChanged,
 		}},
 	} {
-		registration, err := w.informer.AddEventHandler(w.handler)
+		synced, err := loop.AddHandler(w.what, w.informer, w.handler)
 		if err != nil {
-			return fmt.Errorf("watching %s: %w", w.what, err)
+			return err
 		}
-		c.synced = append(c.synced, registration.HasSynced)
+		c.synced = append(c.synced, synced)
 	}
 	return nil
 }
 
-// always handles every event in the same way.
-func always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
-	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
-}
-
-// about returns the object of an event as a T, also that of a deletion that was missed.
-func about[T any](obj any) (T, bool) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	of, ok := obj.(T)
-	return of, ok
-}
-
 func (c *Controller) placementChanged(obj any) {
-	if placement, ok := about[*v1alpha1.Placement](obj); ok {
+	if placement, ok := loop.Object[*v1alpha1.Placement](obj); ok {
 		c.enqueue(cache.MetaObjectToName(placement))
 	}
 }
 
 // placementUpdated ignores the controller's own writes of the status.
 func (c *Controller) placementUpdated(oldObj, obj any) {
-	old, wasPlacement := about[*v1alpha1.Placement](oldObj)
-	placement, isPlacement := about[*v1alpha1.Placement](obj)
+	old, wasPlacement := loop.Object[*v1alpha1.Placement](oldObj)
+	placement, isPlacement := loop.Object[*v1alpha1.Placement](obj)
 	if !wasPlacement || !isPlacement || old.UID != placement.UID || old.Generation != placement.Generation ||
 		old.DeletionTimestamp.IsZero() != placement.DeletionTimestamp.IsZero() {
 		c.placementChanged(obj)
@@ -96,13 +83,13 @@ func profileOf(obj any) ([]string, error) {
 }
 
 func (c *Controller) profileChanged(obj any) {
-	if profile, ok := about[*inventoryv1alpha1.ClusterProfile](obj); ok {
+	if profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj); ok {
 		c.clusterChanged(types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name})
 	}
 }
 
 func (c *Controller) scoreChanged(obj any) {
-	if score, ok := about[*v1alpha1.ClusterScore](obj); ok {
+	if score, ok := loop.Object[*v1alpha1.ClusterScore](obj); ok {
 		c.clusterChanged(types.NamespacedName{Namespace: score.Namespace, Name: score.Spec.ClusterProfileName})
 	}
 }
@@ -172,7 +159,7 @@ func (c *Controller) decisionUpdated(old, obj any) {
 
 // decisionChanged enqueues the placement of a slice, to compare its slices with what it has decided. That takes no pass.
 func (c *Controller) decisionChanged(obj any) {
-	slice, ok := about[*inventoryv1alpha1.PlacementDecision](obj)
+	slice, ok := loop.Object[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {
 		return
 	}
@@ -190,8 +177,8 @@ func (c *Controller) decisionChanged(obj any) {
 }
 
 func (c *Controller) namespaceUpdated(oldObj, obj any) {
-	old, wasNamespace := about[*corev1.Namespace](oldObj)
-	namespace, isNamespace := about[*corev1.Namespace](obj)
+	old, wasNamespace := loop.Object[*corev1.Namespace](oldObj)
+	namespace, isNamespace := loop.Object[*corev1.Namespace](obj)
 	if wasNamespace && isNamespace && scheduling.ClusterSetOf(old) != scheduling.ClusterSetOf(namespace) {
 		c.namespaceChanged(obj)
 	}

@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	// maxMessage bounds a message in the status, and the note of an event, in bytes.
-	maxMessage = 1000
 	// maxNamed is how many clusters an event names of those that came, and of those that went.
 	maxNamed = 10
 )
@@ -86,7 +84,7 @@ func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha
 	}
 	next := p.latest(placement).DeepCopy()
 	next.Status.ObservedGeneration = placement.Generation
-	message := clip(p.mistakes.ToAggregate().Error())
+	message := words.Message(p.mistakes.ToAggregate().Error())
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionTrue, v1alpha1.PlacementReasonMisconfigured, message)
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured, "the last good decision stays: "+message)
 	return c.writeStatus(ctx, placement, p, next)
@@ -101,12 +99,8 @@ func (c *Controller) updateNameTaken(ctx context.Context, placement *v1alpha1.Pl
 
 func setCondition(placement *v1alpha1.Placement, of string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&placement.Status.Conditions, metav1.Condition{
-		Type: of, Status: status, ObservedGeneration: placement.Generation, Reason: reason, Message: clip(message),
+		Type: of, Status: status, ObservedGeneration: placement.Generation, Reason: reason, Message: words.Message(message),
 	})
-}
-
-func clip(message string) string {
-	return words.Clean(message, maxMessage)
 }
 
 func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, next *v1alpha1.Placement) error {
@@ -127,7 +121,7 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 func (c *Controller) recordMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
 	was, is := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
-		clip(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
+		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
 }
 
 func list(clusters sets.Set[types.NamespacedName]) string {

@@ -97,7 +97,7 @@ func New(o Options) (*Controller, error) {
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
 		return nil, fmt.Errorf("index of grants: %w", err)
 	}
-	grants, err := o.Grants.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	grants, err := loop.AddHandler("grants", o.Grants.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) { c.enqueue(obj) },
 		UpdateFunc: func(before, obj any) {
 			if !isOnlyNoted(before, obj) {
@@ -107,9 +107,9 @@ func New(o Options) (*Controller, error) {
 		DeleteFunc: func(obj any) { c.forget(obj) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching grants: %w", err)
+		return nil, err
 	}
-	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.DeletionTimestamp != nil {
 				c.enqueueOf(obj)
@@ -118,9 +118,9 @@ func New(o Options) (*Controller, error) {
 		DeleteFunc: func(obj any) { c.enqueueOf(obj) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+		return nil, err
 	}
-	c.synced = []cache.InformerSynced{grants.HasSynced, profiles.HasSynced}
+	c.synced = []cache.InformerSynced{grants, profiles}
 	return c, nil
 }
 
@@ -143,10 +143,7 @@ func (c *Controller) enqueue(obj any) {
 
 // enqueueOf enqueues all grants of a ClusterProfile that is deleted, or is being deleted.
 func (c *Controller) enqueueOf(obj any) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	profile, ok := obj.(*inventoryv1alpha1.ClusterProfile)
+	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
 		return
 	}
@@ -166,10 +163,7 @@ func (c *Controller) of(profile types.UID) []any {
 
 // forget closes the client for a cluster with the last grant of a ClusterProfile that is gone.
 func (c *Controller) forget(obj any) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	g, ok := obj.(*v1alpha1.AuthTokenGrant)
+	g, ok := loop.Object[*v1alpha1.AuthTokenGrant](obj)
 	if !ok || len(c.of(g.Spec.ClusterProfile.UID)) > 0 || c.profile(g) != nil {
 		return
 	}

@@ -163,7 +163,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
 	if !again {
-		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", clip(why.Error()))
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", words.Message(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		setRevoked(status, reason, why.Error())
@@ -182,11 +182,6 @@ func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 		Type: v1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 	})
 }
-
-// maxNote bounds an error in the note of an event, in bytes; the API takes 1 KiB in all.
-const maxNote = 900
-
-func clip(text string) string { return words.Clean(text, maxNote) }
 
 // note changes the status of g.
 func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, change func(*v1alpha1.AuthTokenGrantStatus)) error {

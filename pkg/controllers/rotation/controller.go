@@ -40,8 +40,6 @@ const (
 	recheck = 30 * time.Second
 	// leastBackoff is when to try again after a failure; the most is recheck.
 	leastBackoff = time.Second
-	// maxNote bounds what is told of an error in the note of an event, in bytes; the API takes 1 KiB of all.
-	maxNote = 900
 )
 
 // Members hands out clients for member clusters.
@@ -87,7 +85,7 @@ func New(o Options) (*Controller, error) {
 		profiles: o.Profiles.Lister(),
 		queue:    loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
 	}
-	registration, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
 				c.queue.Add(cache.MetaObjectToName(profile))
@@ -95,9 +93,9 @@ func New(o Options) (*Controller, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+		return nil, err
 	}
-	c.synced = registration.HasSynced
+	c.synced = registration
 	return c, nil
 }
 
@@ -186,7 +184,7 @@ func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.Clus
 		reason = "CredentialRefused"
 	}
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, reason, "Renew",
-		"The hub's credential for the member is not renewed: %s", words.Clean(err.Error(), maxNote))
+		"The hub's credential for the member is not renewed: %s", words.Message(err.Error()))
 }
 
 // endedError says that the member accepts a credential no more.

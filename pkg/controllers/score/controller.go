@@ -85,7 +85,7 @@ func New(o Options) (*Controller, error) {
 		profiles: o.Profiles.Lister(),
 		queue:    loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
-	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && c.manages(profile) {
 				c.queue.AddAfter(cache.MetaObjectToName(profile), time.Duration(loop.Phase(profile.UID)*float64(o.Period)))
@@ -93,9 +93,9 @@ func New(o Options) (*Controller, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+		return nil, err
 	}
-	c.synced = []cache.InformerSynced{profiles.HasSynced, o.Scores.Informer().HasSynced}
+	c.synced = []cache.InformerSynced{profiles, o.Scores.Informer().HasSynced}
 	return c, nil
 }
 

@@ -89,7 +89,7 @@ func New(o Options) (*Controller, error) {
 		profiles: o.Profiles.Lister(),
 		queue:    loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
-	profiles, err := o.Profiles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if name, err := cache.ObjectToName(obj); err == nil {
 				// Not all at once when the program starts.
@@ -103,9 +103,9 @@ func New(o Options) (*Controller, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching ClusterProfiles: %w", err)
+		return nil, err
 	}
-	c.synced = []cache.InformerSynced{profiles.HasSynced, o.Grants.Informer().HasSynced}
+	c.synced = []cache.InformerSynced{profiles, o.Grants.Informer().HasSynced}
 	return c, nil
 }
 

@@ -27,9 +27,6 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// maxNote bounds the text of an event, in bytes; the API takes 1 KiB.
-const maxNote = 1000
-
 // repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of it. What cannot be repaired is
 // noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
@@ -109,7 +106,7 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	for kind := range drift {
 		repairs.WithLabelValues(kind).Inc()
 	}
-	repaired := words.Clean(strings.Join(slices.Sorted(maps.Values(drift)), "; "), maxNote)
+	repaired := words.Message(strings.Join(slices.Sorted(maps.Values(drift)), "; "))
 	klog.FromContext(ctx).Info("Repaired what a grant owns", "grant", klog.KObj(g), "drift", repaired)
 	c.Recorder.Eventf(now, nil, corev1.EventTypeNormal, "DriftRepaired", "Repair", "%s", repaired)
 	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
@@ -137,7 +134,7 @@ func repairError(client *member.Client, err error) error {
 // notRepaired notes on a grant why the member differs from it, with one event, and returns the reason.
 func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
-		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", words.Clean(why.Error(), maxNote))
+		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", words.Message(why.Error()))
 	}
 	return errors.Join(why, c.noteReady(ctx, g, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed, why.Error()))
 }

@@ -14,9 +14,6 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// maxMessage bounds the message of a condition, in bytes.
-const maxMessage = 1000
-
 // IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
 // that says so.
 func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition, bool) {
@@ -96,6 +93,6 @@ func condition(set *v1alpha1.ClusterCredentialSet, reason, message string) metav
 	}
 	return metav1.Condition{
 		Type: v1alpha1.MultiKueueReady, Status: status, ObservedGeneration: set.Generation, Reason: reason,
-		Message: words.Clean(message, maxMessage),
+		Message: words.Message(message),
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/rights"
 )
 
@@ -100,14 +101,12 @@ func (k *Keeper) start() error {
 	var all []cache.InformerSynced
 	for _, of := range kinds {
 		informer := factory.ForResource(of.resource)
-		registration, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: k.notify, UpdateFunc: func(_, obj any) { k.notify(obj) }, DeleteFunc: k.notify,
-		})
+		synced, err := loop.AddHandler(of.resource.Resource, informer.Informer(), loop.Always(k.notify))
 		if err != nil {
-			return fmt.Errorf("watching %s: %w", of.resource.Resource, err)
+			return err
 		}
 		listers[of] = informer.Lister()
-		all = append(all, registration.HasSynced)
+		all = append(all, synced)
 	}
 	k.listers, k.synced = listers, all
 	factory.Start(k.ctx.Done())
@@ -116,10 +115,7 @@ func (k *Keeper) start() error {
 
 // notify tells of the set that an object is of.
 func (k *Keeper) notify(obj any) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	if object, ok := obj.(*unstructured.Unstructured); ok {
+	if object, ok := loop.Object[*unstructured.Unstructured](obj); ok {
 		k.changed(types.UID(object.GetLabels()[v1alpha1.LabelCredentialSetUID]), object.GetAnnotations()[annotationSet])
 	}
 }

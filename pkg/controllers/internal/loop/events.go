@@ -1,0 +1,33 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"fmt"
+
+	"k8s.io/client-go/tools/cache"
+)
+
+// Object returns the object of an event as a T, also that of a deletion that was missed.
+func Object[T any](obj any) (T, bool) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	of, ok := obj.(T)
+	return of, ok
+}
+
+// Always returns a handler that handles every event in the same way.
+func Always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
+}
+
+// AddHandler adds a handler to an informer of what. It returns whether the handler has had what there is; the error names what.
+func AddHandler(what string, informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) (cache.InformerSynced, error) {
+	registration, err := informer.AddEventHandler(handler)
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", what, err)
+	}
+	return registration.HasSynced, nil
+}
