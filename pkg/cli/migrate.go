@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"clusterpass.dev/pkg/join"
 	"clusterpass.dev/pkg/migrate"
 )
 
@@ -48,6 +50,7 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 		Timeout: migrateTimeout,
 		Service: migrate.ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443},
 	}
+	var dryRun string
 	cmd := &cobra.Command{
 		Use:     "migrate",
 		Short:   "Move the inventory from CustomResourceDefinitions to clusterpass",
@@ -55,6 +58,13 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 		Example: migrateExample,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch join.DryRun(dryRun) {
+			case join.DryRunNone:
+			case join.DryRunClient:
+				options.DryRun = true
+			default:
+				return fmt.Errorf("--dry-run=%s: want none or client; what the hub is to take over, it can't try", dryRun)
+			}
 			config, err := hubConfig(flags)
 			if err != nil {
 				return err
@@ -67,6 +77,8 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 		},
 	}
 	addMigrateFlags(cmd.Flags(), &options)
+	cmd.Flags().StringVar(&dryRun, "dry-run", string(join.DryRunNone), `"none"; "client" says what would be done, and changes nothing on the hub nor on disk.`)
+	cmd.Flags().Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
 	return cmd
 }
 
@@ -74,7 +86,6 @@ func addMigrateFlags(fs *pflag.FlagSet, options *migrate.Options) {
 	fs.StringVar(&options.Dir, "dir", options.Dir, "Folder for the export and the state of the migration. "+
 		"Default: clusterpass-migration- and the first digits of the hub's UID, in the working directory.")
 	fs.BoolVarP(&options.Yes, "yes", "y", options.Yes, "Delete the CustomResourceDefinitions without asking.")
-	fs.BoolVar(&options.DryRun, "dry-run", options.DryRun, "Say what would be done, and change nothing on the hub nor on disk.")
 	fs.BoolVar(&options.KeepExisting, "keep-existing", options.KeepExisting,
 		"Leave objects that clusterpass has already and that differ from the export as they are, and take them for imported.")
 	fs.DurationVar(&options.Timeout, "timeout", options.Timeout, "How long to wait for the CustomResourceDefinitions to go, and for the hub to reach clusterpass.")

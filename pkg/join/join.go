@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -105,9 +106,26 @@ func (j *joiner) halfWay(err error) error {
 		"or `kubectl clusterpass unjoin %s -n %s` with the same --member-context to undo it", err, j.Name, j.Namespace)
 }
 
+// warnOfMissingRoles says which ClusterRoles are allowed that the member does not have: they may be made later, or be spelt wrongly.
+func (j *joiner) warnOfMissingRoles(ctx context.Context, allowed *Allowed) error {
+	for _, name := range allowed.ClusterRoles {
+		role, err := j.member.get(ctx, rbacv1.SchemeGroupVersion.WithKind(kindClusterRole), "", name)
+		if err != nil {
+			return err
+		}
+		if role == nil {
+			fmt.Fprintf(j.Out, "warning: the member has no ClusterRole %s\n", name)
+		}
+	}
+	return nil
+}
+
 func (j *joiner) join(ctx context.Context, o *Options) error {
 	secret, err := j.preflight(ctx, o)
 	if err != nil {
+		return err
+	}
+	if err := j.warnOfMissingRoles(ctx, &o.Allowed); err != nil {
 		return err
 	}
 	narrows := false
