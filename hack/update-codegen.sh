@@ -36,9 +36,14 @@ kube::codegen::gen_openapi \
 # definitions come from the CRDs of the same pinned module.
 go run ./hack/openapi-inventory
 
+schema="$(mktemp)"
+trap 'rm -f "${schema}"' EXIT
+go run ./hack/openapi-schema >"${schema}"
+
 kube::codegen::gen_client \
   --with-watch \
   --with-applyconfig \
+  --applyconfig-openapi-schema "${schema}" \
   --output-dir pkg/generated \
   --output-pkg clusterpass.dev/pkg/generated \
   --boilerplate "${boilerplate}" \

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	applyv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
@@ -135,6 +136,10 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 	again := testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, true))
 	if again.Spec.Author.Username != "placement-boss" || len(again.Spec.ClusterSets) > 0 {
 		t.Errorf("the author signs what it has not sent: %+v", again.Spec)
+	}
+	extracted := testenv.Must[*applyv1alpha1.PlacementApplyConfiguration](t)(applyv1alpha1.ExtractPlacement(again, fmt.Sprintf("%p", boss)))
+	if extracted.Spec == nil || ptr.Deref(extracted.Spec.NumberOfClusters, 0) != 1 {
+		t.Errorf("what a field manager has applied can't be extracted: %+v", extracted.Spec)
 	}
 }
 

@@ -26,6 +26,1149 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.AddOnScore
+  map:
+    fields:
+    - name: resourceName
+      type:
+        scalar: string
+      default: ""
+    - name: scoreName
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ArgoCDCluster
+  map:
+    fields:
+    - name: clusterResources
+      type:
+        scalar: boolean
+    - name: name
+      type:
+        scalar: string
+    - name: namespaces
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: project
+      type:
+        scalar: string
+    - name: shard
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrant
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrantSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrantStatus
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrantSpec
+  map:
+    fields:
+    - name: audiences
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: clusterProfile
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.GrantedClusterProfile
+      default: {}
+    - name: clusterRoles
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha1.ClusterRole
+          elementRelationship: associative
+          keys:
+          - name
+    - name: requester
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.Requester
+      default: {}
+    - name: roles
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha1.Role
+          elementRelationship: associative
+          keys:
+          - namespace
+          - name
+    - name: serviceAccount
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.GrantedServiceAccount
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrantStatus
+  map:
+    fields:
+    - name: accessProvider
+      type:
+        namedType: io.k8s.sigs.cluster-inventory-api.apis.v1alpha1.AccessProvider
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: expirationCeiling
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastIssuedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastRequester
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.Requester
+    - name: memberObjects
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.MemberObject
+          elementRelationship: atomic
+    - name: memberUID
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: rightsEndedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.Author
+  map:
+    fields:
+    - name: extra
+      type:
+        map:
+          elementType:
+            list:
+              elementType:
+                scalar: string
+              elementRelationship: atomic
+    - name: groups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        scalar: string
+    - name: username
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCelSelector
+  map:
+    fields:
+    - name: celExpressions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterClaimSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSet
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetStatus
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetSpec
+  map:
+    fields:
+    - name: author
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.Author
+    - name: clusters
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelection
+      default: {}
+    - name: consumer
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialConsumer
+      default: {}
+    - name: rotation
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialRotation
+      default: {}
+    - name: secret
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialSecret
+      default: {}
+    - name: template
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialTemplate
+      default: {}
+    elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSetStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: credentials
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialStatus
+          elementRelationship: associative
+          keys:
+          - clusterProfile
+    - name: nextRotation
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: ready
+      type:
+        scalar: numeric
+    - name: selected
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterPredicate
+  map:
+    fields:
+    - name: requiredClusterSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelector
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScore
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreStatus
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreItem
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSelector
+  map:
+    fields:
+    - name: requirements
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ScoreRequirement
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSpec
+  map:
+    fields:
+    - name: clusterProfileName
+      type:
+        scalar: string
+      default: ""
+    - name: resourceName
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: scores
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreItem
+          elementRelationship: associative
+          keys:
+          - name
+    - name: validUntil
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: values
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterValue
+          elementRelationship: associative
+          keys:
+          - name
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelection
+  map:
+    fields:
+    - name: decisionKey
+      type:
+        scalar: string
+    - name: decisionWriters
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: names
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: namespace
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterSelector
+  map:
+    fields:
+    - name: celSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCelSelector
+      default: {}
+    - name: claimSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterClaimSelector
+      default: {}
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+      default: {}
+    - name: scoreSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScoreSelector
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterToleration
+  map:
+    fields:
+    - name: effect
+      type:
+        scalar: string
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        scalar: string
+    - name: tolerationSeconds
+      type:
+        scalar: numeric
+    - name: value
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterValue
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialConsumer
+  map:
+    fields:
+    - name: multiKueue
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.MultiKueueConsumer
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialRotation
+  map:
+    fields:
+    - name: expirationSeconds
+      type:
+        scalar: numeric
+    - name: refreshAtPercent
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialSecret
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: argoCD
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ArgoCDCluster
+    - name: format
+      type:
+        scalar: string
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialStatus
+  map:
+    fields:
+    - name: clusterProfile
+      type:
+        scalar: string
+      default: ""
+    - name: grantName
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: ready
+      type:
+        scalar: boolean
+      default: false
+    - name: reason
+      type:
+        scalar: string
+    - name: secretName
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.CredentialTemplate
+  map:
+    fields:
+    - name: audiences
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: clusterRoles
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha1.ClusterRole
+          elementRelationship: associative
+          keys:
+          - name
+    - name: roles
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha1.Role
+          elementRelationship: associative
+          keys:
+          - namespace
+          - name
+    - name: serviceAccountName
+      type:
+        scalar: string
+    - name: serviceAccountNamespace
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroup
+  map:
+    fields:
+    - name: groupClusterSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.GroupClusterSelector
+      default: {}
+    - name: groupName
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroupStatus
+  map:
+    fields:
+    - name: clusterCount
+      type:
+        scalar: numeric
+    - name: decisionGroupIndex
+      type:
+        scalar: numeric
+      default: 0
+    - name: decisionGroupName
+      type:
+        scalar: string
+    - name: decisions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionStrategy
+  map:
+    fields:
+    - name: groupStrategy
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.GroupStrategy
+      default: {}
+    - name: sortBy
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.GrantedClusterProfile
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.GrantedServiceAccount
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.GroupClusterSelector
+  map:
+    fields:
+    - name: claimSelector
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterClaimSelector
+      default: {}
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.GroupStrategy
+  map:
+    fields:
+    - name: clustersPerDecisionGroup
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+    - name: decisionGroups
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroup
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.MemberObject
+  map:
+    fields:
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.MultiKueueConsumer
+  map:
+    fields:
+    - name: clusterSource
+      type:
+        scalar: string
+    - name: configName
+      type:
+        scalar: string
+    - name: order
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.Placement
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.PlacementSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.PlacementStatus
+      default: {}
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.PlacementSpec
+  map:
+    fields:
+    - name: author
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.Author
+    - name: clusterSets
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: decisionStrategy
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionStrategy
+      default: {}
+    - name: missingScore
+      type:
+        scalar: string
+    - name: numberOfClusters
+      type:
+        scalar: numeric
+    - name: predicates
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterPredicate
+          elementRelationship: atomic
+    - name: prioritizerPolicy
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerPolicy
+      default: {}
+    - name: spreadPolicy
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.SpreadPolicy
+      default: {}
+    - name: stabilization
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.Stabilization
+      default: {}
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ClusterToleration
+          elementRelationship: atomic
+    elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.PlacementStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: decisionGroups
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.DecisionGroupStatus
+          elementRelationship: associative
+          keys:
+          - decisionGroupIndex
+    - name: lastMoveTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: numberOfCandidateClusters
+      type:
+        scalar: numeric
+    - name: numberOfEligibleClusters
+      type:
+        scalar: numeric
+    - name: numberOfSelectedClusters
+      type:
+        scalar: numeric
+      default: 0
+    - name: numberOfStaleClusters
+      type:
+        scalar: numeric
+    - name: observedGeneration
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerConfig
+  map:
+    fields:
+    - name: scoreCoordinate
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.ScoreCoordinate
+      default: {}
+    - name: weight
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerPolicy
+  map:
+    fields:
+    - name: configurations
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.PrioritizerConfig
+          elementRelationship: atomic
+    - name: mode
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.Requester
+  map:
+    fields:
+    - name: groups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: uid
+      type:
+        scalar: string
+    - name: username
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ScoreCoordinate
+  map:
+    fields:
+    - name: addOn
+      type:
+        namedType: dev.clusterpass.apis.clusterpass.v1alpha1.AddOnScore
+    - name: builtIn
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.ScoreRequirement
+  map:
+    fields:
+    - name: atLeast
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: atMost
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: resourceName
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.SpreadConstraint
+  map:
+    fields:
+    - name: maxSkew
+      type:
+        scalar: numeric
+    - name: topologyKey
+      type:
+        scalar: string
+      default: ""
+    - name: topologyKeyType
+      type:
+        scalar: string
+      default: ""
+    - name: whenUnsatisfiable
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.SpreadPolicy
+  map:
+    fields:
+    - name: spreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.clusterpass.v1alpha1.SpreadConstraint
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.clusterpass.v1alpha1.Stabilization
+  map:
+    fields:
+    - name: dwellSeconds
+      type:
+        scalar: numeric
+    - name: minimumAdvantage
+      type:
+        scalar: numeric
+- name: dev.clusterpass.apis.multicluster.v1alpha1.ClusterRole
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.rbac.v1.PolicyRule
+          elementRelationship: atomic
+- name: dev.clusterpass.apis.multicluster.v1alpha1.Role
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+      default: ""
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.rbac.v1.PolicyRule
+          elementRelationship: atomic
+- name: io.k8s.api.rbac.v1.PolicyRule
+  map:
+    fields:
+    - name: apiGroups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: nonResourceURLs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: resourceNames
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: resources
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: verbs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.api.resource.Quantity
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldsType
+      type:
+        scalar: string
+    - name: fieldsV1
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+    - name: manager
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: subresource
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: creationTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: deletionGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: deletionTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: finalizers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: generateName
+      type:
+        scalar: string
+    - name: generation
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: managedFields
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: ownerReferences
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: resourceVersion
+      type:
+        scalar: string
+    - name: selfLink
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+      default: ""
+    - name: blockOwnerDeletion
+      type:
+        scalar: boolean
+    - name: controller
+      type:
+        scalar: boolean
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+  scalar: untyped
+- name: io.k8s.client-go.tools.clientcmd.api.v1.Cluster
+  map:
+    fields:
+    - name: certificate-authority
+      type:
+        scalar: string
+    - name: certificate-authority-data
+      type:
+        scalar: string
+    - name: disable-compression
+      type:
+        scalar: boolean
+    - name: extensions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.client-go.tools.clientcmd.api.v1.NamedExtension
+          elementRelationship: atomic
+    - name: insecure-skip-tls-verify
+      type:
+        scalar: boolean
+    - name: proxy-url
+      type:
+        scalar: string
+    - name: server
+      type:
+        scalar: string
+    - name: tls-server-name
+      type:
+        scalar: string
+- name: io.k8s.client-go.tools.clientcmd.api.v1.NamedExtension
+  map:
+    fields:
+    - name: extension
+      type:
+        map:
+          elementType:
+            scalar: untyped
+            list:
+              elementType:
+                namedType: __untyped_atomic_
+              elementRelationship: atomic
+            map:
+              elementType:
+                namedType: __untyped_deduced_
+              elementRelationship: separable
+    - name: name
+      type:
+        scalar: string
+- name: io.k8s.sigs.cluster-inventory-api.apis.v1alpha1.AccessProvider
+  map:
+    fields:
+    - name: cluster
+      type:
+        namedType: io.k8s.client-go.tools.clientcmd.api.v1.Cluster
+    - name: name
+      type:
+        scalar: string
 - name: __untyped_atomic_
   scalar: untyped
   list:

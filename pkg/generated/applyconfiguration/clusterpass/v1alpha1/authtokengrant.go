@@ -6,8 +6,11 @@
 package v1alpha1
 
 import (
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -36,6 +39,47 @@ func AuthTokenGrant(name, namespace string) *AuthTokenGrantApplyConfiguration {
 	b.WithKind("AuthTokenGrant")
 	b.WithAPIVersion("clusterpass.dev/v1alpha1")
 	return b
+}
+
+// ExtractAuthTokenGrantFrom extracts the applied configuration owned by fieldManager from
+// authTokenGrant for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// authTokenGrant must be a unmodified AuthTokenGrant API object that was retrieved from the Kubernetes API.
+// ExtractAuthTokenGrantFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractAuthTokenGrantFrom(authTokenGrant *clusterpassv1alpha1.AuthTokenGrant, fieldManager string, subresource string) (*AuthTokenGrantApplyConfiguration, error) {
+	b := &AuthTokenGrantApplyConfiguration{}
+	err := managedfields.ExtractInto(authTokenGrant, internal.Parser().Type("dev.clusterpass.apis.clusterpass.v1alpha1.AuthTokenGrant"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(authTokenGrant.Name)
+	b.WithNamespace(authTokenGrant.Namespace)
+
+	b.WithKind("AuthTokenGrant")
+	b.WithAPIVersion("clusterpass.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractAuthTokenGrant extracts the applied configuration owned by fieldManager from
+// authTokenGrant. If no managedFields are found in authTokenGrant for fieldManager, a
+// AuthTokenGrantApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// authTokenGrant must be a unmodified AuthTokenGrant API object that was retrieved from the Kubernetes API.
+// ExtractAuthTokenGrant provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractAuthTokenGrant(authTokenGrant *clusterpassv1alpha1.AuthTokenGrant, fieldManager string) (*AuthTokenGrantApplyConfiguration, error) {
+	return ExtractAuthTokenGrantFrom(authTokenGrant, fieldManager, "")
+}
+
+// ExtractAuthTokenGrantStatus extracts the applied configuration owned by fieldManager from
+// authTokenGrant for the status subresource.
+func ExtractAuthTokenGrantStatus(authTokenGrant *clusterpassv1alpha1.AuthTokenGrant, fieldManager string) (*AuthTokenGrantApplyConfiguration, error) {
+	return ExtractAuthTokenGrantFrom(authTokenGrant, fieldManager, "status")
 }
 
 func (b AuthTokenGrantApplyConfiguration) IsApplyConfiguration() {}

@@ -6,8 +6,11 @@
 package v1alpha1
 
 import (
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -35,6 +38,59 @@ func ClusterCredentialSet(name, namespace string) *ClusterCredentialSetApplyConf
 	b.WithKind("ClusterCredentialSet")
 	b.WithAPIVersion("clusterpass.dev/v1alpha1")
 	return b
+}
+
+// ExtractClusterCredentialSetFrom extracts the applied configuration owned by fieldManager from
+// clusterCredentialSet for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// clusterCredentialSet must be a unmodified ClusterCredentialSet API object that was retrieved from the Kubernetes API.
+// ExtractClusterCredentialSetFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterCredentialSetFrom(clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, fieldManager string, subresource string) (*ClusterCredentialSetApplyConfiguration, error) {
+	b := &ClusterCredentialSetApplyConfiguration{}
+	err := managedfields.ExtractInto(clusterCredentialSet, internal.Parser().Type("dev.clusterpass.apis.clusterpass.v1alpha1.ClusterCredentialSet"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(clusterCredentialSet.Name)
+	b.WithNamespace(clusterCredentialSet.Namespace)
+
+	b.WithKind("ClusterCredentialSet")
+	b.WithAPIVersion("clusterpass.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractClusterCredentialSet extracts the applied configuration owned by fieldManager from
+// clusterCredentialSet. If no managedFields are found in clusterCredentialSet for fieldManager, a
+// ClusterCredentialSetApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// clusterCredentialSet must be a unmodified ClusterCredentialSet API object that was retrieved from the Kubernetes API.
+// ExtractClusterCredentialSet provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterCredentialSet(clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, fieldManager string) (*ClusterCredentialSetApplyConfiguration, error) {
+	return ExtractClusterCredentialSetFrom(clusterCredentialSet, fieldManager, "")
+}
+
+// ExtractClusterCredentialSetAuthor extracts the applied configuration owned by fieldManager from
+// clusterCredentialSet for the author subresource.
+func ExtractClusterCredentialSetAuthor(clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, fieldManager string) (*ClusterCredentialSetApplyConfiguration, error) {
+	return ExtractClusterCredentialSetFrom(clusterCredentialSet, fieldManager, "author")
+}
+
+// ExtractClusterCredentialSetStatus extracts the applied configuration owned by fieldManager from
+// clusterCredentialSet for the status subresource.
+func ExtractClusterCredentialSetStatus(clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, fieldManager string) (*ClusterCredentialSetApplyConfiguration, error) {
+	return ExtractClusterCredentialSetFrom(clusterCredentialSet, fieldManager, "status")
+}
+
+// ExtractClusterCredentialSetToken extracts the applied configuration owned by fieldManager from
+// clusterCredentialSet for the token subresource.
+func ExtractClusterCredentialSetToken(clusterCredentialSet *clusterpassv1alpha1.ClusterCredentialSet, fieldManager string) (*ClusterCredentialSetApplyConfiguration, error) {
+	return ExtractClusterCredentialSetFrom(clusterCredentialSet, fieldManager, "token")
 }
 
 func (b ClusterCredentialSetApplyConfiguration) IsApplyConfiguration() {}

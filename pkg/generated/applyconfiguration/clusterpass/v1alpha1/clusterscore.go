@@ -6,8 +6,11 @@
 package v1alpha1
 
 import (
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -36,6 +39,47 @@ func ClusterScore(name, namespace string) *ClusterScoreApplyConfiguration {
 	b.WithKind("ClusterScore")
 	b.WithAPIVersion("clusterpass.dev/v1alpha1")
 	return b
+}
+
+// ExtractClusterScoreFrom extracts the applied configuration owned by fieldManager from
+// clusterScore for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// clusterScore must be a unmodified ClusterScore API object that was retrieved from the Kubernetes API.
+// ExtractClusterScoreFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterScoreFrom(clusterScore *clusterpassv1alpha1.ClusterScore, fieldManager string, subresource string) (*ClusterScoreApplyConfiguration, error) {
+	b := &ClusterScoreApplyConfiguration{}
+	err := managedfields.ExtractInto(clusterScore, internal.Parser().Type("dev.clusterpass.apis.clusterpass.v1alpha1.ClusterScore"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(clusterScore.Name)
+	b.WithNamespace(clusterScore.Namespace)
+
+	b.WithKind("ClusterScore")
+	b.WithAPIVersion("clusterpass.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractClusterScore extracts the applied configuration owned by fieldManager from
+// clusterScore. If no managedFields are found in clusterScore for fieldManager, a
+// ClusterScoreApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// clusterScore must be a unmodified ClusterScore API object that was retrieved from the Kubernetes API.
+// ExtractClusterScore provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterScore(clusterScore *clusterpassv1alpha1.ClusterScore, fieldManager string) (*ClusterScoreApplyConfiguration, error) {
+	return ExtractClusterScoreFrom(clusterScore, fieldManager, "")
+}
+
+// ExtractClusterScoreStatus extracts the applied configuration owned by fieldManager from
+// clusterScore for the status subresource.
+func ExtractClusterScoreStatus(clusterScore *clusterpassv1alpha1.ClusterScore, fieldManager string) (*ClusterScoreApplyConfiguration, error) {
+	return ExtractClusterScoreFrom(clusterScore, fieldManager, "status")
 }
 
 func (b ClusterScoreApplyConfiguration) IsApplyConfiguration() {}

@@ -6,8 +6,11 @@
 package v1alpha1
 
 import (
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -36,6 +39,47 @@ func Placement(name, namespace string) *PlacementApplyConfiguration {
 	b.WithKind("Placement")
 	b.WithAPIVersion("clusterpass.dev/v1alpha1")
 	return b
+}
+
+// ExtractPlacementFrom extracts the applied configuration owned by fieldManager from
+// placement for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// placement must be a unmodified Placement API object that was retrieved from the Kubernetes API.
+// ExtractPlacementFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractPlacementFrom(placement *clusterpassv1alpha1.Placement, fieldManager string, subresource string) (*PlacementApplyConfiguration, error) {
+	b := &PlacementApplyConfiguration{}
+	err := managedfields.ExtractInto(placement, internal.Parser().Type("dev.clusterpass.apis.clusterpass.v1alpha1.Placement"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(placement.Name)
+	b.WithNamespace(placement.Namespace)
+
+	b.WithKind("Placement")
+	b.WithAPIVersion("clusterpass.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractPlacement extracts the applied configuration owned by fieldManager from
+// placement. If no managedFields are found in placement for fieldManager, a
+// PlacementApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// placement must be a unmodified Placement API object that was retrieved from the Kubernetes API.
+// ExtractPlacement provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractPlacement(placement *clusterpassv1alpha1.Placement, fieldManager string) (*PlacementApplyConfiguration, error) {
+	return ExtractPlacementFrom(placement, fieldManager, "")
+}
+
+// ExtractPlacementStatus extracts the applied configuration owned by fieldManager from
+// placement for the status subresource.
+func ExtractPlacementStatus(placement *clusterpassv1alpha1.Placement, fieldManager string) (*PlacementApplyConfiguration, error) {
+	return ExtractPlacementFrom(placement, fieldManager, "status")
 }
 
 func (b PlacementApplyConfiguration) IsApplyConfiguration() {}
