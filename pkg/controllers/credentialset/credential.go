@@ -68,6 +68,9 @@ const (
 	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much later a Secret that was written.
 	grantLag = 5 * time.Second
 	writeLag = 30 * time.Second
+	// rotatePause is how long after a token another one may be asked for by the annotation: whoever may write that is not the author, in whose name
+	// it is minted.
+	rotatePause = 10 * time.Second
 	// repairPause is how long after a write a Secret may be repaired.
 	repairPause = time.Second
 	// writePoll is when to check again for a Secret that was written.
@@ -133,7 +136,7 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	case is[annotationFor] != w.purpose() && is[annotationRights] != w.rights():
 		return time.Time{}, mint, "something else is wanted"
 	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
-		return time.Time{}, mint, "it was asked for"
+		return issued.Add(rotatePause), mint, "it was asked for"
 	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
 		return time.Time{}, repair, "the Secret was changed"
 	case !grants(is[annotationGrant]):

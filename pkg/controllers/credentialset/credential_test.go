@@ -79,11 +79,8 @@ func TestWhenACredentialIsDue(t *testing.T) {
 		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
 		}, "something else is wanted", false, mint},
-		"at once where somebody wrote over it":     {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
-		"at once where it does not tell its times": {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
-		"at once when that is asked for": {func(w *wanted, _ *corev1.Secret) {
-			w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
-		}, "it was asked for", false, mint},
+		"at once where somebody wrote over it":      {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
+		"at once where it does not tell its times":  {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
 		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false, mint},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,6 +101,13 @@ func TestWhenACredentialIsDue(t *testing.T) {
 	due, _, why := w.due(cached(t, w), func(string) bool { return false })
 	assert.Equal(t, "the grant is revoked", why)
 	assert.Equal(t, issued.Add(grantLag), due, "unless the cache is only behind")
+	secret := cached(t, w)
+	w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
+	due, what, why := w.due(secret, func(string) bool { return true })
+	assert.Equal(t, "it was asked for", why)
+	assert.Equal(t, mint, what)
+	assert.Equal(t, issued.Add(rotatePause), due, "not more often than that")
+	w.set.Annotations = nil
 	_, _, why = w.due(nil, nil)
 	assert.Equal(t, "there is no Secret", why)
 }

@@ -43,7 +43,7 @@ const (
 	// coldCalls bounds those to the member for the first credential, warmCalls for each one after.
 	coldCalls, warmCalls = 10, 1
 	// retried is one in how many calls may have been cut off, on a busy machine, and made again.
-	retried = 10
+	retried = 5
 	// copying is how many profiles are made at once.
 	copying = 16
 	// manyTimeout bounds the wait for all credentials, which take minutes on a slow machine.
