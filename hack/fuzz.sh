@@ -28,11 +28,11 @@ fuzz() {
   local directory=$1 target=$2
   if [[ -z "${quick}" ]]; then
     # To find more inputs is worth more than to have the shortest ones, which takes a minute each by default.
-    go test -run='^$' -fuzz="^${target}\$" -fuzztime="${time}" -fuzzminimizetime=1s "./${directory}"
+    go test -vet=off -run='^$' -fuzz="^${target}\$" -fuzztime="${time}" -fuzzminimizetime=1s "./${directory}"
     return
   fi
   local program="${cache}/${directory//\//-}.test"
-  [[ -x "${program}" ]] || go test -c -o "${program}" "./${directory}"
+  [[ -x "${program}" ]] || go test -vet=off -c -o "${program}" "./${directory}"
   (cd "${directory}" && "${program}" -test.run='^$' -test.fuzz="^${target}\$" -test.fuzztime="${time}" -test.fuzzminimizetime=1s -test.fuzzcachedir="${cache}")
 }
 
