@@ -93,7 +93,7 @@ verify: ## Run every hack/verify-*.sh: format, modules, linters (go vet among th
 
 .PHONY: test
 test: ## Run all tests, with the race detector, whatever fails; end with what failed.
-	@hack/test.sh unit fuzz integration e2e
+	@hack/test.sh unit fuzz+integration e2e
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go.
@@ -101,8 +101,8 @@ test-unit: ## Run the tests that need nothing but Go.
 	@$(GO_TEST) $$(go list ./... | grep -vE '^clusterpass.dev/test/(testenv|integration|e2e)')
 
 .PHONY: test-fuzz
-test-fuzz: ## Fuzz each target for two seconds, without coverage.
-	@hack/with-progress.sh fuzzing hack/fuzz.sh --quick 2s
+test-fuzz: ## Fuzz each target for half a minute on one processor, without coverage.
+	@hack/with-progress.sh fuzzing hack/fuzz.sh --quick 30s
 
 .PHONY: test-integration
 test-integration: tools race ## Run the tests against real kube-apiservers and etcds that they start themselves.

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fuzzes every target in the tree, one after the other, each for the time that is given. With --quick it goes by no coverage: what that takes
-# is to compile all dependencies once more, for minutes. Inputs are then those of the corpora, changed at random, thousands a second.
+# is to compile all dependencies once more, for minutes. Inputs are then those of the corpora, changed at random, thousands a second, on one processor.
 #
 # usage: hack/fuzz.sh [--quick] [TIME]
 #
@@ -33,7 +33,7 @@ fuzz() {
   fi
   local program="${cache}/${directory//\//-}.test"
   [[ -x "${program}" ]] || go test -vet=off -c -o "${program}" "./${directory}"
-  (cd "${directory}" && "${program}" -test.run='^$' -test.fuzz="^${target}\$" -test.fuzztime="${time}" -test.fuzzminimizetime=1s -test.fuzzcachedir="${cache}")
+  (cd "${directory}" && "${program}" -test.run='^$' -test.parallel=1 -test.fuzz="^${target}\$" -test.fuzztime="${time}" -test.fuzzminimizetime=1s -test.fuzzcachedir="${cache}")
 }
 
 grep --recursive --include='*_test.go' --extended-regexp --only-matching '^func Fuzz[A-Za-z]+' pkg apis |

@@ -4,6 +4,8 @@
 # bin/test/SUITE.log.
 #
 # usage: hack/test.sh SUITE [SUITE ...]
+#
+# A+B runs A beside B, at low priority and without a word: B leaves much of the time of the processors.
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -39,17 +41,36 @@ trap 'exit 130' INT
 mkdir -p bin/test
 summary=()
 failed=""
-for suite in "$@"; do
+
+# record notes whether a suite that has begun at a time, in seconds, has passed.
+record() {
+  local suite=$1 start=$2 passed=$3 log tests
   log="bin/test/${suite}.log"
-  start=${SECONDS}
-  if make --no-print-directory "test-${suite}" | tee "${log}"; then
+  if [[ -n "${passed}" ]]; then
     summary+=("ok      ${suite} ($((SECONDS - start)) s)")
-    continue
+    return
   fi
   tests="$(names "${log}")"
   summary+=("FAILED  ${suite} ($((SECONDS - start)) s), see ${log}")
   mapfile -t -O "${#summary[@]}" summary < <(lines "${log}")
   failed+="${failed:+; }${suite} (${tests:-not a test})"
+}
+
+for suite in "$@"; do
+  start=${SECONDS} beside=""
+  if [[ "${suite}" == *+* ]]; then
+    beside=${suite%%+*} suite=${suite#*+}
+    nice -n 19 make --no-print-directory "test-${beside}" >"bin/test/${beside}.log" 2>&1 &
+    pid=$!
+  fi
+  passed=""
+  if make --no-print-directory "test-${suite}" | tee "bin/test/${suite}.log"; then passed=yes; fi
+  record "${suite}" "${start}" "${passed}"
+  if [[ -n "${beside}" ]]; then
+    passed=""
+    if wait "${pid}"; then passed=yes; fi
+    record "${beside}" "${start}" "${passed}"
+  fi
 done
 
 echo
