@@ -208,7 +208,7 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 	}
 	creator := oldObject.GetAnnotations()[clusterpassv1alpha1.AnnotationCreator]
 	setCreator(object, creator)
-	if user, ok := genericapirequest.UserFrom(ctx); ok && user.GetName() == n.exempt || creator == n.exempt {
+	if user, ok := genericapirequest.UserFrom(ctx); ok && user.GetName() == n.exempt {
 		return finish, nil
 	}
 	is, err := encodedSize(obj)
@@ -222,8 +222,12 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	if is <= was {
+	switch {
+	case is <= was:
 		return finish, nil
+	case creator == n.exempt:
+		// It is not counted: what others add to it would never be.
+		return nil, apierrors.NewForbidden(n.resource, object.GetName(), fmt.Errorf("only %s may make larger than %s what it has created", creator, quantity(freeBytes)))
 	}
 	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
 }
