@@ -48,8 +48,12 @@ func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.A
 	fmt.Fprintln(j.Out, "hub: waiting until the tokens have ended")
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, poll, j.Timeout, false, func(ctx context.Context) (bool, error) {
+		err := e.step(ctx)
+		if err != nil && ctx.Err() != nil {
+			return false, nil //nolint:nilerr // What was cut off says nothing.
+		}
 		// The server may be away for a moment.
-		last = e.step(ctx)
+		last = err
 		return last == nil && len(e.left) == 0, nil
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
