@@ -27,7 +27,7 @@ const (
 	factsPeriod = 5 * time.Minute
 	// renewals is how many credentials for members are renewed at once.
 	renewals = 8
-	// nominations is how many Workloads of Kueue are seen to at once.
+	// nominations is how many Workloads of Kueue are reconciled at once.
 	nominations = 4
 )
 

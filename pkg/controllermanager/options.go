@@ -65,7 +65,7 @@ type Options struct {
 	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed by.
 	CredentialLifetime time.Duration
 
-	// CredentialSyncs is how many credentials of ClusterCredentialSets are seen to at once.
+	// CredentialSyncs is how many credentials of ClusterCredentialSets are reconciled at once.
 	CredentialSyncs int
 	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select together.
 	MaxCredentials int

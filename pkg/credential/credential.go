@@ -28,7 +28,7 @@ type Credential struct {
 	Cluster v1alpha1.Cluster
 }
 
-// ExecStatus returns what client-go is told.
+// ExecStatus returns the credential for client-go.
 //
 // Its expirationTimestamp is not the token's: it is when the next one is to be asked for. client-go runs the plugin again once
 // that time is over and uses the token until then. With the token's own expiry, a request that is sent in the last moment, or

@@ -257,7 +257,7 @@ func (s *Source) usable(cached *entry, to *clientauthenticationv1.Cluster) *entr
 	return cached
 }
 
-// askAgain returns when the hub is to be asked for the next token, in whole seconds: so client-go is told.
+// askAgain returns when the hub is to be asked for the next token, in whole seconds, as client-go reads it.
 func (s *Source) askAgain(e *entry) time.Time {
 	at := e.Refresh
 	if s.options.MaxAge > 0 {

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// parallelRoles bounds the roles of one grant that are seen to at once.
+// parallelRoles bounds how many roles of one grant are made or checked at once.
 const parallelRoles = 4
 
 // Bound is what tokens of a grant are issued for and bound to, as it was last seen on the
@@ -191,7 +191,7 @@ func generationOf(secret *corev1.Secret) int64 {
 	return generation
 }
 
-// rolesReady sees to the roles and their bindings.
+// rolesReady makes the member have the roles of the grant, and their bindings.
 func (w *worker) rolesReady(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelRoles)

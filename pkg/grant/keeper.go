@@ -49,7 +49,7 @@ func NewKeeper(hubID string, g *v1alpha1.AuthTokenGrant, client kubernetes.Inter
 
 // RefusedError is an error of ours, met in the middle of calls to a member.
 type RefusedError struct {
-	// Status is what the requester is told.
+	// Status is the answer to the requester.
 	Status *apierrors.StatusError
 }
 

@@ -17,7 +17,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// clusterRoleReady sees to a ClusterRole of the grant and to its binding.
+// clusterRoleReady makes the member have a ClusterRole of the grant, and its binding.
 func (w *worker) clusterRoleReady(ctx context.Context, role multiclusterv1alpha1.ClusterRole) error {
 	rules, err := w.clusterRole(ctx, w.roleName(role.Name, role.Rules), role.Rules)
 	if len(role.Rules) == 0 {
@@ -61,7 +61,7 @@ func (w *worker) clusterRole(ctx context.Context, name string, rules []rbacv1.Po
 	return rules, err
 }
 
-// roleReady sees to a Role of the grant and to its binding.
+// roleReady makes the member have a Role of the grant, and its binding.
 func (w *worker) roleReady(ctx context.Context, role multiclusterv1alpha1.Role) error {
 	rules, err := w.role(ctx, role.Namespace, w.roleName(role.Name, role.Rules), role.Rules)
 	if len(role.Rules) == 0 {

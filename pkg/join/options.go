@@ -50,7 +50,7 @@ type Target struct {
 	DryRun DryRun
 	// Timeout bounds each wait.
 	Timeout time.Duration
-	// Out is told every step.
+	// Out gets a line for every step.
 	Out io.Writer
 }
 

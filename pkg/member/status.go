@@ -64,7 +64,7 @@ const (
 const maxWords = 1024
 
 // Error returns, for the error of a call to the member, the metav1.Status error that
-// requesters are told, and nil for nil. doing is what the call was for and reads on
+// requesters get, and nil for nil. doing is what the call was for and reads on
 // from "could not". The message names the cluster and keeps the cause's own words,
 // but for the name of the user that clusterpass is on the member.
 //
@@ -159,7 +159,7 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 	return c.statusError(http.StatusServiceUnavailable, CauseAnswer, doing, words, retryAfter)
 }
 
-// statusError returns the error that a requester is told.
+// statusError returns the error for a requester.
 func (c *Client) statusError(code int, cause metav1.CauseType, doing, words string, retryAfter int32) *apierrors.StatusError {
 	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, clip(words)), retryAfter)
 }

@@ -40,7 +40,7 @@ type folder struct {
 
 // manifest lists what was exported. It is written last.
 type manifest struct {
-	// HubUID is that of the hub's namespace kube-system, by which one hub is told from another.
+	// HubUID is that of the hub's namespace kube-system, which tells hubs apart.
 	HubUID  types.UID        `json:"hubUID"`
 	Exports []resourceExport `json:"exports"`
 }

@@ -53,7 +53,7 @@ func (k kind) count(n int) string {
 	return fmt.Sprintf("%d %ss", n, k.name)
 }
 
-// sections are the parts of an object that move with it, by the names that a person is told when they differ.
+// sections are the parts of an object that move with it, by the names in messages about differences.
 type sections map[string]any
 
 func profileSections(object *unstructured.Unstructured) (sections, error) {

@@ -18,7 +18,7 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// answer returns what the requester is told of a token that was issued.
+// answer returns the status for a token that was issued.
 func answer(g *clusterpassv1alpha1.AuthTokenGrant, c *member.Client, token *issuedToken) (v1alpha1.AuthTokenRequestStatus, error) {
 	cluster := c.Cluster()
 	kubeconfig, err := kubeconfig(g, cluster, token.token)
@@ -48,7 +48,7 @@ func answer(g *clusterpassv1alpha1.AuthTokenGrant, c *member.Client, token *issu
 	}, nil
 }
 
-// dryRunStatus returns what the requester is told of a dry run. The member was not
+// dryRunStatus returns the status for a dry run. The member was not
 // asked, so that its conditions are Unknown and say what would be created.
 func dryRunStatus(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Cluster, now time.Time) v1alpha1.AuthTokenRequestStatus {
 	return v1alpha1.AuthTokenRequestStatus{

@@ -29,7 +29,7 @@ const (
 	giveUpTimeout = 5 * time.Second
 )
 
-// confirm returns the grant after the member was seen to have all of it, with a
+// confirm records that the member has all of the grant, and returns it with a
 // ceiling that the token will not pass. Where the grant has been deleted or changed
 // meanwhile, what was made for it is withdrawn: it is not resurrected.
 func (t *task) confirm(

@@ -65,8 +65,8 @@ type verifiedKey struct {
 }
 
 // run returns the grant and a token of it. What was verified lately is trusted, and
-// costs one call to the member; when the member then proves it gone, everything
-// is seen to anew, once.
+// costs one call to the member. If the member then says that it is gone, the request
+// goes the cold way, once.
 func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
 	// The bodies of these calls hold tokens.
 	ctx, cancel := t.withTimeout(member.Quiet(ctx), t.RequestTimeout+grant.TokenCacheTTL)

@@ -23,7 +23,7 @@ const (
 )
 
 // waitUsable waits until the member's authoriser lets a new token do what it is for, so
-// that its first use is not refused. It gives up after settleTimeout: the token is
+// that its first use is not refused. It gives up after usableTimeout: the token is
 // good, and a member whose other authorisers veto what RBAC allows must not fail it.
 //
 // A token for other audiences cannot be tried: the member itself does not accept it.

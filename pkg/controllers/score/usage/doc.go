@@ -7,7 +7,7 @@
 // An amount is named after its resource, and tells what pods may still ask for of it in the whole cluster: allocatable
 // minus requested, node by node. Aspects are the most that is free on a single node (:largest-node), and what pods
 // ask for that no node has been found for (:pending). Where nodes say by a label which type of device they have, the
-// amounts of that device are told by type, too: nvidia.com/gpu@Tesla-T4.
+// amounts of that device are counted by type, too: nvidia.com/gpu@Tesla-T4.
 //
 //   - Requests are those that the scheduler counts: the larger of containers and init containers, sidecars for as long
 //     as they run, pod-level resources, overhead, resizes under way. A pod counts on its node until it has finished.
