@@ -63,7 +63,7 @@ type Options struct {
 	MaxSetAuthorAge time.Duration
 	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
 	Inventory string
-	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
+	// MemberRequestTimeout bounds the calls to a member of each phase of a request.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the longest lifetime granted to a token.
 	MaxTokenExpiration time.Duration
@@ -126,7 +126,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that all calls to a member cluster for one request may take, together.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster of one phase of a request may take.")
 	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
 	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. Replicas that create at the same time may exceed it by a few.")
 	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")

@@ -161,7 +161,7 @@ func (k *Keeper) checkRole(err error, path *field.Path, name string) error {
 }
 
 // CheckBindings has the member say whether it lets us make what the grant gives, without
-// making any of it: its error is the member's.
+// making any of it: its error is the member's. A role with rules is tried without its binding.
 func (k *Keeper) CheckBindings(ctx context.Context) error {
 	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	rbac := k.Client.RbacV1()

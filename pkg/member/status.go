@@ -23,7 +23,7 @@ import (
 )
 
 // What went wrong with a member, as the type of the first cause in the details of a
-// Status: see Client.Error.
+// Status: see Client.Error, and CauseIdentity and CauseLeaving.
 const (
 	// CauseNoAccess: there is no usable access provider, or its data is refused.
 	CauseNoAccess metav1.CauseType = "MemberAccess"
@@ -83,10 +83,10 @@ const maxWords = 1024
 //	member's 503                                          503   ServiceUnavailable  MemberThrottled         member's, or none
 //	too many calls to the member under way                429   TooManyRequests     MemberBusy              1 s
 //	left alone as it did not answer                       503   ServiceUnavailable  MemberBreakerOpen       until it is tried again
-//	member's 504                                          504   Timeout             MemberTimeout
+//	member's 504                                          504   Timeout             MemberTimeout           member's, or none
 //	member's other 4xx (404, 409, 422, ...)               that  the member's, or    MemberAnswer
 //	                                                            none if unknown
-//	member's other 5xx; an answer that makes no sense     503   ServiceUnavailable  MemberAnswer
+//	member's other 5xx; an answer that makes no sense     503   ServiceUnavailable  MemberAnswer            member's, or none
 //
 // The member's 401 and 403 are about clusterpass and must not look like the
 // requester's own. Where the caller's context was cancelled, err is returned as it is.

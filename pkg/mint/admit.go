@@ -98,7 +98,7 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 	}
 	keeper := t.keeper(t.want)
 	if err := errors.Join(keeper.CheckAccount(ctx), keeper.CheckRoles(ctx)); err != nil {
-		if _, live := t.Grants.Live(ctx, t.want.Namespace, t.want.Name); live == nil {
+		if _, liveErr := t.Grants.Live(ctx, t.want.Namespace, t.want.Name); liveErr == nil {
 			// The ServiceAccount is there because an equal request has just made it.
 			return nil, errRaced
 		}

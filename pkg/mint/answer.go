@@ -70,7 +70,7 @@ func dryRunStatus(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Clu
 	}
 }
 
-// conditions returns the prototype's four conditions; one makes each of its type
+// conditions returns the four conditions of a request; one makes each of its type
 // and of what the grant names for it.
 func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what string) metav1.Condition) []metav1.Condition {
 	clusterRoles, roles := roleNames(g)

@@ -9,7 +9,7 @@
 //
 //	mint.go       Mint: the order of everything below, and the limits of the lifetime
 //	authorize.go  what a request takes, and the reviews on the hub
-//	target.go     the ClusterProfile, the client for its cluster, and live reads before a refusal
+//	target.go     the ClusterProfile, the client for its cluster, and the stored read before a refusal
 //	task.go       a warm request, which is one call to the member, and a cold one
 //	admit.go      the grant before: found, created or changed
 //	record.go     the grant after: what is noted on it, and what is taken back where the member or the hub says no

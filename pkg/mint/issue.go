@@ -72,27 +72,27 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 // against, but they must be what was asked for: the ceiling of the grant is above the end of all its tokens, they
 // end with its Secret, and whoever keeps a token renews it before its end.
 func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
-	bound, err := member.ParseToken(answer.Status.Token)
+	claims, err := member.ParseToken(answer.Status.Token)
 	if err != nil {
 		return nil, err
 	}
 	account, secret := g.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(g.UID), UID: to.Secret}
 	expires, latest := answer.Status.ExpirationTimestamp.Time, t.Clock.Now().Add(time.Duration(expiration)*time.Second+clockSkew)
 	switch {
-	case bound.Namespace != account.Namespace || bound.ServiceAccount != member.TokenObject{Name: account.Name, UID: to.ServiceAccount}:
+	case claims.Namespace != account.Namespace || claims.ServiceAccount != member.TokenObject{Name: account.Name, UID: to.ServiceAccount}:
 		return nil, errors.New("it is for another ServiceAccount")
-	case bound.Secret != secret:
+	case claims.Secret != secret:
 		return nil, errors.New("it is not bound to the Secret of the grant")
-	case bound.NotBefore.IsZero() || !bound.NotAfter.After(bound.NotBefore):
+	case claims.NotBefore.IsZero() || !claims.NotAfter.After(claims.NotBefore):
 		return nil, errors.New("it does not say from when until when it is valid")
-	case expires.After(latest) || bound.NotAfter.After(latest):
+	case expires.After(latest) || claims.NotAfter.After(latest):
 		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were asked for, or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
-	case !expires.After(bound.NotBefore):
+	case !expires.After(claims.NotBefore):
 		return nil, errors.New("it has ended before it was issued")
 	}
-	issued := &issuedToken{token: answer.Status.Token, expires: expires, issued: bound.NotBefore}
-	if bound.ID != "" {
-		issued.credentialID = "JTI=" + bound.ID
+	issued := &issuedToken{token: answer.Status.Token, expires: expires, issued: claims.NotBefore}
+	if claims.ID != "" {
+		issued.credentialID = "JTI=" + claims.ID
 	}
 	return issued, nil
 }

@@ -87,8 +87,9 @@ type Config struct {
 	MaxExpiration time.Duration
 	// MaxGrants bounds the grants of one namespace of the hub.
 	MaxGrants int64
-	// RequestTimeout bounds all the calls to the member that one request makes, together. A
-	// request that changes a grant may wait for grant.TokenCacheTTL besides.
+	// RequestTimeout bounds the calls to the member of each phase of a request: identifying the member, storing the grant, ensuring it. All
+	// together, and the call for the token, take no longer than it and grant.TokenCacheTTL, which a request that changes a grant may wait for.
+	// Where the first try fails by access data that were behind, there is a second.
 	RequestTimeout time.Duration
 	// Clock is the source of the time.
 	Clock clock.Clock

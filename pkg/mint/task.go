@@ -73,27 +73,34 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 	defer cancel()
 	if g, bound, ok := t.known(ctx); ok {
 		g, token, err := t.runWarm(ctx, g, bound, expiration)
-		if err == nil || !isGone(err) {
-			return g, token, t.memberError(err, "issue the token")
+		if !errors.Is(err, errRaced) {
+			return g, token, err
 		}
 		t.verified.Remove(keyOf(g))
 	}
 	return t.runCold(ctx, expiration)
 }
 
-// runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low.
+// runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low. It returns errRaced where what was known
+// is no longer so.
 func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	if !t.covers(g, expiration) {
 		raised, err := t.amend(ctx, g, func(next *clusterpassv1alpha1.AuthTokenGrant) { t.raiseCeiling(next, expiration) })
+		if apierrors.IsConflict(err) {
+			return g, nil, errRaced
+		}
 		if err != nil {
 			return g, nil, err
 		}
 		g = raised
 	}
 	token, err := t.issue(ctx, g, bound, expiration)
-	return g, token, err
+	if isGone(err) {
+		return g, nil, errRaced
+	}
+	return g, token, t.memberError(err, "issue the token")
 }
 
 // withTimeout bounds ctx by a deadline of ours, which counts against the member.
@@ -216,8 +223,7 @@ func isGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)
 }
 
-// memberError maps the error of a call to the member to the one the requester is
-// told. One that is a refusal of ours goes through as it is; nil stays nil.
+// memberError maps the error of a call to the member to the one for the requester. One that is a refusal of ours goes through as it is; nil stays nil.
 func (t *task) memberError(err error, doing string) error {
 	if err == nil {
 		return nil

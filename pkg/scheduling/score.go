@@ -28,7 +28,7 @@ func (f *Figures) expiry() int64 {
 	return f.ValidUntil.UnixNano() + 1
 }
 
-// figures returns those of a resource name that are known now.
+// figures returns those of a resource name that are known now, and whether there are some that have expired: this is where a score is found stale.
 func (c *candidate) figures(resourceName string) (figures *Figures, expired bool) {
 	figures, here := c.Scores[resourceName]
 	if !here || c.now < figures.expiry() {

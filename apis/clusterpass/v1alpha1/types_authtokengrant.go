@@ -139,8 +139,8 @@ type AuthTokenGrantStatus struct {
 	// LastIssuedTime is when the ceiling was last written.
 	// +optional
 	LastIssuedTime *metav1.Time `json:"lastIssuedTime,omitempty"`
-	// MemberObjects are the objects that the grant owns, or may own, on the member cluster; they were
-	// listed here before they were made.
+	// MemberObjects are the objects that the grant owns, or may own, on the member cluster. What a change of the grant adds or drops is
+	// listed here before it is made; what the spec takes is owned whether it is listed or not.
 	// +optional
 	// +listType=atomic
 	MemberObjects []MemberObject `json:"memberObjects,omitempty"`

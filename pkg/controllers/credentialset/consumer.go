@@ -57,7 +57,7 @@ func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected select
 	return workers, nil
 }
 
-// syncConsumer reconciles a set that keeps no credentials. If its author may not select, its consumer keeps its configuration. It returns
+// syncConsumer reconciles a set that keeps no credentials. If its author may not select, or it selects too many, its consumer keeps its configuration. It returns
 // after how long to do so again.
 func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (time.Duration, error) {
 	chosen, err := c.selected(ctx, set)

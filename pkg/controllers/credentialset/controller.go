@@ -68,7 +68,7 @@ const (
 
 // Members knows the member clusters.
 type Members interface {
-	// CachedLeaving returns an error if the member of a profile is leaving the hub.
+	// CachedLeaving returns nil, but for a profile whose member is leaving the hub.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 	// StoredLeaving is CachedLeaving without the cache.
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving

@@ -24,7 +24,8 @@ type limiter struct {
 	over map[types.UID]bool
 }
 
-// take has set select so many clusters. It returns why it may not, empty if it may; set selects none then, until it is asked again.
+// take has set select so many clusters. It returns why it may not, empty if it may. A set that may not counts for none, and keeps
+// the clusters that it has grants for.
 func (l *limiter) take(set *v1alpha1.ClusterCredentialSet, clusters int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -272,7 +272,7 @@ func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, erro
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
 	err := c.Hub.CoreV1().Secrets(secret.Namespace).Delete(ctx, secret.Name, exactly(secret.UID))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		// Another namespace has its name.
+		// It is gone, or another Secret has its name.
 		return nil
 	}
 	return err

@@ -481,7 +481,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberObjects are the objects that the grant owns, or may own, on the member cluster; they were listed here before they were made.",
+							Description: "MemberObjects are the objects that the grant owns, or may own, on the member cluster. What a change of the grant adds or drops is listed here before it is made; what the spec takes is owned whether it is listed or not.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -24,7 +24,8 @@ import (
 
 // Rights tells what is wrong with what is asked for on member clusters.
 type Rights interface {
-	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's name, by fields under path.
+	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's name, by fields under path. The lifetime of the
+	// token is not looked at.
 	ValidateRights(spec *multiclusterv1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList
 }
 

@@ -112,7 +112,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	return r.serve(ctx, set, request, len(options.DryRun) > 0)
 }
 
-// set returns the set as it is stored.
+// set returns the set as it is stored, or why there are no tokens for it.
 func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCredentialSet, error) {
 	obj, err := r.sets.Get(ctx, name, &metav1.GetOptions{})
 	if err != nil {

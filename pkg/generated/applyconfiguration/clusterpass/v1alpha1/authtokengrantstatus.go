@@ -26,8 +26,8 @@ type AuthTokenGrantStatusApplyConfiguration struct {
 	LastRequester *RequesterApplyConfiguration `json:"lastRequester,omitempty"`
 	// LastIssuedTime is when the ceiling was last written.
 	LastIssuedTime *v1.Time `json:"lastIssuedTime,omitempty"`
-	// MemberObjects are the objects that the grant owns, or may own, on the member cluster; they were
-	// listed here before they were made.
+	// MemberObjects are the objects that the grant owns, or may own, on the member cluster. What a change of the grant adds or drops is
+	// listed here before it is made; what the spec takes is owned whether it is listed or not.
 	MemberObjects []MemberObjectApplyConfiguration `json:"memberObjects,omitempty"`
 	// AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how
 	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
