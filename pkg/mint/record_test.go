@@ -5,6 +5,7 @@ package mint
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type storedGrants struct {
 	// deleted are those of count that the cache still has.
 	deleted int64
 	updated *clusterpassv1alpha1.AuthTokenGrant
+	// updateErr is that of updates.
+	updateErr error
 }
 
 func (s *storedGrants) get(g *clusterpassv1alpha1.AuthTokenGrant, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
@@ -58,7 +61,7 @@ func (s *storedGrants) CountStored(context.Context, string) (int64, error) {
 
 func (s *storedGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	s.updated = g
-	return g, nil
+	return g, s.updateErr
 }
 
 func testTask(store *storedGrants) *task {
@@ -224,6 +227,28 @@ func TestAGrantWithAnOwnerIsForItsRequestsAlone(t *testing.T) {
 			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
 			if _, _, known := work.known(t.Context()); known != (test.words == "") {
 				t.Errorf("known = %t", known)
+			}
+		})
+	}
+}
+
+func TestTask_RunWarm(t *testing.T) {
+	hub := apierrors.NewInternalError(errors.New("etcd is full"))
+	tests := map[string]struct {
+		updateErr error
+		// change makes of the grant that is known what is stored.
+		change func(g *clusterpassv1alpha1.AuthTokenGrant)
+		want   error
+	}{
+		"a failure of the hub is not the member's":        {updateErr: hub, change: asIs, want: hub},
+		"a grant that is being deleted is looked at anew": {change: deleting, want: errRaced},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			work := testTask(&storedGrants{live: stored(test.change), updateErr: test.updateErr})
+			_, _, err := work.runWarm(t.Context(), stored(asIs), grant.Bound{}, 3600)
+			if !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
 	}
