@@ -22,9 +22,9 @@ func IsCurrent(now, g *v1alpha1.AuthTokenGrant) bool {
 	return now.UID == g.UID && now.Generation == g.Generation && now.DeletionTimestamp == nil
 }
 
-// Confirm is what has to follow Ensure: a grant that was deleted or changed while the member was made to have it is not resurrected. It returns the
-// grant as it is stored, where that still is the one of k. Where it is not, it removes from the member what Ensure has made and the grant as it
-// is now does not name, and returns nil. Errors are those of the store, and of Remove.
+// Confirm is for whoever has called Ensure, and has not stored since that the member has the grant: one that was deleted or changed meanwhile
+// is not resurrected. It returns the grant as it is stored, where that still is the one of k. Where it is not, it removes from the member what
+// Ensure has made and the grant as it is now does not name, and returns nil. Errors are those of the store, and of Remove.
 func (k *Keeper) Confirm(ctx context.Context, store Store) (*v1alpha1.AuthTokenGrant, error) {
 	now, err := store.Live(ctx, k.Grant.Namespace, k.Grant.Name)
 	switch {

@@ -36,8 +36,8 @@ type Ensured struct {
 
 	// Probes are what a new token can be tried with.
 	Probes *Probes
-	// Found says that the ServiceAccount was there already.
-	Found bool
+	// AccountFound says that the ServiceAccount was there already.
+	AccountFound bool
 	// Changed says whether the member lacked anything, or had it otherwise.
 	Changed bool
 }
@@ -75,7 +75,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.rolesReady(ctx); err != nil {
 		return nil, err
 	}
-	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, Found: !w.created, Changed: w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created, Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the

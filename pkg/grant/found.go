@@ -224,32 +224,3 @@ func (o Object) binds(subjects []rbacv1.Subject, role rbacv1.RoleRef) bool {
 func (o Object) allows(rules []rbacv1.PolicyRule) bool {
 	return !o.aggregated && equality.Semantic.DeepEqual(o.rules, rules)
 }
-
-// RemoveExactly removes an object that was found, and its grant's Secret before a ServiceAccount: that one object,
-// and not one that has taken its name since. One that is gone already is no error.
-func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID string, o Object) error {
-	core, rbac := client.CoreV1(), client.RbacV1()
-	object := &metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}
-	var err error
-	switch o.Kind {
-	case kindClusterRoleBinding:
-		err = deleteExactly(ctx, object, rbac.ClusterRoleBindings().Delete)
-	case kindRoleBinding:
-		err = deleteExactly(ctx, object, rbac.RoleBindings(o.Namespace).Delete)
-	case kindClusterRole:
-		err = deleteExactly(ctx, object, rbac.ClusterRoles().Delete)
-	case kindRole:
-		err = deleteExactly(ctx, object, rbac.Roles(o.Namespace).Delete)
-	case kindServiceAccount:
-		keeper := &Keeper{HubID: hubID, Grant: &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}}
-		err = removeOwned(ctx, keeper, core.Secrets(o.Namespace), SecretName(o.Grant))
-		if err == nil {
-			err = deleteExactly(ctx, object, core.ServiceAccounts(o.Namespace).Delete)
-		}
-	}
-	// A conflict is the precondition: another object has its name.
-	if err != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
-	}
-	return nil
-}

@@ -65,29 +65,3 @@ func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T],
 		return found, nil
 	}
 }
-
-type deleteFunc func(ctx context.Context, name string, opts metav1.DeleteOptions) error
-
-// deleteExactly deletes the object that was seen, and not one that has taken its name since.
-func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc) error {
-	uid := object.GetUID()
-	err := remove(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
-}
-
-// removeOwned deletes the object called name where it is the grant's, and leaves it where it is not.
-func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T], name string) error {
-	found, err := api.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return err
-	case !k.owns(found):
-		return nil
-	}
-	return deleteExactly(ctx, found, api.Delete)
-}

@@ -10,6 +10,9 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -84,4 +87,59 @@ func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
 		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
 	}
 	return nil
+}
+
+// RemoveExactly removes an object that was found, and its grant's Secret before a ServiceAccount: that one object,
+// and not one that has taken its name since. One that is gone already is no error.
+func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID string, o Object) error {
+	core, rbac := client.CoreV1(), client.RbacV1()
+	object := &metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}
+	var err error
+	switch o.Kind {
+	case kindClusterRoleBinding:
+		err = deleteExactly(ctx, object, rbac.ClusterRoleBindings().Delete)
+	case kindRoleBinding:
+		err = deleteExactly(ctx, object, rbac.RoleBindings(o.Namespace).Delete)
+	case kindClusterRole:
+		err = deleteExactly(ctx, object, rbac.ClusterRoles().Delete)
+	case kindRole:
+		err = deleteExactly(ctx, object, rbac.Roles(o.Namespace).Delete)
+	case kindServiceAccount:
+		keeper := &Keeper{HubID: hubID, Grant: &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}}
+		err = removeOwned(ctx, keeper, core.Secrets(o.Namespace), SecretName(o.Grant))
+		if err == nil {
+			err = deleteExactly(ctx, object, core.ServiceAccounts(o.Namespace).Delete)
+		}
+	}
+	// A conflict is the precondition: another object has its name.
+	if err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
+	}
+	return nil
+}
+
+type deleteFunc func(ctx context.Context, name string, opts metav1.DeleteOptions) error
+
+// deleteExactly deletes the object that was seen, and not one that has taken its name since.
+func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc) error {
+	uid := object.GetUID()
+	err := remove(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// removeOwned deletes the object called name where it is the grant's, and leaves it where it is not.
+func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T], name string) error {
+	found, err := api.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case !k.owns(found):
+		return nil
+	}
+	return deleteExactly(ctx, found, api.Delete)
 }

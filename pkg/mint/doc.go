@@ -11,7 +11,7 @@
 //	authorize.go  what a request takes, and the reviews on the hub
 //	target.go     the ClusterProfile, the client for its cluster, and the stored read before a refusal
 //	task.go       a warm request, which is one call to the member, and a cold one
-//	admit.go      the grant before: found, created or changed
+//	storegrant.go the grant before: found, created or changed
 //	record.go     the grant after: what is noted on it, and what is taken back where the member or the hub says no
 //	issue.go      the call for the token, and the check of what the member has answered
 //	usable.go     the wait until the member's authoriser allows what the token is for

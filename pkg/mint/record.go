@@ -29,10 +29,10 @@ const (
 	giveUpTimeout = 5 * time.Second
 )
 
-// confirm records that the member has all of the grant, and returns it with a
+// recordEnsured records that the member has all of the grant, and returns it with a
 // ceiling that the token will not pass. Where the grant has been deleted or changed
 // meanwhile, what was made for it is withdrawn: it is not resurrected.
-func (t *task) confirm(
+func (t *task) recordEnsured(
 	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured, expiration int64,
 ) (confirmed *clusterpassv1alpha1.AuthTokenGrant, err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
@@ -55,7 +55,7 @@ func (t *task) confirm(
 // isHere returns whether g is known to be on the member, although it does not say where it is. One that was there already, as its
 // ServiceAccount shows, is, and one that was nowhere before. Any other may be on another cluster.
 func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured) bool {
-	return ready.Found || g.Status.ObservedGeneration == 0 || t.joined != ""
+	return ready.AccountFound || g.Status.ObservedGeneration == 0 || t.joined != ""
 }
 
 // amend reads g as it is stored now, and stores what mutate makes of it where that

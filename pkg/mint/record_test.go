@@ -106,7 +106,7 @@ func TestWhatIsStoredDecidesNotTheCache(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := testTask(&storedGrants{cached: test.cached, live: test.live}).admit(t.Context())
+			_, _, err := testTask(&storedGrants{cached: test.cached, live: test.live}).storeGrant(t.Context())
 			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("got %v, want 409 with %q", err, test.words)
 			}
@@ -115,7 +115,7 @@ func TestWhatIsStoredDecidesNotTheCache(t *testing.T) {
 }
 
 func TestANamespaceHasOnlySoManyGrants(t *testing.T) {
-	_, _, err := testTask(&storedGrants{count: 3}).admit(t.Context())
+	_, _, err := testTask(&storedGrants{count: 3}).storeGrant(t.Context())
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "has 3 grants and may have 3") {
 		t.Errorf("got %v, want 403 with the bound", err)
 	}
@@ -220,7 +220,7 @@ func TestAGrantWithAnOwnerIsForItsRequestsAlone(t *testing.T) {
 			if test.owner != "" {
 				work.request.Owner = &metav1.OwnerReference{UID: test.owner}
 			}
-			_, _, err := work.admit(t.Context())
+			_, _, err := work.storeGrant(t.Context())
 			if test.words == "" && err != nil || test.words != "" && (!apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words)) {
 				t.Errorf("got %v, want 409 with %q", err, test.words)
 			}

@@ -130,11 +130,11 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err := t.identify(ctx); err != nil {
 		return nil, nil, err
 	}
-	g, created, err := t.admit(ctx)
+	g, created, err := t.storeGrant(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.confirmAdmission(ctx, g, created); err != nil {
+	if err := t.confirmMemberStays(ctx, g, created); err != nil {
 		return nil, nil, err
 	}
 	ready, err := t.ensure(ctx, g)
@@ -151,7 +151,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 		}
 		return nil, nil, failure
 	}
-	g, err = t.confirm(ctx, g, ready, expiration)
+	g, err = t.recordEnsured(ctx, g, ready, expiration)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,9 +181,9 @@ func (t *task) identify(ctx context.Context) error {
 	return nil
 }
 
-// confirmAdmission refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a
+// confirmMemberStays refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a
 // token was seen by whoever takes the member out.
-func (t *task) confirmAdmission(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
+func (t *task) confirmMemberStays(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
 	if g.Status.ExpirationCeiling != nil {
 		return nil
 	}

@@ -33,14 +33,14 @@ var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
 // errRaced says that somebody else was quicker; what was read is no longer so.
 var errRaced = errors.New("the grant has changed meanwhile")
 
-// admit returns the grant of the request, as it is stored: found, changed to what is
+// storeGrant returns the grant of the request, as it is stored: found, changed to what is
 // asked for, or created.
-func (t *task) admit(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+func (t *task) storeGrant(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	for range attempts {
-		g, created, err = t.admitOnce(ctx)
+		g, created, err = t.storeGrantOnce(ctx)
 		if !errors.Is(err, errRaced) {
 			return g, created, err
 		}
@@ -48,7 +48,7 @@ func (t *task) admit(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant
 	return nil, false, t.conflict("others change it at the same time; try again")
 }
 
-func (t *task) admitOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
 	live, err := t.Grants.Live(ctx, t.want.Namespace, t.want.Name)
 	switch {
 	case apierrors.IsNotFound(err):
