@@ -67,12 +67,12 @@ func (p *Plan) contenders(number int) []int32 {
 
 // displaces returns whether one cluster takes the place of another one, which is selected.
 func (p *Plan) displaces(other, selected int32) bool {
-	return !p.dwells() && p.passes(other, selected)
+	return !p.dwells() && p.outranks(other, selected)
 }
 
-// passes returns whether one cluster is better than another one by the advantage that it needs. What is known always is
+// outranks returns whether one cluster is better than another one by the advantage that it needs. What is known always is
 // better than what is not.
-func (p *Plan) passes(other, selected int32) bool {
+func (p *Plan) outranks(other, selected int32) bool {
 	x, y := &p.states[other], &p.states[selected]
 	advantage := p.policy.stabilization.MinimumAdvantage
 	switch {
@@ -111,7 +111,7 @@ func (p *Plan) rankSelected(chosen []int32) []int32 {
 		_, before := at[slot]
 		for ; i > 0; i-- {
 			ahead := chosen[i-1]
-			if before && !p.passes(slot, ahead) || !before && p.compare(slot, ahead) > 0 {
+			if before && !p.outranks(slot, ahead) || !before && p.compare(slot, ahead) > 0 {
 				break
 			}
 			chosen[i-1], chosen[i] = slot, ahead

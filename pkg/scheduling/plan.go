@@ -106,9 +106,9 @@ func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finishe
 	return p.result(p.choose()), true
 }
 
-// Next returns the first instant, not before now, at which a pass may decide otherwise although no change touches the policy; zero
+// ObserveNext looks at what has changed, and returns the first instant, not before now, at which a pass may decide otherwise although no change touches the policy; zero
 // if there is none. What has been renewed since the last pass is taken into account: heartbeats put it off. More is asked as by RunWhile.
-func (p *Plan) Next(now time.Time, more func() bool) time.Time {
+func (p *Plan) ObserveNext(now time.Time, more func() bool) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.observe(now.UnixNano(), more) || len(p.dirty) > 0 {
@@ -138,7 +138,7 @@ func (p *Plan) observe(now int64, more func() bool) (finished bool) {
 	p.view = p.fleet.view(p.policy.placement, &last)
 	p.grow()
 	p.observeDecision(&last.decision)
-	finished = p.review(last.version, more)
+	finished = p.lookAgain(last.version, more)
 	if last.named != p.view.named {
 		p.observeOthers()
 	}
@@ -179,9 +179,9 @@ func (p *Plan) observeDecision(last *Decision) {
 	}
 }
 
-// review looks at the clusters that may have changed since a version of the fleet. It returns false if it was not to go on: those
+// lookAgain looks at the clusters that may have changed since a version of the fleet. It returns false if it was not to go on: those
 // that are left are looked at by the next.
-func (p *Plan) review(since uint64, more func() bool) (finished bool) {
+func (p *Plan) lookAgain(since uint64, more func() bool) (finished bool) {
 	slots, known := p.view.since(since)
 	for _, slot := range slots {
 		p.until[slot] = math.MinInt64

@@ -258,7 +258,7 @@ func TestWhatDoesNotTouchAPolicyChangesNothing(t *testing.T) {
 			w.now = maxTime(before, w.now)
 			due := !next.IsZero() && !w.now.Before(next)
 			if due {
-				next = plan.Next(w.now, unlimited)
+				next = plan.ObserveNext(w.now, unlimited)
 				due = !next.IsZero() && !w.now.Before(next)
 			}
 			if due || decided && policy.WeighsOthers() || change != nil && policy.Touched(change) {

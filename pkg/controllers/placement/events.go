@@ -68,7 +68,7 @@ func (c *Controller) enqueue(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
-		plan.stale, plan.unreviewed = true, true
+		plan.passDue, plan.unreviewed = true, true
 	}
 	c.queue.Add(name)
 }
@@ -133,7 +133,7 @@ func (c *Controller) enqueueTouched(change *scheduling.Change) {
 	defer c.mu.Unlock()
 	for name, plan := range c.plans {
 		if plan.policy != nil && plan.policy.Touched(change) {
-			plan.stale = true
+			plan.passDue = true
 			c.queue.Add(name)
 		}
 	}

@@ -39,8 +39,8 @@ type plan struct {
 	mistakes   field.ErrorList
 	// moved is when the selection last changed. The status may lack it.
 	moved *metav1.MicroTime
-	// stale says that a pass is due, and unreviewed that a review of the author is due before it.
-	stale, unreviewed bool
+	// passDue says that a pass is due, and unreviewed that a review of the author is due before it.
+	passDue, unreviewed bool
 	// unsynced says that the slices may differ from result.
 	unsynced bool
 	// result is that of the last pass, nil before the first. decided are the clusters that the last pass of this plan, or of the plan before
@@ -72,10 +72,11 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if wait := c.compile(placement, p); p.policy == nil {
 		return wait, c.updateMisconfigured(ctx, placement, p)
 	}
-	stale, unsynced := c.due(p)
-	decided, wait := c.pass(placement, p, stale, now)
-	if wait > 0 && (stale || p.result == nil || !unsynced) {
-		c.setDue(p, stale, unsynced)
+	passDue, unsynced := c.due(p)
+	decided, wait := c.pass(placement, p, passDue, now)
+	// A share that is used up puts off a pass, but not the repair of slices that somebody has changed.
+	if wait > 0 && (passDue || p.result == nil || !unsynced) {
+		c.setDue(p, passDue, unsynced)
 		return wait, nil
 	}
 	if decided || unsynced {
@@ -88,8 +89,11 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if wait > 0 {
 		return wait, nil
 	}
-	return until(now, p.plan.Next(now, func() bool { return false }), p), nil
+	return until(now, p.plan.ObserveNext(now, onlyKnown), p), nil
 }
+
+// onlyKnown has a plan look at nothing anew.
+func onlyKnown() bool { return false }
 
 // until returns after how long to reconcile again, zero if only a change makes that necessary.
 func until(now, next time.Time, p *plan) time.Duration {
@@ -112,19 +116,19 @@ func (c *Controller) forget(name cache.ObjectName) {
 }
 
 // due returns whether a pass, and whether a comparison of the slices, is due, and resets both.
-func (c *Controller) due(p *plan) (stale, unsynced bool) {
+func (c *Controller) due(p *plan) (passDue, unsynced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stale, unsynced = p.stale, p.unsynced
-	p.stale, p.unsynced = false, false
-	return stale, unsynced
+	passDue, unsynced = p.passDue, p.unsynced
+	p.passDue, p.unsynced = false, false
+	return passDue, unsynced
 }
 
 // setDue makes a pass, or a comparison of the slices, due.
-func (c *Controller) setDue(p *plan, stale, unsynced bool) {
+func (c *Controller) setDue(p *plan, passDue, unsynced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.stale, p.unsynced = p.stale || stale, p.unsynced || unsynced
+	p.passDue, p.unsynced = p.passDue || passDue, p.unsynced || unsynced
 }
 
 // planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may choose from, have changed.
@@ -147,7 +151,7 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 		known.reviewed = reviewed
 		return known, nil
 	}
-	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, stale: true, unseen: unseen{}}
+	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true, unseen: unseen{}}
 	if known == nil {
 		have, err := c.slicesOf(placement)
 		if err != nil {
@@ -238,7 +242,7 @@ func (c *Controller) setUnreviewed(p *plan) {
 }
 
 // pass decides, if a pass is due. If the expressions of the namespace have used up their share, it returns how long to wait.
-func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, stale bool, now time.Time) (decided bool, wait time.Duration) {
+func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, now time.Time) (decided bool, wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
 	if p.policy.Evaluates() {
 		began := c.Clock.Now()
@@ -248,19 +252,19 @@ func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, stale bool, no
 		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
 		more = func() bool { return c.Clock.Since(began) < mostEvaluation }
 	}
-	if next := p.plan.Next(now, more); !stale && p.result != nil && (next.IsZero() || next.After(now)) {
+	if next := p.plan.ObserveNext(now, more); !passDue && p.result != nil && (next.IsZero() || next.After(now)) {
 		return false, 0
 	}
 	result, finished := p.plan.RunWhile(now, more)
 	if !finished {
 		return false, c.shares.again(name)
 	}
-	c.decide(placement, p, &result, now)
+	c.keepResult(placement, p, &result, now)
 	return true, 0
 }
 
-// decide stores the result of a pass.
-func (c *Controller) decide(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
+// keepResult stores the result of a pass.
+func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
 	passes.Inc()
 	if p.moved == nil {
 		p.moved = placement.Status.LastMoveTime
