@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -300,9 +301,17 @@ func (f *fleet) testAuthor(t *testing.T) {
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the parts that it leaves in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
-	labelled.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200))
-	changed, err := sets.Update(t.Context(), labelled, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	var changed *v1alpha1.ClusterCredentialSet
+	// The controller manager writes the status meanwhile.
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		whole, err := sets.Get(t.Context(), "forged", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		whole.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200))
+		changed, err = sets.Update(t.Context(), whole, metav1.UpdateOptions{})
+		return err
+	}))
 	assert.Equal(t, "sam", changed.Spec.Author.Username)
 	set = f.until(t, "forged", v1alpha1.CredentialSetReasonNotReady)
 	assert.Contains(t, set.Status.Credentials[0].Message, `"sam" lacks`)

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -303,11 +304,15 @@ func (f *fleet) exampleSet(t *testing.T) *v1alpha1.ClusterCredentialSet {
 
 func (f *fleet) testDeletion(t *testing.T) {
 	t.Helper()
-	whole, err := f.sets(t).Get(t.Context(), setName, metav1.GetOptions{})
-	require.NoError(t, err)
-	whole.Spec.Rotation.RefreshAtPercent = ptr.To(int32(70))
-	_, err = f.sets(t).Update(t.Context(), whole, metav1.UpdateOptions{}) // The admin is the author.
-	require.NoError(t, err)
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		whole, err := f.sets(t).Get(t.Context(), setName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		whole.Spec.Rotation.RefreshAtPercent = ptr.To(int32(70))
+		_, err = f.sets(t).Update(t.Context(), whole, metav1.UpdateOptions{}) // The admin is the author.
+		return err
+	}))
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":null}}}`)
