@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -26,7 +24,6 @@ import (
 // TestRefusals_OfOneUser has an ordinary user ask again and again for what the documented Role does not give, as fast as it is refused.
 func TestRefusals_OfOneUser(t *testing.T) {
 	const user = "refused-often"
-	prioritizeServer(t)
 	kubeconfig := ordinaryUser(t, user)
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
@@ -78,50 +75,13 @@ func TestRefusals_OfOneUser(t *testing.T) {
 	expectNothingGranted(t, "refused-often")
 
 	t.Run("another user has a token meanwhile", func(t *testing.T) {
-		name, err := kubectl(t, ordinaryUser(t, "not-refused"), manifest(topLevel[0], "bravelion", "not-refused", ""), "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
+		name, err := testenv.Kubectl(t.Context(), ordinaryUser(t, "not-refused"), manifest(topLevel[0], "bravelion", "not-refused", ""), "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
 		require.NoError(t, err)
 		assert.NotEmpty(t, name)
 	})
 	t.Run("kubectl tries again, and says what is missing", func(t *testing.T) {
 		admin := strings.Replace(manifest(topLevel[0], "bravelion", "refused-often", ""), "name: view", "name: cluster-admin", 1)
-		_, err := kubectl(t, kubeconfig, admin, "create", "-f", "-")
+		_, err := testenv.Kubectl(t.Context(), kubeconfig, admin, "create", "-f", "-")
 		require.ErrorContains(t, err, "lacks: bind:cluster-admin on")
-	})
-}
-
-// prioritizeServer has the hub serve the server's reviews by a level of their own until the test ends, as artifacts/deploy/base/flowcontrol.yaml does.
-// The server is an ordinary user of this hub: a hundred requests that wait for reviews would hold all seats that the reviews wait for.
-func prioritizeServer(t *testing.T) {
-	t.Helper()
-	schemas := kube(t, shared.Hub.RESTConfig()).FlowcontrolV1().FlowSchemas()
-	server := flowcontrolv1.Subject{Kind: flowcontrolv1.SubjectKindServiceAccount, ServiceAccount: &flowcontrolv1.ServiceAccountSubject{
-		Namespace: testenv.SystemNamespace, Name: "clusterpass-apiserver",
-	}}
-	schema, err := schemas.Create(t.Context(), &flowcontrolv1.FlowSchema{
-		ObjectMeta: metav1.ObjectMeta{Name: "clusterpass-apiserver"},
-		Spec: flowcontrolv1.FlowSchemaSpec{
-			PriorityLevelConfiguration: flowcontrolv1.PriorityLevelConfigurationReference{Name: "workload-high"}, MatchingPrecedence: 1900,
-			Rules: []flowcontrolv1.PolicyRulesWithSubjects{{
-				Subjects:      []flowcontrolv1.Subject{server},
-				ResourceRules: []flowcontrolv1.ResourcePolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}, ClusterScope: true, Namespaces: []string{"*"}}},
-			}},
-		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		assert.NoError(t, schemas.Delete(context.WithoutCancel(t.Context()), schema.Name, metav1.DeleteOptions{}))
-	})
-	// kube-apiserver says so when it goes by the schema.
-	testenv.Eventually(t, func(ctx context.Context) error {
-		is, err := schemas.Get(ctx, schema.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		for _, condition := range is.Status.Conditions {
-			if condition.Type == flowcontrolv1.FlowSchemaConditionDangling && condition.Status == flowcontrolv1.ConditionFalse {
-				return nil
-			}
-		}
-		return fmt.Errorf("the hub does not go by FlowSchema %s yet: %v", schema.Name, is.Status.Conditions)
 	})
 }

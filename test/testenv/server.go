@@ -5,6 +5,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,10 +89,10 @@ func NewServer(config ServerConfig) (*Server, error) {
 	return s, s.writeHubKubeconfig()
 }
 
-// Start applies the server's RBAC to the hub, runs the server as a child of this process, registers it with the
+// Start applies the server's RBAC and flow control to the hub, runs the server as a child of this process, registers it with the
 // hub's aggregator and waits until that forwards requests. After an error, Stop ends what was started.
 func (s *Server) Start(ctx context.Context) error {
-	if err := s.ApplyRBAC(ctx); err != nil {
+	if err := errors.Join(s.ApplyRBAC(ctx), s.ApplyFlowControl(ctx)); err != nil {
 		return err
 	}
 	if err := s.StartUnregistered(ctx); err != nil {
@@ -113,6 +114,12 @@ func (s *Server) StartUnregistered(ctx context.Context) error {
 // ApplyRBAC gives the server's hub identity what artifacts/deploy/rbac gives it in a deployment, and no more.
 func (s *Server) ApplyRBAC(ctx context.Context) error {
 	return applyKustomization(ctx, s.config.Hub, "artifacts/deploy/rbac")
+}
+
+// ApplyFlowControl has the hub serve the server's reviews by a priority level of their own, as in a deployment. Without it, requests that
+// wait for reviews may hold all the seats that the reviews wait for.
+func (s *Server) ApplyFlowControl(ctx context.Context) error {
+	return applyKustomization(ctx, s.config.Hub, "artifacts/deploy/flowcontrol")
 }
 
 // Register registers the server's group-versions with the hub's aggregator and waits until that forwards requests. After

@@ -157,7 +157,7 @@ func upCluster(ctx context.Context, r *runner, cluster *testenv.Cluster) error {
 }
 
 func (f *fleet) upServer(ctx context.Context, r *runner) error {
-	if err := f.server.ApplyRBAC(ctx); err != nil {
+	if err := errors.Join(f.server.ApplyRBAC(ctx), f.server.ApplyFlowControl(ctx)); err != nil {
 		return err
 	}
 	program, err := f.server.Program()
