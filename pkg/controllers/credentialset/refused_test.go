@@ -85,6 +85,7 @@ func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
 	set.Namespace, set.Name, set.UID = namespace, name, types.UID(namespace+"-"+name)
 	set.Spec.Secret = v1alpha1.CredentialSecret{Name: name + "-{{.cluster.name}}", Format: v1alpha1.SecretFormatToken}
 	require.NoError(t, s.there.Add(set))
+	require.Empty(t, s.limits.reserve(set, 2))
 	require.NoError(t, s.grantsThere.Add(&v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "grant"}}))
 	require.Eventually(t, func() bool { return s.secrets.watch(t.Context(), set) == nil }, time.Minute, time.Millisecond)
 	return []credentialKey{{cache.MetaObjectToName(set), "bravelion"}, {cache.MetaObjectToName(set), "smartfish"}}

@@ -70,7 +70,7 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 		if is.clusters, err = c.matching(set); err != nil {
 			return nil, err
 		}
-		is.refused, is.reason = c.limits.take(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
+		is.refused, is.reason = c.limits.reserve(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
 	if is.refused == "" {
 		is.missing = c.missing(set)
@@ -194,7 +194,7 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 	if err != nil {
 		return nil, err
 	}
-	if refused != "" || c.limits.isOver(set) {
+	if refused != "" || !c.limits.isWithin(set) {
 		return c.grantedOne(set, cluster)
 	}
 	profile, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).Get(cluster)

@@ -146,6 +146,7 @@ func TestController_Matching(t *testing.T) {
 			found, err := h.matching(set)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, slices.Sorted(maps.Keys(found)))
+			require.Empty(t, h.limits.reserve(set, len(found)))
 			for _, cluster := range []string{"bravelion", "smartfish", "gone"} {
 				one, err := h.selectedOne(t.Context(), set, cluster)
 				require.NoError(t, err)
@@ -421,6 +422,13 @@ func TestController_TellReady(t *testing.T) {
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "its author may not list", is.Message)
 	})
+	t.Run("names that are no ClusterProfile's are in the message", func(t *testing.T) {
+		h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"bravelion", "bravelino"}})
+		selected, err := h.selected(t.Context(), set)
+		require.NoError(t, err)
+		is := updateStatus(t, h, set, selected)
+		assert.Equal(t, "each selected cluster has a credential; there is no ClusterProfile bravelino", is.Message)
+	})
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
@@ -485,8 +493,22 @@ func TestController_MaxCredentials(t *testing.T) {
 	assert.Equal(t, 2, n, "who was first stays: %s", refused)
 	n, refused = selected(named("other", "third"))
 	assert.Equal(t, 2, n, "another namespace has a limit of its own: %s", refused)
-	h.states = map[types.UID]map[string]state{}
 	h.limits.drop(first)
 	n, refused = selected(second)
 	assert.Equal(t, 2, n, "a set that is gone makes room: %s", refused)
+
+	t.Run("a set that is not counted yet gets no new credential", func(t *testing.T) {
+		one, err := h.selectedOne(t.Context(), named("team", "started"), "bravelion")
+		require.NoError(t, err)
+		assert.Nil(t, one)
+	})
+	t.Run("a set that keeps no credentials counts for none", func(t *testing.T) {
+		keepsNone := named("team", "kueue")
+		keepsNone.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
+		n, refused := selected(keepsNone)
+		assert.Equal(t, 2, n, refused)
+		h.limits.drop(second)
+		n, refused = selected(first)
+		assert.Equal(t, 2, n, refused)
+	})
 }
