@@ -9,13 +9,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 )
 
 func run(args ...string) (string, error) {
@@ -46,6 +54,45 @@ func TestRevokeNeverTakesMoreThanWasSaid(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
+}
+
+// TestRevoke_SaysWhatHasEnded has the hub answer each read of a grant by the next of what it is by then; afterwards the grant is gone.
+func TestRevoke_SaysWhatHasEnded(t *testing.T) {
+	grantIn := func(annotations map[string]string) *clusterpassv1alpha1.AuthTokenGrant {
+		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}
+	}
+	abandoned := map[string]string{clusterpassv1alpha1.AnnotationAbandonMember: "true"}
+	const ended, letGo = "their tokens have ended\n", "were let go: their tokens may work until they expire\n"
+	for name, test := range map[string]struct {
+		found *clusterpassv1alpha1.AuthTokenGrant
+		later []*clusterpassv1alpha1.AuthTokenGrant
+		want  string
+	}{
+		"of a member that answers":          {grantIn(nil), nil, ended},
+		"of one that was given up before":   {grantIn(abandoned), nil, letGo},
+		"of one that is given up meanwhile": {grantIn(nil), []*clusterpassv1alpha1.AuthTokenGrant{grantIn(nil), grantIn(abandoned)}, letGo},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := clusterpassfake.NewClientset()
+			client.PrependReactor("get", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
+				if len(test.later) == 0 {
+					return true, nil, apierrors.NewNotFound(clusterpassv1alpha1.Resource("authtokengrants"), "one")
+				}
+				next := test.later[0]
+				test.later = test.later[1:]
+				return true, next, nil
+			})
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			o := &revokeOptions{streams: streams, timeout: time.Minute}
+			require.NoError(t, o.untilGone(t.Context(), client, []clusterpassv1alpha1.AuthTokenGrant{*test.found}))
+			assert.True(t, strings.HasSuffix(out.String(), test.want), out.String())
+		})
+	}
+}
+
+func TestExplain_WantsAKind(t *testing.T) {
+	_, err := run("explain", "cluster")
+	require.ErrorContains(t, err, `unknown command "cluster"`)
 }
 
 func TestJoinWantsAMember(t *testing.T) {

@@ -62,6 +62,11 @@ func TestDoctorFailsWhereSomethingDoes(t *testing.T) {
 	assert.NotContains(t, out, "Usage:")
 }
 
+func TestDoctor_OfAClusterThatIsNoHub(t *testing.T) {
+	_, err := runDoctor(t, http.StatusNotFound)
+	require.ErrorContains(t, err, "serves nothing of clusterpass. Is it the hub? ")
+}
+
 func TestDoctorPrintsFindingsAsAList(t *testing.T) {
 	for format, decode := range map[string]func([]byte, any) error{
 		"json": json.Unmarshal,

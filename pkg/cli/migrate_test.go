@@ -37,15 +37,26 @@ func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
 }
 
 func TestMigrateReachesTheHubOfTheFlags(t *testing.T) {
-	streams, _, out, _ := genericiooptions.NewTestIOStreams()
-	cmd := newMigrateCommand(denyingHub(t), streams)
-	dir := filepath.Join(t.TempDir(), "migration")
-	cmd.SetArgs([]string{"--dir=" + dir, "--yes", "--service-namespace=elsewhere", "--service-name=server"})
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	for _, flag := range []string{"--yes", "--dry-run", "--dry-run=client", "--dry-run=none"} {
+		t.Run(flag, func(t *testing.T) {
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			cmd := newMigrateCommand(denyingHub(t), streams)
+			dir := filepath.Join(t.TempDir(), "migration")
+			cmd.SetArgs([]string{"--dir=" + dir, flag, "--service-namespace=elsewhere", "--service-name=server"})
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
 
-	err := cmd.ExecuteContext(t.Context())
-	require.ErrorContains(t, err, "stopped at the step preflight: rights on the hub are missing:")
-	require.ErrorContains(t, err, `- get services "server" in namespace elsewhere`)
-	assert.Empty(t, out.String())
-	assert.NoDirExists(t, dir)
+			err := cmd.ExecuteContext(t.Context())
+			require.ErrorContains(t, err, "rights on the hub are missing:")
+			require.ErrorContains(t, err, `- get services "server" in namespace elsewhere`)
+			assert.Empty(t, out.String())
+			assert.NoDirExists(t, dir)
+		})
+	}
+}
+
+func TestMigrate_DryRunIsTheClients(t *testing.T) {
+	for _, value := range []string{"server", "true"} {
+		_, err := run("migrate", "--dry-run="+value)
+		require.ErrorContains(t, err, "--dry-run="+value+": want none or client")
+	}
 }

@@ -144,6 +144,7 @@ func (o *revokeOptions) delete(ctx context.Context, client versioned.Interface, 
 func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interface, grants []clusterpassv1alpha1.AuthTokenGrant) error {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	ended := "their tokens have ended"
 	for i := range grants {
 		last := &grants[i]
 		err := waiting.Until(ctx, revokePoll, o.timeout, func(ctx context.Context) (bool, error) {
@@ -165,10 +166,7 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 		if err != nil {
 			return err
 		}
-	}
-	ended := "their tokens have ended"
-	for i := range grants {
-		if grants[i].Annotations[clusterpassv1alpha1.AnnotationAbandonMember] == "true" {
+		if last.Annotations[clusterpassv1alpha1.AnnotationAbandonMember] == "true" {
 			ended = "those with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember + " were let go: their tokens may work until they expire"
 		}
 	}

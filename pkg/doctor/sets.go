@@ -108,16 +108,24 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 			credentialset.ShowCommand(set), set.Namespace, set.Name, writer),
 			"any user who may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
 	}
-	for _, condition := range []string{clusterpassv1alpha1.CredentialSetAuthorExpiring, clusterpassv1alpha1.CredentialSetReady} {
-		is := meta.FindStatusCondition(set.Status.Conditions, condition)
-		if is != nil && (condition == clusterpassv1alpha1.CredentialSetAuthorExpiring || is.Status == metav1.ConditionFalse || is.Reason == clusterpassv1alpha1.CredentialSetReasonAuthorForbidden) {
-			f.warn(about, "The message says how", "%s: %s", is.Reason, is.Message)
-		}
+	expiring := meta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetAuthorExpiring)
+	if expiring != nil {
+		f.warn(about, "The message says how", "%s: %s", expiring.Reason, expiring.Message)
+	}
+	if ready := meta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady); ready != nil && !isAsWanted(ready) {
+		f.warn(about, "The message says how", "%s: %s", ready.Reason, ready.Message)
 	}
 	if len(f) == 0 {
 		f.ok(about, "its author is %q, for %s", authorOf(set), duration.HumanDuration(now.Sub(credentialset.AuthorSince(set))))
 	}
 	return f
+}
+
+// isAsWanted returns whether the condition Ready of a set says that all that it is to select has a credential. A set is ready, too, if it has all
+// credentials that it may have.
+func isAsWanted(ready *metav1.Condition) bool {
+	return ready.Status != metav1.ConditionFalse && ready.Reason != clusterpassv1alpha1.CredentialSetReasonAuthorForbidden &&
+		ready.Reason != clusterpassv1alpha1.CredentialSetReasonTooManyClusters
 }
 
 // expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions may do so in the name of others.

@@ -43,10 +43,13 @@ func TestCheckSets(t *testing.T) {
 			set.Spec.Clusters = clusterpassv1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: writers}
 		}
 	}
-	condition := func(of, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+	conditionIs := func(of string, status metav1.ConditionStatus, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-			set.Status.Conditions = []metav1.Condition{{Type: of, Status: metav1.ConditionTrue, Reason: reason, Message: "the message"}}
+			set.Status.Conditions = []metav1.Condition{{Type: of, Status: status, Reason: reason, Message: "the message"}}
 		}
+	}
+	condition := func(of, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+		return conditionIs(of, metav1.ConditionTrue, reason)
 	}
 	policy := []runtime.Object{
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
@@ -65,10 +68,13 @@ func TestCheckSets(t *testing.T) {
 		"one that goes by anybody's decisions is found":  {byDecisions(), InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
 		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
 		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
+		"one that may not select so many is found":       {condition("Ready", "TooManyClusters"), InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
+		"one that is not ready is found":                 {conditionIs("Ready", metav1.ConditionFalse, "NotIssued"), InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
+		"one that is ready is listed":                    {condition("Ready", "Ready"), InventoryServed, nil, verdict{OK, `its author is "kim"`, ""}},
 		"with External the policy has to be there":       {byDecisions("controller"), InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
-		"and its binding": {byDecisions("controller"), InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
-		"which is enough": {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
-		"where no set goes by decisions it need not be": {nil, InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
+		"and its binding":                                {byDecisions("controller"), InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
+		"which is enough":                                {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
+		"where no set goes by decisions it need not be":  {nil, InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.expect(t, examineSets(t, test.mode, test.onHub, newSet("gpu", "kim", 40*24*time.Hour, test.change)))

@@ -136,8 +136,11 @@ func listsSecrets(ctx context.Context, client kubernetes.Interface) error {
 
 func TestChangingAGrantEndsItsTokensAndNeverWidensThem(t *testing.T) {
 	const name = "changed"
-	user := grantTo(t, "changer", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "bind:edit", "in:default"),
-		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: []string{"update"}})
+	changer := func(name string) *rest.Config {
+		return grantTo(t, name, mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "bind:edit", "in:default"),
+			rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: []string{"update"}})
+	}
+	user := changer("changer")
 	viewer := mintFor(t, user, request("bravelion", name, "view"))
 	old := kube(t, fromKubeconfig(t, viewer))
 
@@ -169,6 +172,13 @@ func TestChangingAGrantEndsItsTokensAndNeverWidensThem(t *testing.T) {
 	narrowed := mintFor(t, user, request("bravelion", name, "view"))
 	if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, narrowed))); !apierrors.IsForbidden(err) {
 		t.Errorf("after edit was taken away, listing Secrets: %v, want 403", err)
+	}
+	_, warnings, err := ask(t.Context(), changer("usurper"), forms[0], request("bravelion", name, "edit"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `the tokens of ServiceAccount default/changed that user "changer" had have ended, as it has other rights now`; !slices.Contains(warnings, want) {
+		t.Errorf("who ends the tokens of another user is warned of %q, want %q", warnings, want)
 	}
 }
 

@@ -7,9 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,17 +43,12 @@ func request(t *testing.T, cluster, account, role string) (*v1alpha1.AuthTokenRe
 	manifest := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
 targetClusterProfile: {apiGroup: multicluster.x-k8s.io, kind: ClusterProfile, name: %s},
 serviceAccountName: %s, serviceAccountNamespace: default, clusterRoles: [{name: %s}]}}`, cluster, account, role)
-	file := filepath.Join(t.TempDir(), "request.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(manifest), 0o600))
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+shared.kubeconfig, "create", "-f", file, "-o", "yaml").Output()
-	if exit := (&exec.ExitError{}); errors.As(err, &exit) {
-		return nil, errors.New(string(exit.Stderr))
+	out, err := testenv.Kubectl(t.Context(), shared.kubeconfig, manifest, "create", "-f", "-", "-o", "yaml")
+	if err != nil {
+		return nil, err
 	}
-	require.NoError(t, err)
 	answer := &v1alpha1.AuthTokenRequest{}
-	return answer, yaml.Unmarshal(out, answer)
+	return answer, yaml.Unmarshal([]byte(out), answer)
 }
 
 // memberClient returns a client that uses the kubeconfig of an answer.
@@ -176,7 +168,9 @@ func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
 func TestDryRunCreatesNothing(t *testing.T) {
 	for _, mode := range []string{"client", "server"} {
 		before := snapshots(t, shared.Bravelion)
-		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new")
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-cluster-roles=view,veiw")
+		assert.Contains(t, out, "warning: the member has no ClusterRole veiw\n", "it may be spelt wrongly")
+		assert.NotContains(t, out, "no ClusterRole view")
 		assert.Contains(t, out, "member: created namespace/new ("+mode+" dry run)\n")
 		assert.Contains(t, out, "hub: created secret/member-default-bravelion in clusterpass-system ("+mode+" dry run)\n")
 		assert.Equal(t, before, snapshots(t, shared.Bravelion))
