@@ -168,7 +168,7 @@ func applyPolicy(t *testing.T, file, kind string) {
 	t.Helper()
 	root := testenv.Must[string](t)(testenv.ModuleRoot())
 	path := filepath.Join(root, "artifacts", "examples", "policies", file)
-	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "apply", "-f", path))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", path))
 	admin := dyn(t, shared.Hub.RESTConfig())
 	t.Cleanup(func() {
 		name := "clusterpass-" + strings.TrimSuffix(file, ".yaml")

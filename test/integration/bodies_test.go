@@ -204,7 +204,7 @@ func TestHostilePlacements(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, args := range [][]string{{}, {"--dry-run=server"}} {
-				_, err := kubectl(t, user, test.manifest, append([]string{"create", "-f", "-"}, args...)...)
+				_, err := testenv.Kubectl(t.Context(), user, test.manifest, append([]string{"create", "-f", "-"}, args...)...)
 				require.ErrorContains(t, err, test.words)
 			}
 		})

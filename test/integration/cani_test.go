@@ -35,7 +35,7 @@ func canI(t *testing.T, config *rest.Config, question string) bool {
 			args = append(args, "--as-group="+group)
 		}
 	}
-	out, err := kubectl(t, kubeconfigFor(t, config), "", args...)
+	out, err := testenv.Kubectl(t.Context(), kubeconfigFor(t, config), "", args...)
 	switch answer := strings.TrimSpace(out); answer {
 	case "yes":
 		return true
@@ -90,7 +90,7 @@ func rightsFor(cluster, role string) []right {
 // them, which rights it has, and has a request refused for exactly those that it lacks.
 func TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles(t *testing.T) {
 	root := testenv.Must[string](t)(testenv.ModuleRoot())
-	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
 	token := func(cluster string) string { return "create clusterprofiles/" + cluster + " --subresource=token" }
 	const requests = "create authtokenrequests.multicluster.x-k8s.io"
 	may := map[string][]string{

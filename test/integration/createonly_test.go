@@ -121,7 +121,7 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 					account += "-" + program + "-" + strings.ReplaceAll(group, ".", "-")
 				}
 				args := append([]string{"create", "-f", "-", "-o", "json"}, test.args...)
-				out, warnings, err := kubectlOf(t, program, user, manifest(groupVersion, cmp.Or(test.cluster, "bravelion"), account, test.field), args...)
+				out, warnings, err := testenv.KubectlOf(t.Context(), program, user, manifest(groupVersion, cmp.Or(test.cluster, "bravelion"), account, test.field), args...)
 				switch {
 				case test.err != "":
 					if err == nil || !contains(err, test.err) {
@@ -190,7 +190,7 @@ func TestKubectl_OtherVerbsMintNothing(t *testing.T) { //nolint:tparallel // The
 				for i, arg := range command {
 					args[i] = inPlace.Replace(arg)
 				}
-				if out, _, err := kubectlOf(t, program, user, "", args...); err == nil || !contains(err, words) {
+				if out, _, err := testenv.KubectlOf(t.Context(), program, user, "", args...); err == nil || !contains(err, words) {
 					t.Errorf("printed %q and %v, want %q", out, err, words)
 				}
 			}
@@ -252,7 +252,7 @@ func TestKubectl_GetAll(t *testing.T) {
 	createProfile(t, namespace, newProfile("whale", "everything"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
 	testenv.Must[*corev1.Service](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}))
-	out, warnings, err := kubectlOf(t, "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
+	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
 	if err != nil || out != "service/only\n" || warnings != "" {
 		t.Errorf("printed %q and %q: %v", out, warnings, err)
 	}

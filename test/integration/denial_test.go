@@ -63,7 +63,7 @@ func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
 		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":%q},`+
 			`"serviceAccountName":"second","serviceAccountNamespace":"quota-accounts","clusterRoles":[{"name":"view"}]}}`, denying)
 		testenv.Eventually(t, func(context.Context) error { // the member's admission follows its quotas
-			_, err := kubectl(t, kubeconfigFor(t, user), body, "create", "--raw", "/apis/clusterpass.dev/v1alpha1/namespaces/default/authtokenrequests", "-f", "-")
+			_, err := testenv.Kubectl(t.Context(), kubeconfigFor(t, user), body, "create", "--raw", "/apis/clusterpass.dev/v1alpha1/namespaces/default/authtokenrequests", "-f", "-")
 			if err == nil || !strings.Contains(err.Error(), "(MemberQuotaExceeded)") {
 				return fmt.Errorf("kubectl says: %w", err)
 			}

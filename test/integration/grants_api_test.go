@@ -79,7 +79,7 @@ func TestNobodyCreatesAGrant(t *testing.T) {
 		"apply --server-side --subresource=status --field-manager=forger -f -": `authtokengrants.clusterpass.dev "forged" not found`,
 	} {
 		t.Run("kubectl "+command, func(t *testing.T) {
-			_, err := kubectl(t, hub, grantManifest, append(strings.Fields(command), "-n", namespace)...)
+			_, err := testenv.Kubectl(t.Context(), hub, grantManifest, append(strings.Fields(command), "-n", namespace)...)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
 			}
@@ -190,13 +190,13 @@ func TestKubectlListsGrants(t *testing.T) {
 	}
 	for args, want := range tests {
 		t.Run("kubectl get "+args, func(t *testing.T) {
-			out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
 			if diff := cmp.Diff(want, rows(out)); diff != "" {
 				t.Errorf("kubectl get (-want +got):\n%s", diff)
 			}
 		})
 	}
-	_, err := kubectl(t, shared.Hub.Kubeconfig(), "", "get", "atg", "-n", namespace, "--field-selector=spec.audiences=vault")
+	_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "get", "atg", "-n", namespace, "--field-selector=spec.audiences=vault")
 	if err == nil || !strings.Contains(err.Error(), `"spec.audiences" is not a known field selector`) {
 		t.Errorf("a field that can't be selected by: %v", err)
 	}
@@ -206,7 +206,7 @@ func TestGrantsAreDeletedBySelector(t *testing.T) {
 	namespace := newNamespace(t)
 	storeGrant(t, namespace, "theirs", func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" })
 	storeGrant(t, namespace, "ours", nil)
-	testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
 	if err := grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}); err != nil {
 		t.Fatal(err)
 	}

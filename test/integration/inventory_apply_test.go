@@ -203,7 +203,7 @@ func TestApplyWithKubectl(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	manifest := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: whale}\n"
 	run := func(input string, args ...string) (string, error) {
-		return kubectl(t, hub, input, append([]string{"-n", namespace}, args...)...)
+		return testenv.Kubectl(t.Context(), hub, input, append([]string{"-n", namespace}, args...)...)
 	}
 
 	t.Run("server-side, and a conflict that --force-conflicts takes over", func(t *testing.T) {

@@ -120,7 +120,7 @@ func TestTheHubsLegacyDiscoveryListsEveryResource(t *testing.T) {
 
 func TestKubectlKnowsTheResources(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
-	out := testenv.Must[string](t)(kubectl(t, hub, "", "api-resources", "--no-headers", "-o", "wide"))
+	out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "api-resources", "--no-headers", "-o", "wide"))
 	var found [][]string
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, multicluster) || strings.Contains(line, "clusterpass.dev") {
@@ -185,7 +185,7 @@ func TestKubectlPrintsTheColumns(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
 			if diff := cmp.Diff(test.want, rows(out)); diff != "" {
 				t.Errorf("kubectl get (-want +got):\n%s", diff)
 			}

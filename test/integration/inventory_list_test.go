@@ -53,7 +53,7 @@ func TestAListInChunksIsOfOneMoment(t *testing.T) {
 	}
 
 	t.Run("as kubectl asks for them", func(t *testing.T) {
-		out := testenv.Must[string](t)(kubectl(t, shared.Hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name", "--chunk-size=2"))
+		out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name", "--chunk-size=2"))
 		if got := strings.Count(out, "clusterprofile.multicluster.x-k8s.io/"); got != 7 {
 			t.Errorf("%d objects, want 7: %s", got, out)
 		}

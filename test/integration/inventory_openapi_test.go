@@ -200,7 +200,7 @@ func TestKubectlExplainsEveryField(t *testing.T) {
 					if strings.Contains(object, ".metadata") {
 						continue // the same for every kind of Kubernetes
 					}
-					out := testenv.Must[string](t)(kubectl(t, hub, "", "explain", "--api-version="+group+"/v1alpha1", object))
+					out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "--api-version="+group+"/v1alpha1", object))
 					if strings.Contains(out, "<no description>") || !strings.Contains(out, "FIELDS:") {
 						t.Errorf("kubectl explain %s:\n%s", object, out)
 					}
@@ -216,7 +216,7 @@ func TestKubectlExplainsEveryField(t *testing.T) {
 	}
 	for args, words := range tests {
 		t.Run(args, func(t *testing.T) {
-			out := testenv.Must[string](t)(kubectl(t, hub, "", append([]string{"explain"}, strings.Fields(args)...)...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", append([]string{"explain"}, strings.Fields(args)...)...))
 			out = strings.Join(strings.Fields(out), " ") // whatever lines it is wrapped to
 			for _, word := range words {
 				if !strings.Contains(out, word) {

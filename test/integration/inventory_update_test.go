@@ -252,7 +252,7 @@ func TestKubectlWaitsForACondition(t *testing.T) {
 	profile := createProfile(t, namespace, newProfile("awaited", "wait"))
 	waited := make(chan error, 1)
 	go func() {
-		_, err := kubectl(t, shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")
+		_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")
 		waited <- err
 	}()
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}

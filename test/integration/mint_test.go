@@ -66,7 +66,7 @@ func TestTheTalksRequestWithKubectl(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var answer v1alpha1.AuthTokenRequest
-			out := testenv.Must[string](t)(kubectl(t, hub, test.input, test.args...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, test.input, test.args...))
 			if err := json.Unmarshal([]byte(out), &answer); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}

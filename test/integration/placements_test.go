@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,8 +45,8 @@ func TestAPlacementOfOCMMovesOverByItsVersion(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	content := string(testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
 	moved := strings.Replace(content, "cluster.open-cluster-management.io/v1beta1", "clusterpass.dev/v1alpha1", 1)
-	testenv.Must[string](t)(kubectl(t, hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
-	testenv.Must[string](t)(kubectl(t, hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
 
 	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
 	if placement.Generation != 1 {
@@ -143,6 +145,58 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 	}
 }
 
+// TestAuthors_Kubectl has somebody with the role edit change, by plain kubectl, what a user with a certificate has applied: a part of the spec is
+// refused, as its rest would be signed with it.
+func TestAuthors_Kubectl(t *testing.T) {
+	namespace := newNamespace(t)
+	kubeconfigOf := func(user string) string {
+		testenv.Bind(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user), "edit")
+		return kubeconfigFor(t, testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user)))
+	}
+	author, editor := kubeconfigOf("authors-kim"), kubeconfigOf("authors-sam")
+	for kind, spec := range map[string]string{
+		"ClusterCredentialSet": `{clusters: {namespace: default, names: [BEFORE]}, template: {clusterRoles: [{name: view}]}}`,
+		"Placement":            `{predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {cluster: BEFORE}}}}]}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			object := func(value string) string {
+				return fmt.Sprintf("{apiVersion: clusterpass.dev/v1alpha1, kind: %s, metadata: {name: shared, namespace: %s}, spec: %s}", kind, namespace, strings.ReplaceAll(spec, "BEFORE", value))
+			}
+			authorIs := func(want string) {
+				t.Helper()
+				assert.Equal(t, want, testenv.MustKubectl(t, author, "", "get", kind, "shared", "-n", namespace, "-o", "jsonpath={.spec.author.username}"))
+			}
+			testenv.MustKubectl(t, author, object("one"), "apply", "-f", "-")
+			testenv.MustKubectl(t, author, object("two"), "apply", "-f", "-")
+			t.Setenv("KUBE_EDITOR", "sed -i -e s/two/three/")
+			testenv.MustKubectl(t, author, "", "edit", kind, "shared", "-n", namespace)
+			authorIs("authors-kim")
+
+			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the parts that it leaves in your name`, "kubectl apply --server-side"
+			_, err := testenv.Kubectl(t.Context(), editor, object("four"), "apply", "-f", "-")
+			require.ErrorContains(t, err, refused)
+			require.ErrorContains(t, err, mends)
+			t.Setenv("KUBE_EDITOR", "sed -i -e s/three/four/")
+			_, err = testenv.Kubectl(t.Context(), editor, "", "edit", kind, "shared", "-n", namespace)
+			require.ErrorContains(t, err, "no valid changes were saved")
+			_, copied, _ := strings.Cut(err.Error(), `stored to "`)
+			copied, _, _ = strings.Cut(copied, `"`)
+			reopened := testenv.Must[[]byte](t)(os.ReadFile(copied))
+			require.NoError(t, os.Remove(copied))
+			assert.Contains(t, string(reopened), "# * "+refused, "the editor opens again, and says why")
+			_, err = testenv.Kubectl(t.Context(), editor, "", "patch", kind, "shared", "-n", namespace, "--type=merge", `--patch={"spec":{"clusters":{"names":["four"]},"clusterSets":["four"]}}`)
+			require.ErrorContains(t, err, refused)
+			testenv.MustKubectl(t, editor, "", "label", kind, "shared", "-n", namespace, "a=b")
+			authorIs("authors-kim")
+
+			testenv.MustKubectl(t, editor, object("five"), "apply", "--server-side", "--force-conflicts", "-f", "-")
+			authorIs("authors-sam")
+			testenv.MustKubectl(t, author, object("six"), "replace", "-f", "-")
+			authorIs("authors-kim")
+		})
+	}
+}
+
 func TestWhoMayWritePlacements(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
@@ -207,7 +261,7 @@ func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
 		Conditions: []metav1.Condition{condition(clusterpassv1alpha1.PlacementSatisfied, metav1.ConditionTrue)},
 	}
 	testenv.Must[*clusterpassv1alpha1.Placement](t)(client.UpdateStatus(ctx, placement, metav1.UpdateOptions{}))
-	out := testenv.Must[string](t)(kubectl(t, hub, "", "get", "pl", "-n", namespace))
+	out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "get", "pl", "-n", namespace))
 	if diff := cmp.Diff([]string{"NAME SUCCEEDED SELECTED ELIGIBLE AGE", "shown True 2 3 *"}, rows(out)); diff != "" {
 		t.Errorf("kubectl get (-want +got):\n%s", diff)
 	}
@@ -218,7 +272,7 @@ func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
 		"spec.spreadPolicy.spreadConstraints.maxSkew": "at least 1",
 		"spec.author": "The server sets it",
 	} {
-		if got := strings.Join(strings.Fields(testenv.Must[string](t)(kubectl(t, hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
+		if got := strings.Join(strings.Fields(testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
 			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
 		}
 	}

@@ -4,14 +4,10 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"sort"
-	"strings"
 	"sync"
 	"testing"
 
@@ -207,27 +203,4 @@ func (l *objectLister) list(ctx context.Context) ([]string, error) {
 	}
 	sort.Strings(all)
 	return all, nil
-}
-
-// kubectl runs kubectl on a kubeconfig file with input and returns what it printed.
-func kubectl(t *testing.T, kubeconfig, input string, args ...string) (stdout string, err error) {
-	t.Helper()
-	stdout, _, err = kubectlOf(t, "kubectl", kubeconfig, input, args...)
-	return stdout, err
-}
-
-// kubectlOf is kubectl with the program of a version, which returns the warnings, too.
-func kubectlOf(t *testing.T, program, kubeconfig, input string, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	path := testenv.Must[string](t)(testenv.ToolPath(program))
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
-	cmd.Stdin = strings.NewReader(input)
-	// The editor that a test sets comes later, and wins.
-	cmd.Env = append([]string{"KUBE_EDITOR=true"}, os.Environ()...)
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
-		return out.String(), errOut.String(), fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, errOut.String())
-	}
-	return out.String(), errOut.String(), nil
 }

@@ -101,11 +101,9 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 // kubectl runs kubectl as the cluster's admin and returns what it prints, warnings included.
 func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) string {
 	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
+	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", cluster.Kubeconfig(), "", args...)
 	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + cluster.Kubeconfig()}, args...)...).CombinedOutput()
-	require.NoError(t, err, "kubectl %s:\n%s", strings.Join(args, " "), out)
-	return string(out)
+	return out + warnings
 }
 
 // shippedRoles returns the Roles and ClusterRoles of a kustomization, or of the files in a folder without one.

@@ -7,8 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -166,13 +164,13 @@ func TestProgramsUnderOtherUsers(t *testing.T) {
 }
 
 func TestCRDsThatClash(t *testing.T) {
-	kubectl(t, "apply", "--server-side", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
+	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "apply", "--server-side", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
 	expect(t, options(), expected{
 		check: "crds", verdict: doctor.Fail, about: "serviceexports.multicluster.x-k8s.io",
 		message: "clusterpass is not ready beside it", mend: "kubectl delete crd serviceexports.multicluster.x-k8s.io",
 	})
 
-	kubectl(t, "delete", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
+	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "delete", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
 	expectNothing(t)
 }
 
@@ -281,15 +279,4 @@ func changeSecret(t *testing.T, change func(*corev1.Secret)) {
 func expiredToken(at time.Time) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode(fmt.Appendf(nil, `{"exp":%d,"iat":%d}`, at.Unix(), at.Add(-time.Hour).Unix())) + "." + encode([]byte("signature"))
-}
-
-// kubectl runs kubectl on the hub as its admin.
-func kubectl(t *testing.T, args ...string) {
-	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig(), "--cache-dir=" + t.TempDir()}, args...)...)
-	cmd.Env = os.Environ()
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
 }

@@ -5,7 +5,6 @@ package doctor
 
 import (
 	"context"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -73,13 +72,7 @@ func installOtherProducts(t *testing.T) {
 // shown returns what kubectl get shows in namespace default, by full names.
 func shown(t *testing.T, name string) string {
 	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	// Without the warnings: kubectl says where a short name has more than one kind.
-	out, err := exec.CommandContext(t.Context(), path, "--kubeconfig="+shared.Hub.Kubeconfig(), "--cache-dir="+t.TempDir(),
-		"get", name, "--namespace=default", "--output=name").Output()
-	require.NoError(t, err)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "get", name, "--namespace=default", "--output=name"))
 }
 
 func setPriority(t *testing.T, service, priority string) {

@@ -39,13 +39,13 @@ func TestExternalBesideCRDsThatWereThereBefore(t *testing.T) {
 	}
 	t.Run("both sides work", expectBoth)
 	t.Run("the Multi-Cluster Services API works", func(t *testing.T) {
-		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "external"), "create", "-f", "-")
-		mustKubectl(t, "", "get", "--namespace=default", "svcex", "external")
-		mustKubectl(t, "", "delete", "--namespace=default", "svcex", "external")
+		testenv.MustKubectl(t, hub.Kubeconfig(), fmt.Sprintf(anExport, multicluster, "external"), "create", "-f", "-")
+		testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "--namespace=default", "svcex", "external")
+		testenv.MustKubectl(t, hub.Kubeconfig(), "", "delete", "--namespace=default", "svcex", "external")
 	})
 	t.Run("the forms of the other mode are not there", func(t *testing.T) {
 		for _, path := range []string{"authtokenrequests", "clusterprofiles/external/token"} {
-			_, err := kubectl(t, "{}", "create", "--raw", "/apis/"+multicluster.String()+"/namespaces/default/"+path, "-f", "-")
+			_, err := testenv.Kubectl(t.Context(), hub.Kubeconfig(), "{}", "create", "--raw", "/apis/"+multicluster.String()+"/namespaces/default/"+path, "-f", "-")
 			require.ErrorContains(t, err, "(NotFound)")
 		}
 	})
@@ -197,7 +197,7 @@ func TestExternalWaitsForTheCRD(t *testing.T) {
 		expectDescribed(t, multicluster, allCRDs...)
 		expectDescribed(t, clusterpass, oursExternally...)
 		expectToken(t, hub.RESTConfig(), request("waited", "waited", "view"))
-		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "waited"), "create", "-f", "-")
+		testenv.MustKubectl(t, hub.Kubeconfig(), fmt.Sprintf(anExport, multicluster, "waited"), "create", "-f", "-")
 	})
 
 	t.Run("without it, later, nothing is found, and grants can still be seen and revoked", func(t *testing.T) {
@@ -209,8 +209,8 @@ func TestExternalWaitsForTheCRD(t *testing.T) {
 			return fmt.Errorf("want 404: %w", err)
 		})
 		require.NoError(t, s.check(t.Context(), ""))
-		mustKubectl(t, "", "get", "authtokengrants", "--all-namespaces")
-		mustKubectl(t, "", "delete", "--namespace=default", "--wait=false", "authtokengrants", "--all")
+		testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "authtokengrants", "--all-namespaces")
+		testenv.MustKubectl(t, hub.Kubeconfig(), "", "delete", "--namespace=default", "--wait=false", "authtokengrants", "--all")
 	})
 }
 

@@ -4,7 +4,6 @@
 package inventorymodes
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +93,7 @@ func expectDescribed(t *testing.T, gv schema.GroupVersion, resources ...string) 
 		return errors.Join(all...)
 	})
 	for _, resource := range want {
-		out, err := kubectl(t, "", "explain", "--api-version="+gv.String(), resource)
+		out, err := testenv.Kubectl(t.Context(), hub.Kubeconfig(), "", "explain", "--api-version="+gv.String(), resource)
 		require.NoError(t, err)
 		require.Contains(t, out, "DESCRIPTION:", "explain of %s", resource)
 		require.NotContains(t, out, "<empty>", "explain of %s", resource)
@@ -253,27 +251,4 @@ func restartHub(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
 	defer cancel()
 	require.NoError(t, hub.Restart(ctx, "kube-apiserver"))
-}
-
-// kubectl runs kubectl on the hub as its admin and returns what it printed.
-func kubectl(t *testing.T, input string, args ...string) (stdout string, err error) {
-	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + hub.Kubeconfig(), "--cache-dir=" + t.TempDir()}, args...)...)
-	cmd.Stdin = strings.NewReader(input)
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, errOut.String())
-	}
-	return out.String(), nil
-}
-
-// mustKubectl is kubectl for what has to go well.
-func mustKubectl(t *testing.T, input string, args ...string) string {
-	t.Helper()
-	out, err := kubectl(t, input, args...)
-	require.NoError(t, err)
-	return out
 }

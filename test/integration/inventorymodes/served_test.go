@@ -47,7 +47,7 @@ func TestServedAndCRDsThatComeLater(t *testing.T) {
 		t.Run("both sides work", func(t *testing.T) {
 			expectDescribed(t, schema.GroupVersion{Group: multicluster.Group, Version: "v1beta1"}, services...)
 			expectDescribed(t, multicluster, ours...)
-			mustKubectl(t, fmt.Sprintf(anExport, mcsBeta, "beta"), "create", "-f", "-")
+			testenv.MustKubectl(t, hub.Kubeconfig(), fmt.Sprintf(anExport, mcsBeta, "beta"), "create", "-f", "-")
 			require.NoError(t, s.check(t.Context(), ""))
 			expectToken(t, hub.RESTConfig(), request("later", "later-beta", "view"))
 		})
@@ -65,7 +65,7 @@ func TestServedAndCRDsThatComeLater(t *testing.T) {
 		installServiceCRDs(t, true)
 		expectClash(t, s)
 		assert.Contains(t, s.log(t), "CustomResourceDefinitions clash", "the log does not say so")
-		_, err := kubectl(t, "", "get", "--raw", profilesPath)
+		_, err := testenv.Kubectl(t.Context(), hub.Kubeconfig(), "", "get", "--raw", profilesPath)
 		require.ErrorContains(t, err, "currently unable to handle the request")
 
 		restartHub(t)
@@ -120,12 +120,12 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 		})
 		require.Empty(t, cmp.Diff(before, getProfile(t, "before")))
 		require.NoError(t, openAPIIsWhole(t.Context()))
-		mustKubectl(t, "", "get", "serviceexports", "--all-namespaces")
+		testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "serviceexports", "--all-namespaces")
 
 		// It was ours for a moment, and the hub's aggregated discovery has not taken the group back.
 		deleteAPIService(t.Context(), t, multicluster.Version+"."+multicluster.Group)
 		expectDescribed(t, multicluster, allCRDs...)
-		mustKubectl(t, fmt.Sprintf(anExport, multicluster, "reverted"), "create", "-f", "-")
+		testenv.MustKubectl(t, hub.Kubeconfig(), fmt.Sprintf(anExport, multicluster, "reverted"), "create", "-f", "-")
 	})
 
 	t.Run("kubectl replace holds, and the hub answers 503 rather than both", func(t *testing.T) {
@@ -146,15 +146,15 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 	})
 
 	t.Run("the way to Served: export, remove the CRDs, register, import", func(t *testing.T) {
-		exported := withoutServerFields(t, mustKubectl(t, "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+		exported := withoutServerFields(t, testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
 		for _, name := range crdNames(allCRDs...) {
 			removeCRD(t.Context(), t, name)
 		}
 		s.expectReady(t)
 		s.register(t, multicluster, clusterpass)
 		expectDescribed(t, multicluster, ours...)
-		mustKubectl(t, exported, "create", "-f", "-")
-		mustKubectl(t, exported, "replace", "--subresource=status", "-f", "-")
+		testenv.MustKubectl(t, hub.Kubeconfig(), exported, "create", "-f", "-")
+		testenv.MustKubectl(t, hub.Kubeconfig(), exported, "replace", "--subresource=status", "-f", "-")
 
 		after := getProfile(t, "before")
 		require.Empty(t, cmp.Diff(before.Spec, after.Spec, cmpopts.EquateEmpty()))
@@ -172,12 +172,12 @@ func TestFromServedToTheCRDs(t *testing.T) {
 		s.register(t, multicluster, clusterpass)
 		expectDescribed(t, multicluster, ours...)
 		join(t, "back")
-		exported = withoutServerFields(t, mustKubectl(t, "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+		exported = withoutServerFields(t, testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
 	})
 	installProfileCRDs(t)
 	expectDescribed(t, multicluster, profiles...)
-	mustKubectl(t, exported, "create", "-f", "-")
-	mustKubectl(t, exported, "replace", "--subresource=status", "-f", "-")
+	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "create", "-f", "-")
+	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "replace", "--subresource=status", "-f", "-")
 
 	s := startServer(t, apiserver.InventoryExternal)
 	s.register(t, clusterpass)

@@ -174,7 +174,7 @@ func (s *server) register(t *testing.T, gvs ...schema.GroupVersion) {
 func (s *server) applyAPIService(t *testing.T, gv schema.GroupVersion, verb string) {
 	t.Helper()
 	name := gv.Version + "." + gv.Group
-	mustKubectl(t, s.apiService(t, gv), verb, "-f", "-")
+	testenv.MustKubectl(t, hub.Kubeconfig(), s.apiService(t, gv), verb, "-f", "-")
 	t.Cleanup(func() { deleteAPIService(context.WithoutCancel(t.Context()), t, name) })
 }
 

@@ -28,8 +28,8 @@ func expectDecisionWriters(t *testing.T) {
 	t.Helper()
 	const writer, controller, mallory = v1alpha1.AnnotationDecisionWriter, v1alpha1.ControllerManagerUser, "mallory"
 	policy := filepath.Join("..", "..", "..", "artifacts", "deploy", "components", "external-inventory", "decision-writers.yaml")
-	mustKubectl(t, "", "apply", "-f", policy)
-	defer mustKubectl(t, "", "delete", "-f", policy)
+	testenv.MustKubectl(t, hub.Kubeconfig(), "", "apply", "-f", policy)
+	defer testenv.MustKubectl(t, hub.Kubeconfig(), "", "delete", "-f", policy)
 	decisionsOf := func(name, user string) inventoryclient.PlacementDecisionInterface {
 		grantTo(t, name, user, rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"placementdecisions"}, Verbs: []string{"*"}})
 		config, err := hub.UserConfig(user)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/pem"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -96,10 +95,7 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 	key := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("a s3cret")})
 	bundle := bytes.ReplaceAll(slices.Concat([]byte("# our CAs\n"), refusedCertificate(t), key, ca), []byte("\n"), []byte("\r\n"))
 	kubeconfig := changedKubeconfig(t, func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = bundle })
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+kubeconfig, "get", "namespaces").CombinedOutput()
-	require.NoError(t, err, string(out))
+	testenv.MustKubectl(t, kubeconfig, "", "get", "namespaces")
 
 	told := joined(t, "bravelion", "--member-context=", "--member-kubeconfig="+kubeconfig)
 	assert.Contains(t, told, "warning: certificate-authority of the member: certificate 1 of 2 is unreadable (negative serial number); it was ignored\n")
@@ -131,8 +127,7 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 		assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))
 		file := filepath.Join(t.TempDir(), "answer")
 		require.NoError(t, os.WriteFile(file, answer.Status.Kubeconfig, 0o600))
-		out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+file, "get", "configmaps").CombinedOutput()
-		require.NoError(t, err, string(out))
+		testenv.MustKubectl(t, file, "", "get", "configmaps")
 	})
 }
 
@@ -160,10 +155,7 @@ func TestJoinWithATaint(t *testing.T) {
 	assert.Contains(t, profileOf(t).Annotations[annotation], first[1:len(first)-1], "it is as old as before")
 	assert.Contains(t, profileOf(t).Annotations[annotation], `"key":"other","effect":"PreferNoSelect"`)
 
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+shared.kubeconfig, "annotate", "clusterprofile", "bravelion", annotation+"-").CombinedOutput()
-	require.NoError(t, err, string(out))
+	testenv.MustKubectl(t, shared.kubeconfig, "", "annotate", "clusterprofile", "bravelion", annotation+"-")
 	mustClusterpass(t, join...)
 	assert.NotContains(t, profileOf(t).Annotations, annotation)
 }

@@ -5,11 +5,7 @@ package join
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,19 +24,12 @@ import (
 // granted has bravelion give a token of an account in namespace team-a, and returns the grant.
 func granted(t *testing.T, account, role string) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "request.yaml")
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
-targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountNamespace: team-a, clusterRoles: [{name: %s}]}}`, account, role), 0o600))
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
+	request := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
+targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountNamespace: team-a, clusterRoles: [{name: %s}]}}`, account, role)
 	var name string
-	testenv.Eventually(t, func(ctx context.Context) error {
-		out, err := exec.CommandContext(ctx, kubectl, "--kubeconfig="+shared.kubeconfig, "create", "-f", file, "-o", "jsonpath={.status.grantName}").CombinedOutput()
-		if err != nil {
-			return errors.New(string(out))
-		}
-		name = string(out)
-		return nil
+	testenv.Eventually(t, func(ctx context.Context) (err error) {
+		name, err = testenv.Kubectl(ctx, shared.kubeconfig, request, "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
+		return err
 	})
 	g, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), name, metav1.GetOptions{})
 	require.NoError(t, err)

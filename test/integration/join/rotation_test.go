@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,8 +204,8 @@ func TestAHubIsShutOut(t *testing.T) {
 	_, err = whoami(t, unbound.Status.Token)
 	require.NoError(t, err)
 
-	kubectl(t, "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
-	kubectl(t, "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
+	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
+	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
 	testenv.Eventually(t, func(context.Context) error {
 		if _, err := whoami(t, unbound.Status.Token); err == nil {
 			return errors.New("the token is still accepted")
@@ -229,7 +228,7 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	old := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
 	_, err := whoami(t, old)
 	require.NoError(t, err)
-	kubectl(t, "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
+	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 	token := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
 	assert.NotEqual(t, old, token)
@@ -238,15 +237,6 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	account, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
-}
-
-// kubectl runs kubectl with the contexts of all clusters.
-func kubectl(t *testing.T, args ...string) {
-	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.kubeconfig}, args...)...).CombinedOutput()
-	require.NoError(t, err, string(out))
 }
 
 func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {

@@ -95,11 +95,11 @@ func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	// The server learns of the member's Secret by a watch.
 	testenv.Eventually(t, func(ctx context.Context) error {
-		out, err := tryKubectl(ctx, f.hub, "create", "-f", file, "-o", "yaml")
+		out, err := testenv.Kubectl(ctx, f.hub.Kubeconfig(), "", "create", "-f", file, "-o", "yaml")
 		if err != nil {
 			return err
 		}
-		return yaml.Unmarshal(out, answer)
+		return yaml.Unmarshal([]byte(out), answer)
 	})
 	require.NotEmpty(t, answer.Status.Kubeconfig)
 	return answer

@@ -6,11 +6,7 @@ package multikueue
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -79,28 +75,10 @@ func startKubelet(t *testing.T, member *testenv.Cluster) {
 	})
 }
 
-// tryKubectl runs kubectl as the cluster's admin and returns what it prints. The error has what it complains of.
-func tryKubectl(ctx context.Context, cluster *testenv.Cluster, args ...string) ([]byte, error) {
-	path, err := testenv.ToolPath("kubectl")
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, path, append([]string{
-		"--kubeconfig=" + cluster.Kubeconfig(), "--cache-dir=" + filepath.Join(cluster.Dir(), "kubectl-cache"),
-	}, args...)...)
-	out, err := cmd.Output()
-	if exit := (&exec.ExitError{}); errors.As(err, &exit) {
-		return nil, fmt.Errorf("kubectl %s: %s", strings.Join(args, " "), exit.Stderr)
-	}
-	return out, err
-}
-
-// kubectl is tryKubectl where it has to go well.
+// kubectl runs kubectl as the cluster's admin and returns what it prints.
 func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) []byte {
 	t.Helper()
-	out, err := tryKubectl(t.Context(), cluster, args...)
-	require.NoError(t, err)
-	return out
+	return []byte(testenv.MustKubectl(t, cluster.Kubeconfig(), "", args...))
 }
 
 // example returns the path of a file in artifacts/examples/multikueue.

@@ -4,7 +4,6 @@
 package score
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -36,18 +35,6 @@ func custom(name, profile, resourceName string) *v1alpha1.ClusterScore {
 func bind(t *testing.T, user, role string) {
 	t.Helper()
 	testenv.Bind(t, shared.Hub.Kube(t), namespace, user+"-"+strings.ReplaceAll(role, ":", "-"), testenv.UserSubject(user), role)
-}
-
-func kubectl(t *testing.T, input string, args ...string) string {
-	t.Helper()
-	path := testenv.Must[string](t)(testenv.ToolPath("kubectl"))
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig()}, args...)...)
-	cmd.Stdin = strings.NewReader(input)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }
 
 func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
@@ -157,11 +144,11 @@ func statusOf(err error) (apierrors.APIStatus, error) {
 
 func TestKubectlShowsAndExplainsScores(t *testing.T) {
 	for _, name := range []string{"shown", "other"} {
-		kubectl(t, "apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
+		testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
 			"spec: {clusterProfileName: whale, resourceName: "+name+"}\n", "apply", "--server-side", "-n", namespace, "-f", "-")
 	}
-	kubectl(t, "", "patch", "cscore", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
-	lines := strings.Split(strings.TrimSpace(kubectl(t, "", "get", "cscore", "-n", namespace, "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")), "\n")
+	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "patch", "cscore", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
+	lines := strings.Split(strings.TrimSpace(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "get", "cscore", "-n", namespace, "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("two lines expected: %q", lines)
 	}
@@ -177,7 +164,7 @@ func TestKubectlShowsAndExplainsScores(t *testing.T) {
 		"status.scores":      "higher, the better",
 		"status.validUntil":  "become unknown",
 	} {
-		if got := strings.Join(strings.Fields(kubectl(t, "", "explain", "clusterscores."+field)), " "); !strings.Contains(got, want) {
+		if got := strings.Join(strings.Fields(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "explain", "clusterscores."+field)), " "); !strings.Contains(got, want) {
 			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
 		}
 	}
