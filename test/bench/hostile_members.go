@@ -6,12 +6,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -108,11 +111,22 @@ func measureHostileMembers(ctx context.Context, s settings, env *environment) ([
 	return []comparison{c}, err
 }
 
-// startLiars has the hub know members that lie, and returns their names.
-func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]string, error) {
+// liarsCommand is the argument by which this program serves the members that lie.
+const liarsCommand = "liars"
+
+// liarsServer is where the members that lie are served: each under its name.
+type liarsServer struct {
+	URL string `json:"url"`
+	// CA has the certificate of the server, in PEM.
+	CA    []byte   `json:"ca"`
+	Names []string `json:"names"`
+}
+
+// serveLiars serves the members that lie, writes where to out, and returns once in is closed.
+func serveLiars(in io.Reader, out io.Writer) error {
 	lies, err := liars()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	mux := http.NewServeMux()
 	for name, lie := range lies {
@@ -121,10 +135,47 @@ func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]s
 	server := httptest.NewUnstartedServer(mux)
 	server.EnableHTTP2 = true
 	server.StartTLS()
+	if err := json.NewEncoder(out).Encode(liarsServer{
+		URL: server.URL, CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), Names: slices.Sorted(maps.Keys(lies)),
+	}); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, in)
+	return err
+}
+
+// runLiars runs serveLiars in a process of the lowest priority: members have machines of their own.
+func (e *environment) runLiars(ctx context.Context) (*liarsServer, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "nice", "-n", "19", program, liarsCommand)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	e.stop = append(e.stop, func() {
-		server.CloseClientConnections()
-		server.Close()
+		_ = in.Close()
+		_ = cmd.Wait()
 	})
+	server := &liarsServer{}
+	return server, json.NewDecoder(out).Decode(server)
+}
+
+// startLiars has the hub know members that lie, and returns their names.
+func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]string, error) {
+	server, err := e.runLiars(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("members that lie: %w", err)
+	}
 	kube, err := kubernetes.NewForConfig(hub.RESTConfig())
 	if err != nil {
 		return nil, err
@@ -133,14 +184,12 @@ func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]s
 	if err != nil {
 		return nil, err
 	}
-	names := slices.Sorted(maps.Keys(lies))
-	for _, name := range names {
-		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-		if err := addLiar(ctx, kube, inventory, name, server.URL+"/"+name, authority); err != nil {
+	for _, name := range server.Names {
+		if err := addLiar(ctx, kube, inventory, name, server.URL+"/"+name, server.CA); err != nil {
 			return nil, fmt.Errorf("member %s: %w", name, err)
 		}
 	}
-	return names, nil
+	return server.Names, nil
 }
 
 // addLiar has the hub know a member at a URL, whose access is otherwise that of the honest one.

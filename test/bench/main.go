@@ -68,6 +68,9 @@ func main() {
 }
 
 func bench(ctx context.Context, args []string, out, progress io.Writer) error {
+	if len(args) == 1 && args[0] == liarsCommand {
+		return serveLiars(os.Stdin, out)
+	}
 	s, err := parse(args, progress)
 	if err != nil {
 		return err
