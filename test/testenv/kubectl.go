@@ -30,7 +30,7 @@ func KubectlOf(ctx context.Context, program, kubeconfig, input string, args ...s
 	if err != nil {
 		return "", "", err
 	}
-	defer os.RemoveAll(discovered)
+	defer func() { _ = os.RemoveAll(discovered) }() // a folder of caches under the system's own for temporary files
 	cmd := exec.CommandContext(ctx, path, append([]string{"--kubeconfig=" + kubeconfig, "--cache-dir=" + discovered}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	// An editor that a test sets comes later, and wins.
