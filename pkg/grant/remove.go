@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,7 +24,9 @@ const parallelRemovals = 8
 // Remove removes objects from the member: bindings first, then the Secret, the
 // roles made for the grant, and the ServiceAccount, which stays where any of the
 // others could not be removed. One that is not the grant's is left alone; one that
-// is gone already, or its namespace, is no error.
+// is gone already, or its namespace, is no error. An object is the grant's by its name where that has the
+// grant's UID, and else by the label with it: somebody on the member may have changed the labels, and this
+// hub may have had another id when it made the object.
 func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) error {
 	var failed []error
 	for _, kinds := range removalOrder {
@@ -138,8 +141,14 @@ func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T]
 		return nil
 	case err != nil:
 		return err
-	case !k.owns(found):
+	case !k.isOfGrant(found):
 		return nil
 	}
 	return deleteExactly(ctx, found, api.Delete)
+}
+
+// isOfGrant returns whether an object is the grant's to remove. UIDs are unique among hubs, too.
+func (k *Keeper) isOfGrant(object metav1.Object) bool {
+	uid := string(k.Grant.UID)
+	return uid != "" && (object.GetLabels()[LabelGrantUID] == uid || strings.Contains(object.GetName(), uid))
 }
