@@ -11,15 +11,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
-	informers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/profiles"
 )
 
 // externalProfiles reads the ClusterProfiles that the hub serves without this server.
@@ -34,9 +34,9 @@ var (
 	_ hubWatch      = (*externalProfiles)(nil)
 )
 
-func newExternalProfiles(hub inventory.Interface) (*externalProfiles, error) {
+func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer, err := newFollower(informers.NewClusterProfileInformer(hub, metav1.NamespaceAll, 0, byNamespace), profileWithoutManagedFields, explainProfiles)
+	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profileWithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
@@ -44,7 +44,11 @@ func newExternalProfiles(hub inventory.Interface) (*externalProfiles, error) {
 		informer: informer,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
 		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
-			return hub.ApisV1alpha1().ClusterProfiles(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+			found, err := hub.Resource(profiles.Resource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+			if err != nil {
+				return nil, err
+			}
+			return profiles.Decode(ctx, found), nil
 		}),
 	}, nil
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/clusterprofile"
@@ -59,7 +59,7 @@ func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {
 }
 
 func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
-	client, err := inventory.NewForConfig(hub)
+	client, err := dynamic.NewForConfig(hub)
 	if err != nil {
 		return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
 	}

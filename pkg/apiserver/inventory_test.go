@@ -17,9 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 )
 
 // crd returns a CRD of a group with versions that are served, or are not when they start with "-".
@@ -115,7 +115,7 @@ func TestAServerThatMayNotLookIsNotReady(t *testing.T) {
 		"the hub has no ClusterProfiles":               missing,
 	} {
 		t.Run("at ClusterProfiles: "+says, func(t *testing.T) {
-			hub := inventory.NewSimpleClientset()
+			hub := newHubOfProfiles(t)
 			refuse(&hub.Fake, err)
 			profiles, err := newExternalProfiles(hub)
 			if err != nil {
@@ -132,11 +132,21 @@ func TestAServerThatMayNotLookIsNotReady(t *testing.T) {
 	}
 }
 
+// newHubOfProfiles returns a hub that serves these ClusterProfiles without this server.
+func newHubOfProfiles(t *testing.T, known ...runtime.Object) *dynamicfake.FakeDynamicClient {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := inventoryv1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	return dynamicfake.NewSimpleDynamicClient(scheme, known...)
+}
+
 func TestExternalProfilesAreFoundAtOnce(t *testing.T) {
 	known := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "default", Name: "known", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}},
 	}}
-	hub := inventory.NewSimpleClientset(known)
+	hub := newHubOfProfiles(t, known)
 	profiles, err := newExternalProfiles(hub)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,6 +37,7 @@ import (
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/profiles"
 )
 
 // manager is what the controllers share.
@@ -127,6 +129,10 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	}
 	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))
 	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(m.inventory, 0, inventoryinformers.WithTransform(withoutManagedFields))
+	// The factory gives this one to whoever asks it for ClusterProfiles.
+	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(_ inventory.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	})
 	scheme := runtime.NewScheme()
 	if err := errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
