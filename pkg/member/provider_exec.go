@@ -10,8 +10,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -32,7 +35,21 @@ type execProvider struct {
 	servers  []endpoint.ServerPattern
 	bindings []execBinding
 	cas      *endpoint.Bundle
+	// opened are the access data that clients were made of, and openings the limits of new ones, by ClusterProfile.
+	opened, openings *utilcache.LRUExpireCache
 }
+
+const (
+	// maxExtension bounds the extension that a plugin is given, in bytes.
+	maxExtension = 16 << 10
+	// Of new access data, a ClusterProfile may have openBurst, and one more each openPeriod: client-go keeps what it makes of any access data with
+	// a plugin until the process ends.
+	openBurst  = 10
+	openPeriod = 5 * time.Minute
+	// openEntries and openTTL bound what is remembered of that.
+	openEntries = 10_000
+	openTTL     = 24 * time.Hour
+)
 
 // execBinding is an ExecBinding of the configuration.
 type execBinding struct {
@@ -52,7 +69,10 @@ func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execPro
 	if err != nil {
 		return nil, fmt.Errorf("certificateAuthorityData %w", err)
 	}
-	p := &execProvider{name: name, config: config.DeepCopy(), cas: cas}
+	p := &execProvider{
+		name: name, config: config.DeepCopy(), cas: cas,
+		opened: utilcache.NewLRUExpireCache(openEntries), openings: utilcache.NewLRUExpireCache(openEntries),
+	}
 	if p.servers, err = parseServerPatterns(config.Servers); err != nil {
 		return nil, err
 	}
@@ -82,16 +102,45 @@ func parseServerPatterns(servers []string) ([]endpoint.ServerPattern, error) {
 }
 
 func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret) (*source, error) {
-	data, err := json.Marshal(entry.Cluster)
+	cluster := *entry.Cluster.DeepCopy()
+	// The plugin is given what the profile says of the cluster, but not what it says
+	// of arguments and environment: those extensions stay behind.
+	cluster.Extensions = slices.DeleteFunc(cluster.Extensions, func(e clientcmdv1.NamedExtension) bool {
+		return !p.config.PassExtension || e.Name != execExtension
+	})
+	for i := range cluster.Extensions {
+		if len(cluster.Extensions[i].Extension.Raw) > maxExtension {
+			return nil, fmt.Errorf("its extension %s has more than %d bytes", execExtension, maxExtension)
+		}
+	}
+	data, err := json.Marshal(cluster)
 	if err != nil {
 		return nil, errors.New("the cluster's data is not JSON")
 	}
-	return &source{
-		key: newAccessKey(data),
-		open: func() (*access, error) {
-			return p.open(types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, entry.Cluster)
-		},
-	}, nil
+	name, key := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, newAccessKey(data)
+	return &source{key: key, open: func() (*access, error) {
+		if !p.mayOpen(name, key) {
+			return nil, fmt.Errorf("its access data change too often: after %d times, once in %s", openBurst, openPeriod)
+		}
+		return p.open(name, cluster)
+	}}, nil
+}
+
+// mayOpen returns whether a client may be made of access data that the ClusterProfile has.
+func (p *execProvider) mayOpen(profile types.NamespacedName, key accessKey) bool {
+	if _, known := p.opened.Get(key); known {
+		return true
+	}
+	limiter, ok := p.openings.Get(profile)
+	if !ok {
+		limiter = rate.NewLimiter(rate.Every(openPeriod), openBurst)
+	}
+	p.openings.Add(profile, limiter, openTTL)
+	if l, ok := limiter.(*rate.Limiter); !ok || !l.Allow() {
+		return false
+	}
+	p.opened.Add(key, true, openTTL)
+	return true
 }
 
 func (p *execProvider) open(name types.NamespacedName, cluster clientcmdv1.Cluster) (*access, error) {
@@ -104,11 +153,7 @@ func (p *execProvider) open(name types.NamespacedName, cluster clientcmdv1.Clust
 		return nil, err
 	}
 	entry := inventoryv1alpha1.AccessProvider{Name: p.name, Cluster: *allowed.DeepCopy()}
-	// The plugin is given what the profile says of the cluster, but not what it says
-	// of arguments and environment: those extensions stay behind.
-	entry.Cluster.Extensions = slices.DeleteFunc(cluster.DeepCopy().Extensions, func(e clientcmdv1.NamedExtension) bool {
-		return e.Name != execExtension
-	})
+	entry.Cluster.Extensions = cluster.Extensions
 	profile := &inventoryv1alpha1.ClusterProfile{Status: inventoryv1alpha1.ClusterProfileStatus{
 		AccessProviders: []inventoryv1alpha1.AccessProvider{entry},
 	}}

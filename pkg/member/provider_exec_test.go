@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -132,6 +133,60 @@ func TestExecProviderIsPinned(t *testing.T) {
 			assert.Equal(t, test.cluster, client.Cluster())
 		})
 	}
+}
+
+// TestExecProvider_Extension looks at what the plugin of a profile is given as the cluster's config.
+func TestExecProvider_Extension(t *testing.T) {
+	ca := newAuthority(t, "configured")
+	given := func(t *testing.T, pass bool, name string) (any, error) {
+		t.Helper()
+		config := execConfig(t, "fail", ca.pem, "https://a.example.com:6443")
+		config.Providers[0].Exec.PassExtension = pass
+		p, err := newExecProvider(pluginProvider, config.Providers[0].Exec)
+		require.NoError(t, err)
+		profile := pluginProfile(name, clientcmdv1.Cluster{Server: "https://a.example.com:6443"})
+		found, err := p.find(profile, &profile.Status.AccessProviders[0], nil)
+		if err != nil {
+			return nil, err
+		}
+		access, err := found.open()
+		require.NoError(t, err)
+		return access.config.ExecProvider.Config, nil
+	}
+	t.Run("who edits a status does not choose whose credential the plugin hands out", func(t *testing.T) {
+		config, err := given(t, false, "member-default-other")
+		require.NoError(t, err)
+		assert.Nil(t, config)
+	})
+	t.Run("unless the operator has the extension passed", func(t *testing.T) {
+		config, err := given(t, true, "one")
+		require.NoError(t, err)
+		assert.NotNil(t, config)
+	})
+	t.Run("up to its bound", func(t *testing.T) {
+		_, err := given(t, true, strings.Repeat("x", maxExtension))
+		require.ErrorContains(t, err, "has more than 16384 bytes")
+	})
+}
+
+// TestExecProvider_Openings changes access data again and again: client-go keeps what it makes of each.
+func TestExecProvider_Openings(t *testing.T) {
+	ca := newAuthority(t, "configured")
+	p, err := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
+	require.NoError(t, err)
+	open := func(profile, serverName string) error {
+		of := pluginProfile(profile, clientcmdv1.Cluster{Server: "https://a.example.com:6443", TLSServerName: serverName})
+		found, err := p.find(of, &of.Status.AccessProviders[0], nil)
+		require.NoError(t, err)
+		_, err = found.open()
+		return err
+	}
+	for i := range openBurst {
+		require.NoError(t, open("one", fmt.Sprintf("%d.example.com", i)))
+	}
+	require.ErrorContains(t, open("one", "more.example.com"), "its access data change too often")
+	require.NoError(t, open("one", "0.example.com"), "what was opened before costs nothing")
+	require.NoError(t, open("two", "two.example.com"), "another ClusterProfile has a limit of its own")
 }
 
 func TestExecProvider_Bindings(t *testing.T) {

@@ -57,7 +57,8 @@ type KubeconfigSecretProvider struct {
 // ExecProvider is a credential plugin and the servers that its credentials may be
 // shown to. Whoever edits a ClusterProfile's status picks the server, so that
 // without these bounds they could have the credential sent to themselves.
-// Arguments and environment variables in a ClusterProfile are ignored.
+// Arguments and environment variables in a ClusterProfile are ignored, and so is
+// its extension client.authentication.k8s.io/exec, unless passExtension is set.
 type ExecProvider struct {
 	// apiVersion is client.authentication.k8s.io/v1, the default, or v1beta1.
 	// +optional
@@ -78,6 +79,14 @@ type ExecProvider struct {
 	// the credential is for. Upstream's plugins need it.
 	// +optional
 	ProvideClusterInfo bool `json:"provideClusterInfo,omitempty"`
+
+	// passExtension has the plugin be given, as the cluster's config, what the
+	// extension client.authentication.k8s.io/exec of the ClusterProfile's entry says,
+	// up to 16 KiB. Whoever edits the status of a ClusterProfile writes it. So set it
+	// only for a plugin that does not choose by it whose credential it hands out:
+	// upstream's secretreader and kubeconfig-secretreader do.
+	// +optional
+	PassExtension bool `json:"passExtension,omitempty"`
 
 	// servers are patterns, https://HOST[:PORT][/PATH], one of which the server in
 	// the ClusterProfile must match. In HOST a "*" stands for exactly one whole
