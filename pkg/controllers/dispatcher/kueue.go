@@ -48,7 +48,7 @@ const (
 	byPlacement = "placement"
 	// byQueue is the index of Workloads by NAMESPACE/NAME of their LocalQueue.
 	byQueue = "queue"
-	// byOwner is the index of Workloads by the UID of the object that they are for.
+	// byOwner is the index of Workloads by their namespace and the UID of the object that they are for.
 	byOwner = "owner"
 )
 
@@ -173,7 +173,7 @@ func queueOf(obj any) ([]string, error) {
 func ownerOf(obj any) ([]string, error) {
 	if w, ok := obj.(*workload); ok {
 		if owner := metav1.GetControllerOf(w); owner != nil {
-			return []string{string(owner.UID)}, nil
+			return []string{w.Namespace + "/" + string(owner.UID)}, nil
 		}
 	}
 	return nil, nil

@@ -187,6 +187,9 @@ func TestWhichWorkloadsWaitForANomination(t *testing.T) {
 		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {newWorkload("w", owner), []metav1.Object{
 			newWorkload("leader", func(w *workload) { owner(w); w.Status.ClusterName = "a" }),
 		}, false},
+		"one of a Job whose UID somebody has put on a Workload of their own": {newWorkload("w", owner), []metav1.Object{
+			newWorkload("elsewhere", func(w *workload) { owner(w); w.Namespace, w.Status.ClusterName = "other", "a" }),
+		}, true},
 		"one of a Job of which no other Workload has a cluster": {newWorkload("w", owner), []metav1.Object{newWorkload("leader", owner)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ package placement
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
@@ -139,9 +141,17 @@ func (c *Controller) restore() error {
 		if err != nil {
 			return err
 		}
+		have = slices.DeleteFunc(have, c.isForged)
 		c.fleet.SetDecision(nameOf(placement), stored(placement, have))
 	}
 	return nil
+}
+
+// isForged returns whether a slice was last written by somebody else than this controller, whose name is not known on hubs older than Kubernetes 1.28.
+// What somebody has written while no controller ran is not what was decided.
+func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
+	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
+	return c.User != "" && writer != c.User && writer != v1alpha1.ControllerManagerUser
 }
 
 // kind is that of Placements.

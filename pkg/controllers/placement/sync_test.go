@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 
@@ -190,6 +191,41 @@ func TestARestartGoesOnFromWhatWasDecided(t *testing.T) {
 	after.run(t)
 	assert.Equal(t, version, after.version, "nothing is written")
 	assert.Empty(t, after.events.Events, "nothing has moved")
+}
+
+// TestController_RestoreForged has somebody write a slice while no controller runs.
+func TestController_RestoreForged(t *testing.T) {
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "any"}}
+	placement.Spec.NumberOfClusters = ptr.To[int32](1)
+	v1alpha1.SetDefaults_Placement(placement)
+	before := newFixture(t)
+	before.profile(t, "a", nil)
+	before.profile(t, "b", nil)
+	before.place(t, placement)
+	before.run(t)
+	before.see(t)
+	before.run(t)
+	require.Equal(t, []string{"a"}, before.chosen("any"))
+
+	after := newFixture(t)
+	after.version, after.slices, after.status = before.version, before.slices, before.status
+	for _, slice := range after.slices {
+		slice.Decisions[0].ClusterProfileRef.Name = "b"
+		slice.Annotations[v1alpha1.AnnotationDecisionWriter] = "mallory"
+		slice.ResourceVersion = after.next()
+	}
+	after.see(t)
+	after.profile(t, "a", nil)
+	after.profile(t, "b", nil)
+	placement = after.status["any"].DeepCopy()
+	require.NoError(t, after.Placements.Informer().GetIndexer().Add(placement))
+	require.NoError(t, after.restore())
+	after.placementChanged(placement)
+	after.run(t)
+	assert.Equal(t, []string{"a"}, after.chosen("any"), "what somebody else wrote is not what was decided")
+	for _, slice := range after.slices {
+		assert.Equal(t, controller, slice.Annotations[v1alpha1.AnnotationDecisionWriter])
+	}
 }
 
 func TestWhatWakesPlacements(t *testing.T) {
