@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -177,6 +178,7 @@ func (o completedOptions) Validate() error {
 		errs = append(errs, errors.New("one of --etcd-servers and --embedded-etcd-dir must be given"))
 	case o.EmbeddedEtcdDir == "":
 		errs = append(errs, o.Recommended.Etcd.Validate()...)
+		errs = append(errs, validateEtcdServers(servers)...)
 	}
 	if o.Inventory != InventoryServed && o.Inventory != InventoryExternal {
 		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", InventoryServed, InventoryExternal, o.Inventory))
@@ -209,6 +211,19 @@ func (o completedOptions) Validate() error {
 	errs = append(errs, r.EgressSelector.Validate()...)
 	errs = append(errs, r.Traces.Validate()...)
 	return utilerrors.NewAggregate(errs)
+}
+
+// validateEtcdServers returns which servers are reached without TLS over a network. Whoever is on the way could write grants, and who is the
+// author of a set.
+func validateEtcdServers(servers []string) []error {
+	var errs []error
+	for _, server := range servers {
+		parsed, err := url.Parse(server)
+		if err == nil && parsed.Scheme == "http" && parsed.Hostname() != "localhost" && !net.ParseIP(parsed.Hostname()).IsLoopback() {
+			errs = append(errs, fmt.Errorf("--etcd-servers: %s is not on this machine: it must be https", parsed.Redacted()))
+		}
+	}
+	return errs
 }
 
 // validateLimits returns what is wrong with the limits of namespaces.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -40,6 +41,9 @@ func ParseServer(server string) (*url.URL, error) {
 		return nil, errors.New("the server's URL has no host")
 	case parsed.RawQuery != "" || parsed.ForceQuery || strings.Contains(server, "#"):
 		return nil, errors.New("the server's URL must not have a query or a fragment")
+	case strings.ContainsFunc(server, func(r rune) bool { return r > unicode.MaxASCII }):
+		// A host in Unicode has other labels where it is dialled: U+3002 is a dot there.
+		return nil, errors.New("the server's URL must be ASCII")
 	case strings.ContainsAny(server, `%\`):
 		return nil, errors.New("the server's URL must not have percent signs or backslashes")
 	case strings.HasSuffix(parsed.Host, ":") || parsed.Port() != "" && !isPort(parsed.Port()):

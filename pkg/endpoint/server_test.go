@@ -90,6 +90,7 @@ func TestParseServer(t *testing.T) {
 		"https://member:":                    "no valid port",
 		"https://[fe80::1%25eth0]":           "percent signs",
 		"https://member/%73ecret":            "percent signs",
+		"https://secret\u3002example.com":    "must be ASCII",
 	} {
 		t.Run(server, func(t *testing.T) {
 			_, err := ParseServer(server)
