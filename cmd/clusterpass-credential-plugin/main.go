@@ -1,9 +1,10 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command clusterpass-credential-plugin is the credential plugin (KEP-5339) of the access provider clusterpass: programs
-// that build clients from ClusterProfiles run it to get tokens for member clusters from the hub, with their own
-// identity on the hub. See pkg/credential for what a ClusterProfile has to say.
+// Command clusterpass-credential-plugin is the credential plugin (KEP-5339) of the access provider
+// clusterpass. Programs that build clients from ClusterProfiles run it to get tokens for member
+// clusters from the hub, with their own identity on the hub. See pkg/credential for the fields that
+// a ClusterProfile needs.
 package main
 
 import (
@@ -35,7 +36,7 @@ Usage:
 Flags:
 `
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	kubeconfig, context string
 	source              credential.Options
@@ -45,7 +46,7 @@ type options struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	errOut := words.NewWriter(os.Stderr) // errors are words of others
+	errOut := words.NewWriter(os.Stderr) // errors contain text from members and servers
 	err := run(ctx, os.Args[1:], os.Stdout, errOut)
 	stop()
 	if err != nil && !errors.Is(err, pflag.ErrHelp) {
@@ -54,7 +55,7 @@ func main() {
 	}
 }
 
-// run writes the credential that client-go asks for in the environment.
+// run writes the credential that client-go requests through the environment.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	options, err := parse(args, stderr)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"clusterpass.dev/pkg/credential"
 )
 
-func TestWhatIsWrongIsSaid(t *testing.T) {
+// What is wrong is said.
+func TestPlugin_Errors(t *testing.T) {
 	dir := t.TempDir()
 	kubeconfig := filepath.Join(dir, "hub.yaml")
 	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
@@ -56,7 +57,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}
 }
 
-func TestTheVersion(t *testing.T) {
+func TestPlugin_Version(t *testing.T) {
 	var stdout, stderr strings.Builder
 	require.NoError(t, run(t.Context(), []string{"--version"}, &stdout, &stderr))
 	assert.Regexp(t, `^v\d+\.`, stdout.String())

@@ -25,11 +25,11 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// Names, conditions and errors are words of others, of members and tenants.
+	// Names, conditions and errors contain text from members and tenants.
 	out, errOut := words.NewWriter(os.Stdout), words.NewWriter(os.Stderr)
 	cmd := clusterpasscli.NewCommand(genericiooptions.IOStreams{In: os.Stdin, Out: out, ErrOut: errOut})
 	cmd.SetContext(ctx)
-	// Who reads an error here sits at a terminal, or reads what kubectl passes on: it is not for a log.
+	// Errors are printed for a user at a terminal, and not in the format of a log.
 	if err := cli.RunNoErrOutput(cmd); err != nil {
 		fmt.Fprintln(errOut, "error:", err)
 		return 1

@@ -29,17 +29,17 @@ import (
 	"clusterpass.dev/pkg/registry/placement"
 )
 
-// ExtraConfig is what this server needs beyond any API server.
+// ExtraConfig is the configuration of this server beyond that of a generic API server.
 type ExtraConfig struct {
-	// HubID tells this hub from others that use the same member clusters.
+	// HubID distinguishes this hub from others that use the same member clusters.
 	HubID string
-	// Members reaches the member clusters.
+	// Members has the clients for the member clusters.
 	Members *member.Pool
-	// MemberSecrets are the kubeconfigs of the member clusters.
+	// MemberSecrets are the Secrets with the kubeconfigs of the member clusters.
 	MemberSecrets *member.SecretInformers
-	// MemberRequestTimeout bounds the calls to a member that one request makes, together.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
 	MemberRequestTimeout time.Duration
-	// MaxTokenExpiration is the longest lifetime granted to a token.
+	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration
 	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
 	MaxGrantsPerNamespace int64
@@ -47,17 +47,17 @@ type ExtraConfig struct {
 	AllowedMemberNamespaces []string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
-	// Limits bound what a namespace has of each kind, by resource.
+	// Limits are the limits on the objects of a namespace, by resource.
 	Limits map[string]namespaceLimit
 	// CredentialSets are the options of the storage of ClusterCredentialSets.
 	CredentialSets clustercredentialset.Options
-	// HubWatch is what the server keeps an eye on at the hub because of --inventory.
+	// HubWatch watches objects of the hub, depending on --inventory.
 	HubWatch hubWatch
-	// ExternalProfiles looks up the ClusterProfiles that somebody else serves; nil: this server does.
+	// ExternalProfiles reads the ClusterProfiles that another server serves. It is nil if this server serves them.
 	ExternalProfiles mint.Profiles
 }
 
-// Config is what a Server is made of.
+// Config is the configuration of a Server.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
 	Extra   ExtraConfig
@@ -68,12 +68,12 @@ type completedConfig struct {
 	extra   ExtraConfig
 }
 
-// CompletedConfig is a Config that Complete has filled in; there is no other way to one.
+// CompletedConfig is a Config that Complete has completed. Only Complete returns one.
 type CompletedConfig struct {
 	*completedConfig
 }
 
-// Complete fills in what can be derived.
+// Complete fills in the fields that can be derived from others.
 func (c *Config) Complete() CompletedConfig {
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
 }
@@ -83,7 +83,7 @@ type Server struct {
 	Generic *genericapiserver.GenericAPIServer
 }
 
-// New returns a Server that serves the API groups of its mode and is ready to be prepared and run.
+// New returns a Server that serves the API groups of its mode. The caller prepares and runs it.
 func (c completedConfig) New() (*Server, error) {
 	generic, err := c.generic.New("clusterpass-apiserver", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -114,7 +114,8 @@ func (c completedConfig) New() (*Server, error) {
 	return &Server{Generic: generic}, nil
 }
 
-// storages returns the storage of all that is served, by API group and resource. A group that is left to others is not in it.
+// storages returns all storages, by API group and resource. It has no groups that this server does
+// not serve.
 func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) {
 	profiles, inventory, err := c.inventory()
 	if err != nil {
@@ -176,8 +177,8 @@ func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mi
 	})
 }
 
-// awaitAggregator keeps the server from being ready until it can tell the hub's
-// aggregator from anybody else: it would take users for anonymous and refuse them.
+// awaitAggregator keeps the server unready until it can authenticate the hub's aggregator. Before
+// that, it would treat all users as anonymous and refuse them.
 func (c completedConfig) awaitAggregator(generic *genericapiserver.GenericAPIServer) error {
 	config := c.generic.Authentication.RequestHeaderConfig
 	if config == nil {
@@ -195,7 +196,7 @@ func (c completedConfig) awaitAggregator(generic *genericapiserver.GenericAPISer
 	return nil
 }
 
-// runMembers ties the clients for members to the life of the server.
+// runMembers starts the clients for members with the server.
 func (c completedConfig) runMembers(generic *genericapiserver.GenericAPIServer) error {
 	if err := generic.AddPostStartHook("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
 		go c.extra.MemberSecrets.Run(hook)

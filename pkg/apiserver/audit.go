@@ -9,9 +9,9 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// withoutTokens evaluates an audit policy, but never at a level that would write
-// the answers of the token resources, and with them tokens, to the audit log:
-// whatever the policy says, they are at Metadata.
+// withoutTokens evaluates an audit policy. It limits the level of token resources to Metadata,
+// whatever the policy says, because higher levels would write responses, and with them tokens, to
+// the audit log.
 type withoutTokens struct {
 	audit.PolicyRuleEvaluator
 }

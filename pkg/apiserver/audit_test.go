@@ -11,7 +11,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-func TestNoPolicyRaisesTheAuditLevelOfTokens(t *testing.T) {
+// No policy raises the audit level of requests for tokens.
+func TestWithoutTokens_EvaluatePolicyRule(t *testing.T) {
 	tests := map[string]struct {
 		attributes authorizer.AttributesRecord
 		policy     auditinternal.Level

@@ -26,16 +26,17 @@ import (
 )
 
 const (
-	// maxBodyEntries bounds one list or map of a body. It is more than what validation takes, so that what was stored
-	// before there were bounds can be written again.
+	// maxBodyEntries bounds one list or map in a body. It is higher than the limit of validation,
+	// so objects that were stored before there was a limit can still be updated.
 	maxBodyEntries = 10 * bounds.MaxEntries
-	// maxBodyItems bounds the items of all lists of a body together, and maxBodyKeys the keys of its maps, most of which
-	// are the managed fields'.
+	// maxBodyItems bounds the items of all lists in a body together. maxBodyKeys bounds the keys of
+	// all its maps, most of which are in managedFields.
 	maxBodyItems = bounds.MaxTotal
 	maxBodyKeys  = 10 * bounds.MaxTotal
 )
 
-// bodyLimit bounds a body: its bytes, the entries of one list or map in it, and its numbers where they may be quantities.
+// bodyLimit limits a body: its bytes, the entries of one list or map, and its numbers if they may
+// be quantities.
 type bodyLimit struct {
 	bytes   int64
 	entries int
@@ -43,19 +44,20 @@ type bodyLimit struct {
 }
 
 var (
-	// defaultBody has the generic API server's own bytes: it is for kinds of upstream, whose CRD has no other.
+	// defaultBody has the limit in bytes of the generic API server. It is for upstream's kinds,
+	// because CRDs have the same limit.
 	defaultBody = bodyLimit{3 << 20, maxBodyEntries, false}
-	// tokenRequestBody is that of requests that are not stored.
+	// tokenRequestBody is for requests that are not stored.
 	tokenRequestBody = bodyLimit{128 << 10, bounds.MaxEntries, false}
-	// smallBody is that of kinds of ours that are lists of names and numbers.
+	// smallBody is for our own kinds, which consist of lists of names and numbers.
 	smallBody = bodyLimit{1 << 20, maxBodyEntries, false}
-	// scoreBody has quantities.
+	// scoreBody is for objects with quantities.
 	scoreBody = bodyLimit{1 << 20, maxBodyEntries, true}
-	// placementBody has quantities, too, and room for what was stored before all expressions together had a bound.
+	// placementBody is also for objects with quantities. It accepts specs from before there was a limit for all CEL expressions together.
 	placementBody = bodyLimit{2 << 20, maxBodyEntries, true}
 )
 
-// bodies bounds the bodies of requests for resources and subresources that have not defaultBody.
+// bodies has the limits of resources and subresources for which defaultBody is wrong.
 var bodies = map[string]bodyLimit{
 	"authtokenrequests":            tokenRequestBody,
 	"clusterprofiles/token":        tokenRequestBody,
@@ -68,8 +70,8 @@ var bodies = map[string]bodyLimit{
 	"placements/status":            placementBody,
 }
 
-// boundBodies refuses bodies that are too large, with 413, before anything is decoded: a body of few bytes can be an
-// object of many parts, each of which the field manager and validation look at.
+// boundBodies refuses bodies that are too large, with 413, before it decodes anything. A small body
+// can be an object with many parts, and both the field manager and validation read each of them.
 func boundBodies(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(r.Context())
@@ -98,7 +100,8 @@ func boundBodies(handler http.Handler) http.Handler {
 	})
 }
 
-// readBody returns the body of a request for a resource, of at most limit bytes, or a metav1.Status error.
+// readBody returns the body of a request for a resource, or a metav1.Status error if it has more
+// than limit bytes.
 func readBody(r *http.Request, resource string, limit int64) ([]byte, error) {
 	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the body of a request for %s may have %d bytes", resource, limit))
 	if r.ContentLength > limit {
@@ -114,24 +117,25 @@ func readBody(r *http.Request, resource string, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// maxWords bounds the words of an error that is not ours, in bytes.
+// maxWords bounds the text of an error from another package, in bytes.
 const maxWords = 256
 
-// checkBody returns 413 for a body with more entries in one list or map than its limit, by its path, or too many in all of
-// them, and 400 for one that is too deep, or has a quantity that is too large. What cannot be read is for the decoder to refuse.
+// checkBody returns 413 if one list or map of the body, named by its path, or all of them together
+// have too many entries. It returns 400 if the body is nested too deeply or has a quantity that is
+// too large. It accepts bodies that cannot be parsed: the decoder refuses them.
 func checkBody(body []byte, contentType string, limit bodyLimit) error {
-	// As the handler of patches does, which takes what is no media type, too.
+	// Like the handler of patches, which also accepts an invalid media type.
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	isYAML := mediaType == runtime.ContentTypeYAML || mediaType == string(types.ApplyYAMLPatchType)
 	if isYAML && !json.Valid(body) {
-		// A node of YAML takes hundreds of bytes while it is parsed. Each is followed by one of these.
+		// While YAML is parsed, each node takes hundreds of bytes. A comma or newline follows each node.
 		if bytes.Count(body, []byte(","))+bytes.Count(body, []byte("\n")) > maxBodyKeys {
 			return tooManyEntries("", fmt.Sprintf("the YAML of the body has more than %d lines and commas", maxBodyKeys))
 		}
 		converted, err := yaml.YAMLToJSON(body)
 		if err != nil {
-			return nil //nolint:nilerr // The decoder says why.
+			return nil //nolint:nilerr // The decoder reports the error.
 		}
 		body = converted
 	}

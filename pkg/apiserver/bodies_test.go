@@ -100,8 +100,8 @@ func TestBoundBodies(t *testing.T) {
 	}
 }
 
-// TestEveryListIsBounded looks at every list and map of every kind that is served.
-func TestEveryListIsBounded(t *testing.T) {
+// TestScheme_ListBounds looks at every list and map of every kind that is served.
+func TestScheme_ListBounds(t *testing.T) {
 	ofServer := sets.New("spec.author.groups", "spec.requester.groups", "status.lastRequester.groups")
 	seen := sets.New[string]()
 	for _, version := range []schema.GroupVersion{multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion} {
@@ -182,7 +182,8 @@ func fill(value reflect.Value, steps []int, entries int) {
 	}
 }
 
-func TestTooManyEntriesOfABodyAreAStatus(t *testing.T) {
+// Too many entries of a body are a Status.
+func TestCheckBody(t *testing.T) {
 	err := checkBody([]byte(`{"spec":{"names":[`+strings.Repeat("1,", maxBodyEntries)+`1]}}`), "application/json", bodyLimit{entries: maxBodyEntries})
 	require.Error(t, err)
 	assert.True(t, apierrors.IsRequestEntityTooLargeError(err))

@@ -23,13 +23,14 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this server serves.
-// An APIService owns a group-version as a whole: beside it the resources of a CRD are gone, and the
-// hub's OpenAPI is one side's at random or, after a restart of kube-apiserver, gone altogether.
+// clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this
+// server serves. An APIService replaces a group-version as a whole. With both, the resources of a
+// CRD become unreachable. The hub's OpenAPI then has one of the two at random, or none after a
+// restart of kube-apiserver.
 type clashingCRDs struct {
 	informer *follower
 	lister   listers.CustomResourceDefinitionLister
-	// logged are the names that were logged last. The informer calls its one handler from one goroutine.
+	// logged are the names in the last log message. The informer calls its handler from one goroutine.
 	logged []string
 }
 
@@ -85,7 +86,7 @@ func (c *clashingCRDs) names() ([]string, error) {
 	return names, nil
 }
 
-// Run implements hubWatch. It logs when a clash is found, at the start or later, and when it is over.
+// Run implements hubWatch. It logs when a clash begins, at the start or later, and when it ends.
 func (c *clashingCRDs) Run(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	changed := func() { c.log(logger) }
@@ -119,7 +120,7 @@ func (c *clashingCRDs) log(logger klog.Logger) {
 // Name implements hubWatch.
 func (c *clashingCRDs) Name() string { return "clusterpass-inventory-crds" }
 
-// Check implements hubWatch: it fails while any CRD clashes, and while that is not known.
+// Check implements hubWatch: it fails while any CRD clashes, or while this is unknown.
 func (c *clashingCRDs) Check(*http.Request) error {
 	if err := c.informer.Err(); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (c *clashingCRDs) Check(*http.Request) error {
 	return clashError(names)
 }
 
-// explainCRDs says why it is not known whether CRDs clash.
+// explainCRDs returns an error that says why it is unknown whether CRDs clash.
 func explainCRDs(err error) error {
 	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("whether CustomResourceDefinitions clash with this server is not known: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
@@ -139,7 +140,7 @@ func explainCRDs(err error) error {
 	return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
 }
 
-// clashError says what is wrong and what to do about it.
+// clashError returns an error with the problem and its solution.
 func clashError(names []string) error {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+

@@ -16,13 +16,13 @@ import (
 	"clusterpass.dev/pkg/registry/author"
 )
 
-// notStored is what every verb but create is answered with.
+// notStored is the message of the answer to every verb except create.
 const notStored = "AuthTokenRequest is not stored: use kubectl create"
 
-// createOnly are the resources and subresources, of all groups, that are answered with a token and never stored.
+// createOnly are the resources and subresources, of all groups, that return a token and are never stored.
 var createOnly = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
 
-// isCreateOnly reports whether a resource, or its subresource where that is not empty, can only be created.
+// isCreateOnly returns whether a resource, or its subresource unless that is empty, supports only create.
 func isCreateOnly(resource, subresource string) bool {
 	if subresource != "" {
 		resource += "/" + subresource
@@ -30,15 +30,17 @@ func isCreateOnly(resource, subresource string) bool {
 	return createOnly.Has(resource)
 }
 
-// buildHandlerChain is the generic one, with boundBodies and refuseUnstored after authorization: only a client
-// that holds the verb learns that the verb does not exist, and nobody else has a body read. The storage of these resources must not
-// implement the verbs itself: discovery would list them, and the hub's controllers would use them.
+// buildHandlerChain is the generic chain, with boundBodies and refuseUnstored after authorization.
+// So only clients that hold the verb learn that it is not supported, and only authorized clients
+// make the server read a body. The storage of these resources must not implement the other verbs:
+// discovery would list them, and the hub's controllers would use them.
 func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) http.Handler {
 	return genericapiserver.DefaultBuildHandlerChain(refuseUnstored(boundBodies(author.WithPatch(handler))), config)
 }
 
-// refuseUnstored answers 405 to every verb but create on a resource that is never stored. A 404 would
-// have kubectl apply, edit and replace go on to create, and so to mint a token that nobody sees.
+// refuseUnstored answers 405 to every verb except create on a resource that is never stored. After
+// a 404, kubectl apply, edit and replace would continue with a create, and so mint a token that
+// nobody sees.
 func refuseUnstored(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(r.Context())

@@ -22,7 +22,7 @@ import (
 	"clusterpass.dev/pkg/profiles"
 )
 
-// externalProfiles reads the ClusterProfiles that the hub serves without this server.
+// externalProfiles reads ClusterProfiles that the hub serves with a CRD.
 type externalProfiles struct {
 	informer *follower
 	lister   listers.ClusterProfileLister
@@ -53,7 +53,7 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	}, nil
 }
 
-// profileWithoutManagedFields saves memory: nobody here asks who set which field.
+// profileWithoutManagedFields saves memory: nothing here reads managedFields.
 func profileWithoutManagedFields(object any) (any, error) {
 	if profile, ok := object.(*inventoryv1alpha1.ClusterProfile); ok {
 		profile.ManagedFields = nil
@@ -61,7 +61,7 @@ func profileWithoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Cached implements mint.Profiles: it reads the informer's cache. Before that is filled it is a 503.
+// Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache has synced.
 func (p *externalProfiles) Cached(_ context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	if err := p.ready(); err != nil {
 		return nil, err
@@ -69,8 +69,9 @@ func (p *externalProfiles) Cached(_ context.Context, namespace, name string) (*i
 	return p.lister.ClusterProfiles(namespace).Get(name)
 }
 
-// Stored implements mint.Profiles: it asks the hub. Until the server has once read all ClusterProfiles it is a
-// 503: a hub without their CustomResourceDefinition would say of each that there is none.
+// Stored implements mint.Profiles: it reads from the hub. It returns 503 until the cache has synced
+// once: a hub without the CustomResourceDefinition would answer that each ClusterProfile is
+// missing.
 func (p *externalProfiles) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	if err := p.ready(); err != nil {
 		return nil, err
@@ -93,11 +94,11 @@ func (p *externalProfiles) Run(ctx context.Context) {
 // Name implements hubWatch.
 func (p *externalProfiles) Name() string { return "clusterpass-external-profiles" }
 
-// Check implements hubWatch: it fails until the ClusterProfiles have been read. A CRD that is deleted later
-// takes all of them with it; they are then not found, and grants can still be listed and revoked.
+// Check implements hubWatch: it fails until the cache has synced. If the CRD is deleted later, all
+// ClusterProfiles are gone. They are then not found, and grants can still be listed and revoked.
 func (p *externalProfiles) Check(*http.Request) error { return p.informer.Err() }
 
-// explainProfiles says why the ClusterProfiles are not read.
+// explainProfiles returns an error that says why the ClusterProfiles have not been read.
 func explainProfiles(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):

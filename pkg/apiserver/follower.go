@@ -12,15 +12,15 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// follower is an informer that can say why it has read nothing yet.
+// follower is an informer that reports why it has not synced yet.
 type follower struct {
 	cache.SharedIndexInformer
-	// explain says what an error means for the server, and what to do about it.
+	// explain adds to an error what it means for the server, and how to fix it.
 	explain func(error) error
 	failure atomic.Pointer[error]
 }
 
-// newFollower takes informer over, which has not been started. What it keeps of an object is up to transform.
+// newFollower returns a follower of informer, which must not have been started. transform reduces objects in the cache.
 func newFollower(informer cache.SharedIndexInformer, transform cache.TransformFunc, explain func(error) error) (*follower, error) {
 	f := &follower{SharedIndexInformer: informer, explain: explain}
 	if err := informer.SetTransform(transform); err != nil {
@@ -38,8 +38,8 @@ func (f *follower) handle(ctx context.Context, r *cache.Reflector, err error) {
 	klog.FromContext(ctx).Error(f.explain(err), "Not ready")
 }
 
-// Err returns nil once everything has been read, and for good: what comes later is a hub that cannot be
-// reached for a while, when what was read last is the best there is. Before that it explains the last failure.
+// Err returns nil after the informer has synced once, even if the hub becomes unreachable later:
+// the cache then has the best available data. Before that, Err explains the last error.
 func (f *follower) Err() error {
 	if f.HasSynced() {
 		return nil

@@ -110,7 +110,8 @@ func newGrant(namespace, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	}
 }
 
-func TestAGrantIsKeptAsThePipelineGivesIt(t *testing.T) {
+// A grant is kept as the pipeline gives it.
+func TestGrants_Create(t *testing.T) {
 	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	given := newGrant("team", "bravelion-work")
 	created, err := g.Create(ctx, given)
@@ -152,7 +153,7 @@ func TestAGrantIsKeptAsThePipelineGivesIt(t *testing.T) {
 	assert.True(t, apierrors.IsInvalid(err), "another ServiceAccount: %v", err)
 }
 
-func TestAGrantThatIsNotThere(t *testing.T) {
+func TestGrants_NotFound(t *testing.T) {
 	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	want := `authtokengrants.clusterpass.dev "none" not found`
 	_, err := g.Cached(ctx, "team", "none")
@@ -167,7 +168,8 @@ func TestAGrantThatIsNotThere(t *testing.T) {
 	assert.NoError(t, g.Delete(ctx, absent))
 }
 
-func TestAGrantIsGoneWithItsLastFinalizer(t *testing.T) {
+// A grant is gone with its last finalizer.
+func TestGrants_Delete(t *testing.T) {
 	g, ctx := authtokengrant.NewGrants(grantStorage(t, genericregistry.StorageWithCacher()).Internal), fromRequest(t)
 	created, err := g.Create(ctx, newGrant("team", "bravelion-work"))
 	require.NoError(t, err)
@@ -201,7 +203,7 @@ func TestAGrantIsGoneWithItsLastFinalizer(t *testing.T) {
 	})
 }
 
-func TestGrantsAreCountedByNamespace(t *testing.T) {
+func TestGrants_Count(t *testing.T) {
 	for name, decorator := range map[string]generic.StorageDecorator{
 		"with the watch cache": genericregistry.StorageWithCacher(),
 		"from etcd":            generic.UndecoratedStorage,
@@ -229,7 +231,8 @@ func TestGrantsAreCountedByNamespace(t *testing.T) {
 	}
 }
 
-func TestOverRESTNothingIsCreatedAndTheSpecStays(t *testing.T) {
+// Over REST nothing is created, and the spec stays.
+func TestGrantStorage_Update(t *testing.T) {
 	storage := grantStorage(t, genericregistry.StorageWithCacher())
 	created, err := authtokengrant.NewGrants(storage.Internal).Create(t.Context(), newGrant("team", "bravelion-work"))
 	require.NoError(t, err)

@@ -23,21 +23,22 @@ import (
 const (
 	// InventoryServed is the mode in which this server stores and serves the group multicluster.x-k8s.io.
 	InventoryServed = "Served"
-	// InventoryExternal is the mode in which that group is left to the CRD that the hub has of
-	// ClusterProfile and to whoever manages it: ClusterProfiles are read, and clusterpass.dev alone is served.
+	// InventoryExternal is the mode in which the hub's CRD of ClusterProfile, and another manager,
+	// serve that group. This server reads ClusterProfiles, and serves only clusterpass.dev.
 	InventoryExternal = "External"
 )
 
-// hubWatch is what the server keeps an eye on at the hub, so that ClusterProfiles are served by one side and found.
+// hubWatch watches objects of the hub to make sure that ClusterProfiles exist and only one side
+// serves them.
 type hubWatch interface {
-	// HealthChecker says why the server is not ready because of what it sees.
+	// HealthChecker fails while the watched objects keep the server from being ready.
 	healthz.HealthChecker
-	// Run watches until ctx ends and returns when all has stopped.
+	// Run watches until ctx ends. It returns when all watches have stopped.
 	Run(ctx context.Context)
 }
 
-// addInventory fills in what the mode, InventoryServed or InventoryExternal, takes. Nothing is asked of the hub yet.
-// It may change hub.
+// addInventory fills in the fields for the mode, InventoryServed or InventoryExternal. It sends no
+// request to the hub. It may change hub.
 func (c *ExtraConfig) addInventory(mode string, hub *restclient.Config) error {
 	if mode == InventoryServed {
 		return c.addClashingCRDs(hub)
@@ -46,7 +47,7 @@ func (c *ExtraConfig) addInventory(mode string, hub *restclient.Config) error {
 }
 
 func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {
-	// JSON would be decoded at several times the cost, and a hub may have megabytes of schemas.
+	// Decoding JSON costs several times as much, and a hub may have megabytes of schemas.
 	hub.ContentType = runtime.ContentTypeProtobuf
 	hub.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client, err := apiextensions.NewForConfig(hub)
@@ -68,8 +69,9 @@ func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
 	return err
 }
 
-// inventory returns where ClusterProfiles are looked up, and the storage of the group multicluster.x-k8s.io
-// but for what hands out tokens; it is nil if that group is left to others.
+// inventory returns the reader of ClusterProfiles, and the storages of the group
+// multicluster.x-k8s.io without those that return tokens. The storages are nil if this server does
+// not serve that group.
 func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, error) {
 	if c.extra.ExternalProfiles != nil {
 		return c.extra.ExternalProfiles, nil, nil
@@ -90,7 +92,7 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 	}, nil
 }
 
-// watchHub ties what is watched at the hub to the life of the server and to its readiness.
+// watchHub starts the watches of the hub with the server, and adds them to its readiness.
 func (c completedConfig) watchHub(generic *genericapiserver.GenericAPIServer) error {
 	if err := generic.AddPostStartHook(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
 		go c.extra.HubWatch.Run(hook)

@@ -37,7 +37,7 @@ func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResour
 	return c
 }
 
-func TestWhichCRDsClash(t *testing.T) {
+func TestClashingCRDs_Check(t *testing.T) {
 	const ours = "multicluster.x-k8s.io"
 	tests := map[string]struct {
 		crds []runtime.Object
@@ -77,7 +77,7 @@ func TestWhichCRDsClash(t *testing.T) {
 	}
 }
 
-func TestAClashIsOverWhenTheCRDGoes(t *testing.T) {
+func TestClashingCRDs_CheckAfterDeletion(t *testing.T) {
 	clashing := crd("clusterprofiles", "multicluster.x-k8s.io", "v1alpha1")
 	hub := apiextensions.NewClientset()
 	crds, err := newClashingCRDs(hub)
@@ -96,7 +96,8 @@ func TestAClashIsOverWhenTheCRDGoes(t *testing.T) {
 	until(t, func() bool { return crds.Check(nil) == nil })
 }
 
-func TestAServerThatMayNotLookIsNotReady(t *testing.T) {
+// A server that may not look is not ready.
+func TestInventory_Forbidden(t *testing.T) {
 	forbidden := apierrors.NewForbidden(apiextensionsv1.Resource("any"), "", errors.New("no rule allows it"))
 	missing := apierrors.NewGenericServerResponse(404, "get", inventoryv1alpha1.Resource("clusterprofiles"), "", "", 0, true)
 
@@ -142,7 +143,8 @@ func newHubOfProfiles(t *testing.T, known ...runtime.Object) *dynamicfake.FakeDy
 	return dynamicfake.NewSimpleDynamicClient(scheme, known...)
 }
 
-func TestExternalProfilesAreFoundAtOnce(t *testing.T) {
+// What is not in the cache is found at once.
+func TestExternalProfiles(t *testing.T) {
 	known := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "default", Name: "known", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}},
 	}}

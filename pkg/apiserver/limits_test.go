@@ -182,7 +182,7 @@ func TestNamespaces_BeginCreate(t *testing.T) {
 	})
 }
 
-func TestNamespaces_BeginCreateThatIsCancelled(t *testing.T) {
+func TestNamespaces_BeginCreateCancelled(t *testing.T) {
 	n := newNamespaces(1)
 	listing := make(chan struct{}, 1)
 	list := n.list
@@ -219,8 +219,8 @@ func TestNamespaces_BeginCreateThatIsCancelled(t *testing.T) {
 	assert.True(t, apierrors.IsForbidden(begin(t.Context())))
 }
 
-// TestLimit_OfARequestThatIsRefused goes by the storage as it is served.
-func TestLimit_OfARequestThatIsRefused(t *testing.T) {
+// TestLimit_RefusedRequest goes by the storage as it is served.
+func TestLimit_RefusedRequest(t *testing.T) {
 	var placements *fuzzed
 	for _, resource := range newFuzzed(t, map[string]namespaceLimit{"placements": {Objects: 1, Bytes: 10_000}}) {
 		if resource.String() == "placements.clusterpass.dev" {

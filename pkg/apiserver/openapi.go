@@ -15,7 +15,7 @@ import (
 	"clusterpass.dev/pkg/generated/openapi/inventory"
 )
 
-// describe has config publish OpenAPI documents, v2 and v3, of what is served.
+// describe makes config publish OpenAPI documents, v2 and v3, of the served APIs.
 func describe(config *genericapiserver.Config) {
 	namer := apiopenapi.NewDefinitionNamer(externalScheme)
 	name := inventory.WithFriendlyNames(namer.GetDefinitionName)

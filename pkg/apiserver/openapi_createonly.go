@@ -11,9 +11,10 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// kubectl lets the server validate the fields of a kind only where OpenAPI has a PATCH operation of that
-// kind with the parameter fieldValidation. Where there is none it asks for the CustomResourceDefinitions,
-// which ordinary users cannot list, and fails. So AuthTokenRequest has such an operation, which refuseUnstored answers.
+// kubectl relies on field validation by the server only if OpenAPI has a PATCH operation of the
+// kind with the parameter fieldValidation. Otherwise it lists the CustomResourceDefinitions, which
+// ordinary users may not, and fails. Therefore AuthTokenRequest has such an operation, and
+// refuseUnstored answers it.
 const (
 	fieldValidation            = "fieldValidation"
 	fieldValidationDescription = "What to do with unknown and duplicate fields: Ignore, Warn or Strict."
@@ -23,7 +24,7 @@ const (
 	extensionKind   = "x-kubernetes-group-version-kind"
 )
 
-// requestsPaths are the paths that AuthTokenRequests are created at, where they are served.
+// requestsPaths returns the paths of AuthTokenRequests in all groups, served or not.
 func requestsPaths() []string {
 	var paths []string
 	for _, gv := range groupVersions {
@@ -32,7 +33,7 @@ func requestsPaths() []string {
 	return paths
 }
 
-// patchID returns the id of the PATCH operation beside the POST operation that has the id given.
+// patchID returns the ID of the PATCH operation that belongs to the POST operation with postID.
 func patchID(postID string) string { return "patch" + strings.TrimPrefix(postID, "create") }
 
 // describeRefusedPatch adds the PATCH operation to an OpenAPI v2 document.

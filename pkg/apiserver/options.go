@@ -34,13 +34,13 @@ import (
 )
 
 const (
-	// etcdPrefix is ours alone: /registry belongs to kube-apiserver, which may share the etcd.
+	// etcdPrefix differs from /registry, which belongs to kube-apiserver: both may share the etcd.
 	etcdPrefix = "/clusterpass"
-	// requestCeiling is when the generic API server answers 504 to a create that still runs.
+	// requestCeiling is after how long the generic API server answers 504 to a create that still runs.
 	requestCeiling = 34 * time.Second
-	// shutdownWatchGrace is how long watches get to end when the server stops.
+	// shutdownWatchGrace is how long watches may take to end when the server stops.
 	shutdownWatchGrace = 10 * time.Second
-	// leastTokenExpiration is the shortest maximum that leaves anything to grant.
+	// leastTokenExpiration is the minimum of --max-token-expiration: the shortest lifetime that requests can ask for.
 	leastTokenExpiration = time.Duration(multiclusterv1alpha1.MinExpirationSeconds) * time.Second
 )
 
@@ -50,28 +50,29 @@ type Options struct {
 	Recommended *genericoptions.RecommendedOptions
 	Logs        *logs.Options
 
-	// EmbeddedEtcdDir is the data folder of the etcd inside this process; empty: there is none.
+	// EmbeddedEtcdDir is the data folder of the etcd inside this process. If empty, there is no such etcd.
 	EmbeddedEtcdDir string
-	// AccessConfigFile says how members are reached; empty: member.DefaultConfig.
+	// AccessConfigFile is the file with the AccessConfiguration. If empty, it is member.DefaultConfig.
 	AccessConfigFile string
-	// HubID tells this hub from others; empty: the UID of the hub's namespace kube-system.
+	// HubID distinguishes this hub from others. If empty, it is the UID of the hub's namespace kube-system.
 	HubID string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
-	// SetAuthorMasters says what becomes of a ClusterCredentialSet whose author would be in system:masters: a MastersPolicy.
+	// SetAuthorMasters is the MastersPolicy for ClusterCredentialSets with an author in system:masters.
 	SetAuthorMasters string
-	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted its credentials are renewed; 0: for ever.
+	// MaxSetAuthorAge is how long after the author of a ClusterCredentialSet was recorded its
+	// credentials are renewed. Zero means no limit.
 	MaxSetAuthorAge time.Duration
 	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
 	Inventory string
-	// MemberRequestTimeout bounds the calls to a member of each phase of a request.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
 	MemberRequestTimeout time.Duration
-	// MaxTokenExpiration is the longest lifetime granted to a token.
+	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration
 	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
 	MaxGrantsPerNamespace int64
-	// MaxObjectsPerNamespace and MaxBytesPerNamespace bound what a namespace of the hub has of each kind, by resource; bytes are
-	// quantities. They replace the defaults of those that they name.
+	// MaxObjectsPerNamespace and MaxBytesPerNamespace limit the objects of a namespace of the hub,
+	// by resource. Bytes are quantities. Each entry replaces the default of its resource.
 	MaxObjectsPerNamespace map[string]int64
 	MaxBytesPerNamespace   map[string]string
 	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
@@ -83,11 +84,11 @@ func NewOptions() *Options {
 	recommended := genericoptions.NewRecommendedOptions(etcdPrefix,
 		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
 	recommended.SecureServing.BindPort = 8443
-	// Whoever is granted something after a refusal tries again at once.
+	// A user who gets a right after a refusal tries again at once.
 	recommended.Authorization.DenyCacheTTL = live.Interval
 	run := genericoptions.NewServerRunOptions()
-	// The hub's kube-apiservers and every informer hold watches: without a bound on them the
-	// server waits for their ends in vain and dies unfinished.
+	// The hub's kube-apiservers and every informer hold watches. Without this limit, the server
+	// would wait for them to end until it is killed.
 	run.ShutdownWatchTerminationGracePeriod = shutdownWatchGrace
 	return &Options{
 		ServerRun:             run,
@@ -149,12 +150,12 @@ type completedOptions struct {
 	*Options
 }
 
-// CompletedOptions are Options that Complete has filled in; there is no other way to them.
+// CompletedOptions are Options that Complete has completed. Only Complete returns them.
 type CompletedOptions struct {
 	*completedOptions
 }
 
-// Complete fills in what follows from other options.
+// Complete fills in the options that can be derived from others.
 func (o *Options) Complete() CompletedOptions {
 	if kubeconfig := o.Recommended.CoreAPI.CoreAPIKubeconfigPath; kubeconfig != "" {
 		if o.Recommended.Authentication.RemoteKubeConfigFile == "" {
@@ -167,7 +168,7 @@ func (o *Options) Complete() CompletedOptions {
 	return CompletedOptions{&completedOptions{o}}
 }
 
-// Validate returns everything that is wrong with o.
+// Validate returns all errors in o.
 func (o completedOptions) Validate() error {
 	var errs []error
 	servers := o.Recommended.Etcd.StorageConfig.Transport.ServerList
@@ -213,8 +214,8 @@ func (o completedOptions) Validate() error {
 	return utilerrors.NewAggregate(errs)
 }
 
-// validateEtcdServers returns which servers are reached without TLS over a network. Whoever is on the way could write grants, and who is the
-// author of a set.
+// validateEtcdServers refuses servers on other machines without TLS. Somebody in the network could
+// write grants there, and the authors of sets.
 func validateEtcdServers(servers []string) []error {
 	var errs []error
 	for _, server := range servers {
@@ -226,7 +227,7 @@ func validateEtcdServers(servers []string) []error {
 	return errs
 }
 
-// validateLimits returns what is wrong with the limits of namespaces.
+// validateLimits returns the errors in the limits of namespaces.
 func (o completedOptions) validateLimits() []error {
 	var errs []error
 	if _, err := o.limits(); err != nil {
@@ -238,7 +239,7 @@ func (o completedOptions) validateLimits() []error {
 	return errs
 }
 
-// validateSets returns what is wrong with what is about ClusterCredentialSets.
+// validateSets returns the errors in the options for ClusterCredentialSets.
 func (o completedOptions) validateSets() []error {
 	var errs []error
 	if o.ControllerManagerUser == "" || len(o.ControllerManagerUser) > clusterpassv1alpha1.MaxDecisionWriter {
@@ -253,7 +254,7 @@ func (o completedOptions) validateSets() []error {
 	return errs
 }
 
-// Config returns the Config that o describes. It asks the hub for its id where none is given.
+// Config returns the Config for o. It reads the hub's ID from the hub if there is none in o.
 func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
@@ -291,8 +292,8 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	return &Config{Generic: generic, Extra: extra}, nil
 }
 
-// unlimited returns a copy of config without a limit of the client's. The hub's own priority and fairness
-// bounds us, and a lookup for a request must not wait in a queue of the client.
+// unlimited returns a copy of config without a client-side rate limit. The hub's priority and
+// fairness limits this server. A lookup for a request must not wait in a queue of the client.
 func unlimited(config *restclient.Config) *restclient.Config {
 	config = restclient.CopyConfig(config)
 	config.QPS = -1
@@ -335,7 +336,7 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 	}, nil
 }
 
-// hubID returns the id of the hub that the flag says, or else its own.
+// hubID returns the ID of the hub according to the flag, or else its default.
 func (o completedOptions) hubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	if o.HubID != "" {
 		return o.HubID, nil

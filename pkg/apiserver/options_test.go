@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func TestOptionsAreValidated(t *testing.T) {
+func TestOptions_Validate(t *testing.T) {
 	const embedded = "--embedded-etcd-dir=/data"
 	tests := map[string]struct {
 		args []string
@@ -51,7 +51,8 @@ func TestOptionsAreValidated(t *testing.T) {
 	}
 }
 
-func TestOneKubeconfigServesAllPurposes(t *testing.T) {
+// One kubeconfig serves all purposes.
+func TestOptions_Complete(t *testing.T) {
 	options := NewOptions()
 	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = "hub.yaml"
 	options.Recommended.Authorization.RemoteKubeConfigFile = "other.yaml"

@@ -13,27 +13,29 @@ import (
 	"k8s.io/apiserver/pkg/authorization/path"
 )
 
-// maxReviewsOfUser bounds the reviews of one user that are under way at once.
+// maxReviewsOfUser bounds the access reviews of one user that are in flight at the same time.
 const maxReviewsOfUser = 4
 
-// fairAuthorizer bounds what is asked about one user at once. All reviews go through one client of the hub, whose rate is bounded: who
-// sends many requests, each with rights that nobody has asked for before, must not have the requests of others wait behind them.
+// fairAuthorizer limits the concurrent access reviews of one user. All reviews use one client of
+// the hub, which has a rate limit. Without fairAuthorizer, a user who sends many requests for
+// different rights could delay the requests of others.
 type fairAuthorizer struct {
 	authorizer.Authorizer
-	// always allows the paths of probes, which nobody waits for.
+	// always allows the paths of probes, without a review.
 	always authorizer.UnconditionalAuthorizer
 	mu     sync.Mutex
 	users  map[string]*userReviews
 }
 
-// userReviews are those of one user.
+// userReviews has the slots for the reviews of one user.
 type userReviews struct {
 	slots *semaphore.Weighted
-	// pending counts those that are under way or wait.
+	// pending is the number of reviews in flight and waiting.
 	pending int
 }
 
-// newFairAuthorizer returns an authorizer that asks a, but for paths that everybody may see. It returns an error where one is none.
+// newFairAuthorizer returns an authorizer that calls a, except for alwaysAllowPaths. It returns an
+// error if one of these is not a valid path.
 func newFairAuthorizer(a authorizer.Authorizer, alwaysAllowPaths []string) (*fairAuthorizer, error) {
 	always, err := path.NewAuthorizer(alwaysAllowPaths)
 	if err != nil {
@@ -42,7 +44,7 @@ func newFairAuthorizer(a authorizer.Authorizer, alwaysAllowPaths []string) (*fai
 	return &fairAuthorizer{Authorizer: a, always: always, users: map[string]*userReviews{}}, nil
 }
 
-// Authorize implements authorizer.Authorizer. It waits while as many reviews of the user are under way as may be.
+// Authorize implements authorizer.Authorizer. It waits while the maximum number of reviews of the user is in flight.
 func (a *fairAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	if decision, reason, err := a.always.Authorize(ctx, attributes); decision == authorizer.DecisionAllow {
 		return decision, reason, err
@@ -68,7 +70,7 @@ func (a *fairAuthorizer) ConditionsAwareAuthorize(ctx context.Context, attribute
 	return a.Authorizer.ConditionsAwareAuthorize(ctx, attributes)
 }
 
-// enter waits for a slot of the user, which the caller leaves.
+// enter waits for a slot of the user. The caller must call leave.
 func (a *fairAuthorizer) enter(ctx context.Context, attributes authorizer.Attributes) (leave func(), err error) {
 	name := ""
 	if user := attributes.GetUser(); user != nil {

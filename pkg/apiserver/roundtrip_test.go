@@ -57,7 +57,7 @@ func newFiller(t *testing.T) *randfill.Filler {
 	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fuzzerFuncs), rand.NewSource(seed), Codecs)
 }
 
-func TestEveryKindSurvivesEncodingAndDecoding(t *testing.T) {
+func TestScheme_RoundTrip(t *testing.T) {
 	for gv, kinds := range servedKinds {
 		for _, kind := range kinds {
 			t.Run(gv.WithKind(kind).String(), func(t *testing.T) {

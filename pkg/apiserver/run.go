@@ -11,8 +11,8 @@ import (
 	"clusterpass.dev/pkg/embeddedetcd"
 )
 
-// Run runs the server, and its etcd where one is embedded, until ctx ends; then it
-// shuts down in order: no new requests, those under way to their end, etcd last.
+// Run runs the server, and the embedded etcd if there is one, until ctx ends. Then it shuts down in
+// order: it accepts no new requests, lets those in flight end, and stops etcd last.
 func (o completedOptions) Run(ctx context.Context) error {
 	if o.EmbeddedEtcdDir == "" {
 		return o.serve(ctx)

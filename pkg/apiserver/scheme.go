@@ -21,15 +21,15 @@ import (
 )
 
 var (
-	// Scheme knows every type that is served. A type has one version, which is its internal version, too.
+	// Scheme has all served types. Each has one version, which is also its internal version.
 	Scheme = runtime.NewScheme()
 	// Codecs encodes and decodes the types of Scheme.
 	Codecs = serializer.NewCodecFactory(Scheme)
 
-	// externalScheme is Scheme without the internal versions: what OpenAPI may name.
+	// externalScheme is Scheme without the internal versions, for OpenAPI.
 	externalScheme = runtime.NewScheme()
 
-	// groupVersions are the API groups that are served, each in its one version.
+	// groupVersions are the API groups that can be served, each in its only version.
 	groupVersions = []schema.GroupVersion{
 		multiclusterv1alpha1.SchemeGroupVersion,
 		clusterpassv1alpha1.SchemeGroupVersion,
@@ -48,7 +48,7 @@ func init() {
 	utilruntime.Must(authtokengrant.AddFieldLabelConversion(Scheme))
 	utilruntime.Must(clusterscore.AddFieldLabelConversion(Scheme))
 
-	// The API machinery decodes options and writes discovery documents as types of the group "".
+	// The API machinery needs types of the group "" to decode options and to write discovery documents.
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(Scheme, unversioned)
 	Scheme.AddUnversionedTypes(unversioned,
@@ -60,10 +60,9 @@ func init() {
 	)
 }
 
-// addInternalVersions registers the Go type of each kind for the internal version
-// of its group, too: the generic registry stores and patches internal objects, and
-// with a single version a twin of every type and conversions between them would
-// say nothing new.
+// addInternalVersions registers the Go type of each kind for the internal version of its group,
+// too. The generic registry stores and patches internal objects. With only one version, separate
+// internal types and conversions would be useless.
 func addInternalVersions(scheme *runtime.Scheme) error {
 	for _, gv := range groupVersions {
 		internal := schema.GroupVersion{Group: gv.Group, Version: runtime.APIVersionInternal}

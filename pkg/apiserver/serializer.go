@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// withoutProtobuf offers what a CustomResourceDefinition's resources offer: the
-// types have no protobuf encoding, and a client that prefers it and accepts JSON,
-// too, is to get JSON, not an error.
+// withoutProtobuf offers the same media types as a CustomResourceDefinition's resources. The types
+// have no protobuf encoding. Clients that prefer protobuf and also accept JSON get JSON, and not an
+// error.
 type withoutProtobuf struct {
 	runtime.NegotiatedSerializer
 }

@@ -18,7 +18,7 @@ import (
 
 const snapshotDialTimeout = 10 * time.Second
 
-// newSnapshotCommand returns the command that backs the inventory up and brings it back.
+// newSnapshotCommand returns the command that saves and restores the contents of etcd.
 func newSnapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot",

@@ -35,7 +35,8 @@ func run(args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestRevokeNeverTakesMoreThanWasSaid(t *testing.T) {
+// Revoke never takes more than was said.
+func TestRevoke_Arguments(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		want string
@@ -56,8 +57,8 @@ func TestRevokeNeverTakesMoreThanWasSaid(t *testing.T) {
 	}
 }
 
-// TestRevoke_SaysWhatHasEnded has the hub answer each read of a grant by the next of what it is by then; afterwards the grant is gone.
-func TestRevoke_SaysWhatHasEnded(t *testing.T) {
+// TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then; afterwards the grant is gone.
+func TestRevoke_Output(t *testing.T) {
 	grantIn := func(annotations map[string]string) *clusterpassv1alpha1.AuthTokenGrant {
 		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}
 	}
@@ -90,19 +91,20 @@ func TestRevoke_SaysWhatHasEnded(t *testing.T) {
 	}
 }
 
-func TestExplain_WantsAKind(t *testing.T) {
+func TestExplain_Arguments(t *testing.T) {
 	_, err := run("explain", "cluster")
 	require.ErrorContains(t, err, `unknown command "cluster"`)
 }
 
-func TestJoinWantsAMember(t *testing.T) {
+func TestJoin_Arguments(t *testing.T) {
 	_, err := run("join", "bravelion")
 	require.ErrorContains(t, err, "[member-context member-kubeconfig] is required")
 	_, err = run("join")
 	require.ErrorContains(t, err, "accepts 1 arg(s)")
 }
 
-func TestANamespaceBeforeANameHasAFlagOfItsOwn(t *testing.T) {
+// A namespace before a name has a flag of its own.
+func TestCommands_NamespaceBeforeName(t *testing.T) {
 	for _, command := range []string{"token", "get-token", "kubeconfig", "join", "unjoin", "revoke", "renew-author", "explain placement"} {
 		t.Run(command, func(t *testing.T) {
 			_, err := run(append(strings.Fields(command), "team-a/bravelion")...)
@@ -118,7 +120,8 @@ func TestVersion(t *testing.T) {
 	assert.NotEmpty(t, out)
 }
 
-func TestMemberEndpointIsInline(t *testing.T) {
+// What a kubeconfig has in files becomes inline.
+func TestMemberFlags_Load(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.crt")
 	require.NoError(t, os.WriteFile(ca, []byte("PEM"), 0o600))

@@ -48,26 +48,26 @@ func runDoctor(t *testing.T, status int, args ...string) (stdout string, err err
 	return out.String(), err
 }
 
-func TestDoctorPassesWhereNothingFails(t *testing.T) {
-	out, err := runDoctor(t, http.StatusForbidden)
-	require.NoError(t, err)
-	assert.Contains(t, out, "ok    openapi: ")
-	assert.Contains(t, out, "skip  powers: ")
+func TestDoctor(t *testing.T) {
+	t.Run("it passes where nothing fails", func(t *testing.T) {
+		out, err := runDoctor(t, http.StatusForbidden)
+		require.NoError(t, err)
+		assert.Contains(t, out, "ok    openapi: ")
+		assert.Contains(t, out, "skip  powers: ")
+	})
+	t.Run("it fails where something does", func(t *testing.T) {
+		out, err := runDoctor(t, http.StatusServiceUnavailable)
+		require.ErrorContains(t, err, "a check has failed on http://127.0.0.1")
+		assert.Contains(t, out, "FAIL  apiservices: ")
+		assert.NotContains(t, out, "Usage:")
+	})
+	t.Run("a cluster that is no hub", func(t *testing.T) {
+		_, err := runDoctor(t, http.StatusNotFound)
+		require.ErrorContains(t, err, "serves nothing of clusterpass. Is it the hub? ")
+	})
 }
 
-func TestDoctorFailsWhereSomethingDoes(t *testing.T) {
-	out, err := runDoctor(t, http.StatusServiceUnavailable)
-	require.ErrorContains(t, err, "a check has failed on http://127.0.0.1")
-	assert.Contains(t, out, "FAIL  apiservices: ")
-	assert.NotContains(t, out, "Usage:")
-}
-
-func TestDoctor_OfAClusterThatIsNoHub(t *testing.T) {
-	_, err := runDoctor(t, http.StatusNotFound)
-	require.ErrorContains(t, err, "serves nothing of clusterpass. Is it the hub? ")
-}
-
-func TestDoctorPrintsFindingsAsAList(t *testing.T) {
+func TestDoctor_Output(t *testing.T) {
 	for format, decode := range map[string]func([]byte, any) error{
 		"json": json.Unmarshal,
 		"yaml": func(data []byte, into any) error { return yaml.Unmarshal(data, into) },
@@ -87,7 +87,7 @@ func TestDoctorPrintsFindingsAsAList(t *testing.T) {
 	}
 }
 
-func TestDoctorRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestDoctor_Arguments(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		says string
@@ -106,7 +106,7 @@ func TestDoctorRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestClustersOfDoctor(t *testing.T) {
+func TestProfileNames(t *testing.T) {
 	names, err := profileNames([]string{"bravelion", "other/smartfish"}, "fleet")
 	require.NoError(t, err)
 	assert.Equal(t, []types.NamespacedName{{Namespace: "fleet", Name: "bravelion"}, {Namespace: "other", Name: "smartfish"}}, names)

@@ -16,8 +16,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// TestEveryCommandSaysThatThereIsNoHub is for users who have set nothing up yet, or are in another shell.
-func TestEveryCommandSaysThatThereIsNoHub(t *testing.T) {
+// TestCommands_NoHub is for users who have set nothing up yet, or are in another shell.
+func TestCommands_NoHub(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
@@ -69,8 +69,8 @@ func TestEveryCommandSaysThatThereIsNoHub(t *testing.T) {
 	}
 }
 
-// TestAHubOnTheDefaultAddressIsOne is for whoever means localhost:8080.
-func TestAHubOnTheDefaultAddressIsOne(t *testing.T) {
+// TestCommands_HubOnDefaultAddress is for whoever means localhost:8080.
+func TestCommands_HubOnDefaultAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config")
 	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"hub": {Server: "http://localhost:8080"}},

@@ -127,7 +127,8 @@ func merged(t *testing.T, path string) *clientcmdapi.Config {
 	return config
 }
 
-func TestAContextHasAllThatItNeedsAndNoSecret(t *testing.T) {
+// A context has all that it needs, and no secret.
+func TestKubeconfig(t *testing.T) {
 	hub := newFakeHub(t)
 	out, _, err := execute(t, "kubeconfig", "bravelion")
 	require.NoError(t, err)
@@ -169,7 +170,8 @@ func TestAContextHasAllThatItNeedsAndNoSecret(t *testing.T) {
 	})
 }
 
-func TestMergingKeepsWhatIsThere(t *testing.T) {
+// Merging keeps what is there.
+func TestKubeconfig_Merge(t *testing.T) {
 	hub := newFakeHub(t)
 	before := merged(t, hub.kubeconfig)
 	before.Contexts["mine"] = &clientcmdapi.Context{Cluster: "mine", AuthInfo: "mine", Namespace: "work"}
@@ -198,7 +200,8 @@ func TestMergingKeepsWhatIsThere(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestMergingAgainBringsAContextUpToDate(t *testing.T) {
+// Merging again brings a context up to date.
+func TestKubeconfig_MergeAgain(t *testing.T) {
 	hub := newFakeHub(t)
 	_, _, err := execute(t, "kubeconfig", "bravelion", "--merge")
 	require.NoError(t, err)
@@ -218,7 +221,7 @@ func TestMergingAgainBringsAContextUpToDate(t *testing.T) {
 	assert.Contains(t, config.AuthInfos[context.AuthInfo].Exec.Args, "--max-age=10m0s")
 }
 
-func TestMergingIntoSeveralFiles(t *testing.T) {
+func TestKubeconfig_MergeIntoSeveralFiles(t *testing.T) {
 	hub := newFakeHub(t)
 	firstFile, secondFile := filepath.Join(hub.dir, "first"), hub.kubeconfig
 	require.NoError(t, clientcmd.WriteToFile(*clientcmdapi.NewConfig(), firstFile))
@@ -257,7 +260,8 @@ func TestMergingIntoSeveralFiles(t *testing.T) {
 	})
 }
 
-func TestContextsThatAreNotOursAreLeftAlone(t *testing.T) {
+// Contexts that are not ours are left alone.
+func TestKubeconfig_MergeForeignContext(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*clientcmdapi.Config)
@@ -297,7 +301,7 @@ func TestContextsThatAreNotOursAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestWhatCanNotBecomePartOfAContext(t *testing.T) {
+func TestKubeconfig_UnpinnableFlags(t *testing.T) {
 	for _, flag := range []string{"--token=alice", "--as=bob", "--user=hub", "--server=https://other.example.com"} {
 		t.Run(flag, func(t *testing.T) {
 			hub := newFakeHub(t)
@@ -309,7 +313,8 @@ func TestWhatCanNotBecomePartOfAContext(t *testing.T) {
 	}
 }
 
-func TestAMembersContextIsNotTakenForTheHub(t *testing.T) {
+// A member's context is not taken for the hub.
+func TestKubeconfig_ContextOfAMember(t *testing.T) {
 	hub := newFakeHub(t)
 	config := merged(t, hub.kubeconfig)
 	config.AuthInfos["bravelion"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
@@ -331,7 +336,7 @@ func TestAMembersContextIsNotTakenForTheHub(t *testing.T) {
 	}
 }
 
-func TestWhatIsAskedForByDefault(t *testing.T) {
+func TestRequest_Defaults(t *testing.T) {
 	tests := []struct {
 		name string
 		args []string
@@ -370,7 +375,8 @@ func TestWhatIsAskedForByDefault(t *testing.T) {
 	}
 }
 
-func TestAccountsAreApartForOtherRightsAndOtherPeople(t *testing.T) {
+// Accounts are apart for other rights and other people.
+func TestAccountFor(t *testing.T) {
 	name := func(user string, roles ...string) string {
 		t.Helper()
 		r := credential.Request{Namespace: "fleet"}
@@ -392,7 +398,7 @@ func TestAccountsAreApartForOtherRightsAndOtherPeople(t *testing.T) {
 	}
 }
 
-func TestTheFormsOfAToken(t *testing.T) {
+func TestToken_Output(t *testing.T) {
 	newFakeHub(t)
 	out, _, err := execute(t, "token", "bravelion")
 	require.NoError(t, err)
@@ -409,7 +415,7 @@ func TestTheFormsOfAToken(t *testing.T) {
 	require.ErrorContains(t, err, "neither json nor yaml")
 }
 
-func TestGetTokenAnswersClientGo(t *testing.T) {
+func TestGetToken(t *testing.T) {
 	hub := newFakeHub(t)
 	info := func(server string) string {
 		return `{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","spec":{"cluster":{"server":"` + server + `"}}}`
@@ -448,7 +454,7 @@ func TestKubeconfig_MergeIntoALockedFile(t *testing.T) {
 	assert.NoFileExists(t, lock)
 }
 
-func TestKubeconfig_AuthoritiesTooLongForAPlugin(t *testing.T) {
+func TestKubeconfig_LongAuthorities(t *testing.T) {
 	hub := newFakeHub(t)
 	for name, test := range map[string]struct {
 		size int
@@ -471,7 +477,8 @@ func TestKubeconfig_AuthoritiesTooLongForAPlugin(t *testing.T) {
 	}
 }
 
-func TestKubeconfig_MergeTakesTheAddressFromTheHub(t *testing.T) {
+// Merging takes the address from the hub.
+func TestKubeconfig_MergeNewAddress(t *testing.T) {
 	hub := newFakeHub(t)
 	_, _, err := execute(t, "kubeconfig", "bravelion", "--merge")
 	require.NoError(t, err)
@@ -482,7 +489,7 @@ func TestKubeconfig_MergeTakesTheAddressFromTheHub(t *testing.T) {
 	assert.Equal(t, "another authority", string(config.Clusters[config.Contexts["bravelion"].Cluster].CertificateAuthorityData))
 }
 
-func TestAnnotationsOfARequest(t *testing.T) {
+func TestRequest_Annotations(t *testing.T) {
 	want := map[string]string{"example.com/ticket": "OPS-1234", "example.com/why": "a=b, c"}
 	flags := []string{"--annotation=example.com/ticket=OPS-1234", "--annotation=example.com/why=a=b, c"}
 	for _, command := range []string{"token", "get-token", "kubeconfig"} {
@@ -509,7 +516,7 @@ func TestAnnotationsOfARequest(t *testing.T) {
 	}
 }
 
-func TestGrants_SaysWhyTheHubRefuses(t *testing.T) {
+func TestGrants_Forbidden(t *testing.T) {
 	hub := newFakeHub(t)
 	for _, output := range []string{"", "wide", "json", "name"} {
 		_, _, err := execute(t, "grants", "--output="+output)
@@ -520,8 +527,8 @@ func TestGrants_SaysWhyTheHubRefuses(t *testing.T) {
 	assert.Empty(t, hub.asked)
 }
 
-// TestCommands_OfAClusterThatIsNoHub has the context be a member's.
-func TestCommands_OfAClusterThatIsNoHub(t *testing.T) {
+// TestCommands_ContextOfAMember has the context be a member's.
+func TestCommands_ContextOfAMember(t *testing.T) {
 	hub := newFakeHub(t)
 	hub.Config.Handler = http.NotFoundHandler()
 	for _, args := range [][]string{{"grants"}, {"grants", "--output=json"}, {"revoke", "--all-in-namespace"}, {"explain", "placement", "gpu"}, {"token", "bravelion"}} {
@@ -533,7 +540,7 @@ func TestCommands_OfAClusterThatIsNoHub(t *testing.T) {
 	}
 }
 
-func TestNamesOfEntries(t *testing.T) {
+func TestPinnedHub_EntryName(t *testing.T) {
 	longest := strings.Repeat("c", 253)
 	seen := map[string]bool{}
 	for _, of := range []struct{ namespace, cluster, context string }{

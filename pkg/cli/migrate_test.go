@@ -36,7 +36,8 @@ func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
 	return flags
 }
 
-func TestMigrateReachesTheHubOfTheFlags(t *testing.T) {
+// Migrate reaches the hub of the flags.
+func TestMigrate_Hub(t *testing.T) {
 	for _, flag := range []string{"--yes", "--dry-run", "--dry-run=client", "--dry-run=none"} {
 		t.Run(flag, func(t *testing.T) {
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
@@ -54,7 +55,7 @@ func TestMigrateReachesTheHubOfTheFlags(t *testing.T) {
 	}
 }
 
-func TestMigrate_DryRunIsTheClients(t *testing.T) {
+func TestMigrate_DryRun(t *testing.T) {
 	for _, value := range []string{"server", "true"} {
 		_, err := run("migrate", "--dry-run="+value)
 		require.ErrorContains(t, err, "--dry-run="+value+": want none or client")

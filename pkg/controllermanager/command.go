@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllermanager runs the controllers of clusterpass beside each other, under one
-// leader election: Options become a running manager.
+// Package controllermanager runs the controllers of clusterpass together, under one leader
+// election. Options become a running manager.
 package controllermanager
 
 import (

@@ -25,13 +25,13 @@ import (
 const (
 	// factsPeriod is how often the version and the properties of a member are read.
 	factsPeriod = 5 * time.Minute
-	// renewals is how many credentials for members are renewed at once.
+	// renewals is how many credentials for members are renewed in parallel.
 	renewals = 8
-	// nominations is how many Workloads of Kueue are reconciled at once.
+	// nominations is how many Workloads of Kueue are reconciled in parallel.
 	nominations = 4
 )
 
-// controllers returns all of them, registered with the informers.
+// controllers returns all controllers, registered with the informers.
 func (m *manager) controllers() ([]controller, error) {
 	member.RegisterMetrics(m.members)
 	var all []controller
@@ -156,7 +156,7 @@ func (m *manager) credentialSetController() (controller, error) {
 		Sets:      m.grants.Clusterpass().V1alpha1().ClusterCredentialSets(),
 		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
 		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		// Of a factory that nobody starts.
+		// Nothing starts this factory.
 		Decisions:  inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
 		Placements: m.grants.Clusterpass().V1alpha1().Placements(),
 		User:       m.user,
@@ -185,7 +185,7 @@ func (m *manager) placementController() (controller, error) {
 		Placements: m.grants.Clusterpass().V1alpha1().Placements(),
 		Scores:     m.grants.Clusterpass().V1alpha1().ClusterScores(),
 		Profiles:   m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		// Of factories that nobody starts.
+		// Nothing starts these factories.
 		Decisions:  inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
 		Namespaces: informers.NewSharedInformerFactory(m.kubernetes, 0).Core().V1().Namespaces(),
 		User:       m.user,
@@ -200,7 +200,7 @@ func (m *manager) dispatcher() (controller, error) {
 	return dispatcher.New(dispatcher.Options{
 		Hub:     m.kubernetes,
 		Objects: m.objects,
-		// Of a factory that nobody starts.
+		// Nothing starts this factory.
 		Decisions: inventoryinformers.NewSharedInformerFactory(m.inventory, 0).Apis().V1alpha1().PlacementDecisions(),
 		Recorder:  m.recorder,
 		Workers:   nominations,

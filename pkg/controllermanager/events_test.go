@@ -23,8 +23,8 @@ import (
 // maxInstance is how long the reportingInstance of an event may be, which is made of this program's name and its host's.
 const maxInstance = 128
 
-// TestEventsOfTheLongestNames is about names that client-go makes, and that no hub would store if they were too long.
-func TestEventsOfTheLongestNames(t *testing.T) {
+// TestEvents_LongestNames is about names that client-go makes, and that no hub would store if they were too long.
+func TestEvents_LongestNames(t *testing.T) {
 	stored := make(chan *eventsv1.Event, 2)
 	hub := fake.NewClientset()
 	hub.PrependReactor("create", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {

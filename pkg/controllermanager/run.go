@@ -40,11 +40,11 @@ import (
 	"clusterpass.dev/pkg/profiles"
 )
 
-// manager is what the controllers share.
+// manager has what the controllers share.
 type manager struct {
 	options *Options
 	hubID   string
-	// user is the username that the hub knows this program by, empty if it does not tell.
+	// user is the username of this program on the hub. It is empty if the hub does not report it.
 	user  string
 	clock clock.WithTicker
 
@@ -62,12 +62,12 @@ type manager struct {
 	recorder    events.EventRecorder
 }
 
-// controller is one of those that run under the leader.
+// controller is a controller that runs in the leader.
 type controller interface {
 	Run(ctx context.Context)
 }
 
-// Run runs the controllers, while this replica is the leader, until ctx ends. Losing the lead is an error.
+// Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error if the replica stops being the leader.
 func (o *Options) Run(ctx context.Context) error {
 	config, err := o.hub()
 	if err != nil {
@@ -142,7 +142,8 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	return m, nil
 }
 
-// userOf returns the username of a client of the hub; empty if the hub is older than Kubernetes 1.28, or does not let its users ask.
+// userOf returns the username of a client of the hub. It is empty if the hub is older than
+// Kubernetes 1.28, or does not allow its users to ask.
 func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	review, err := hub.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
@@ -154,9 +155,9 @@ func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-// lead runs work while this replica has the lead.
+// lead runs work while this replica is the leader.
 func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) error {
-	// The caches fill before the lead is won, so that a successor begins at once.
+	// Fill the caches before the election: then a new leader starts at once.
 	m.watch(ctx)
 	election := m.options.LeaderElection
 	if !election.LeaderElect {
@@ -204,7 +205,7 @@ func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) erro
 	return nil
 }
 
-// watch starts everything that is kept up to date whether this replica leads or not.
+// watch starts the caches, whether this replica is the leader or not.
 func (m *manager) watch(ctx context.Context) {
 	go m.secrets.Run(ctx)
 	go m.members.Run(ctx)
@@ -216,7 +217,7 @@ func (m *manager) run(ctx context.Context, controllers []controller) {
 	if err := m.broadcaster.StartRecordingToSinkWithContext(ctx); err == nil {
 		defer m.broadcaster.Shutdown()
 	}
-	// Without the Secrets every member would seem to give no access.
+	// Before the Secrets are read, all members would seem to be without access.
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, m.secrets.Synced) {
 		return
 	}

@@ -26,8 +26,8 @@ import (
 
 const shutdownTimeout = 5 * time.Second
 
-// serve serves health checks to everybody, and metrics to whom the hub allows them, until ctx ends. The function
-// that it returns waits for the end.
+// serve serves health checks to everybody, and metrics to users whom the hub authorises, until ctx
+// ends. stopped waits until the server has stopped.
 func (m *manager) serve(ctx context.Context) (stopped func(), err error) {
 	o := m.options
 	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
@@ -59,7 +59,7 @@ func (m *manager) serve(ctx context.Context) (stopped func(), err error) {
 	return func() { <-done }, nil
 }
 
-// routes are the paths that are served.
+// routes returns the handler of all paths.
 func (m *manager) routes() http.Handler {
 	paths := mux.NewPathRecorderMux(name)
 	healthz.InstallHandler(paths)
@@ -80,7 +80,7 @@ func (m *manager) routes() http.Handler {
 	return paths
 }
 
-// protected lets those to handler that the hub lets.
+// protected returns handler with authentication and authorization by the hub.
 func protected(handler http.Handler, authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo) http.Handler {
 	scheme := runtime.NewScheme()
 	codecs := serializer.NewCodecFactory(scheme)
@@ -92,7 +92,7 @@ func protected(handler http.Handler, authentication *genericapiserver.Authentica
 	return genericfilters.WithPanicRecovery(handler, info)
 }
 
-// withoutManagedFields saves memory: nobody here asks who set which field.
+// withoutManagedFields saves memory: nothing here reads managedFields.
 func withoutManagedFields(obj any) (any, error) {
 	if accessor, err := meta.Accessor(obj); err == nil {
 		accessor.SetManagedFields(nil)

@@ -19,7 +19,8 @@ import (
 	"k8s.io/klog/v2/textlogger"
 )
 
-func TestTheCacheIsClosedToOthers(t *testing.T) {
+// The cache is closed to others.
+func TestCache_Modes(t *testing.T) {
 	hub, dir := newFakeHub(t), filepath.Join(t.TempDir(), "clusterpass", "tokens")
 	_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
 	require.NoError(t, err)
@@ -33,7 +34,7 @@ func TestTheCacheIsClosedToOthers(t *testing.T) {
 	assert.Len(t, files, 2, "an entry and its lock")
 }
 
-func TestEntriesThatCanNotBeUsed(t *testing.T) {
+func TestCache_UnusableEntries(t *testing.T) {
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, path string)
@@ -88,7 +89,7 @@ func TestEntriesThatCanNotBeUsed(t *testing.T) {
 	}
 }
 
-func TestFoldersThatTokensAreNotPutInto(t *testing.T) {
+func TestCache_UnsafeFolders(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(t *testing.T, dir string)
@@ -110,7 +111,7 @@ func TestFoldersThatTokensAreNotPutInto(t *testing.T) {
 	}
 }
 
-func TestSource_WithoutASafeCache(t *testing.T) {
+func TestSource_GetUnsafeCache(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, dir string){
 		"a folder that can't be made":       func(t *testing.T, dir string) { t.Helper(); write("")(t, dir) },
 		"one that others may enter":         func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); chmod(0o777)(t, dir) },
@@ -146,7 +147,8 @@ func TestSource_WithoutASafeCache(t *testing.T) {
 	}
 }
 
-func TestExpiredEntriesAreRemoved(t *testing.T) {
+// Expired entries are removed.
+func TestCache_ExpiredEntries(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
@@ -167,7 +169,8 @@ func TestExpiredEntriesAreRemoved(t *testing.T) {
 	assert.Len(t, entries(t, dir), 1)
 }
 
-func TestAnEntryRemembersTheLastProcessesAlone(t *testing.T) {
+// An entry remembers the last processes alone.
+func TestEntry_HandTo(t *testing.T) {
 	var e entry
 	for caller := range 3 * maxCallers {
 		e.handTo(strconv.Itoa(caller))

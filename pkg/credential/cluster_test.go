@@ -13,7 +13,8 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-func TestWhereATokenMayGo(t *testing.T) {
+// Where a token may go.
+func TestCheckDestination(t *testing.T) {
 	ours, next, thief := newAuthority(t, "ours"), newAuthority(t, "next"), newAuthority(t, "thief")
 	both := append(append([]byte{}, ours...), next...)
 	const server = "https://bravelion.example.com:6443"

@@ -19,47 +19,49 @@ import (
 
 var _ credentialplugin.Provider = &Plugin{}
 
-func TestTheVersionOfTheAnswerIsThatOfTheQuestion(t *testing.T) {
-	ask := func(version string) string {
-		return `{"apiVersion":"client.authentication.k8s.io/` + version + `","kind":"ExecCredential","spec":{"interactive":false,
+func TestParseExec(t *testing.T) {
+	t.Run("the version of the answer is that of the question", func(t *testing.T) {
+		ask := func(version string) string {
+			return `{"apiVersion":"client.authentication.k8s.io/` + version + `","kind":"ExecCredential","spec":{"interactive":false,
 			"cluster":{"server":"https://bravelion.example.com","certificate-authority-data":"Y2E=","config":{"serviceAccountName":"work"}}}}`
-	}
-	tests := map[string]struct{ info, want string }{
-		"v1":      {ask("v1"), "client.authentication.k8s.io/v1"},
-		"v1beta1": {ask("v1beta1"), "client.authentication.k8s.io/v1beta1"},
-		"nobody":  {"", "client.authentication.k8s.io/v1"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			exec, err := ParseExec(test.info)
-			require.NoError(t, err)
-			if test.info != "" {
-				require.NotNil(t, exec.Credential.Spec.Cluster)
-				assert.Equal(t, "https://bravelion.example.com", exec.Credential.Spec.Cluster.Server)
-				assert.Equal(t, "ca", string(exec.Credential.Spec.Cluster.CertificateAuthorityData))
-				assert.JSONEq(t, `{"serviceAccountName":"work"}`, string(exec.Credential.Spec.Cluster.Config.Raw))
-			}
-			var out strings.Builder
-			when := metav1.NewTime(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
-			require.NoError(t, exec.Answer(&out, &clientauthenticationv1.ExecCredentialStatus{Token: "t", ExpirationTimestamp: &when}))
-			var answer clientauthenticationv1.ExecCredential
-			require.NoError(t, json.Unmarshal([]byte(out.String()), &answer))
-			assert.Equal(t, test.want, answer.APIVersion)
-			assert.Equal(t, "ExecCredential", answer.Kind)
-			assert.Equal(t, "t", answer.Status.Token)
-			assert.True(t, when.Equal(answer.Status.ExpirationTimestamp))
-		})
-	}
+		}
+		tests := map[string]struct{ info, want string }{
+			"v1":      {ask("v1"), "client.authentication.k8s.io/v1"},
+			"v1beta1": {ask("v1beta1"), "client.authentication.k8s.io/v1beta1"},
+			"nobody":  {"", "client.authentication.k8s.io/v1"},
+		}
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				exec, err := ParseExec(test.info)
+				require.NoError(t, err)
+				if test.info != "" {
+					require.NotNil(t, exec.Credential.Spec.Cluster)
+					assert.Equal(t, "https://bravelion.example.com", exec.Credential.Spec.Cluster.Server)
+					assert.Equal(t, "ca", string(exec.Credential.Spec.Cluster.CertificateAuthorityData))
+					assert.JSONEq(t, `{"serviceAccountName":"work"}`, string(exec.Credential.Spec.Cluster.Config.Raw))
+				}
+				var out strings.Builder
+				when := metav1.NewTime(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+				require.NoError(t, exec.Answer(&out, &clientauthenticationv1.ExecCredentialStatus{Token: "t", ExpirationTimestamp: &when}))
+				var answer clientauthenticationv1.ExecCredential
+				require.NoError(t, json.Unmarshal([]byte(out.String()), &answer))
+				assert.Equal(t, test.want, answer.APIVersion)
+				assert.Equal(t, "ExecCredential", answer.Kind)
+				assert.Equal(t, "t", answer.Status.Token)
+				assert.True(t, when.Equal(answer.Status.ExpirationTimestamp))
+			})
+		}
+	})
+	t.Run("questions that are none", func(t *testing.T) {
+		for _, info := range []string{"{", `{"apiVersion":"v1","kind":"Secret"}`, `{"apiVersion":"client.authentication.k8s.io/v1alpha1","kind":"ExecCredential"}`} {
+			_, err := ParseExec(info)
+			assert.ErrorContains(t, err, ExecInfoEnv, info)
+		}
+	})
 }
 
-func TestQuestionsThatAreNone(t *testing.T) {
-	for _, info := range []string{"{", `{"apiVersion":"v1","kind":"Secret"}`, `{"apiVersion":"client.authentication.k8s.io/v1alpha1","kind":"ExecCredential"}`} {
-		_, err := ParseExec(info)
-		assert.ErrorContains(t, err, ExecInfoEnv, info)
-	}
-}
-
-func TestThePluginAsksForWhatTheProfileSays(t *testing.T) {
+// The plugin asks for what the ClusterProfile says.
+func TestPlugin_GetToken(t *testing.T) {
 	hub := newFakeHub(t)
 	right := clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
 	extension := `{"targetClusterProfile":{"namespace":"fleet","name":"bravelion"},"serviceAccountName":"work"}`

@@ -26,7 +26,8 @@ func parsed(t *testing.T, args ...string) *RequestFlags {
 	return flags
 }
 
-func TestFlagsWinOverARequest(t *testing.T) {
+// Flags win over a request.
+func TestParseRequest_Flags(t *testing.T) {
 	full := request()
 	full.Namespace, full.TargetClusterProfile.Namespace, full.TargetClusterProfile.UID = "team", "default", "1"
 	full.ClusterRoles = []v1alpha1.ClusterRole{{Name: "edit"}, {Name: "system:node-reader"}}
@@ -64,7 +65,8 @@ func TestFlagsWinOverARequest(t *testing.T) {
 	}
 }
 
-func TestAFlagOfAnotherFormNamesTheRightOne(t *testing.T) {
+// A flag of another form names the right one.
+func TestParseRequest_WrongFlags(t *testing.T) {
 	for arg, want := range map[string]string{
 		"--service-account=team-a/work":           "--service-account=work --service-account-namespace=team-a",
 		"--service-account-namespace=team-a/work": "--service-account=work --service-account-namespace=team-a",
@@ -78,7 +80,8 @@ func TestAFlagOfAnotherFormNamesTheRightOne(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutRolesSaysSoInItsArguments(t *testing.T) {
+// A request without roles says so in its arguments.
+func TestRequest_ArgsWithoutRoles(t *testing.T) {
 	r := request()
 	r.ClusterRoles = nil
 	assert.Contains(t, r.Args(), "--cluster-role=")
@@ -86,7 +89,7 @@ func TestARequestWithoutRolesSaysSoInItsArguments(t *testing.T) {
 	assert.False(t, parsed(t, "--service-account=work").NamesRoles())
 }
 
-func TestOptionsGoOnAsFlags(t *testing.T) {
+func TestOptions_Args(t *testing.T) {
 	args, err := (&Options{}).Args()
 	require.NoError(t, err)
 	assert.Empty(t, args)

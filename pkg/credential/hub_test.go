@@ -52,7 +52,8 @@ func serve(t *testing.T, code int, answer string) (*Hub, *http.Request, *v1alpha
 	return hub, &asked, &body
 }
 
-func TestTheHubIsAskedInOurOwnGroup(t *testing.T) {
+// The hub is asked in our own group.
+func TestHub_Mint(t *testing.T) {
 	hub, asked, body := serve(t, http.StatusCreated, answered)
 	r := request()
 	r.Namespace, r.TargetClusterProfile.Namespace = "team", "fleet"
@@ -69,7 +70,7 @@ func TestTheHubIsAskedInOurOwnGroup(t *testing.T) {
 	assert.Equal(t, r.Annotations, body.Annotations)
 }
 
-func TestAnswersThatAreNone(t *testing.T) {
+func TestHub_MintFailures(t *testing.T) {
 	tests := []struct {
 		name   string
 		code   int
@@ -97,7 +98,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-func TestAnswersThatDoNotEnd(t *testing.T) {
+func TestHub_MintEndlessAnswers(t *testing.T) {
 	for name, test := range map[string]struct {
 		code  int
 		begin string
@@ -133,7 +134,8 @@ func TestAnswersThatDoNotEnd(t *testing.T) {
 	}
 }
 
-func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
+// No token is logged at any verbosity.
+func TestHub_MintLogsNoToken(t *testing.T) {
 	for _, verbosity := range []int{0, 7, 8, 10} {
 		hub, _, _ := serve(t, http.StatusCreated, answered)
 		var log bytes.Buffer
@@ -145,7 +147,7 @@ func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
 	}
 }
 
-func TestWhatIsARefusal(t *testing.T) {
+func TestRefused(t *testing.T) {
 	tests := map[string]struct {
 		err  error
 		want bool

@@ -96,7 +96,8 @@ func (s *server) source(t *testing.T, options Options, token string) (*Source, *
 	return source, &warnings
 }
 
-func TestSource_GetForWhomTheHubKnows(t *testing.T) {
+// A token is for whom the hub knows, whatever the login.
+func TestSource_GetOfOtherLogins(t *testing.T) {
 	steps := []struct {
 		name   string
 		token  string

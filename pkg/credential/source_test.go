@@ -23,7 +23,8 @@ const (
 	second = "token-2-for-default/bravelion"
 )
 
-func TestWhenTheHubIsAsked(t *testing.T) {
+// When the hub is asked.
+func TestSource_Get(t *testing.T) {
 	tests := []struct {
 		name string
 		// after is how long after the first token another is wanted, of a hub that answers err.
@@ -84,7 +85,8 @@ func TestWhenTheHubIsAsked(t *testing.T) {
 	}
 }
 
-func TestAHubThatIsDownIsLeftAloneForAWhile(t *testing.T) {
+// A hub that is down is left alone for a while.
+func TestSource_GetHubDown(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	get := func(caller int) *Credential {
@@ -112,7 +114,8 @@ func TestAHubThatIsDownIsLeftAloneForAWhile(t *testing.T) {
 	assert.Equal(t, "token-4-for-default/bravelion", get(1).Token)
 }
 
-func TestOfProcessesAtOnceOneAsksTheHub(t *testing.T) {
+// Of processes at once, one asks the hub.
+func TestSource_GetAtOnce(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	var running sync.WaitGroup
@@ -129,7 +132,8 @@ func TestOfProcessesAtOnceOneAsksTheHub(t *testing.T) {
 	assert.Equal(t, 1, hub.asked)
 }
 
-func TestWhoeverGivesUpDoesNotWaitForOthers(t *testing.T) {
+// Whoever gives up does not wait for others.
+func TestSource_GetCancelled(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	begun, end := make(chan struct{}), make(chan struct{})
@@ -149,7 +153,8 @@ func TestWhoeverGivesUpDoesNotWaitForOthers(t *testing.T) {
 	running.Wait()
 }
 
-func TestWhatIsAskedForAndByWhomIsKeptApart(t *testing.T) {
+// What is asked for, and by whom, is kept apart.
+func TestSource_GetOfOtherRequests(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	requests := map[string]func(*Source, *Request){
@@ -180,7 +185,8 @@ func TestWhatIsAskedForAndByWhomIsKeptApart(t *testing.T) {
 	assert.Equal(t, 1+len(requests), hub.asked)
 }
 
-func TestATokenIsHandedOnlyToClientsOfItsCluster(t *testing.T) {
+// A token is handed only to clients of its cluster.
+func TestSource_GetForOtherClusters(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	right := &clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
@@ -208,7 +214,8 @@ func TestATokenIsHandedOnlyToClientsOfItsCluster(t *testing.T) {
 	assert.NotEqual(t, second, moved.Token)
 }
 
-func TestRequestsThatSayTooLittle(t *testing.T) {
+// Requests that say too little.
+func TestSource_GetInvalidRequests(t *testing.T) {
 	tests := map[string]struct {
 		change func(*Request)
 		want   string
@@ -228,7 +235,8 @@ func TestRequestsThatSayTooLittle(t *testing.T) {
 	}
 }
 
-func TestWithoutACacheTheHubIsAskedEachTime(t *testing.T) {
+// Without a cache, the hub is asked each time.
+func TestSource_GetWithoutCache(t *testing.T) {
 	hub := newFakeHub(t)
 	source := &Source{minter: hub, clock: hub.clock}
 	for range 2 {
@@ -238,7 +246,8 @@ func TestWithoutACacheTheHubIsAskedEachTime(t *testing.T) {
 	assert.Equal(t, 2, hub.asked)
 }
 
-func TestWhatClientGoIsTold(t *testing.T) {
+// What client-go is told.
+func TestCredential_ExecStatus(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	tests := map[string]struct {
 		askAgain, want time.Duration
@@ -256,7 +265,7 @@ func TestWhatClientGoIsTold(t *testing.T) {
 	}
 }
 
-func TestTheDefaultFolderOfTheCache(t *testing.T) {
+func TestDefaultCacheDir(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/somewhere")
 	t.Setenv("HOME", "/somewhere")
 	dir, err := DefaultCacheDir()
@@ -264,7 +273,8 @@ func TestTheDefaultFolderOfTheCache(t *testing.T) {
 	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)))
 }
 
-func TestSource_GetReplacesARefusedTokenOnce(t *testing.T) {
+// A refused token is replaced once.
+func TestSource_GetRefusedToken(t *testing.T) {
 	hub, dir := newFakeHub(t), t.TempDir()
 	require.NoError(t, secure(dir))
 	asked := func(caller int) int {
@@ -294,7 +304,8 @@ func TestSource_GetReplacesARefusedTokenOnce(t *testing.T) {
 	assert.Equal(t, 5, asked(1), "a parent that asks shortly afterwards")
 }
 
-func TestSource_RenewDropsTokensOfAnotherCluster(t *testing.T) {
+// Tokens of another cluster are dropped.
+func TestSource_RenewOtherCluster(t *testing.T) {
 	other := request()
 	other.ServiceAccountName = "other"
 	elsewhere := request()

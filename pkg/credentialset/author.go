@@ -14,8 +14,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// AuthorSince returns since when the author of set is its author. For one that was noted by a release which did not note that, it is
-// since the set was made.
+// AuthorSince returns when the author of set was recorded. If an earlier release recorded no time,
+// it returns the creation time of set.
 func AuthorSince(set *v1alpha1.ClusterCredentialSet) time.Time {
 	if author := set.Spec.Author; author != nil && author.Since != nil {
 		return author.Since.Time
@@ -23,8 +23,9 @@ func AuthorSince(set *v1alpha1.ClusterCredentialSet) time.Time {
 	return set.CreationTimestamp.Time
 }
 
-// AuthorEnd returns when the author of set is too old for renewals, with an age of at most maxAge; zero for never, as for 0, and for
-// ServiceAccounts, which are nobody who leaves: what is bound to them ends with its bindings.
+// AuthorEnd returns when the author of set reaches maxAge, and the credentials are no longer
+// renewed. It returns zero for never: if maxAge is 0, and for ServiceAccounts, which do not leave.
+// The rights of a ServiceAccount end with its bindings.
 func AuthorEnd(set *v1alpha1.ClusterCredentialSet, maxAge time.Duration) time.Time {
 	if maxAge == 0 || set.Spec.Author == nil {
 		return time.Time{}
@@ -35,18 +36,20 @@ func AuthorEnd(set *v1alpha1.ClusterCredentialSet, maxAge time.Duration) time.Ti
 	return AuthorSince(set).Add(maxAge)
 }
 
-// ShowCommand returns the command that shows what somebody who becomes the author of set would sign, and how to do that.
+// ShowCommand returns a command that shows what a new author of set would take responsibility for,
+// and how to become the author.
 func ShowCommand(set *v1alpha1.ClusterCredentialSet) string {
 	return fmt.Sprintf("kubectl clusterpass renew-author %s -n %s", set.Name, set.Namespace)
 }
 
-// RenewCommand returns the command by which somebody becomes the author of set as it is now. It fails for a set that was changed since, and for
-// another one of that name.
+// RenewCommand returns the command that makes its user the author of set. The command fails if set
+// has changed since, or if another set has its name.
 func RenewCommand(set *v1alpha1.ClusterCredentialSet) string {
 	return fmt.Sprintf("%s --generation=%d --uid=%s", ShowCommand(set), set.Generation, set.UID)
 }
 
-// IsUnrestricted returns whether an author is in system:masters, who may do everything on the hub, whatever its RBAC says.
+// IsUnrestricted returns whether an author is in the group system:masters. Its users may do
+// everything on the hub, regardless of RBAC.
 func IsUnrestricted(author *v1alpha1.Author) bool {
 	return author != nil && slices.Contains(author.Groups, user.SystemPrivilegedGroup)
 }

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credentialset knows what a ClusterCredentialSet makes of a cluster: which request for a token, and which
-// Secret. The server, which decides, and the controller manager, which writes, both ask it.
+// Package credentialset derives the request for a token and the Secret of a cluster from a
+// ClusterCredentialSet. Both the server, which decides, and the controller manager, which writes
+// the Secrets, use it.
 package credentialset
 
 import (
@@ -18,28 +19,29 @@ import (
 	"clusterpass.dev/pkg/names"
 )
 
-// What templates of names may have in them.
+// The variables of templates for names.
 const (
-	// ClusterName stands for the name of the ClusterProfile.
+	// ClusterName is the variable for the name of the ClusterProfile.
 	ClusterName = "{{.cluster.name}}"
-	// ClusterNamespace stands for the namespace of the ClusterProfile.
+	// ClusterNamespace is the variable for the namespace of the ClusterProfile.
 	ClusterNamespace = "{{.cluster.namespace}}"
-	// ClusterDisplayName stands for spec.displayName of the ClusterProfile, or for its name where it has none. It may be
-	// anything, and is for names in a Secret only.
+	// ClusterDisplayName is the variable for spec.displayName of the ClusterProfile, or for its
+	// name if that is empty. Its value may be any text, and is only allowed in names inside a
+	// Secret.
 	ClusterDisplayName = "{{.cluster.displayName}}"
-	// SetName stands for the name of the set.
+	// SetName is the variable for the name of the set.
 	SetName = "{{.set.name}}"
 )
 
-// namePart bounds how much of the set's name is in that of a ServiceAccount.
+// namePart bounds the part of the set's name in the name of a ServiceAccount, in bytes.
 const namePart = 52
 
-// Expand returns what a template of a name is for a cluster of set.
+// Expand returns the name that a template gives for a cluster of set.
 func Expand(template string, set *v1alpha1.ClusterCredentialSet, cluster string) string {
 	return strings.NewReplacer(ClusterName, cluster, ClusterNamespace, ProfileNamespace(set), SetName, set.Name).Replace(template)
 }
 
-// ExpandDisplay returns what a template is for profile, of a name that need not be one of an object.
+// ExpandDisplay returns the name that a template gives for profile. The name need not be valid for an object.
 func ExpandDisplay(template string, set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) string {
 	return strings.NewReplacer(
 		ClusterName, profile.Name, ClusterNamespace, profile.Namespace, SetName, set.Name,
@@ -68,7 +70,7 @@ func ServiceAccountName(set *v1alpha1.ClusterCredentialSet, cluster string, uid 
 	return names.Clip(set.Name, namePart) + "-" + names.Hash([]byte(string(set.UID)+"/"+string(uid)))
 }
 
-// Request returns what set asks for on the cluster of the ClusterProfile with name and uid.
+// Request returns the request of set for the ClusterProfile with name and uid.
 func Request(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) *multiclusterv1alpha1.AuthTokenRequest {
 	template := set.Spec.Template.DeepCopy()
 	return &multiclusterv1alpha1.AuthTokenRequest{
@@ -93,13 +95,13 @@ func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
 }
 
-// KeepsCredentials returns whether set has a Secret for each cluster: not so where its consumer asks by a credential plugin.
+// KeepsCredentials returns whether set has a Secret for each cluster. It returns false if the consumer of set uses a credential plugin.
 func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	kueue := set.Spec.Consumer.MultiKueue
 	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile
 }
 
-// Owner returns the reference that a grant of set has to it.
+// Owner returns the owner reference of the grants of set.
 func Owner(set *v1alpha1.ClusterCredentialSet) metav1.OwnerReference {
 	return *metav1.NewControllerRef(set, v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"))
 }

@@ -175,7 +175,7 @@ func TestCRDs(t *testing.T) {
 	}
 }
 
-func TestServedVersionsOfACRD(t *testing.T) {
+func TestServesOurs(t *testing.T) {
 	crd := func(group, version string, served bool) *apiextensionsv1.CustomResourceDefinition {
 		return &apiextensionsv1.CustomResourceDefinition{Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 			Group: group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: version, Served: served}},
@@ -270,7 +270,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestProfilesThatAreNotSeen(t *testing.T) {
+func TestHealth_NoProfiles(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
 	verdict{verdict: Fail, message: "there is none"}.expect(t, checkHealth(t.Context(), e))
@@ -282,7 +282,7 @@ func TestProfilesThatAreNotSeen(t *testing.T) {
 	verdict{verdict: Skip, message: "you may not look"}.expect(t, checkAccess(t.Context(), e))
 }
 
-func TestCheckAccess_ByAPlugin(t *testing.T) {
+func TestCheckAccess_Plugin(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset()})
 	e.Access = &configv1alpha1.AccessConfiguration{
 		Limits: member.DefaultConfig().Limits,
@@ -390,7 +390,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-func TestTheHubsClockIsWhatCounts(t *testing.T) {
+// The hub's clock is what counts.
+func TestExamination_Now(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.skew.value = skew{value: time.Hour}
 	assert.Equal(t, testTime.Add(time.Hour), e.now())
@@ -424,7 +425,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-func TestNoTokenIsMadeThatCouldNotBeRevoked(t *testing.T) {
+// No token is made that could not be revoked.
+func TestCheckMint(t *testing.T) {
 	hub := fake.NewClientset()
 	hub.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
@@ -439,6 +441,7 @@ func TestNoTokenIsMadeThatCouldNotBeRevoked(t *testing.T) {
 	require.Empty(t, client.Actions(), "it went on all the same")
 }
 
-func TestNothingIsMintedUnasked(t *testing.T) {
+// Nothing is minted unasked.
+func TestCheckMint_Unasked(t *testing.T) {
 	verdict{verdict: Skip, message: "--mint CLUSTER"}.expect(t, checkMint(t.Context(), newExamination(nil)))
 }

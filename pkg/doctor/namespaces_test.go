@@ -78,7 +78,7 @@ func TestCheckNamespaces_IsBounded(t *testing.T) {
 	assert.Contains(t, found[maxNamespaces].Message, "3 more")
 }
 
-func TestCheckNamespaces_WhoMayNotList(t *testing.T) {
+func TestCheckNamespaces_Forbidden(t *testing.T) {
 	client := fake.NewClientset()
 	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("namespaces"), "", nil)

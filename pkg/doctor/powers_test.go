@@ -13,7 +13,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-func TestPowersOfARule(t *testing.T) {
+func TestPowersOf(t *testing.T) {
 	const group, resource = "multicluster.x-k8s.io", "clusterprofiles"
 	tests := map[string]struct {
 		groups, resources, verbs, names []string
@@ -97,7 +97,7 @@ func rbacObjects() *fake.Clientset {
 	)
 }
 
-func TestWhoHoldsPowers(t *testing.T) {
+func TestCheckPowers(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
 	e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion"}}}
 
@@ -122,7 +122,8 @@ func TestWhoHoldsPowers(t *testing.T) {
 	}, got)
 }
 
-func TestBindingsInNamespacesOfWhichNothingIsKnownCount(t *testing.T) {
+// Bindings in namespaces of which nothing is known count.
+func TestCheckPowers_UnknownNamespaces(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
 	e.hub.profiles.err = assert.AnError
 	var about []string
@@ -132,7 +133,7 @@ func TestBindingsInNamespacesOfWhichNothingIsKnownCount(t *testing.T) {
 	assert.Contains(t, about, "Group elsewhere -> ClusterRole cluster-admin -> RoleBinding elsewhere/owners")
 }
 
-func TestNobodyHoldsPowers(t *testing.T) {
+func TestCheckPowers_None(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset(clusterRole("reader"))})
 	assert.Equal(t, OK, Worst(checkPowers(t.Context(), e)))
 }

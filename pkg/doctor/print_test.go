@@ -32,7 +32,7 @@ skip  mint: not asked for
 `, out.String())
 }
 
-func TestTheWorstVerdictCounts(t *testing.T) {
+func TestWorst(t *testing.T) {
 	of := func(verdicts ...Verdict) []Finding {
 		var all []Finding
 		for _, v := range verdicts {
@@ -46,7 +46,8 @@ func TestTheWorstVerdictCounts(t *testing.T) {
 	assert.Equal(t, Skip, Worst(of(Skip)))
 }
 
-func TestCheckNamesAreUnique(t *testing.T) {
+// The names of checks are unique.
+func TestChecks_Names(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range checks {
 		assert.False(t, seen[c.name], c.name)

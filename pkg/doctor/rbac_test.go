@@ -56,7 +56,7 @@ func reviewed(allow func(authorizationv1.SubjectAccessReviewSpec) bool) (*fake.C
 	return client, &asked
 }
 
-func TestRBACOfAProgram(t *testing.T) {
+func TestCheckServerRBAC(t *testing.T) {
 	e := newExamination(nil)
 	client, asked := reviewed(func(spec authorizationv1.SubjectAccessReviewSpec) bool {
 		return spec.ResourceAttributes.Resource != "mutatingadmissionpolicies" || spec.ResourceAttributes.Verb != "list"
@@ -76,7 +76,7 @@ func TestRBACOfAProgram(t *testing.T) {
 	}
 }
 
-func TestRBACThatTheCallerMayNotAskFor(t *testing.T) {
+func TestCheckManagerRBAC_Forbidden(t *testing.T) {
 	e := newExamination(nil)
 	client := fake.NewClientset()
 	client.PrependReactor("create", "subjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -86,11 +86,12 @@ func TestRBACThatTheCallerMayNotAskFor(t *testing.T) {
 	assert.Equal(t, Skip, Worst(checkManagerRBAC(t.Context(), e)))
 }
 
-func TestGroupsOfAUserThatIsNoServiceAccount(t *testing.T) {
+func TestGroupsOf(t *testing.T) {
 	assert.Equal(t, []string{"system:authenticated"}, groupsOf("clusterpass"))
 }
 
-func TestSecretsAreReadWhereTheConfigurationSays(t *testing.T) {
+// Secrets are read where the configuration says.
+func TestNeedsOf_Secrets(t *testing.T) {
 	e := newExamination(nil)
 	e.Access = &configv1alpha1.AccessConfiguration{Providers: []configv1alpha1.AccessProvider{
 		{KubeconfigSecret: &configv1alpha1.KubeconfigSecretProvider{Namespaces: []string{"fleet-a", "fleet-b"}}},

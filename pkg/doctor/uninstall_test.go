@@ -263,7 +263,7 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-func TestUninstall_MemberThatDoesNotAnswer(t *testing.T) {
+func TestUninstall_MemberDown(t *testing.T) {
 	hub := clusterWith(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "hub"}})
 	clients := &Clients{
 		Kubernetes: hub.Kubernetes, Metadata: hub.Metadata,

@@ -52,7 +52,7 @@ func listeners(t *testing.T) []string {
 	return addresses
 }
 
-func TestNoPortIsOpened(t *testing.T) {
+func TestStart_OpensNoPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.Len(t, listeners(t), 1, "a listener of the test's own is not found")

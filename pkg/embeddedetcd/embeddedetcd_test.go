@@ -63,7 +63,8 @@ func get(t *testing.T, server *Server, key string) (value string, revision int64
 	return string(response.Kvs[0].Value), response.Header.Revision
 }
 
-func TestDataSurvivesCloseAndStart(t *testing.T) {
+// Data survive Close and Start.
+func TestServer_Restart(t *testing.T) {
 	dir := newDir(t)
 	first := start(t, dir)
 	put(t, first, "key", "value")
@@ -75,7 +76,8 @@ func TestDataSurvivesCloseAndStart(t *testing.T) {
 	assert.Equal(t, "value", value)
 }
 
-func TestTheDataFolderIsForItsOwnerOnly(t *testing.T) {
+// The data folder is for its owner only.
+func TestStart_FolderModes(t *testing.T) {
 	dir := newDir(t)
 	server := start(t, dir)
 	defer server.Close()
@@ -100,7 +102,8 @@ func TestTheDataFolderIsForItsOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestASecondServerOnTheSameFolderIsRefusedAtOnce(t *testing.T) {
+// A second server on the same folder is refused at once.
+func TestStart_FolderInUse(t *testing.T) {
 	dir := newDir(t)
 	first := start(t, dir)
 	defer first.Close()
@@ -112,14 +115,16 @@ func TestASecondServerOnTheSameFolderIsRefusedAtOnce(t *testing.T) {
 	assert.Equal(t, "there", value)
 }
 
-func TestAPathThatNoSocketCanHaveIsRefusedBeforeAnythingIsMade(t *testing.T) {
+// A path that no socket can have is refused before anything is made.
+func TestStart_LongPath(t *testing.T) {
 	long := filepath.Join(newDir(t), strings.Repeat("d", maxSocketPath))
 	_, err := Start(t.Context(), long)
 	require.ErrorContains(t, err, "choose a shorter folder")
 	assert.NoDirExists(t, long)
 }
 
-func TestAStartThatIsCancelledLeavesTheFolderFree(t *testing.T) {
+// A start that is cancelled leaves the folder free.
+func TestStart_Cancelled(t *testing.T) {
 	dir := newDir(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -24,7 +24,8 @@ func save(t *testing.T, server *Server) string {
 	return file
 }
 
-func TestASnapshotHoldsWhatWasThereWhenItWasTaken(t *testing.T) {
+// A snapshot holds what was there when it was taken.
+func TestRestore(t *testing.T) {
 	original := start(t, newDir(t))
 	defer original.Close()
 	put(t, original, "key", "before")
@@ -47,7 +48,7 @@ func TestASnapshotHoldsWhatWasThereWhenItWasTaken(t *testing.T) {
 	assert.ErrorIs(t, err, rpctypes.ErrCompacted, "a revision from before the restore is still answered")
 }
 
-func TestNothingIsWrittenOver(t *testing.T) {
+func TestSave_NothingIsWrittenOver(t *testing.T) {
 	server := start(t, newDir(t))
 	defer server.Close()
 	file := save(t, server)
@@ -76,7 +77,8 @@ func TestSave_NoServer(t *testing.T) {
 	assert.NoFileExists(t, file)
 }
 
-func TestWhatIsNoSnapshotIsNotRestored(t *testing.T) {
+// What is no snapshot is not restored.
+func TestRestore_NoSnapshot(t *testing.T) {
 	server := start(t, newDir(t))
 	defer server.Close()
 	put(t, server, "key", "value")

@@ -11,20 +11,24 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Store has the grants of the hub.
+// Store reads the grants of the hub.
 type Store interface {
-	// Live returns a grant as it is stored. That there is none is an error for which apierrors.IsNotFound holds, and no other is.
+	// Live returns a grant with a read from the hub's storage. Its error satisfies
+	// apierrors.IsNotFound only if there is no such grant.
 	Live(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error)
 }
 
-// IsCurrent returns whether now, a grant as it is stored, is still g: not another of that name, with the same spec, and not being deleted.
+// IsCurrent returns whether now, a grant as the hub stores it, is still g: the same object with the
+// same spec, and not being deleted.
 func IsCurrent(now, g *v1alpha1.AuthTokenGrant) bool {
 	return now.UID == g.UID && now.Generation == g.Generation && now.DeletionTimestamp == nil
 }
 
-// Confirm is for whoever has called Ensure, and has not stored since that the member has the grant: one that was deleted or changed meanwhile
-// is not resurrected. It returns the grant as it is stored, where that still is the one of k. Where it is not, it removes from the member what
-// Ensure has made and the grant as it is now does not name, and returns nil. Errors are those of the store, and of Remove.
+// Confirm checks, after a call of Ensure, that the hub still stores the grant of k, and returns the
+// stored grant. It prevents that a grant that was deleted or changed meanwhile comes back on the
+// member. Call it unless the hub already stores that the member has the grant. If the grant was
+// deleted or changed, Confirm removes from the member what Ensure has made and the stored grant
+// does not name, and returns nil. Errors are those of the store and of Remove.
 func (k *Keeper) Confirm(ctx context.Context, store Store) (*v1alpha1.AuthTokenGrant, error) {
 	now, err := store.Live(ctx, k.Grant.Namespace, k.Grant.Name)
 	switch {
@@ -38,8 +42,9 @@ func (k *Keeper) Confirm(ctx context.Context, store Store) (*v1alpha1.AuthTokenG
 	return nil, k.withdraw(ctx, now)
 }
 
-// withdraw removes what a call of Ensure has made that the grant, as it is now on the hub, does not name; now is
-// nil if it is gone. While it is being revoked, its ServiceAccount stays for as long as EndRights says.
+// withdraw removes what Ensure has made and the stored grant does not name. now is the stored
+// grant, or nil if it is gone. While the grant is being revoked, its ServiceAccount stays, as
+// EndRights explains.
 func (k *Keeper) withdraw(ctx context.Context, now *v1alpha1.AuthTokenGrant) error {
 	switch {
 	case now == nil || now.UID != k.Grant.UID:

@@ -15,7 +15,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-func TestNewRightsWaitOnlyForTokensThatMayBeOut(t *testing.T) {
+// New rights wait only for tokens that may be out.
+func TestFence_Wait(t *testing.T) {
 	now := time.Now()
 	tests := map[string]struct {
 		change func(g *v1alpha1.AuthTokenGrant)

@@ -37,7 +37,8 @@ func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fakemember.Member, kubern
 	return g, member, client.Kubernetes()
 }
 
-func TestDriftIsFoundAndToldInWords(t *testing.T) {
+// Drift is found, and told in words.
+func TestFound_Drift(t *testing.T) {
 	tests := map[string]struct {
 		change func(ctx context.Context, member kubernetes.Interface) error
 		want   map[string]string
@@ -126,7 +127,8 @@ func TestDriftIsFoundAndToldInWords(t *testing.T) {
 	}
 }
 
-func TestAKindThatMayNotBeListedIsTakenToBeRight(t *testing.T) {
+// A kind that may not be listed is taken to be right.
+func TestList_ForbiddenKind(t *testing.T) {
 	g, member, client := ensured(t)
 	member.PrependReactor("list", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "", nil)
@@ -143,7 +145,8 @@ func TestAKindThatMayNotBeListedIsTakenToBeRight(t *testing.T) {
 	}
 }
 
-func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
+// Only this hub's objects are found, in the order of removal.
+func TestFound_Objects(t *testing.T) {
 	_, _, client := ensured(t)
 	found, err := grant.List(t.Context(), client, "hub")
 	if err != nil {
@@ -163,7 +166,8 @@ func TestOnlyThisHubsObjectsAreFoundInTheOrderOfRemoval(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptOfAMemberIsBounded(t *testing.T) {
+// What is kept of a member is bounded.
+func TestList_IsBounded(t *testing.T) {
 	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{grant.LabelHubID: "hub", grant.LabelManagedBy: grant.ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
 	_, member, client := ensured(t)
 	var pages atomic.Int32

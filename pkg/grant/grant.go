@@ -1,9 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grant knows what an AuthTokenGrant is on its member cluster: which
-// objects, by which names and labels, how they are made, mended and removed. It
-// authorises nobody and issues no tokens.
+// Package grant manages the objects of an AuthTokenGrant on its member cluster: their names and
+// labels, and how they are created, repaired and removed. It authorises nobody and issues no
+// tokens.
 package grant
 
 import (
@@ -27,7 +27,7 @@ import (
 
 // Labels and annotations of the objects that clusterpass makes on members.
 const (
-	// LabelHubID tells which hub an object is for.
+	// LabelHubID has the ID of the hub that an object is for.
 	LabelHubID = "clusterpass.dev/hub-id"
 	// LabelGrantUID is the UID of the grant that an object is for.
 	LabelGrantUID = "clusterpass.dev/grant-uid"
@@ -40,24 +40,25 @@ const (
 	AnnotationGrant = "clusterpass.dev/grant"
 	// AnnotationClusterProfile names the ClusterProfile on the hub, as namespace/name.
 	AnnotationClusterProfile = "clusterpass.dev/cluster-profile"
-	// AnnotationAuditID is the id that the hub's audit log has for the request that made the object.
+	// AnnotationAuditID is the ID, in the hub's audit log, of the request that created the object.
 	AnnotationAuditID = "clusterpass.dev/hub-audit-id"
-	// AnnotationGeneration, on the Secret that tokens are bound to, is the generation of the grant that they are for.
+	// AnnotationGeneration, on the Secret that tokens are bound to, is the generation of the grant
+	// that the tokens are for.
 	AnnotationGeneration = "clusterpass.dev/grant-generation"
 )
 
-// Prefix is what the names of roles and bindings made by clusterpass begin with.
-// Nothing of that name can be asked for as an existing role.
+// Prefix is the prefix of the names of roles and bindings that clusterpass creates. A request
+// cannot name an existing role with this prefix.
 const Prefix = "clusterpass:"
 
-// SecretType is the type of the Secrets that tokens are bound to. They hold nothing.
+// SecretType is the type of the Secrets that tokens are bound to. They have no data.
 const SecretType = "clusterpass.dev/token-binding" //nolint:gosec // a name, not a secret
 
-// namePart bounds how much of a cluster's and of an account's name is in a grant's.
+// namePart bounds the parts of a grant's name from the names of cluster and account, in bytes.
 const namePart = 100
 
-// HubID returns the id of a hub that was given none: the UID of a namespace that
-// every cluster has, never deletes, and gets back from a backup.
+// HubID returns the default ID of a hub: the UID of the namespace kube-system. Every cluster has
+// that namespace, never deletes it, and restores it from a backup.
 func HubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	system, err := hub.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
@@ -69,8 +70,9 @@ func HubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 // serverName is the name of the server's Deployment.
 const serverName = "clusterpass-apiserver"
 
-// ServerHubID returns the id that the objects of grants carry: the --hub-id that the server is deployed with in the
-// namespace of clusterpass, or HubID where it has none, or runs outside of the hub.
+// ServerHubID returns the ID in the labels of grants' objects. It is the --hub-id of the server's
+// Deployment in the namespace of clusterpass. It is HubID if the Deployment has no such flag, or if
+// the server runs outside of the hub.
 func ServerHubID(ctx context.Context, hub kubernetes.Interface, namespace string) (string, error) {
 	server, err := hub.AppsV1().Deployments(namespace).Get(ctx, serverName, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -88,9 +90,9 @@ func ServerHubID(ctx context.Context, hub kubernetes.Interface, namespace string
 	return HubID(ctx, hub)
 }
 
-// Name returns the name of the grant for requests from namespace, for a
-// ServiceAccount of the cluster. Two of these three may, by bad luck or on purpose,
-// share one name: whoever finds a grant by it compares what it is for (IsFor).
+// Name returns the name of the grant for requests from namespace, for a ServiceAccount of the
+// cluster. Two different triples may have the same name, by accident or on purpose. Callers that
+// find a grant by its name must check it with IsFor.
 func Name(namespace string, cluster v1alpha1.GrantedClusterProfile, account v1alpha1.GrantedServiceAccount) string {
 	encoded, err := json.Marshal([]string{namespace, string(cluster.UID), account.Namespace, account.Name})
 	if err != nil {
@@ -99,8 +101,8 @@ func Name(namespace string, cluster v1alpha1.GrantedClusterProfile, account v1al
 	return names.Clip(cluster.Name, namePart) + "-" + names.Clip(account.Name, namePart) + "-" + names.Hash(encoded)
 }
 
-// New returns the grant that spec, which has been defaulted and validated, asks
-// for: not yet stored. Lists are sorted, so that requests for the same are equal.
+// New returns the grant for spec, which must have its defaults and be valid. The grant is not
+// stored. Its lists are sorted, so requests for the same rights give equal grants.
 func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profile types.UID, requester v1alpha1.Requester) *v1alpha1.AuthTokenGrant {
 	g := &v1alpha1.AuthTokenGrant{Spec: v1alpha1.AuthTokenGrantSpec{
 		ClusterProfile: v1alpha1.GrantedClusterProfile{
@@ -124,14 +126,15 @@ func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profi
 	return g
 }
 
-// IsFor returns whether g is for the ClusterProfile and the ServiceAccount that want is for.
+// IsFor returns whether g and want are for the same ClusterProfile and the same ServiceAccount.
 func IsFor(g, want *v1alpha1.AuthTokenGrant) bool {
 	return g.Spec.ClusterProfile == want.Spec.ClusterProfile && g.Spec.ServiceAccount == want.Spec.ServiceAccount
 }
 
-// SetOf returns the UID of the ClusterCredentialSet whose requests g is for, empty for a grant of users' requests. It is in a label,
-// which nobody but the server changes: owner references are anybody's who may update grants, and the garbage collector's. Grants from
-// before there was that label have the reference alone.
+// SetOf returns the UID of the ClusterCredentialSet whose requests g is for. It is empty for a
+// grant for requests of users. It comes from a label that only the server changes: users who may
+// update grants, and the garbage collector, can change owner references. Older grants without the
+// label have only the reference.
 func SetOf(g *v1alpha1.AuthTokenGrant) types.UID {
 	if uid := g.Labels[v1alpha1.LabelCredentialSetUID]; uid != "" {
 		return types.UID(uid)
@@ -142,25 +145,25 @@ func SetOf(g *v1alpha1.AuthTokenGrant) types.UID {
 	return ""
 }
 
-// Account names the ServiceAccount of g on the member.
+// Account returns namespace and name of the ServiceAccount of g on the member.
 func Account(g *v1alpha1.AuthTokenGrant) types.NamespacedName {
 	return types.NamespacedName{Namespace: g.Spec.ServiceAccount.Namespace, Name: g.Spec.ServiceAccount.Name}
 }
 
-// Cluster names the ClusterProfile of g.
+// Cluster returns namespace and name of the ClusterProfile of g.
 func Cluster(g *v1alpha1.AuthTokenGrant) types.NamespacedName {
 	return types.NamespacedName{Namespace: g.Spec.ClusterProfile.Namespace, Name: g.Spec.ClusterProfile.Name}
 }
 
-// SecretName names the Secret that the tokens of a grant are bound to.
+// SecretName returns the name of the Secret that the tokens of a grant are bound to.
 func SecretName(uid types.UID) string { return "clusterpass-" + string(uid) }
 
-// BindingName names the binding to the role that a grant calls role, and that
-// role itself where it is made for the grant. The UID keeps any other grant from
-// binding it as an existing role.
+// BindingName returns the name of the binding for a role of a grant, and of the role itself if it
+// is created for the grant. Because of the UID in it, no other grant can bind the role as an
+// existing one.
 func BindingName(uid types.UID, role string) string { return Prefix + string(uid) + ":" + role }
 
-// RoleName names on the member the role that a grant calls role.
+// RoleName returns the name on the member of a role of a grant, which has rules unless it is an existing role.
 func RoleName(uid types.UID, role string, rules []rbacv1.PolicyRule) string {
 	if len(rules) == 0 {
 		return role
@@ -173,15 +176,15 @@ func Selector(hubID string) string {
 	return LabelManagedBy + "=" + ManagedBy + "," + LabelHubID + "=" + hubID
 }
 
-// Owns returns whether an object on a member belongs to the grant with that UID. A
-// grant that is not stored yet has none, and owns nothing.
+// Owns returns whether an object on a member belongs to the grant with that UID. A grant that is
+// not stored yet has no UID and owns nothing.
 func Owns(hubID string, uid types.UID, object metav1.Object) bool {
 	labels := object.GetLabels()
 	return uid != "" && labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == hubID && labels[LabelGrantUID] == string(uid)
 }
 
-// ValidAuditID returns id where it is a UUID, as the API server makes them, else
-// nothing: a caller may choose the Audit-ID header, and with it what stands here.
+// ValidAuditID returns id if it is a UUID, as the API server generates it, and else "". Clients can
+// choose the Audit-ID header, and so this value.
 func ValidAuditID(id string) string {
 	parsed, err := uuid.Parse(id)
 	if err != nil {

@@ -36,7 +36,7 @@ func testGrant() *v1alpha1.AuthTokenGrant {
 	return g
 }
 
-func TestTheNameOfAGrant(t *testing.T) {
+func TestName(t *testing.T) {
 	cluster := v1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion", UID: "uid-1"}
 	account := v1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
 	base := Name("default", cluster, account)
@@ -67,7 +67,7 @@ func TestTheNameOfAGrant(t *testing.T) {
 	}
 }
 
-func TestTheNamesOfWhatAGrantOwns(t *testing.T) {
+func TestObjects_Names(t *testing.T) {
 	const one, other = types.UID("6f1c0d9e-0000-4000-8000-000000000001"), types.UID("6f1c0d9e-0000-4000-8000-000000000002")
 	longest := strings.Repeat("r", 190) // a request names no longer one
 	seen := sets.New[string]()
@@ -93,7 +93,8 @@ func TestTheNamesOfWhatAGrantOwns(t *testing.T) {
 	}
 }
 
-func TestRequestsForTheSameAreEqualWhateverTheirOrder(t *testing.T) {
+// Requests for the same are equal, whatever their order.
+func TestNew(t *testing.T) {
 	spec := testSpec()
 	slices.Reverse(spec.ClusterRoles)
 	got := New("default", spec, "profile-1", v1alpha1.Requester{Username: "jane"})
@@ -103,7 +104,7 @@ func TestRequestsForTheSameAreEqualWhateverTheirOrder(t *testing.T) {
 	}
 }
 
-func TestWhatAGrantOwns(t *testing.T) {
+func TestObjects(t *testing.T) {
 	g := testGrant()
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	g.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}, {Name: "pods", Rules: rules}}
@@ -128,7 +129,7 @@ func TestWhatAGrantOwns(t *testing.T) {
 	}
 }
 
-func TestAuditIDIsOnlyEverAUUID(t *testing.T) {
+func TestValidAuditID(t *testing.T) {
 	const id = "8c1f7f5e-8e3f-4c0b-9d3c-2f2c8a3b5d11"
 	for given, want := range map[string]string{
 		id:                     id,

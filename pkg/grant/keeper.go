@@ -25,29 +25,30 @@ var (
 	authTokenRequestKind = multiclusterv1alpha1.Kind("AuthTokenRequest")
 )
 
-// EnsuredMessage is that of a grant's condition Ready when it is true.
+// EnsuredMessage is the message of a grant's condition Ready when it is true.
 const EnsuredMessage = "the member cluster has all that the grant names"
 
-// Keeper makes, mends and removes what one grant owns on its member cluster.
+// Keeper creates, repairs and removes the objects of one grant on its member cluster.
 type Keeper struct {
-	// HubID tells this hub from others that use the same member clusters.
+	// HubID distinguishes this hub from others that use the same member clusters.
 	HubID string
-	// Grant is not changed.
+	// Grant is the grant. Keeper does not change it.
 	Grant *v1alpha1.AuthTokenGrant
 	// Client acts as clusterpass on the member.
 	Client kubernetes.Interface
-	// AuditID, where not empty, is the id of the hub's request that new objects are annotated with.
+	// AuditID is the ID of the hub's request that new objects are annotated with. If empty, there
+	// is no annotation.
 	AuditID string
-	// Clock times the wait of Ensure between the tokens of one generation and the rights of the next.
+	// Clock times the wait of Ensure between the end of old tokens and new rights.
 	Clock clock.Clock
 }
 
-// NewKeeper returns the Keeper of g, for the hub with that id, by a client that acts as clusterpass on the member.
+// NewKeeper returns the Keeper of g for the hub with that ID. client acts as clusterpass on the member.
 func NewKeeper(hubID string, g *v1alpha1.AuthTokenGrant, client kubernetes.Interface, clock clock.Clock) *Keeper {
 	return &Keeper{HubID: hubID, Grant: g, Client: client, Clock: clock}
 }
 
-// RefusedError is an error of ours, met in the middle of calls to a member.
+// RefusedError is a refusal by clusterpass, and not by the member.
 type RefusedError struct {
 	// Status is the answer to the requester.
 	Status *apierrors.StatusError
@@ -55,16 +56,17 @@ type RefusedError struct {
 
 func (r *RefusedError) Error() string { return r.Status.Error() }
 
-// IsRefused returns whether trying again cannot help: the member, or we, have said no. A
-// conflict on the member is no such thing: another request for the same came first. A quota may be raised, and
-// a namespace that is being deleted made again.
+// IsRefused returns whether a retry cannot help, because the member or clusterpass has refused. A
+// conflict on the member is no refusal: another request for the same was faster. Neither is an
+// exceeded quota, which may be raised, nor a namespace that is being deleted, which may be created
+// again.
 func IsRefused(err error) bool {
 	var ours *RefusedError
 	denied, retryable := member.IsDenied(err)
 	return errors.As(err, &ours) || denied && !retryable || !denied && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
-// conflict refuses to touch an object on the member that is not the grant's.
+// conflict returns a *RefusedError for an object on the member that is not the grant's.
 func (k *Keeper) conflict(format string, args ...any) error {
 	return &RefusedError{apierrors.NewConflict(authTokenRequests, k.Grant.Spec.ServiceAccount.Name,
 		fmt.Errorf("cluster %s: %s", Cluster(k.Grant), fmt.Sprintf(format, args...)))}
@@ -101,7 +103,7 @@ func (k *Keeper) roleName(role string, rules []rbacv1.PolicyRule) string {
 	return RoleName(k.Grant.UID, role, rules)
 }
 
-// subjects names the ServiceAccount in a binding.
+// subjects returns the ServiceAccount as the subject of a binding.
 func (k *Keeper) subjects() []rbacv1.Subject {
 	account := k.Grant.Spec.ServiceAccount
 	return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}}

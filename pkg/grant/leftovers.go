@@ -16,19 +16,19 @@ import (
 	"clusterpass.dev/pkg/member/paged"
 )
 
-// maxLeftovers bounds the bindings that are kept of a member.
+// maxLeftovers bounds the number of leftover bindings of a member.
 const maxLeftovers = 1000
 
 // leftover is a binding that names the ServiceAccount of a grant, and is not the grant's.
 type leftover struct {
 	metav1.ObjectMeta
-	// ours says that it was made for another grant of this hub.
+	// ours says that clusterpass made it for another grant of this hub.
 	ours   bool
 	remove deleteFunc
 }
 
-// leftovers returns the bindings that wait for the ServiceAccount, which does not exist: bindings name their
-// subjects, and would lend the new account rights that nobody has asked for.
+// leftovers returns the bindings that name the ServiceAccount, which does not exist. Bindings refer
+// to subjects by name, and would give a new account rights that nobody has requested.
 func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 	rbac := k.Client.RbacV1()
 	var all []leftover
@@ -72,7 +72,7 @@ func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 	return all, nil
 }
 
-// isSubject returns whether a binding to subject is one to the ServiceAccount, in either of the two ways to name it.
+// isSubject returns whether subject is the ServiceAccount, by its kind or by its user name.
 func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 	account := k.Grant.Spec.ServiceAccount
 	switch subject.Kind {
@@ -84,7 +84,7 @@ func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 	return false
 }
 
-// checkLeftovers returns a *RefusedError where a binding waits for the ServiceAccount that is not this hub's.
+// checkLeftovers returns a *RefusedError if one of the bindings is not this hub's.
 func (k *Keeper) checkLeftovers(all []leftover) error {
 	for _, binding := range all {
 		if !binding.ours {
@@ -94,8 +94,8 @@ func (k *Keeper) checkLeftovers(all []leftover) error {
 	return nil
 }
 
-// clearLeftovers removes the bindings that other grants of this hub have left for a ServiceAccount of the name, which
-// somebody has deleted on the member.
+// clearLeftovers removes the bindings of other grants of this hub that are left over from a
+// ServiceAccount of this name. Somebody has deleted that account on the member.
 func (k *Keeper) clearLeftovers(ctx context.Context) error {
 	all, err := k.leftovers(ctx)
 	if err != nil {

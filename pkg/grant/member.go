@@ -16,8 +16,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// CheckMember returns a metav1.Status error, 409 with member.CauseIdentity, where g is on another cluster than the one with the UID. Where
-// one of the two is not known there is no error.
+// CheckMember returns a metav1.Status error, 409 with member.CauseIdentity, if g is on another
+// cluster than the one with the UID. It returns nil if either UID is unknown.
 func CheckMember(g *v1alpha1.AuthTokenGrant, uid types.UID) error {
 	if g.Status.MemberUID == "" || uid == "" || g.Status.MemberUID == uid {
 		return nil
@@ -34,8 +34,8 @@ func NewOtherMember(name, message string) *apierrors.StatusError {
 	return err
 }
 
-// CheckMemberOf is CheckMember for the cluster that client reaches, which is asked where g says which cluster it is on. Other errors are
-// those of member.Client.MemberUID.
+// CheckMemberOf is CheckMember for the cluster that client reaches. It asks that cluster for its
+// UID only if g has one. Other errors are those of member.Client.MemberUID.
 func CheckMemberOf(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client) error {
 	if g.Status.MemberUID == "" {
 		return nil

@@ -19,10 +19,10 @@ const (
 	kindClusterRoleBinding = "ClusterRoleBinding"
 )
 
-// removalOrder is the order in which a grant's objects go. Without bindings the
-// ServiceAccount has no rights; without the Secret its tokens end; the roles made
-// for it are then of no use to anybody. The ServiceAccount keeps its name from
-// being taken until the rest is gone.
+// removalOrder is the order in which a grant's objects are removed. Without bindings the
+// ServiceAccount has no rights, and without the Secret its tokens end. After that, nobody needs the
+// roles that were created for it. The ServiceAccount goes last: until then, no other grant can take
+// its name.
 var removalOrder = [][]string{
 	{kindClusterRoleBinding, kindRoleBinding},
 	{kindSecret},
@@ -30,7 +30,7 @@ var removalOrder = [][]string{
 	{kindServiceAccount},
 }
 
-// Objects returns what g owns on its member: what its spec takes.
+// Objects returns the objects that the spec of g needs on its member.
 func Objects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 	account := g.Spec.ServiceAccount
 	objects := []v1alpha1.MemberObject{
@@ -54,8 +54,8 @@ func Objects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 	return objects
 }
 
-// AllObjects returns what g may own on its member: what its spec takes, and what
-// its status lists, which an update of the spec may have left.
+// AllObjects returns all objects that g may own on its member: those that its spec needs, and those
+// in its status, which an update of the spec may have left over.
 func AllObjects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 	return Union(Objects(g), g.Status.MemberObjects)
 }

@@ -12,8 +12,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// Probes are things that a token of a grant is allowed to do, one for each role, once
-// the member's authoriser has seen the bindings.
+// Probes are access reviews, one for each role, that a token of a grant passes once the member's
+// authoriser knows the bindings.
 type Probes struct {
 	mu  sync.Mutex
 	all []authorizationv1.SelfSubjectAccessReviewSpec
@@ -26,8 +26,8 @@ func (p *Probes) All() []authorizationv1.SelfSubjectAccessReviewSpec {
 	return slices.Clone(p.all)
 }
 
-// add notes one thing that the rules of a role allow; namespace is the Role's, and
-// empty for a ClusterRole. A role without rules allows nothing to wait for.
+// add adds a probe for one of the rules of a role. namespace is that of a Role, and empty for a
+// ClusterRole. A role without rules needs no probe.
 func (p *Probes) add(namespace string, rules []rbacv1.PolicyRule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,8 +39,8 @@ func (p *Probes) add(namespace string, rules []rbacv1.PolicyRule) {
 	}
 }
 
-// probe returns a review that rule allows. A wildcard in the rule stands in the
-// review as it is: RBAC allows "*" only to who holds "*".
+// probe returns a review that rule allows. It keeps a wildcard in the rule: RBAC allows "*" only to
+// users who hold "*".
 func probe(namespace string, rule rbacv1.PolicyRule) (authorizationv1.SelfSubjectAccessReviewSpec, bool) {
 	first := func(all []string) string {
 		if len(all) == 0 {

@@ -18,15 +18,17 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// parallelRemovals bounds the objects of one grant that are removed at once.
+// parallelRemovals bounds how many objects of one grant are removed in parallel.
 const parallelRemovals = 8
 
-// Remove removes objects from the member: bindings first, then the Secret, the
-// roles made for the grant, and the ServiceAccount, which stays where any of the
-// others could not be removed. One that is not the grant's is left alone; one that
-// is gone already, or its namespace, is no error. An object is the grant's by its name where that has the
-// grant's UID, and else by the label with it: somebody on the member may have changed the labels, and this
-// hub may have had another id when it made the object.
+// Remove removes objects from the member: bindings first, then the Secret, the roles that were
+// created for the grant, and the ServiceAccount. The ServiceAccount stays if another object could
+// not be removed. Remove keeps objects that are not the grant's. A missing object or namespace is
+// no error.
+//
+// An object whose name has the grant's UID is the grant's, and so is one whose label has it.
+// Somebody on the member may have changed the labels. This hub may have had another id when it
+// created the object.
 func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) error {
 	var failed []error
 	for _, kinds := range removalOrder {
@@ -51,16 +53,16 @@ func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) er
 	return errors.Join(failed...)
 }
 
-// EndTokens removes the Secret that the tokens of the grant are bound to. Those that
-// are out end within TokenCacheTTL, and no more are issued for it.
+// EndTokens removes the Secret that the tokens of the grant are bound to. Existing tokens end
+// within TokenCacheTTL, and the member issues no more for that Secret.
 func (k *Keeper) EndTokens(ctx context.Context) error {
 	return k.Remove(ctx, []v1alpha1.MemberObject{{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}})
 }
 
-// EndRights removes all that the grant may own but the ServiceAccount: no token of
-// it has any right after that, and none is accepted once TokenCacheTTL has passed.
-// Until then the ServiceAccount has to stay, or a grant that takes its name would
-// lend its rights to these tokens.
+// EndRights removes all objects that the grant may own, except for the ServiceAccount. After that
+// its tokens have no rights, and after TokenCacheTTL the member does not accept them any more.
+// Until then, the ServiceAccount has to stay. Otherwise, a new grant with the same account name
+// would give its rights to the old tokens.
 func (k *Keeper) EndRights(ctx context.Context) error {
 	return k.Remove(ctx, slices.DeleteFunc(AllObjects(k.Grant), isServiceAccount))
 }
@@ -92,8 +94,8 @@ func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
 	return nil
 }
 
-// RemoveExactly removes an object that was found, and its grant's Secret before a ServiceAccount: that one object,
-// and not one that has taken its name since. One that is gone already is no error.
+// RemoveExactly removes the object o, and not another one that has taken its name since. For a
+// ServiceAccount, it removes the Secret of its grant first. A missing object is no error.
 func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID string, o Object) error {
 	core, rbac := client.CoreV1(), client.RbacV1()
 	object := &metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}
@@ -114,7 +116,7 @@ func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID strin
 			err = deleteExactly(ctx, object, core.ServiceAccounts(o.Namespace).Delete)
 		}
 	}
-	// A conflict is the precondition: another object has its name.
+	// A conflict means that the precondition failed: another object has this name.
 	if err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
 	}
@@ -123,7 +125,7 @@ func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID strin
 
 type deleteFunc func(ctx context.Context, name string, opts metav1.DeleteOptions) error
 
-// deleteExactly deletes the object that was seen, and not one that has taken its name since.
+// deleteExactly deletes this object, and not another one that has taken its name since.
 func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc) error {
 	uid := object.GetUID()
 	err := remove(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
@@ -133,7 +135,7 @@ func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc)
 	return err
 }
 
-// removeOwned deletes the object called name where it is the grant's, and leaves it where it is not.
+// removeOwned deletes the object called name if it is the grant's, and else keeps it.
 func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T], name string) error {
 	found, err := api.Get(ctx, name, metav1.GetOptions{})
 	switch {

@@ -31,7 +31,8 @@ func signed(t *testing.T, issued, expiry time.Time) string {
 	return token
 }
 
-func TestTokensAreKeptUntilTheyAreDue(t *testing.T) {
+// Tokens are kept until they are due.
+func TestIsFresh(t *testing.T) {
 	now := time.Now()
 	for name, test := range map[string]struct {
 		token string

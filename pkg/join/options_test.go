@@ -19,7 +19,7 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-func TestRefusals(t *testing.T) {
+func TestOptions_Refusals(t *testing.T) {
 	tests := map[string]struct {
 		change func(*Options)
 		want   string
@@ -86,7 +86,8 @@ func authorities(t *testing.T, count int) []byte {
 	return bytes.Repeat(pem.EncodeToMemory(first), count)
 }
 
-func TestWhatIsLeftOutOfAnEndpointIsToldAndWhatWillNotWork(t *testing.T) {
+// What is left out of an endpoint is told, and what will not work.
+func TestCheckEndpoint(t *testing.T) {
 	ca := authorities(t, 1)
 	for name, test := range map[string]struct {
 		profile  string
@@ -125,11 +126,13 @@ func TestWhatIsLeftOutOfAnEndpointIsToldAndWhatWillNotWork(t *testing.T) {
 	}
 }
 
-func TestReservedNamespacesAreThoseOfTheServer(t *testing.T) {
+// Reserved namespaces are those of the server.
+func TestReservedNamespaces(t *testing.T) {
 	assert.Equal(t, mint.ReservedNamespaces, reservedNamespaces)
 }
 
-func TestWideOpenModesAreWarnedOf(t *testing.T) {
+// Wide-open modes are warned of.
+func TestAllowed_Warnings(t *testing.T) {
 	assert.Empty(t, (&Allowed{ClusterRoles: []string{"view"}}).warnings())
 	assert.Empty(t, (&Allowed{ClusterRoles: []string{"cluster-admin"}, Rules: true}).warnings())
 	assert.Len(t, (&Allowed{ClusterRoles: []string{"view"}, Rules: true}).warnings(), 1)

@@ -33,7 +33,7 @@ func reaches(rule *rbacv1.PolicyRule, verb, resource string) bool {
 	return slices.Contains(rule.Verbs, verb) && slices.Contains(rule.Resources, resource)
 }
 
-func TestLeastRights(t *testing.T) {
+func TestAllowed_LeastRights(t *testing.T) {
 	all := rules(t, &Allowed{ClusterRoles: []string{"view", "edit"}, Namespaces: []string{"default", "team-a"}})
 	assert.Len(t, all, 4, "the cluster, two namespaces, and clusterpass's own")
 	for namespace, rules := range all {
@@ -56,7 +56,7 @@ func TestLeastRights(t *testing.T) {
 	}
 }
 
-func TestWideOpenModes(t *testing.T) {
+func TestAllowed_WideOpen(t *testing.T) {
 	everyRole := rules(t, &Allowed{AllClusterRoles: true, Namespaces: []string{"default"}})
 	assert.True(t, slices.ContainsFunc(everyRole[""], func(r rbacv1.PolicyRule) bool {
 		return reaches(&r, "bind", "clusterroles") && len(r.ResourceNames) == 0

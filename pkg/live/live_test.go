@@ -164,7 +164,7 @@ func TestReader_Get(t *testing.T) {
 	})
 }
 
-func TestReader_GetOfCallersThatGoAway(t *testing.T) {
+func TestReader_GetCancelled(t *testing.T) {
 	t.Run("others wait on for the same read", func(t *testing.T) {
 		s := newStore()
 		r, clock := newTestReader(s)
@@ -215,7 +215,7 @@ func TestReader_GetOfCallersThatGoAway(t *testing.T) {
 	})
 }
 
-func TestReader_GetRemembersNoMoreThanItsBound(t *testing.T) {
+func TestReader_GetIsBounded(t *testing.T) {
 	r := NewReader(testingclock.NewFakeClock(time.Now()), func(context.Context, int) (int, error) { return 0, nil })
 	for key := range remembered + 100 {
 		_, err := r.Get(t.Context(), key)

@@ -19,22 +19,23 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// Reviews are what anybody may ask of a cluster about themselves.
+// Reviews are the clients for the questions that every user may ask a cluster about itself.
 type Reviews interface {
 	AuthenticationV1() authenticationv1client.AuthenticationV1Interface
 	AuthorizationV1() authorizationv1client.AuthorizationV1Interface
 }
 
-// nobodysToken is one that no authenticator accepts.
+// nobodysToken is a token that no authenticator accepts.
 const nobodysToken = "clusterpass-nobodys-token"
 
-// ErrNoRights says that a cluster takes a token for somebody, does not say for whom, and that the holder has not the
-// right that the ServiceAccount has. Right after it was given that right, the cluster may not know of it yet.
+// ErrNoRights says that a cluster accepts a token but does not say for which user, and that this
+// user lacks the right that the ServiceAccount has. Right after the account was given that right,
+// the cluster may not know of it yet.
 var ErrNoRights = errors.New("the member does not say which user the token is for, and that user may not renew it")
 
-// OtherUserError says that a cluster takes a token for somebody else.
+// OtherUserError says that a cluster accepts a token as that of another user.
 type OtherUserError struct {
-	// Username is the cluster's own word, and may be anything.
+	// Username is what the cluster answered. It may be any text.
 	Username string
 }
 
@@ -43,13 +44,16 @@ func (e *OtherUserError) Error() string {
 	return fmt.Sprintf("the member takes the token for %q", e.Username)
 }
 
-// CheckToken returns nil if a cluster takes the holder of token for a ServiceAccount that may make tokens for itself. as
-// returns the clients that send a token. Errors of calls are returned as they are.
+// CheckToken returns nil if a cluster accepts token as that of a ServiceAccount that may create
+// tokens for itself. as returns the clients that send a token. Errors of calls are returned
+// unchanged.
 //
-// A cluster says whom it takes somebody for in a SelfSubjectReview. That API came with Kubernetes 1.28, and may be
-// forbidden where the ClusterRoleBinding system:basic-user was removed. A 403 of Kubernetes' own names the user, who
-// is system:anonymous where something in between has dropped the token. Where neither names one, the right that only the
-// account has decides: to make a token for itself. A token of nobody has to be refused then, lest a proxy answers for all.
+// A cluster reports the user of a token in a SelfSubjectReview. That API came with Kubernetes 1.28,
+// and may be forbidden where the ClusterRoleBinding system:basic-user was removed. Kubernetes' own
+// 403 names the user; it is system:anonymous where a proxy in between has dropped the token. Where
+// neither names a user, CheckToken asks for the right that only the account has: to create a token
+// for itself. The cluster must then refuse a token of nobody, because a proxy may be answering for
+// everybody.
 func CheckToken(ctx context.Context, as func(token string) Reviews, token, namespace, account string) error {
 	want := serviceaccount.MakeUsername(namespace, account)
 	review, err := as(token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
@@ -103,10 +107,10 @@ func checkUsername(user, want string) error {
 	return nil
 }
 
-// forbiddenWords are how Kubernetes refuses something, whichever authoriser does.
+// forbiddenWords match the message of Kubernetes' own 403, with any authoriser.
 var forbiddenWords = regexp.MustCompile(`is forbidden: User ("(?:[^"\\]|\\.)*") cannot `)
 
-// forbiddenUser returns whom a 403 was for, if its message is Kubernetes' own.
+// forbiddenUser returns the user whom a 403 refuses, if its message is Kubernetes' own.
 func forbiddenUser(err error) (string, bool) {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsForbidden(err) {

@@ -124,7 +124,8 @@ func hints(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprint(w, "{}")
 }
 
-func TestClient_RefusalWithoutEndKeepsItsCode(t *testing.T) {
+// A refusal without end keeps its code.
+func TestClient_EndlessRefusal(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		endless(w, r)
@@ -133,7 +134,8 @@ func TestClient_RefusalWithoutEndKeepsItsCode(t *testing.T) {
 	assert.True(t, apierrors.IsForbidden(list(t.Context(), client)))
 }
 
-func TestPool_BoundsWhatIsHeldOfAllMembers(t *testing.T) {
+// What is held of all members is bounded.
+func TestPool_HeldBytes(t *testing.T) {
 	secret := encode(t, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		Data:     map[string][]byte{"a": make([]byte, 200<<10)},
@@ -183,7 +185,8 @@ func TestPool_BoundsWhatIsHeldOfAllMembers(t *testing.T) {
 	require.NoError(t, get(t.Context(), "fast"))
 }
 
-func TestPool_BoundsWhatIsHeldOfOneMember(t *testing.T) {
+// What is held of one member is bounded.
+func TestPool_HeldBytesOfOneMember(t *testing.T) {
 	secret := encode(t, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Data: map[string][]byte{"a": make([]byte, 200<<10)},
 	})

@@ -13,37 +13,36 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
-// outcome is what the end of a call says about the member.
+// outcome is what the result of a call says about the member.
 type outcome int
 
 const (
-	// inconclusive: the caller went away.
+	// inconclusive: nothing, for example because the caller cancelled the call.
 	inconclusive outcome = iota
-	// answered: whatever the answer was.
+	// answered: the member sent an answer, of any kind.
 	answered
-	// failed: no answer, or not in time.
+	// failed: the member sent no answer, or not in time.
 	failed
 )
 
-// breakerState is how far open a breaker is; its numbers are those of the metric.
+// breakerState is the state of a breaker. Its numbers are the values of the metric.
 type breakerState int
 
 const (
 	// breakerClosed: calls go through.
 	breakerClosed breakerState = iota
-	// breakerProbing: one call goes through, or is under way.
+	// breakerProbing: one call may go through, or is in flight.
 	breakerProbing
 	// breakerOpen: no call goes through.
 	breakerOpen
 )
 
-// breaker leaves a member alone that did not answer a number of calls in a row. It
-// is closed at first. Once open, it lets nothing through for a delay, and then one
-// call, the probe: if the probe is answered the breaker closes, if it fails the
-// delay doubles, up to a bound, and if its caller goes away the next call is it.
+// breaker stops calls to a member that did not answer a number of calls in a row. It is closed at
+// first. Once open, it lets nothing through for a delay, and then one call, the probe. If the
+// member answers the probe, the breaker closes. If the probe fails, the delay doubles, up to a
+// maximum. If its caller cancels the probe, the next call is the probe.
 //
-// There is no jitter: the members of a fleet fail each for itself, and one probe at
-// a time is no herd.
+// There is no jitter: each member fails for itself, and one probe at a time is no herd.
 type breaker struct {
 	clock              clock.PassiveClock
 	threshold          int32
@@ -55,8 +54,8 @@ type breaker struct {
 	delay   time.Duration
 	until   time.Time
 	probing bool
-	// era counts openings and closings: the end of a call that began in another
-	// era says nothing about this one.
+	// era counts how often the breaker opened or closed. A call that began in an earlier era says
+	// nothing about this one.
 	era     int
 	lastErr string
 }
@@ -70,20 +69,20 @@ func newBreaker(config configv1alpha1.Breaker, clock clock.PassiveClock) *breake
 	}
 }
 
-// pass is leave to make one call.
+// pass is the permission to make one call.
 type pass struct {
 	era int
 }
 
-// check returns why no call may be made now, or nil. Unlike begin it changes nothing.
+// check returns nil, or an error that says why no call may be made now. It changes nothing.
 func (b *breaker) check() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.refusal()
 }
 
-// begin returns leave to make a call, whose end the caller reports, or why not. One
-// that insists is a probe at any time.
+// begin returns the permission to make a call, or an error that says why not. The caller reports
+// the result with end. A call that insists is a probe at any time.
 func (b *breaker) begin(insisting bool) (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,8 +121,8 @@ func (b *breaker) state() breakerState {
 	return breakerProbing
 }
 
-// end reports how the call went that p was the leave for; err is why it failed. It
-// says whether the breaker has opened with it.
+// end reports the outcome of the call that p permitted; err says why it failed. It returns whether
+// the breaker opened because of it.
 func (b *breaker) end(p pass, how outcome, err error) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -26,17 +26,17 @@ import (
 )
 
 const (
-	// dialTimeout bounds how long a connection may take to come about.
+	// dialTimeout bounds how long it may take to open a connection.
 	dialTimeout = 5 * time.Second
 	keepAlive   = 30 * time.Second
 
 	contentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 )
 
-// Client is the client for one member cluster with clusterpass's credential for it.
-// It is safe for concurrent use. Calls are bound by their contexts; set a deadline
-// of clusterpass's own with context.WithTimeoutCause, so that it is told from a
-// requester's and counts against a member that misses it.
+// Client is the client for one member cluster, with clusterpass's credential for it. It is safe for
+// concurrent use. The contexts of calls bound them. Set deadlines of clusterpass's own with
+// context.WithTimeoutCause: only those count against a member that misses them, while a requester's
+// deadline does not.
 type Client struct {
 	name     types.NamespacedName
 	entry    inventoryv1alpha1.AccessProvider
@@ -59,7 +59,7 @@ type clientOptions struct {
 	held      *semaphore.Weighted
 }
 
-// newClient returns a client that uses a; entry is where it comes from.
+// newClient returns a client that uses a, which comes from entry.
 func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvider, a *access, options clientOptions) (*Client, error) {
 	connections := &clientConnections{tracker: connrotation.NewConnectionTracker()}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
@@ -69,7 +69,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = contentTypes
 	config.WarningHandler = rest.NoWarnings{}
-	// The gate bounds us, and the member's priority and fairness.
+	// The gate limits the calls, and so does the member's priority and fairness.
 	config.QPS = -1
 
 	c := &Client{
@@ -87,7 +87,7 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 	return c, nil
 }
 
-// connect makes the clients for config: with the credential in there and without.
+// connect builds the clients for config: one with its credential, and one without.
 func (c *Client) connect(config *rest.Config, plugin bool, connections *clientConnections) error {
 	own, err := c.httpClient(config, credentialOwn, plugin, connections)
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *Client) connect(config *rest.Config, plugin bool, connections *clientCo
 	if c.own, err = kubernetes.NewForConfigAndClient(config, own); err != nil {
 		return err
 	}
-	// AnonymousClientConfig copies nothing that a credential of ours could be in.
+	// AnonymousClientConfig copies no field that could hold a credential.
 	config = rest.AnonymousClientConfig(config)
 	anonymous, err := c.httpClient(config, credentialMinted, false, connections)
 	if err != nil {
@@ -129,8 +129,8 @@ func (c *Client) httpClient(config *rest.Config, credential string, plugin bool,
 	return &http.Client{Transport: transport}, nil
 }
 
-// boundHeaders bounds the headers of answers, 1xx among them, which are 10 MiB by default. The transport is nobody else's, because its
-// way to dial is not.
+// boundHeaders bounds the headers of answers, including those with status 1xx. The default is 10
+// MiB. No other client shares the transport, because its dialer is its own.
 func boundHeaders(transport http.RoundTripper) {
 	for transport != nil {
 		switch t := transport.(type) {
@@ -150,13 +150,13 @@ func (c *Client) Name() types.NamespacedName {
 	return c.name
 }
 
-// Kubernetes returns clients that act as clusterpass on the member. There is no rate
-// limit on the side of the client, and no retry: an answer with Retry-After is an error.
+// Kubernetes returns clients that act as clusterpass on the member. They have no rate limit, and
+// never retry: an answer with Retry-After is an error.
 func (c *Client) Kubernetes() kubernetes.Interface {
 	return c.own
 }
 
-// Cluster returns how to reach the member with another credential: server, CA, server name and proxy.
+// Cluster returns server, CA, server name and proxy of the member, without a credential.
 func (c *Client) Cluster() clientcmdv1.Cluster {
 	return *c.cluster.DeepCopy()
 }
@@ -166,14 +166,14 @@ func (c *Client) Provider() inventoryv1alpha1.AccessProvider {
 	return *c.entry.DeepCopy()
 }
 
-// WithToken returns clients that act on the member as the holder of token. Nothing
-// of clusterpass's own credential is sent, neither token nor client certificate. It
-// costs nothing to make: all tokens share the connections of one transport.
+// WithToken returns clients that act on the member as the holder of token. They send nothing of
+// clusterpass's own credential, neither token nor client certificate. A call is cheap: all tokens
+// share the connections of one transport.
 func (c *Client) WithToken(token string) *TokenClient {
 	return &TokenClient{client: c, token: token}
 }
 
-// TokenClient is what can be asked of a member with a token.
+// TokenClient makes the requests that clusterpass sends a member with a minted token.
 type TokenClient struct {
 	client *Client
 	token  string
@@ -189,7 +189,7 @@ func (t *TokenClient) AuthorizationV1() authorizationv1client.AuthorizationV1Int
 	return authorizationv1client.New(tokenREST{t.client.authorization, t.token})
 }
 
-// tokenREST adds a token to the only requests that reviews are made of.
+// tokenREST adds a token to POST, the only requests of review clients.
 type tokenREST struct {
 	rest.Interface
 	token string
@@ -200,7 +200,7 @@ func (r tokenREST) Post() *rest.Request {
 	return r.Interface.Post().SetHeader("Authorization", "Bearer "+r.token)
 }
 
-// clientConnections are the connections of the transports of one client.
+// clientConnections are all connections of one client.
 type clientConnections struct {
 	tracker    *connrotation.ConnectionTracker
 	transports []http.RoundTripper

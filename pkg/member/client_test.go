@@ -45,7 +45,7 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 	return "https://" + listener.Addr().String()
 }
 
-func TestFailuresOfMembers(t *testing.T) {
+func TestClient_Error(t *testing.T) {
 	type target struct {
 		url string
 		ca  []byte
@@ -267,7 +267,8 @@ func answerPlain(conn net.Conn) {
 	conn.Close()
 }
 
-func TestCallsAreMadeOnce(t *testing.T) {
+// Calls are made once.
+func TestClient_Retries(t *testing.T) {
 	reset := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 	for name, handler := range map[string]http.HandlerFunc{
 		"429 with Retry-After":       answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"),
@@ -284,7 +285,8 @@ func TestCallsAreMadeOnce(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatIsResetIsNotTriedAgain(t *testing.T) {
+// A connection that is reset is not tried again.
+func TestClient_RetriesNoReset(t *testing.T) {
 	accepted := make(chan struct{}, 100)
 	url := listen(t, func(conn net.Conn) {
 		accepted <- struct{}{}
@@ -300,7 +302,8 @@ func TestAConnectionThatIsResetIsNotTriedAgain(t *testing.T) {
 	assert.Len(t, accepted, 1)
 }
 
-func TestKindsOfAnswersSurviveUntilTheyAreMapped(t *testing.T) {
+// Kinds of answers survive until they are mapped.
+func TestClient_ErrorKinds(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "3"))
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	err := list(t.Context(), client)
@@ -310,7 +313,8 @@ func TestKindsOfAnswersSurviveUntilTheyAreMapped(t *testing.T) {
 	assert.Equal(t, 3, delay)
 }
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
+// Redirects are not followed.
+func TestClient_Redirects(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			reached := false
@@ -329,7 +333,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAFailureOfTheMemberGoesThrough(t *testing.T) {
+// What is not a failure of the member goes through.
+func TestClient_ErrorOfTheCaller(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	require.NoError(t, client.Error(list(t.Context(), client), "list"))
@@ -347,7 +352,7 @@ func TestWhatIsNotAFailureOfTheMemberGoesThrough(t *testing.T) {
 	assert.EqualValues(t, 504, late.Code)
 }
 
-func TestCredentials(t *testing.T) {
+func TestClient_Credentials(t *testing.T) {
 	reviews := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		kind := strings.TrimSuffix(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:], "s")

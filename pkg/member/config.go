@@ -14,17 +14,17 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
-// DefaultConfig returns the configuration that is used without a file: member
-// kubeconfigs in Secrets of the namespace clusterpass-system, and no plugins.
+// DefaultConfig returns the configuration that is used without a file: it reads member kubeconfigs
+// from Secrets of the namespace clusterpass-system, and runs no plugins.
 func DefaultConfig() *configv1alpha1.AccessConfiguration {
 	config := &configv1alpha1.AccessConfiguration{}
 	configScheme().Default(config)
 	return config
 }
 
-// LoadFile reads an AccessConfiguration, YAML or JSON. The file names apiVersion and
-// kind; an unknown or a repeated field is an error. What is returned is defaulted
-// and valid; the error of an invalid file has the path of every wrong field.
+// LoadFile reads an AccessConfiguration in YAML or JSON. The file has to have apiVersion and kind;
+// an unknown or repeated field is an error. The result has defaults and is valid. The error for an
+// invalid file names the path of every wrong field.
 func LoadFile(path string) (*configv1alpha1.AccessConfiguration, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

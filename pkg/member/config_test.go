@@ -150,7 +150,7 @@ providers:
 	}
 }
 
-func TestDefaultsOfTheConfiguration(t *testing.T) {
+func TestDefaultConfig(t *testing.T) {
 	assert.Equal(t, &configv1alpha1.AccessConfiguration{
 		Providers: []configv1alpha1.AccessProvider{{
 			Name:             "kubeconfig-secretreader",
@@ -163,7 +163,7 @@ func TestDefaultsOfTheConfiguration(t *testing.T) {
 	}, DefaultConfig())
 }
 
-func TestAFileThatIsNotThere(t *testing.T) {
+func TestLoadFile_NotFound(t *testing.T) {
 	_, err := LoadFile(filepath.Join(t.TempDir(), "none"))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -15,11 +15,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Reasons of a Status for what a member's admission denies although its RBAC allows it to clusterpass.
+// Reasons of a Status for what a member's admission denies although the member's RBAC allows it.
 const (
 	// ReasonQuotaExceeded: a ResourceQuota of the member leaves no room.
 	ReasonQuotaExceeded metav1.StatusReason = "MemberQuotaExceeded"
-	// ReasonPolicyDenied: an admission policy or an admission webhook of the member says no.
+	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the request.
 	ReasonPolicyDenied metav1.StatusReason = "MemberPolicyDenied"
 	// ReasonNamespaceTerminating: the namespace on the member is being deleted.
 	ReasonNamespaceTerminating metav1.StatusReason = "MemberNamespaceTerminating"
@@ -34,8 +34,8 @@ type denial struct {
 	retryAfter int32
 }
 
-// denialCode is that of all denials. 403 would look like the requester's own, 422 asks for a field, and clients wait
-// and send again by themselves what is answered with 5xx and Retry-After.
+// denialCode is the HTTP status code of all denials. 403 would look like a refusal of the
+// requester, and 422 requires a field. Clients retry 5xx with Retry-After by themselves.
 const denialCode = http.StatusConflict
 
 var (
@@ -56,13 +56,14 @@ var (
 	}
 )
 
-// The words of k8s.io/apiserver: neither quota nor policies have a type that tells.
+// The words of k8s.io/apiserver. Errors of quotas and policies have no type of their own.
 var (
 	quotaWords  = regexp.MustCompile(`\b(?:exceeded|failed|status unknown for) quota: |\binsufficient quota to match these scopes: `)
 	policyWords = regexp.MustCompile(`\b(?:Validating|Mutating)AdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request\b|\badmission webhook "[^"]*" denied the request\b`)
 )
 
-// denialOf returns what a member's answer denies, nil for what is none of admission's. A policy chooses its code: 401, too.
+// denialOf returns which denial a member's answer is, or nil if admission did not deny the request.
+// A policy chooses its code, which may be 401, too.
 func denialOf(status metav1.Status) *denial {
 	isTerminating := func(c metav1.StatusCause) bool { return c.Type == corev1.NamespaceTerminatingCause }
 	switch {
@@ -78,8 +79,8 @@ func denialOf(status metav1.Status) *denial {
 	return nil
 }
 
-// IsDenied returns whether err, the error of a call to a member, is that its admission denies what the call was for,
-// and whether the same may be allowed later.
+// IsDenied returns whether err, the error of a call to a member, says that the member's admission
+// denied the request, and whether the member may allow the same request later.
 func IsDenied(err error) (denied, retryable bool) {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestClient_ErrorOfADenial(t *testing.T) {
+func TestClient_ErrorDenied(t *testing.T) {
 	const user = `User "system:serviceaccount:clusterpass-system:clusterpass"`
 	tests := map[string]struct {
 		status     metav1.Status
@@ -94,8 +94,9 @@ func TestClient_ErrorOfADenial(t *testing.T) {
 	})
 }
 
+// No reason is passed on that a member makes up.
 // The reason of a Status is a label of metrics. A member chooses it among those that are known.
-func TestClient_ErrorPassesNoReasonOnThatAMemberMakesUp(t *testing.T) {
+func TestClient_ErrorReasons(t *testing.T) {
 	client := &Client{}
 	for reason, want := range map[metav1.StatusReason]metav1.StatusReason{
 		metav1.StatusReasonAlreadyExists: metav1.StatusReasonAlreadyExists,

@@ -1,8 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package member hands out clients for member clusters, one for each
-// ClusterProfile: it knows where their credentials are, what they may be used for,
-// how much one member may take up, and what to tell a requester when a member does
-// not do as asked. It does not know what the clients are used for.
+// Package member provides clients for member clusters, one for each ClusterProfile. It finds their
+// credentials and checks what these may be used for, limits the load on each member, and turns
+// failures of members into errors for requesters. It does not know what the clients are used for.
 package member

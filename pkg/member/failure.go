@@ -15,23 +15,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// failure is a call that a member gave no usable answer to.
+// failure is the error of a call that a member gave no usable answer to.
 //
-// It keeps its cause to itself, in the chain of errors and in its words: client-go
-// looks in both for connections that broke off, and sends a GET up to ten more
-// times, a second apart, where it finds one. Client.Error tells the cause.
+// It hides its cause, both from the chain of errors and from its message. client-go looks in both
+// for broken connections, and retries a GET up to ten times, a second apart, where it finds one.
+// Client.Error reports the cause.
 type failure struct {
 	cause metav1.CauseType
 	err   error
-	// retryAfter is when to try again, rounded up to seconds; zero: not known.
+	// retryAfter is when to retry; users get it rounded up to seconds. Zero means unknown.
 	retryAfter time.Duration
 	// blame is what the failure says about the member.
 	blame outcome
-	// tooLarge says that an answer had more bytes than its kind may have.
+	// tooLarge says that an answer exceeded the limit in bytes of its kind.
 	tooLarge bool
 }
 
-// Error returns the kind of failure.
+// Error returns the cause's type, and not its text.
 func (f *failure) Error() string {
 	return "no usable answer from the member cluster: " + string(f.cause)
 }
@@ -47,7 +47,7 @@ func (f *failure) Is(target error) bool {
 	return false
 }
 
-// newFailure returns what err, from a round trip that ctx was the context of, means.
+// newFailure returns the failure for err, the error of a round trip with ctx.
 func newFailure(ctx context.Context, err error) *failure {
 	if known, ok := errors.AsType[*failure](err); ok {
 		return known
@@ -58,10 +58,9 @@ func newFailure(ctx context.Context, err error) *failure {
 	return &failure{cause: causeOf(err), err: err, blame: failed}
 }
 
-// endOfContext blames the member for a deadline that has a cause, as those have that
-// clusterpass sets (context.WithTimeoutCause). A deadline without one is of the
-// requester's making, as is a cancellation: with them anybody could have a
-// member declared dead.
+// endOfContext blames the member for a deadline that has a cause: clusterpass sets such deadlines
+// with context.WithTimeoutCause. Deadlines without a cause and cancellations come from the
+// requester. If they counted, any requester could open the breaker of a member.
 func endOfContext(ctx context.Context) *failure {
 	err := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -88,7 +87,7 @@ func causeOf(err error) metav1.CauseType {
 	return CauseUnreachable
 }
 
-// isTLS returns whether the two sides could not agree on who they are.
+// isTLS returns whether the TLS handshake failed.
 func isTLS(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError

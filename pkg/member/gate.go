@@ -14,13 +14,13 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
-// queueTimeout is how long a call waits for others to the same member to end. A
-// member that answers works off thousands of calls in that time; one that does not
-// must not hold the server's seats.
+// queueTimeout is how long a call waits for other calls to the same member to end. A member that
+// answers handles thousands of calls in that time. One that does not answer must not hold up the
+// server's own seats.
 const queueTimeout = time.Second
 
-// gate is what all calls to one member go through: it bounds how many are under
-// way, and keeps them from a member that does not answer.
+// gate limits how many calls to one member are in flight, and stops calls to a member that does not
+// answer. All calls to a member pass it.
 type gate struct {
 	clock       clock.WithTicker
 	slots       chan struct{}
@@ -32,12 +32,12 @@ type gate struct {
 	closed bool
 }
 
-// connections are those to one member.
+// connections are the connections to one member.
 type connections interface {
-	// closeIdle closes those that no call is under way on. A call that begins
-	// meanwhile gets another one.
+	// closeIdle closes the connections without a call in flight. A call that begins at the same
+	// time gets another connection.
 	closeIdle()
-	// closeAll closes all, and calls that are under way, or just begin, fail.
+	// closeAll closes all connections. Calls that are in flight, or just begin, fail.
 	closeAll()
 }
 
@@ -57,7 +57,7 @@ type call struct {
 	once sync.Once
 }
 
-// enter lets a call through, or returns a *failure that says why not.
+// enter lets a call through, or returns a *failure that says why it does not.
 func (g *gate) enter(ctx context.Context) (*call, error) {
 	insisting := insists(ctx)
 	if err := g.breaker.check(); err != nil && !insisting {
@@ -102,12 +102,12 @@ func (g *gate) takeSlot(ctx context.Context) error {
 	}
 }
 
-// end reports how the call went; err is why it failed. Only the first report counts.
+// end reports the outcome of the call; err says why it failed. Only the first report counts.
 func (c *call) end(how outcome, err error) {
 	c.once.Do(func() {
 		if c.gate.breaker.end(c.pass, how, err) {
-			// Where calls in a row went unanswered, the connection may be what is
-			// dead, and with HTTP/2 they all share one.
+			// Calls in a row went unanswered, maybe because of a dead connection: with HTTP/2, all
+			// calls share one.
 			c.gate.connections.closeAll()
 		}
 		c.gate.leave()
@@ -115,7 +115,7 @@ func (c *call) end(how outcome, err error) {
 	})
 }
 
-// leave counts a call as ended; the last one of a gate that is closed leaves no connection idle.
+// leave counts a call as ended. The last call of a closed gate closes its idle connections.
 func (g *gate) leave() {
 	g.mu.Lock()
 	g.calls--
@@ -126,8 +126,8 @@ func (g *gate) leave() {
 	}
 }
 
-// close keeps no connection for further calls. Whoever still holds the client may go
-// on using it.
+// close closes idle connections and keeps none for further calls. Holders of the client may still
+// use it.
 func (g *gate) close() {
 	g.mu.Lock()
 	g.closed = true
@@ -135,14 +135,14 @@ func (g *gate) close() {
 	g.connections.closeIdle()
 }
 
-// inFlight returns how many calls are under way.
+// inFlight returns how many calls are in flight.
 func (g *gate) inFlight() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.calls
 }
 
-// disconnect closes what connections are left, if no call is under way, and says whether it did.
+// disconnect closes all connections if no call is in flight. It returns whether it did.
 func (g *gate) disconnect() bool {
 	idle := g.inFlight() == 0
 	if idle {

@@ -75,7 +75,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-func TestBreakerLetsOneProbeThroughAndIgnoresLateCalls(t *testing.T) {
+// One probe is let through, and late calls are ignored.
+func TestBreaker_Probe(t *testing.T) {
 	clock := testclock.NewFakePassiveClock(time.Now())
 	b := newBreaker(configv1alpha1.Breaker{Failures: 1, OpenSeconds: 5, MaxOpenSeconds: 60}, clock)
 	early, err := b.begin(false)
@@ -101,7 +102,8 @@ func smallLimits(maxInFlight, failures int32) *configv1alpha1.AccessConfiguratio
 	return config
 }
 
-func TestADeadMemberIsLeftAlone(t *testing.T) {
+// A dead member is left alone.
+func TestClient_DeadMember(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +135,8 @@ func TestADeadMemberIsLeftAlone(t *testing.T) {
 	require.NoError(t, list(t.Context(), client))
 }
 
-func TestWhoseDeadlineItIs(t *testing.T) {
+// Whose deadline it is.
+func TestClient_Deadlines(t *testing.T) {
 	blackhole := listen(t, func(conn net.Conn) { t.Cleanup(func() { conn.Close() }) })
 	short := 20 * time.Millisecond
 	tests := []struct {
@@ -164,7 +167,8 @@ func TestWhoseDeadlineItIs(t *testing.T) {
 	}
 }
 
-func TestCallsInFlightAreBounded(t *testing.T) {
+// Calls in flight are bounded.
+func TestClient_MaxInFlight(t *testing.T) {
 	const bound = 4
 	var (
 		now  atomic.Int32
@@ -213,7 +217,8 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 	require.NoError(t, client.gate.breaker.check(), "a full house says nothing about the member")
 }
 
-func TestManyCallersOfAMemberThatComesAndGoes(t *testing.T) {
+// Many call a member that comes and goes.
+func TestClient_FlappingMember(t *testing.T) {
 	var calls atomic.Int32
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		if calls.Add(1)%3 == 0 {
@@ -247,7 +252,8 @@ type countedConnections struct{ idle, all int }
 func (c *countedConnections) closeIdle() { c.idle++ }
 func (c *countedConnections) closeAll()  { c.all++ }
 
-func TestAClosedGateKeepsNoConnections(t *testing.T) {
+// A closed gate keeps no connections.
+func TestGate_Close(t *testing.T) {
 	connections := &countedConnections{}
 	g := newGate(DefaultConfig().Limits, testclock.NewFakeClock(time.Now()), connections)
 	first, err := g.enter(t.Context())

@@ -7,8 +7,9 @@ import "context"
 
 type insistKey struct{}
 
-// Insist returns a context whose calls are made although the member has not answered lately: for who waits for it
-// to be back, and no more often than that takes. An answer to one of them lets everybody's calls through again.
+// Insist returns a context whose calls pass an open breaker. It is for callers that wait for a
+// member to come back; they limit how often they call. An answer to one of these calls closes the
+// breaker for everybody.
 func Insist(ctx context.Context) context.Context {
 	return context.WithValue(ctx, insistKey{}, true)
 }

@@ -14,20 +14,21 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
-// Validity is from when until when a credential is good, by what it says itself. A zero
-// time is not known: a plugin's credential is not looked at, and a token may be of another kind
-// than those of ServiceAccounts.
+// Validity is the period for which a credential is valid, as the credential itself states it. A
+// time is zero where it is not known: nothing reads the credential of a plugin, and a token may be
+// of another kind than those of ServiceAccounts.
 type Validity struct {
 	NotBefore, NotAfter time.Time
 }
 
-// Validity returns that of the credential of clusterpass for the member. Where a kubeconfig
-// has both a certificate and a token, it is the certificate's: kube-apiserver looks at that first.
+// Validity returns the validity of clusterpass's credential for the member. Where a kubeconfig has
+// both a certificate and a token, it is the certificate's, because kube-apiserver checks that
+// first.
 func (c *Client) Validity() Validity {
 	return c.validity
 }
 
-// validityOf reads the credential of config. Nothing is verified: that is the member's to do.
+// validityOf reads the credential of config. It verifies nothing: the member does.
 func validityOf(config *rest.Config) Validity {
 	if len(config.CertData) == 0 {
 		return TokenValidity(config.BearerToken)
@@ -39,7 +40,7 @@ func validityOf(config *rest.Config) Validity {
 	return Validity{NotBefore: certificates[0].NotBefore, NotAfter: certificates[0].NotAfter}
 }
 
-// TokenValidity returns that of a token. Nothing is verified.
+// TokenValidity returns the validity of a token. It does not verify the token.
 func TokenValidity(token string) Validity {
 	parsed, err := jwt.ParseSigned(token)
 	if err != nil {
@@ -63,8 +64,8 @@ func claimedValidity(claims *jwt.Claims) Validity {
 	return validity
 }
 
-// SecretFor says where the kubeconfig for profile's cluster is read from. It
-// returns false if config has the cluster reached in another way, or where profile names no Secret that may be read.
+// SecretFor returns which Secret has the kubeconfig for profile's cluster. It returns false if
+// config reaches the cluster in another way, or if profile names no Secret that may be read.
 func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
 	providers, err := newProviders(config)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-func TestValidityOfACredential(t *testing.T) {
+func TestValidityOf(t *testing.T) {
 	issued, expires := time.Unix(1_700_000_000, 0), time.Unix(1_700_003_600, 0)
 	token := func(claims string) string {
 		encode := base64.RawURLEncoding.EncodeToString
@@ -48,7 +48,7 @@ func TestValidityOfACredential(t *testing.T) {
 	}
 }
 
-func TestSecretForAProfile(t *testing.T) {
+func TestSecretFor(t *testing.T) {
 	tests := map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
 		want    SecretReference

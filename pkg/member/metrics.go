@@ -16,13 +16,13 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 )
 
-// Whose credential a call is made with, as the metrics name it.
+// Whose credential a call uses; values of a metric label.
 const (
 	credentialOwn    = "Own"
 	credentialMinted = "Minted"
 )
 
-// Results that the metrics know besides the causes of Client.Error.
+// Results in the metrics besides the causes of Client.Error.
 const (
 	resultAnswered = "Answered"
 	resultObtained = "Obtained"
@@ -30,8 +30,8 @@ const (
 	resultOK       = "OK"
 )
 
-// What client-go reports about a run of a credential plugin
-// (k8s.io/client-go/plugin/pkg/client/auth/exec), and what the metrics call it.
+// pluginResults maps what client-go reports about a run of a credential plugin
+// (k8s.io/client-go/plugin/pkg/client/auth/exec) to the label value of our metric.
 var pluginResults = map[string]string{
 	"no_error":               resultOK,
 	"plugin_execution_error": "Failed",
@@ -46,8 +46,9 @@ var callResults = []string{
 	string(causeCancelled),
 }
 
-// Only the gauges name a cluster: they last as long as its client. KEP-5339 asks those who use access providers for
-// the number of credentials obtained, by provider and result.
+// Only the gauges have a label with the cluster: they exist only as long as its client. KEP-5339
+// asks clients of access providers to count the credentials that they obtain, by provider and
+// result.
 var (
 	calls = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "clusterpass",
@@ -82,7 +83,7 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges are of the clients of p.
+// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges show the clients of p.
 func RegisterMetrics(p *Pool) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(calls, credentials, pluginRuns)
@@ -92,7 +93,8 @@ func RegisterMetrics(p *Pool) {
 	})
 }
 
-// initMetrics starts the counters at zero: to Prometheus, one that appears with its first count has never risen.
+// initMetrics starts the counters at zero. Prometheus sees no increase in a counter that appears
+// with its first count.
 func (p *Pool) initMetrics() {
 	for _, result := range callResults {
 		calls.WithLabelValues(credentialOwn, result)
@@ -107,8 +109,8 @@ func (p *Pool) initMetrics() {
 	}
 }
 
-// countCall counts a call with a credential that was answered with resp, or ended with err. What happens to the
-// body of an answer later on does not count.
+// countCall counts a call with a credential, which was answered with resp or ended with err. Later
+// errors in reading the body do not count.
 func countCall(credential string, resp *http.Response, err error) {
 	calls.WithLabelValues(credential, callResult(resp, err)).Inc()
 }
@@ -126,7 +128,8 @@ func callResult(resp *http.Response, err error) string {
 	return string(CauseAnswer)
 }
 
-// answerResult agrees with Client.Error, but that "not found", a conflict and their like are answers to count on.
+// answerResult agrees with Client.Error, except that "not found", conflicts and similar are normal
+// answers.
 func answerResult(code int) string {
 	results := map[int]metav1.CauseType{
 		http.StatusUnauthorized:       CauseUnauthorized,
@@ -147,7 +150,8 @@ func answerResult(code int) string {
 // pluginCalls counts what client-go reports. It implements clientmetrics.CallsMetric.
 type pluginCalls struct{}
 
-// Increment implements clientmetrics.CallsMetric. The exit code, which is the plugin's to choose, is no label.
+// Increment implements clientmetrics.CallsMetric. The exit code is no label, because plugins choose
+// it freely.
 func (pluginCalls) Increment(_ int, status string) {
 	result, ok := pluginResults[status]
 	if !ok {
@@ -156,7 +160,7 @@ func (pluginCalls) Increment(_ int, status string) {
 	pluginRuns.WithLabelValues(result).Inc()
 }
 
-// collector looks at the clients of a pool when it is asked.
+// collector reads the clients of a pool at each scrape.
 type collector struct {
 	metrics.BaseStableCollector
 	pool *Pool
@@ -176,14 +180,15 @@ func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
 	}
 }
 
-// activity is what goes on with a member.
+// activity is the current load on a member.
 type activity struct {
 	calls   int
 	breaker breakerState
 }
 
-// activity returns what goes on with the members that have a client. A ClusterProfile and one that it has replaced
-// have one name: their calls are added up, and the breaker is that which is further open.
+// activity returns the current load on each member with a client. A ClusterProfile and the one that
+// it has replaced have the same name: their calls are added up, and the state is that of the
+// breaker that is further open.
 func (p *Pool) activity() map[types.NamespacedName]activity {
 	p.mu.Lock()
 	clients := make([]*Client, 0, len(p.clients))

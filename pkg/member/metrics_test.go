@@ -37,7 +37,8 @@ func gauges(t *testing.T, pool *Pool) map[string]float64 {
 	return all
 }
 
-func TestTheGaugesAreThoseOfTheClientsInUse(t *testing.T) {
+// The gauges are those of the clients in use.
+func TestMetrics_Gauges(t *testing.T) {
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, memberURL, nil, nil))
 	clock := testclock.NewFakeClock(time.Now())
@@ -83,7 +84,7 @@ func TestTheGaugesAreThoseOfTheClientsInUse(t *testing.T) {
 	assert.Empty(t, gauges(t, pool), "the clients are closed")
 }
 
-func TestTheResultsOfCalls(t *testing.T) {
+func TestCallResult(t *testing.T) {
 	tests := map[string]struct {
 		code int
 		err  error
@@ -115,7 +116,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-func TestCallsAndCredentialsAreCounted(t *testing.T) {
+func TestMetrics_Calls(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"))
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
@@ -143,7 +144,8 @@ func TestCallsAndCredentialsAreCounted(t *testing.T) {
 	testutil.AssertVectorCount(t, "clusterpass_member_calls_total", map[string]string{"credential": "Minted"}, 0)
 }
 
-func TestRunsOfPluginsAreCountedByAFewResults(t *testing.T) {
+// Runs of plugins are counted by a few results.
+func TestMetrics_PluginRuns(t *testing.T) {
 	RegisterMetrics(newTestPool(t, DefaultConfig(), fakeSecrets{}, nil))
 	pluginRuns.Reset()
 	for _, status := range []string{"no_error", "plugin_execution_error", "plugin_not_found_error", "client_internal_error", "of a later release"} {

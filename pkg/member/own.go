@@ -13,12 +13,13 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// CredentialSecret is the Secret on a member that the tokens of clusterpass's own ServiceAccount there are bound to,
-// in its namespace. It holds nothing; deleting it ends them all. A credential that is bound to it is renewed.
+// CredentialSecret is the name of the Secret on a member that the tokens of clusterpass's own
+// ServiceAccount there are bound to, in the account's namespace. It has no data. Deleting it ends
+// all these tokens. clusterpass renews a credential only if it is bound to this Secret.
 const CredentialSecret = "clusterpass-credential"
 
-// KubeconfigToken returns the inline token in a context of a kubeconfig, empty if there is none. The empty context is the
-// current one. No file is read.
+// KubeconfigToken returns the inline token in a context of a kubeconfig, or "" if there is none.
+// The empty context means the current one. It reads no file.
 func KubeconfigToken(kubeconfig []byte, context string) string {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
@@ -31,8 +32,8 @@ func KubeconfigToken(kubeconfig []byte, context string) string {
 	return user.Token
 }
 
-// WithKubeconfigToken returns kubeconfig with another token in a context; all else in there stays. Its errors hold
-// nothing of it.
+// WithKubeconfigToken returns kubeconfig with another token in a context, and otherwise unchanged.
+// Its errors quote nothing of the kubeconfig.
 func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, error) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
@@ -50,7 +51,7 @@ func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, erro
 	return written, nil
 }
 
-// IsToken returns whether token has only characters that a bearer token can have, and any.
+// IsToken returns whether token is not empty and has only characters that a bearer token can have.
 func IsToken(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
@@ -65,11 +66,13 @@ func userOf(config *clientcmdapi.Config, context string) *clientcmdapi.AuthInfo 
 	return config.AuthInfos[config.Contexts[context].AuthInfo]
 }
 
-// MemberUIDAnnotation is, on what `kubectl clusterpass join` has made on the hub, the UID of the member's namespace kube-system.
+// MemberUIDAnnotation is set by `kubectl clusterpass join` on the hub's objects for a member. Its
+// value is the UID of the member's namespace kube-system.
 const MemberUIDAnnotation = "clusterpass.dev/member-uid"
 
-// MendCredential says how clusterpass gets a new credential for the cluster of profile: for one that was joined it is
-// a command, to be run by somebody who has a context for that cluster.
+// MendCredential returns a sentence that says how to give clusterpass a new credential for the
+// cluster of profile. For a joined cluster, it is a command for somebody who has a context for that
+// cluster.
 func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
 	if profile.Annotations[MemberUIDAnnotation] == "" {
 		return "Put a new kubeconfig into the Secret that its access provider names"

@@ -14,7 +14,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-func TestTheTokenInAKubeconfigIsReplacedAndNothingElse(t *testing.T) {
+// The token in a kubeconfig is replaced, and nothing else.
+func TestWithKubeconfigToken(t *testing.T) {
 	config := clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: "https://c", TLSServerName: "name"}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: "old"}, "other": {Token: "kept"}},
@@ -40,7 +41,8 @@ func TestTheTokenInAKubeconfigIsReplacedAndNothingElse(t *testing.T) {
 	require.EqualError(t, err, "it is not a kubeconfig")
 }
 
-func TestNoFileIsReadForAToken(t *testing.T) {
+// No file is read for a token.
+func TestKubeconfigToken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(file, []byte("of a file"), 0o600))
 	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{

@@ -24,38 +24,41 @@ import (
 )
 
 const (
-	// idleTimeout is how long a client is kept that nobody asks for.
+	// idleTimeout is how long the pool keeps a client that nobody asks for.
 	idleTimeout = 10 * time.Minute
-	// evictionPeriod is how often idle clients are looked for.
+	// evictionPeriod is how often the pool closes idle clients.
 	evictionPeriod = time.Minute
-	// retirement is how long a connection may outlive its client: HTTP/2 connections
-	// whose last call has only just ended are not idle yet when that is asked.
+	// retirement is how long a connection may outlive its client. An HTTP/2 connection whose last
+	// call has only just ended does not count as idle yet, and survives the first attempt to close
+	// it.
 	retirement = time.Minute
 )
 
-// readSecret returns a Secret as it is stored, which the caller does not change.
+// readSecret returns a Secret as the hub stores it. The caller must not change it.
 type readSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 
-// Options are what a Pool is made of.
+// Options configure a Pool.
 type Options struct {
-	// Config says which providers there are, and their limits: from LoadFile or DefaultConfig.
+	// Config has the providers and the limits of members. It comes from LoadFile or DefaultConfig.
 	Config *configv1alpha1.AccessConfiguration
-	// Secrets are where kubeconfigs are looked up.
+	// Secrets is the cache of Secrets with kubeconfigs.
 	Secrets Secrets
-	// Stored returns one of Secrets as it is stored. It is asked before access is refused because of
-	// what Secrets has. It is nil if that is never behind.
+	// Stored returns a Secret as the hub stores it. The pool calls it before it refuses access
+	// because of what Secrets has. It is nil if Secrets is never stale.
 	Stored readSecret
-	// Live is Stored at once, by a read of its own. LiveLeaving takes it; it is nil if Secrets are never behind.
+	// Live is Stored with a read of its own, without waiting. LiveLeaving uses it. It is nil if
+	// Secrets is never stale.
 	Live readSecret
-	// Clock tells the time; nil is the real one.
+	// Clock is the clock; nil means the real one.
 	Clock clock.WithTicker
-	// UserAgent is how clients introduce themselves; empty is that of client-go,
-	// which has the name of the program in it.
+	// UserAgent is the User-Agent of all clients. If empty, it is client-go's default, which has
+	// the name of the program.
 	UserAgent string
 }
 
-// Pool keeps one client for each ClusterProfile in use. A profile that has replaced another under its
-// name is another one: while grants of the old one are revoked, both are in use. It is safe for concurrent use.
+// Pool keeps one client for each ClusterProfile in use. A profile that replaces another of the same
+// name has its own client: while the grants of the old profile are revoked, both are in use. Pool
+// is safe for concurrent use.
 type Pool struct {
 	providers []namedProvider
 	secrets   Secrets
@@ -65,27 +68,28 @@ type Pool struct {
 
 	mu      sync.Mutex
 	clients map[profileKey]*pooled
-	// retired are clients that were closed lately and may still be held.
+	// retired are recently closed clients; callers may still hold them.
 	retired []retired
 }
 
-// retired is a client that nobody gets any more.
+// retired is a client that the pool no longer returns.
 type retired struct {
 	client *Client
 	since  time.Time
 }
 
-// pooled is a client and what it was made for.
+// pooled is a client and the access data that it was built from.
 type pooled struct {
-	// client is nil if what is stored gives no access.
+	// client is nil if the stored access data gives no access.
 	client   *Client
 	identity identity
-	// outdated is what the cache said when what is stored was found to be otherwise: a cache that is behind says it still.
+	// outdated is the identity of the cached data that differed from the stored data. A stale cache
+	// still has it.
 	outdated identity
 	lastUsed time.Time
 }
 
-// profileKey names a ClusterProfile for ever.
+// profileKey identifies a ClusterProfile, and never one that replaces it.
 type profileKey struct {
 	types.NamespacedName
 	uid types.UID
@@ -95,13 +99,13 @@ func keyOf(profile *inventoryv1alpha1.ClusterProfile) profileKey {
 	return profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
 }
 
-// identity tells clients for the same ClusterProfile apart.
+// identity distinguishes clients for the same ClusterProfile.
 type identity struct {
 	provider string
 	key      accessKey
 }
 
-// NewPool returns a Pool without clients. Its error says what is wrong with the configuration.
+// NewPool returns a Pool without clients, or an error that says why the configuration is invalid.
 func NewPool(options Options) (*Pool, error) {
 	if err := Validate(options.Config).ToAggregate(); err != nil {
 		return nil, err
@@ -132,7 +136,7 @@ func NewPool(options Options) (*Pool, error) {
 	return p, nil
 }
 
-// For returns the client for the cluster of profile: by Cached, or else by Stored.
+// For returns the client for the cluster of profile: that of Cached, or else that of Stored.
 func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
 	if client, err := p.Cached(ctx, profile); err == nil {
 		return client, nil
@@ -140,9 +144,9 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 	return p.Stored(ctx, profile)
 }
 
-// Cached returns the client for the cluster of profile, by its Secret as of the last event. It calls nobody. The
-// client is the same for as long as the access data is; one for other data is closed. An error is no
-// refusal yet: what it says may have been mended since.
+// Cached returns the client for the cluster of profile, according to the cached Secret. It calls
+// nobody. The client is the same as long as the access data is; a client for other data is closed.
+// An error is not final: the stored Secret may be newer.
 func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
 	provider, entry, source, err := p.source(profile, p.cachedSecret)
 	if err != nil {
@@ -151,15 +155,15 @@ func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfi
 	return p.get(keyOf(profile), identity{provider: provider, key: source.key}, entry, source, false)
 }
 
-// Stored is Cached by the Secret as it is stored. Where the profile gives no access that
-// may be used, the error is a metav1.Status error, 503 with CauseNoAccess, that says
-// why, and the client that was there is closed.
+// Stored is Cached with the Secret as the hub stores it. If the profile gives no usable access, the
+// error is a metav1.Status error, 503 with CauseNoAccess, that says why. The existing client is
+// then closed.
 func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
 	client, _, err := p.StoredWithLeaving(ctx, profile)
 	return client, err
 }
 
-// StoredWithLeaving is Stored, and StoredLeaving by the same read.
+// StoredWithLeaving returns what Stored and StoredLeaving return, with one read.
 func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, *Leaving, error) {
 	provider, entry, source, err := p.source(profile, p.by(ctx, p.stored))
 	var client *Client
@@ -175,12 +179,13 @@ func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1
 	return client, source.leaving, nil
 }
 
-// cachedSecret returns a Secret as of the last event. A Pool whose providers need none has no Secrets.
+// cachedSecret returns a Secret from the cache. A Pool whose providers need no Secrets has no
+// cache.
 func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
 	return p.secrets.Get(namespace, name)
 }
 
-// by returns Secrets by read, or as of the last event where that is nil.
+// by returns a function that gets Secrets with read, or from the cache if read is nil.
 func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 	if read == nil {
 		return p.cachedSecret
@@ -188,11 +193,11 @@ func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 	return func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
 }
 
-// errOutdated says that what the cache has is known to be behind what is stored, which gives no access.
+// errOutdated says that the cache is known to be stale, and that the stored data gives no access.
 var errOutdated = errors.New("the kubeconfig has been taken away")
 
-// get returns the client for a source of access, which is opened where there is none yet. What is stored outdates what the
-// cache had.
+// get returns the client for a source of access, and opens the source if there is no client yet.
+// stored says that the source comes from stored data, which replaces the client of cached data.
 func (p *Pool) get(name profileKey, wanted identity, entry *inventoryv1alpha1.AccessProvider, from *source, stored bool) (*Client, error) {
 	if found, ok := p.lookup(name, wanted, stored); ok {
 		if found == nil {
@@ -212,8 +217,9 @@ func (p *Pool) get(name profileKey, wanted identity, entry *inventoryv1alpha1.Ac
 	return p.insert(name, wanted, client, stored), nil
 }
 
-// source returns where access to the cluster of profile comes from, by Secrets that get returns: the name of the provider that
-// finds it, or that refuses, and the entry that is for it.
+// source returns where the access to the cluster of profile comes from, with the Secrets that get
+// returns. by is the name of the provider that finds it or refuses; entry is the provider's entry
+// of the profile.
 func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (
 	by string, entry *inventoryv1alpha1.AccessProvider, from *source, err error,
 ) {
@@ -225,9 +231,9 @@ func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) 
 	return provider.name, entry, from, err
 }
 
-// lookup returns the client that is wanted, and whether it is known. By a cache that is behind, it is that which what is
-// stored asked for, and nil if that gives no access: otherwise either would replace the other's client with each
-// request, with its limits and connections.
+// lookup returns the wanted client, and whether it is known. If a stale cache asks, it returns the
+// client of the stored data, or nil if that gives no access. Otherwise, cached and stored data
+// would replace each other's client with each request, and with it its limits and connections.
 func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,8 +245,8 @@ func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, b
 	return found.client, true
 }
 
-// insert keeps a new client, in place of one that is not, or no longer, wanted. It
-// returns the one to use: another may have been quicker.
+// insert keeps a new client, in place of one that is no longer wanted. It returns the client to
+// use, which may be another caller's.
 func (p *Pool) insert(name profileKey, wanted identity, client *Client, stored bool) *Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -258,12 +264,13 @@ func (p *Pool) insert(name profileKey, wanted identity, client *Client, stored b
 	return client
 }
 
-// unreadError says that it is not known whether a Secret gives access.
+// unreadError says that a Secret could not be read: whether it gives access is unknown.
 type unreadError struct {
 	error
 }
 
-// noAccess closes what was there and returns the error for the requester. provider is that which refused, if any did.
+// noAccess closes the existing client and returns the error for the requester. provider is the name
+// of the provider that refused, or "" if none did.
 func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, err error) error {
 	credentials.WithLabelValues(provider, resultRefused).Inc()
 	if _, unread := errors.AsType[*unreadError](err); !unread {
@@ -273,8 +280,8 @@ func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, e
 	return newStatusError(name.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
 }
 
-// outdate closes the client for a profile that what is stored gives no access to. A cache that is behind is not to have
-// it made again.
+// outdate closes the client for a profile whose stored data gives no access. It also prevents that
+// a stale cache opens the client again.
 func (p *Pool) outdate(name profileKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -294,8 +301,8 @@ func (p *Pool) Forget(uid types.UID) {
 	p.remove(func(key profileKey, _ *pooled) bool { return key.uid == uid })
 }
 
-// Run closes clients that have not been asked for in a while, until ctx ends, and
-// then all. Clients that are asked for after that work, but are not closed by themselves.
+// Run closes clients that nobody has asked for in a while. When ctx ends, it closes all clients and
+// returns. The pool still returns clients after that, but nothing closes them.
 func (p *Pool) Run(ctx context.Context) {
 	ticker := p.options.clock.NewTicker(evictionPeriod)
 	defer ticker.Stop()
@@ -324,7 +331,7 @@ func (p *Pool) remove(match func(profileKey, *pooled) bool) {
 	}
 }
 
-// retire closes a client, if there is one; p.mu is held.
+// retire closes client unless it is nil. The caller holds p.mu.
 func (p *Pool) retire(client *Client) {
 	if client == nil {
 		return
@@ -333,7 +340,7 @@ func (p *Pool) retire(client *Client) {
 	p.retired = append(p.retired, retired{client: client, since: p.options.clock.Now()})
 }
 
-// disconnect closes the connections that are left of clients that retired before then.
+// disconnect closes the remaining connections of clients that retired before then.
 func (p *Pool) disconnect(then time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

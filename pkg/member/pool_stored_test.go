@@ -41,7 +41,8 @@ func newLaggingPool(t *testing.T) *laggingPool {
 	return l
 }
 
-func TestPool_ForConfirmsARefusal(t *testing.T) {
+// A refusal is confirmed by what is stored.
+func TestPool_ForRefusal(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	good := kubeconfig(t, memberURL, ca.pem, nil)
 	bad := kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) { c.InsecureSkipTLSVerify = true })
@@ -86,7 +87,8 @@ func TestPool_ForConfirmsARefusal(t *testing.T) {
 	}
 }
 
-func TestPool_ForKeepsItsClientUntilARefusalIsSure(t *testing.T) {
+// A client is kept until a refusal is sure.
+func TestPool_ForKeepsClient(t *testing.T) {
 	pool := newLaggingPool(t)
 	secret := pool.cached.add("m", kubeconfig(t, memberURL, newAuthority(t, "ca").pem, nil))
 	profile := profileFor(`{"name":"m"}`)
@@ -115,8 +117,8 @@ func TestPool_ForKeepsItsClientUntilARefusalIsSure(t *testing.T) {
 	assert.Empty(t, pool.activity())
 }
 
-// TestPool_CacheThatIsBehind is about a cache that is stuck: what it has is asked for first with each request.
-func TestPool_CacheThatIsBehind(t *testing.T) {
+// TestPool_ForStaleCache is about a cache that is stuck: what it has is asked for first with each request.
+func TestPool_ForStaleCache(t *testing.T) {
 	ca := newAuthority(t, "ca").pem
 	was := kubeconfig(t, memberURL, ca, nil)
 	is := kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "renewed" })
@@ -222,7 +224,8 @@ func TestPool_LiveLeaving(t *testing.T) {
 	assert.Empty(t, pool.activity())
 }
 
-func TestSecretInformers_ReadNoOtherSecrets(t *testing.T) {
+// No other Secrets are read.
+func TestSecretInformers_OtherSecrets(t *testing.T) {
 	secret := func(namespace, name, label string) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label}}}
 	}

@@ -24,7 +24,8 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
-func TestOneClientForAProfileAndItsAccessData(t *testing.T) {
+// There is one client for a ClusterProfile and its access data.
+func TestPool_For(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	profile := profileFor(`{"name":"m"}`)
 	type state struct {
@@ -91,7 +92,8 @@ func TestOneClientForAProfileAndItsAccessData(t *testing.T) {
 	}
 }
 
-func TestAClusterAndTheOneThatReplacesItHaveAClientEach(t *testing.T) {
+// A cluster and the one that replaces it have a client each.
+func TestPool_ForReplacedCluster(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
@@ -110,7 +112,8 @@ func TestAClusterAndTheOneThatReplacesItHaveAClientEach(t *testing.T) {
 	assert.Same(t, replacement, clientOf("uid-2"))
 }
 
-func TestManyAskForTheSameClient(t *testing.T) {
+// Many ask for the same client.
+func TestPool_ForMany(t *testing.T) {
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, memberURL, nil, nil))
 	pool := newTestPool(t, DefaultConfig(), secrets, nil)
@@ -132,7 +135,8 @@ func TestManyAskForTheSameClient(t *testing.T) {
 	assert.Len(t, clients, 1)
 }
 
-func TestIdleClientsAreClosed(t *testing.T) {
+// Idle clients are closed.
+func TestPool_IdleClients(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
@@ -172,7 +176,7 @@ func TestIdleClientsAreClosed(t *testing.T) {
 	require.NoError(t, list(t.Context(), get()), "requests that are still served get one")
 }
 
-func TestAnInvalidConfigurationMakesNoPool(t *testing.T) {
+func TestNewPool_InvalidConfig(t *testing.T) {
 	_, err := NewPool(Options{Config: &configv1alpha1.AccessConfiguration{}})
 	require.ErrorContains(t, err, "providers: Required")
 }
@@ -213,7 +217,8 @@ func TestSecretInformers(t *testing.T) {
 	wg.Wait()
 }
 
-func TestQuietLogsNoBodies(t *testing.T) {
+// No bodies are logged.
+func TestQuiet(t *testing.T) {
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(10), ktesting.BufferLogs(true)))
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)

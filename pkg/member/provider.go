@@ -19,37 +19,37 @@ import (
 	"clusterpass.dev/pkg/endpoint"
 )
 
-// execExtension is the extension of an access provider's entry that KEP-5339
-// reserves for what a provider has to know of the cluster.
+// execExtension is the extension of an access provider's entry that KEP-5339 reserves for the
+// parameters of the provider.
 const execExtension = "client.authentication.k8s.io/exec"
 
-// provider finds out how to reach the clusters of profiles in one way.
+// provider is one way to find the access to clusters of profiles.
 type provider interface {
-	// find returns what entry, of profile, leads to, or why it may not be used. Secrets are read
-	// by get. No error holds content of a Secret.
+	// find returns the source of access for entry, which is profile's, or an error that says why
+	// the entry may not be used. It reads Secrets with get. No error has content of a Secret.
 	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error)
 }
 
-// getSecret returns a Secret, which the caller does not change, or an error for which apierrors.IsNotFound holds.
+// getSecret returns a Secret, which the caller must not change. Its error satisfies apierrors.IsNotFound if there is none.
 type getSecret func(namespace, name string) (*corev1.Secret, error)
 
 // source is where access to a cluster comes from.
 type source struct {
-	// key differs where what open returns would differ.
+	// key changes when the result of open would change.
 	key accessKey
-	// leaving is nil, but for a member that is being taken out of the hub.
+	// leaving is nil unless the member is being removed from the hub.
 	leaving *Leaving
-	// open returns the access, or why it may not be used.
+	// open returns the access, or an error that says why it may not be used.
 	open func() (*access, error)
 }
 
 // access is how to reach a cluster.
 type access struct {
-	// config has the server, how to verify it, our credential, and always a Proxy
-	// function: without one, client-go shares a transport between members.
+	// config has the server, its CA, our credential, and always a Proxy function: without one,
+	// client-go would share a transport between members.
 	config *rest.Config
-	// cluster is what others need to know to reach it with credentials of theirs:
-	// server, CA, server name and proxy, and nothing else.
+	// cluster is what other clients need to reach the cluster with their own credentials: server,
+	// CA, server name and proxy, and nothing else.
 	cluster clientcmdv1.Cluster
 	// plugin says that client-go runs a credential plugin.
 	plugin bool
@@ -57,8 +57,8 @@ type access struct {
 	several bool
 }
 
-// accessKey identifies access data. It is a digest, so that rest.Configs, which hold
-// functions, need not be compared.
+// accessKey identifies access data. It is a digest, because rest.Configs hold functions and cannot
+// be compared.
 type accessKey [sha256.Size]byte
 
 func newAccessKey(parts ...[]byte) accessKey {
@@ -78,7 +78,7 @@ type namedProvider struct {
 	name string
 }
 
-// newProviders returns the providers of a valid configuration, by preference.
+// newProviders returns the providers of a valid configuration, in order of preference.
 func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, error) {
 	providers := make([]namedProvider, 0, len(config.Providers))
 	for i := range config.Providers {
@@ -97,9 +97,9 @@ func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, 
 	return providers, nil
 }
 
-// choose returns the first provider, by our preference, that profile has an entry
-// for, and that entry, which is not to be changed. As upstream's library has it, an
-// entry in accessProviders wins over one in the deprecated credentialProviders.
+// choose returns the first provider, in the order of the configuration, that profile has an entry
+// for, and that entry, which the caller must not change. As in upstream's library, an entry in
+// accessProviders takes precedence over one in the deprecated credentialProviders.
 func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	for _, provider := range providers {
 		for _, entries := range [][]inventoryv1alpha1.AccessProvider{profile.Status.AccessProviders, profile.Status.CredentialProviders} {
@@ -124,7 +124,7 @@ func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile
 		strings.Join(offered, ", "), strings.Join(known, ", "))
 }
 
-// setProxy has config use the proxy, or, without one, what the environment says.
+// setProxy sets the proxy of config; if proxyURL is empty, the one that the environment names.
 func setProxy(config *rest.Config, proxyURL string) error {
 	config.Proxy = http.ProxyFromEnvironment
 	if proxyURL == "" {

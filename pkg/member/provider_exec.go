@@ -24,11 +24,11 @@ import (
 	"clusterpass.dev/pkg/endpoint"
 )
 
-// execProvider has client-go run a credential plugin, through upstream's library,
-// for servers that the operator has allowed.
+// execProvider lets client-go run a credential plugin, through upstream's library, for servers that
+// the operator has allowed.
 //
-// A profile narrows the CAs down and never widens them: where it names any, all of
-// them must be among the configured ones, and only they are trusted.
+// A profile can only narrow down the trusted CAs. If it names CAs, all of them must be among the
+// configured ones, and only they are trusted.
 type execProvider struct {
 	name     string
 	config   *configv1alpha1.ExecProvider
@@ -162,7 +162,7 @@ func (p *execProvider) open(name types.NamespacedName, cluster clientcmdv1.Clust
 	if err != nil {
 		return nil, fmt.Errorf("building the client configuration: %w", err)
 	}
-	// Upstream's library drops it.
+	// Upstream's library drops the server name.
 	config.ServerName = allowed.TLSServerName
 	if err := setProxy(config, allowed.ProxyURL); err != nil {
 		return nil, err
@@ -170,8 +170,9 @@ func (p *execProvider) open(name types.NamespacedName, cluster clientcmdv1.Clust
 	return &access{config: config, cluster: allowed, plugin: true, several: several}, nil
 }
 
-// bound refuses a server that the ClusterProfile may not lead to. It says whether the ClusterProfile may lead to others, too: by another
-// server, by a proxy, or by a server name that something in front of several clusters goes by.
+// bound returns an error for a server that the ClusterProfile may not lead to. It returns whether
+// the ClusterProfile may lead to other clusters, too: by another server, by a proxy, or by a server
+// name that a proxy in front of several clusters routes by.
 func (p *execProvider) bound(profile types.NamespacedName, server *url.URL, serverName string) (several bool, err error) {
 	named := serverName != "" && !strings.EqualFold(serverName, server.Hostname())
 	servers := p.servers
@@ -195,8 +196,8 @@ func anyMatches(patterns []endpoint.ServerPattern, server *url.URL) bool {
 	return slices.ContainsFunc(patterns, func(pattern endpoint.ServerPattern) bool { return pattern.Matches(server) })
 }
 
-// upstream returns the provider in the types of upstream's library, for one use:
-// the library writes into the slices it is given.
+// upstream returns the provider in the types of upstream's library. It is good for one use, because
+// the library changes the slices that it gets.
 func (p *execProvider) upstream() upstream.Provider {
 	config := p.config.DeepCopy()
 	env := make([]clientcmdapi.ExecEnvVar, 0, len(config.Env))
@@ -217,8 +218,8 @@ func (p *execProvider) upstream() upstream.Provider {
 	}
 }
 
-// allowed returns the part of a profile's cluster that is used, and its server, if the
-// operator allows all of it.
+// allowed returns the part of a profile's cluster that clusterpass uses, and its server. It returns
+// an error unless the operator allows all of it.
 func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster, *url.URL, error) {
 	var none clientcmdv1.Cluster
 	server, err := endpoint.ParseServer(cluster.Server)
@@ -246,7 +247,7 @@ func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster
 	}, server, nil
 }
 
-// trusted returns the CAs to verify a member with, given those that its profile names.
+// trusted returns the CAs to verify a member with. named are those of its profile, and may be empty.
 func (p *execProvider) trusted(named []byte) ([]byte, error) {
 	if len(named) == 0 {
 		return p.cas.PEM, nil

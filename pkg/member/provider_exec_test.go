@@ -64,7 +64,8 @@ func pluginProfile(name string, cluster clientcmdv1.Cluster) *inventoryv1alpha1.
 	return profile
 }
 
-func TestExecProvidersNeverMixClusters(t *testing.T) {
+// Clusters are never mixed.
+func TestExecProvider_Clusters(t *testing.T) {
 	one := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	two := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	pool := newTestPool(t, execConfig(t, "token", concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
@@ -84,7 +85,8 @@ func TestExecProvidersNeverMixClusters(t *testing.T) {
 	}
 }
 
-func TestExecProviderIsPinned(t *testing.T) {
+// The provider is pinned to its servers.
+func TestExecProvider_Servers(t *testing.T) {
 	ca, other := newAuthority(t, "configured"), newAuthority(t, "other")
 	tests := []struct {
 		name    string
@@ -249,7 +251,8 @@ func TestExecProvider_Bindings(t *testing.T) {
 	}
 }
 
-func TestAPluginThatFailsIsSaidToBeThePlugin(t *testing.T) {
+// A plugin that fails is said to be the plugin.
+func TestExecProvider_PluginFails(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	pool := newTestPool(t, execConfig(t, "fail", server.ca.pem, server.URL), nil, nil)
 	client, err := pool.For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
@@ -263,7 +266,8 @@ func TestAPluginThatFailsIsSaidToBeThePlugin(t *testing.T) {
 	assert.Empty(t, server.seen())
 }
 
-func TestAPluginThatHangsHoldsNobody(t *testing.T) {
+// A plugin that hangs holds nobody.
+func TestExecProvider_PluginHangs(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
@@ -285,7 +289,8 @@ func TestAPluginThatHangsHoldsNobody(t *testing.T) {
 	require.Eventually(t, func() bool { return len(client.gate.slots) == 0 }, 30*time.Second, 10*time.Millisecond, "its slot is given back")
 }
 
-func TestAPluginIsAskedAgainAfterItsCredentialWasRefused(t *testing.T) {
+// A plugin is asked again after its credential was refused.
+func TestExecProvider_CredentialRefused(t *testing.T) {
 	var refusals atomic.Int32
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		if refusals.Add(-1) >= 0 {

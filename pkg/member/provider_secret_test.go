@@ -23,7 +23,7 @@ import (
 
 const memberURL = "https://member.example.com:6443"
 
-func TestKubeconfigSecretGuards(t *testing.T) {
+func TestKubeconfigSecret_Guards(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	cert, key := ca.issue(t, "clusterpass", time.Now().Add(time.Hour))
 	_, otherKey := ca.issue(t, "other", time.Now().Add(time.Hour))
@@ -189,7 +189,8 @@ func addContext(t *testing.T) func(*corev1.Secret) {
 	}
 }
 
-func TestWhatIsToldOfAMember(t *testing.T) {
+// What is told of a member.
+func TestPool_ForEndpoint(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
@@ -210,7 +211,7 @@ func TestWhatIsToldOfAMember(t *testing.T) {
 	assert.Equal(t, profile.Status.AccessProviders[0], client.Provider(), "a copy is handed out")
 }
 
-func TestChoiceOfProvider(t *testing.T) {
+func TestChoose(t *testing.T) {
 	entry := func(name, server string) inventoryv1alpha1.AccessProvider {
 		return inventoryv1alpha1.AccessProvider{Name: name, Cluster: clientcmdv1.Cluster{
 			Server:     server,

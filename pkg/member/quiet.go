@@ -12,9 +12,9 @@ import (
 // maxQuietLevel is the last level at which client-go logs no bodies.
 const maxQuietLevel = 7
 
-// Quiet returns ctx with a logger that drops everything above level 7. From level 8
-// on client-go logs the bodies of requests and of answers, so that every call that
-// carries a token or a key in a body has to be made with it.
+// Quiet returns ctx with a logger that drops everything above level 7. From level 8 on, client-go
+// logs the bodies of requests and answers. Every call with a token or a key in a body therefore
+// needs this context.
 func Quiet(ctx context.Context) context.Context {
 	logger := klog.FromContext(ctx)
 	sink := logger.GetSink()
@@ -24,7 +24,7 @@ func Quiet(ctx context.Context) context.Context {
 	return klog.NewContext(ctx, logger.WithSink(quietSink{LogSink: sink}))
 }
 
-// quietSink is the sink below it without what is above maxQuietLevel.
+// quietSink drops what is above maxQuietLevel and passes the rest to another sink.
 type quietSink struct {
 	klog.LogSink
 }

@@ -29,18 +29,21 @@ const (
 	KubeconfigLabel = "clusterpass.dev/member-kubeconfig"
 	// ClusterProfileAnnotation names, as NAMESPACE/NAME, the ClusterProfile that such a Secret is for.
 	ClusterProfileAnnotation = "clusterpass.dev/cluster-profile"
-	// KeyAnnotation names the key of such a Secret that is for that ClusterProfile. A Secret with several needs it where a profile is to name
-	// another than "kubeconfig".
+	// KeyAnnotation names the key of such a Secret that is for that ClusterProfile. A Secret with
+	// several keys needs it if the profile uses another key than "kubeconfig".
 	KeyAnnotation = "clusterpass.dev/kubeconfig-key"
-	// ContextAnnotation is the same for the context of its kubeconfig, where that is to be another than the current one.
+	// ContextAnnotation is the same for the context of the kubeconfig, if the profile uses another
+	// than the current one.
 	ContextAnnotation = "clusterpass.dev/kubeconfig-context"
-	// LeavingAnnotation says that the member is being taken out of the hub: nobody gets a token for it any more. Its value is
-	// since when, as of RFC 3339. `+"`kubectl clusterpass unjoin`"+` sets it, and `+"`join`"+` removes it.
+	// LeavingAnnotation says that the member is being removed from the hub: nobody gets a token for
+	// it any more. Its value is the time since when, in RFC 3339. `kubectl clusterpass unjoin` sets
+	// it, and `kubectl clusterpass join` removes it.
 	LeavingAnnotation = "clusterpass.dev/leaving"
-	// LabelJoinedBy is, on the objects that join makes on a member, the id of the hub. Grants' objects have another
-	// label, clusterpass.dev/hub-id: a hub sweeps what carries that and belongs to no grant.
+	// LabelJoinedBy is the label of objects that join creates on a member. Its value is the ID of
+	// the hub. Objects of grants have another label, clusterpass.dev/hub-id: a hub deletes objects
+	// with that label that belong to no grant.
 	LabelJoinedBy = "clusterpass.dev/joined-by"
-	// LabelCreatedBy is the same, on a namespace that join has created.
+	// LabelCreatedBy is the same label for a namespace that join has created.
 	LabelCreatedBy = "clusterpass.dev/created-by-join"
 
 	labelled = "true"
@@ -48,13 +51,13 @@ const (
 
 // Secrets are the Secrets that hold the kubeconfigs of members.
 type Secrets interface {
-	// Get returns a Secret, which the caller does not change, or an error for which
-	// apierrors.IsNotFound holds.
+	// Get returns a Secret, which the caller must not change. Its error satisfies
+	// apierrors.IsNotFound if there is none.
 	Get(namespace, name string) (*corev1.Secret, error)
 }
 
-// SecretInformers keep the Secrets of exactly the configured namespaces that have
-// KubeconfigLabel, so that a lookup costs no call to the hub.
+// SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel. A
+// lookup costs no call to the hub.
 type SecretInformers struct {
 	hub        kubernetes.Interface
 	namespaces map[string]*namespaceSecrets
@@ -70,9 +73,8 @@ type namespaceSecrets struct {
 	hasSynced cache.InformerSynced
 }
 
-// NewSecretInformers returns informers for the Secrets that config allows; Run
-// starts them. hub has to be allowed to get, list and watch Secrets in these namespaces
-// and nowhere else.
+// NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub
+// needs the rights to get, list and watch Secrets in these namespaces and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
 	s.stored = live.NewReader(clock.RealClock{}, s.read)
@@ -108,7 +110,7 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 	}
 }
 
-// withoutManagedFields saves memory: nobody here asks who set which field.
+// withoutManagedFields saves memory: nothing here reads managedFields.
 func withoutManagedFields(object any) (any, error) {
 	if secret, ok := object.(*corev1.Secret); ok {
 		secret.ManagedFields = nil
@@ -116,7 +118,7 @@ func withoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Run watches until ctx ends and returns when all has stopped.
+// Run watches until ctx ends. It returns when all informers have stopped.
 func (s *SecretInformers) Run(ctx context.Context) {
 	for _, secrets := range s.namespaces {
 		secrets.factory.StartWithContext(Quiet(ctx))
@@ -127,7 +129,7 @@ func (s *SecretInformers) Run(ctx context.Context) {
 	}
 }
 
-// Synced returns whether the Secrets of all namespaces have been read.
+// Synced returns whether the informers of all namespaces have synced.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
 		if !secrets.hasSynced() {
@@ -137,8 +139,8 @@ func (s *SecretInformers) Synced() bool {
 	return true
 }
 
-// Get returns a Secret as of the last event. One that has no KubeconfigLabel, or is
-// in another namespace than the configured ones, is not found.
+// Get returns a Secret from the cache. A Secret without KubeconfigLabel, or outside the configured
+// namespaces, is not found.
 func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	secrets, ok := s.namespaces[namespace]
 	if !ok {
@@ -150,14 +152,15 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	return secrets.lister.Get(name)
 }
 
-// Stored returns what Get returns, as it is stored now: for whoever is about to refuse something
-// because of what Get has returned. The read is shared, and may wait for up to live.Interval.
+// Stored returns what Get returns, as the hub stores it now. It is for callers that are about to
+// refuse something because of the result of Get. Callers share the read, and may wait for up to
+// live.Interval.
 func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return s.readBy(ctx, s.stored.Get, namespace, name)
 }
 
-// Live returns what Stored returns, at once, by a read of its own: for whoever has done something that others
-// must not miss, and has to know whether they could.
+// Live returns what Stored returns, without waiting and with a read of its own. It is for callers
+// that have made a change and must know whether other requests could still miss it.
 func (s *SecretInformers) Live(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return s.readBy(ctx, s.read, namespace, name)
 }
@@ -170,7 +173,8 @@ func (s *SecretInformers) readBy(
 	ctx context.Context, read func(context.Context, types.NamespacedName) (*corev1.Secret, error), namespace, name string,
 ) (*corev1.Secret, error) {
 	notFound := apierrors.NewNotFound(corev1.Resource("secrets"), name)
-	// The name comes from whoever edits a ClusterProfile's status: one that no Secret has is not asked for.
+	// A user who edits a ClusterProfile's status chooses the name. An invalid name is not sent to
+	// the hub.
 	if _, ok := s.namespaces[namespace]; !ok || len(validation.NameIsDNSSubdomain(name, false)) > 0 {
 		return nil, notFound
 	}

@@ -22,54 +22,54 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// What went wrong with a member, as the type of the first cause in the details of a
-// Status: see Client.Error, and CauseIdentity and CauseLeaving.
+// The types of the first cause in the details of a Status about a member: see Client.Error, and
+// also CauseIdentity and CauseLeaving.
 const (
 	// CauseNoAccess: there is no usable access provider, or its data is refused.
 	CauseNoAccess metav1.CauseType = "MemberAccess"
-	// CauseUnreachable: no connection, or it broke off.
+	// CauseUnreachable: there is no connection, or it broke.
 	CauseUnreachable metav1.CauseType = "MemberUnreachable"
-	// CauseTimeout: no answer in time.
+	// CauseTimeout: the member did not answer in time.
 	CauseTimeout metav1.CauseType = "MemberTimeout"
-	// CauseTLS: the two sides do not accept each other's certificates.
+	// CauseTLS: one side does not accept the other's certificate.
 	CauseTLS metav1.CauseType = "MemberTLS"
 	// CausePlugin: the credential plugin gave no credential.
 	CausePlugin metav1.CauseType = "MemberCredentialPlugin"
 	// CauseUnauthorized: the member does not accept the credential of clusterpass.
 	CauseUnauthorized metav1.CauseType = "MemberUnauthorized"
-	// CauseForbidden: the member does not allow clusterpass what is needed.
+	// CauseForbidden: the member does not give clusterpass the rights that the request needs.
 	CauseForbidden metav1.CauseType = "MemberForbidden"
-	// CauseQuota: a ResourceQuota of the member leaves no room for what is needed.
+	// CauseQuota: a ResourceQuota of the member leaves no room for what the request needs.
 	CauseQuota metav1.CauseType = "MemberQuota"
-	// CausePolicy: an admission policy or an admission webhook of the member denies what is needed.
+	// CausePolicy: an admission policy or an admission webhook of the member denies what the request needs.
 	CausePolicy metav1.CauseType = "MemberPolicy"
 	// CauseTerminating: the namespace on the member is being deleted.
 	CauseTerminating metav1.CauseType = "MemberNamespaceTerminating"
 	// CauseRedirect: the member answers with a redirect.
 	CauseRedirect metav1.CauseType = "MemberRedirect"
-	// CauseThrottled: the member asks to come back later.
+	// CauseThrottled: the member asks clients to retry later.
 	CauseThrottled metav1.CauseType = "MemberThrottled"
-	// CauseBusy: too many calls to the member are under way.
+	// CauseBusy: too many calls to the member are in flight.
 	CauseBusy metav1.CauseType = "MemberBusy"
-	// CauseBreakerOpen: the member is left alone since it did not answer.
+	// CauseBreakerOpen: the breaker is open, because the member did not answer.
 	CauseBreakerOpen metav1.CauseType = "MemberBreakerOpen"
-	// CauseAnswer: the member's answer is another error, or cannot be understood.
+	// CauseAnswer: the member's answer is another error, or is invalid.
 	CauseAnswer metav1.CauseType = "MemberAnswer"
 
-	// causeCancelled: the caller went away. It reaches nobody.
+	// causeCancelled: the caller cancelled the call. No requester gets it.
 	causeCancelled metav1.CauseType = "Cancelled"
 )
 
-// maxWords bounds the words of a member's in a message, in bytes.
+// maxWords bounds a member's text in a message, in bytes.
 const maxWords = 1024
 
-// Error returns, for the error of a call to the member, the metav1.Status error that
-// requesters get, and nil for nil. doing is what the call was for and reads on
-// from "could not". The message names the cluster and keeps the cause's own words,
-// but for the name of the user that clusterpass is on the member.
+// Error returns the metav1.Status error that requesters get for err, the error of a call to the
+// member, and nil for nil. doing says what the call was for, and continues "could not". The message
+// names the cluster and keeps the text of the cause, without the name of clusterpass's user on the
+// member.
 //
 //	what happened                                         code  reason              cause                   Retry-After
-//	no connection, DNS, connection broken off             504   Timeout             MemberUnreachable
+//	no connection, DNS, broken connection                 504   Timeout             MemberUnreachable
 //	no answer in time                                     504   Timeout             MemberTimeout
 //	certificate not trusted, expired, for another name    503   ServiceUnavailable  MemberTLS
 //	credential plugin failed                              503   ServiceUnavailable  MemberCredentialPlugin
@@ -81,15 +81,15 @@ const maxWords = 1024
 //	redirect                                              503   ServiceUnavailable  MemberRedirect
 //	member's 429                                          429   TooManyRequests     MemberThrottled         member's, or 1 s
 //	member's 503                                          503   ServiceUnavailable  MemberThrottled         member's, or none
-//	too many calls to the member under way                429   TooManyRequests     MemberBusy              1 s
-//	left alone as it did not answer                       503   ServiceUnavailable  MemberBreakerOpen       until it is tried again
+//	too many calls to the member in flight                429   TooManyRequests     MemberBusy              1 s
+//	breaker open: the member did not answer               503   ServiceUnavailable  MemberBreakerOpen       until the next probe
 //	member's 504                                          504   Timeout             MemberTimeout           member's, or none
 //	member's other 4xx (404, 409, 422, ...)               that  the member's, or    MemberAnswer
 //	                                                            none if unknown
-//	member's other 5xx; an answer that makes no sense     503   ServiceUnavailable  MemberAnswer            member's, or none
+//	member's other 5xx; an invalid answer                 503   ServiceUnavailable  MemberAnswer            member's, or none
 //
-// The member's 401 and 403 are about clusterpass and must not look like the
-// requester's own. Where the caller's context was cancelled, err is returned as it is.
+// The member's 401 and 403 are about clusterpass and must not look like the requester's own. If the
+// caller's context was cancelled, Error returns err unchanged.
 func (c *Client) Error(err error, doing string) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -164,13 +164,13 @@ func (c *Client) statusError(code int, cause metav1.CauseType, doing, words stri
 	return newStatusError(c.name, code, cause, fmt.Sprintf("could not %s: %s", doing, clip(words)), retryAfter)
 }
 
-// clip cleans and bounds words of a member's, and leaves tokens out.
+// clip cleans and shortens a member's text, and removes tokens.
 func clip(text string) string {
 	return words.Clean(jwtWords.ReplaceAllLiteralString(text, "(a token)"), maxWords)
 }
 
-// answerReasons are the reasons that are passed on from a member. They end up in a label of a metric: what else a
-// member may say is not its to choose.
+// answerReasons are the reasons that clusterpass passes on from a member. They become the label of
+// a metric, so a member must not choose others.
 var answerReasons = sets.New(metav1.StatusReasonBadRequest, metav1.StatusReasonNotFound, metav1.StatusReasonMethodNotAllowed,
 	metav1.StatusReasonNotAcceptable, metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict, metav1.StatusReasonGone,
 	metav1.StatusReasonExpired, metav1.StatusReasonRequestEntityTooLarge, metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonInvalid)
@@ -201,13 +201,13 @@ func seconds(d time.Duration) int32 {
 	return int32(min(math.Ceil(d.Seconds()), math.MaxInt32))
 }
 
-// userWords are how Kubernetes names the user, and its groups, that it refuses something.
+// userWords match the user and groups in a refusal of Kubernetes.
 var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\[[^\]]*\]\))?`)
 
-// jwtWords are the tokens of ServiceAccounts. A proxy in between may say what it was sent.
+// jwtWords match tokens of ServiceAccounts. A proxy in between may quote the request.
 var jwtWords = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`)
 
-// withoutRules returns words without the rules that kube-apiserver lists where somebody grants what they do not hold.
+// withoutRules returns words without the rules that kube-apiserver lists when it refuses an escalation.
 func withoutRules(words string) string {
 	const lead = "attempting to grant RBAC permissions not currently held"
 	if before, _, found := strings.Cut(words, lead); found {
@@ -216,7 +216,7 @@ func withoutRules(words string) string {
 	return words
 }
 
-// withoutUser returns words without the name of the user that clusterpass is on a member.
+// withoutUser returns words without the name of clusterpass's user on a member.
 func withoutUser(words string) string {
 	return userWords.ReplaceAllLiteralString(words, "clusterpass")
 }

@@ -12,7 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestNoTokenIsPassedOnFromAMembersWords(t *testing.T) {
+// No token is passed on from a member's words.
+func TestClient_AnswerErrorWithToken(t *testing.T) {
 	token := "eyJhbGciOiJSUzI1NiJ9." + strings.Repeat("eyJpc3Mi", 200) + ".c2lnbmF0dXJl"
 	for _, code := range []int32{http.StatusBadGateway, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
 		err := (&Client{}).answerError(metav1.Status{Code: code, Message: "the proxy was sent Authorization: Bearer " + token + " and more"}, "list pods")

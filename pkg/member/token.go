@@ -12,21 +12,22 @@ import (
 )
 
 const (
-	// MaxToken bounds a token that a member issues, in bytes. Those of kube-apiserver have about a thousand.
+	// MaxToken bounds a token of a member, in bytes. kube-apiserver's tokens have about a thousand.
 	MaxToken = 16 << 10
-	// maxTokenID bounds the id of a token, in bytes. Those of kube-apiserver are UUIDs.
+	// maxTokenID bounds the ID of a token, in bytes. kube-apiserver's IDs are UUIDs.
 	maxTokenID = 128
 )
 
-// BoundToken is a token of a ServiceAccount, as it says of itself. Nothing of that is verified: the member does so when
-// the token is used.
+// BoundToken has the claims of a ServiceAccount's token. They are not verified: the member verifies
+// the token when it is used.
 type BoundToken struct {
 	Validity
-	// Namespace is that of the ServiceAccount and of the Secret.
+	// Namespace is the namespace of the ServiceAccount and of the Secret.
 	Namespace string
-	// ServiceAccount is whose token it is, and Secret what it is bound to; empty if it is bound to none.
+	// ServiceAccount is the owner of the token. Secret is what the token is bound to; it is empty
+	// if the token is not bound to a Secret.
 	ServiceAccount, Secret TokenObject
-	// ID is how the member's audit log names the token; it may be empty.
+	// ID is the token's ID in the member's audit log; it may be empty.
 	ID string
 }
 
@@ -36,8 +37,8 @@ type TokenObject struct {
 	UID  types.UID `json:"uid"`
 }
 
-// ParseToken returns what a token that a member has issued says of itself. Its error is that the token cannot be used, and
-// has no part of it in its words.
+// ParseToken returns the claims of a token that a member has issued. An error says that the token
+// cannot be used; its text has no part of the token.
 func ParseToken(token string) (*BoundToken, error) {
 	if len(token) > MaxToken || !IsToken(token) {
 		return nil, fmt.Errorf("it is no bearer token, or has more than %d bytes", MaxToken)

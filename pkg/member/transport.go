@@ -19,16 +19,17 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// maxRetryAfter bounds for how long a member can send requesters away. Their kubectl waits as long, ten times over, without a word.
+// maxRetryAfter bounds the Retry-After of a member. kubectl waits that long, up to ten times,
+// without telling the user.
 const maxRetryAfter = 10 * time.Second
 
-// gatedTransport sends what the gate lets through, hands on answers that are within bounds, and turns into errors those
-// that net/http and client-go would act upon by themselves.
+// gatedTransport sends requests that the gate lets through, and returns answers that are within
+// bounds. Answers that net/http or client-go would act on by themselves become errors.
 type gatedTransport struct {
 	gate  *gate
 	inner http.RoundTripper
 	held  heldBytes
-	// credential says whose calls these are, for the metrics.
+	// credential says whose credential the calls use, for the metrics.
 	credential string
 }
 
@@ -69,17 +70,17 @@ func (t *gatedTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// closeBody closes the body of a request that is not sent, as http.RoundTripper has to.
+// closeBody closes the body of a request that is not sent. http.RoundTripper requires it.
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
 }
 
-// refuseAnswer returns the error that an answer is instead of being handed on, if it is one:
+// refuseAnswer returns an error instead of an answer that must not be passed on:
 //   - a redirect: net/http would follow it, to any host, with our credential and the
 //     body of the request;
-//   - an answer that client-go would wait for Retry-After on, up to ten times.
+//   - an answer with Retry-After: client-go would wait and retry, up to ten times.
 func refuseAnswer(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
 		return &failure{cause: CauseRedirect, err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
@@ -98,7 +99,7 @@ func refuseAnswer(req *http.Request, resp *http.Response) error {
 	return statusOf(req, resp.StatusCode, body, retryAfter)
 }
 
-// redirectTarget names the host, and not the path and query, which may hold secrets of another's.
+// redirectTarget names the host of a redirect. Path and query may have secrets, and are left out.
 func redirectTarget(resp *http.Response) string {
 	target, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil || target.Host == "" {
@@ -107,7 +108,8 @@ func redirectTarget(resp *http.Response) string {
 	return " to host " + target.Host
 }
 
-// retryAfterOf returns the seconds of a Retry-After header; client-go knows no dates in it either.
+// retryAfterOf returns the duration in a Retry-After header, and whether it has one in seconds.
+// Like client-go, it ignores dates.
 func retryAfterOf(resp *http.Response) (time.Duration, bool) {
 	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)
 	if err != nil {
@@ -116,7 +118,7 @@ func retryAfterOf(resp *http.Response) (time.Duration, bool) {
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
 }
 
-// statusOf returns the error that client-go would have made of the answer after its last try.
+// statusOf returns the error that client-go would return for the answer after its last retry.
 func statusOf(req *http.Request, code int, body []byte, retryAfter time.Duration) error {
 	seconds := int(retryAfter / time.Second)
 	if object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil); err == nil {
@@ -132,10 +134,10 @@ func statusOf(req *http.Request, code int, body []byte, retryAfter time.Duration
 	return apierrors.NewGenericServerResponse(code, strings.ToLower(req.Method), schema.GroupResource{}, "", string(body), seconds, true)
 }
 
-// pluginTransport makes up for what client-go's transport with a credential plugin
-// lacks: it runs the plugin without looking at the context, and after a 401 it runs
-// the plugin again but does not try again. Plugins that hang are bounded by the gate,
-// which is inside: their calls hold its slots.
+// pluginTransport fixes two shortcomings of client-go's transport with a credential plugin: that
+// runs the plugin without watching the context, and after a 401 it runs the plugin again but does
+// not retry the request. The gate inside limits how many plugins can hang, because their calls hold
+// its slots.
 type pluginTransport struct {
 	inner http.RoundTripper
 }
@@ -156,7 +158,7 @@ func (t *pluginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	answers := make(chan answer, 1)
 	go func() {
-		resp, err := t.roundTrip(req) //nolint:bodyclose // by who receives it
+		resp, err := t.roundTrip(req) //nolint:bodyclose // the receiver closes it
 		answers <- answer{resp, err}
 	}()
 	select {
@@ -172,9 +174,9 @@ func (t *pluginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// roundTrip tries once more after a 401, since plugins that name no expiry, as
-// upstream's do, are asked for a new credential only then. The requests are copies:
-// the credential may be put into their headers after our caller has gone.
+// roundTrip retries once after a 401. Plugins that report no expiry, like upstream's, are asked for
+// a new credential only then. The requests are copies, because the plugin's credential may be added
+// to their headers after our caller has returned.
 func (t *pluginTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	again := req.Clone(req.Context())
 	resp, err := t.inner.RoundTrip(req.Clone(req.Context()))

@@ -17,28 +17,29 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// CauseIdentity is the type of the cause in the details of a Status that refuses something because a member is, or may be, another cluster
-// than it should be.
+// CauseIdentity is the cause in the details of a Status that refuses a request because a member is,
+// or may be, another cluster than expected.
 const CauseIdentity metav1.CauseType = "MemberIdentity"
 
 const (
-	// unknownFor is for how long a member is not asked again that does not say which cluster it is, and refusedFor where
-	// requests are refused for that: it may refuse everything in its first moments.
+	// unknownFor is how long clusterpass waits before it asks again a member that does not report
+	// its UID. It is refusedFor if requests fail because of that: a new member may refuse
+	// everything in its first moments.
 	unknownFor = 5 * time.Minute
 	refusedFor = 10 * time.Second
 
 	doingUID = "find out which cluster it is"
 )
 
-// memberUID is the UID of a member, as far as it is known.
+// memberUID caches the UID of a member.
 type memberUID struct {
 	clock clock.PassiveClock
-	// required says that the member may be another one than its ClusterProfile is for.
+	// required says that requests need the UID, because the access may lead to several clusters.
 	required bool
-	// turn is taken by who asks, and guards what follows.
+	// turn is a lock that a context can interrupt. It guards the fields below.
 	turn chan struct{}
 	uid  types.UID
-	// unknown is why the member does not say, and since when.
+	// unknown is why the member did not report its UID, and since is when.
 	unknown error
 	since   time.Time
 }
@@ -47,10 +48,11 @@ func newMemberUID(clock clock.PassiveClock, required bool) memberUID {
 	return memberUID{clock: clock, required: required, turn: make(chan struct{}, 1)}
 }
 
-// MemberUID returns the UID of the member's namespace kube-system, which identifies the cluster. The member is asked once: the
-// client is for one server, CA and credential. Where the member does not let clusterpass know, the UID is empty, and the member is asked again
-// some time later; that is an error, with CauseIdentity, where whoever edits the status of the ClusterProfile chooses the server. Errors
-// are metav1.Status errors for the requester, but for the end of ctx.
+// MemberUID returns the UID of the member's namespace kube-system, which identifies the cluster. It
+// asks the member once, because the client is for one server, CA and credential. If clusterpass may
+// not read the namespace, the UID is empty, and a later call asks again. That is an error with
+// CauseIdentity if users who edit the status of the ClusterProfile can choose the server. Errors
+// are metav1.Status errors for the requester, unless ctx ended.
 func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 	u := &c.uid
 	select {
@@ -79,7 +81,7 @@ func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 	return u.uid, nil
 }
 
-// askUID asks the member; c.uid.turn is taken.
+// askUID asks the member. The caller holds c.uid.turn.
 func (c *Client) askUID(ctx context.Context) error {
 	u := &c.uid
 	system, err := c.own.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
@@ -90,7 +92,7 @@ func (c *Client) askUID(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	// It is stored on the hub and shown to users.
+	// The UID is stored on the hub and shown to users.
 	if system.UID == "" || len(validation.IsValidLabelValue(string(system.UID))) > 0 {
 		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not one"), blame: answered}
 	}

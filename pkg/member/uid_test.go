@@ -114,7 +114,7 @@ func TestClient_MemberUID(t *testing.T) {
 	}
 }
 
-func TestClient_MemberUIDOfAMemberThatIsGivenTheRight(t *testing.T) {
+func TestClient_MemberUIDGivenTheRight(t *testing.T) {
 	var given atomic.Bool
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		if given.Load() {
@@ -135,7 +135,8 @@ func TestClient_MemberUIDOfAMemberThatIsGivenTheRight(t *testing.T) {
 	assert.Equal(t, types.UID("member-1"), uid)
 }
 
-func TestClient_MemberUIDIsAskedForOnceByMany(t *testing.T) {
+// Many ask once.
+func TestClient_MemberUIDOfMany(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), named("member-1", ""))
 	client := bySecret(t, server, clock.RealClock{})
 	var asking sync.WaitGroup
@@ -150,7 +151,8 @@ func TestClient_MemberUIDIsAskedForOnceByMany(t *testing.T) {
 	assert.Len(t, server.seen(), 1)
 }
 
-func TestClient_MemberUIDHoldsNobody(t *testing.T) {
+// A member that does not answer holds nobody.
+func TestClient_MemberUIDCancelled(t *testing.T) {
 	asked, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {

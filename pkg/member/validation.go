@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// maxCalls bounds what is counted in calls to a member.
+	// maxCalls bounds the settings that count calls to a member.
 	maxCalls = 1000
-	// maxOpenSeconds is the longest time that a member may be left alone.
+	// maxOpenSeconds bounds how long a breaker may stay open.
 	maxOpenSeconds = 3600
 )
 
 // execAPIVersions are the versions of the exchange with exec plugins that client-go speaks.
 var execAPIVersions = []string{"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}
 
-// Validate returns what is wrong with config, which has been defaulted.
+// Validate returns the errors in config, which must have its defaults.
 func Validate(config *configv1alpha1.AccessConfiguration) field.ErrorList {
 	path := field.NewPath("providers")
 	var errs field.ErrorList
@@ -106,7 +106,7 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 	return errs
 }
 
-// validateServers returns the patterns that are right, and what is wrong with the others.
+// validateServers returns the valid patterns, and the errors of the others.
 func validateServers(servers []string, path *field.Path) ([]endpoint.ServerPattern, field.ErrorList) {
 	var patterns []endpoint.ServerPattern
 	var errs field.ErrorList
@@ -121,7 +121,7 @@ func validateServers(servers []string, path *field.Path) ([]endpoint.ServerPatte
 	return patterns, errs
 }
 
-// validateBindings returns what is wrong with the bindings of a provider for servers.
+// validateBindings returns the errors in the bindings of a provider for servers.
 func validateBindings(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(provider.Bindings) == 0 && leadsToSeveral(provider, servers) {
@@ -161,8 +161,9 @@ func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.Ser
 	return errs
 }
 
-// leadsToSeveral returns whether ClusterProfiles have a choice of clusters that they lead to by provider. A proxy is one: an address may be
-// another cluster's behind another proxy.
+// leadsToSeveral returns whether ClusterProfiles can choose among several clusters through
+// provider. A proxy is such a choice: behind another proxy, an address may belong to another
+// cluster.
 func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern) bool {
 	return len(servers) > 1 || len(provider.ProxyURLs) > 0 || slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
 }

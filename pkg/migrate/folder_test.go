@@ -75,7 +75,8 @@ func exported(t *testing.T) *folder {
 	return f
 }
 
-func TestWhatIsSavedIsLoaded(t *testing.T) {
+// What is saved is loaded.
+func TestFolder_Load(t *testing.T) {
 	written := exported(t)
 	require.NoError(t, written.complete(StepExport))
 	f, err := openFolder(written.path)
@@ -104,7 +105,8 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 	assert.Equal(t, profileCRD().Spec.Versions, definition.Spec.Versions)
 }
 
-func TestASecondExportReplacesTheFirstAndLeavesItsFile(t *testing.T) {
+// A second export replaces the first, and leaves its file.
+func TestFolder_SaveAgain(t *testing.T) {
 	f := exported(t)
 	first := *f.export("clusterprofiles")
 	changed := object(t, stored)
@@ -127,7 +129,8 @@ func TestASecondExportReplacesTheFirstAndLeavesItsFile(t *testing.T) {
 	assert.FileExists(t, filepath.Join(f.path, first.File))
 }
 
-func TestAStepThatWasCompletedStaysCompleted(t *testing.T) {
+// A step that was completed stays completed.
+func TestFolder_Complete(t *testing.T) {
 	f := exported(t)
 	for _, step := range []Step{StepExport, StepRegister, StepExport, StepRemove} {
 		require.NoError(t, f.complete(step))
@@ -137,7 +140,8 @@ func TestAStepThatWasCompletedStaysCompleted(t *testing.T) {
 	assert.Equal(t, StepRegister, reopened.state.Completed)
 }
 
-func TestAFolderThatWasTamperedWithIsRefused(t *testing.T) {
+// A folder that was tampered with is refused.
+func TestFolder_Tampered(t *testing.T) {
 	t.Run("an export that was edited", func(t *testing.T) {
 		f := exported(t)
 		export := f.export("clusterprofiles")
@@ -163,7 +167,8 @@ func TestAFolderThatWasTamperedWithIsRefused(t *testing.T) {
 	}
 }
 
-func TestAWriteThatFailsLeavesWhatWasThere(t *testing.T) {
+// A write that fails leaves what was there.
+func TestFolder_CompleteFailure(t *testing.T) {
 	f := exported(t)
 	before, err := os.ReadDir(f.path)
 	require.NoError(t, err)

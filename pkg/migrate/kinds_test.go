@@ -11,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestExportFormKeepsAllButWhatTheHubSets(t *testing.T) {
+// All is kept but what the hub sets.
+func TestExportForm(t *testing.T) {
 	live := object(t, stored)
 	form := exportForm(live)
 	metadata, _, err := unstructured.NestedMap(form.Object, "metadata")
@@ -30,7 +31,8 @@ func keys(m map[string]any) []string {
 	return all
 }
 
-func TestDifferencesAreThoseThatMatter(t *testing.T) {
+// Differences are those that matter.
+func TestDiffers(t *testing.T) {
 	tests := map[string]struct {
 		change func(*unstructured.Unstructured)
 		want   []string
@@ -94,14 +96,15 @@ func set(o *unstructured.Unstructured, value any, path ...string) {
 	}
 }
 
-func TestAFieldThatWouldBeLostIsAnError(t *testing.T) {
+// A field that would be lost is an error.
+func TestKind_SectionsUnknownField(t *testing.T) {
 	live := object(t, stored)
 	set(live, "x", "spec", "flavour")
 	_, err := kinds[0].sections(exportForm(live))
 	require.ErrorContains(t, err, `default/bravelion: strict decoding error: unknown field "spec.flavour"`)
 }
 
-func TestChangesSinceTheExport(t *testing.T) {
+func TestChanges(t *testing.T) {
 	at := func(name, uid, version string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
 			"metadata": map[string]any{"namespace": "default", "name": name, "uid": uid, "resourceVersion": version},

@@ -218,7 +218,7 @@ func requireEach(t *testing.T, want, got []string) {
 	}
 }
 
-func TestTheFolderOfAnotherHubIsRefused(t *testing.T) {
+func TestPreflight_FolderOfAnotherHub(t *testing.T) {
 	h := newFakeHub(t, profileCRD(), registration(ourGroup, testService.Name, newCA(t)))
 	m := h.migration(t)
 	m.options.Dir = exported(t).path
@@ -226,7 +226,7 @@ func TestTheFolderOfAnotherHubIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "is of another hub")
 }
 
-func TestTheCAOfTheServer(t *testing.T) {
+func TestMigration_FindTarget(t *testing.T) {
 	first, second := newCA(t), newCA(t)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: servingSecret}, Data: map[string][]byte{caKey: second}}
 	injected := registration(ourGroup, testService.Name, first)
@@ -254,7 +254,7 @@ func TestTheCAOfTheServer(t *testing.T) {
 	})
 }
 
-func TestAServerInTheOtherModeIsKnown(t *testing.T) {
+func TestIsExternal(t *testing.T) {
 	for args, want := range map[string]bool{
 		"--inventory=External": true, "--inventory External": true, "--inventory=Served": false, "--inventory=Externally": false, "": false,
 	} {
@@ -263,7 +263,7 @@ func TestAServerInTheOtherModeIsKnown(t *testing.T) {
 	assert.True(t, isExternal(deployment("--inventory", "External")))
 }
 
-func TestRegistering(t *testing.T) {
+func TestMigration_EnsureAPIService(t *testing.T) {
 	first, second := newCA(t), newCA(t)
 	injected := registration(inventory, testService.Name, second)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}

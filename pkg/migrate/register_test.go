@@ -14,7 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestAPIService_PrioritiesAreTheDeployed(t *testing.T) {
+// Priorities are those that are deployed.
+func TestAPIService_Priorities(t *testing.T) {
 	file, err := os.ReadFile("../../artifacts/deploy/base/apiservices.yaml")
 	require.NoError(t, err)
 	deployed := map[string]apiregistrationv1.APIServiceSpec{}

@@ -18,7 +18,7 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// answer returns the status for a token that was issued.
+// answer returns the status for an issued token.
 func answer(g *clusterpassv1alpha1.AuthTokenGrant, c *member.Client, token *issuedToken) (v1alpha1.AuthTokenRequestStatus, error) {
 	cluster := c.Cluster()
 	kubeconfig, err := kubeconfig(g, cluster, token.token)
@@ -48,8 +48,8 @@ func answer(g *clusterpassv1alpha1.AuthTokenGrant, c *member.Client, token *issu
 	}, nil
 }
 
-// dryRunStatus returns the status for a dry run. The member was not
-// asked, so that its conditions are Unknown and say what would be created.
+// dryRunStatus returns the status for a dry run, which does not call the member. The conditions
+// about the member are Unknown, and say what would be created.
 func dryRunStatus(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Cluster, now time.Time) v1alpha1.AuthTokenRequestStatus {
 	return v1alpha1.AuthTokenRequestStatus{
 		Cluster:   answerCluster(cluster),
@@ -70,8 +70,8 @@ func dryRunStatus(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Clu
 	}
 }
 
-// conditions returns the four conditions of a request; one makes each of its type
-// and of what the grant names for it.
+// conditions returns the four conditions of a request. It calls one for each type, with the objects
+// that the grant names for it.
 func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what string) metav1.Condition) []metav1.Condition {
 	clusterRoles, roles := roleNames(g)
 	return []metav1.Condition{
@@ -82,7 +82,7 @@ func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what strin
 	}
 }
 
-// roleNames returns the names that the roles of g have on the member, those of Roles with their namespaces.
+// roleNames returns the names of the roles of g on the member. Names of Roles include the namespace.
 func roleNames(g *clusterpassv1alpha1.AuthTokenGrant) (clusterRoles, roles []string) {
 	for _, role := range g.Spec.ClusterRoles {
 		clusterRoles = append(clusterRoles, grant.RoleName(g.UID, role.Name, role.Rules))
@@ -93,9 +93,8 @@ func roleNames(g *clusterpassv1alpha1.AuthTokenGrant) (clusterRoles, roles []str
 	return clusterRoles, roles
 }
 
-// kubeconfig returns a kubeconfig file of one context, which everything inside is
-// named for: the cluster as the hub names it. It is JSON, which is YAML, too, and
-// takes a tenth of the time to write.
+// kubeconfig returns a kubeconfig file with one context. Its entries are named after the cluster's
+// name on the hub. The file is JSON, which is also YAML, and takes a tenth of the time to write.
 func kubeconfig(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Cluster, token string) ([]byte, error) {
 	name := g.Spec.ClusterProfile.Name
 	account := g.Spec.ServiceAccount.Name + "@" + name
@@ -130,8 +129,8 @@ func timestamp(t time.Time) *metav1.Time {
 	return &stamp
 }
 
-// auditAnnotations leads from an event in the hub's audit log to what was granted,
-// and, by the credential id, to the events in the member's audit log.
+// auditAnnotations returns annotations for the hub's audit log. They name what was granted, and
+// link the event to events in the member's audit log by the credential ID.
 func auditAnnotations(g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken) map[string]string {
 	clusterRoles, roles := roleNames(g)
 	annotations := map[string]string{

@@ -31,7 +31,8 @@ func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
 	return cluster, file
 }
 
-func TestTheKubeconfigIsAllThatItTakes(t *testing.T) {
+// The kubeconfig is all that it takes.
+func TestKubeconfig(t *testing.T) {
 	want, file := testKubeconfig(t)
 	config, err := clientcmd.Load(file)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// parallelReviews bounds the reviews of one request that are under way at once, after the first.
+// parallelReviews bounds the concurrent reviews of one request. The first review runs alone.
 const parallelReviews = 8
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
@@ -33,8 +33,8 @@ type permission struct {
 	verb, subresource string
 }
 
-// permissions lists what spec takes, each once: the table of docs/entitlement.md. A
-// verb with a colon follows KEP-5284 (constrained impersonation).
+// permissions returns the permissions that spec requires, without duplicates, as in the table of
+// docs/entitlement.md. Verbs with a colon follow KEP-5284 (constrained impersonation).
 func permissions(spec v1alpha1.AuthTokenRequestSpec) []permission {
 	verbs := sets.New("in:" + spec.ServiceAccountNamespace)
 	for _, role := range spec.ClusterRoles {
@@ -61,7 +61,7 @@ func permissions(spec v1alpha1.AuthTokenRequestSpec) []permission {
 	return all
 }
 
-// attributes asks whether u holds p on target.
+// attributes returns the question whether u holds p on target.
 func (p permission) attributes(u user.Info, target v1alpha1.ClusterProfileReference) authorizer.Attributes {
 	return authorizer.AttributesRecord{
 		User:            u,
@@ -76,7 +76,7 @@ func (p permission) attributes(u user.Info, target v1alpha1.ClusterProfileRefere
 	}
 }
 
-// on says p as a person would grant it.
+// on returns p on target as text, in the words of an RBAC rule.
 func (p permission) on(target v1alpha1.ClusterProfileReference) string {
 	resource := clusterProfiles.Resource
 	if p.subresource != "" {
@@ -85,11 +85,14 @@ func (p permission) on(target v1alpha1.ClusterProfileReference) string {
 	return fmt.Sprintf("%s on %s.%s %q in namespace %q", p.verb, resource, clusterProfiles.Group, target.Name, target.Namespace)
 }
 
-// authorize returns nil when r's user holds every permission that r takes, else 403, or 500 when the authoriser could not
-// decide. The 403 has the permissions that are missing, as far as they were reviewed: the right to create tokens is
-// reviewed first and alone, and after one that is missing no more are begun. Each may be a call to the hub, and whoever
-// may not ask at all must not cause dozens of them. A user who is refused often waits for the 403, or gets 429; the requests of
-// sets do not, whose controller waits by itself.
+// authorize returns nil if r's user holds all permissions that r requires, and otherwise 403, or
+// 500 if the authoriser could not decide.
+//
+// The 403 lists the missing permissions, as far as they were reviewed. authorize reviews the right
+// to create tokens first and alone, and starts no more reviews after one that fails: each may be a
+// call to the hub, and a user without the right to create tokens must not cause dozens of calls. A
+// user who is refused often has to wait for the 403, or gets 429. This does not apply to requests
+// of sets, because the controller of sets waits by itself.
 func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 	defer observePhase(phaseAuthorize, m.Clock, m.Clock.Now(), &err)
 	target := r.Spec.TargetClusterProfile
@@ -122,7 +125,7 @@ func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 	return nil
 }
 
-// review returns the permissions that u lacks on target. They are reviewed at once.
+// review returns the permissions that u lacks on target. It reviews all of them in parallel.
 func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission) ([]permission, error) {
 	held := make([]bool, len(needed))
 	group, ctx := errgroup.WithContext(ctx)
@@ -148,7 +151,7 @@ func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.Cluste
 	return missing, nil
 }
 
-// forbidden returns 403 with what is missing, and what was not reviewed because of that.
+// forbidden returns 403 with the missing permissions, and those that were not reviewed because of them.
 func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing, unreviewed []permission) error {
 	on := func(all []permission) []string {
 		words := make([]string, len(all))

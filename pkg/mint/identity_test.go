@@ -171,7 +171,8 @@ func TestMinter_MintOnAnotherCluster(t *testing.T) {
 	}
 }
 
-func TestMinter_MintNotesTheClusterBeforeAnythingIsMade(t *testing.T) {
+// The cluster is noted before anything is made.
+func TestMinter_MintNotesCluster(t *testing.T) {
 	a := newCluster(t, "a", grantUID)
 	f := newIdentityFixture(a)
 	require.NoError(t, f.mint(t.Context(), nil))
@@ -187,7 +188,7 @@ func TestMinter_MintNotesTheClusterBeforeAnythingIsMade(t *testing.T) {
 	assert.NotContains(t, a.Calls(), "get namespaces /kube-system", "it is asked once for each client")
 }
 
-func TestMinter_MintForACancelledRequest(t *testing.T) {
+func TestMinter_MintCancelled(t *testing.T) {
 	a := newCluster(t, "a", grantUID)
 	f := newIdentityFixture(a)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,7 +201,8 @@ func TestMinter_MintForACancelledRequest(t *testing.T) {
 	assert.Empty(t, a.Writes())
 }
 
-func TestMinter_MintForAProfileThatSaysWhichClusterItIsFor(t *testing.T) {
+// The ClusterProfile says which cluster it is for.
+func TestMinter_MintAnnotatedProfile(t *testing.T) {
 	for name, test := range map[string]struct {
 		says, is types.UID
 		words    string
@@ -226,8 +228,8 @@ func TestMinter_MintForAProfileThatSaysWhichClusterItIsFor(t *testing.T) {
 	}
 }
 
-// TestMinter_MintForAGrantWithoutACluster is about grants of earlier releases, and of members that did not tell.
-func TestMinter_MintForAGrantWithoutACluster(t *testing.T) {
+// TestMinter_MintGrantWithoutCluster is about grants of earlier releases, and of members that did not tell.
+func TestMinter_MintGrantWithoutCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		// before is done after the grant was made on a cluster that did not tell, before that tells.
 		before func(t *testing.T, f *identityFixture, c *cluster)

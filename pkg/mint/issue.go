@@ -17,29 +17,29 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// refreshAt is the part of a token's lifetime after which to ask for the next.
+// refreshAt is the fraction of a token's lifetime after which clients should request the next one.
 const refreshAt = 0.8
 
 // issuedToken is a token as the member issued it.
 type issuedToken struct {
 	token string
-	// credentialID is how the member's audit log names the token.
+	// credentialID is the token's ID in the member's audit log.
 	credentialID string
-	// issued and expires are by the member's clock.
+	// issued and expires are times of the member's clock.
 	issued, expires time.Time
 }
 
-// lifetime returns how long the member lets the token live.
+// lifetime returns the lifetime that the member has given the token.
 func (t *issuedToken) lifetime() time.Duration { return t.expires.Sub(t.issued) }
 
-// refreshAfter returns when to ask for the next token.
+// refreshAfter returns when clients should request the next token.
 func (t *issuedToken) refreshAfter() time.Time {
 	return t.issued.Add(time.Duration(float64(t.lifetime()) * refreshAt)).Truncate(time.Second)
 }
 
-// issue has the member issue a token of exactly the ServiceAccount that was
-// prepared, bound to exactly that Secret: where either has been deleted since,
-// even if one of the same name has taken its place, the member refuses.
+// issue requests a token from the member, for exactly the ServiceAccount that was prepared, and
+// bound to exactly that Secret. The member refuses if either has been deleted since, even if
+// another object of the same name exists.
 func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (issued *issuedToken, err error) {
 	defer observePhase(phaseIssue, t.Clock, t.Clock.Now(), &err)
 	request := &authenticationv1.TokenRequest{
@@ -68,9 +68,10 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 	return token, nil
 }
 
-// checkToken reads the claims of a token that its issuer has just sent us over TLS. There is nothing to verify them
-// against, but they must be what was asked for: the ceiling of the grant is above the end of all its tokens, they
-// end with its Secret, and whoever keeps a token renews it before its end.
+// checkToken checks the claims of a token. It does not verify the token, which the issuer has just
+// sent over TLS. But the token must match the request: the ceiling of the grant must not be earlier
+// than the end of any token, tokens must end with the grant's Secret, and clients must be able to
+// renew a token before it expires.
 func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
 	claims, err := member.ParseToken(answer.Status.Token)
 	if err != nil {

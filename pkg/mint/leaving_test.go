@@ -124,9 +124,9 @@ func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenG
 	return g, nil
 }
 
-// TestMinter_MintForAMemberThatBeginsToLeave is about an unjoin that marks the member after the request was let in, and lists the grants
+// TestMinter_MintLeavingMember is about an unjoin that marks the member after the request was let in, and lists the grants
 // before that of the request is stored. The caches know of nothing.
-func TestMinter_MintForAMemberThatBeginsToLeave(t *testing.T) {
+func TestMinter_MintLeavingMember(t *testing.T) {
 	marked := func(s *corev1.Secret) { s.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z" }
 	old := metav1.NewTime(time.Now().Add(-time.Hour))
 	for name, test := range map[string]struct {

@@ -17,7 +17,7 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// Phases of a mint, as the metrics name them.
+// Phases of a mint; values of a metric label.
 const (
 	phaseAuthorize = "authorize"
 	phaseRecord    = "record"
@@ -26,14 +26,14 @@ const (
 	phaseSettle    = "settle"
 )
 
-// Results of requests besides the reasons of Statuses.
+// Results of requests in the metrics, besides the reasons of Statuses.
 const (
 	resultIssued  = "Issued"
 	resultDryRun  = "DryRun"
 	resultUnknown = "Unknown"
 )
 
-// No label of these names a cluster, a user or a token.
+// No label of these metrics has the name of a cluster or user, or a token.
 var (
 	tokenRequests = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
@@ -58,8 +58,8 @@ var (
 func RegisterMetrics() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(tokenRequests, phaseDuration)
-		// Those that are no error of the requester's are there from the start: to Prometheus, a counter that
-		// appears with its first count has never risen.
+		// Results that are not the requester's fault exist from the start: Prometheus sees no
+		// increase in a counter that appears with its first count.
 		for _, result := range []string{
 			resultIssued, resultDryRun, resultUnknown, string(metav1.StatusReasonInternalError), string(metav1.StatusReasonServiceUnavailable),
 			string(metav1.StatusReasonTimeout), string(metav1.StatusReasonTooManyRequests),
@@ -82,7 +82,7 @@ func countRequest(err error, dryRun bool) {
 	tokenRequests.WithLabelValues(result).Inc()
 }
 
-// observePhase times a phase that began at start and ends now, with *err.
+// observePhase records the duration of a phase that began at start and ends now with *err.
 func observePhase(phase string, c clock.PassiveClock, start time.Time, err *error) {
 	result := "OK"
 	if *err != nil {

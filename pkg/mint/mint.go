@@ -23,75 +23,81 @@ import (
 )
 
 const (
-	// verifiedTTL is how long what a mint needs on a member is taken for granted
-	// after it was last seen there.
+	// verifiedTTL is how long a mint assumes that a grant's objects still exist on the member after
+	// it has checked them.
 	verifiedTTL = 5 * time.Minute
-	// verifiedEntries bounds how many grants are remembered as verified, at
-	// about 200 bytes each; one that is forgotten costs a few calls to its member.
+	// verifiedEntries bounds how many grants are remembered as verified, at about 200 bytes each. A
+	// grant that is forgotten costs a few more calls to its member.
 	verifiedEntries = 50_000
 )
 
-// Profiles looks ClusterProfiles up. The caller does not change what it gets. That there is none is an
-// error for which apierrors.IsNotFound holds.
+// Profiles reads ClusterProfiles. The caller must not change them. The error satisfies
+// apierrors.IsNotFound if there is none.
 type Profiles interface {
-	// Cached returns a ClusterProfile as it was a moment ago.
+	// Cached returns a ClusterProfile from a cache, which may be slightly stale.
 	Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
-	// Stored returns a ClusterProfile as it is stored. The read is shared, and may wait for up to live.Interval.
+	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for up to live.Interval.
 	Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 }
 
-// Members hands out clients for member clusters, or a metav1.Status error that says why there is none.
+// Members provides clients for member clusters, or a metav1.Status error that says why there is
+// none.
 type Members interface {
-	// Cached returns the client for the cluster of profile, by a Secret as it was a moment ago.
+	// Cached returns the client for the cluster of profile, according to the cached Secret.
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-	// StoredWithLeaving is Cached and CachedLeaving by the Secret as it is stored. The read is shared, and may wait for up to
-	// live.Interval.
+	// StoredWithLeaving returns what Cached and CachedLeaving return, with the Secret as the hub
+	// stores it. Callers share the read, and may wait for up to live.Interval.
 	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
-	// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, as its Secret was a moment ago.
+	// CachedLeaving returns nil, except for a profile whose member is being removed from the hub,
+	// according to the cached Secret.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
-	// LiveLeaving is CachedLeaving by the Secret as it is stored, at once, by a read of its own. Its error says that there is no access any more, or that it is not known.
+	// LiveLeaving is CachedLeaving with a fresh read of the Secret, without waiting. Its error says
+	// that there is no access any more, or that it is unknown.
 	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
-// Grants keeps the AuthTokenGrants of the hub. Errors are metav1.Status errors.
+// Grants stores the AuthTokenGrants of the hub. Errors are metav1.Status errors.
 type Grants interface {
-	// Cached returns a grant as it was a moment ago; the caller does not change it.
+	// Cached returns a grant from a cache, which may be slightly stale. The caller must not change it.
 	Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Live returns a grant as it is stored.
+	// Live returns a grant as the hub stores it.
 	Live(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
 	// Create stores a grant with its status and returns it.
 	Create(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Update stores spec, status and metadata of a grant that has not changed since it was read, and returns it.
+	// Update stores spec, status and metadata of a grant, and returns it. It returns a Conflict if
+	// the grant has changed since it was read.
 	Update(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Delete marks a grant as deleted. That it has changed since it was read is a Conflict.
+	// Delete marks a grant as deleted. It returns a Conflict if the grant has changed since it was read.
 	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
-	// Count returns about how many grants a namespace has.
+	// Count returns the approximate number of grants in a namespace.
 	Count(ctx context.Context, namespace string) (int64, error)
-	// CountStored returns how many grants of a namespace are stored. The read is shared, and may wait for up to live.Interval.
+	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may wait for up to live.Interval.
 	CountStored(ctx context.Context, namespace string) (int64, error)
 }
 
-// Config is what a Minter works with. Every field is required, but for AllowedNamespaces.
+// Config configures a Minter. Every field except for AllowedNamespaces is required.
 type Config struct {
-	// HubID tells this hub from others that use the same member clusters.
+	// HubID distinguishes this hub from others that use the same member clusters.
 	HubID string
 	// Profiles is the hub's inventory.
 	Profiles Profiles
-	// Grants is where what was granted is recorded.
+	// Grants stores the grants.
 	Grants Grants
-	// Members reaches the member clusters.
+	// Members has the clients for the member clusters.
 	Members Members
-	// Authorizer decides on the hub who may have what.
+	// Authorizer decides on the hub which users may have which tokens.
 	Authorizer authorizer.Authorizer
-	// MaxExpiration is the longest lifetime granted to a token.
+	// MaxExpiration is the maximum lifetime of a token.
 	MaxExpiration time.Duration
 	// MaxGrants bounds the grants of one namespace of the hub.
 	MaxGrants int64
-	// RequestTimeout bounds the calls to the member of each phase of a request: identifying the member, storing the grant, ensuring it. All
-	// together, and the call for the token, take no longer than it and grant.TokenCacheTTL, which a request that changes a grant may wait for.
-	// Where the first try fails by access data that were behind, there is a second.
+	// RequestTimeout bounds the total time of the calls to the member in each phase of a request:
+	// identifying the member, storing the grant, and ensuring it. All phases, including the call
+	// for the token, take at most this long plus grant.TokenCacheTTL, which a request that changes
+	// a grant may have to wait. There is a second attempt if the first one fails because of stale
+	// access data.
 	RequestTimeout time.Duration
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.Clock
 	// AllowedNamespaces are the member namespaces that may be used although they are
 	// refused by default: see ReservedNamespaces.
@@ -105,41 +111,42 @@ type Minter struct {
 	refusals *refusals
 }
 
-// New returns a Minter that works with c.
+// New returns a Minter for c.
 func New(c Config) *Minter {
 	return &Minter{Config: c, verified: utilcache.NewLRUExpireCache(verifiedEntries), refusals: newRefusals()}
 }
 
 // Request is one request for a token.
 type Request struct {
-	// User is who asks.
+	// User is the requester.
 	User user.Info
 	// Namespace is the namespace of the request.
 	Namespace string
-	// Spec is what is asked for: defaulted, validated and admitted.
+	// Spec is the spec of the request. It has defaults, and was validated and admitted.
 	Spec v1alpha1.AuthTokenRequestSpec
-	// AuditID is the id of the request in the hub's audit log; it may be empty.
+	// AuditID is the ID of the request in the hub's audit log; it may be empty.
 	AuditID string
-	// DryRun asks what would be done, and for no token.
+	// DryRun requests only the status, and no token.
 	DryRun bool
-	// Owner, where given, is what the grant belongs to, and goes with. Its grant is nobody else's, and is changed to
-	// what it asks for: who may change the owner has changed that.
+	// Owner is the owner of the grant, which is deleted with it; it may be nil. Only requests with
+	// the same owner use the grant. They may change the grant without a further review, because the
+	// user who changed the owner has caused the change.
 	Owner *metav1.OwnerReference
 }
 
-// Result is what a request came to.
+// Result is the result of a request.
 type Result struct {
 	// Status is the answer to the requester.
 	Status v1alpha1.AuthTokenRequestStatus
-	// Warnings are for the requester, too.
+	// Warnings are for the requester.
 	Warnings []string
-	// AuditAnnotations tell the audit log what was granted. There is no secret in them.
+	// AuditAnnotations are for the audit log: they say what was granted. They have no secrets.
 	AuditAnnotations map[string]string
 }
 
-// Mint answers r. Its errors are metav1.Status errors; none of them tells a
-// requester who is not entitled whether the ClusterProfile exists. With r.DryRun
-// nothing is changed anywhere and no member is called.
+// Mint answers r. Its errors are metav1.Status errors. They do not reveal whether the
+// ClusterProfile exists to a requester without the required permissions. With r.DryRun, it changes
+// nothing and calls no member.
 func (m *Minter) Mint(ctx context.Context, r Request) (*Result, error) {
 	result, err := m.mint(ctx, r)
 	countRequest(err, r.DryRun)
@@ -157,7 +164,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 			return result, err
 		}
 	}
-	// The caches may have been behind.
+	// The caches may be stale.
 	current, storedErr := m.stored(ctx, r.Spec.TargetClusterProfile)
 	switch {
 	case storedErr != nil:
@@ -168,7 +175,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	return m.mintFor(ctx, r, current)
 }
 
-// mintFor answers r, which is entitled to what it asks for, with a token for the target.
+// mintFor answers r, which has been authorised, with a token for the target.
 func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, error) {
 	t := m.newTask(r, to)
 	expiration, warnings := m.clamp(r.Spec.ExpirationSeconds)
@@ -194,11 +201,12 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 	}, nil
 }
 
-// extendedSeconds is a lifetime that kube-apiserver takes for that of a Pod that does not renew its token, and issues a
-// token of a year for (WarnOnlyBoundTokenExpirationPeriod).
+// extendedSeconds is a lifetime that kube-apiserver uses to recognise Pods that do not renew their
+// token. For such a request it issues a token that is valid for a year
+// (WarnOnlyBoundTokenExpirationPeriod).
 const extendedSeconds = 3607
 
-// clamp returns the lifetime to ask for, in seconds, and a warning where it is not the one asked.
+// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter than requested.
 func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 	seconds = v1alpha1.DefaultExpirationSeconds
 	if asked != nil {

@@ -94,7 +94,8 @@ func deleting(g *clusterpassv1alpha1.AuthTokenGrant) {
 	g.DeletionTimestamp = &now
 }
 
-func TestWhatIsStoredDecidesNotTheCache(t *testing.T) {
+// What is stored decides, not the cache.
+func TestTask_StoreGrant(t *testing.T) {
 	tests := map[string]struct {
 		cached, live *clusterpassv1alpha1.AuthTokenGrant
 		words        string
@@ -114,20 +115,21 @@ func TestWhatIsStoredDecidesNotTheCache(t *testing.T) {
 	}
 }
 
-func TestANamespaceHasOnlySoManyGrants(t *testing.T) {
+func TestTask_StoreGrantTooMany(t *testing.T) {
 	_, _, err := testTask(&storedGrants{count: 3}).storeGrant(t.Context())
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "has 3 grants and may have 3") {
 		t.Errorf("got %v, want 403 with the bound", err)
 	}
 }
 
-func TestANamespaceIsNotFullBecauseTheCacheIsBehind(t *testing.T) {
+func TestTask_CheckCount(t *testing.T) {
 	if err := testTask(&storedGrants{count: 3, deleted: 1}).checkCount(t.Context()); err != nil {
 		t.Errorf("got %v, and only two grants are stored", err)
 	}
 }
 
-func TestOnlyWhatWasVerifiedIsKnown(t *testing.T) {
+// Only what was verified is known.
+func TestTask_Known(t *testing.T) {
 	fresh := func(change func(g *clusterpassv1alpha1.AuthTokenGrant)) bool {
 		work := testTask(&storedGrants{cached: stored(change)})
 		work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
@@ -154,7 +156,8 @@ func TestOnlyWhatWasVerifiedIsKnown(t *testing.T) {
 	}
 }
 
-func TestTheCeilingIsRaisedBeforeATokenWouldPassIt(t *testing.T) {
+// The ceiling is raised before a token would pass it.
+func TestTask_RaiseCeiling(t *testing.T) {
 	store := &storedGrants{live: stored(asIs)}
 	work := testTask(store)
 	const hour = 3600
@@ -178,7 +181,7 @@ func TestTheCeilingIsRaisedBeforeATokenWouldPassIt(t *testing.T) {
 	}
 }
 
-func TestTheDifferenceIsToldInWords(t *testing.T) {
+func TestDifference(t *testing.T) {
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}}}
 	granted := stored(func(g *clusterpassv1alpha1.AuthTokenGrant) {
 		g.Spec.Roles = []v1alpha1.Role{{Namespace: "ml", Name: "jobs"}}
@@ -202,7 +205,8 @@ func ownedBy(uid types.UID) func(g *clusterpassv1alpha1.AuthTokenGrant) {
 	}
 }
 
-func TestAGrantWithAnOwnerIsForItsRequestsAlone(t *testing.T) {
+// A grant with an owner is for its requests alone.
+func TestTask_StoreGrantOwner(t *testing.T) {
 	tests := map[string]struct {
 		live  func(g *clusterpassv1alpha1.AuthTokenGrant)
 		owner types.UID

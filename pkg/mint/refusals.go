@@ -16,18 +16,20 @@ import (
 )
 
 const (
-	// A user is refused refusalBurst times at once, and refusalsPerSecond times a second after that.
+	// A user can be refused refusalBurst times at once, and refusalsPerSecond times a second after
+	// that.
 	refusalBurst      = 50
 	refusalsPerSecond = 10
-	// maxRefusalDelay bounds how long one refusal waits for its turn.
+	// maxRefusalDelay bounds how long one refusal is delayed.
 	maxRefusalDelay = time.Second
-	// refusedUsers bounds how many users are remembered, and refusedTTL how long: a limiter is full again long before.
+	// refusedUsers bounds how many users are remembered, and refusedTTL for how long: a limiter
+	// recovers much sooner.
 	refusedUsers = 10_000
 	refusedTTL   = time.Minute
 )
 
-// refusals bounds how often one user is refused. A refusal costs the hub a review or more, and a client that ignores refusals asks
-// again at once. It is safe for concurrent use.
+// refusals limits how often a user is refused. A refusal costs the hub at least one review, and a
+// client that ignores refusals retries at once. It is safe for concurrent use.
 type refusals struct {
 	mu       sync.Mutex
 	limiters *utilcache.LRUExpireCache
@@ -37,7 +39,8 @@ func newRefusals() *refusals {
 	return &refusals{limiters: utilcache.NewLRUExpireCache(refusedUsers)}
 }
 
-// check returns nil, or 429 where so many refusals of u wait that another one would not get its turn within maxRefusalDelay.
+// check returns nil, or 429 if so many refusals of u are waiting that another one would be delayed
+// by more than maxRefusalDelay.
 func (r *refusals) check(u user.Info) error {
 	known, _ := r.limiters.Get(u.GetName())
 	if limiter, ok := known.(*rate.Limiter); ok && limiter.Tokens() < 1-refusalsPerSecond*maxRefusalDelay.Seconds() {
@@ -46,8 +49,8 @@ func (r *refusals) check(u user.Info) error {
 	return nil
 }
 
-// wait returns refusal when it is its turn among those of u, or 429 where that is later than maxRefusalDelay. It ends when ctx
-// does.
+// wait returns refusal after the delay for u, or at once when ctx ends. It returns 429 if the delay
+// would exceed maxRefusalDelay.
 func (r *refusals) wait(ctx context.Context, u user.Info, refusal error) error {
 	turn := r.limiter(u).Reserve()
 	delay := turn.Delay()

@@ -107,7 +107,8 @@ func memberSecret(forProfile string) *corev1.Secret {
 	}
 }
 
-func TestMinter_MintConfirmsARefusal(t *testing.T) {
+// A refusal is confirmed by what is stored.
+func TestMinter_MintRefusal(t *testing.T) {
 	provider, secret := secretAccess, memberSecret
 	good, bad := secret("default/bravelion"), secret("default/smartfish")
 	tests := map[string]struct {

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// usableTimeout bounds the wait for the member's authoriser, which follows
-	// its API within milliseconds.
+	// usableTimeout bounds the wait for the member's authoriser, which usually learns of new
+	// bindings within milliseconds.
 	usableTimeout = 2 * time.Second
 	usablePoll    = 10 * time.Millisecond
 )
 
-// waitUsable waits until the member's authoriser lets a new token do what it is for, so
-// that its first use is not refused. It gives up after usableTimeout: the token is
-// good, and a member whose other authorisers veto what RBAC allows must not fail it.
+// waitUsable waits until the member's authoriser allows a new token to use its roles: otherwise its
+// first use might be refused. It gives up after usableTimeout, because the token is valid, and
+// other authorisers of the member may veto what RBAC allows.
 //
-// A token for other audiences cannot be tried: the member itself does not accept it.
+// It does not test a token for other audiences, which the member's own API does not accept.
 func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
 	if len(g.Spec.Audiences) > 0 {
 		return
@@ -39,7 +39,7 @@ func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenG
 			review := &authorizationv1.SelfSubjectAccessReview{Spec: waiting[0]}
 			answer, err := reviews.Create(ctx, review, metav1.CreateOptions{})
 			if err != nil || !answer.Status.Allowed {
-				return false, nil //nolint:nilerr // tried again: the token is as new as its bindings
+				return false, nil //nolint:nilerr // retried: the token is as new as its bindings
 			}
 			waiting = waiting[1:]
 		}

@@ -20,20 +20,20 @@ import (
 )
 
 const (
-	// maxRoleName leaves room for the prefix and the id in the name of a binding.
+	// maxRoleName leaves room for the prefix and the UID in the name of a binding.
 	maxRoleName = 190
 	// maxAudience bounds the length of one audience, in bytes.
 	maxAudience = 1024
-	// reservedDomain is whose labels and annotations are the server's to set.
+	// reservedDomain is the prefix of labels and annotations that only the server sets.
 	reservedDomain = "clusterpass.dev/"
 )
 
-// ReservedNamespaces are the namespaces of a member in which no ServiceAccount and
-// no role can be asked for, unless Config.AllowedNamespaces has them: whoever gets
-// into one of these gets everything.
+// ReservedNamespaces are the namespaces of a member in which no request may name a ServiceAccount
+// or a role, unless Config.AllowedNamespaces has them. A user with rights in one of them can take
+// over the member.
 var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, "kube-node-lease", "clusterpass-system")
 
-// Validate returns what is wrong with r, which has been defaulted, by field.
+// Validate returns the errors in r, by field. r must have its defaults.
 func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
 	errs := validateReserved(r.Labels, field.NewPath("metadata", "labels"))
 	errs = append(errs, validateReserved(r.Annotations, field.NewPath("metadata", "annotations"))...)
@@ -44,8 +44,8 @@ func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
 	return append(errs, validateExpiration(r.Spec.ExpirationSeconds, spec.Child("expirationSeconds"))...)
 }
 
-// ValidateRights returns what is wrong with spec, by fields under path, but for its target, the ServiceAccount's name and the
-// lifetime of the token.
+// ValidateRights returns the errors in spec, by fields under path. It does not check its target,
+// the ServiceAccount's name, and the lifetime of the token.
 func (m *Minter) ValidateRights(spec *v1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList {
 	errs := m.validateNamespace(spec.ServiceAccountNamespace, path.Child("serviceAccountNamespace"))
 	errs = append(errs, validateClusterRoles(spec.ClusterRoles, path.Child("clusterRoles"))...)
@@ -147,8 +147,8 @@ func (m *Minter) validateRoles(roles []v1alpha1.Role, fldPath *field.Path) field
 	return errs
 }
 
-// validateRoleName accepts what RBAC accepts, but for what would make a verb on the
-// hub ambiguous to its reader and for the names of roles made by clusterpass.
+// validateRoleName accepts the names that RBAC accepts, with two exceptions: names that would make
+// a verb on the hub ambiguous to its reader, and names of roles that clusterpass creates.
 func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(fldPath, "name of a role on the member cluster")}
@@ -169,8 +169,8 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateRules checks, until there are errors enough, what RBAC's own validation checks, so that a request that can
-// never work is refused before the member sees any of it.
+// validateRules checks what RBAC's own validation checks, until there are enough errors. So a
+// request that can never work is refused before the member is called.
 func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, rule := range rules {

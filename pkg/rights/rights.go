@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rights asks the hub who may do what there.
+// Package rights reviews the rights of users on the hub.
 package rights
 
 import (
@@ -15,7 +15,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Missing returns those of verbs on what that the client's own user may not, in their order.
+// Missing returns the verbs that the client's own user lacks on what, in the order of verbs.
 func Missing(ctx context.Context, hub kubernetes.Interface, what authorizationv1.ResourceAttributes, verbs ...string) ([]string, error) {
 	var missing []string
 	for _, verb := range verbs {
@@ -33,7 +33,7 @@ func Missing(ctx context.Context, hub kubernetes.Interface, what authorizationv1
 	return missing, nil
 }
 
-// Of returns whether the author of a set may do that. A nil author may do nothing.
+// Of returns whether author has the right what. A nil author has no rights.
 func Of(ctx context.Context, hub kubernetes.Interface, author *v1alpha1.Author, what authorizationv1.ResourceAttributes) (bool, error) {
 	if author == nil {
 		return false, nil

@@ -28,7 +28,7 @@ func (p *Plan) stabilizes() bool {
 	return len(p.own) > 0 && (p.policy.stabilization.MinimumAdvantage > 0 || p.dwells())
 }
 
-// dwells returns whether selected clusters keep their places for now, whatever others score.
+// dwells returns whether selected clusters keep their places for now, regardless of all scores.
 func (p *Plan) dwells() bool { return p.now < p.dwellEnd() }
 
 func (p *Plan) dwellEnd() int64 {
@@ -38,8 +38,8 @@ func (p *Plan) dwellEnd() int64 {
 	return p.view.decision.MovedAt.Add(time.Duration(p.policy.stabilization.DwellSeconds) * time.Second).UnixNano()
 }
 
-// contenders returns the first clusters in the order in which they are selected: by rank, but that selected ones keep their
-// advantage.
+// contenders returns the first clusters in the order of selection: by rank, except that selected
+// clusters keep their advantage.
 func (p *Plan) contenders(number int) []int32 {
 	if !p.stabilizes() {
 		return p.ranked[:number]
@@ -65,13 +65,13 @@ func (p *Plan) contenders(number int) []int32 {
 	return chosen
 }
 
-// displaces returns whether one cluster takes the place of another one, which is selected.
+// displaces returns whether a cluster takes the place of another one, which is selected.
 func (p *Plan) displaces(other, selected int32) bool {
 	return !p.dwells() && p.outranks(other, selected)
 }
 
-// outranks returns whether one cluster is better than another one by the advantage that it needs. What is known always is
-// better than what is not.
+// outranks returns whether a cluster is better than another one by the required advantage. A
+// cluster with known scores is always better than one with an unknown score.
 func (p *Plan) outranks(other, selected int32) bool {
 	x, y := &p.states[other], &p.states[selected]
 	advantage := p.policy.stabilization.MinimumAdvantage
@@ -85,8 +85,8 @@ func (p *Plan) outranks(other, selected int32) bool {
 	}
 }
 
-// rankSelected ranks the selected clusters: those that were selected before stay in their order, but where one passes another;
-// others go where they rank.
+// rankSelected ranks the selected clusters. Those that were selected before keep their order,
+// unless one outranks another. New ones are inserted by rank.
 func (p *Plan) rankSelected(chosen []int32) []int32 {
 	at := make(map[int32]int, len(chosen))
 	for _, name := range p.view.decision.Clusters {

@@ -18,25 +18,25 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Cluster is what placements know of one cluster. It is not changed once a Fleet has it.
+// Cluster has the data of one cluster that placements use. It must not be changed after it was added to a Fleet.
 type Cluster struct {
-	// NamespacedName is that of the ClusterProfile.
+	// NamespacedName is the namespace and name of the ClusterProfile.
 	types.NamespacedName
-	// Labels and Annotations are those of the ClusterProfile.
+	// Labels and Annotations are the ones of the ClusterProfile.
 	Labels, Annotations map[string]string
-	// Properties are those in its status, by name.
+	// Properties are the properties in its status, by name.
 	Properties map[string]string
-	// KubernetesVersion is the one in its status.
+	// KubernetesVersion is the version in its status.
 	KubernetesVersion string
-	// Conditions are those in its status.
+	// Conditions are the conditions in its status.
 	Conditions []metav1.Condition
-	// Taints are those of its annotation, and those that its conditions imply.
+	// Taints are the taints in its annotation and those that its conditions imply.
 	Taints []v1alpha1.ClusterTaint
-	// Scores are its ClusterScores by their resource names.
+	// Scores has its ClusterScores by resource name.
 	Scores map[string]*Figures
 }
 
-// forever is the instant of what never happens, in nanoseconds since 1970 as all instants here.
+// forever is the instant of events that never happen. Like all instants here, it is in nanoseconds since 1970.
 const forever int64 = math.MaxInt64
 
 // compareNames orders clusters by name, and those of one name by namespace.
@@ -44,8 +44,9 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
 }
 
-// sameMeaning returns whether no placement decides otherwise for b than for a. Figures that were valid at now and have
-// only been renewed mean the same: an expiry that is put off is found out when it would have come.
+// sameMeaning returns whether all placements decide the same for a and b. This includes figures
+// that were valid at now and have only been renewed: a plan notices the later expiry when the
+// earlier one is due.
 func sameMeaning(a, b *Cluster, now time.Time) bool {
 	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && maps.Equal(a.Properties, b.Properties) &&
 		a.KubernetesVersion == b.KubernetesVersion &&

@@ -21,8 +21,8 @@ import (
 	"clusterpass.dev/pkg/taints"
 )
 
-// NewCluster returns what placements know of a cluster by its ClusterProfile and the ClusterScores that name it. It returns
-// an error if the taints in the annotation cannot be read.
+// NewCluster returns the Cluster for a ClusterProfile and the ClusterScores that name it. It
+// returns an error if the taints in the annotation are invalid.
 func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore) (Cluster, error) {
 	own, err := ownTaints(profile)
 	if err != nil {
@@ -49,8 +49,9 @@ func NewCluster(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.Cl
 	return c, nil
 }
 
-// Feed has the fleet know a ClusterProfile with its ClusterScores, as Set does. One that is being deleted is no cluster to choose, and neither is
-// one that cannot be understood, of which the error says why: these are removed, as by Delete.
+// Feed adds or updates the cluster of a ClusterProfile with its ClusterScores, like Set. If the
+// ClusterProfile is being deleted or is invalid, Feed removes the cluster, like Delete. The error
+// says why it is invalid.
 func (f *Fleet) Feed(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alpha1.ClusterScore, now time.Time) (*Change, error) {
 	name := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}
 	if profile.DeletionTimestamp != nil {
@@ -63,10 +64,10 @@ func (f *Fleet) Feed(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alph
 	return f.Set(cluster, now), nil
 }
 
-// ClusterSetLabel is the label of namespaces whose ClusterProfiles are a cluster set (KEP-4322).
+// ClusterSetLabel is the label of a namespace with the name of its cluster set (KEP-4322).
 const ClusterSetLabel = "multicluster.x-k8s.io/clusterset"
 
-// ClusterSetOf returns the cluster set that a namespace is, empty for none: one that is being deleted is none.
+// ClusterSetOf returns the cluster set of a namespace. It is empty for none, and for a namespace that is being deleted.
 func ClusterSetOf(namespace *corev1.Namespace) string {
 	if namespace.DeletionTimestamp != nil {
 		return ""
@@ -74,14 +75,14 @@ func ClusterSetOf(namespace *corev1.Namespace) string {
 	return namespace.Labels[ClusterSetLabel]
 }
 
-// MayList is the right that the author of a placement takes to choose from the clusters of a namespace other than the placement's.
+// MayList returns the right that the author of a placement needs to select clusters of another namespace.
 func MayList(namespace string) authorizationv1.ResourceAttributes {
 	return authorizationv1.ResourceAttributes{
 		Namespace: namespace, Verb: "list", Group: inventoryv1alpha1.Group, Version: inventoryv1alpha1.Version, Resource: "clusterprofiles",
 	}
 }
 
-// compareAge orders by creation, and what was created within the same second by name.
+// compareAge orders by creation time, and those of the same second by name.
 func compareAge(a, b *v1alpha1.ClusterScore) int {
 	if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
 		return c
@@ -110,7 +111,7 @@ func newFigures(status *v1alpha1.ClusterScoreStatus) *Figures {
 	return f
 }
 
-// ownTaints returns the taints in the annotation of a ClusterProfile, which somebody else may have stored, without a check.
+// ownTaints returns the taints in the annotation of a ClusterProfile. Another server may have stored it without validation.
 func ownTaints(profile *inventoryv1alpha1.ClusterProfile) ([]v1alpha1.ClusterTaint, error) {
 	annotation := profile.Annotations[v1alpha1.AnnotationTaints]
 	if annotation == "" {
@@ -123,7 +124,7 @@ func ownTaints(profile *inventoryv1alpha1.ClusterProfile) ([]v1alpha1.ClusterTai
 	return own, nil
 }
 
-// impliedTaints returns the taints that the cluster's health stands for, as OCM has them.
+// impliedTaints returns the taints for the cluster's health, with the same meaning as in OCM.
 func impliedTaints(profile *inventoryv1alpha1.ClusterProfile) []v1alpha1.ClusterTaint {
 	taint := v1alpha1.ClusterTaint{Key: v1alpha1.TaintUnreachable, Effect: v1alpha1.TaintEffectNoSelect, TimeAdded: profile.CreationTimestamp}
 	healthy := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)

@@ -51,7 +51,7 @@ func TestNewCluster(t *testing.T) {
 	assert.Equal(t, start, cluster.Scores["usage"].ValidUntil)
 }
 
-func TestTaintsOfAProfile(t *testing.T) {
+func TestNewCluster_Taints(t *testing.T) {
 	t.Parallel()
 	since := metav1.NewTime(start)
 	implied := func(key string) v1alpha1.ClusterTaint {

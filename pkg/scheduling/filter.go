@@ -5,27 +5,28 @@ package scheduling
 
 import "time"
 
-// candidate is a cluster as one placement sees it at one instant.
+// candidate is a cluster with the data of one placement, at one instant.
 type candidate struct {
 	*member
 	// now is in nanoseconds.
 	now int64
-	// selected returns whether the placement's own decision names the cluster.
+	// selected says that the placement's own decision has the cluster.
 	selected bool
-	// others is how often the decisions of other placements name it.
+	// others is how often the decisions of other placements have it.
 	others int32
-	// spent is what expressions have cost, in the units of CEL.
+	// spent is the cost of expressions so far, in the units of CEL.
 	spent uint64
 }
 
 // filter refuses clusters.
 type filter interface {
-	// name is what explanations call the filter.
+	// name returns the name of the filter in explanations.
 	name() string
-	// passes returns whether the cluster is not refused, and if so the first instant at which it may be. A cluster that is
-	// refused stays so until something other than the time changes.
+	// passes returns whether the filter accepts the cluster. until is the first instant at which it
+	// may refuse an accepted cluster. A refused cluster stays refused until something other than
+	// the time changes.
 	passes(c *candidate) (until int64, ok bool)
-	// reason returns why the cluster is refused, in a few words for people.
+	// reason returns why the cluster is refused, as a short text for users.
 	reason(c *candidate) string
 }
 

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Fleet is the clusters that placements choose from, and what placements have chosen. It is safe for concurrent use, and
-// nobody waits for a pass: plans look at views of it.
+// Fleet has the clusters that placements select from, and the decisions of placements. It is safe
+// for concurrent use. A pass does not block it, because plans work on views of it.
 type Fleet struct {
 	mu sync.Mutex
 	roster
@@ -20,36 +20,38 @@ type Fleet struct {
 	free  []int32
 	named named
 
-	// What a view has is copied before it is changed. These say what no view has.
+	// Data that a view shares must be copied before a change. These fields say which data no view
+	// shares.
 	ownsOrder, ownsPages bool
 	ownsPage             []bool
 }
 
-// view is a fleet at one moment, as one placement sees it. What is in it never changes.
+// view is an immutable snapshot of a fleet for one placement.
 type view struct {
 	roster
-	// counts are how often decisions name each cluster, by slot, and named is their version.
+	// counts says how often decisions have each cluster, by slot. named is the version of counts.
 	counts []int32
 	named  uint64
-	// decision is the placement's own, and most is how often others name the cluster that they name most often.
+	// decision is the placement's own decision. most is the highest number of other decisions with
+	// the same cluster.
 	decision Decision
 	most     int32
 }
 
-// member is a cluster with what is computed of it once.
+// member is a cluster with data that is computed once.
 type member struct {
 	Cluster
-	// joined is the version of the fleet that the cluster joined with. It tells clusters apart that had the same slot.
+	// joined is the version of the fleet at which the cluster was added. It distinguishes clusters that had the same slot.
 	joined uint64
-	// object is what CEL expressions see.
+	// object returns the variables of CEL expressions.
 	object func() map[string]any
 }
 
-// Decision is what a placement has selected.
+// Decision is the decision of a placement.
 type Decision struct {
-	// Clusters are the selected ones, best first.
+	// Clusters are the selected clusters, best first.
 	Clusters []types.NamespacedName
-	// MovedAt is when clusters were last selected, or ceased to be; zero if that is not known.
+	// MovedAt is when a cluster was last added to or removed from the decision; zero if unknown.
 	MovedAt time.Time
 }
 
@@ -58,8 +60,8 @@ func NewFleet() *Fleet {
 	return &Fleet{slots: map[types.NamespacedName]int32{}, named: newNamed()}
 }
 
-// Set adds the cluster, or replaces what was known of it. It returns the change, or nil if no placement can decide otherwise
-// for it: figures that are renewed before they expire, by the clock of now, make no difference.
+// Set adds or replaces the cluster. It returns the change, or nil if no placement can decide
+// differently because of it: figures that are renewed before they expire at now make no difference.
 func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +81,7 @@ func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	return &Change{before: before, after: m, now: now.UnixNano()}
 }
 
-// Delete removes the cluster. It returns the change, or nil if the cluster was not there.
+// Delete removes the cluster. It returns the change, or nil if there was no such cluster.
 func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,21 +100,21 @@ func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	return &Change{before: before}
 }
 
-// SetDecision tells what a placement has selected; an empty decision forgets the placement.
+// SetDecision records the decision of a placement. An empty decision removes the placement.
 func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.named.set(placement, decision, f.slots)
 }
 
-// Len counts the clusters.
+// Len returns the number of clusters.
 func (f *Fleet) Len() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.slots)
 }
 
-// view returns the fleet as it is now. The last view tells what need not be counted again.
+// view returns a snapshot of the fleet. The last view has counts that may still be valid.
 func (f *Fleet) view(placement types.NamespacedName, last *view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +144,7 @@ func (f *Fleet) add(name types.NamespacedName) int32 {
 	return slot
 }
 
-// renumber brings the positions from one on up to date.
+// renumber updates the positions from one on.
 func (f *Fleet) renumber(from int32) {
 	for i, slot := range f.byName[from:] {
 		f.position[slot] = from + int32(i)
@@ -155,7 +157,7 @@ func (f *Fleet) ownOrder() {
 	}
 }
 
-// put has a slot changed.
+// put stores m in a slot, and logs the change.
 func (f *Fleet) put(slot int32, m *member) {
 	page := int(slot / pageSize)
 	if !f.ownsPages {

@@ -23,16 +23,16 @@ import (
 
 // Group is a group of selected clusters.
 type Group struct {
-	// Name is that of the decision group, or empty for clusters that none selects.
+	// Name is the name of the decision group. It is empty for clusters that no group selects.
 	Name string
-	// Clusters are best first, or by name if the placement says so.
+	// Clusters are sorted best first, or by name if the placement says so.
 	Clusters []types.NamespacedName
 }
 
 // groups divide selected clusters.
 type groups struct {
 	named []namedGroup
-	// size is the number of clusters a group has at most, or the percentage of all.
+	// size is the maximum number of clusters in a group, or a percentage of all.
 	size    int
 	percent bool
 	byName  bool
@@ -82,7 +82,8 @@ func groupSize(size *intstr.IntOrString, path *field.Path) (number int, percent 
 	return number, true, nil
 }
 
-// divide returns the groups of the clusters, which are best first; without any cluster, it is one group without.
+// divide returns the groups of the clusters, which are sorted best first. Without clusters, it
+// returns one empty group.
 func (g *groups) divide(selected []*member) []Group {
 	size := g.size
 	if g.percent {

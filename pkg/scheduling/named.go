@@ -9,17 +9,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// named counts how often the decisions of placements name each cluster.
+// named counts how often the decisions of placements have each cluster.
 type named struct {
 	// version grows with each change of a decision.
 	version   uint64
 	decisions map[types.NamespacedName]Decision
-	// counts are by slot, and absent by the name of what is no cluster of the fleet.
+	// counts are by slot. absent has the counts, by name, of clusters that are not in the fleet.
 	counts []int32
-	// shared says that a view has the counts: they are copied before they are changed.
+	// shared says that a view shares the counts: they must be copied before a change.
 	shared bool
 	absent map[types.NamespacedName]int32
-	// times[n] is how many clusters are named n times.
+	// times[n] is the number of clusters that n decisions have.
 	times []int32
 }
 
@@ -27,7 +27,7 @@ func newNamed() named {
 	return named{decisions: map[types.NamespacedName]Decision{}, absent: map[types.NamespacedName]int32{}}
 }
 
-// share returns the counts, for keeps.
+// share returns the counts for a view, which may keep them.
 func (n *named) share() []int32 {
 	n.shared = true
 	return n.counts
@@ -39,7 +39,7 @@ func (n *named) own() {
 	}
 }
 
-// join moves the count of a cluster that has come to its slot.
+// join moves the count of a cluster to its new slot.
 func (n *named) join(slot int32, name types.NamespacedName) {
 	n.own()
 	if int(slot) == len(n.counts) {
@@ -49,7 +49,7 @@ func (n *named) join(slot int32, name types.NamespacedName) {
 	delete(n.absent, name)
 }
 
-// leave is the opposite of join.
+// leave moves the count of a cluster from its slot to absent.
 func (n *named) leave(slot int32, name types.NamespacedName) {
 	n.own()
 	if count := n.counts[slot]; count > 0 {
@@ -91,7 +91,7 @@ func (n *named) count(name types.NamespacedName, slots map[types.NamespacedName]
 	n.shift(count-by, count)
 }
 
-// shift moves one cluster from those named so many times to those named so many.
+// shift counts one cluster less with from decisions, and one more with to decisions.
 func (n *named) shift(from, to int32) {
 	for int(max(from, to)) >= len(n.times) {
 		n.times = append(n.times, 0)
@@ -100,7 +100,7 @@ func (n *named) shift(from, to int32) {
 	n.times[to]++
 }
 
-// most returns how often the cluster that is named most often is named by others than the decision.
+// most returns the highest number of decisions with the same cluster, not counting the decision without.
 func (n *named) most(without []types.NamespacedName, slots map[types.NamespacedName]int32) int32 {
 	own := map[types.NamespacedName]int32{}
 	for _, name := range without {

@@ -17,7 +17,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Policy is a Placement, compiled. It is never changed, and any number of plans may follow it.
+// Policy is a compiled Placement. It is immutable, and several plans may use it.
 type Policy struct {
 	placement    types.NamespacedName
 	namespaces   sets.Set[string]
@@ -39,7 +39,7 @@ type weighted struct {
 	weight int64
 }
 
-// Compile returns the policy of a placement, which chooses from the clusters of these namespaces, or all mistakes in its spec.
+// Compile returns the policy of a placement that selects from the clusters of these namespaces, or all errors in its spec.
 func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field.ErrorList) {
 	spec, path := placement.Spec.DeepCopy(), field.NewPath("spec")
 	p := &Policy{
@@ -64,10 +64,10 @@ func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field
 	return p, nil
 }
 
-// Evaluates returns whether the policy has CEL expressions: then a pass may take long.
+// Evaluates returns whether the policy has CEL expressions: if so, a pass may take long.
 func (p *Policy) Evaluates() bool { return p.evaluates }
 
-// Evaluates returns whether the placement has CEL expressions: then Compile may take long.
+// Evaluates returns whether the placement has CEL expressions: if so, Compile may take long.
 func Evaluates(placement *v1alpha1.Placement) bool {
 	return slices.ContainsFunc(placement.Spec.Predicates, func(one v1alpha1.ClusterPredicate) bool {
 		return len(one.RequiredClusterSelector.CelSelector.CelExpressions) > 0
@@ -94,8 +94,9 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 	return errs
 }
 
-// compilePrioritizers returns all prioritisers that count, but for Spread, of which it returns the weight: its scores depend
-// on what is selected before. A built-in one that is listed twice counts as it is listed last; scores add up.
+// compilePrioritizers returns all prioritisers with a weight, except for Spread, whose weight it
+// returns: its scores depend on the clusters that are already selected. If a built-in prioritiser
+// is listed twice, the last entry counts. Several add-on scores add up.
 func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (prioritizers []weighted, spread int64, errs field.ErrorList) {
 	weights := map[string]int64{}
 	switch policy.Mode {
@@ -124,7 +125,7 @@ func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (
 	return append(builtIns(weights), prioritizers...), weights[v1alpha1.PrioritizerSpread], errs
 }
 
-// compileCoordinate returns the source of scores, or nil if it is built in. What is turned off may have any name.
+// compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0 may have any name.
 func compileCoordinate(coordinate *v1alpha1.ScoreCoordinate, weight int32, path *field.Path) (prioritizer, field.ErrorList) {
 	switch coordinate.Type {
 	case "", v1alpha1.ScoreCoordinateBuiltIn:
@@ -169,7 +170,7 @@ func builtIns(weights map[string]int64) []weighted {
 	return active
 }
 
-// filter returns whether no filter refuses the cluster, and if so until when.
+// filter returns whether all filters accept the cluster, and if so until when.
 func (p *Policy) filter(c *candidate) (until int64, ok bool) {
 	until = forever
 	for _, f := range p.filters {

@@ -14,10 +14,10 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// FilterPredicates is the name of the filter that keeps the predicates.
+// FilterPredicates is the name of the filter for predicates.
 const FilterPredicates = "Predicates"
 
-// predicates refuse clusters that match none of them.
+// predicates is a filter that refuses clusters that match no predicate.
 type predicates []predicate
 
 // predicate matches clusters that all of its parts match.
@@ -81,7 +81,7 @@ func (p predicates) passes(c *candidate) (int64, bool) {
 	return 0, false
 }
 
-// reason says of each predicate what the cluster lacks.
+// reason returns, for each predicate, why the cluster does not match it.
 func (p predicates) reason(c *candidate) string {
 	c.spent = 0
 	reasons := make([]string, len(p))
@@ -120,7 +120,7 @@ func (p *predicate) matchesProperties(c *candidate) bool {
 	return p.properties == nil || p.properties.Matches(labels.Set(c.Properties))
 }
 
-// lacks says which part the cluster does not match: the first one.
+// lacks returns the first part that the cluster does not match, as text.
 func (p *predicate) lacks(c *candidate) string {
 	if !p.matchesLabels(c) {
 		return "labels do not match " + p.labels.String()

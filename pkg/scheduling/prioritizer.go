@@ -9,34 +9,35 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// prioritizer scores clusters, in two steps: a reading for each cluster, and a scale for all readings. So a cluster that
-// changes has to be read alone, unless the scale moves.
+// prioritizer scores clusters in two steps: with a reading for each cluster, and with one scale for
+// all readings. If one cluster changes, only its reading has to be updated, unless the scale
+// changes, too.
 type prioritizer interface {
-	// name is what explanations call the prioritiser.
+	// name returns the name of the prioritiser in explanations.
 	name() string
-	// read returns what the score of the cluster is made of.
+	// read returns the reading of a cluster, from which its score is computed.
 	read(c *candidate) reading
-	// scale returns what the readings of all clusters that were not refused say together.
+	// scale returns the scale for the readings of all eligible clusters.
 	scale(s *sample) scale
-	// score returns the score that a reading has on a scale.
+	// score returns the score of a reading on a scale.
 	score(value float64, s scale) int64
 }
 
-// reading is what a prioritiser knows of a cluster.
+// reading is the value of a cluster for a prioritiser.
 type reading struct {
 	value float64
-	// until is the first instant at which it may differ.
+	// until is the first instant at which the reading may change.
 	until int64
 	known bool
-	// expired says that it is not known any longer.
+	// expired says that the value is unknown because it has expired.
 	expired bool
 }
 
-// sample is what a scale is made of.
+// sample is the input for a scale.
 type sample struct {
-	// values are the readings of clusters that were not refused; NaN stands for all others.
+	// values are the readings of eligible clusters, and NaN for all others.
 	values []float64
-	// most is how often the cluster that the decisions of other placements name most often is named.
+	// most is the highest number of decisions of other placements with the same cluster.
 	most int32
 }
 
@@ -50,7 +51,7 @@ func (absolute) scale(*sample) scale { return scale{} }
 
 func (absolute) score(value float64, _ scale) int64 { return int64(value) }
 
-// steady prefers what is selected already.
+// steady prefers clusters that are selected already.
 type steady struct{ absolute }
 
 func (steady) name() string { return v1alpha1.PrioritizerSteady }
@@ -80,7 +81,7 @@ func (a addOn) read(c *candidate) reading {
 	return reading{value: float64(score), until: figures.expiry(), known: known}
 }
 
-// balance prefers what other placements select less often.
+// balance prefers clusters that other placements select less often.
 type balance struct{}
 
 func (balance) name() string { return v1alpha1.PrioritizerBalance }
@@ -91,7 +92,7 @@ func (balance) read(c *candidate) reading {
 
 func (balance) scale(s *sample) scale { return scale{high: float64(s.most)} }
 
-// score is even, as in OCM: the half is cut off before it is doubled.
+// score returns even numbers, as in OCM: half of the score is truncated before it is doubled.
 func (balance) score(value float64, s scale) int64 {
 	if value == 0 {
 		return v1alpha1.MostScore
@@ -99,8 +100,8 @@ func (balance) score(value float64, s scale) int64 {
 	return 2 * int64(100*(0.5-value/s.high))
 }
 
-// allocatable prefers clusters where pods can ask for more of a resource. The clusters that are not refused are compared
-// with each other: the least has -100, the most 100.
+// allocatable prefers clusters where pods can request more of a resource. It compares all eligible
+// clusters: the lowest amount scores -100, the highest 100.
 type allocatable struct {
 	prioritizer string
 	// value is the name of the amount in the ClusterScores for usage.

@@ -44,9 +44,9 @@ func newWorld(seed uint64) *world {
 
 var itself = types.NamespacedName{Namespace: "team", Name: "it"}
 
-// TestRememberingChangesNothing has one plan follow many changes. After each of them it has to decide, and explain, as a new one
+// TestPlan_Remembering has one plan follow many changes. After each of them it has to decide, and explain, as a new one
 // over a new fleet, which was told the same in another order, whether or not passes were cut short before.
-func TestRememberingChangesNothing(t *testing.T) {
+func TestPlan_Remembering(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(150) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -79,8 +79,8 @@ func TestRememberingChangesNothing(t *testing.T) {
 	}
 }
 
-// TestNothingHappensBeforeNext has time pass up to the instant that a pass named, where nothing else changes.
-func TestNothingHappensBeforeNext(t *testing.T) {
+// TestPlan_Next has time pass up to the instant that a pass named, where nothing else changes.
+func TestPlan_Next(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		w := newWorld(seed)
@@ -237,9 +237,9 @@ func (w *world) spec() v1alpha1.PlacementSpec {
 	return spec
 }
 
-// TestWhatDoesNotTouchAPolicyChangesNothing passes only where a change touches the policy, or at the instant that the plan
+// TestPlan_Untouched passes only where a change touches the policy, or at the instant that the plan
 // named. In between, a new plan must not decide otherwise.
-func TestWhatDoesNotTouchAPolicyChangesNothing(t *testing.T) {
+func TestPlan_Untouched(t *testing.T) {
 	t.Parallel()
 	untouched := 0
 	for seed := range uint64(200) {
@@ -282,8 +282,8 @@ func maxTime(a, b time.Time) time.Time {
 	return b
 }
 
-// TestAWorseClusterRemovesNone adds clusters that score less than all others. Whatever was selected stays, in its order.
-func TestAWorseClusterRemovesNone(t *testing.T) {
+// TestPlan_WorseCluster adds clusters that score less than all others. Whatever was selected stays, in its order.
+func TestPlan_WorseCluster(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		w := newWorld(seed)
@@ -312,8 +312,8 @@ func TestAWorseClusterRemovesNone(t *testing.T) {
 	}
 }
 
-// TestSteadyStays has scores change at random while Steady weighs more than they can differ.
-func TestSteadyStays(t *testing.T) {
+// TestPlan_Steady has scores change at random while Steady weighs more than they can differ.
+func TestPlan_Steady(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
 		w := newWorld(seed)
@@ -335,9 +335,9 @@ func TestSteadyStays(t *testing.T) {
 	}
 }
 
-// TestScoresThatWaverMoveNothing has all scores waver by less than the minimum advantage. What is selected first stays as it is,
+// TestPlan_Stabilization has all scores waver by less than the minimum advantage. What is selected first stays as it is,
 // rank included; without stabilisation it moves.
-func TestScoresThatWaverMoveNothing(t *testing.T) {
+func TestPlan_Stabilization(t *testing.T) {
 	t.Parallel()
 	for _, advantage := range []int64{0, 21} {
 		moves := 0
@@ -366,8 +366,8 @@ func TestScoresThatWaverMoveNothing(t *testing.T) {
 	}
 }
 
-// TestADecisionIsItsOwnConsequence passes over random fleets until the decision was told: once it was, nothing moves.
-func TestADecisionIsItsOwnConsequence(t *testing.T) {
+// TestPlan_FixedPoint passes over random fleets until the decision was told: once it was, nothing moves.
+func TestPlan_FixedPoint(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		w := newWorld(seed)

@@ -9,11 +9,11 @@ import (
 	"slices"
 )
 
-// few is the part of all clusters up to which those at a wrong place are put at the right one. From about there on, sorting
-// everything takes no longer.
+// few: if at most one in few clusters is at a wrong place, only those are moved. With more, sorting
+// all clusters takes no longer.
 const few = 8
 
-// rerank brings the order of eligible clusters up to date: all, or those that are dirty, may have another total.
+// rerank updates the order of eligible clusters. The totals of all clusters, or only of dirty ones, may have changed.
 func (p *Plan) rerank(all bool) {
 	if all {
 		p.retotalAll()
@@ -33,7 +33,7 @@ func (p *Plan) rerank(all bool) {
 	p.dirty = p.dirty[:0]
 }
 
-// retotal notes the weighted score of a cluster, and whether its place may be another now.
+// retotal stores the weighted score of a cluster, and whether its place may have changed.
 func (p *Plan) retotal(slot int32, total int64) {
 	s := &p.states[slot]
 	s.moved = s.moved || s.eligible != s.ranked || s.eligible && s.total != total
@@ -51,7 +51,7 @@ func (p *Plan) total(slot int32) int64 {
 	return total
 }
 
-// retotalAll does for all clusters what retotal does for one: a prioritiser at a time, which is faster.
+// retotalAll is retotal for all clusters. It processes one prioritiser at a time, which is faster.
 func (p *Plan) retotalAll() {
 	p.totals = slices.Grow(p.totals[:0], len(p.states))[:len(p.states)]
 	clear(p.totals)
@@ -68,7 +68,7 @@ func (p *Plan) retotalAll() {
 	}
 }
 
-// compare orders eligible clusters: what is known before what is not, then by total, then by name.
+// compare orders eligible clusters: those with known scores first, then by total, then by name.
 func (p *Plan) compare(a, b int32) int {
 	x, y := &p.states[a], &p.states[b]
 	if x.unknown != y.unknown {
@@ -83,8 +83,8 @@ func (p *Plan) compare(a, b int32) int {
 	return cmp.Compare(p.view.position[a], p.view.position[b])
 }
 
-// leave takes those clusters from the order that are at a wrong place, or have none any longer. It returns those that have
-// to enter it, or false if they are many: then the order is to be made anew.
+// leave removes clusters from the order that are at a wrong place, or no longer eligible. It
+// returns the clusters to insert, or false if there are many: then all clusters must be sorted.
 func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 	if !p.anyMoved(all) {
 		return nil, true
@@ -104,7 +104,7 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 		case s.dirty && s.moved:
 			s.ranked = false
 		case all && len(staying) > 0 && p.compare(staying[len(staying)-1], slot) > 0:
-			// Where the scale has moved, so have all totals, but few in relation to the others.
+			// If the scale has changed, so have all totals, but few change their order.
 			s.ranked = false
 			entering = append(entering, slot)
 		default:
@@ -120,7 +120,7 @@ func (p *Plan) anyMoved(all bool) bool {
 	return all || slices.ContainsFunc(p.dirty, func(slot int32) bool { return p.states[slot].moved })
 }
 
-// enter puts clusters where they belong.
+// enter inserts clusters at their places.
 func (p *Plan) enter(entering []int32) {
 	if len(entering) == 0 {
 		return
@@ -137,7 +137,7 @@ func (p *Plan) enter(entering []int32) {
 	p.spare, p.ranked = p.ranked, append(merged, staying...)
 }
 
-// place is a cluster with what its place depends on, so that sorting has it at hand.
+// place is a cluster with its sort key, to speed up sorting.
 type place struct {
 	total    int64
 	position int32
@@ -145,7 +145,7 @@ type place struct {
 	unknown  bool
 }
 
-// sort ranks all eligible clusters anew.
+// sort sorts all eligible clusters.
 func (p *Plan) sort() {
 	for _, slot := range p.dirty {
 		p.states[slot].ranked = false

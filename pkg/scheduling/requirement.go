@@ -13,7 +13,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// requirement bounds one amount.
+// requirement limits one amount.
 type requirement struct {
 	resourceName, scoreName string
 	atLeast, atMost         *resource.Quantity
@@ -40,7 +40,7 @@ func compileRequirements(spec []v1alpha1.ScoreRequirement, path *field.Path) ([]
 	return compiled, errs
 }
 
-// evaluate returns the amount if it is known, until when it is, and whether it is within its bounds.
+// evaluate returns the amount or nil, until when it is valid, and whether it meets the requirement.
 func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until int64, within bool) {
 	figures, _ := c.figures(r.resourceName)
 	if amount = figures.amount(r.scoreName); amount == nil {
@@ -50,7 +50,7 @@ func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until i
 	return amount, figures.expiry(), within
 }
 
-// reason says why the cluster does not meet the requirement.
+// reason returns why the cluster does not meet the requirement.
 func (r *requirement) reason(c *candidate) string {
 	amount, _, _ := r.evaluate(c)
 	_, expired := c.figures(r.resourceName)

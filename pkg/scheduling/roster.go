@@ -12,24 +12,24 @@ import (
 // pageSize is how many members are copied when one of them changes.
 const pageSize = 256
 
-// roster is the clusters of a fleet.
+// roster has the clusters of a fleet.
 type roster struct {
 	// version counts the changes of clusters.
 	version uint64
-	// changes are the slots that changed last, the latest at the end. Nothing before the end is ever written again.
+	// changes are the slots that changed last, the latest at the end. It is append-only: views share it.
 	changes []int32
-	// pages have the members by slot. A cluster keeps its slot for as long as it is here. Slots that are free have none.
+	// pages have the members by slot; nil for free slots. A cluster keeps its slot while it is in the fleet.
 	pages [][]*member
-	// byName is the slots in the order of the clusters' names, and position, by slot, the place in it.
+	// byName has the slots in the order of the clusters' names. position has the index in byName, by slot.
 	byName, position []int32
 }
 
-// size counts the slots.
+// size returns the number of slots.
 func (r *roster) size() int { return len(r.position) }
 
 func (r *roster) member(slot int32) *member { return r.pages[slot/pageSize][slot%pageSize] }
 
-// since returns the slots that changed since a version, or false if those are not known any longer.
+// since returns the slots that changed since a version, or false if these are no longer known.
 func (r *roster) since(version uint64) (slots []int32, known bool) {
 	count := r.version - version
 	if count > uint64(len(r.changes)) {
@@ -38,7 +38,7 @@ func (r *roster) since(version uint64) (slots []int32, known bool) {
 	return r.changes[uint64(len(r.changes))-count:], true
 }
 
-// log notes that a slot changed. A plan that is behind by more changes than there are clusters does better to look at all.
+// log records that a slot changed. It drops old changes: a plan that missed more changes than there are clusters evaluates all.
 func (r *roster) log(slot int32) {
 	if len(r.changes) > 2*r.size() {
 		r.changes = slices.Clone(r.changes[r.size():])
@@ -56,7 +56,7 @@ func (r *roster) find(name types.NamespacedName) (slot int32, here bool) {
 	return r.byName[at], true
 }
 
-// search returns the place of a cluster among all by name, or where it would be.
+// search returns the index of a cluster in byName, or the index at which to insert it.
 func (r *roster) search(name types.NamespacedName) (at int, here bool) {
 	return slices.BinarySearchFunc(r.byName, name, func(slot int32, name types.NamespacedName) int {
 		return compareNames(r.member(slot).NamespacedName, name)

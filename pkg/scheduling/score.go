@@ -10,17 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Figures are one ClusterScore.
+// Figures are the values and scores of one ClusterScore.
 type Figures struct {
 	// Values are amounts by name.
 	Values map[string]resource.Quantity
 	// Scores are scores by name.
 	Scores map[string]int32
-	// ValidUntil is the last instant at which the figures are known; zero if they never expire.
+	// ValidUntil is the last instant at which the figures are valid; zero if they never expire.
 	ValidUntil time.Time
 }
 
-// expiry returns the first instant at which the figures are unknown.
+// expiry returns the first instant at which the figures are not valid any more.
 func (f *Figures) expiry() int64 {
 	if f.ValidUntil.IsZero() {
 		return forever
@@ -28,7 +28,8 @@ func (f *Figures) expiry() int64 {
 	return f.ValidUntil.UnixNano() + 1
 }
 
-// figures returns those of a resource name that are known now, and whether there are some that have expired: this is where a score is found stale.
+// figures returns the valid figures of a resource name, or nil. expired says that there are figures
+// which have expired: the score is stale.
 func (c *candidate) figures(resourceName string) (figures *Figures, expired bool) {
 	figures, here := c.Scores[resourceName]
 	if !here || c.now < figures.expiry() {

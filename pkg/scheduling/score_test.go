@@ -84,7 +84,8 @@ func TestMissingScores(t *testing.T) {
 	}
 }
 
-func TestAScoreGoesStaleAndIsRenewed(t *testing.T) {
+// A score goes stale, and is renewed.
+func TestPlan_StaleScore(t *testing.T) {
 	t.Parallel()
 	fleet := fleetOf(score(20), score(10))
 	best := scored(inFleet("a"), 20)
@@ -109,7 +110,8 @@ func TestAScoreGoesStaleAndIsRenewed(t *testing.T) {
 	assert.Equal(t, "ab", decided(&result))
 }
 
-func TestAHeartbeatMeansNothing(t *testing.T) {
+// A heartbeat means nothing.
+func TestFleet_SetHeartbeat(t *testing.T) {
 	t.Parallel()
 	fleet := NewFleet()
 	cluster := func(validUntil time.Time) Cluster {
@@ -132,7 +134,7 @@ func TestAHeartbeatMeansNothing(t *testing.T) {
 	assert.Zero(t, fleet.Len())
 }
 
-func TestBuiltInPrioritizers(t *testing.T) {
+func TestPrioritizers_BuiltIn(t *testing.T) {
 	t.Parallel()
 	config := func(name string, weight int32) v1alpha1.PrioritizerConfig {
 		return v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: &weight}
@@ -227,7 +229,7 @@ func TestStabilization(t *testing.T) {
 	}
 }
 
-func TestAnExplanation(t *testing.T) {
+func TestPlan_Explain(t *testing.T) {
 	t.Parallel()
 	fleet := fleetOf(score(1), score(3), score(2))
 	fleet.Set(Cluster{NamespacedName: types.NamespacedName{Namespace: "not-asked-for", Name: "z"}}, start)
@@ -244,7 +246,8 @@ func TestAnExplanation(t *testing.T) {
 	assert.Equal(t, -1, explanations[0].Selected)
 }
 
-func TestWhyAClusterIsNotSelected(t *testing.T) {
+// Why a cluster is not selected.
+func TestPlan_ExplainNotSelected(t *testing.T) {
 	t.Parallel()
 	strict := []v1alpha1.SpreadConstraint{{TopologyKey: "region", TopologyKeyType: v1alpha1.TopologyKeyLabel, WhenUnsatisfiable: v1alpha1.DoNotSchedule}}
 	for _, test := range []struct {
@@ -283,7 +286,8 @@ func TestWhyAClusterIsNotSelected(t *testing.T) {
 	}
 }
 
-func TestPassesAndChangesAtOnce(t *testing.T) {
+// Passes and changes at once.
+func TestFleet_Concurrency(t *testing.T) {
 	t.Parallel()
 	fleet := scoredFleet(start, 600, func(i int) int32 { return int32(i % 100) })
 	policy := compile(t, scoreSpec("gpu", 10))

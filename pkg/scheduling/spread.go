@@ -16,7 +16,7 @@ import (
 // spread is the spread policy.
 type spread struct {
 	constraints []v1alpha1.SpreadConstraint
-	// weight is that of the prioritiser Spread.
+	// weight is the weight of the prioritiser Spread.
 	weight int64
 }
 
@@ -47,13 +47,13 @@ func compileSpread(spec []v1alpha1.SpreadConstraint, path *field.Path) ([]v1alph
 	return spec, errs
 }
 
-// topologies counts what is selected in each topology of one constraint.
+// topologies counts the selected clusters in each topology of one constraint.
 type topologies struct {
 	hard    bool
 	maxSkew int
 	ids     map[string]int
 	counts  []int
-	// least and most are those of counts.
+	// least and most are the minimum and maximum of counts.
 	least, most int
 }
 
@@ -79,12 +79,12 @@ func (t *topologies) id(m *member, constraint *v1alpha1.SpreadConstraint) int {
 	return id
 }
 
-// keeps returns whether one more cluster of a topology is within the greatest skew.
+// keeps returns whether one more cluster of a topology is within the maximum skew.
 func (t *topologies) keeps(id int) bool {
 	return id != noTopology && t.counts[id]+1-t.least <= t.maxSkew
 }
 
-// score returns 100 for the topologies where the fewest are selected, and -100 for those where the most are.
+// score returns 100 for topologies with the fewest selected clusters, and -100 for those with the most.
 func (t *topologies) score(id int) int64 {
 	switch {
 	case id == noTopology:
@@ -103,16 +103,17 @@ func (t *topologies) add(id int) {
 	t.least, t.most = slices.Min(t.counts), slices.Max(t.counts)
 }
 
-// bucket is the clusters that are in the same topologies, in the order in which they are selected.
+// bucket has the clusters that are in the same topologies, in the order of selection.
 type bucket struct {
 	ids   [v1alpha1.MaxSpreadConstraints]int
 	slots []int32
-	// places are those of the slots among all clusters.
+	// places are the places of the slots among all clusters.
 	places []int
 }
 
-// spread selects clusters one by one: of those that keep all hard constraints the ones that keep the soft ones, the more
-// important first, and of these the best. So any first part of what is selected is spread, too.
+// spread selects clusters one by one. Only clusters that satisfy all hard constraints can be
+// selected. Those that satisfy the soft constraints come first, in the order of the constraints,
+// and among these the best cluster. Each prefix of the result is spread, too.
 func (p *Plan) spread(order []int32, number int) []int32 {
 	constraints, buckets := p.topologies(order)
 	var chosen []int32
@@ -163,7 +164,7 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 	return constraints, buckets
 }
 
-// pick is what a bucket's first cluster has to offer.
+// pick is the rank of a bucket's first cluster.
 type pick struct {
 	// broken has a bit for each soft constraint, the highest for the first.
 	broken  uint8
@@ -173,7 +174,7 @@ type pick struct {
 	place   int
 }
 
-// pick returns false if the first cluster of a bucket cannot be selected.
+// pick returns the rank of a bucket's first cluster, or false if that cannot be selected.
 func (p *Plan) pick(constraints []topologies, b *bucket) (pick, bool) {
 	s := &p.states[b.slots[0]]
 	next := pick{stays: s.own > 0 && p.dwells(), unknown: s.unknown, total: s.total, place: b.places[0]}

@@ -14,10 +14,10 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// FilterTaints is the name of the filter that keeps the taints.
+// FilterTaints is the name of the filter for taints.
 const FilterTaints = "Taints"
 
-// tolerations refuse clusters with a taint that none of them tolerates.
+// tolerations is a filter that refuses clusters with a taint that no toleration tolerates.
 type tolerations []v1alpha1.ClusterToleration
 
 func compileTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) (tolerations, field.ErrorList) {
@@ -75,8 +75,9 @@ func name(taint *v1alpha1.ClusterTaint) string {
 	return fmt.Sprintf("%s=%s:%s", taint.Key, taint.Value, taint.Effect)
 }
 
-// tolerate returns whether the taint keeps nothing off the cluster, and if so until when: the first toleration that applies
-// says so. Where a later one lasts longer, the cluster is looked at once more than it had to be.
+// tolerate returns whether the placement tolerates the taint, and if so until when, by the first
+// matching toleration. If a later toleration lasts longer, the cluster is evaluated once more than
+// necessary.
 func (t tolerations) tolerate(taint *v1alpha1.ClusterTaint, c *candidate) (until int64, ok bool) {
 	if taint.Effect == v1alpha1.TaintEffectPreferNoSelect || taint.Effect == v1alpha1.TaintEffectNoSelectIfNew && c.selected {
 		return forever, true
@@ -99,7 +100,7 @@ func matches(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) bool {
 	return t.Operator == v1alpha1.TolerationOpExists || t.Value == taint.Value
 }
 
-// lasts returns the first instant at which a toleration tolerates a taint no longer. A taint of unknown age is too old.
+// lasts returns the first instant at which a toleration no longer applies to a taint. A taint of unknown age is too old.
 func lasts(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) int64 {
 	if t.TolerationSeconds == nil {
 		return forever
@@ -107,7 +108,7 @@ func lasts(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) int64 {
 	if taint.TimeAdded.IsZero() {
 		return math.MinInt64
 	}
-	// Beyond the years that nanoseconds can count.
+	// More seconds would overflow the nanoseconds.
 	const most = int64(200 * 365 * 24 * time.Hour / time.Second)
 	if *t.TolerationSeconds > most {
 		return forever

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package taints reads the taints that a ClusterProfile has by its annotation.
+// Package taints parses the taints in the annotation of a ClusterProfile.
 package taints
 
 import (
@@ -16,14 +16,15 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// MaxTaints bounds the taints of a ClusterProfile: each Placement looks at all of them.
+// MaxTaints bounds the taints of a ClusterProfile, because each Placement checks all of them.
 const MaxTaints = bounds.MaxEntries
 
-// maxValue is that of a taint in OCM's CRD, in bytes.
+// maxValue is the limit for the value of a taint in OCM's CRD, in bytes.
 const maxValue = 1024
 
-// Parse returns the taints in the value of the annotation clusterpass.dev/taints, or all that is wrong with them. Fields that a
-// taint does not have are errors: a toleration would never match what was meant.
+// Parse returns the taints in the value of the annotation clusterpass.dev/taints, or all errors in
+// it. Unknown fields are errors: otherwise, a misspelt taint would have an effect that was not
+// meant.
 func Parse(annotation string) ([]v1alpha1.ClusterTaint, error) {
 	decoder := json.NewDecoder(strings.NewReader(annotation))
 	decoder.DisallowUnknownFields()

@@ -14,7 +14,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-func TestTaintsAreReadFromTheAnnotation(t *testing.T) {
+func TestParse(t *testing.T) {
 	taints, err := Parse(`[{"key":"gpu","value":"old","effect":"NoSelect","timeAdded":"2030-01-01T12:00:00Z"}, {"key":"example.com/drain","effect":"NoSelectIfNew"}]`)
 	require.NoError(t, err)
 	require.Len(t, taints, 2)
@@ -23,7 +23,7 @@ func TestTaintsAreReadFromTheAnnotation(t *testing.T) {
 	assert.True(t, taints[1].TimeAdded.IsZero())
 }
 
-func TestWhatIsWrongWithTaintsIsTold(t *testing.T) {
+func TestParse_Errors(t *testing.T) {
 	for name, tc := range map[string]struct{ annotation, want string }{
 		"nothing at all":               {"", "no JSON list"},
 		"an object":                    {`{"key":"gpu","effect":"NoSelect"}`, "no JSON list"},

@@ -66,7 +66,7 @@ func TestUntil(t *testing.T) {
 	}
 }
 
-func TestUntil_TimeoutSaysWhy(t *testing.T) {
+func TestUntil_Timeout(t *testing.T) {
 	err := Until(t.Context(), time.Millisecond, 20*time.Millisecond, func(context.Context) (bool, error) {
 		return false, apierrors.NewServiceUnavailable("the server is away")
 	})

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package words prepares what others have written for people to read: a member cluster, or a client. Such words end in
-// conditions, events, logs and terminals, where they must neither pass for other lines nor steer anything.
+// Package words makes text from member clusters and clients safe for conditions, events, logs and
+// terminals. Such text must not look like another line of output, and must not control a terminal.
 package words
 
 import (
@@ -11,23 +11,24 @@ import (
 	"unicode/utf8"
 )
 
-// cut marks that something was left out.
+// cut marks shortened text.
 const cut = "..."
 
-// MaxMessage bounds a message in bytes. The note of an event may have 1 KiB.
+// MaxMessage bounds a message, in bytes. The note of an event may have at most 1 KiB.
 const MaxMessage = 900
 
-// Message returns text for the message of a condition, or the note of an event: Clean, and of no more than MaxMessage bytes.
+// Message returns text for the message of a condition or the note of an event: cleaned, with at most MaxMessage bytes.
 func Message(text string) string { return Clean(text, MaxMessage) }
 
-// Clean returns text in one line of printable characters, which is valid UTF-8 and has no more than most bytes. White
-// space, line breaks among it, becomes spaces, and what steers a terminal or the direction of text the replacement character.
-// Where text is longer, its beginning is returned, with dots.
+// Clean returns text as one line of printable characters, in valid UTF-8, with at most most bytes.
+// White space, including line breaks, becomes spaces. Characters that control a terminal or the
+// direction of text become the replacement character. If text is longer, Clean returns its
+// beginning, followed by dots.
 func Clean(text string, most int) string {
 	if len(text) <= most && isClean(text) {
 		return text
 	}
-	// Each byte becomes a character at most: no more than these can be returned.
+	// Process only the first most bytes: text may be very long.
 	longer := len(text) > most
 	text = strings.Map(printable, strings.ToValidUTF8(text[:min(len(text), most)], string(utf8.RuneError)))
 	if longer || len(text) > most {

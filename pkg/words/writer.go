@@ -8,18 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// writer passes text on to w, without what steers a terminal.
+// writer writes text to w, without characters that control a terminal.
 type writer struct {
 	w io.Writer
-	// begun is the beginning of a character, whose end is still to come.
+	// begun is the beginning of a character that is still incomplete.
 	begun []byte
 }
 
-// NewWriter returns a writer of text to w, which may be a terminal. Lines and tabs stay; of what Clean replaces, the rest
-// is replaced. It is not safe for concurrent use.
+// NewWriter returns a writer of text to w, which may be a terminal. It keeps newlines and tabs, and
+// replaces other characters as Clean does. It is not safe for concurrent use.
 func NewWriter(w io.Writer) io.Writer { return &writer{w: w} }
 
-// Write implements io.Writer. The end of text that breaks off within a character is kept for the next call.
+// Write implements io.Writer. It keeps an incomplete character at the end of text for the next call.
 func (w *writer) Write(text []byte) (int, error) {
 	all := append(w.begun, text...) // what was begun is used up
 	cleaned := make([]byte, 0, len(all))

@@ -52,7 +52,8 @@ func serve(t *testing.T, http2 bool, handler http.HandlerFunc) *client {
 	return c
 }
 
-func TestEveryProfileIsWrittenOnceOnBothSides(t *testing.T) {
+// Every ClusterProfile is written once on both sides.
+func TestInventory_Writes(t *testing.T) {
 	var (
 		mu      sync.Mutex
 		written [2]map[string]int
@@ -88,7 +89,8 @@ func TestEveryProfileIsWrittenOnceOnBothSides(t *testing.T) {
 	assert.Equal(t, written[ours], written[theirs])
 }
 
-func TestClientTakesNothingForAnAnswerThatIsNone(t *testing.T) {
+// Nothing is taken for an answer that is none.
+func TestClient_NoAnswer(t *testing.T) {
 	tests := map[string]struct {
 		http2   bool
 		handler http.HandlerFunc
@@ -119,7 +121,7 @@ func TestClientTakesNothingForAnAnswerThatIsNone(t *testing.T) {
 	}
 }
 
-func TestListInPages(t *testing.T) {
+func TestClient_ListInPages(t *testing.T) {
 	var asked []string
 	c := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.RawQuery)
@@ -198,7 +200,7 @@ func TestReportText(t *testing.T) {
 	}
 }
 
-func TestPoolsOfPlacements(t *testing.T) {
+func TestPlacements_Pools(t *testing.T) {
 	b := placements{settings: settings{seed: 1}}
 	for _, pool := range []int{0, poolPlacements - 1} {
 		placement := poolPlacement(pool)
@@ -219,7 +221,7 @@ func TestPoolsOfPlacements(t *testing.T) {
 	}
 }
 
-func TestWhatWatchesShow(t *testing.T) {
+func TestWatched(t *testing.T) {
 	w := &watched{firsts: map[string]string{}, annotations: map[string]string{}, news: make(chan struct{})}
 	done := make(chan error)
 	go func() { done <- w.wait(t.Context(), func() bool { return w.first("pool") == "a" }) }()
@@ -232,7 +234,7 @@ func TestWhatWatchesShow(t *testing.T) {
 	assert.Empty(t, w.first("pool"))
 }
 
-func TestSumOfSamples(t *testing.T) {
+func TestSum(t *testing.T) {
 	all := testutil.NewMetrics()
 	require.NoError(t, testutil.ParseMetrics("a{verb=\"PUT\",code=\"200\"} 2\na{verb=\"PUT\",code=\"409\"} 1\na{verb=\"GET\",code=\"200\"} 4\n", &all))
 	assert.InDelta(t, 3, sum(all, "a", map[string]string{"verb": "PUT"}), 0)
@@ -240,7 +242,8 @@ func TestSumOfSamples(t *testing.T) {
 	assert.Zero(t, sum(all, "b", nil))
 }
 
-func TestHeartbeatsThatCauseSomething(t *testing.T) {
+// Heartbeats cause nothing.
+func TestCost_Nothing(t *testing.T) {
 	require.NoError(t, cost{}.nothing())
 	require.ErrorContains(t, cost{Passes: 1}.nothing(), "heartbeats have caused")
 	assert.Len(t, allPlacements(), 100)

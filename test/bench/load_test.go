@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTurnsAlternate(t *testing.T) {
+func TestTurns(t *testing.T) {
 	assert.Equal(t, []turn{{0, ours}, {0, theirs}, {1, ours}, {1, theirs}}, turns(2))
 	assert.Empty(t, turns(0))
 }
@@ -96,7 +96,8 @@ func recorded(log *[]string, side string) workload {
 	return workload{warmUp: do("warm-up"), round: func(round int) call { return do(fmt.Sprintf("round %d", round)) }}
 }
 
-func TestMeasurementInterleavesItsSides(t *testing.T) {
+// The sides are interleaved.
+func TestMeasurement_Sides(t *testing.T) {
 	var log []string
 	m := measurement{
 		name: "test", concurrency: 1, rounds: 2, slice: limit{calls: 2}, warmUp: limit{calls: 1},
@@ -114,7 +115,7 @@ func TestMeasurementInterleavesItsSides(t *testing.T) {
 	assert.Zero(t, c.Failed)
 }
 
-func TestMeasurementReportsFailures(t *testing.T) {
+func TestMeasurement_Failures(t *testing.T) {
 	well := func(context.Context, int) error { return nil }
 	ill := func(context.Context, int) error { return errors.New("broken") }
 	m := measurement{name: "test", concurrency: 1, rounds: 1, slice: limit{calls: 3}, warmUp: limit{calls: 1}}

@@ -98,9 +98,9 @@ func TestBlock_Commands(t *testing.T) {
 	}, block.Commands())
 }
 
-// TestEveryBlockIsClassified holds for the tests that run the blocks: test/e2e. What nobody runs is counted, so that
+// TestBlocks_Classified holds for the tests that run the blocks: test/e2e. What nobody runs is counted, so that
 // it does not grow unseen.
-func TestEveryBlockIsClassified(t *testing.T) {
+func TestBlocks_Classified(t *testing.T) {
 	const mostNotRun = 8
 	notRun := 0
 	for _, block := range all(t) {

@@ -23,9 +23,9 @@ import (
 // mention finds the plugin's commands, in text, blocks and tables.
 var mention = regexp.MustCompile("kubectl clusterpass ([^`|#;&\n\"')]+)")
 
-// TestCommandsOfThePluginExist looks for every command and flag of kubectl clusterpass that is written anywhere in
+// TestPlugin_Commands looks for every command and flag of kubectl clusterpass that is written anywhere in
 // the documentation and in the examples, also where it is not run.
-func TestCommandsOfThePluginExist(t *testing.T) {
+func TestPlugin_Commands(t *testing.T) {
 	root, err := testenv.ModuleRoot()
 	require.NoError(t, err)
 	files, err := Files(root)

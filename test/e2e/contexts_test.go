@@ -14,9 +14,9 @@ import (
 // joinBravelion joins it as the fleet does.
 const joinBravelion = "kubectl clusterpass join bravelion --member-context bravelion --allow-cluster-roles cluster-admin,edit,view --allow-rules"
 
-// TestAContextOfAClusterThatIsJoinedAgain has an admin take bravelion out and join it by another address, while alice has a
+// TestKubeconfig_JoinedAgain has an admin take bravelion out and join it by another address, while alice has a
 // context for it, and a token that works no more.
-func TestAContextOfAClusterThatIsJoinedAgain(t *testing.T) {
+func TestKubeconfig_JoinedAgain(t *testing.T) {
 	r := newReader(t)
 	here := mustKubectl(t, kubeconfig("bravelion"), "", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
 	elsewhere := strings.Replace(here, "127.0.0.1", "localhost", 1)
@@ -48,8 +48,8 @@ func TestAContextOfAClusterThatIsJoinedAgain(t *testing.T) {
 	fleetUp(t)
 }
 
-// TestACacheThatIsNotSafe has alice use a context where no token can be kept.
-func TestACacheThatIsNotSafe(t *testing.T) {
+// TestKubeconfig_UnsafeCache has alice use a context where no token can be kept.
+func TestKubeconfig_UnsafeCache(t *testing.T) {
 	r := newReader(t)
 	out, err := r.bash(t.Context(), "alice", "kubectl clusterpass kubeconfig bravelion --merge")
 	require.NoError(t, err, out)

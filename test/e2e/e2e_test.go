@@ -63,7 +63,7 @@ func tryCreate(ctx context.Context, request string) error {
 	return err
 }
 
-func TestTheTalksRequestEndToEnd(t *testing.T) {
+func TestAuthTokenRequest(t *testing.T) {
 	t.Run("the answer says what it is", func(t *testing.T) {
 		var answer v1alpha1.AuthTokenRequest
 		require.NoError(t, yaml.UnmarshalStrict([]byte(mustKubectl(t, kubeconfig("hub"), example(t), "create", "-f", "-", "-o", "yaml")), &answer))
@@ -106,7 +106,8 @@ func currentCluster(config *clientcmdapi.Config) string {
 	return config.Contexts[config.CurrentContext].Cluster
 }
 
-func TestRulesInTheRequestAreAllThatTheTokenMay(t *testing.T) {
+// Rules in the request are all that the token may.
+func TestAuthTokenRequest_Rules(t *testing.T) {
 	file := create(t, requestFor("smartfish", "e2e-rules", `  roles:
   - namespace: default
     name: maps
@@ -123,7 +124,8 @@ func TestRulesInTheRequestAreAllThatTheTokenMay(t *testing.T) {
 	}
 }
 
-func TestAKilledServerComesBackWithItsData(t *testing.T) {
+// A killed server comes back with its data.
+func TestServer_Killed(t *testing.T) {
 	profile := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: kept, namespace: default}\nspec: {clusterManager: {name: e2e}}\n"
 	uid := []string{"get", "clusterprofile", "kept", "-n", "default", "-o", "jsonpath={.metadata.uid}"}
 	mustKubectl(t, kubeconfig("hub"), profile, "apply", "-f", "-")
@@ -152,7 +154,8 @@ func expectSmartfishDown(t *testing.T, within time.Duration) {
 	t.Logf("after %s: %v", took.Round(time.Millisecond), err)
 }
 
-func TestAMemberThatIsDownIsNamedAndTheOtherGoesOn(t *testing.T) {
+// A member that is down is named, and the other goes on.
+func TestMember_Down(t *testing.T) {
 	// Room for kubectl and a busy machine beside what the server may take, its --member-request-timeout of 10 s.
 	const within = 20 * time.Second
 	mint := func(ctx context.Context) error { return tryCreate(ctx, requestFor("smartfish", "e2e", view)) }

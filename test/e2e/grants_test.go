@@ -37,7 +37,8 @@ func expectNoGrant(t *testing.T, cluster, account string) {
 	require.ErrorContains(t, err, "NotFound")
 }
 
-func TestAGrantIsListedAndItsEndIsTheEndOfItsTokens(t *testing.T) {
+// A grant is listed, and its end is the end of its tokens.
+func TestGrant(t *testing.T) {
 	file := create(t, requestFor("bravelion", "e2e-grant", view))
 	name, err := grantOf(t.Context(), "e2e-grant")
 	require.NoError(t, err)
@@ -69,7 +70,8 @@ func TestAGrantIsListedAndItsEndIsTheEndOfItsTokens(t *testing.T) {
 	require.ErrorContains(t, err, "You must be logged in to the server")
 }
 
-func TestARevocationWaitsForAControllerManagerThatIsDown(t *testing.T) {
+// A revocation waits for a controller manager that is down.
+func TestGrant_ManagerDown(t *testing.T) {
 	create(t, requestFor("bravelion", "e2e-late", view))
 	name, err := grantOf(t.Context(), "e2e-late")
 	require.NoError(t, err)

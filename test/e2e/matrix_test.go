@@ -218,7 +218,8 @@ var matrix = []entry{
 	{"vera", "default", "bravelion", "view", token, false, 403, "cannot create resource"},
 }
 
-func TestUsersOfTwoTeamsGetWhatTheyMay(t *testing.T) {
+// Users of two teams get what they may.
+func TestMatrix(t *testing.T) {
 	begin := time.Now()
 	makeTeams(t)
 	tried := map[string]bool{}

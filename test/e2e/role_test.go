@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDocumentedRole has alice do all that users do. She has a client certificate, and the Role that the README shows
+// TestRole_Documented has alice do all that users do. She has a client certificate, and the Role that the README shows
 // and the fleet applies from the examples; test/docs compares the two.
-func TestTheDocumentedRole(t *testing.T) {
+func TestRole_Documented(t *testing.T) {
 	r := newReader(t)
 	alice := func(command string) (string, error) { return r.bash(t.Context(), "alice", command) }
 	for _, step := range []struct{ name, command, answer string }{

@@ -26,8 +26,8 @@ import (
 
 var dryRun = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 
-// TestTheShippedPoliciesAreEnforcedOnEveryForm applies each policy of the examples by itself.
-func TestTheShippedPoliciesAreEnforcedOnEveryForm(t *testing.T) {
+// TestPolicies applies each policy of the examples by itself.
+func TestPolicies(t *testing.T) {
 	type requests map[string]func(r *v1alpha1.AuthTokenRequest)
 	ticket := func(value string) func(r *v1alpha1.AuthTokenRequest) {
 		return func(r *v1alpha1.AuthTokenRequest) { r.Annotations = map[string]string{"example.com/ticket": value} }
@@ -100,7 +100,8 @@ func expectDenied(t *testing.T, f form, change func(*v1alpha1.AuthTokenRequest),
 	})
 }
 
-func TestBreakGlassIsExemptFromTheViewOnlyPolicy(t *testing.T) {
+// Who is in break-glass is exempt from the policy view-only.
+func TestPolicies_BreakGlass(t *testing.T) {
 	applyPolicy(t, "view-only.yaml", "validatingadmission")
 	operator := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("operator", "system:masters", "break-glass"))
 	for _, f := range forms {
@@ -113,7 +114,8 @@ func TestBreakGlassIsExemptFromTheViewOnlyPolicy(t *testing.T) {
 	}
 }
 
-func TestAPolicySetsTheAudienceAndTheRequesterMustBeEntitledToIt(t *testing.T) {
+// A policy sets the audience, and the requester must be entitled to it.
+func TestPolicies_SetAudience(t *testing.T) {
 	const vault = "https://vault.example.com"
 	allowed := grantTo(t, "audience:allowed", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default", "audience:"+vault))
 	others := grantTo(t, "audience:others", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default", "audience:other"))

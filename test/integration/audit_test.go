@@ -69,7 +69,7 @@ func awaitAuditEvent(t *testing.T, file string, match func(*auditv1.Event) bool)
 }
 
 // What a token did on a member leads to who asked for it on the hub, and the other way round.
-func TestOneIDLeadsFromTheMembersAuditLogToTheRequester(t *testing.T) {
+func TestAudit_CredentialID(t *testing.T) {
 	user := grantTo(t, "audited", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
 	auditID := uuid.NewString()
 	asked := rest.CopyConfig(user)
@@ -120,7 +120,7 @@ func TestOneIDLeadsFromTheMembersAuditLogToTheRequester(t *testing.T) {
 	}
 }
 
-func TestRevokingIsAudited(t *testing.T) {
+func TestAudit_Revocation(t *testing.T) {
 	name := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "audited-end", "view")).Status.GrantName
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

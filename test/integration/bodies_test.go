@@ -109,8 +109,8 @@ func (h *hostile) send(t *testing.T, client rest.Interface, namespace, body stri
 	return is, len(answer), took
 }
 
-// TestHostileBodies sends few bytes that would be many parts of an object, as somebody who may create all kinds.
-func TestHostileBodies(t *testing.T) {
+// TestBodies_Hostile sends few bytes that would be many parts of an object, as somebody who may create all kinds.
+func TestBodies_Hostile(t *testing.T) {
 	const namespace = metav1.NamespaceDefault
 	kubeconfig := ordinaryUser(t, "hostile", rbacv1.PolicyRule{
 		APIGroups: []string{"multicluster.x-k8s.io", "clusterpass.dev"}, Resources: []string{"*"}, Verbs: []string{"create"},
@@ -160,8 +160,8 @@ func (h *hostile) requireCheap(t *testing.T, client rest.Interface, namespace st
 	}
 }
 
-// TestHostileQuantities has amounts that take minutes and gigabytes to read or to compare.
-func TestHostileQuantities(t *testing.T) {
+// TestBodies_HostileQuantities has amounts that take minutes and gigabytes to read or to compare.
+func TestBodies_HostileQuantities(t *testing.T) {
 	kubeconfig := ordinaryUser(t, "hostile-quantities", rbacv1.PolicyRule{
 		APIGroups: []string{"clusterpass.dev"}, Resources: []string{"placements", "clusterscores"}, Verbs: []string{"create"},
 	})
@@ -183,8 +183,8 @@ func TestHostileQuantities(t *testing.T) {
 	}
 }
 
-// TestHostilePlacements has an ordinary user create what would fill the memory of the server and of the controller manager.
-func TestHostilePlacements(t *testing.T) {
+// TestBodies_HostilePlacements has an ordinary user create what would fill the memory of the server and of the controller manager.
+func TestBodies_HostilePlacements(t *testing.T) {
 	user := ordinaryUser(t, "hostile-placements", rbacv1.PolicyRule{
 		APIGroups: []string{"clusterpass.dev"}, Resources: []string{"placements"}, Verbs: []string{"create"},
 	})
@@ -211,8 +211,8 @@ func TestHostilePlacements(t *testing.T) {
 	}
 }
 
-// TestHostileStatus is about lists that only an update of the status keeps. What is stored may stay as it is.
-func TestHostileStatus(t *testing.T) {
+// TestBodies_HostileStatus is about lists that only an update of the status keeps. What is stored may stay as it is.
+func TestBodies_HostileStatus(t *testing.T) {
 	namespace := newNamespace(t)
 	profiles := profilesIn(t, namespace)
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: "bravelion"}}

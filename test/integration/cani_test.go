@@ -86,9 +86,9 @@ func rightsFor(cluster, role string) []right {
 	}
 }
 
-// TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles asks for every group of the examples, and for one of none of
+// TestCanI_ExampleRoles asks for every group of the examples, and for one of none of
 // them, which rights it has, and has a request refused for exactly those that it lacks.
-func TestKubectlAuthCanITellsTheTruthAboutTheExampleRoles(t *testing.T) {
+func TestCanI_ExampleRoles(t *testing.T) {
 	root := testenv.Must[string](t)(testenv.ModuleRoot())
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
 	token := func(cluster string) string { return "create clusterprofiles/" + cluster + " --subresource=token" }
@@ -184,7 +184,8 @@ func viewOnBravelion() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default")}
 }
 
-func TestEveryKindOfRequesterIsEntitledByTheHubsRBAC(t *testing.T) {
+// Every kind of requester is entitled by the hub's RBAC.
+func TestEntitlement_Requesters(t *testing.T) {
 	account := serviceAccount(t, "who-account")
 	stranger := serviceAccount(t, "who-stranger")
 	certificate := func(name string, groups ...string) *rest.Config {
@@ -230,7 +231,8 @@ func TestEveryKindOfRequesterIsEntitledByTheHubsRBAC(t *testing.T) {
 	}
 }
 
-func TestRulesOfEveryShapeEntitle(t *testing.T) {
+// Rules of every shape entitle.
+func TestEntitlement_Rules(t *testing.T) {
 	rule := func(groups, resources, names, verbs string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: strings.Fields(groups), Resources: strings.Fields(resources), ResourceNames: strings.Fields(names), Verbs: strings.Fields(verbs)}
 	}
@@ -261,7 +263,8 @@ func TestRulesOfEveryShapeEntitle(t *testing.T) {
 	}
 }
 
-func TestAClusterRoleBindingEntitlesLikeARoleBinding(t *testing.T) {
+// A ClusterRoleBinding entitles like a RoleBinding.
+func TestEntitlement_ClusterRoleBinding(t *testing.T) {
 	expectEntitled(t, clusterRole(t, "everywhere", testenv.UserSubject("everywhere"), viewOnBravelion()...), true)
 }
 

@@ -153,7 +153,7 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 // everyVerb is what a careless Role gives.
 var everyVerb = rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"}, Verbs: []string{"*"}}
 
-func TestKubectl_OtherVerbsMintNothing(t *testing.T) { //nolint:tparallel // The tests of the package share a hub, and go one after the other.
+func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of the package share a hub, and go one after the other.
 	careless, ordinary := ordinaryUser(t, "create-only:careless", everyVerb), ordinaryUser(t, "create-only:unseen")
 	commands := map[string][]string{
 		"apply":                       {"apply", "-f", "FILE"},

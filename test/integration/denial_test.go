@@ -29,7 +29,7 @@ import (
 const denying = "denying"
 
 // An ordinary user learns whether a member's quota, its policies or a namespace that is being deleted is in the way.
-func TestDenial_OfAMemberIsToldAsWhatItIs(t *testing.T) {
+func TestDenial(t *testing.T) {
 	hubSecrets(t).create(workingSecret(t, denying))
 	join(t, denying, denying)
 	t.Cleanup(func() { leave(t, denying) })

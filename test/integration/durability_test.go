@@ -155,7 +155,8 @@ func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[str
 	return acknowledged, int(unanswered.Load())
 }
 
-func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
+// What was acknowledged survives.
+func TestServer_SIGKILL(t *testing.T) {
 	namespace := newNamespace(t)
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "killed"))
 	s.start(t)
@@ -203,7 +204,8 @@ func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	})
 }
 
-func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
+// The server ends in order.
+func TestServer_SIGTERM(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "ended"))
 	cmd, log, err := s.program.Command()
@@ -243,7 +245,8 @@ func TestSIGTERMEndsTheServerInOrder(t *testing.T) {
 	}
 }
 
-func TestASnapshotIsTakenFromARunningServerAndRestored(t *testing.T) {
+// A snapshot is taken from a running server, and restored.
+func TestSnapshot(t *testing.T) {
 	namespace := newNamespace(t)
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "saved"))
 	s.start(t)

@@ -48,7 +48,8 @@ func mayUse(cluster string, verbs ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles"}, ResourceNames: []string{cluster}, Verbs: verbs}
 }
 
-func TestWhoMayHaveWhat(t *testing.T) {
+// Who may have what.
+func TestEntitlement(t *testing.T) {
 	onMember := func(cluster string, change func(*v1alpha1.AuthTokenRequestSpec)) func() *v1alpha1.AuthTokenRequest {
 		return func() *v1alpha1.AuthTokenRequest {
 			r := request(cluster, "who")
@@ -165,7 +166,8 @@ func TestWhoMayHaveWhat(t *testing.T) {
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
-func TestARefusalChangesNothingOnTheMember(t *testing.T) {
+// A refusal changes nothing on the member.
+func TestEntitlement_RefusalChangesNothing(t *testing.T) {
 	user := grantTo(t, "requester", mayRequest())
 	before, from := objects(t, shared.Bravelion), time.Now()
 	for _, f := range forms {
@@ -182,7 +184,8 @@ func TestARefusalChangesNothingOnTheMember(t *testing.T) {
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
-func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
+// The server believes nobody but the aggregator.
+func TestServer_ForgedHeaders(t *testing.T) {
 	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("mallory"))
 	forged := rest.CopyConfig(direct)
 	forged.Wrap(func(rt http.RoundTripper) http.RoundTripper {
@@ -214,7 +217,8 @@ func TestTheServerBelievesNobodyButTheAggregator(t *testing.T) {
 	}
 }
 
-func TestAnonymousGetsNothingWhateverRBACSays(t *testing.T) {
+// Anonymous gets nothing, whatever RBAC says.
+func TestEntitlement_Anonymous(t *testing.T) {
 	admin := kube(t, shared.Hub.RESTConfig())
 	const role = "too-generous"
 	testenv.Grant(t, admin, "default", role, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},

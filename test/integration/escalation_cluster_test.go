@@ -67,7 +67,8 @@ func joinAlias(t *testing.T, name string) {
 	})
 }
 
-func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
+// A ClusterProfile does not send our credential elsewhere.
+func TestEscalation_ProfileElsewhere(t *testing.T) {
 	var connections atomic.Int32
 	attacker := listen(t, func(c net.Conn) {
 		connections.Add(1)
@@ -124,7 +125,8 @@ func TestAProfileDoesNotSendOurCredentialElsewhere(t *testing.T) {
 	}
 }
 
-func TestAnAccountOfAGrantIsNobodyElses(t *testing.T) {
+// An account of a grant is nobody else's.
+func TestEscalation_AccountOfAnother(t *testing.T) {
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "only-mine", "cluster-admin"))
 	joinAlias(t, "alias")
 	other := newNamespace(t)
@@ -153,7 +155,8 @@ func TestAnAccountOfAGrantIsNobodyElses(t *testing.T) {
 	}
 }
 
-func TestABindingThatWaitsForAServiceAccountLendsItNothing(t *testing.T) {
+// A binding that waits for a ServiceAccount lends it nothing.
+func TestEscalation_WaitingBinding(t *testing.T) {
 	user := climber(t, "awaited")
 	tests := map[string]func(t *testing.T, account string){
 		"awaited-in-the-cluster": bindOnBravelion,
@@ -196,7 +199,8 @@ func withHeaders(config *rest.Config, headers map[string]string) *rest.Config {
 	return config
 }
 
-func TestNobodyPassesForAnother(t *testing.T) {
+// Nobody passes for another.
+func TestEscalation_Impersonation(t *testing.T) {
 	climber(t, "entitled")
 	grantTo(t, "impostor", mayRequest())
 	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("impostor"))
@@ -232,7 +236,8 @@ func TestNobodyPassesForAnother(t *testing.T) {
 	})
 }
 
-func TestABodyIsReadInOneWay(t *testing.T) {
+// A body is read in one way.
+func TestEscalation_AmbiguousBody(t *testing.T) {
 	user := climber(t, "juggler")
 	const spec = `"targetClusterProfile":{"name":"bravelion"},"serviceAccountName":"juggler","serviceAccountNamespace":"default"`
 	tests := map[string]struct {

@@ -51,7 +51,8 @@ var tampering = map[string]struct{ patch, subresource string }{
 	"that it holds for no revocation": {`{"metadata":{"finalizers":null}}`, ""},
 }
 
-func TestNobodyTampersWithAGrantWithoutTheRight(t *testing.T) {
+// Nobody tampers with a grant without the right.
+func TestEscalation_TamperWithGrant(t *testing.T) {
 	users := map[string]*rest.Config{
 		"its requester":           climber(t, "tamper-requester"),
 		"who may read grants":     climber(t, "tamper-reader", mayGrants("authtokengrants", "get", "list", "watch")),
@@ -84,7 +85,8 @@ func TestNobodyTampersWithAGrantWithoutTheRight(t *testing.T) {
 	})
 }
 
-func TestARightToOnePartOfAGrantIsNoneToAnother(t *testing.T) {
+// A right to one part of a grant is none to another.
+func TestEscalation_PartOfGrant(t *testing.T) {
 	name := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "parted", "view")).Status.GrantName
 	before := getGrant(t, name)
 	whole := grantsAs(t, grantTo(t, "part-whole", mayGrants("authtokengrants", "get", "update", "patch")))
@@ -108,7 +110,8 @@ func TestARightToOnePartOfAGrantIsNoneToAnother(t *testing.T) {
 	}
 }
 
-func TestADeletedGrantStaysUntilItIsRevokedHoweverItIsDeleted(t *testing.T) {
+// A deleted grant stays until it is revoked, however it is deleted.
+func TestEscalation_DeleteGrant(t *testing.T) {
 	deleter := grantsAs(t, grantTo(t, "hasty", mayGrants("authtokengrants", "get", "delete", "deletecollection")))
 	for name, options := range map[string]metav1.DeleteOptions{
 		"at once":           {GracePeriodSeconds: ptr.To[int64](0)},
@@ -141,7 +144,8 @@ func TestADeletedGrantStaysUntilItIsRevokedHoweverItIsDeleted(t *testing.T) {
 	})
 }
 
-func TestGrantsOfSimilarNamesAreNotMixedUp(t *testing.T) {
+// Grants of similar names are not mixed up.
+func TestEscalation_SimilarNames(t *testing.T) {
 	t.Run("accounts that differ in the last of 253 letters", func(t *testing.T) {
 		long := strings.Repeat("a", 252)
 		admin := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
@@ -176,7 +180,8 @@ func TestGrantsOfSimilarNamesAreNotMixedUp(t *testing.T) {
 	})
 }
 
-func TestAGrantThatHasTheNameOfAnotherIsNotTakenForIt(t *testing.T) {
+// A grant that has the name of another is not taken for it.
+func TestEscalation_NameOfAnotherGrant(t *testing.T) {
 	user := climber(t, "collider", mayGrants("authtokengrants", "get", "update"))
 	for name, change := range map[string]func(g *clusterpassv1alpha1.AuthTokenGrant){
 		"another-account":   func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ServiceAccount.Name = "another" },
@@ -207,7 +212,8 @@ func TestAGrantThatHasTheNameOfAnotherIsNotTakenForIt(t *testing.T) {
 	}
 }
 
-func TestARoleMadeForOneGrantIsBoundByNoOther(t *testing.T) {
+// A role made for one grant is bound by no other.
+func TestEscalation_MadeRole(t *testing.T) {
 	owner := request("bravelion", "role-owner")
 	owner.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "made", Rules: everything}}
 	owner.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: everything}}

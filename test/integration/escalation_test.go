@@ -116,7 +116,8 @@ func withRole(namespace, name string, rules ...rbacv1.PolicyRule) func(r *v1alph
 	}
 }
 
-func TestWhoMayViewGetsNoMoreByWhatTheRequestSays(t *testing.T) {
+// Who may view gets no more by what the request says.
+func TestEscalation_Request(t *testing.T) {
 	user := climber(t, "climber")
 	powerfulAccount(t, "climber-powerful")
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "climber-taken", "cluster-admin"))
@@ -207,7 +208,8 @@ func many(add func(r *v1alpha1.AuthTokenRequest, name string)) func(r *v1alpha1.
 	}
 }
 
-func TestNobodyGetsIntoReservedNamespaces(t *testing.T) {
+// Nobody gets into reserved namespaces.
+func TestEscalation_ReservedNamespaces(t *testing.T) {
 	unchanged(t, func() {
 		for _, namespace := range []string{"kube-system", "kube-public", "kube-node-lease", "clusterpass-system"} {
 			for what, change := range map[string]func(r *v1alpha1.AuthTokenRequest){
@@ -228,7 +230,8 @@ func TestNobodyGetsIntoReservedNamespaces(t *testing.T) {
 	})
 }
 
-func TestRulesOnTheHubGiveWhatTheirLettersSay(t *testing.T) {
+// Rules on the hub give what their letters say.
+func TestEscalation_RulesOnTheHub(t *testing.T) {
 	entitled := func(cluster string, verbs ...string) []rbacv1.PolicyRule {
 		return []rbacv1.PolicyRule{mayRequest(), mayMint("bravelion"), mayUse(cluster, verbs...)}
 	}
@@ -270,7 +273,8 @@ func TestRulesOnTheHubGiveWhatTheirLettersSay(t *testing.T) {
 	})
 }
 
-func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
+// An admin of a namespace gives himself no tokens.
+func TestEscalation_NamespaceAdmin(t *testing.T) {
 	ctx, hub := t.Context(), kube(t, shared.Hub.RESTConfig())
 	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "namespace-admin"}
 	testenv.Bind(t, hub, "default", subject.Name, subject, "admin")
@@ -288,7 +292,8 @@ func TestAnAdminOfANamespaceGivesHimselfNoTokens(t *testing.T) {
 	})
 }
 
-func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
+// A right that was taken away is gone within the cache time.
+func TestEscalation_RightTakenAway(t *testing.T) {
 	// What docs/security.md says, and room for a machine that has other work.
 	const cached, slack = 10 * time.Second, 10 * time.Second
 	user := climber(t, "former")
@@ -315,7 +320,8 @@ func TestARightThatWasTakenAwayIsGoneWithinTheCacheTime(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotTheRequestersToSayHasNoEffect(t *testing.T) {
+// What is not the requester's to say has no effect.
+func TestEscalation_ForgedFields(t *testing.T) {
 	user := climber(t, "forger")
 	r := request("bravelion", "forger", "view")
 	r.UID, r.ResourceVersion, r.Generation = "forged", "", 7

@@ -34,7 +34,8 @@ resources:
       keys: [{name: one, secret: %s}]
 `
 
-func TestAnEtcdClusterWithTLSAndEncryptionAtRest(t *testing.T) {
+// An etcd cluster with TLS, and encryption at rest.
+func TestServer_EtcdCluster(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	config := filepath.Join(dir, "encryption.yaml")

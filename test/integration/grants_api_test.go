@@ -68,7 +68,8 @@ spec:
   requester: {username: mallory}
 `
 
-func TestNobodyCreatesAGrant(t *testing.T) {
+// Nobody creates a grant.
+func TestGrantsAPI_Create(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	for command, want := range map[string]string{
 		"create -f -":                       "(MethodNotAllowed)",
@@ -95,7 +96,8 @@ func TestNobodyCreatesAGrant(t *testing.T) {
 	}
 }
 
-func TestUsersChangeOnlyTheMetadataOfAGrant(t *testing.T) {
+// Users change only the metadata of a grant.
+func TestGrantsAPI_Patch(t *testing.T) {
 	namespace := newNamespace(t)
 	const reserved = "Forbidden: keys of clusterpass.dev are the server's to set"
 	tests := map[string]struct {
@@ -140,7 +142,7 @@ func TestUsersChangeOnlyTheMetadataOfAGrant(t *testing.T) {
 	}
 }
 
-func TestTheStatusOfAGrantIsSetThroughItsSubresource(t *testing.T) {
+func TestGrantsAPI_UpdateStatus(t *testing.T) {
 	namespace := newNamespace(t)
 	grant := storeGrant(t, namespace, "observed", nil)
 	grant.Labels = map[string]string{"not": "stored"}
@@ -157,7 +159,7 @@ func TestTheStatusOfAGrantIsSetThroughItsSubresource(t *testing.T) {
 	}
 }
 
-func TestKubectlListsGrants(t *testing.T) {
+func TestGrantsAPI_KubectlGet(t *testing.T) {
 	namespace := newNamespace(t)
 	// Half an hour off the full one, so that what is printed is the same for as long as the test may take.
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: time.Now().Add(d)} }
@@ -202,7 +204,7 @@ func TestKubectlListsGrants(t *testing.T) {
 	}
 }
 
-func TestGrantsAreDeletedBySelector(t *testing.T) {
+func TestGrantsAPI_DeleteBySelector(t *testing.T) {
 	namespace := newNamespace(t)
 	storeGrant(t, namespace, "theirs", func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" })
 	storeGrant(t, namespace, "ours", nil)

@@ -76,7 +76,8 @@ func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpas
 	return found
 }
 
-func TestAGrantRecordsWhatWasGrantedAndHoldsNoToken(t *testing.T) {
+// A grant records what was granted, and holds no token.
+func TestGrant(t *testing.T) {
 	user := grantTo(t, "recorded", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
 	answer := mintFor(t, user, request("bravelion", "recorded", "view"))
 	g := getGrant(t, answer.Status.GrantName)
@@ -108,7 +109,8 @@ func TestAGrantRecordsWhatWasGrantedAndHoldsNoToken(t *testing.T) {
 	}
 }
 
-func TestWarmMintsWriteTheGrantOnlyWhenItsCeilingIsTooLow(t *testing.T) {
+// Warm mints write the grant only when its ceiling is too low.
+func TestGrant_Ceiling(t *testing.T) {
 	r := request("bravelion", "ceiling", "view")
 	first := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
 	mintFor(t, shared.Hub.RESTConfig(), r)
@@ -134,7 +136,8 @@ func listsSecrets(ctx context.Context, client kubernetes.Interface) error {
 	return err
 }
 
-func TestChangingAGrantEndsItsTokensAndNeverWidensThem(t *testing.T) {
+// Changing a grant ends its tokens, and never widens them.
+func TestGrant_Change(t *testing.T) {
 	const name = "changed"
 	changer := func(name string) *rest.Config {
 		return grantTo(t, name, mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "bind:edit", "in:default"),
@@ -196,7 +199,8 @@ func useUntilRefused(ctx context.Context, client kubernetes.Interface) error {
 	return ctx.Err()
 }
 
-func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
+// A change that the member refuses loses nothing.
+func TestGrant_ChangeRefused(t *testing.T) {
 	r := request("bravelion", "kept", "view")
 	answer := mintFor(t, shared.Hub.RESTConfig(), r)
 	before, g := objects(t, shared.Bravelion), getGrant(t, answer.Status.GrantName)
@@ -232,7 +236,8 @@ func TestAChangeThatTheMemberRefusesLosesNothing(t *testing.T) {
 	}
 }
 
-func TestAGrantThatIsBeingRevokedGivesNoTokens(t *testing.T) {
+// A grant that is being revoked gives no tokens.
+func TestGrant_BeingRevoked(t *testing.T) {
 	r := request("bravelion", "ending", "view")
 	name := mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName
 	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
@@ -265,7 +270,8 @@ func forget(t *testing.T, name string) {
 	}
 }
 
-func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
+// A grant deleted meanwhile is not resurrected.
+func TestGrant_DeletedMeanwhile(t *testing.T) {
 	r := request("smartfish", "meanwhile", "view")
 	name := grantNameOf(t, r)
 	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
@@ -283,7 +289,8 @@ func TestAGrantDeletedMeanwhileIsNotResurrected(t *testing.T) {
 	forget(t, name)
 }
 
-func TestAGrantChangedMeanwhileGivesNoTokenOfItsOldRoles(t *testing.T) {
+// A grant changed meanwhile gives no token of its old roles.
+func TestGrant_ChangedMeanwhile(t *testing.T) {
 	r := request("smartfish", "overtaken", "view")
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
 	g := getGrant(t, first.Status.GrantName)
@@ -354,7 +361,8 @@ func bindingsAndSecrets(t *testing.T, cluster *testenv.Cluster) []string {
 	return names
 }
 
-func TestASecretOfTheSameNameFencesNothingIn(t *testing.T) {
+// A Secret of the same name fences nothing in.
+func TestGrant_ForeignSecret(t *testing.T) {
 	r := request("bravelion", "swapped", "view")
 	g := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
 	ctx, secrets := t.Context(), kube(t, shared.Bravelion.RESTConfig()).CoreV1().Secrets("default")

@@ -16,7 +16,8 @@ import (
 // namesCluster are the metrics that name a cluster: as many series as there are clusters, and no more.
 var namesCluster = []string{"clusterpass_member_calls_in_flight{", "clusterpass_member_breaker_state{"}
 
-func TestReadinessAndMetricsAreNamedAsDocumented(t *testing.T) {
+// Readiness and metrics are named as documented.
+func TestServer_ReadinessAndMetrics(t *testing.T) {
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "measured", "view"))
 	direct := kube(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("admin", "system:masters")))
 	tests := map[string][]string{

@@ -62,7 +62,8 @@ spec: {displayName: Whale, clusterManager: {name: apply}}
 `
 )
 
-func TestApplyKeepsTheOwnersOfSpecAndStatusApart(t *testing.T) {
+// Apply keeps the owners of spec and status apart.
+func TestApply(t *testing.T) {
 	namespace := newNamespace(t)
 	if _, err := applyAs(t, namespace, "owner", false, appliedSpec); err != nil {
 		t.Fatal(err)
@@ -84,7 +85,8 @@ func TestApplyKeepsTheOwnersOfSpecAndStatusApart(t *testing.T) {
 	}
 }
 
-func TestAnUpdateOwnsWhatItChangedAndNoMore(t *testing.T) {
+// An update owns what it changed, and no more.
+func TestApply_Update(t *testing.T) {
 	namespace := newNamespace(t)
 	if _, err := applyAs(t, namespace, "owner", false, appliedSpec); err != nil {
 		t.Fatal(err)
@@ -103,7 +105,8 @@ func TestAnUpdateOwnsWhatItChangedAndNoMore(t *testing.T) {
 	}
 }
 
-func TestApplyOfAFieldOfAnotherManagerIsAConflictUnlessForced(t *testing.T) {
+// Apply of a field of another manager is a conflict, unless forced.
+func TestApply_Conflict(t *testing.T) {
 	namespace := newNamespace(t)
 	if _, err := applyAs(t, namespace, "first", false, appliedSpec); err != nil {
 		t.Fatal(err)
@@ -143,7 +146,8 @@ func TestApplyOfAFieldOfAnotherManagerIsAConflictUnlessForced(t *testing.T) {
 	}
 }
 
-func TestApplyMergesListsByTheirKeys(t *testing.T) {
+// Apply merges lists by their keys.
+func TestApply_Lists(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, newProfile("whale", "apply"))
 	const now = `lastTransitionTime: "2026-01-01T00:00:00Z"`
@@ -199,7 +203,7 @@ func expectKeys(t *testing.T, profile *inventoryv1alpha1.ClusterProfile, conditi
 	}
 }
 
-func TestApplyWithKubectl(t *testing.T) {
+func TestApply_Kubectl(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	manifest := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: whale}\n"
 	run := func(input string, args ...string) (string, error) {
@@ -253,7 +257,7 @@ func TestApplyWithKubectl(t *testing.T) {
 	})
 }
 
-func TestPatches(t *testing.T) {
+func TestInventory_Patch(t *testing.T) {
 	namespace := newNamespace(t)
 	const conditions = `[{"type":"A","status":"True","reason":"R","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]`
 	displayName := func(p *inventoryv1alpha1.ClusterProfile) string { return p.Spec.DisplayName }
@@ -292,7 +296,8 @@ func TestPatches(t *testing.T) {
 	}
 }
 
-func TestAnUnknownFieldIsDroppedWithAWarningOrRefused(t *testing.T) {
+// An unknown field is dropped with a warning, or refused.
+func TestInventory_UnknownField(t *testing.T) {
 	namespace := newNamespace(t)
 	client := dyn(t, shared.Hub.RESTConfig()).Resource(profilesResource).Namespace(namespace)
 	profile := &unstructured.Unstructured{}

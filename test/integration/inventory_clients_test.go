@@ -25,7 +25,7 @@ import (
 )
 
 // Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest of it.
-func TestUpstreamsClientsetHandlesPlacementDecisions(t *testing.T) {
+func TestClients_PlacementDecisions(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := decisionsIn(t, namespace)
 	decision := newDecision("slice", "whale")
@@ -56,7 +56,8 @@ func TestUpstreamsClientsetHandlesPlacementDecisions(t *testing.T) {
 	}
 }
 
-func TestUpstreamsInformersAndListersFollow(t *testing.T) {
+// Upstream's informers and listers follow.
+func TestClients_Informers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	namespace := newNamespace(t)
@@ -107,7 +108,8 @@ func TestUpstreamsInformersAndListersFollow(t *testing.T) {
 	expect("delete after")
 }
 
-func TestAClientThatPrefersProtobufGetsJSON(t *testing.T) {
+// A client that prefers protobuf gets JSON.
+func TestClients_Protobuf(t *testing.T) {
 	namespace := newNamespace(t)
 	config := shared.Hub.RESTConfig()
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -143,7 +145,7 @@ func TestAClientThatPrefersProtobufGetsJSON(t *testing.T) {
 	})
 }
 
-func TestTheMetadataClient(t *testing.T) {
+func TestClients_Metadata(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	profile := newProfile("whale", "metadata")
 	profile.Labels = map[string]string{"a": "b"}

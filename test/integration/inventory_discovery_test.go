@@ -55,7 +55,8 @@ func sorted(words []string) string {
 	return strings.Join(slices.Sorted(slices.Values(words)), " ")
 }
 
-func TestTheHubsAggregatedDiscoveryListsEveryResource(t *testing.T) {
+// The hub's aggregated discovery lists every resource.
+func TestDiscovery_Aggregated(t *testing.T) {
 	var list apidiscoveryv2.APIGroupDiscoveryList
 	getJSON(t, "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &list)
 	found := map[string]map[string]served{}
@@ -96,7 +97,8 @@ func kindIn(group string, kind *metav1.GroupVersionKind) string {
 	return kind.Group + "/" + kind.Version + " " + kind.Kind
 }
 
-func TestTheHubsLegacyDiscoveryListsEveryResource(t *testing.T) {
+// The hub's legacy discovery lists every resource.
+func TestDiscovery_Legacy(t *testing.T) {
 	for group, want := range servedResources {
 		t.Run(group, func(t *testing.T) {
 			var list metav1.APIResourceList
@@ -118,7 +120,8 @@ func TestTheHubsLegacyDiscoveryListsEveryResource(t *testing.T) {
 	}
 }
 
-func TestKubectlKnowsTheResources(t *testing.T) {
+// Kubectl knows the resources.
+func TestDiscovery_Kubectl(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
 	out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "api-resources", "--no-headers", "-o", "wide"))
 	var found [][]string
@@ -145,7 +148,8 @@ func TestKubectlKnowsTheResources(t *testing.T) {
 	}
 }
 
-func TestKubectlPrintsTheColumns(t *testing.T) {
+// Kubectl prints the columns.
+func TestInventory_Columns(t *testing.T) {
 	namespace := newNamespace(t)
 	profile := newProfile("whale", "columns")
 	profile.Spec.DisplayName = "Big Whale"

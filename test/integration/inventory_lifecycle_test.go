@@ -19,7 +19,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
+// Deleting a namespace deletes the inventory in it.
+func TestInventory_NamespaceDeleted(t *testing.T) {
 	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
 	admin := kube(t, shared.Hub.RESTConfig())
 	held := newProfile("held", "lifecycle")
@@ -68,14 +69,15 @@ func TestDeletingANamespaceDeletesTheInventoryInIt(t *testing.T) {
 	}
 }
 
-func TestNothingIsCreatedInANamespaceThatDoesNotExist(t *testing.T) {
+func TestInventory_NoSuchNamespace(t *testing.T) {
 	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), newProfile("lost", "lifecycle"), metav1.CreateOptions{})
 	if !apierrors.IsNotFound(err) || !contains(err, `"no-such-namespace"`) {
 		t.Errorf("got %v, want 404 that names the namespace", err)
 	}
 }
 
-func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
+// Owned objects go with their owner.
+func TestInventory_GarbageCollection(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	configMaps := kube(t, shared.Hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
 	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
@@ -102,7 +104,7 @@ func TestOwnedObjectsGoWithTheirOwner(t *testing.T) {
 	})
 }
 
-func TestAMutatingAdmissionPolicyIsApplied(t *testing.T) {
+func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	policies := kube(t, shared.Hub.RESTConfig()).AdmissionregistrationV1()
 	const name = "names-for-people"

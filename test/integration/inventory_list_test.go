@@ -22,7 +22,8 @@ func contains(err error, words string) bool {
 	return err != nil && strings.Contains(err.Error(), words)
 }
 
-func TestAListInChunksIsOfOneMoment(t *testing.T) {
+// A list in chunks is of one moment.
+func TestList_Chunks(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	var all []string
 	for i := range 7 {
@@ -71,7 +72,7 @@ func TestAListInChunksIsOfOneMoment(t *testing.T) {
 	})
 }
 
-func TestAListOfAResourceVersion(t *testing.T) {
+func TestList_ResourceVersion(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	createProfile(t, namespace, newProfile("stays", "moments"))
 	goes := createProfile(t, namespace, newProfile("goes", "moments"))

@@ -27,7 +27,8 @@ var described = map[string][]string{
 
 func openAPIV3Path(group string) string { return "/openapi/v3/apis/" + group + "/v1alpha1" }
 
-func TestTheHubsOpenAPIV2StaysWhole(t *testing.T) {
+// The hub's OpenAPI v2 stays whole.
+func TestOpenAPI_V2(t *testing.T) {
 	// The aggregator merges our document into the hub's in the background.
 	testenv.Eventually(t, func(context.Context) error {
 		var document spec.Swagger
@@ -81,7 +82,8 @@ func kindsOf(schema *spec.Schema) []string {
 	return kinds
 }
 
-func TestTheHubsOpenAPIV3StaysWhole(t *testing.T) {
+// The hub's OpenAPI v3 stays whole.
+func TestOpenAPI_V3(t *testing.T) {
 	var index struct {
 		Paths map[string]any `json:"paths"`
 	}
@@ -118,7 +120,8 @@ func schemaOf(document *spec3.OpenAPI, group, kind string) *spec.Schema {
 	return nil
 }
 
-func TestEveryFieldIsDescribed(t *testing.T) {
+// Every field is described.
+func TestOpenAPI_Descriptions(t *testing.T) {
 	for group, kinds := range described {
 		document := openAPIV3(t, group)
 		for _, kind := range kinds {
@@ -188,7 +191,8 @@ func (w *fieldWalk) resolve(schema *spec.Schema, inside []string) (target *spec.
 	return w.document.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")], append(slices.Clip(inside), ref)
 }
 
-func TestKubectlExplainsEveryField(t *testing.T) {
+// Kubectl explains every field.
+func TestOpenAPI_KubectlExplain(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
 	for group, kinds := range described {
 		document := openAPIV3(t, group)

@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestTheGenerationCountsChangesOfTheSpecAlone(t *testing.T) {
+// The generation counts changes of the spec alone.
+func TestInventory_Generation(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := profilesIn(t, namespace)
 	profile := createProfile(t, namespace, newProfile("counted", "update"))
@@ -58,7 +59,8 @@ func TestTheGenerationCountsChangesOfTheSpecAlone(t *testing.T) {
 	}
 }
 
-func TestAnUpdateThatChangesNothingWritesNothing(t *testing.T) {
+// An update that changes nothing writes nothing.
+func TestInventory_UpdateNothing(t *testing.T) {
 	namespace := newNamespace(t)
 	profile := createProfile(t, namespace, newProfile("same", "update"))
 	for name, update := range map[string]func(context.Context, *inventoryv1alpha1.ClusterProfile, metav1.UpdateOptions) (*inventoryv1alpha1.ClusterProfile, error){
@@ -73,7 +75,8 @@ func TestAnUpdateThatChangesNothingWritesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatARequestCannotSet(t *testing.T) {
+// What a request cannot set.
+func TestInventory_ForgedFields(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := profilesIn(t, namespace)
 
@@ -154,7 +157,8 @@ func TestWhatARequestCannotSet(t *testing.T) {
 	})
 }
 
-func TestADryRunStoresNothing(t *testing.T) {
+// A dry run stores nothing.
+func TestInventory_DryRun(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client, dry := profilesIn(t, namespace), []string{metav1.DryRunAll}
 	stored := createProfile(t, namespace, newProfile("stored", "dry"))
@@ -186,7 +190,7 @@ func TestADryRunStoresNothing(t *testing.T) {
 	}
 }
 
-func TestDeletes(t *testing.T) {
+func TestInventory_Delete(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := profilesIn(t, namespace)
 
@@ -247,7 +251,7 @@ func TestDeletes(t *testing.T) {
 	})
 }
 
-func TestKubectlWaitsForACondition(t *testing.T) {
+func TestInventory_KubectlWait(t *testing.T) {
 	namespace := newNamespace(t)
 	profile := createProfile(t, namespace, newProfile("awaited", "wait"))
 	waited := make(chan error, 1)

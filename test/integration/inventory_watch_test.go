@@ -42,7 +42,8 @@ func list(t *testing.T, namespace string, options metav1.ListOptions) *inventory
 	return testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
 }
 
-func TestAWatchGoesOnFromAResourceVersion(t *testing.T) {
+// A watch goes on from a resourceVersion.
+func TestWatch_ResourceVersion(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	w := watchProfiles(t, namespace, metav1.ListOptions{ResourceVersion: list(t, namespace, metav1.ListOptions{}).ResourceVersion})
 	first := createProfile(t, namespace, newProfile("first", "watch"))
@@ -65,7 +66,8 @@ func TestAWatchGoesOnFromAResourceVersion(t *testing.T) {
 	}
 }
 
-func TestAWatchSendsBookmarksWhenAsked(t *testing.T) {
+// A watch sends bookmarks when asked.
+func TestWatch_Bookmarks(t *testing.T) {
 	namespace, elsewhere := newNamespace(t), newNamespace(t)
 	from := createProfile(t, namespace, newProfile("marked", "watch")).ResourceVersion
 	// A bookmark comes two seconds before the watch ends.
@@ -86,7 +88,8 @@ func TestAWatchSendsBookmarksWhenAsked(t *testing.T) {
 	}
 }
 
-func TestAWatchListEndsInItsBookmark(t *testing.T) {
+// A watch list ends in its bookmark.
+func TestWatch_List(t *testing.T) {
 	namespace := newNamespace(t)
 	for _, name := range []string{"a", "b", "c"} {
 		createProfile(t, namespace, newProfile(name, "watchlist"))
@@ -108,7 +111,8 @@ func TestAWatchListEndsInItsBookmark(t *testing.T) {
 	expectEvent(t, w, watch.Added, "d")
 }
 
-func TestAWatchOfASelectionSeesObjectsComeAndGo(t *testing.T) {
+// A watch of a selection sees objects come and go.
+func TestWatch_Selection(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	from := list(t, namespace, metav1.ListOptions{}).ResourceVersion
 	selections := map[string]metav1.ListOptions{
@@ -143,7 +147,7 @@ func TestAWatchOfASelectionSeesObjectsComeAndGo(t *testing.T) {
 	}
 }
 
-func TestSelectors(t *testing.T) {
+func TestWatch_Selectors(t *testing.T) {
 	namespace, elsewhere := newNamespace(t), newNamespace(t)
 	for name, manager := range map[string]string{"alpha": "one", "beta": "two", "gamma": "one"} {
 		profile := newProfile(name, manager)

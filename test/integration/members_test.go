@@ -83,7 +83,8 @@ func listen(t *testing.T, serve func(net.Conn)) (url string) {
 	return "https://" + listener.Addr().String()
 }
 
-func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
+// What is wrong with a member is told, and hurts no other.
+func TestMembers_Failures(t *testing.T) {
 	good := clientcmdapi.Cluster{Server: shared.Bravelion.Server(), CertificateAuthorityData: shared.Bravelion.CA()}
 	closed := testenv.Must[[]int](t)(testenv.FreePorts(1))[0]
 	token := clientcmdapi.AuthInfo{Token: "not-a-token"}
@@ -152,7 +153,8 @@ func TestWhatIsWrongWithAMemberIsToldAndHurtsNoOther(t *testing.T) {
 	}
 }
 
-func TestTheMemberHasTheLastWord(t *testing.T) {
+// The member has the last word.
+func TestMembers_Forbidden(t *testing.T) {
 	r := request("bravelion", "last-word", "view")
 	r.Spec.ServiceAccountNamespace = "not-allowed-on-the-member"
 	before := objects(t, shared.Bravelion)
@@ -166,7 +168,8 @@ func TestTheMemberHasTheLastWord(t *testing.T) {
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
-func TestAClusterReplacedUnderItsNameStartsOver(t *testing.T) {
+// A cluster replaced under its name starts over.
+func TestMembers_Replaced(t *testing.T) {
 	ctx := t.Context()
 	hub, profiles := kube(t, shared.Hub.RESTConfig()), testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
 	for i, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {

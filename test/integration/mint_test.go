@@ -49,7 +49,8 @@ spec:
     - name: cluster-admin
 `
 
-func TestTheTalksRequestWithKubectl(t *testing.T) {
+// The talk's request with kubectl.
+func TestMint_Kubectl(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
 	raw := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"serviceAccountName":"work","serviceAccountNamespace":"default","clusterRoles":[{"name":"cluster-admin"}]}}`
 	tests := map[string]struct {
@@ -99,7 +100,7 @@ func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthToken
 	}
 }
 
-func TestTheAnswer(t *testing.T) {
+func TestMint_Answer(t *testing.T) {
 	answer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "answer", "view"))
 	status := answer.Status
 	for _, kind := range []string{
@@ -126,7 +127,8 @@ func TestTheAnswer(t *testing.T) {
 	}
 }
 
-func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
+// Every form is answered with the same entitlement.
+func TestMint_Forms(t *testing.T) {
 	r := request("bravelion", "forms", "view")
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
@@ -155,7 +157,8 @@ func TestEveryFormIsAnsweredWithTheSameEntitlement(t *testing.T) {
 	}
 }
 
-func TestAWarmMintIsOneCallToTheMember(t *testing.T) {
+// A warm mint is one call to the member.
+func TestMint_Warm(t *testing.T) {
 	r := request("bravelion", "warm", "view")
 	mintFor(t, shared.Hub.RESTConfig(), r)
 	from := time.Now()
@@ -203,7 +206,8 @@ func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv
 	return calls
 }
 
-func TestADryRunChangesNothingAnywhere(t *testing.T) {
+// A dry run changes nothing anywhere.
+func TestMint_DryRun(t *testing.T) {
 	before, hubBefore, from := objects(t, shared.Bravelion), objects(t, shared.Hub), time.Now()
 	r := request("bravelion", "dry", "cluster-admin")
 	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
@@ -236,7 +240,8 @@ func expectSame(t *testing.T, before, after []string) {
 	}
 }
 
-func TestALongExpirationIsNeverShortenedSilently(t *testing.T) {
+// A long expiration is never shortened silently.
+func TestMint_LongExpiration(t *testing.T) {
 	tests := map[string]struct {
 		cluster  string
 		asked    time.Duration
@@ -271,7 +276,8 @@ func TestALongExpirationIsNeverShortenedSilently(t *testing.T) {
 	}
 }
 
-func TestInlineRulesAreHonouredAndNoMore(t *testing.T) {
+// Inline rules are honoured, and no more.
+func TestMint_InlineRules(t *testing.T) {
 	pods := []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	maps := []rbacv1.PolicyRule{{Verbs: []string{"create", "list"}, APIGroups: []string{""}, Resources: []string{"configmaps"}}}
 	r := request("bravelion", "rules")
@@ -306,7 +312,8 @@ func TestInlineRulesAreHonouredAndNoMore(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnTheMemberAndNotOursIsRefusedAndUntouched(t *testing.T) {
+// What is on the member and not ours is refused, and untouched.
+func TestMint_ForeignObjects(t *testing.T) {
 	ctx, member := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	powerful := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "powerful"}}
 	testenv.Must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(ctx, powerful, metav1.CreateOptions{}))
@@ -335,7 +342,8 @@ func TestWhatIsOnTheMemberAndNotOursIsRefusedAndUntouched(t *testing.T) {
 	}
 }
 
-func TestARequestThatFailsHalfWayLeavesNothing(t *testing.T) {
+// A request that fails half way leaves nothing.
+func TestMint_FailureHalfWay(t *testing.T) {
 	before := objects(t, shared.Bravelion)
 	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "no-such-role") {
@@ -345,7 +353,8 @@ func TestARequestThatFailsHalfWayLeavesNothing(t *testing.T) {
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "half", "view"))
 }
 
-func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
+// Racing requests for one ServiceAccount never mix their rights.
+func TestMint_RacingRequests(t *testing.T) {
 	const racers = 8
 	roles := []string{"view", "cluster-admin"}
 	errs := make([]error, racers)
@@ -383,7 +392,8 @@ func TestRacingRequestsForOneServiceAccountNeverMixTheirRights(t *testing.T) {
 	}
 }
 
-func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T) {
+// A binding left by a deleted ServiceAccount lends nothing to the next.
+func TestMint_BindingLeft(t *testing.T) {
 	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	first := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
 	if err := admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}); err != nil {
@@ -401,7 +411,8 @@ func TestABindingLeftByADeletedServiceAccountLendsNothingToTheNext(t *testing.T)
 	})
 }
 
-func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
+// Deleting the Secret ends its tokens, and the next mint repairs.
+func TestMint_SecretDeleted(t *testing.T) {
 	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	r := request("bravelion", "fenced", "view")
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
@@ -422,7 +433,7 @@ func TestDeletingTheSecretEndsItsTokensAndTheNextMintRepairs(t *testing.T) {
 	})
 }
 
-func TestPreconditionsOnTheTarget(t *testing.T) {
+func TestMint_Preconditions(t *testing.T) {
 	admin := shared.Hub.RESTConfig()
 	tests := map[string]struct {
 		change func(r *v1alpha1.AuthTokenRequest)
@@ -443,7 +454,8 @@ func TestPreconditionsOnTheTarget(t *testing.T) {
 	}
 }
 
-func TestACancelledRequestLeavesNoTokenBehindIt(t *testing.T) {
+// A cancelled request leaves no token behind it.
+func TestMint_Cancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before := objects(t, shared.Bravelion)
@@ -466,7 +478,8 @@ func tableOf(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) st
 	return string(raw)
 }
 
-func TestTheTableNeverHoldsTheToken(t *testing.T) {
+// The table never holds the token.
+func TestMint_Table(t *testing.T) {
 	r := request("bravelion", "table", "view")
 	token := mintFor(t, shared.Hub.RESTConfig(), r).Status.Token
 	header, _, _ := strings.Cut(token, ".")

@@ -13,9 +13,9 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestParityWithUpstreamCRDs sends the same requests to our server behind a hub and to a kube-apiserver
+// TestParity sends the same requests to our server behind a hub and to a kube-apiserver
 // with upstream's CRDs. The packages of the registry list the differences that hold for all objects.
-func TestParityWithUpstreamCRDs(t *testing.T) {
+func TestParity(t *testing.T) {
 	withCRDs := testenv.Start(t, testenv.Options{Name: "crds"})
 	parity.InstallCRDs(t, withCRDs.RESTConfig())
 	upstream := parity.NewSide(t, withCRDs.RESTConfig())

@@ -41,7 +41,8 @@ func newPlacement(name string) *clusterpassv1alpha1.Placement {
 	return &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
-func TestAPlacementOfOCMMovesOverByItsVersion(t *testing.T) {
+// A Placement of OCM moves over by its version.
+func TestPlacement_OfOCM(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	content := string(testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
 	moved := strings.Replace(content, "cluster.open-cluster-management.io/v1beta1", "clusterpass.dev/v1alpha1", 1)
@@ -68,7 +69,8 @@ func TestAPlacementOfOCMMovesOverByItsVersion(t *testing.T) {
 	}
 }
 
-func TestTheAuthorOfAPlacementIsWhoeverChangedItsSpec(t *testing.T) {
+// The author of a Placement is whoever changed its spec.
+func TestPlacement_Author(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	first, second := placementsAs(t, namespace, "placement-first", "edit"), placementsAs(t, namespace, "placement-second", "edit")
 	expect := func(t *testing.T, placement *clusterpassv1alpha1.Placement, author string, generation int64) {
@@ -145,9 +147,9 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 	}
 }
 
-// TestAuthors_Kubectl has somebody with the role edit change, by plain kubectl, what a user with a certificate has applied: a part of the spec is
+// TestPlacement_AuthorKubectl has somebody with the role edit change, by plain kubectl, what a user with a certificate has applied: a part of the spec is
 // refused, as its rest would be signed with it.
-func TestAuthors_Kubectl(t *testing.T) {
+func TestPlacement_AuthorKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	kubeconfigOf := func(user string) string {
 		testenv.Bind(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user), "edit")
@@ -197,7 +199,8 @@ func TestAuthors_Kubectl(t *testing.T) {
 	}
 }
 
-func TestWhoMayWritePlacements(t *testing.T) {
+// Who may write Placements.
+func TestPlacement_RBAC(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
 	testenv.Must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
@@ -220,7 +223,8 @@ func TestWhoMayWritePlacements(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithAPlacementIsToldByField(t *testing.T) {
+// What is wrong with a Placement is told by field.
+func TestPlacement_Invalid(t *testing.T) {
 	placement := newPlacement("wrong")
 	placement.Spec = clusterpassv1alpha1.PlacementSpec{
 		ClusterSets:      []string{"not a set"},
@@ -243,7 +247,7 @@ func TestWhatIsWrongWithAPlacementIsToldByField(t *testing.T) {
 	}
 }
 
-func TestBadTaintsOfAClusterProfileAreRefused(t *testing.T) {
+func TestClusterProfile_InvalidTaints(t *testing.T) {
 	profile := newProfile("tainted", "taints")
 	profile.Annotations = map[string]string{clusterpassv1alpha1.AnnotationTaints: `[{"key":"gpu","effect":"NoSchedule"}]`}
 	_, err := profilesIn(t, newNamespace(t)).Create(t.Context(), profile, metav1.CreateOptions{})
@@ -252,7 +256,8 @@ func TestBadTaintsOfAClusterProfileAreRefused(t *testing.T) {
 	}
 }
 
-func TestKubectlShowsAndExplainsPlacements(t *testing.T) {
+// Kubectl shows and explains Placements.
+func TestPlacement_Kubectl(t *testing.T) {
 	ctx, namespace, hub := t.Context(), newNamespace(t), shared.Hub.Kubeconfig()
 	client := placementsAs(t, namespace, "", "")
 	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(client.Create(ctx, newPlacement("shown"), metav1.CreateOptions{}))

@@ -86,7 +86,7 @@ func patchAccess(t *testing.T, cluster, accessProviders string) {
 }
 
 // What was written a moment ago counts, whatever the caches of the server have: nothing here waits.
-func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
+func TestRefusal_StaleCache(t *testing.T) {
 	tests := map[string]struct {
 		// prepare leaves a cluster that is refused, with these words; none: it does not exist.
 		prepare func(t *testing.T, name string)
@@ -214,7 +214,7 @@ func TestRefusal_IsNotByACacheThatIsBehind(t *testing.T) {
 }
 
 // A reference to the UID of the profile that was replaced a moment ago is refused, and one to its successor is not.
-func TestRefusal_OfAUIDIsByWhatIsStored(t *testing.T) {
+func TestRefusal_UID(t *testing.T) {
 	const cluster = "fresh-uid"
 	hubSecrets(t).create(workingSecret(t, cluster))
 	t.Cleanup(func() { leave(t, cluster) })
@@ -239,7 +239,7 @@ func TestRefusal_OfAUIDIsByWhatIsStored(t *testing.T) {
 }
 
 // Whoever is refused, however often, has the hub read each object about once a second; who is not entitled has it read nothing.
-func TestRefusal_CostsOneReadASecond(t *testing.T) {
+func TestRefusal_Reads(t *testing.T) {
 	const cluster, callers, rounds = "flooded", 25, 24
 	join(t, cluster, cluster)
 	t.Cleanup(func() { leave(t, cluster) })

@@ -12,8 +12,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestZNoTokenReachesAFile runs last: it looks for every token that any test here has got.
-func TestZNoTokenReachesAFile(t *testing.T) {
+// TestSecrecy_Files runs last: it looks for every token that any test here has got.
+func TestSecrecy_Files(t *testing.T) {
 	minted.Lock()
 	defer minted.Unlock()
 	if len(minted.tokens) == 0 {
@@ -49,9 +49,9 @@ func TestZNoTokenReachesAFile(t *testing.T) {
 	t.Logf("%d tokens, %d files", len(minted.tokens), len(files))
 }
 
-// TestZTheServerNeitherRacedNorPanicked looks at what the server printed during all tests; make test builds it with
+// TestServer_Log looks at what the server printed during all tests; make test builds it with
 // the race detector.
-func TestZTheServerNeitherRacedNorPanicked(t *testing.T) {
+func TestServer_Log(t *testing.T) {
 	log := testenv.Must[[]byte](t)(os.ReadFile(shared.Server.Log()))
 	for _, word := range []string{"DATA RACE", "Observed a panic", "panic:"} {
 		if at := bytes.Index(log, []byte(word)); at >= 0 {

@@ -15,7 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-func TestClusterKeepsItsDataAndTellsUsersApart(t *testing.T) {
+// A cluster keeps its data, and tells users apart.
+func TestCluster(t *testing.T) {
 	ctx := t.Context()
 	cluster := Start(t, Options{Name: "member", Audit: true})
 	admin, err := kubernetes.NewForConfig(cluster.RESTConfig())

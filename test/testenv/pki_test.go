@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-func TestAuthorityIssues(t *testing.T) {
+func TestAuthority_Issue(t *testing.T) {
 	ca, err := loadOrCreateAuthority(t.TempDir(), "ca", "ours")
 	require.NoError(t, err)
 	other, err := loadOrCreateAuthority(t.TempDir(), "ca", "ours")
@@ -61,7 +61,8 @@ func TestAuthorityIssues(t *testing.T) {
 	}
 }
 
-func TestClusterPKIStaysAndIsPrivate(t *testing.T) {
+// The files stay, and are private.
+func TestClusterPKI(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	_, err := loadOrCreateClusterPKI(dir, "hub")
 	require.NoError(t, err)

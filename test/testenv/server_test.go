@@ -14,7 +14,7 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 )
 
-func TestServerBehindAHub(t *testing.T) {
+func TestStartServer(t *testing.T) {
 	ctx := t.Context()
 	hub := Start(t, Options{Name: "hub"})
 	server := StartServer(t, hub, ServerConfig{})

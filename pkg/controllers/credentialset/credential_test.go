@@ -56,7 +56,7 @@ func cached(t *testing.T, w *wanted) *corev1.Secret {
 	return secret
 }
 
-func TestWhenACredentialIsDue(t *testing.T) {
+func TestWanted_Due(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(w *wanted, secret *corev1.Secret)
 		why    string
@@ -112,7 +112,7 @@ func TestWhenACredentialIsDue(t *testing.T) {
 	assert.Equal(t, "there is no Secret", why)
 }
 
-func TestRenewalsAreSpread(t *testing.T) {
+func TestWanted_DueSpread(t *testing.T) {
 	minutes := map[int]int{}
 	for i := range 1000 {
 		w := newWanted()
@@ -128,7 +128,8 @@ func TestRenewalsAreSpread(t *testing.T) {
 	}
 }
 
-func TestASecretThatWasWrittenIsWaitedFor(t *testing.T) {
+// A Secret that was written is waited for.
+func TestController_IsBehind(t *testing.T) {
 	clock := testingclock.NewFakeClock(issued)
 	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
 	key := credentialKey{cluster: "bravelion"}
@@ -147,7 +148,8 @@ func TestASecretThatWasWrittenIsWaitedFor(t *testing.T) {
 	assert.False(t, c.isBehind(key, nil), "not for ever")
 }
 
-func TestRepairsOfOneSecretAreNotOneAfterTheOther(t *testing.T) {
+// Repairs of one Secret are not one after the other.
+func TestController_Pause(t *testing.T) {
 	clock := testingclock.NewFakeClock(issued)
 	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
 	key := credentialKey{cluster: "bravelion"}
@@ -159,7 +161,7 @@ func TestRepairsOfOneSecretAreNotOneAfterTheOther(t *testing.T) {
 	assert.LessOrEqual(t, c.pause(key, repair), time.Duration(0))
 }
 
-func TestNamesOfWhatASetMakes(t *testing.T) {
+func TestWanted_Names(t *testing.T) {
 	w := newWanted()
 	assert.Equal(t, "team/fleet-bravelion", credentialset.SecretName(w.set, "bravelion").String())
 	one := credentialset.ServiceAccountName(w.set, "bravelion", "uid-1")

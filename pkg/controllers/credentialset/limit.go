@@ -13,18 +13,20 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// limiter bounds how many credentials the sets of one namespace select together: each takes memory here, also where it can't be had.
+// limiter bounds how many credentials all sets of one namespace select together. Each credential
+// takes memory in the controller, even if it cannot be issued.
 type limiter struct {
-	// most is the limit; 0: there is none.
+	// most is the limit. Zero means no limit.
 	most int
 
 	mu sync.Mutex
-	// selected is how many credentials the sets of a namespace select, by UID, of those sets that are within the limit.
+	// selected has the number of credentials of each set within the limit, by namespace and by UID of the set.
 	selected map[string]map[types.UID]int
 }
 
-// reserve counts the clusters that set selects. It returns why the set may not select so many, empty if it may. A set that may not counts for
-// none, and keeps the clusters that it has grants for. One that keeps no credentials counts for none, either.
+// reserve counts the clusters that set selects. It returns why the set exceeds the limit, or "" if
+// it does not. A set that exceeds the limit is not counted, and keeps the clusters that it has
+// grants for. A set that keeps no credentials is not counted either.
 func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +54,7 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 	return ""
 }
 
-// isWithin returns whether set was counted and is within the limit. A set that was not counted yet, after a start, is not.
+// isWithin returns whether set has been counted and is within the limit. After a start, it returns false until the set has been counted.
 func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +62,7 @@ func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 	return within
 }
 
-// drop forgets a set that is gone.
+// drop removes a deleted set.
 func (l *limiter) drop(set *v1alpha1.ClusterCredentialSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	// No label of it names a set or a cluster.
+	// No label of this metric has the name of a set or cluster.
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "credential_set_issues_total",
@@ -34,7 +34,7 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. The sets that are counted are those of c.
+// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the sets of c.
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
@@ -45,7 +45,7 @@ func RegisterMetrics(c *Controller) {
 	})
 }
 
-// collector counts sets when it is asked.
+// collector counts sets at each scrape.
 type collector struct {
 	metrics.BaseStableCollector
 	controller *Controller

@@ -42,7 +42,8 @@ func argoCD(t *testing.T, w *wanted) *corev1.Secret {
 
 func always(string) bool { return true }
 
-func TestWhatCountsAsAChangeOfASecret(t *testing.T) {
+// What counts as a change of a Secret.
+func TestWanted_DueChanged(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(secret *corev1.Secret)
 		changed bool
@@ -79,7 +80,8 @@ func TestWhatCountsAsAChangeOfASecret(t *testing.T) {
 	}
 }
 
-func TestMerge_KeepsWhatIsOthers(t *testing.T) {
+// What others have put into a Secret stays.
+func TestMerge(t *testing.T) {
 	w := newWanted()
 	w.set.Spec.Secret.Labels, w.set.Spec.Secret.Annotations = map[string]string{"for": "fleet", "shared": "yes"}, map[string]string{"says": "so"}
 	have := argoCD(t, w)
@@ -115,7 +117,8 @@ func TestMerge_KeepsWhatIsOthers(t *testing.T) {
 	assert.True(t, isAsWritten(next), "what stays of others is no change")
 }
 
-func TestASecretOfAReleaseThatDidNotNoteItsKeys(t *testing.T) {
+// A Secret of a release that did not note its keys.
+func TestMerge_EarlierRelease(t *testing.T) {
 	w := newWanted()
 	w.set.Spec.Secret.Labels = map[string]string{"for": "fleet"}
 	expires := metav1.NewTime(issued.Add(time.Hour))

@@ -10,11 +10,12 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
-// failingShare is the share of the credentials that have failed: one in so many is theirs, while others wait.
+// failingShare: while others wait, one in failingShare credentials is one that has failed.
 const failingShare = 8
 
-// newCredentialQueue returns the queue of credentials. Those that have failed come after all others, so sets that can get nothing delay no
-// renewal. Namespaces take turns, and so do the sets of each.
+// newCredentialQueue returns the queue of credentials. Credentials that have failed come after all
+// others: sets that cannot get a token must not delay renewals. Namespaces take turns, and so do
+// the sets of each namespace.
 func newCredentialQueue(
 	limiter workqueue.TypedRateLimiter[credentialKey], failing func(credentialKey) bool, clock clock.WithTicker,
 ) workqueue.TypedRateLimitingInterface[credentialKey] {
@@ -23,9 +24,9 @@ func newCredentialQueue(
 
 // lanes is the order of a queue of credentials. The queue locks it.
 type lanes struct {
-	// failing returns whether the last try for a credential failed.
+	// failing returns whether the last attempt for a credential failed.
 	failing func(credentialKey) bool
-	// first are those that have not failed, later the others.
+	// first has credentials that have not failed. later has the others.
 	first, later *loop.Turns[credentialKey]
 	popped       int
 }
@@ -56,7 +57,7 @@ func (l *lanes) Pop() credentialKey {
 	return l.first.Pop()
 }
 
-// newTurns returns a queue in which namespaces take turns, and in each the sets.
+// newTurns returns a queue in which namespaces take turns, and the sets within each namespace.
 func newTurns() *loop.Turns[credentialKey] {
 	return loop.NewTurns(
 		func(key credentialKey) string { return key.set.Namespace },

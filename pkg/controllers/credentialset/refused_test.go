@@ -105,7 +105,8 @@ func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
 	return s.asked
 }
 
-func TestController_RefusedAuthorsAreAskedForEverLessOften(t *testing.T) {
+// Refused authors are asked for ever less often.
+func TestController_RefusedAuthorBackoff(t *testing.T) {
 	const day = 24 * time.Hour
 	s := newSets(t)
 	s.mayAsk = func(cache.ObjectName) bool { return false }
@@ -136,7 +137,8 @@ func mustGet(t *testing.T, s *setsHub, key credentialKey) *v1alpha1.ClusterCrede
 	return set
 }
 
-func TestController_RenewalsComeBeforeRefusedAuthors(t *testing.T) {
+// Renewals come before refused authors.
+func TestController_RefusedAuthorsLast(t *testing.T) {
 	s := newSets(t)
 	s.mayAsk = func(set cache.ObjectName) bool { return set.Namespace != "tenant" }
 	var hopeless, large []credentialKey

@@ -30,10 +30,10 @@ import (
 // secretVerbs are the rights that the controller manager needs in a namespace with credentials.
 var secretVerbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
-// errNotRead says that the Secrets of a namespace are not read yet. Their event enqueues the set.
+// errNotRead says that the Secrets of a namespace have not been read yet. Their events enqueue the set.
 var errNotRead = errors.New("the Secrets of the namespace are not read yet")
 
-// forbiddenError says that the controller manager may not write Secrets in a namespace, and the command that allows it.
+// forbiddenError says that the controller manager may not write Secrets in a namespace, and how to allow it.
 type forbiddenError struct {
 	namespace string
 	verbs     []string
@@ -46,8 +46,8 @@ func (e *forbiddenError) Error() string {
 		strings.Join(e.verbs, ", "), e.namespace, e.namespace)
 }
 
-// secrets watches the Secrets of sets, in the namespaces that sets name and in no other. Their content is not kept: a digest takes its
-// place.
+// secrets watches the Secrets of sets, only in the namespaces that sets name. The cache has a
+// digest instead of their content.
 type secrets struct {
 	hub     kubernetes.Interface
 	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
@@ -67,13 +67,13 @@ func newSecrets(hub kubernetes.Interface) *secrets {
 	return &secrets{hub: hub, namespaces: map[string]*watched{}}
 }
 
-// run watches Secrets until ctx ends.
+// run sets the context and the handler of watches, which end with ctx.
 func (s *secrets) run(ctx context.Context, changed func(old, obj any)) {
 	s.ctx, s.changed = ctx, changed
 }
 
-// watch starts to watch the Secrets of set. It returns an error until they have been read, and a forbiddenError if that is
-// forbidden.
+// watch starts to watch the Secrets of set. It returns an error until they have been read, and a
+// forbiddenError if the controller manager lacks a right.
 func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	namespace := credentialset.SecretName(set, "").Namespace
 	s.mu.Lock()
@@ -91,7 +91,7 @@ func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet)
 	return nil
 }
 
-// allowed reviews the rights before an informer would try for ever.
+// allowed reviews the rights first, because an informer without rights would retry for ever.
 func (s *secrets) allowed(ctx context.Context, namespace string) error {
 	missing, err := rights.Missing(ctx, s.hub, authorizationv1.ResourceAttributes{Namespace: namespace, Version: "v1", Resource: "secrets"}, secretVerbs...)
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *secrets) start(namespace string) *watched {
 		AddFunc: func(obj any) { s.changed(nil, obj) }, UpdateFunc: s.changed, DeleteFunc: func(obj any) { s.changed(nil, obj) },
 	})
 	if err != nil {
-		// The error is for informers that have been stopped.
+		// AddEventHandler fails only for stopped informers.
 		started.synced = func() bool { return false }
 		return started
 	}
@@ -129,7 +129,7 @@ func (s *secrets) start(namespace string) *watched {
 	return started
 }
 
-// get returns a Secret without its content, from the cache, nil if there is none of any set.
+// get returns a Secret without its content from the cache, or nil if no set has such a Secret.
 func (s *secrets) get(set *v1alpha1.ClusterCredentialSet, cluster string) (*corev1.Secret, error) {
 	name := credentialset.SecretName(set, cluster)
 	s.mu.Lock()
@@ -140,7 +140,7 @@ func (s *secrets) get(set *v1alpha1.ClusterCredentialSet, cluster string) (*core
 	}
 	secret, err := known.lister.Get(name.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // that it is not there is an answer
+		return nil, nil //nolint:nilnil // a missing Secret is a valid result
 	}
 	return secret, err
 }
@@ -150,7 +150,7 @@ func (s *secrets) of(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, erro
 	return s.list(set, selectorOf(set))
 }
 
-// all returns the Secrets of all sets in the namespace of the Secrets of set.
+// all returns the Secrets of all sets in the namespace of set's Secrets.
 func (s *secrets) all(set *v1alpha1.ClusterCredentialSet) ([]*corev1.Secret, error) {
 	return s.list(set, labels.Everything())
 }
@@ -165,8 +165,8 @@ func (s *secrets) list(set *v1alpha1.ClusterCredentialSet, selector labels.Selec
 	return known.lister.List(selector)
 }
 
-// withoutContent replaces the content of a Secret by a digest, and keeps what it gives Argo CD, which is not secret. It may be called twice
-// for the same object.
+// withoutContent replaces the content of a Secret by a digest. It keeps the server and name for
+// Argo CD, which are not secret. It may be called twice for the same object.
 func withoutContent(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok || secret.Data == nil && secret.Annotations[annotationFound] != "" {

@@ -156,7 +156,8 @@ func TestController_Matching(t *testing.T) {
 	}
 }
 
-func TestController_SelectedForWhomMayNotSee(t *testing.T) {
+// What the author of a set may not see.
+func TestController_SelectedForbidden(t *testing.T) {
 	h := newHub(t)
 	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
 	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
@@ -284,7 +285,7 @@ func TestController_Grace(t *testing.T) {
 	})
 }
 
-func TestController_SyncCredentialThatIsNotSelected(t *testing.T) {
+func TestController_SyncCredentialNotSelected(t *testing.T) {
 	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})
 	there := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	require.NoError(t, there.Add(set))

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dispatcher is MultiKueue's dispatcher by placement: it nominates for each Workload of Kueue the clusters that the Placement
-// named by its Job has chosen (KEP-5313, Kueue's KEP-693). So the Job chooses the clusters, and not its queue.
+// Package dispatcher is a dispatcher for MultiKueue that follows Placements. For each Workload of
+// Kueue, it nominates the clusters that the Placement named by its Job has selected (KEP-5313,
+// Kueue's KEP-693). So the Job selects the clusters, and not its queue.
 package dispatcher
 
 import (
@@ -26,30 +27,31 @@ import (
 )
 
 const (
-	// leastBackoff and mostBackoff are when to try again after a failure.
+	// leastBackoff and mostBackoff bound the delay before a retry after a failure.
 	leastBackoff = 200 * time.Millisecond
 	mostBackoff  = time.Minute
-	// usablePeriod is how often the controller checks whether the hub has Kueue, and the rights for it: both may come later.
+	// usablePeriod is how often the controller checks whether the hub has Kueue, and the controller
+	// has the rights that it needs.
 	usablePeriod = 15 * time.Second
 )
 
-// Options are what a Controller works with. Every field is required.
+// Options configure a Controller. Every field is required.
 type Options struct {
 	// Hub is used for discovery and for reviews of rights.
 	Hub kubernetes.Interface
 	// Objects reads and writes objects of Kueue.
 	Objects dynamic.Interface
-	// Decisions are watched while the controller works.
+	// Decisions is an informer of PlacementDecisions that the controller runs.
 	Decisions inventoryinformers.PlacementDecisionInformer
-	// Recorder records events about what was nominated, or why nothing was.
+	// Recorder records events about nominations, or why there are none.
 	Recorder events.EventRecorder
-	// Workers is how many Workloads are reconciled at once.
+	// Workers is how many Workloads are reconciled in parallel.
 	Workers int
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.WithTicker
 }
 
-// Controller nominates clusters. It is made by New.
+// Controller nominates clusters. Use New.
 type Controller struct {
 	Options
 	kueue     *kueue
@@ -58,11 +60,11 @@ type Controller struct {
 	synced    []cache.InformerSynced
 
 	mu sync.Mutex
-	// waiting are the Workloads that wait for a cluster and were reconciled before.
+	// waiting has the progress of Workloads that wait for a cluster.
 	waiting map[cache.ObjectName]*progress
 }
 
-// New returns a Controller that has registered with its informers, and starts them itself.
+// New returns a Controller with handlers at its informers. Run starts the informers.
 func New(o Options) (*Controller, error) {
 	kueue, err := newKueue(o.Objects)
 	if err != nil {
@@ -78,7 +80,7 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run nominates clusters until ctx ends. It begins once the hub has Kueue and gives the rights.
+// Run nominates clusters until ctx ends. It first waits until the hub has Kueue and the controller has its rights.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	ctx, _ = loop.Begin(ctx, "multikueue-dispatcher")

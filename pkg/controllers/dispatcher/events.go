@@ -42,17 +42,17 @@ func (c *Controller) workloadChanged(object metav1.Object) {
 	c.queue.Add(cache.MetaObjectToName(object))
 }
 
-// queueChanged enqueues the Workloads of a LocalQueue: the queue may name another Placement now.
+// queueChanged enqueues the Workloads of a LocalQueue, which may name another Placement now.
 func (c *Controller) queueChanged(object metav1.Object) {
 	c.addAll(byQueue, object.GetNamespace()+"/"+object.GetName())
 }
 
-// kueueChanged enqueues all Workloads that wait. Kueue's configuration objects change rarely.
+// kueueChanged enqueues all waiting Workloads. Kueue's configuration objects change rarely.
 func (c *Controller) kueueChanged(metav1.Object) {
 	c.add(c.kueue.workloads.GetIndexer().List())
 }
 
-// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueues do.
+// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue names it.
 func (c *Controller) decisionChanged(object metav1.Object) {
 	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
 	c.addAll(byPlacement, key)
@@ -65,14 +65,14 @@ func (c *Controller) decisionChanged(object metav1.Object) {
 	}
 }
 
-// addAll enqueues the Workloads that an index has by a value.
+// addAll enqueues the waiting Workloads with a value in an index.
 func (c *Controller) addAll(index, value string) {
 	if objs, err := c.kueue.workloads.GetIndexer().ByIndex(index, value); err == nil {
 		c.add(objs)
 	}
 }
 
-// add enqueues those that wait.
+// add enqueues the waiting Workloads.
 func (c *Controller) add(objs []any) {
 	for _, obj := range objs {
 		if w, ok := obj.(*workload); ok && w.waits() {

@@ -19,10 +19,10 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// groupVersion is that of Kueue v0.19.
+// groupVersion is the group and version of the API of Kueue v0.19.
 var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
 
-// These resources of Kueue are watched.
+// The resources of Kueue that are watched.
 const (
 	workloads          = "workloads"
 	localQueues        = "localqueues"
@@ -32,11 +32,11 @@ const (
 )
 
 const (
-	// multiKueue is the controllerName of its AdmissionChecks.
+	// multiKueue is the controllerName of MultiKueue's AdmissionChecks.
 	multiKueue = "kueue.x-k8s.io/multikueue"
-	// maxNominated is how many clusters a Workload may be nominated for.
+	// maxNominated is Kueue's limit for the nominated clusters of a Workload.
 	maxNominated = 20
-	// pending is the state of an AdmissionCheck that a Workload waits for.
+	// pending is the state of an AdmissionCheck that a Workload is waiting for.
 	pending = "Pending"
 	// quotaReserved and finished are conditions of a Workload.
 	quotaReserved = "QuotaReserved"
@@ -52,7 +52,7 @@ const (
 	byOwner = "owner"
 )
 
-// These are Kueue's types, as far as they are read here.
+// Kueue's types, with only the fields that are used here.
 type (
 	workload struct {
 		metav1.ObjectMeta `json:"metadata"`
@@ -93,13 +93,13 @@ type (
 	}
 )
 
-// waits returns whether a Workload is one that Kueue looks for a cluster for.
+// waits returns whether a Workload is waiting for a cluster.
 func (w *workload) waits() bool {
 	return w.DeletionTimestamp == nil && w.Status.ClusterName == "" &&
 		meta.IsStatusConditionTrue(w.Status.Conditions, quotaReserved) && !meta.IsStatusConditionTrue(w.Status.Conditions, finished)
 }
 
-// placement returns the name of the Placement that a Workload or a LocalQueue names, empty for none.
+// placement returns the name of the Placement that a Workload or a LocalQueue names, or "" if it names none.
 func placement(object metav1.Object) string { return object.GetLabels()[v1alpha1.LabelPlacement] }
 
 // kueue has informers of the objects of Kueue.
@@ -126,7 +126,7 @@ func (k *kueue) informers() []cache.SharedIndexInformer {
 	return []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters}
 }
 
-// keepAs makes an informer keep objects as Ts.
+// keepAs makes an informer convert objects to type T.
 func keepAs[T any](informer cache.SharedIndexInformer) error {
 	return informer.SetTransform(func(obj any) (any, error) {
 		object, ok := obj.(*unstructured.Unstructured)
@@ -142,7 +142,7 @@ func keepAs[T any](informer cache.SharedIndexInformer) error {
 	})
 }
 
-// get returns what an informer has by a key, nil if there is nothing.
+// get returns the object with a key from an informer's cache, or nil if there is none.
 func get[T any](informer cache.SharedIndexInformer, key string) (*T, error) {
 	obj, exists, err := informer.GetIndexer().GetByKey(key)
 	if err != nil || !exists {

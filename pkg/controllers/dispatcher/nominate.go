@@ -16,26 +16,29 @@ import (
 	"clusterpass.dev/pkg/decision"
 )
 
-// Reasons of events on Workloads. Each problem has its own: events with one reason are counted, and only the words of the first stay.
+// Reasons of events on Workloads. Each problem has its own reason: events with the same reason are
+// counted as one, which keeps only the first message.
 const (
 	reasonNominated = "Nominated"
 	// reasonNoDecision is for a Placement that does not exist, or has not decided yet.
 	reasonNoDecision = "NoDecision"
-	// reasonNoCluster is for a decision without a cluster of the queue.
+	// reasonNoCluster is for a decision without a cluster in the MultiKueueConfig of the queue.
 	reasonNoCluster = "NoClusterOfQueue"
-	// reasonOthers is for nominations by something else.
+	// reasonOthers is for nominations by another dispatcher.
 	reasonOthers = "NominatedByOthers"
 )
 
-// nomination are the clusters to nominate for a Workload.
+// nomination has the clusters to nominate for a Workload.
 type nomination struct {
 	// clusters are names of MultiKueueClusters, best first.
 	clusters []string
-	// reason is that of the event which says so, and why says, for its user, how they were found, or why there are none.
+	// reason is the reason of the event about it. why says, for users, how the clusters were found,
+	// or why there are none.
 	reason, why string
 }
 
-// configOf returns the MultiKueueConfig that a Workload waits for a cluster of, nil if it does not.
+// configOf returns the MultiKueueConfig with the clusters for a Workload, or nil if the Workload is
+// not waiting for MultiKueue.
 func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 	if assigned, err := c.assigned(w); err != nil || assigned {
 		return nil, err
@@ -52,10 +55,10 @@ func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 			return get[multiKueueConfig](c.kueue.configs, check.Spec.Parameters.Name)
 		}
 	}
-	return nil, nil //nolint:nilnil // that it is not for MultiKueue is an answer
+	return nil, nil //nolint:nilnil // not waiting for MultiKueue is a valid result
 }
 
-// assigned returns whether another Workload of the same Job has a cluster: Kueue takes them all there.
+// assigned returns whether another Workload of the same Job has a cluster. Kueue then runs all of them there.
 func (c *Controller) assigned(w *workload) (bool, error) {
 	owners, err := ownerOf(w)
 	if err != nil || len(owners) == 0 {
@@ -68,7 +71,7 @@ func (c *Controller) assigned(w *workload) (bool, error) {
 	}), err
 }
 
-// nominate returns the nomination for a Workload, of the clusters of config.
+// nominate returns the nomination for a Workload, from the clusters in config.
 func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination, error) {
 	name, err := c.placementFor(w)
 	if err != nil {
@@ -96,7 +99,7 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 	return nomination{clusters, reasonNominated, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
 }
 
-// placementFor returns the name of the Placement that a Workload names, or else its LocalQueue; empty for none.
+// placementFor returns the name of the Placement that a Workload names, or else that its LocalQueue names, or "" if neither does.
 func (c *Controller) placementFor(w *workload) (string, error) {
 	if name := placement(w); name != "" {
 		return name, nil
@@ -108,7 +111,7 @@ func (c *Controller) placementFor(w *workload) (string, error) {
 	return placement(queue), nil
 }
 
-// within returns those of chosen that are in config, as Kueue names them, in their order; at most maxNominated.
+// within returns Kueue's names of the clusters in chosen that are also in config, in their order, and at most maxNominated.
 func (c *Controller) within(config *multiKueueConfig, chosen []types.NamespacedName) ([]string, error) {
 	byProfile := map[types.NamespacedName]string{}
 	byName := map[string]bool{}
@@ -136,7 +139,7 @@ func (c *Controller) within(config *multiKueueConfig, chosen []types.NamespacedN
 	return names, nil
 }
 
-// profileOf returns the ClusterProfile that a MultiKueueCluster names: those of ClusterCredentialSets do.
+// profileOf returns the ClusterProfile in the annotation of a MultiKueueCluster, which ClusterCredentialSets set.
 func profileOf(cluster *multiKueueCluster) (types.NamespacedName, bool) {
 	if cluster == nil {
 		return types.NamespacedName{}, false

@@ -167,7 +167,8 @@ func TestNominate(t *testing.T) {
 	}
 }
 
-func TestWhichWorkloadsWaitForANomination(t *testing.T) {
+// Which Workloads wait for a nomination.
+func TestController_ConfigOf(t *testing.T) {
 	owner := func(w *workload) {
 		isController := true
 		w.OwnerReferences = []metav1.OwnerReference{{UID: "job", Controller: &isController}}
@@ -201,7 +202,7 @@ func TestWhichWorkloadsWaitForANomination(t *testing.T) {
 	}
 }
 
-func TestWaits(t *testing.T) {
+func TestWorkload_Waits(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*workload)
 		want   bool
@@ -218,7 +219,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-func TestWhatWakesWorkloads(t *testing.T) {
+// What wakes Workloads.
+func TestController_Enqueue(t *testing.T) {
 	byLabel, byQueue := newWorkload("by-label", naming("p")), newWorkload("by-queue", nil)
 	other := newWorkload("other", naming("q"))
 	other.Spec.QueueName = "elsewhere"
@@ -252,7 +254,8 @@ func TestWhatWakesWorkloads(t *testing.T) {
 	}
 }
 
-func TestAUserIsToldOnce(t *testing.T) {
+// A user is told once.
+func TestController_Report(t *testing.T) {
 	c := newController(t)
 	w := newWorkload("w", nil)
 	name := cache.MetaObjectToName(w)
@@ -296,7 +299,7 @@ func TestProgress(t *testing.T) {
 }
 
 // The types here are Kueue's as far as they are read: what Kueue writes has to fit.
-func TestWorkloadOfKueue(t *testing.T) {
+func TestWorkload_Unmarshal(t *testing.T) {
 	var w workload
 	require.NoError(t, json.Unmarshal([]byte(`{"apiVersion":"kueue.x-k8s.io/v1beta2","kind":"Workload","metadata":{"name":"w"},
 		"spec":{"queueName":"q","podSets":[{"name":"main"}]},

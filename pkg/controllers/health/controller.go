@@ -1,12 +1,14 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health is the controller that keeps the ClusterProfiles of one cluster manager: it asks each member
-// cluster how it is, and writes the answer into the status of its profile if that changes it.
+// Package health is the controller that maintains the status of the ClusterProfiles of one cluster
+// manager. It probes the health of each member cluster, and writes the result into the status of
+// its profile when it changes.
 //
-// Consumers of KEP-4322 drop and rebuild their connections at any event of a ClusterProfile, so a healthy fleet
-// causes none: what was observed is kept in memory, and is written when the condition, its reason, the version or
-// a property differs from what is stored, at most once in WriteInterval for each profile.
+// Consumers of KEP-4322 rebuild their connections at any event of a ClusterProfile, so a healthy
+// fleet must cause no events. Observations are kept in memory. They are written only when the
+// condition, its reason, the version or a property has changed, and at most once in WriteInterval
+// for each profile.
 package health
 
 import (
@@ -32,21 +34,21 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// Members hands out clients for member clusters.
+// Members provides clients for member clusters.
 type Members interface {
 	// For returns the client for the cluster of profile, or a metav1.Status error that says
 	// why there is none.
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
-// Options are what a Controller works with. Every field is required.
+// Options configure a Controller. Every field is required.
 type Options struct {
-	// Manager is the spec.clusterManager.name of the profiles that the controller keeps. All others are left alone.
+	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does not change others.
 	Manager string
 	// Client writes the status of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
-	// Members reaches the member clusters.
+	// Members has the clients for the member clusters.
 	Members Members
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
@@ -54,16 +56,16 @@ type Options struct {
 	ProbePeriod time.Duration
 	// FactsPeriod is how often the version and the properties of a member are read.
 	FactsPeriod time.Duration
-	// WriteInterval is the least time between two writes to one profile (KEP-4322: 30 s). An outage is reported
-	// within two probe periods if it is not longer than these.
+	// WriteInterval is the minimum time between two writes to one profile (KEP-4322: 30 s). An
+	// outage is reported within two probe periods if WriteInterval is not longer than these.
 	WriteInterval time.Duration
-	// Workers is how many members are probed at once.
+	// Workers is how many members are probed in parallel.
 	Workers int
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.WithTicker
 }
 
-// Controller keeps the health of ClusterProfiles. It is made by New.
+// Controller maintains the health in ClusterProfiles. Use New.
 type Controller struct {
 	Options
 	profiles inventorylisters.ClusterProfileLister
@@ -71,11 +73,11 @@ type Controller struct {
 	synced   cache.InformerSynced
 
 	mu sync.Mutex
-	// seen is what was observed of each profile, by its UID.
+	// seen has the observations of each profile's member, by UID of the profile.
 	seen map[types.UID]*observed
 }
 
-// New returns a Controller that has registered with its informer, which the caller starts.
+// New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
@@ -103,8 +105,8 @@ func (c *Controller) isOurs(obj any) bool {
 	return ok && profile.Spec.ClusterManager.Name == c.Manager
 }
 
-// added probes a profile that was never probed at once, and the others at their time: a restart is no reason for
-// a thousand probes in a second.
+// added probes a new profile at once, and others in their turn: a restart must not cause a thousand
+// probes in a second.
 func (c *Controller) added(obj any) {
 	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
 		if health(profile) == nil {
@@ -132,7 +134,7 @@ func (c *Controller) deleted(obj any) {
 	}
 }
 
-// untilNext returns the time until the next probe of a profile is due. Profiles are probed at different times in the period.
+// untilNext returns the time until the next regular probe of a profile. Profiles have different times within the period.
 func (c *Controller) untilNext(uid types.UID) time.Duration {
 	offset := time.Duration(loop.Phase(uid) * float64(c.ProbePeriod))
 	since := time.Duration(c.Clock.Now().UnixNano()) % c.ProbePeriod
@@ -151,16 +153,16 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile probes one member. It returns when to do so again.
+// reconcile probes one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil || !c.isOurs(profile) {
-		return 0, nil //nolint:nilerr // it is gone, or has been replaced by another manager's
+		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
 	return c.sync(ctx, profile), nil
 }
 
-// sync probes the member of a profile, writes what is new, and returns when to do so again.
+// sync probes the member of a profile, writes changes, and returns after how long to do so again.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
 	o := c.of(profile)
 	c.observe(ctx, profile, o)
@@ -169,7 +171,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	}
 	again := c.untilNext(profile.UID)
 	if o.doubtful {
-		// One lost packet is not an outage, and an API server that starts refuses at first what it allows later.
+		// One lost packet is not an outage, and an API server that is starting refuses requests that it allows later.
 		again = min(again, c.ProbePeriod/reprobe)
 	}
 	next := desired(profile, o)
@@ -185,7 +187,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	return again
 }
 
-// of returns what was observed of a profile. Only one worker at a time works on a profile.
+// of returns the observations of a profile's member. Only one worker at a time processes a profile.
 func (c *Controller) of(profile *inventoryv1alpha1.ClusterProfile) *observed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +208,7 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions, "status")
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		// An event with the newer one is on its way.
+		// An event with the newer profile will follow.
 		return nil
 	case err != nil:
 		return errors.Join(err, ctx.Err())

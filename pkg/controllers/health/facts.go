@@ -32,9 +32,9 @@ const (
 	factsTimeout = 30 * time.Second
 	// maxVersion bounds the version of a cluster, in bytes: v1.37.2-some-vendor.1 has twenty.
 	maxVersion = 128
-	// maxLabelValues bounds the values of one label. A property takes no more of the shortest.
+	// maxLabelValues bounds the values of one label. A property has no room for more, even if each has one byte.
 	maxLabelValues = maxPropertyValue / 2
-	// The bounds of a ClusterProfile's properties (upstream's types); the first is ours.
+	// Limits of a ClusterProfile's properties. maxProperties is ours; the others are from upstream's types.
 	maxProperties    = 128
 	maxPropertyName  = 253
 	maxPropertyValue = 1024
@@ -42,12 +42,12 @@ const (
 	// maxClusterProperties bounds the answer with a member's ClusterProperties, in bytes: 128 with 8 KiB each.
 	maxClusterProperties = 1 << 20
 
-	// clusterPropertiesPath is where a member serves ClusterProperties (KEP-2149), if it has them.
+	// clusterPropertiesPath is the path of ClusterProperties (KEP-2149) on members that have them.
 	clusterPropertiesPath = "/apis/about.k8s.io/v1alpha1/clusterproperties"
 )
 
-// nodeLabels are the labels of nodes whose values, each once, are properties of their cluster: where it is, and
-// what accelerators it has.
+// nodeLabels are labels of nodes whose values become properties of their cluster, without
+// duplicates: its location, and its accelerators.
 var nodeLabels = []string{
 	"topology.kubernetes.io/region",
 	"topology.kubernetes.io/zone",
@@ -58,17 +58,18 @@ var nodeLabels = []string{
 	"cloud.google.com/gke-tpu-accelerator",
 }
 
-// facts are what a member cluster says of itself.
+// facts are the version and the properties of a member cluster.
 type facts struct {
-	// version of Kubernetes; empty if it is not known.
+	// version is the version of Kubernetes. It is empty if unknown.
 	version string
-	// nodes and cluster are properties by their names, as nodeFacts and clusterProperties return them. One with an
-	// empty value existed once, and does not any more. They are nil until they were read.
+	// nodes and cluster are properties by name, from nodeFacts and clusterProperties. An empty
+	// value means that the property existed once and no longer does. They are nil until they have
+	// been read.
 	nodes, cluster map[string]string
 }
 
-// read brings the facts up to date. What cannot be read stays as it was: the member decides whether clusterpass may.
-// stored are the properties that the profile has.
+// read updates the facts. Facts that cannot be read stay unchanged, because a member may not give
+// clusterpass the rights. stored are the properties in the profile.
 func (f *facts) read(ctx context.Context, client *member.Client, stored []inventoryv1alpha1.Property) {
 	ctx, cancel := context.WithTimeoutCause(ctx, factsTimeout, fmt.Errorf("not all read within %s", factsTimeout))
 	defer cancel()
@@ -93,8 +94,8 @@ func (f *facts) read(ctx context.Context, client *member.Client, stored []invent
 	}
 }
 
-// replace returns found, with an empty value for each name that only old and the profile have. Of what a member said before,
-// nothing else is kept.
+// replace returns found, plus an empty value for each name that old and the profile have and found
+// does not. It keeps nothing else of old.
 func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) map[string]string {
 	for _, property := range stored {
 		_, had := old[property.Name]
@@ -105,7 +106,7 @@ func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) 
 	return found
 }
 
-// properties returns all of them. What the member says of itself wins over what its nodes say.
+// properties returns all properties. Those from ClusterProperties take precedence over those from nodes.
 func (f *facts) properties() map[string]string {
 	all := maps.Clone(f.nodes)
 	if all == nil {
@@ -119,7 +120,7 @@ func (f *facts) properties() map[string]string {
 	return all
 }
 
-// clusterProperties returns the member's ClusterProperties (KEP-2149): none if it does not have that API.
+// clusterProperties returns the member's ClusterProperties (KEP-2149). It returns none if the member does not have that API.
 func clusterProperties(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	body, err := client.Get().AbsPath(clusterPropertiesPath).Param("limit", strconv.Itoa(maxProperties)).
 		SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
@@ -154,10 +155,10 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	return found, nil
 }
 
-// fits returns whether a string is not empty, has at most so many bytes, and is one printable line.
+// fits returns whether s is not empty, has at most most bytes, and is one printable line.
 func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
-// nodeFacts returns the values of nodeLabels on the member's nodes, separated by commas; empty if there are none.
+// nodeFacts returns the values of nodeLabels on the member's nodes by label, separated by commas. They are empty if there are none.
 func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	values := map[string]sets.Set[string]{}
 	for _, label := range nodeLabels {
@@ -180,7 +181,7 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	return found, nil
 }
 
-// join separates values by commas, as many as a property takes.
+// join returns the values separated by commas. It leaves out values that exceed the length of a property.
 func join(values []string) string {
 	joined := ""
 	for i, value := range values {
@@ -195,8 +196,8 @@ func join(values []string) string {
 	return joined
 }
 
-// merge returns the properties of a profile with the facts in place of those of their names. One that stays as it is keeps
-// its lastObservedTime; others' properties are kept.
+// merge returns the properties of a profile, updated with the facts. An unchanged property keeps
+// its lastObservedTime. Properties of others are kept.
 func (f *facts) merge(old []inventoryv1alpha1.Property, now metav1.Time) []inventoryv1alpha1.Property {
 	properties := f.properties()
 	known := map[string]inventoryv1alpha1.Property{}
@@ -205,7 +206,7 @@ func (f *facts) merge(old []inventoryv1alpha1.Property, now metav1.Time) []inven
 			known[property.Name] = property
 		}
 	}
-	// In order, so the same are left out if there are too many.
+	// In a fixed order: if there are too many, the same ones are always left out.
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if _, kept := known[name]; !kept && properties[name] != "" && len(known) < maxProperties {
 			known[name] = inventoryv1alpha1.Property{Name: name, Value: properties[name], LastObservedTime: now}

@@ -196,7 +196,8 @@ func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
 	return metav1.Condition{}
 }
 
-func TestAProbeTellsWhatIsWrong(t *testing.T) {
+// A probe tells what is wrong.
+func TestController_Probe(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(b *bench)
 		status metav1.ConditionStatus
@@ -224,7 +225,8 @@ func TestAProbeTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAMemberThatAllowsNothingIsNotJoined(t *testing.T) {
+// A member that allows nothing is not joined.
+func TestController_Joined(t *testing.T) {
 	joined := func(b *bench) metav1.Condition {
 		return *meta.FindStatusCondition(b.stored.Status.Conditions, ConditionJoined)
 	}
@@ -259,7 +261,8 @@ func TestAMemberThatAllowsNothingIsNotJoined(t *testing.T) {
 	}
 }
 
-func TestAHealthyMemberIsWrittenOnce(t *testing.T) {
+// A healthy member is written once.
+func TestController_HealthyMember(t *testing.T) {
 	b := newBench(t)
 	b.probes(t.Context(), 100)
 	assert.Equal(t, 1, b.writes)
@@ -269,7 +272,8 @@ func TestAHealthyMemberIsWrittenOnce(t *testing.T) {
 	assert.Len(t, b.stored.Status.AccessProviders, 1)
 }
 
-func TestOneFailureIsNoOutageAndTwoAre(t *testing.T) {
+// One failure is no outage, and two are.
+func TestController_Failures(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 3).Status)
 	b.member.answer("/readyz", plain(500, "[-]etcd failed"))
@@ -286,7 +290,8 @@ func TestOneFailureIsNoOutageAndTwoAre(t *testing.T) {
 	assert.Len(t, b.events.Events, 3)
 }
 
-func TestWritesToAProfileAreApart(t *testing.T) {
+// Writes to a ClusterProfile are apart.
+func TestController_WritePeriod(t *testing.T) {
 	b := newBench(t)
 	var last time.Time
 	before := 0
@@ -301,7 +306,8 @@ func TestWritesToAProfileAreApart(t *testing.T) {
 	assert.Greater(t, b.writes, 10)
 }
 
-func TestANewKindOfFailureIsLookedIntoSoon(t *testing.T) {
+// A new kind of failure is looked into soon.
+func TestController_NewFailure(t *testing.T) {
 	b := newBench(t)
 	b.member.answer("/readyz", plain(500, "[-]etcd failed"))
 	assert.LessOrEqual(t, b.sync(t.Context(), b.stored), b.ProbePeriod/reprobe)
@@ -310,14 +316,15 @@ func TestANewKindOfFailureIsLookedIntoSoon(t *testing.T) {
 	assert.LessOrEqual(t, b.sync(t.Context(), b.stored), b.ProbePeriod/reprobe)
 }
 
-func TestProfilesOfOtherManagersAreLeftAlone(t *testing.T) {
+func TestController_IsOurs(t *testing.T) {
 	b := newBench(t)
 	assert.True(t, b.isOurs(b.stored))
 	b.stored.Spec.ClusterManager.Name = "another"
 	assert.False(t, b.isOurs(b.stored))
 }
 
-func TestEachProfileHasAMomentOfItsOwnInThePeriod(t *testing.T) {
+// Each profile has a moment of its own in the period.
+func TestController_UntilNext(t *testing.T) {
 	b := newBench(t)
 	slots := map[time.Duration]int{}
 	for i := range 1000 {
@@ -328,7 +335,8 @@ func TestEachProfileHasAMomentOfItsOwnInThePeriod(t *testing.T) {
 	}
 }
 
-func TestPropertiesAreOfTheMembersNodesAndClusterProperties(t *testing.T) {
+// Properties are of the member's nodes and ClusterProperties.
+func TestController_Properties(t *testing.T) {
 	const clusterSet, region, gpu = "cluster.clusterset.k8s.io", "topology.kubernetes.io/region", "nvidia.com/gpu.product"
 	b := newBench(t)
 	b.stored.Status.Properties = []inventoryv1alpha1.Property{{Name: "somebody.example.com", Value: "else"}}
@@ -357,7 +365,8 @@ func propertiesOf(profile *inventoryv1alpha1.ClusterProfile) map[string]string {
 	return all
 }
 
-func TestValuesOfManyNodesFitIntoAProperty(t *testing.T) {
+// Values of many nodes fit into a property.
+func TestJoin(t *testing.T) {
 	var values []string
 	for i := range 1000 {
 		values = append(values, fmt.Sprintf("zone-%03d", i))

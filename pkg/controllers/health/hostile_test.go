@@ -39,8 +39,8 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// TestAHostileMemberHurtsNobody has each way to answer change nothing but the facts that it is about.
-func TestAHostileMemberHurtsNobody(t *testing.T) {
+// TestController_HostileMember has each way to answer change nothing but the facts that it is about.
+func TestController_HostileMember(t *testing.T) {
 	const region = "topology.kubernetes.io/region"
 	megabyte := strings.Repeat("a", 1<<20)
 	for name, test := range map[string]struct {
@@ -71,15 +71,37 @@ func TestAHostileMemberHurtsNobody(t *testing.T) {
 	}
 }
 
-func TestAVersionIsBounded(t *testing.T) {
-	b := newBench(t)
-	b.member.answer("/version", plain(200, `{"gitVersion": "v1`+strings.Repeat("ä", 1000)+`"}`))
-	b.probes(t.Context(), 1)
-	assert.Equal(t, "v1"+strings.Repeat("ä", 61)+"...", b.stored.Status.Version.Kubernetes)
+func TestController_HostileMemberBounds(t *testing.T) {
+	t.Run("the version", func(t *testing.T) {
+		b := newBench(t)
+		b.member.answer("/version", plain(200, `{"gitVersion": "v1`+strings.Repeat("ä", 1000)+`"}`))
+		b.probes(t.Context(), 1)
+		assert.Equal(t, "v1"+strings.Repeat("ä", 61)+"...", b.stored.Status.Version.Kubernetes)
+	})
+	t.Run("the checks that fail", func(t *testing.T) {
+		b := newBench(t)
+		b.member.answer("/readyz", plain(500, strings.Repeat("[-]\n[-]etcd\n", 1<<20)))
+		got := b.probes(t.Context(), failuresToReport)
+		assert.Equal(t, ReasonNotReady, got.Reason)
+		assert.LessOrEqual(t, len(got.Message), words.MaxMessage)
+	})
+	t.Run("properties that are new at each reading are not kept", func(t *testing.T) {
+		b := newBench(t)
+		for i := range 20 {
+			b.member.answer(clusterPropertiesPath, clusterPropertiesOf(fmt.Sprintf("reading-%d-", i), 1000, "b"))
+			b.clock.Step(b.FactsPeriod)
+			b.sync(t.Context(), b.stored)
+			require.Len(t, b.stored.Status.Properties, maxProperties)
+		}
+		assert.LessOrEqual(t, len(b.of(b.stored).facts.cluster), 2*maxProperties)
+		for name := range propertiesOf(b.stored) {
+			assert.Contains(t, name, "reading-19-")
+		}
+	})
 }
 
-// TestWhatSteersATerminal is about words of a member that end on the screens of those who read its ClusterProfile.
-func TestWhatSteersATerminal(t *testing.T) {
+// TestController_TerminalEscapes is about words of a member that end on the screens of those who read its ClusterProfile.
+func TestController_TerminalEscapes(t *testing.T) {
 	b := newBench(t)
 	b.member.answer("/version", plain(200, `{"gitVersion": "v1\u001b[31m\nFAIL"}`))
 	b.probes(t.Context(), 1)
@@ -93,29 +115,8 @@ func TestWhatSteersATerminal(t *testing.T) {
 	assert.Contains(t, is.Message, "etcd")
 }
 
-func TestTheChecksOfAMemberAreBounded(t *testing.T) {
-	b := newBench(t)
-	b.member.answer("/readyz", plain(500, strings.Repeat("[-]\n[-]etcd\n", 1<<20)))
-	got := b.probes(t.Context(), failuresToReport)
-	assert.Equal(t, ReasonNotReady, got.Reason)
-	assert.LessOrEqual(t, len(got.Message), words.MaxMessage)
-}
-
-func TestPropertiesThatAreNewAtEachReadingAreNotKept(t *testing.T) {
-	b := newBench(t)
-	for i := range 20 {
-		b.member.answer(clusterPropertiesPath, clusterPropertiesOf(fmt.Sprintf("reading-%d-", i), 1000, "b"))
-		b.clock.Step(b.FactsPeriod)
-		b.sync(t.Context(), b.stored)
-		require.Len(t, b.stored.Status.Properties, maxProperties)
-	}
-	assert.LessOrEqual(t, len(b.of(b.stored).facts.cluster), 2*maxProperties)
-	for name := range propertiesOf(b.stored) {
-		assert.Contains(t, name, "reading-19-")
-	}
-}
-
-func TestWhatIsLeftOutOfTooManyPropertiesIsTheSameEachTime(t *testing.T) {
+// What is left out of too many properties is the same each time.
+func TestFacts_MergeTooMany(t *testing.T) {
 	f := &facts{cluster: map[string]string{}}
 	for i := range 2 * maxProperties {
 		f.cluster[fmt.Sprintf("property-%03d", i)] = "a"

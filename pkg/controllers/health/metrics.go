@@ -12,7 +12,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 )
 
-// No label of these names a cluster.
+// No label of these metrics has the name of a cluster.
 var (
 	probes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
@@ -36,8 +36,8 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. The number of
-// clusters is that of c.
+// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
+// clusters of c.
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(probes, probeDuration)
@@ -53,7 +53,7 @@ func RegisterMetrics(c *Controller) {
 
 func countProbe(result string) { probes.WithLabelValues(result).Inc() }
 
-// collector counts ClusterProfiles when it is asked.
+// collector counts ClusterProfiles at each scrape.
 type collector struct {
 	metrics.BaseStableCollector
 	controller *Controller

@@ -149,7 +149,8 @@ func (h *hub) healthy() {
 	}
 }
 
-func TestAThousandMembersAreProbedOverOneConnectionEach(t *testing.T) {
+// A thousand members are probed over one connection each.
+func TestController_ThousandMembers(t *testing.T) {
 	const count = 1000
 	m := newManyMembers(t)
 	h := newHub(t, m, count)
@@ -178,7 +179,8 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-func TestAThousandProbesAreSpreadOverThePeriod(t *testing.T) {
+// A thousand probes are spread over the period.
+func TestController_UntilNextSpread(t *testing.T) {
 	h := newHub(t, newManyMembers(t), 1000)
 	tenths := map[int]int{}
 	for _, profile := range h.profiles {

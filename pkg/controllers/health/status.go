@@ -17,16 +17,16 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// ConditionJoined says whether the member accepts the credential that clusterpass has now.
+// ConditionJoined says whether the member accepts clusterpass's current credential and rights.
 const ConditionJoined = "Joined"
 
-// failuresToReport is how many probes in a row have to fail before an outage is reported.
+// failuresToReport is how many consecutive probes must fail before an outage is reported.
 const failuresToReport = 2
 
 var patchOptions = metav1.PatchOptions{FieldManager: "clusterpass-inventory"}
 
-// patchOf returns the merge patch that makes of profile's status that of next, if the profile is still the same. What else a newer
-// CustomResourceDefinition may have in there stays.
+// patchOf returns the merge patch that changes profile's status to that of next, if the stored
+// profile is still the same. It keeps fields that a newer CustomResourceDefinition may have added.
 func patchOf(profile, next *inventoryv1alpha1.ClusterProfile) ([]byte, error) {
 	status := map[string]any{"conditions": next.Status.Conditions}
 	if next.Status.Version != profile.Status.Version {
@@ -46,8 +46,8 @@ func health(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
 	return meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 }
 
-// desired returns the profile with the status that o says, or nil if that is what it has. The words of a
-// condition alone are no reason to write: they name ports and times.
+// desired returns the profile with the status for o, or nil if it has that status already. A
+// changed message of a condition alone is not written: messages contain ports and times.
 func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv1alpha1.ClusterProfile {
 	next := profile.DeepCopy()
 	if o.failures == 0 || o.failures >= failuresToReport {
@@ -67,7 +67,7 @@ func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv
 	return next
 }
 
-// conditions returns the conditions that follow from the last probe.
+// conditions returns the conditions for the last probe.
 func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav1.Condition {
 	conditions := []metav1.Condition{o.probe.condition(inventoryv1alpha1.ClusterConditionControlPlaneHealthy, o.since)}
 	if joined, ok := o.membership(); ok {
@@ -79,8 +79,8 @@ func (o *observed) conditions(profile *inventoryv1alpha1.ClusterProfile) []metav
 	return conditions
 }
 
-// membership returns the condition Joined that follows from the last probe, and false if none does because the member does not
-// answer.
+// membership returns the condition Joined for the last probe, or false if the member did not
+// answer, so the condition is unknown.
 func (o *observed) membership() (outcome, bool) {
 	switch o.probe.reason {
 	case ReasonReady, ReasonNotReady:
@@ -95,12 +95,12 @@ func (o *observed) membership() (outcome, bool) {
 	}
 }
 
-// condition returns the condition of that type that o means, with since as its time of transition.
+// condition returns the condition of that type for o, with since as its transition time.
 func (o outcome) condition(kind string, since time.Time) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: o.status, Reason: o.reason, Message: o.message, LastTransitionTime: metav1.NewTime(since)}
 }
 
-// setCondition sets a condition if its status, its reason, or the checks that have failed differ.
+// setCondition sets a condition if its status, its reason, or the failed checks have changed.
 func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
 	old := meta.FindStatusCondition(*conditions, condition.Type)
 	if old != nil && old.Status == condition.Status && old.Reason == condition.Reason &&
@@ -110,7 +110,7 @@ func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
 	meta.SetStatusCondition(conditions, condition)
 }
 
-// sameProperties returns whether two lists are equal but for their order and the times of observation.
+// sameProperties returns whether two lists are equal, except for their order and lastObservedTime.
 func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	values := map[string]string{}
 	for _, property := range a {
@@ -127,7 +127,7 @@ func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	return true
 }
 
-// recordChanges emits an event where the health of the member has changed, or else whether it is joined.
+// recordChanges records an event if the health of the member has changed, or else if Joined has changed.
 func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
 	if after := changed(old, now, inventoryv1alpha1.ClusterConditionControlPlaneHealthy); after != nil {
 		c.event(now, after, "ControlPlaneHealthy", "ControlPlaneUnhealthy")
@@ -136,7 +136,7 @@ func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
 	}
 }
 
-// changed returns the condition of that type if its status has changed, or nil.
+// changed returns the condition of that type if its status has changed, and nil otherwise.
 func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Condition {
 	before, after := meta.FindStatusCondition(old.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind)
 	if after == nil || before != nil && before.Status == after.Status {
@@ -145,7 +145,7 @@ func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Co
 	return after
 }
 
-// event emits an event with the reason good if the condition is True, else a warning with the reason bad.
+// event records an event with the reason good if the condition is True, or else a warning with the reason bad.
 func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition *metav1.Condition, good, bad string) {
 	kind, reason := corev1.EventTypeWarning, bad
 	if condition.Status == metav1.ConditionTrue {

@@ -1,10 +1,11 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package placement is the controller that follows Placements. pkg/scheduling decides, and the controller writes the
-// decisions into PlacementDecisions (KEP-5313), best cluster first.
+// Package placement is the controller for Placements. pkg/scheduling decides, and the controller
+// writes the decisions into PlacementDecisions (KEP-5313), best cluster first.
 //
-// A decision that has not changed causes no write. A cluster that stays selected is in some slice at all times.
+// An unchanged decision causes no write. A cluster that stays selected is in at least one slice at
+// all times.
 package placement
 
 import (
@@ -38,20 +39,20 @@ import (
 )
 
 const (
-	// leastBackoff and mostBackoff are when to try again after a failure.
+	// leastBackoff and mostBackoff bound the delay before a retry after a failure.
 	leastBackoff = 200 * time.Millisecond
 	mostBackoff  = time.Minute
-	// byProfile is the index of ClusterScores by the ClusterProfile they are about.
+	// byProfile is the index of ClusterScores by their ClusterProfile.
 	byProfile = "clusterProfile"
-	// byOwner is the index of PlacementDecisions by the UID of the Placement that they belong to.
+	// byOwner is the index of PlacementDecisions by the UID of their Placement.
 	byOwner = "owner"
 )
 
-// Options are what a Controller works with. Every field but User is required.
+// Options configure a Controller. Every field except for User is required.
 type Options struct {
 	// Hub reviews the rights of authors.
 	Hub kubernetes.Interface
-	// Client writes the status of Placements, and Inventory PlacementDecisions.
+	// Client writes the status of Placements. Inventory writes PlacementDecisions.
 	Client    versioned.Interface
 	Inventory inventory.Interface
 	// Placements, Scores and Profiles are informers that the caller runs.
@@ -61,17 +62,17 @@ type Options struct {
 	// Decisions and Namespaces are informers that the controller runs.
 	Decisions  inventoryinformers.PlacementDecisionInformer
 	Namespaces coreinformers.NamespaceInformer
-	// User is the username of the controller on the hub. It may be empty if the hub does not say.
+	// User is the username of the controller on the hub. It is empty if unknown.
 	User string
 	// Recorder records events about decisions.
 	Recorder events.EventRecorder
-	// Workers is how many placements are reconciled at once.
+	// Workers is how many placements are reconciled in parallel.
 	Workers int
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.WithTicker
 }
 
-// Controller follows placements. It is made by New.
+// Controller reconciles placements. Use New.
 type Controller struct {
 	Options
 	placements listers.PlacementLister
@@ -84,11 +85,11 @@ type Controller struct {
 	fleet  *scheduling.Fleet
 	shares *shares
 	mu     sync.Mutex
-	// plans are those of the placements that were reconciled before.
+	// plans has the plans of placements that have been reconciled.
 	plans map[cache.ObjectName]*plan
 }
 
-// New returns a Controller that has registered with its informers.
+// New returns a Controller with handlers at its informers.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:    o,
@@ -112,7 +113,7 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run follows placements until ctx ends.
+// Run reconciles placements until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -129,8 +130,8 @@ func (c *Controller) Run(ctx context.Context) {
 	loop.Run(ctx, c.queue, c.Workers, "placement", c.reconcile)
 }
 
-// restore reads the decisions of the last run into the fleet: they count for the balance of other placements before they have a plan, and a
-// plan goes on from them.
+// restore reads the decisions of the last run into the fleet. They count for the balance of other
+// placements even before their placement has a plan, and the plan continues from them.
 func (c *Controller) restore() error {
 	all, err := c.placements.List(labels.Everything())
 	if err != nil {
@@ -147,17 +148,18 @@ func (c *Controller) restore() error {
 	return nil
 }
 
-// isForged returns whether a slice was last written by somebody else than this controller, whose name is not known on hubs older than Kubernetes 1.28.
-// What somebody has written while no controller ran is not what was decided.
+// isForged returns whether somebody else than this controller wrote the slice last. Such a slice is
+// not a decision. Hubs older than Kubernetes 1.28 do not know the controller's name: there, every
+// slice counts.
 func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
 	return c.User != "" && writer != c.User && writer != v1alpha1.ControllerManagerUser
 }
 
-// kind is that of Placements.
+// kind is the kind of Placements.
 const kind = "Placement"
 
-// nameOf returns the name by which the fleet knows a placement.
+// nameOf returns the name of a placement in the fleet.
 func nameOf(placement *v1alpha1.Placement) types.NamespacedName {
 	return types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
 }

@@ -73,7 +73,7 @@ func (c *Controller) enqueue(name cache.ObjectName) {
 	c.queue.Add(name)
 }
 
-// profileOf indexes a ClusterScore.
+// profileOf returns the index key of a ClusterScore: its ClusterProfile.
 func profileOf(obj any) ([]string, error) {
 	score, ok := obj.(*v1alpha1.ClusterScore)
 	if !ok {
@@ -94,7 +94,7 @@ func (c *Controller) scoreChanged(obj any) {
 	}
 }
 
-// clusterChanged feeds a cluster to the fleet, and enqueues the placements that the change touches.
+// clusterChanged updates a cluster in the fleet, and enqueues the placements that the change touches.
 func (c *Controller) clusterChanged(name types.NamespacedName) {
 	change, err := c.feed(name)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Controller) clusterChanged(name types.NamespacedName) {
 	}
 }
 
-// feed reads a cluster into the fleet, and returns the change, nil if no placement can decide otherwise for it.
+// feed updates a cluster in the fleet. It returns the change, or nil if no placement can decide differently because of it.
 func (c *Controller) feed(name types.NamespacedName) (*scheduling.Change, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
@@ -139,7 +139,7 @@ func (c *Controller) enqueueTouched(change *scheduling.Change) {
 	}
 }
 
-// ownerOf indexes a PlacementDecision by the UID of the Placement that it belongs to.
+// ownerOf returns the index key of a PlacementDecision: the UID of its Placement.
 func ownerOf(obj any) ([]string, error) {
 	slice, ok := obj.(*inventoryv1alpha1.PlacementDecision)
 	if !ok {
@@ -157,7 +157,7 @@ func (c *Controller) decisionUpdated(old, obj any) {
 	c.decisionChanged(obj)
 }
 
-// decisionChanged enqueues the placement of a slice, to compare its slices with what it has decided. That takes no pass.
+// decisionChanged enqueues the placement of a slice, to compare its slices with its decision. This needs no pass.
 func (c *Controller) decisionChanged(obj any) {
 	slice, ok := loop.Object[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {

@@ -14,35 +14,39 @@ import (
 const (
 	// mostEvaluation bounds how long expressions are evaluated without a break.
 	mostEvaluation = 20 * time.Millisecond
-	// burst is how long the expressions of a namespace may take before it has to wait. It then waits restFactor times as long as they have
-	// taken: all placements of a namespace together take at most a quarter of one CPU.
+	// burst is how long the expressions of a namespace may be evaluated before it has to wait. It
+	// then waits restFactor times as long as they took: all placements of a namespace together take
+	// at most a quarter of one CPU.
 	burst      = time.Second
 	restFactor = 3
-	// mostPause bounds how long a placement waits for others of its namespace. A fleet remembers longer what has changed.
+	// mostPause bounds how long a placement waits for others of its namespace. The fleet keeps the
+	// log of changes for longer.
 	mostPause = 10 * time.Second
 )
 
-// shares divides the time for CEL expressions, to compile and to evaluate, between namespaces: the placements of one namespace do not delay
-// those of others. It is made by newShares.
+// shares divides the time for CEL expressions, for compilation and evaluation, between namespaces.
+// The placements of one namespace cannot delay those of others. Use newShares.
 type shares struct {
 	mu sync.Mutex
-	// busy are the namespaces whose expressions are compiled or evaluated now, and most is the maximum of these.
+	// busy are the namespaces whose expressions are being compiled or evaluated. most is their
+	// maximum number.
 	busy sets.Set[string]
 	most int
-	// owed is until when each namespace would have to wait without burst.
+	// owed is until when each namespace would have to wait if there were no burst.
 	owed map[string]time.Time
 	// waiting are the waiting placements of each namespace, by name.
 	waiting map[string]sets.Set[string]
 }
 
-// newShares returns shares for a number of workers. Half of the workers never compile or evaluate: they are left for placements without
-// expressions.
+// newShares returns shares for a number of workers. Half of the workers never compile or evaluate
+// expressions. They are reserved for placements without expressions.
 func newShares(workers int) *shares {
 	return &shares{busy: sets.New[string](), most: max(1, workers/2), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
 }
 
-// enter returns zero if the expressions of a placement may be compiled or evaluated now, one placement of a namespace at a time; the caller
-// then calls leave. Otherwise it returns how long to wait, which grows with the number of those that wait.
+// enter returns zero if the expressions of a placement may be compiled or evaluated now. The caller
+// must then call leave. Only one placement of a namespace may do so at a time. Otherwise, enter
+// returns how long to wait, which grows with the number of waiting placements.
 func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,21 +59,21 @@ func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration 
 	return 0
 }
 
-// again returns how long a placement with an unfinished pass waits, behind those that wait.
+// again returns how long a placement with an unfinished pass has to wait, after those that are waiting.
 func (s *shares) again(placement cache.ObjectName) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.line(placement)
 }
 
-// forget removes a placement from those that wait.
+// forget removes a placement from the waiting ones.
 func (s *shares) forget(placement cache.ObjectName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quit(placement)
 }
 
-// line adds a placement to those that wait, and returns how long all of its namespace take.
+// line adds a placement to the waiting ones. It returns how long all waiting placements of its namespace take.
 func (s *shares) line(placement cache.ObjectName) time.Duration {
 	waiting := s.waiting[placement.Namespace]
 	if waiting == nil {
@@ -87,7 +91,7 @@ func (s *shares) quit(placement cache.ObjectName) {
 	}
 }
 
-// leave notes that expressions of the namespace took from began until now.
+// leave records that expressions of the namespace were evaluated from began until now.
 func (s *shares) leave(namespace string, began, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,7 +80,8 @@ func follow(t *testing.T, have, want []*inventoryv1alpha1.PlacementDecision) (wr
 	return writes
 }
 
-func TestNoReaderMissesAClusterThatStays(t *testing.T) {
+// No reader misses a cluster that stays.
+func TestSteps(t *testing.T) {
 	for name, test := range map[string]struct {
 		have, want []int
 		writes     int
@@ -103,7 +104,8 @@ func TestNoReaderMissesAClusterThatStays(t *testing.T) {
 	}
 }
 
-func TestNoReaderMissesAClusterInAThousandChanges(t *testing.T) {
+// No reader misses a cluster in a thousand changes.
+func TestSteps_Random(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	have := numbers(0, 250)
 	for i := range 1000 {
@@ -124,7 +126,8 @@ func TestNoReaderMissesAClusterInAThousandChanges(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOfAnInterruptedMoveIsRemoved(t *testing.T) {
+// What is left of an interrupted move is removed.
+func TestSteps_InterruptedMove(t *testing.T) {
 	have := decided(numbers(0, 150)...)
 	left := newSlice(gpu, "gpu-moving-1", movingIndex, decision.Clusters(have[1]))
 	assert.Equal(t, 1, follow(t, append(have, left), decided(numbers(0, 150)...)))

@@ -43,7 +43,8 @@ func newChoice(t *testing.T) *fixture {
 	return f
 }
 
-func TestADecisionThatChangesBackBeforeItWasSeen(t *testing.T) {
+// A decision changes back before it was seen.
+func TestController_ChangesBackUnseen(t *testing.T) {
 	f := newChoice(t)
 	f.score(t, "b", 30)
 	f.run(t)
@@ -57,7 +58,8 @@ func TestADecisionThatChangesBackBeforeItWasSeen(t *testing.T) {
 	assert.Equal(t, int32(1), f.status["best"].Status.NumberOfSelectedClusters)
 }
 
-func TestWhatNeverComesBackIsNotWaitedForForEver(t *testing.T) {
+// What never comes back is not waited for for ever.
+func TestController_UnseenLimit(t *testing.T) {
 	f := newChoice(t)
 	f.score(t, "b", 30)
 	f.run(t)
@@ -72,7 +74,8 @@ func TestWhatNeverComesBackIsNotWaitedForForEver(t *testing.T) {
 	assert.Equal(t, []string{"a"}, f.chosen("best"))
 }
 
-func TestTheEventOfAWriteIsNoPass(t *testing.T) {
+// The event of a write is no pass.
+func TestController_EventOfItsOwnWrite(t *testing.T) {
 	f := newChoice(t)
 	f.score(t, "b", 30)
 	f.run(t)
@@ -85,7 +88,8 @@ func TestTheEventOfAWriteIsNoPass(t *testing.T) {
 	assert.Equal(t, version, f.version, "nothing is written")
 }
 
-func TestWhatOthersDoToASliceIsPutRight(t *testing.T) {
+// What others do to a slice is put right.
+func TestController_RepairSlices(t *testing.T) {
 	for name, others := range map[string]func(f *fixture, slice *inventoryv1alpha1.PlacementDecision){
 		"its clusters": func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Decisions = nil },
 		"its labels":   func(_ *fixture, slice *inventoryv1alpha1.PlacementDecision) { slice.Labels = nil },
@@ -122,7 +126,8 @@ func TestWhatOthersDoToASliceIsPutRight(t *testing.T) {
 	})
 }
 
-func TestAMistakeKeepsTheLastGoodDecision(t *testing.T) {
+// A mistake keeps the last good decision.
+func TestController_Mistake(t *testing.T) {
 	f := newChoice(t)
 	wrong := byDisk("best", 1)
 	wrong.Generation = 1
@@ -173,7 +178,8 @@ func evaluating(name, expression string) *v1alpha1.Placement {
 	return placement
 }
 
-func TestARestartGoesOnFromWhatWasDecided(t *testing.T) {
+// A restart goes on from what was decided.
+func TestController_Restart(t *testing.T) {
 	before := newChoice(t)
 	after := newFixture(t)
 	after.version, after.slices, after.status = before.version, before.slices, before.status
@@ -228,7 +234,7 @@ func TestController_RestoreForged(t *testing.T) {
 	}
 }
 
-func TestWhatWakesPlacements(t *testing.T) {
+func TestController_Enqueue(t *testing.T) {
 	for name, test := range map[string]struct {
 		happens func(t *testing.T, f *fixture)
 		want    []string
@@ -289,7 +295,7 @@ func TestWhatWakesPlacements(t *testing.T) {
 	}
 }
 
-func TestWhatTheStatusSays(t *testing.T) {
+func TestController_UpdateStatus(t *testing.T) {
 	for name, test := range map[string]struct {
 		placement *v1alpha1.Placement
 		status    metav1.ConditionStatus

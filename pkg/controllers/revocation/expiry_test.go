@@ -16,7 +16,8 @@ import (
 	"clusterpass.dev/test/fakemember"
 )
 
-func TestAGrantGoesAWhileAfterTheLastOfItsTokens(t *testing.T) {
+// A grant goes a while after the last of its tokens.
+func TestController_Expire(t *testing.T) {
 	tests := map[string]struct {
 		change func(g *v1alpha1.AuthTokenGrant)
 		again  time.Duration // zero: it goes now
@@ -77,7 +78,8 @@ func TestAGrantGoesAWhileAfterTheLastOfItsTokens(t *testing.T) {
 	}
 }
 
-func TestAnExpiredGrantIsDeletedOnlyAsItWasSeen(t *testing.T) {
+// An expired grant is deleted only as it was seen.
+func TestController_ExpirePreconditions(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	g := newGrant("work")
 	g.Status.ExpirationCeiling = at(now.Add(-retention))
@@ -91,7 +93,8 @@ func TestAnExpiredGrantIsDeletedOnlyAsItWasSeen(t *testing.T) {
 	}
 }
 
-func TestAnExpiredGrantStaysThatIsAnotherOneByNow(t *testing.T) {
+// An expired grant stays that is another one by now.
+func TestController_ExpireChangedGrant(t *testing.T) {
 	tests := map[string]func(g *v1alpha1.AuthTokenGrant){
 		"a token was issued after the cache had it": func(g *v1alpha1.AuthTokenGrant) {
 			g.ResourceVersion, g.Status.ExpirationCeiling = "2", at(now.Add(time.Hour))
@@ -121,7 +124,7 @@ func TestAnExpiredGrantStaysThatIsAnotherOneByNow(t *testing.T) {
 }
 
 // Nothing else would have it looked at again: the hub's answer brings no event.
-func TestAnExpiredGrantIsTriedAgainWhereTheAPIIsAway(t *testing.T) {
+func TestController_ExpireWithoutAPI(t *testing.T) {
 	for name, away := range apiIsAway {
 		t.Run(name, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(now)

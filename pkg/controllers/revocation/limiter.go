@@ -12,20 +12,20 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
-// busyRetry is after how long to reconcile a grant again whose member is busy with others.
+// busyRetry is after how long to retry a grant whose member is busy with other grants.
 const busyRetry = 100 * time.Millisecond
 
-// errBusy says that the maximum of a member's grants is worked on.
+// errBusy says that the maximum number of a member's grants is being reconciled.
 const errBusy = loop.RetryError(busyRetry)
 
-// limiter keeps one member, which may not answer, from holding all workers.
+// limiter prevents that one member, which may not answer, occupies all workers.
 type limiter struct {
 	most int
 	mu   sync.Mutex
 	busy map[types.UID]int
 }
 
-// enter returns whether one more grant of a ClusterProfile may be worked on; if so, the caller calls leave afterwards.
+// enter returns whether one more grant of a ClusterProfile may be reconciled. If so, the caller must call leave afterwards.
 func (l *limiter) enter(profile types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -47,7 +47,8 @@ func newFleet(t *testing.T, clock *testingclock.FakeClock, uidA, uidB types.UID)
 	return fleet{a.Provider().Cluster.Server: a, b.Provider().Cluster.Server: b}, a, b
 }
 
-func TestController_RevokeWhereTheProfileLeadsElsewhere(t *testing.T) {
+// The ClusterProfile leads to another cluster than that of the grant.
+func TestController_RevokeProfileElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {
 		// says is what the grant says of its cluster, and uidA and uidB what the members say of themselves.
 		says, uidA, uidB types.UID
@@ -120,7 +121,8 @@ func TestController_RevokeWhereTheProfileLeadsElsewhere(t *testing.T) {
 	}
 }
 
-func TestController_RevokeWhereTheMemberDoesNotSayWhoItIs(t *testing.T) {
+// The member does not say who it is.
+func TestController_RevokeUnidentifiedMember(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	members, a, _ := newFleet(t, clock, "a", "b")
 	g := newGrant("work")
@@ -140,7 +142,7 @@ func TestController_RevokeWhereTheMemberDoesNotSayWhoItIs(t *testing.T) {
 	f.waitFor(t, "the end of the wait", func() bool { return f.awaited() == 0 })
 }
 
-func TestController_RevokeAnAbandonedGrantOfAnotherCluster(t *testing.T) {
+func TestController_RevokeAbandonedElsewhere(t *testing.T) {
 	g := deleted(newGrant("work"))
 	g.Status.MemberUID = "a"
 	g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}

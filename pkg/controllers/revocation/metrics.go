@@ -15,7 +15,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// No label of these names a cluster, a user or a grant.
+// No label of these metrics has the name of a cluster, user or grant.
 var (
 	revocations = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
@@ -41,8 +41,8 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. The
-// number of grants is that of c.
+// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
+// grants of c.
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(revocations, revocationDuration)
@@ -53,7 +53,7 @@ func RegisterMetrics(c *Controller) {
 	})
 }
 
-// collector counts grants when it is asked.
+// collector counts grants at each scrape.
 type collector struct {
 	metrics.BaseStableCollector
 	controller *Controller

@@ -71,7 +71,8 @@ func profileAnswer(profile *inventoryv1alpha1.ClusterProfile) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, profile) }
 }
 
-func TestAGrantGoesWithItsClusterProfile(t *testing.T) {
+// A grant goes with its ClusterProfile.
+func TestController_ProfileGone(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	profile := fakemember.New(t, clock).Profile()
 	replaced := profile.DeepCopy()
@@ -135,7 +136,8 @@ func (f *fixture) queued() map[string]bool {
 	return all
 }
 
-func TestTheGrantsOfADeletedClusterProfileAreLookedAt(t *testing.T) {
+// The grants of a deleted ClusterProfile are looked at.
+func TestController_EnqueueOf(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	profile := fakemember.New(t, clock).Profile()
 	one, two, other := newGrant("one"), newGrant("two"), newGrant("other")
@@ -163,7 +165,8 @@ func (*forgotten) For(context.Context, *inventoryv1alpha1.ClusterProfile) (*memb
 
 func (f *forgotten) Forget(uid types.UID) { f.uids = append(f.uids, uid) }
 
-func TestTheClientIsClosedWithTheLastGrantOfADeletedClusterProfile(t *testing.T) {
+// The client is closed with the last grant of a deleted ClusterProfile.
+func TestController_Forget(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	profile := fakemember.New(t, clock).Profile()
 	last, other := newGrant("last"), newGrant("other")
@@ -195,7 +198,7 @@ func TestTheClientIsClosedWithTheLastGrantOfADeletedClusterProfile(t *testing.T)
 	}
 }
 
-func TestAGrantThatIsGoneIsNothingToDo(t *testing.T) {
+func TestController_ReconcileGoneGrant(t *testing.T) {
 	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t})
 	if again, err := f.reconcileGrant(t.Context(), newGrant("gone")); err != nil || again != time.Duration(0) {
 		t.Errorf("%s, %v", again, err)

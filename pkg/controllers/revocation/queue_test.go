@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-func TestAMemberGetsItsShareAndNoMore(t *testing.T) {
+// A member gets its share and no more.
+func TestLimiter(t *testing.T) {
 	l := limiter{most: 2, busy: map[types.UID]int{}}
 	for _, step := range []struct {
 		profile types.UID
@@ -116,7 +117,8 @@ func (f *fixture) start(t *testing.T) (stop func()) {
 	}
 }
 
-func TestAMemberThatDoesNotAnswerHoldsNobodyElseUp(t *testing.T) {
+// A member that does not answer holds nobody else up.
+func TestController_StuckMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		members := &stuckMembers{stuck: "stuck", ctx: ctx, calls: map[types.UID]int{}}
@@ -142,7 +144,8 @@ func TestAMemberThatDoesNotAnswerHoldsNobodyElseUp(t *testing.T) {
 	})
 }
 
-func TestTheNoteOfAFailureIsNoReasonToTryAgain(t *testing.T) {
+// The note of a failure is no reason to try again.
+func TestController_FailureNote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		members := &stuckMembers{calls: map[types.UID]int{}}
 		members.words = func(call int) string { return fmt.Sprintf("request %d was denied", min(call, 10)) }
@@ -160,7 +163,8 @@ func TestTheNoteOfAFailureIsNoReasonToTryAgain(t *testing.T) {
 	})
 }
 
-func TestAGrantThatFailsIsTriedAgainLessAndLessOften(t *testing.T) {
+// A grant that fails is tried again less and less often.
+func TestController_Backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := testingclock.NewFakeClock(now)
 		members := &stuckMembers{calls: map[types.UID]int{}}
@@ -201,7 +205,8 @@ func expectQueuedAfter(t *testing.T, f *fixture, wait time.Duration) {
 	}
 }
 
-func TestAGrantOfABusyMemberWaitsItsTurnAndHasNotFailed(t *testing.T) {
+// A grant of a busy member waits its turn and has not failed.
+func TestController_BusyMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := testingclock.NewFakeClock(now)
 		g := deleted(newGrant("work"))
@@ -221,7 +226,8 @@ func TestAGrantOfABusyMemberWaitsItsTurnAndHasNotFailed(t *testing.T) {
 	})
 }
 
-func TestAGrantIsLookedAtAgainWhenItIsDue(t *testing.T) {
+// A grant is looked at again when it is due.
+func TestController_Requeue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := testingclock.NewFakeClock(now)
 		g := newGrant("work")
@@ -235,7 +241,8 @@ func TestAGrantIsLookedAtAgainWhenItIsDue(t *testing.T) {
 	})
 }
 
-func TestWhichChangesHaveAGrantLookedAt(t *testing.T) {
+// Which changes have a grant looked at.
+func TestIsOnlyNoted(t *testing.T) {
 	tests := map[string]struct {
 		change func(g *v1alpha1.AuthTokenGrant)
 		looked bool

@@ -51,7 +51,8 @@ func down(t *testing.T) (*fixture, *fakemember.Member, []*v1alpha1.AuthTokenGran
 	return f, m, []*v1alpha1.AuthTokenGrant{one, two}
 }
 
-func TestAllGrantsThatWaitForAMemberAreLookedAtWhenItIsBack(t *testing.T) {
+// All grants that wait for a member are looked at when it is back.
+func TestRecovery_MemberBack(t *testing.T) {
 	f, m, grants := down(t)
 	if got := f.awaited(); got != 1 {
 		t.Errorf("%d waits for one member", got)
@@ -69,7 +70,8 @@ func TestAllGrantsThatWaitForAMemberAreLookedAtWhenItIsBack(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForAMemberWithoutGrantsToRevoke(t *testing.T) {
+// Nobody waits for a member without grants to revoke.
+func TestRecovery_NoGrantsLeft(t *testing.T) {
 	f, _, grants := down(t)
 	for _, g := range grants {
 		if err := f.indexer.Delete(g); err != nil {
@@ -79,7 +81,8 @@ func TestNobodyWaitsForAMemberWithoutGrantsToRevoke(t *testing.T) {
 	f.waitFor(t, "the end of the wait", func() bool { return f.awaited() == 0 })
 }
 
-func TestAWaitForAMemberEndsWithTheProgram(t *testing.T) {
+// A wait for a member ends with the program.
+func TestRecovery_ContextDone(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	g := deleted(newGrant("work"))
 	m := newMember(t, clock)

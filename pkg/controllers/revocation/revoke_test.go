@@ -67,7 +67,8 @@ func (f *fixture) condition(t *testing.T, g *v1alpha1.AuthTokenGrant) metav1.Con
 	return *found
 }
 
-func TestRevokingEndsRightsThenTokensThenTheAccount(t *testing.T) {
+// Revoking ends rights, then tokens, then the account.
+func TestController_Revoke(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	other := newGrant("other")
 	m := newMember(t, clock, other)
@@ -131,7 +132,8 @@ func expectInOrder(t *testing.T, writes []string, resources ...string) {
 	}
 }
 
-func TestWhatAGrantDoesNotOwnIsLeftByItsRevocation(t *testing.T) {
+// What a grant does not own is left by its revocation.
+func TestController_RevokeForeignObjects(t *testing.T) {
 	labels := func(hub, uid string) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hub, grant.LabelGrantUID: uid}
 	}
@@ -160,7 +162,8 @@ func TestWhatAGrantDoesNotOwnIsLeftByItsRevocation(t *testing.T) {
 	}
 }
 
-func TestAGrantThatIsHeldBySomebodyElseIsNoneOfOurs(t *testing.T) {
+// A grant that is held by somebody else is none of ours.
+func TestController_RevokeOtherFinalizer(t *testing.T) {
 	g := deleted(newGrant("work"))
 	g.Finalizers = []string{"example.com/keep"}
 	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
@@ -170,7 +173,8 @@ func TestAGrantThatIsHeldBySomebodyElseIsNoneOfOurs(t *testing.T) {
 	expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
 }
 
-func TestAnAbandonedGrantIsLetGoWithoutItsMember(t *testing.T) {
+// An abandoned grant is let go without its member.
+func TestController_RevokeAbandoned(t *testing.T) {
 	g := deleted(newGrant("work"))
 	g.Finalizers = append(g.Finalizers, "example.com/keep")
 	g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
@@ -186,7 +190,8 @@ func TestAnAbandonedGrantIsLetGoWithoutItsMember(t *testing.T) {
 	}
 }
 
-func TestAGrantIsRevokedOnTheClusterThatItWasMadeOn(t *testing.T) {
+// A grant is revoked on the cluster that it was made on.
+func TestController_RevokeRememberedAccess(t *testing.T) {
 	for name, is := range map[string]func(profile *inventoryv1alpha1.ClusterProfile){
 		"its ClusterProfile is gone": nil,
 		"another cluster has taken its name": func(profile *inventoryv1alpha1.ClusterProfile) {
@@ -217,7 +222,8 @@ func TestAGrantIsRevokedOnTheClusterThatItWasMadeOn(t *testing.T) {
 	}
 }
 
-func TestAMemberThatRefusesKeepsTheGrantAndIsToldOnce(t *testing.T) {
+// A member that refuses keeps the grant, and is told once.
+func TestController_RevokeRefused(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	g := newGrant("work")
 	m := newMember(t, clock, g)
@@ -249,7 +255,8 @@ func TestAMemberThatRefusesKeepsTheGrantAndIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestARevocationIsNotDoneWhileTheHubDoesNotAnswer(t *testing.T) {
+// A revocation is not done while the hub does not answer.
+func TestController_RevokeWithoutHub(t *testing.T) {
 	for name, away := range apiIsAway {
 		t.Run(name, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(now)

@@ -1,13 +1,13 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rotation is the controller that renews clusterpass's own credentials for member clusters: the tokens in the
-// hub's Secrets. With the one that is there it asks the member for its successor, when four fifths of its life are
-// over, tries that out, and writes it into the Secret. Nothing revokes the old one: whoever still works with it can,
-// until it ends.
+// Package rotation is the controller that renews clusterpass's own credentials for member clusters:
+// the tokens in the hub's Secrets. When 75 to 80 % of a token's lifetime are over, it uses the
+// token to request a successor from the member, tests that, and writes it into the Secret. It does
+// not revoke the old token, which other processes may use until it expires.
 //
-// Only what was made to be renewed is: tokens that are bound to the Secret member.CredentialSecret. Tokens of others, ones
-// that never end, and client certificates are left alone.
+// It renews only tokens that are bound to the Secret member.CredentialSecret. It does not change
+// other tokens, tokens without an end, and client certificates.
 package rotation
 
 import (
@@ -36,41 +36,41 @@ import (
 )
 
 const (
-	// recheck is how often a credential is looked at again, which costs no call: somebody may have replaced it.
+	// recheck is how often a credential is checked, because another user may have replaced it. A check makes no call.
 	recheck = 30 * time.Second
-	// leastBackoff is when to try again after a failure; the most is recheck.
+	// leastBackoff is the minimum delay before a retry after a failure. The maximum is recheck.
 	leastBackoff = time.Second
 )
 
-// Members hands out clients for member clusters.
+// Members provides clients for member clusters.
 type Members interface {
 	// For returns the client for the cluster of profile, or a metav1.Status error that says
 	// why there is none.
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
-// Options are what a Controller works with. Every field is required.
+// Options configure a Controller. Every field is required.
 type Options struct {
 	// Hub reads and writes the Secrets of the namespaces that Access names.
 	Hub kubernetes.Interface
-	// Access says where kubeconfigs are, and Secrets has them as of the last event.
+	// Access says where kubeconfigs are. Secrets caches them.
 	Access  *configv1alpha1.AccessConfiguration
 	Secrets member.Secrets
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
-	// Members reaches the member clusters.
+	// Members has the clients for the member clusters.
 	Members Members
-	// Recorder tells users what became of a renewal, on the ClusterProfile.
+	// Recorder records events about renewals on the ClusterProfile.
 	Recorder events.EventRecorder
-	// Lifetime is what is asked for. A member may give less.
+	// Lifetime is the requested lifetime of tokens. A member may issue shorter ones.
 	Lifetime time.Duration
-	// Workers is how many credentials are renewed at once.
+	// Workers is how many credentials are renewed in parallel.
 	Workers int
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.WithTicker
 }
 
-// Controller renews credentials. It is made by New.
+// Controller renews credentials. Use New.
 type Controller struct {
 	Options
 	profiles inventorylisters.ClusterProfileLister
@@ -78,7 +78,7 @@ type Controller struct {
 	synced   cache.InformerSynced
 }
 
-// New returns a Controller that has registered with its informer, which the caller starts.
+// New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
@@ -107,11 +107,11 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile renews the credential for one member if that is due. It returns when to do so again.
+// reconcile renews the credential for one member if that is due. It returns after how long to reconcile it again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
-		return 0, nil //nolint:nilerr // it is gone
+		return 0, nil //nolint:nilerr // it was deleted
 	}
 	again, err := c.sync(ctx, profile)
 	if err != nil && ctx.Err() == nil {
@@ -120,7 +120,7 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return again, err
 }
 
-// sync renews the credential for the cluster of profile if that is due. It returns when to look again.
+// sync renews the credential for the cluster of profile if that is due. It returns after how long to check again.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	own := c.credential(profile)
 	if own == nil {
@@ -130,7 +130,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	if left := own.due(profile.UID).Sub(now); left > 0 {
 		return min(left, recheck), nil
 	}
-	// Whatever our clock says: the times are the member's.
+	// Try even if the credential has expired by our clock: the member's clock counts.
 	renewed, err := c.renew(ctx, profile, own)
 	if apierrors.HasStatusCause(err, member.CauseUnauthorized) {
 		if c.isReplaced(ctx, own) {
@@ -147,7 +147,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	return recheck, nil
 }
 
-// credential returns that for the cluster of profile, nil if it is none that is renewed.
+// credential returns the credential for the cluster of profile, or nil if it is not one to renew.
 func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *credential {
 	reference, ok := member.SecretFor(c.Access, profile)
 	if !ok {
@@ -155,13 +155,14 @@ func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *cred
 	}
 	secret, err := c.Secrets.Get(reference.Namespace, reference.Name)
 	if err != nil || member.CheckSecret(secret, profile) != nil {
-		// The condition ControlPlaneHealthy tells why there is no access.
+		// The condition ControlPlaneHealthy says why there is no access.
 		return nil
 	}
 	return newCredential(reference, member.KubeconfigToken(secret.Data[reference.Key], reference.Context))
 }
 
-// isReplaced returns whether the Secret, as it is stored, has another token than own by now: somebody has just joined the member again.
+// isReplaced returns whether the stored Secret has another token than own, for example because
+// somebody has just joined the member again.
 func (c *Controller) isReplaced(ctx context.Context, own *credential) bool {
 	of := own.reference
 	secret, err := c.Hub.CoreV1().Secrets(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
@@ -180,14 +181,14 @@ func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.Clus
 	klog.FromContext(ctx).V(2).Info("The credential for a member is not renewed", "reason", err)
 	reason := "CredentialNotRenewed"
 	if _, ended := errors.AsType[*endedError](err); ended {
-		// Events of one reason are counted under the note of the first.
+		// Events with the same reason are counted as one, which keeps only the first message.
 		reason = "CredentialRefused"
 	}
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, reason, "Renew",
 		"The hub's credential for the member is not renewed: %s", words.Message(err.Error()))
 }
 
-// endedError says that the member accepts a credential no more.
+// endedError says that the member no longer accepts a credential.
 type endedError struct {
 	end  time.Time
 	mend string

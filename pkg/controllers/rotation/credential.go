@@ -14,29 +14,30 @@ import (
 )
 
 const (
-	// renewAt is the part of its life after which a credential is renewed.
+	// renewAt is the fraction of its lifetime after which a credential is renewed.
 	renewAt = 0.8
-	// spread is the part of its life by which some are renewed earlier, so that members which joined together, or which
-	// were all renewed after the controller had stood still, do not come at the same moment for ever.
+	// spread is the maximum fraction of its lifetime by which a credential is renewed earlier.
+	// Otherwise, members that joined together, or were all renewed after an outage of the
+	// controller, would be renewed at the same time for ever.
 	spread = 0.05
-	// earliest is the part after which the first of them are.
+	// earliest is the fraction after which the first credentials are renewed.
 	earliest = renewAt - spread
 )
 
-// credential is a token of clusterpass for itself, as it says of itself. Nothing of that is verified here: the member
-// does so when the token is used.
+// credential has the claims of clusterpass's own token. They are not verified: the member verifies
+// the token when it is used.
 type credential struct {
 	member.Validity
-	// reference says where it is kept.
+	// reference names the Secret with the token.
 	reference member.SecretReference
 	token     string
-	// namespace and account are those of the ServiceAccount, secret is what the token is bound to.
+	// namespace and account are those of the ServiceAccount. secret is what the token is bound to.
 	namespace, account string
 	secret             member.TokenObject
 }
 
-// newCredential returns what token says of itself, nil if it is none that is renewed: one of a
-// ServiceAccount, which ends, and is bound to the Secret member.CredentialSecret.
+// newCredential returns the credential for token, or nil if it is not one to renew: a token of a
+// ServiceAccount that expires, and is bound to the Secret member.CredentialSecret.
 func newCredential(reference member.SecretReference, token string) *credential {
 	bound, err := member.ParseToken(token)
 	if err != nil {
@@ -56,10 +57,10 @@ func newCredential(reference member.SecretReference, token string) *credential {
 	return c
 }
 
-// username is who the member takes the holder of the token for.
+// username returns the name of the token's user on the member.
 func (c *credential) username() string { return serviceaccount.MakeUsername(c.namespace, c.account) }
 
-// due is when to renew the credential for the cluster of the profile with a UID.
+// due returns when to renew the credential for the cluster of the profile with that UID.
 func (c *credential) due(profile types.UID) time.Time {
 	part := renewAt - spread*loop.Phase(profile)
 	return c.NotBefore.Add(time.Duration(part * float64(c.NotAfter.Sub(c.NotBefore))))

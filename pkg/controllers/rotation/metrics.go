@@ -16,7 +16,7 @@ const (
 )
 
 var (
-	// No label of it names a cluster.
+	// No label of this metric has the name of a cluster.
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "member_credential_renewals_total",

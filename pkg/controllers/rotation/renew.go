@@ -25,8 +25,8 @@ const (
 	memberTimeout = 30 * time.Second
 )
 
-// renew replaces a credential by its successor, which it returns. It returns nil if somebody else has replaced it
-// meanwhile.
+// renew replaces a credential by its successor, and returns that. It returns nil if another user
+// has replaced the credential meanwhile.
 func (c *Controller) renew(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, old *credential) (*credential, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
@@ -42,12 +42,13 @@ func (c *Controller) renew(ctx context.Context, profile *inventoryv1alpha1.Clust
 	}
 	if !stored {
 		klog.FromContext(ctx).V(2).Info("Somebody else has replaced the credential for a member")
-		return nil, nil //nolint:nilnil // that there is nothing to tell is an answer
+		return nil, nil //nolint:nilnil // no renewal is a valid result
 	}
 	return successor, nil
 }
 
-// request has the member make the successor of a credential, and makes sure that it takes it for the same account.
+// request requests the successor of a credential from the member, and checks that the member
+// accepts it as a token of the same account.
 func (c *Controller) request(ctx context.Context, client *member.Client, old *credential) (*credential, error) {
 	timeout := fmt.Errorf("cluster %s has not renewed the credential within %s", client.Name(), memberTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
@@ -71,17 +72,18 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 		return successor, nil
 	}
 	if _, other := errors.AsType[*member.OtherUserError](err); other {
-		// Whom it is taken for are words of the member's, which may have the token among them.
+		// The username is text from the member, which may contain the token.
 		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
 	}
 	if apierrors.IsUnauthorized(err) {
-		// As client.Error has it, this would be about the old one, which is as good as before.
+		// client.Error would blame the old credential, which is still valid.
 		return nil, errors.New("the member does not accept the new credential that it has made")
 	}
 	return nil, client.Error(err, "authenticate the new credential of clusterpass")
 }
 
-// check refuses a successor that would have to be replaced at once, for ever, or that could not be used.
+// check returns an error for a successor that would be due at once, that never ends, or that could
+// not be used.
 func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
@@ -95,8 +97,8 @@ func (c *Controller) check(successor, old *credential) error {
 	return nil
 }
 
-// store puts successor into the Secret, by one write, where the token there is still the old one. It says
-// whether it was.
+// store writes successor into the Secret, with one write, if the token there is still the old one.
+// It returns whether it was.
 func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string) (bool, error) {
 	reference := successor.reference
 	secrets := c.Hub.CoreV1().Secrets(reference.Namespace)

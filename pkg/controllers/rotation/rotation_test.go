@@ -52,7 +52,8 @@ func lasting(lifetime time.Duration) string {
 	return fmt.Sprintf(`"iat":%d,"exp":%d`, issued.Unix(), issued.Add(lifetime).Unix())
 }
 
-func TestWhichCredentialsAreRenewed(t *testing.T) {
+// Which credentials are renewed.
+func TestNewCredential(t *testing.T) {
 	for name, test := range map[string]struct {
 		token   string
 		renewed bool
@@ -79,7 +80,8 @@ func TestWhichCredentialsAreRenewed(t *testing.T) {
 	}
 }
 
-func TestRenewalsAreSpreadBeforeFourFifthsOfALife(t *testing.T) {
+// Renewals are spread, before four fifths of a life.
+func TestCredential_Due(t *testing.T) {
 	own := newCredential(member.SecretReference{}, signed(t, "{"+bound+","+lasting(100*time.Hour)+"}"))
 	require.NotNil(t, own)
 	seen := map[time.Duration]int{}
@@ -129,7 +131,8 @@ func tokenAt(t *testing.T, hub *fake.Clientset) string {
 	return member.KubeconfigToken(secret.Data["kubeconfig"], "")
 }
 
-func TestASuccessorIsStoredWhereItsPredecessorStillIs(t *testing.T) {
+// A successor is stored where its predecessor still is.
+func TestController_Store(t *testing.T) {
 	hub, c := hubWith(t, "old")
 	stored, err := c.store(t.Context(), profile, successor(), "old")
 	require.NoError(t, err)
@@ -176,7 +179,8 @@ func TestASuccessorIsStoredWhereItsPredecessorStillIs(t *testing.T) {
 	})
 }
 
-func TestASuccessorIsLookedAtBeforeItIsStored(t *testing.T) {
+// A successor is looked at before it is stored.
+func TestController_Check(t *testing.T) {
 	token := func(issuedAgo, lifetime time.Duration, of string) *credential {
 		from := issued.Add(-issuedAgo)
 		return newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, of, from.Unix(), from.Add(lifetime).Unix())))
@@ -209,7 +213,8 @@ func TestASuccessorIsLookedAtBeforeItIsStored(t *testing.T) {
 	}
 }
 
-func TestWhatIsToldOfACredentialThatIsNotRenewed(t *testing.T) {
+// What is told of a credential that is not renewed.
+func TestController_Failed(t *testing.T) {
 	for name, test := range map[string]struct {
 		err    error
 		prefix string

@@ -30,7 +30,8 @@ import (
 
 const stored = "update secrets clusterpass-system/kubeconfig"
 
-func TestACredentialIsRenewedWhenItIsDue(t *testing.T) {
+// A credential is renewed when it is due.
+func TestController_Sync(t *testing.T) {
 	for name, test := range map[string]struct {
 		before  time.Duration
 		again   time.Duration
@@ -63,7 +64,8 @@ func TestACredentialIsRenewedWhenItIsDue(t *testing.T) {
 	}
 }
 
-func TestWhatARenewalAsksForAndWrites(t *testing.T) {
+// What a renewal asks for and writes.
+func TestController_Renew(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	old := f.token(t)
@@ -90,7 +92,8 @@ func TestWhatARenewalAsksForAndWrites(t *testing.T) {
 	assert.Len(t, f.requested, 1)
 }
 
-func TestWhatIsNotTheirsToRenewIsLeftAlone(t *testing.T) {
+// What is not theirs to renew is left alone.
+func TestController_SyncNothingToRenew(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *fixture){
 		"a profile without an access provider": func(_ *testing.T, f *fixture) { f.profile.Status.AccessProviders = nil },
 		"a profile whose Secret is missing": func(t *testing.T, f *fixture) {
@@ -144,7 +147,8 @@ func (f *fixture) put(t *testing.T, token string) {
 	})
 }
 
-func TestARenewalThatFailsLeavesTheCredentialAsItIs(t *testing.T) {
+// A renewal that fails leaves the credential as it is.
+func TestController_RenewFailure(t *testing.T) {
 	const notRenewed, refused = "Warning CredentialNotRenewed ", "Warning CredentialRefused "
 	for name, test := range map[string]struct {
 		fail  func(*testing.T, *fixture)
@@ -225,7 +229,8 @@ func hubFails(err error) func(*testing.T, *fixture) {
 	}
 }
 
-func TestACredentialThatSomebodyElseHasReplacedIsLeftToThem(t *testing.T) {
+// A credential that somebody else has replaced is left to them.
+func TestController_RenewReplaced(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	theirs := f.sign(t, "{"+bound+","+lasting(2*lifetime)+"}")
@@ -242,7 +247,8 @@ func TestACredentialThatSomebodyElseHasReplacedIsLeftToThem(t *testing.T) {
 	f.expectNoToken(t)
 }
 
-func TestAFailedRenewalIsTriedAgainUntilItIsDone(t *testing.T) {
+// A failed renewal is tried again until it is done.
+func TestController_RenewRetry(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	f.member.Answer(tokenPath, refuse(http.StatusForbidden, metav1.StatusReasonForbidden, "not yet"))
@@ -257,7 +263,8 @@ func TestAFailedRenewalIsTriedAgainUntilItIsDone(t *testing.T) {
 	assert.Equal(t, f.tokens[len(f.tokens)-1], f.token(t))
 }
 
-func TestAnEndOfTheProgramIsNoFailure(t *testing.T) {
+// An end of the program is no failure.
+func TestController_ContextDone(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -268,7 +275,7 @@ func TestAnEndOfTheProgramIsNoFailure(t *testing.T) {
 	assert.Equal(t, 0, f.requeues())
 }
 
-func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
+func TestController_ReconcileGoneProfile(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
@@ -278,7 +285,8 @@ func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
 	assert.Empty(t, f.requested)
 }
 
-func TestARenewedCredentialLivesAsLongAsTheMemberSays(t *testing.T) {
+// A renewed credential lives as long as the member says.
+func TestController_RenewLifetime(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
 	short := f.sign(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, bound, f.clock.Now().Unix(), f.clock.Now().Add(time.Hour).Unix()))

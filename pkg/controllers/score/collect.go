@@ -18,16 +18,17 @@ import (
 	"clusterpass.dev/pkg/member/paged"
 )
 
-// unfinished spares the transfer of pods that hold nothing any more.
+// unfinished is a field selector without finished pods, which hold no resources any more.
 const unfinished = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 
-// found is what a collection has come to.
+// found is the result of a collection.
 type found struct {
 	values    []v1alpha1.ClusterValue
 	condition metav1.Condition
 }
 
-// collect reads nodes and pods of a member. That it forbids it, and the last reading failed as well, is no error, but an answer without values.
+// collect reads nodes and pods of a member. If the member forbids it, and the last attempt failed
+// as well, it returns a result without values, and no error.
 func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, failedBefore bool) (*found, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
@@ -38,7 +39,7 @@ func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.Clu
 	defer cancel()
 	cluster := usage.New(c.DeviceLabels)
 	err = read(ctx, client.Kubernetes().CoreV1().RESTClient(), cluster)
-	// An API server that starts refuses for a moment what it will allow.
+	// An API server that is starting may refuse requests for a moment.
 	if apierrors.IsForbidden(err) && failedBefore {
 		return forbidden(), nil
 	}

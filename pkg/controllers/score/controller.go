@@ -1,9 +1,10 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package score is the controller that collects what is free on the member clusters, and keeps it in one ClusterScore
-// for each. Members are read one after the other in pages, and nothing of them is kept: informers would hold every
-// pod of the fleet in memory, and two watches to every member.
+// Package score is the controller that collects the free resources of the member clusters, and
+// stores them in one ClusterScore for each. It reads members one after another in pages, and keeps
+// no objects: informers would keep every pod of the fleet in memory, and two watches to every
+// member.
 package score
 
 import (
@@ -28,47 +29,48 @@ import (
 )
 
 const (
-	// leastBackoff is when to try a member again that failed; the most is the period.
+	// leastBackoff is the minimum delay before a retry after a failure. The maximum is the period.
 	leastBackoff = 5 * time.Second
 	// memberTimeout bounds all calls of one collection to a member.
 	memberTimeout = 2 * time.Minute
-	// costFactor is how many times as long as it takes to read a member it is left alone: one with 50,000 pods is
-	// read less often than the period says, and costs its API server no more than a twentieth of the time.
+	// costFactor: after a member was read, it is not read again for costFactor times as long as
+	// that took. A member with 50,000 pods is read less often than the period, and its API server
+	// is busy with it for at most a twentieth of the time.
 	costFactor = 20
-	// validPeriods is how many periods a score is valid, and freshPeriods how many have to be left after a collection: two may fail.
+	// validPeriods is how many periods a score is valid. freshPeriods is how many must be left after a collection: two collections may fail.
 	validPeriods = 5
 	freshPeriods = 3
 )
 
-// Members hands out clients for member clusters.
+// Members provides clients for member clusters.
 type Members interface {
 	// For returns the client for the cluster of profile, or a metav1.Status error that says
 	// why there is none.
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
-// Options are what a Controller works with. Every field is required.
+// Options configure a Controller. Every field is required.
 type Options struct {
-	// ClusterManager is that of the profiles whose clusters are read: those that clusterpass manages.
+	// ClusterManager is the spec.clusterManager.name of the profiles whose clusters are read.
 	ClusterManager string
 	// Client writes ClusterScores; Scores watches them.
 	Client versioned.Interface
 	Scores informers.ClusterScoreInformer
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
-	// Members reaches the member clusters.
+	// Members has the clients for the member clusters.
 	Members Members
-	// DeviceLabels say by which labels of nodes the types of devices are known.
+	// DeviceLabels are the labels of nodes with the types of their devices.
 	DeviceLabels []usage.DeviceLabel
-	// Period is how often a member is read that is not too large for it.
+	// Period is how often a member is read, unless it is too large for that.
 	Period time.Duration
-	// Workers is how many members are read at once.
+	// Workers is how many members are read in parallel.
 	Workers int
-	// Clock is the source of the time.
+	// Clock is the clock.
 	Clock clock.WithTicker
 }
 
-// Controller collects scores. It is made by New.
+// Controller collects scores. Use New.
 type Controller struct {
 	Options
 	scores   listers.ClusterScoreLister
@@ -77,7 +79,7 @@ type Controller struct {
 	synced   []cache.InformerSynced
 }
 
-// New returns a Controller that has registered with its informers, which the caller starts.
+// New returns a Controller with handlers at its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
@@ -111,7 +113,7 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile collects the scores of one member. It returns when to do so again.
+// reconcile collects the scores of one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) || err == nil && !c.manages(profile) {
@@ -129,8 +131,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return again, nil
 }
 
-// sync reads one member and stores what is free there. It returns when to do so again. Of a member that cannot be read
-// nothing is stored: its score runs out.
+// sync reads one member and stores its free resources. It returns after how long to do so again. If
+// the member cannot be read, nothing is stored, and its score expires.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	start := c.Clock.Now()
 	found, err := c.collect(ctx, profile, c.queue.NumRequeues(cache.MetaObjectToName(profile)) > 0)

@@ -40,7 +40,8 @@ func (f *fixture) validFor(t *testing.T) time.Duration {
 	return score.Status.ValidUntil.Sub(f.clock.Now())
 }
 
-func TestAFirstReadingMakesTheScore(t *testing.T) {
+// A first reading makes the score.
+func TestController_Create(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"), newNode("b", "8"), newPod("on-a", "a", "3"), newPod("waiting", "", "2"))
 	score := f.collectOnce(t.Context(), t)
 	require.NotNil(t, score)
@@ -67,7 +68,8 @@ func TestScoreName(t *testing.T) {
 	assert.NotEqual(t, scoreName(strings.Repeat("a", 252)+"b"), scoreName(strings.Repeat("a", 252)+"c"))
 }
 
-func TestAScoreIsWrittenWhereItSaysSomethingNew(t *testing.T) {
+// A score is written where it says something new.
+func TestController_UpdateStatus(t *testing.T) {
 	for name, test := range map[string]struct {
 		after  time.Duration
 		change func(t *testing.T, f *fixture)
@@ -103,7 +105,8 @@ func TestAScoreIsWrittenWhereItSaysSomethingNew(t *testing.T) {
 	}
 }
 
-func TestAMemberThatCannotBeReadKeepsItsLastFiguresUntilTheyRunOut(t *testing.T) {
+// A member that cannot be read keeps its last figures until they run out.
+func TestController_UnreadableMember(t *testing.T) {
 	for name, fail := range map[string]func(*fixture){
 		"it does not answer":          func(f *fixture) { f.member.SetDown(true) },
 		"it answers with an error":    func(f *fixture) { f.member.Answer(nodes, answer(http.StatusInternalServerError, "broken")) },
@@ -126,7 +129,8 @@ func TestAMemberThatCannotBeReadKeepsItsLastFiguresUntilTheyRunOut(t *testing.T)
 	}
 }
 
-func TestAMemberThatForbidsToBeReadHasNoFigures(t *testing.T) {
+// A member that forbids to be read has no figures.
+func TestController_ForbiddenMember(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
 	require.NotEmpty(t, f.collectOnce(t.Context(), t).Status.Values)
 	f.writes()
@@ -157,7 +161,8 @@ func TestAMemberThatForbidsToBeReadHasNoFigures(t *testing.T) {
 	assert.Equal(t, valid, f.validFor(t))
 }
 
-func TestAScoreThatIsAnothersIsNotTouched(t *testing.T) {
+// A score that is another's is not touched.
+func TestController_ForeignScore(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
 	other := newScore(f.profile)
 	other.OwnerReferences[0].UID = "of-a-profile-before"
@@ -168,7 +173,8 @@ func TestAScoreThatIsAnothersIsNotTouched(t *testing.T) {
 	assert.Empty(t, f.writes())
 }
 
-func TestAHubThatRefusesAScoreIsTriedAgain(t *testing.T) {
+// A hub that refuses a score is tried again.
+func TestController_HubRefuses(t *testing.T) {
 	for name, verb := range map[string]string{"to make it": "create", "to write its status": "update"} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, newNode("a", "4"))
@@ -185,7 +191,7 @@ func TestAHubThatRefusesAScoreIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestWhichProfilesAreNotRead(t *testing.T) {
+func TestController_ProfilesNotRead(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *fixture){
 		"one that is gone": func(t *testing.T, f *fixture) {
 			t.Helper()
@@ -205,7 +211,8 @@ func TestWhichProfilesAreNotRead(t *testing.T) {
 	}
 }
 
-func TestALargeMemberIsReadLessOften(t *testing.T) {
+// A large member is read less often.
+func TestController_LargeMember(t *testing.T) {
 	for name, test := range map[string]struct{ took, again time.Duration }{
 		"one that takes no time is read every period":        {0, period},
 		"one that takes a twentieth of it, as well":          {period / costFactor, period},
@@ -226,8 +233,8 @@ func TestALargeMemberIsReadLessOften(t *testing.T) {
 	}
 }
 
-// TestEachMemberIsReadOnceAPeriod has the queue wait for the fake clock, as it does in the program.
-func TestEachMemberIsReadOnceAPeriod(t *testing.T) {
+// TestController_Period has the queue wait for the fake clock, as it does in the program.
+func TestController_Period(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
 	f.queue.Add(cache.MetaObjectToName(f.profile))
 	for reading := range 5 {

@@ -67,7 +67,8 @@ func withResources(node *corev1.Node, count int) *corev1.Node {
 	return node
 }
 
-func TestAMemberThatAnswersTooMuchIsToldSo(t *testing.T) {
+// A member that answers too much is told so.
+func TestController_HostileAnswers(t *testing.T) {
 	megabyte := strings.Repeat("a", 1<<20)
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
@@ -92,7 +93,8 @@ func TestAMemberThatAnswersTooMuchIsToldSo(t *testing.T) {
 	}
 }
 
-func TestTheScoreOfAMemberIsBounded(t *testing.T) {
+// The score of a member is bounded.
+func TestController_ScoreBounds(t *testing.T) {
 	megabyte := strings.Repeat("a", 1<<20)
 	labelled := newNode("a", "4")
 	labelled.Labels = map[string]string{"type": megabyte}
@@ -147,7 +149,8 @@ func (f membersFunc) For(ctx context.Context, profile *inventoryv1alpha1.Cluster
 	return f(ctx, profile)
 }
 
-func TestAHostileMemberDoesNotStopTheOthers(t *testing.T) {
+// A hostile member does not stop the others.
+func TestController_HostileMember(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
 	hostile := fakemember.New(t, f.clock)
 	hostile.Answer(nodes, endless)

@@ -10,7 +10,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 )
 
-// No label of these names a cluster.
+// No label of these metrics has the name of a cluster.
 var (
 	collections = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",

@@ -21,11 +21,11 @@ import (
 	"clusterpass.dev/pkg/names"
 )
 
-// scoreName returns the name of the ClusterScore of a ClusterProfile. Whose it is says its spec.
+// scoreName returns the name of the ClusterScore of a ClusterProfile. Its spec identifies the ClusterProfile.
 func scoreName(profile string) string { return names.Fit(profile + "-" + v1alpha1.UsageResourceName) }
 
-// store keeps what was found in the ClusterScore of profile, valid for some time. It writes where that says something
-// new, or where too little of the time is left.
+// store stores the result of a collection in the ClusterScore of profile, with its validity. It
+// writes only if the result has changed, or if the stored validity ends too soon.
 func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, what *found, valid time.Duration) error {
 	score, err := c.ensure(ctx, profile)
 	if err != nil {
@@ -55,13 +55,14 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	return nil
 }
 
-// ends returns whether a score is not valid at a time, or has never been.
+// ends returns whether a score is not valid at that time, or has never been valid.
 func ends(validUntil *metav1.Time, at time.Time) bool {
 	return validUntil == nil || validUntil.Time.Before(at)
 }
 
-// ensure returns the ClusterScore of profile, made if it was missing. One of that name that is not clusterpass's for this
-// profile is an error: it is somebody else's, or was the score of a profile that this one has replaced and is about to go.
+// ensure returns the ClusterScore of profile, and creates it if it is missing. It returns an error
+// if an object of that name belongs to another owner, or to an earlier profile of the same name and
+// is about to be deleted.
 func (c *Controller) ensure(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*v1alpha1.ClusterScore, error) {
 	score, err := c.scores.ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
 	if apierrors.IsNotFound(err) {

@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/test/fakemember"
 )
 
-func TestAMemberThatFailsIsSweptAgain(t *testing.T) {
+// A member that fails is swept again.
+func TestController_Retry(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	f := newFixture(t, g)
 	name := cache.MetaObjectToName(f.profile)
@@ -50,7 +51,7 @@ func (i insisting) For(ctx context.Context, profile *inventoryv1alpha1.ClusterPr
 	return client, err
 }
 
-func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
+func TestController_ReconcileGoneProfile(t *testing.T) {
 	f := newFixture(t)
 	f.queue.AddRateLimited(cache.MetaObjectToName(f.profile))
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
@@ -61,7 +62,8 @@ func TestAProfileThatIsGoneIsForgotten(t *testing.T) {
 	assert.Empty(t, f.member.Calls())
 }
 
-func TestAFailedSweepIsTriedAgainWithinThePeriod(t *testing.T) {
+// A failed sweep is tried again within the period.
+func TestController_RetryWithinPeriod(t *testing.T) {
 	f := newFixture(t)
 	name := cache.MetaObjectToName(f.profile)
 	f.Members = failing{}

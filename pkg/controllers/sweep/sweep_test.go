@@ -33,7 +33,8 @@ func objectsOf(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 	return slices.DeleteFunc(grant.AllObjects(g), func(o v1alpha1.MemberObject) bool { return o.Kind == "Secret" })
 }
 
-func TestWhatIsAsItShouldBeIsLeftAlone(t *testing.T) {
+// What is as it should be is left alone.
+func TestController_SweepNothing(t *testing.T) {
 	f := newFixture(t, fakemember.NewGrant("one"), fakemember.NewGrant("two"))
 	before := f.member.Objects(t)
 	writes, err := f.sweepOnce(t)
@@ -44,7 +45,8 @@ func TestWhatIsAsItShouldBeIsLeftAlone(t *testing.T) {
 	assert.Empty(t, f.told())
 }
 
-func TestWhatSomebodyHasChangedIsRepaired(t *testing.T) {
+// What somebody has changed is repaired.
+func TestController_Repair(t *testing.T) {
 	for name, harm := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
 		"a ServiceAccount that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
@@ -108,7 +110,7 @@ func TestWhatSomebodyHasChangedIsRepaired(t *testing.T) {
 	}
 }
 
-func TestWhichGrantsAreNotRepaired(t *testing.T) {
+func TestController_NotRepaired(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant){
 		"one that is being deleted": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
@@ -160,8 +162,8 @@ func TestWhichGrantsAreNotRepaired(t *testing.T) {
 	}
 }
 
-// TestSweep_ListThatIsALie is about members whose lists leave out, or have, what is not so.
-func TestSweep_ListThatIsALie(t *testing.T) {
+// TestController_SweepFalseLists is about members whose lists leave out, or have, what is not so.
+func TestController_SweepFalseLists(t *testing.T) {
 	orphan := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:grant-lost:pods", UID: "invented", Labels: map[string]string{
 		grant.LabelHubID: hubID, grant.LabelManagedBy: grant.ManagedBy, grant.LabelGrantUID: "grant-lost",
 	}}}
@@ -196,7 +198,8 @@ func TestSweep_ListThatIsALie(t *testing.T) {
 	}
 }
 
-func TestAGrantOfAnotherProfileIsNotLookedFor(t *testing.T) {
+// A grant of another ClusterProfile is not looked for.
+func TestController_SweepOtherProfile(t *testing.T) {
 	other := fakemember.NewGrant("other")
 	other.Spec.ClusterProfile.UID = "profile-2"
 	f := newFixture(t)
@@ -207,7 +210,8 @@ func TestAGrantOfAnotherProfileIsNotLookedFor(t *testing.T) {
 	assert.Empty(t, writes)
 }
 
-func TestAGrantThatChangesWhileItIsRepairedIsWithdrawn(t *testing.T) {
+// A grant that changes while it is repaired is withdrawn.
+func TestController_RepairChangedGrant(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	f := newFixture(t, g)
 	f.lose(t, g, "RoleBinding")
@@ -227,7 +231,8 @@ func TestAGrantThatChangesWhileItIsRepairedIsWithdrawn(t *testing.T) {
 	assert.Empty(t, f.told())
 }
 
-func TestAGrantThatCannotBeRepairedSaysSoOnce(t *testing.T) {
+// A grant that cannot be repaired says so once.
+func TestController_RepairFailure(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.GrantReady, Status: metav1.ConditionTrue, Reason: v1alpha1.GrantReasonEnsured})
 	other := fakemember.NewGrant("two")
@@ -260,7 +265,8 @@ func TestAGrantThatCannotBeRepairedSaysSoOnce(t *testing.T) {
 	assert.True(t, meta.IsStatusConditionTrue(f.stored(t, other).Status.Conditions, v1alpha1.GrantReady))
 }
 
-func TestWhatBelongsToNoGrantIsRemoved(t *testing.T) {
+// What belongs to no grant is removed.
+func TestController_RemoveOrphans(t *testing.T) {
 	kept, lost := fakemember.NewGrant("kept"), fakemember.NewGrant("lost")
 	f := newFixture(t, kept)
 	before := f.member.Objects(t)
@@ -285,7 +291,7 @@ func TestWhatBelongsToNoGrantIsRemoved(t *testing.T) {
 	assert.Regexp(t, `^Normal OrphansRemoved \d+ objects .*grant UIDs grant-lost$`, told[0])
 }
 
-func TestWhatIsNoOrphan(t *testing.T) {
+func TestController_NoOrphans(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
 		"what belongs to a grant that the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
@@ -320,7 +326,8 @@ func TestWhatIsNoOrphan(t *testing.T) {
 	}
 }
 
-func TestASweepRemovesOnlySoMuch(t *testing.T) {
+// A sweep removes only so much.
+func TestController_MaxRemovals(t *testing.T) {
 	f := newFixture(t)
 	t.Cleanup(func() { f.left(f.profile.UID, 0) })
 	RegisterMetrics()
@@ -361,7 +368,8 @@ func assertLeft(t *testing.T, want int) {
 	assert.InDelta(t, want, got, 0)
 }
 
-func TestAKindThatMayNotBeListedStopsNoSweep(t *testing.T) {
+// A kind that may not be listed stops no sweep.
+func TestController_SweepForbiddenKind(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	f := newFixture(t, g)
 	f.member.Answer("/apis/rbac.authorization.k8s.io/v1/clusterroles", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
@@ -416,7 +424,8 @@ func TestController_SweepNotesTheCluster(t *testing.T) {
 	}
 }
 
-func TestController_SweepRepairsNothingOnAnotherCluster(t *testing.T) {
+// Nothing is repaired on another cluster.
+func TestController_SweepOtherCluster(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	f := newFixture(t, g)
 	f.uidOf(t, "b")

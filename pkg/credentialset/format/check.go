@@ -11,9 +11,8 @@ import (
 	"clusterpass.dev/pkg/endpoint"
 )
 
-// check returns the URL of the server that c is for, or what is missing or wrong in c
-// whatever the format. A credential without a CA is one for a server whose certificate
-// is verified by the CAs of the consumer's system.
+// check returns the URL of the server that c is for, or an error if something in c is missing or
+// wrong for all formats. Without a CA, the consumer verifies the server with the CAs of its system.
 func check(c Credential) (*url.URL, error) {
 	cluster := c.Status.Cluster
 	switch {

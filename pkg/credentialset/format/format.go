@@ -1,9 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package format turns the answer to an AuthTokenRequest into what the Secrets of a
-// ClusterCredentialSet hold. It has no client and writes nothing: the same credential
-// always gives the same bytes, so that a Secret changes only when its credential does.
+// Package format converts the answer to an AuthTokenRequest into the content of a Secret of a
+// ClusterCredentialSet. It has no client and writes nothing. The same credential always gives the
+// same bytes, so a Secret changes only when its credential changes.
 package format
 
 import (
@@ -16,29 +16,30 @@ import (
 	"clusterpass.dev/pkg/endpoint"
 )
 
-// Credential is what a Secret is made from.
+// Credential is the input for the content of a Secret.
 type Credential struct {
 	// Cluster is the name of the ClusterProfile.
 	Cluster string
-	// Namespace is that of the ServiceAccount, which a kubeconfig begins in.
+	// Namespace is the namespace of the ServiceAccount, and the default namespace in a kubeconfig.
 	Namespace string
 	// Status is the answer to the request.
 	Status multiclusterv1alpha1.AuthTokenRequestStatus
-	// ArgoCD is what the set says to Argo CD, with the cluster's name in place of a template; nil if it says nothing.
+	// ArgoCD has the set's options for Argo CD, with the expanded name instead of a template. It
+	// may be nil.
 	ArgoCD *v1alpha1.ArgoCDCluster
 }
 
-// Secret is the content of a Secret. Where a set has labels of its own,
-// those that are here go first: without them the consumer doesn't see the Secret.
+// Secret is the content of a Secret. Its labels take precedence over the set's own labels, because
+// the consumer needs them to find the Secret.
 type Secret struct {
 	Data   map[string][]byte
 	Labels map[string]string
-	// Type is always Opaque: the hub acts upon Secrets of other types, and removes a
-	// kubernetes.io/service-account-token whose ServiceAccount it doesn't have.
+	// Type is always Opaque. The hub acts on Secrets of other types: it removes a
+	// kubernetes.io/service-account-token whose ServiceAccount does not exist on the hub.
 	Type corev1.SecretType
 }
 
-// Labels returns the labels by which the consumer of format f sees a Secret.
+// Labels returns the labels by which the consumer of format f finds a Secret.
 func Labels(f v1alpha1.SecretFormat) map[string]string {
 	if f == v1alpha1.SecretFormatArgoCD {
 		return map[string]string{ArgoCDTypeLabel: ArgoCDCluster}
@@ -46,9 +47,9 @@ func Labels(f v1alpha1.SecretFormat) map[string]string {
 	return nil
 }
 
-// Render returns what a Secret of format f holds for c. It is an error if c has no token,
-// if it leads nowhere safe, or if f cannot express it; nothing is left out silently. Errors
-// name the cluster and never hold a token, nor a URL that may have a password in it.
+// Render returns the content of a Secret of format f for c. It returns an error if c has no token,
+// if c leads to an unsafe server, or if f cannot express all of c. Errors name the cluster. They
+// never contain a token, or a URL that may have a password.
 func Render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 	secret, err := render(f, c)
 	if err != nil {
@@ -62,7 +63,7 @@ func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not every consumer skips, as those in Go do, what is no certificate that it can read.
+	// Consumers in Go skip invalid certificates in a bundle, but others do not.
 	c.Status.Cluster = c.Status.Cluster.DeepCopy()
 	if c.Status.Cluster.CertificateAuthorityData, err = endpoint.CleanBundle(c.Status.Cluster.CertificateAuthorityData); err != nil {
 		return nil, err

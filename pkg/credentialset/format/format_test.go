@@ -53,7 +53,8 @@ func proxy(url string) func(*Credential) {
 	return func(c *Credential) { c.Status.Cluster.ProxyURL = url }
 }
 
-func TestWhatNoFormatTakes(t *testing.T) {
+// What no format takes.
+func TestRender_Refusals(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*Credential)
@@ -93,7 +94,8 @@ func TestWhatNoFormatTakes(t *testing.T) {
 	}
 }
 
-func TestAnUnknownFormatIsAnErrorThatNamesTheKnown(t *testing.T) {
+// An unknown format is an error that names the known.
+func TestRender_UnknownFormat(t *testing.T) {
 	for _, f := range []v1alpha1.SecretFormat{"", "yaml"} {
 		_, err := Render(f, credential(t, nil))
 		require.ErrorContains(t, err, "none of kubeconfig, argocd and token")
@@ -102,7 +104,8 @@ func TestAnUnknownFormatIsAnErrorThatNamesTheKnown(t *testing.T) {
 	}
 }
 
-func TestTheSameCredentialGivesTheSameBytes(t *testing.T) {
+// The same credential gives the same bytes.
+func TestRender_Deterministic(t *testing.T) {
 	c := credential(t, nil)
 	for _, f := range formats {
 		first, err := Render(f, c)
@@ -114,7 +117,8 @@ func TestTheSameCredentialGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestAKubeconfigIsAllThatItTakes(t *testing.T) {
+// A kubeconfig is all that it takes.
+func TestRender_Kubeconfig(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		change     func(*Credential)
@@ -155,7 +159,8 @@ func TestAKubeconfigIsAllThatItTakes(t *testing.T) {
 	}
 }
 
-func TestArgoCDGetsItsDeclarativeCluster(t *testing.T) {
+// Argo CD gets its declarative cluster.
+func TestRender_ArgoCD(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*Credential)
@@ -187,7 +192,8 @@ func TestArgoCDGetsItsDeclarativeCluster(t *testing.T) {
 	}
 }
 
-func TestArgoCDGetsWhatTheSetSays(t *testing.T) {
+// Argo CD gets what the set says.
+func TestRender_ArgoCDOptions(t *testing.T) {
 	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) {
 		c.ArgoCD = &v1alpha1.ArgoCDCluster{
 			Name: "Brave Lion", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(true), Project: "infra", Shard: ptr.To(int32(2)),
@@ -226,13 +232,15 @@ func argoCDJSON(t *testing.T, c Credential, more, moreTLS map[string]any) string
 	return string(encoded)
 }
 
-func TestArgoCDWithoutACAIsNotInsecure(t *testing.T) {
+// Argo CD without a CA is not insecure.
+func TestRender_ArgoCDWithoutCA(t *testing.T) {
 	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"bearerToken": "`+testToken+`", "tlsClientConfig": {"insecure": false}}`, string(secret.Data["config"]))
 }
 
-func TestAMemberDoesNotTakeThePlaceOfArgoCDsOwnCluster(t *testing.T) {
+// A member does not take the place of Argo CD's own cluster.
+func TestRender_ArgoCDOwnCluster(t *testing.T) {
 	for name, change := range map[string]func(*Credential){
 		"by its name":               func(c *Credential) { c.Cluster = "in-cluster" },
 		"by its server":             server("https://kubernetes.default.svc"),
@@ -249,7 +257,8 @@ func TestAMemberDoesNotTakeThePlaceOfArgoCDsOwnCluster(t *testing.T) {
 	}
 }
 
-func TestATokenComesWithWhatTheAnswerHas(t *testing.T) {
+// A token comes with what the answer has.
+func TestRender_Token(t *testing.T) {
 	c := credential(t, nil)
 	secret, err := Render(v1alpha1.SecretFormatToken, c)
 	require.NoError(t, err)

@@ -14,15 +14,15 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// The keys of the format kubeconfig: one file under two names, in the one write that a
-// rotation is, so that they never differ. Kueue reads no other key than its own, and so
-// do those who follow Cluster API; Flux can be told a key, but asks for "value" by itself.
-// A choice in the set would be one more thing to get wrong, and one Secret serves both.
+// The keys of the format kubeconfig. Both have the same file, and one write changes both, so they
+// never differ. Kueue reads only its own key, and so do programs that follow Cluster API. Flux has
+// an option for the key, but reads "value" by default. An option in the set would be one more thing
+// to get wrong, while one Secret works for all.
 const (
-	// KueueKey is where Kueue reads the kubeconfig of a MultiKueueCluster.
+	// KueueKey is the key from which Kueue reads the kubeconfig of a MultiKueueCluster.
 	KueueKey = "kubeconfig"
-	// ValueKey is the convention of Cluster API, and where Flux reads the kubeconfig of
-	// spec.kubeConfig.secretRef unless that has a key.
+	// ValueKey is the key by the convention of Cluster API. Flux reads the kubeconfig of
+	// spec.kubeConfig.secretRef from it, unless that names another key.
 	ValueKey = "value"
 )
 
@@ -36,8 +36,8 @@ func kubeconfigSecret(c Credential, server *url.URL) (*Secret, error) {
 	return &Secret{Type: corev1.SecretTypeOpaque, Data: map[string][]byte{KueueKey: file, ValueKey: file}}, nil
 }
 
-// kubeconfig returns a kubeconfig of one context with an inline token and CA. It is written
-// anew from the parts that were checked.
+// kubeconfig returns a kubeconfig with one context, and with an inline token and CA. It contains
+// only parts that were checked.
 func kubeconfig(c Credential, server *url.URL) ([]byte, error) {
 	account := "clusterpass@" + c.Cluster
 	cluster := c.Status.Cluster
@@ -60,8 +60,8 @@ func kubeconfig(c Credential, server *url.URL) ([]byte, error) {
 	return file, nil
 }
 
-// withPort returns the URL of server, with a port where the host is an IPv6 address: Kueue
-// v0.19 takes one that stands alone in its brackets for no address.
+// withPort returns the URL of server, with a port if the host is an IPv6 address: Kueue v0.19 does
+// not recognise an IPv6 address in brackets without a port.
 func withPort(server *url.URL) string {
 	if server.Port() != "" || !strings.HasPrefix(server.Host, "[") {
 		return server.String()

@@ -20,10 +20,10 @@ import (
 // updateVariable is the variable of the environment by which the test writes testdata anew.
 const updateVariable = "UPDATE_TESTDATA"
 
-// TestTheSecretsThatConsumersAreTestedWith keeps testdata what Render returns. The tests in
+// TestRender_Testdata keeps testdata what Render returns. The tests in
 // test/consumers give these Secrets to the code of Argo CD and others, whose modules want
 // other versions of Kubernetes than this one has.
-func TestTheSecretsThatConsumersAreTestedWith(t *testing.T) {
+func TestRender_Testdata(t *testing.T) {
 	for name, change := range map[string]func(*Credential){
 		"plain":        nil,
 		"ipv6":         server("https://[2001:db8::7]"),

@@ -11,9 +11,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The keys of the format token. "token" is what upstream's secretreader plugin reads
-// (from the Secret named as the cluster), and with "ca.crt" the names that Kubernetes has
-// for them in the Secret of a ServiceAccount. What the answer doesn't have has no key.
+// The keys of the format token. Upstream's secretreader plugin reads "token" from the Secret with
+// the cluster's name. Kubernetes uses the names "token" and "ca.crt" in the Secret of a
+// ServiceAccount. Values that are missing in the answer have no key.
 const (
 	TokenKey = "token"
 	CAKey    = "ca.crt"
@@ -45,8 +45,8 @@ func tokenSecret(c Credential) *Secret {
 	return &Secret{Type: corev1.SecretTypeOpaque, Data: data}
 }
 
-// Tokens returns every token in data, whatever the format. It is for who knows the token that is looked for: data may
-// have been changed by others.
+// Tokens returns every token in data, in all formats. It is for callers that look for a known
+// token: other users may have changed data.
 func Tokens(data map[string][]byte) []string {
 	found := []string{string(data[TokenKey])}
 	var config argoCDConfig

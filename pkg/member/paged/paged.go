@@ -1,9 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package paged reads lists of member clusters in pages, and within bounds: of a member that is hostile or broken comes an
-// error, and no more is held of it than one answer, which pkg/member bounds, and one decoded item. Lists of Kubernetes' own kinds
-// are read by nothing else.
+// Package paged reads lists of member clusters in pages and within bounds. A hostile or broken
+// member causes an error. Memory holds no more than one answer, which pkg/member bounds, and one
+// decoded item. All lists of Kubernetes' own kinds are read with this package.
 package paged
 
 import (
@@ -25,38 +25,40 @@ import (
 )
 
 const (
-	// size is how many items are asked for at once: about 5 MB of pods. Of a page that is larger than pkg/member takes, a part is
-	// asked for: smallerBy times fewer items, and so on.
+	// size is how many items a request asks for: about 5 MB of pods. If a page is larger than
+	// pkg/member accepts, the next request asks for smallerBy times fewer items, and so on.
 	size      = 500
 	smallerBy = 5
-	// maxPages bounds a list. A member may give less in a page than was asked for.
+	// maxPages bounds a list. A member may send fewer items in a page than the request asks for.
 	maxPages = 2000
-	// maxItems bounds a list, too: members that do not know pages give all in one. A cluster has 150,000 pods at most
-	// where its operators stay within what Kubernetes is tested for.
+	// maxItems bounds a list, too, because members without paging send everything in one answer. A
+	// cluster has at most 150,000 pods if its operators stay within the tested limits of
+	// Kubernetes.
 	maxItems = size * maxPages
-	// maxItem bounds an item, in bytes: what etcd takes. Decoded, an item of nothing but empty containers has 450 times
-	// as many.
+	// maxItem bounds an item, in bytes. It is the limit of etcd. Decoded, an item that consists of
+	// empty containers takes 450 times as many.
 	maxItem = 1536 << 10
-	// maxFields bounds the fields of an item, of which one is decoded at a time. A pod has hundreds.
+	// maxFields bounds the fields of an item; items are decoded one at a time. A pod has hundreds.
 	maxFields = 100_000
-	// maxToken bounds the token to continue with, in bytes, which goes into a URL. Those of API servers hold a key.
+	// maxToken bounds the continue token, in bytes, which becomes a part of a URL. In the token of
+	// an API server there is a key.
 	maxToken = 4 << 10
-	// maxKind bounds the kind that an error names, in bytes.
+	// maxKind bounds the kind in an error's text, in bytes.
 	maxKind = 64
 
-	// fields of all lists of Kubernetes in protobuf.
+	// field numbers of all lists of Kubernetes in protobuf.
 	metaField, itemsField = 1, 2
 )
 
-// prefix begins what Kubernetes writes in protobuf.
+// prefix is what a protobuf message of Kubernetes begins with.
 var prefix = []byte("k8s\x00")
 
-// metadata asks for nothing but the metadata of the items.
+// metadata is the media type that asks only for the metadata of the items.
 const metadata = runtime.ContentTypeProtobuf + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-// Each calls add for each item of a list, still encoded in protobuf. It asks for nothing else: of
-// a list as a whole, two bytes would become a whole item in memory. An item is add's only until it returns, and its
-// error ends the list. So does a bound that is exceeded, with an error that names it.
+// Each calls add for each item of a list, still encoded in protobuf. It never decodes the whole
+// list, because two bytes could become a whole item in memory. add must not keep item after it
+// returns. An error of add ends the list. So does an exceeded bound; its error names the bound.
 func Each(ctx context.Context, client rest.Interface, resource string, options metav1.ListOptions, add func(item []byte) error) error {
 	return each(ctx, client, resource, runtime.ContentTypeProtobuf, options, add)
 }
@@ -102,8 +104,9 @@ func each(
 	})
 }
 
-// pages calls list for each page, until it returns no token to continue with. The pager of client-go would ask for
-// everything at once where a token has expired; here the list fails, and it is for the caller to begin anew.
+// pages calls list for each page, until list returns no continue token. The pager of client-go
+// would ask for everything at once where a token has expired. Here the list fails, and the caller
+// may start again.
 func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (token string, err error)) error {
 	options.Limit = size
 	for range maxPages {
@@ -123,7 +126,7 @@ func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (to
 	return fmt.Errorf("its list has more than %d pages", maxPages)
 }
 
-// items calls add for each item of a list in protobuf, and returns the token to continue with.
+// items calls add for each item of a list in protobuf, and returns the continue token.
 func items(body []byte, add func(item []byte) error) (token string, err error) {
 	encoded, ok := bytes.CutPrefix(body, prefix)
 	if !ok {
@@ -161,7 +164,8 @@ func items(body []byte, add func(item []byte) error) (token string, err error) {
 	return token, nil
 }
 
-// field returns the number of the first field, its value where that is bytes, and its length, negative where it is none.
+// field returns the number of the first field, its value if it has bytes, and its length. A
+// negative length is an error for protowire.ParseError.
 func field(message []byte) (number protowire.Number, value []byte, length int) {
 	number, kind, length := protowire.ConsumeTag(message)
 	if length < 0 {

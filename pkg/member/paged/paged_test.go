@@ -72,7 +72,7 @@ func each(t *testing.T, handler func(call int) []byte) (names []string, calls in
 	return names, calls, client.Error(err, "list nodes")
 }
 
-func TestAListIsReadPageByPage(t *testing.T) {
+func TestEach(t *testing.T) {
 	pages := [][]byte{page(t, "2", "a", "b"), page(t, "3"), page(t, "", "c")}
 	names, calls, err := each(t, func(call int) []byte { return pages[call-1] })
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	assert.Equal(t, 3, calls)
 }
 
-func TestEach_PageThatIsTooLarge(t *testing.T) {
+func TestEach_LargePage(t *testing.T) {
 	m := fakemember.New(t, clock.RealClock{})
 	var limits []string
 	m.Answer("/api/v1/nodes", func(w http.ResponseWriter, r *http.Request) {
@@ -110,7 +110,7 @@ func TestEach_PageThatIsTooLarge(t *testing.T) {
 	assert.Equal(t, 3, items)
 }
 
-func TestWhatAMemberAnswersIsBounded(t *testing.T) {
+func TestEach_Bounds(t *testing.T) {
 	whole := page(t, "", "a", "b")
 	for name, test := range map[string]struct {
 		answer func(call int) []byte
@@ -151,7 +151,8 @@ func node(amount string) []byte {
 	return message(3, message(1, append(message(1, []byte("cpu")), message(2, message(1, []byte(amount)))...)))
 }
 
-func TestTheStatusOfARefusalIsKept(t *testing.T) {
+// The Status of a refusal is kept.
+func TestEach_Forbidden(t *testing.T) {
 	m := fakemember.New(t, clock.RealClock{})
 	m.Answer("/api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 	client, err := m.For(t.Context(), m.Profile())

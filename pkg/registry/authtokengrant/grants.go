@@ -21,11 +21,11 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-// Grants reads and writes AuthTokenGrants in the store of this process, for the minting pipeline. Its errors are those of an API server. It is
-// made by NewGrants.
+// Grants reads and writes AuthTokenGrants in the store of this process, for the minting pipeline.
+// Its errors are those of an API server. Use NewGrants.
 type Grants struct {
 	store *Internal
-	// counted counts those of a namespace as etcd has them.
+	// counted counts the grants of a namespace in etcd.
 	counted *live.Reader[string, int64]
 }
 
@@ -40,32 +40,33 @@ func NewGrants(store *Internal) Grants {
 	return g
 }
 
-// Cached returns a grant as the watch cache has it, which may be some milliseconds behind. The caller must not
-// change it: it shares its parts with the cache.
+// Cached returns a grant from the watch cache, which may be some milliseconds behind. The caller
+// must not change it: it shares memory with the cache.
 func (g Grants) Cached(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error) {
 	return grantOrError(g.store.Get(inNamespace(ctx, namespace), name, &metav1.GetOptions{ResourceVersion: "0"}))
 }
 
-// Live returns a grant as etcd has it.
+// Live returns a grant from etcd.
 func (g Grants) Live(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error) {
 	return grantOrError(g.store.Get(inNamespace(ctx, namespace), name, &metav1.GetOptions{}))
 }
 
-// Create creates a grant with the finalizers and the status that it has, and returns it with its UID.
+// Create creates a grant with its finalizers and status, and returns it with its UID.
 func (g Grants) Create(ctx context.Context, grant *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
 	return grantOrError(g.store.Create(inNamespace(ctx, grant.Namespace), grant.DeepCopy(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}))
 }
 
-// Update stores metadata, spec and status of grant where it has not changed since its resourceVersion; that is a
-// Conflict. A grant that is being deleted is gone once its last finalizer is; it is returned as it was at the end.
+// Update stores metadata, spec and status of grant. It returns a Conflict if the stored grant has
+// changed since grant's resourceVersion. If the update removes the last finalizer of a grant that
+// is being deleted, the grant is gone, and Update returns its last state.
 func (g Grants) Update(ctx context.Context, grant *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
 	obj, _, err := g.store.Update(inNamespace(ctx, grant.Namespace), grant.Name, rest.DefaultUpdatedObjectInfo(grant),
 		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
 	return grantOrError(obj, err)
 }
 
-// Delete deletes the grant as it was read. Where it has changed since, or another one has its name, that is a Conflict;
-// that there is none is no error.
+// Delete deletes grant. It returns a Conflict if the stored grant has changed since it was read, or
+// if another grant has its name. A missing grant is no error.
 func (g Grants) Delete(ctx context.Context, grant *v1alpha1.AuthTokenGrant) error {
 	options := &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &grant.UID, ResourceVersion: &grant.ResourceVersion}}
 	_, _, err := g.store.Delete(inNamespace(ctx, grant.Namespace), grant.Name, rest.ValidateAllObjectFunc, options)
@@ -75,19 +76,20 @@ func (g Grants) Delete(ctx context.Context, grant *v1alpha1.AuthTokenGrant) erro
 	return err
 }
 
-// Count returns how many grants there are in a namespace, as far as the watch cache has them. A consistent read
-// would wait up to 100 ms for the cache, and two replicas could still count the same and both create.
+// Count returns the number of grants in a namespace, from the watch cache. A consistent read would
+// wait up to 100 ms for the cache. Two replicas could still count the same and both create a grant.
 func (g Grants) Count(ctx context.Context, namespace string) (int64, error) {
 	return g.count(ctx, namespace, "0")
 }
 
-// CountStored returns how many grants there are in a namespace.
+// CountStored returns the number of grants in a namespace, from etcd.
 func (g Grants) CountStored(ctx context.Context, namespace string) (int64, error) {
 	return g.counted.Get(ctx, namespace)
 }
 
 func (g Grants) count(ctx context.Context, namespace, resourceVersion string) (int64, error) {
-	// The cache ignores the limit and has the list at hand; while it is not ready etcd answers, and counts the rest.
+	// The cache ignores the limit and has the whole list in memory. While the cache is not ready,
+	// etcd answers, and counts the rest.
 	obj, err := g.store.List(inNamespace(ctx, namespace), &internalversion.ListOptions{ResourceVersion: resourceVersion, Limit: 1})
 	if err != nil {
 		return 0, err
@@ -99,8 +101,8 @@ func (g Grants) count(ctx context.Context, namespace, resourceVersion string) (i
 	return int64(len(list.Items)) + ptr.Deref(list.RemainingItemCount, 0), nil
 }
 
-// inNamespace returns a context for requests to the store of grants. The request that ctx comes from is one for
-// another resource, which the store would name in its errors.
+// inNamespace returns a context for requests to the store of grants. Without it, errors of the
+// store would name the resource of the request that ctx comes from.
 func inNamespace(ctx context.Context, namespace string) context.Context {
 	gv := v1alpha1.SchemeGroupVersion
 	return genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(ctx, namespace), &genericapirequest.RequestInfo{

@@ -52,7 +52,8 @@ func TestLabelSelectors(t *testing.T) {
 	}
 }
 
-func TestOneClustersGrantsAreIndexed(t *testing.T) {
+// One cluster's grants are indexed.
+func TestSelection_Index(t *testing.T) {
 	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(profileUIDField, "uid-of-bravelion"))
 	index := storage.FieldIndex(profileUIDField)
 	require.Equal(t, []storage.MatchValue{{IndexName: index, Value: "uid-of-bravelion"}}, predicate.MatcherIndex(t.Context()))

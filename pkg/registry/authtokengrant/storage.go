@@ -22,7 +22,7 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-// Storage is the storage of grants as its users see it. All of it is one store, that is one cache.
+// Storage has the storages of grants for their different users. All share one store, and so one cache.
 type Storage struct {
 	Grants   *REST
 	Status   *status.REST
@@ -35,7 +35,8 @@ type REST struct {
 	store *bounded.Store
 }
 
-// served is what of the store is served. As there is no rest.Creater in it, discovery shows no verb create.
+// served is the part of the store that is served. It has no rest.Creater, so discovery shows no
+// verb create.
 //
 //nolint:interfacebloat // What the API machinery knows by twelve names is one storage.
 type served interface {
@@ -53,7 +54,7 @@ type served interface {
 	rest.StorageVersionProvider
 }
 
-// Internal is the storage for the minting pipeline, in process. No admission sees what passes through it.
+// Internal is the storage for the minting pipeline, in process. It bypasses admission.
 type Internal struct {
 	*genericregistry.Store
 }
@@ -78,8 +79,8 @@ var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGran
 // AddFieldLabelConversion makes scheme accept the field selectors of AuthTokenGrants.
 func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
 
-// NewStorage returns the storage of grants. In scheme the Go type stands for v1alpha1 and for the internal
-// version; AddFieldLabelConversion has prepared it.
+// NewStorage returns the storage of grants. In scheme, the Go type must be registered both for
+// v1alpha1 and for the internal version, and AddFieldLabelConversion must have been called.
 func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
@@ -113,7 +114,8 @@ func (*REST) ShortNames() []string { return []string{"atg"} }
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
 
-// Update implements rest.Updater. Server-side apply, for which create is true, is refused where it would create.
+// Update implements rest.Updater. It refuses a server-side apply that would create a grant; create
+// is true for those.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	create bool, options *metav1.UpdateOptions,

@@ -15,7 +15,8 @@ import (
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-// strategy is for the main resource: only the metadata changes. The spec is not reset: a change of it is refused.
+// strategy is for the main resource: only the metadata changes. It does not reset the spec, because
+// validation refuses changes of it.
 type strategy struct {
 	registrystrategy.Main
 }
@@ -63,7 +64,7 @@ func (internalStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) 
 	toGrant(obj).Generation = 1
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts what the member cluster has to follow.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes that the member cluster needs, too.
 func (internalStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	grant, oldGrant := toGrant(obj), toGrant(old)
 	spec := grant.Spec
@@ -83,7 +84,7 @@ func (internalStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Objec
 	return validateInternalUpdate(toGrant(obj), toGrant(old))
 }
 
-// toGrant panics for any other type than that which NewFunc of the store returns.
+// toGrant converts obj. It panics if NewFunc of the store returns another type.
 func toGrant(obj runtime.Object) *v1alpha1.AuthTokenGrant {
 	return registrystrategy.To[*v1alpha1.AuthTokenGrant](obj)
 }

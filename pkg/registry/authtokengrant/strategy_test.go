@@ -79,7 +79,8 @@ func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*v1alpha1.AuthT
 	return changed, err
 }
 
-func TestUsersChangeOnlyTheMetadata(t *testing.T) {
+// Users change only the metadata.
+func TestStrategy_Update(t *testing.T) {
 	updated, err := update(t, newStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Annotations["example.com/ticket"] = "4711"
@@ -96,7 +97,8 @@ func TestUsersChangeOnlyTheMetadata(t *testing.T) {
 	assert.Equal(t, want, updated)
 }
 
-func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
+// An update of the status changes the status and managed fields only.
+func TestStatusStrategy_Update(t *testing.T) {
 	updated, err := update(t, newStatusStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Finalizers = nil
@@ -112,7 +114,8 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	assert.Equal(t, want, updated)
 }
 
-func TestThePipelineChangesSpecAndStatus(t *testing.T) {
+// The pipeline changes spec and status.
+func TestInternalStrategy_Update(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
 		change         func(*v1alpha1.AuthTokenGrant)
@@ -138,7 +141,8 @@ func TestThePipelineChangesSpecAndStatus(t *testing.T) {
 	}
 }
 
-func TestThePipelineCreatesAGrantWithItsStatus(t *testing.T) {
+// The pipeline creates a grant with its status.
+func TestInternalStrategy_Create(t *testing.T) {
 	created := grant()
 	created.Generation = 9
 	rest.FillObjectMetaSystemFields(created)
@@ -149,7 +153,8 @@ func TestThePipelineCreatesAGrantWithItsStatus(t *testing.T) {
 	assert.Equal(t, want, created)
 }
 
-func TestEachStrategyResetsWhatItDoesNotSet(t *testing.T) {
+// Each strategy resets what it does not set.
+func TestStrategies_ResetFields(t *testing.T) {
 	main := newStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
 	status := newStatusStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
 	for path, want := range map[string][2]bool{"spec": {false, true}, "metadata": {false, true}, "status": {true, false}} {

@@ -39,7 +39,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Reason", Type: text, Priority: table.Wide, Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
 }
 
-// printer prints grants as they are at a time of its clock.
+// printer prints grants at the current time of its clock.
 type printer struct {
 	clock clock.PassiveClock
 }
@@ -95,7 +95,8 @@ func joined(words []string) string {
 	return strings.Join(words, ",")
 }
 
-// lastIssued is about the time at which a token was last recorded. Those that came later cost no write.
+// lastIssued prints when a token was last recorded. Tokens that were issued soon after it are not
+// recorded.
 func (p printer) lastIssued(at *metav1.Time) string {
 	if at == nil {
 		return none
@@ -103,7 +104,8 @@ func (p printer) lastIssued(at *metav1.Time) string {
 	return atMost(p.clock.Since(at.Time))
 }
 
-// tokensEnd is about a ceiling, which is hours ahead of the tokens: when they end is not known more exactly.
+// tokensEnd prints the upper limit for the end of all tokens, which may be hours later than their
+// real end. The exact time is not recorded.
 func (p printer) tokensEnd(ceiling *metav1.Time) string {
 	if ceiling == nil {
 		return none
@@ -115,8 +117,8 @@ func (p printer) tokensEnd(ceiling *metav1.Time) string {
 	return atMost(left)
 }
 
-// atMost prints a time that d does not exceed: the least that can be told in words, which have a day, an hour, a minute or a second as
-// their least unit.
+// atMost prints an upper limit for d. It rounds up to a whole day, hour, minute or second, because
+// HumanDuration rounds down to that unit.
 func atMost(d time.Duration) string {
 	unit := time.Second
 	switch {
@@ -130,7 +132,7 @@ func atMost(d time.Duration) string {
 	return "within " + duration.HumanDuration((d + unit - 1).Truncate(unit))
 }
 
-// state returns what is printed as the readiness of a grant, and the reason of it.
+// state returns the cells Ready and Reason of a grant.
 func state(grant *v1alpha1.AuthTokenGrant) (ready, reason string) {
 	if grant.DeletionTimestamp != nil {
 		_, reason = conditionOf(grant, v1alpha1.GrantRevoked)

@@ -20,22 +20,23 @@ import (
 )
 
 const (
-	// reservedDomain is whose labels and annotations are the server's to set.
+	// reservedDomain is the prefix of labels and annotations that only the server sets.
 	reservedDomain = "clusterpass.dev/"
 	// abandon is the only value of AnnotationAbandonMember.
 	abandon = "true"
-	// maxMemberObjects is what one grant can own on a member while its roles are being replaced by others: its
-	// ServiceAccount, its Secret and, of each kind, a role and a binding for every role of old and new.
+	// maxMemberObjects bounds the objects that one grant can own on a member while its roles are
+	// being replaced: its ServiceAccount, its Secret, and a role and a binding for every old and
+	// new Role and ClusterRole.
 	maxMemberObjects = 2 + 2*2*2*multiclusterv1alpha1.MaxRoles
 )
 
-// The kinds of objects that a grant owns on a member, by whether they are in a namespace there.
+// The kinds of objects that a grant owns on a member: namespaced and cluster-scoped ones.
 var (
 	namespacedKinds = []string{"ServiceAccount", "Secret", "Role", "RoleBinding"}
 	clusterKinds    = []string{"ClusterRole", "ClusterRoleBinding"}
 )
 
-// validateUpdate is for users: only the metadata changes, and of that not what is reserved.
+// validateUpdate is for users. They may change only the metadata, except for reserved keys.
 func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 	metadata := field.NewPath("metadata")
 	errs := validateReserved(grant.Labels, old.Labels, metadata.Child("labels"))
@@ -47,8 +48,9 @@ func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 	return errs
 }
 
-// validateFinalizers keeps users from losing the record of tokens that work: the finalizer goes when no token of the
-// grant has rights any more, when there never was one, or with AnnotationAbandonMember.
+// validateFinalizers prevents that users lose the record of working tokens. The finalizer may be
+// removed when the grant never had a token, when its tokens have no rights any more, or with
+// AnnotationAbandonMember.
 func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
 	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(grant.Finalizers, v1alpha1.GrantFinalizer)
 	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil || grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
@@ -58,7 +60,8 @@ func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) f
 	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; to give a member cluster up for lost, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
 }
 
-// validateAnnotations lets users of the reserved annotations set and remove only AnnotationAbandonMember.
+// validateAnnotations allows users to set and remove AnnotationAbandonMember, and no other reserved
+// annotation.
 func validateAnnotations(annotations, old map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, err := range validateReserved(annotations, old, path) {
@@ -72,7 +75,7 @@ func validateAnnotations(annotations, old map[string]string, path *field.Path) f
 	return errs
 }
 
-// validateReserved refuses to add, change and remove reserved keys.
+// validateReserved refuses changes of reserved keys: to add, change or remove them.
 func validateReserved(keys, old map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, key := range sets.List(sets.KeySet(keys).Union(sets.KeySet(old))) {
@@ -99,7 +102,8 @@ func validateInternalUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList
 	return append(errs, validateStatus(&grant.Status, field.NewPath("status"))...)
 }
 
-// validateSpec checks what whoever reads a grant relies on. That a request may name what is in it was seen before.
+// validateSpec checks what readers of a grant rely on. Whether a request may ask for it was checked
+// before.
 func validateSpec(spec *v1alpha1.AuthTokenGrantSpec, path *field.Path) field.ErrorList {
 	profile, account := path.Child("clusterProfile"), path.Child("serviceAccount")
 	errs := validateName(spec.ClusterProfile.Namespace, validation.ValidateNamespaceName, profile.Child("namespace"))

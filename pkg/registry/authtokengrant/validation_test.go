@@ -25,7 +25,8 @@ func messages(errs field.ErrorList) []string {
 	return out
 }
 
-func TestWhatUsersMayChange(t *testing.T) {
+// What users may change.
+func TestValidateUpdate(t *testing.T) {
 	const (
 		reserved  = "keys of clusterpass.dev are the server's to set"
 		immutable = "spec: Forbidden: is immutable: only an AuthTokenRequest changes it"
@@ -81,7 +82,8 @@ func TestWhatUsersMayChange(t *testing.T) {
 	})
 }
 
-func TestErrorsNameTheFieldOfTheSpec(t *testing.T) {
+// Errors name the field.
+func TestValidateSpec(t *testing.T) {
 	path := field.NewPath("spec")
 	assert.Empty(t, validateSpec(&grant().Spec, path))
 	assert.Equal(t, []string{
@@ -126,7 +128,8 @@ func TestErrorsNameTheFieldOfTheSpec(t *testing.T) {
 	}, messages(validateSpec(&many, path)))
 }
 
-func TestWhatAGrantIsOfNeverChanges(t *testing.T) {
+// What a grant is of never changes.
+func TestValidateInternalUpdate(t *testing.T) {
 	updated := grant()
 	updated.Spec.ClusterProfile.UID = "another"
 	updated.Spec.ServiceAccount.Name = "another"
@@ -142,7 +145,8 @@ func TestWhatAGrantIsOfNeverChanges(t *testing.T) {
 	assert.Empty(t, validateInternalUpdate(updated, grant()))
 }
 
-func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
+// Errors name the field.
+func TestValidateStatus(t *testing.T) {
 	path := field.NewPath("status")
 	assert.Empty(t, validateStatus(&grant().Status, path))
 	assert.Empty(t, validateStatus(&v1alpha1.AuthTokenGrantStatus{}, path))
@@ -171,7 +175,8 @@ func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
 	}, path)))
 }
 
-func TestAnUpdateOfAllRolesFitsTheMemberObjects(t *testing.T) {
+// An update of all roles fits the member objects.
+func TestValidateStatus_MemberObjects(t *testing.T) {
 	objects := []v1alpha1.MemberObject{{Kind: "ServiceAccount", Namespace: "n", Name: "work"}, {Kind: "Secret", Namespace: "n", Name: "work"}}
 	for i := range 2 * multiclusterv1alpha1.MaxRoles {
 		name := fmt.Sprintf("clusterpass:%d", i)
@@ -185,7 +190,8 @@ func TestAnUpdateOfAllRolesFitsTheMemberObjects(t *testing.T) {
 	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, messages(validateStatus(status, field.NewPath("status"))))
 }
 
-func TestTheFinalizerGoesOnlyWhenTheTokensHaveEnded(t *testing.T) {
+// The finalizer goes only when the tokens have ended.
+func TestValidateUpdate_Finalizer(t *testing.T) {
 	now := metav1.Now()
 	deleted := func(change func(*v1alpha1.AuthTokenGrant)) *v1alpha1.AuthTokenGrant {
 		g := grant()

@@ -1,9 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package authtokenrequest serves the virtual resources that are answered with a
-// token: authtokenrequests, and the subresource token of clusterprofiles. It
-// stores nothing; pkg/mint does the work.
+// Package authtokenrequest serves the virtual resources that return a token: authtokenrequests, and
+// the subresource token of clusterprofiles. It stores nothing. pkg/mint does the work.
 package authtokenrequest
 
 import (
@@ -30,9 +29,9 @@ import (
 
 // Minter mints tokens.
 type Minter interface {
-	// Validate returns what is wrong with a request, by field.
+	// Validate returns the errors in a request, by field.
 	Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList
-	// Mint answers a request that is valid.
+	// Mint issues a token for a valid request.
 	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
 }
 
@@ -75,7 +74,7 @@ func (*REST) GetSingularName() string { return "authtokenrequest" }
 // ShortNames implements rest.ShortNamesProvider.
 func (*REST) ShortNames() []string { return []string{"atr"} }
 
-// Create answers a request whose target is in its body.
+// Create answers a request with the target in its body.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
@@ -84,8 +83,8 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	return r.serve(ctx, request, validate, options)
 }
 
-// Create answers a request for the ClusterProfile called name. Where the body
-// names a target, it is the same one.
+// Create answers a request for the ClusterProfile called name. If the body names a target, it must
+// be the same.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
@@ -111,7 +110,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 
 var kind = v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest")
 
-// server is what both storages share.
+// server is the common part of both storages.
 type server struct {
 	minter Minter
 }
@@ -130,7 +129,7 @@ func (server) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersi
 	return containing.WithKind(kind.Kind)
 }
 
-// prepare completes a request from its URL and drops what is not the client's to say.
+// prepare completes a request from its URL, and drops fields that clients must not set.
 func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.AuthTokenRequest, error) {
 	request, ok := obj.(*v1alpha1.AuthTokenRequest)
 	if !ok {
@@ -152,8 +151,8 @@ func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.Auth
 	return request, nil
 }
 
-// nameOf returns what errors call a request. It needs no name: one without is called by its ClusterProfile, as a TokenRequest is by
-// its ServiceAccount.
+// nameOf returns the name of a request for errors. A request needs no name. Without one, errors
+// name its ClusterProfile, as those about a TokenRequest name its ServiceAccount.
 func nameOf(request *v1alpha1.AuthTokenRequest) string {
 	target := request.Spec.TargetClusterProfile.Name
 	if len(validation.NameIsDNSSubdomain(target, false)) > 0 {
@@ -162,8 +161,8 @@ func nameOf(request *v1alpha1.AuthTokenRequest) string {
 	return cmp.Or(request.Name, target)
 }
 
-// serve validates and admits a request and has it answered. The object that
-// admission has seen is the one that is answered.
+// serve validates and admits a request, and mints the token for exactly the object that admission
+// has checked.
 func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	errs := bounds.Check(request, nil)
 	if len(errs) == 0 {

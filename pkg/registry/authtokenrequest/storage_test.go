@@ -52,7 +52,8 @@ func newRequest() *v1alpha1.AuthTokenRequest {
 
 func admitAll(context.Context, runtime.Object) error { return nil }
 
-func TestWhatAClientSendsAndMayNot(t *testing.T) {
+// What a client sends and may not does not get through.
+func TestREST_Create(t *testing.T) {
 	minter := &recorder{}
 	top, _ := NewREST(minter)
 	request := newRequest()
@@ -86,7 +87,8 @@ func TestWhatAClientSendsAndMayNot(t *testing.T) {
 	}
 }
 
-func TestNothingIsMintedForWhatIsRefused(t *testing.T) {
+// Nothing is minted for what is refused.
+func TestREST_CreateRefused(t *testing.T) {
 	denied := errors.New("denied by a policy")
 	tests := map[string]struct {
 		ctx    func(t *testing.T) context.Context
@@ -126,7 +128,8 @@ func TestNothingIsMintedForWhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedRequestIsCalledByANameThatSaysSomething(t *testing.T) {
+// A refused request is called by a name that says something.
+func TestREST_CreateErrorName(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(r *v1alpha1.AuthTokenRequest)
 		want   string
@@ -150,7 +153,8 @@ func TestARefusedRequestIsCalledByANameThatSaysSomething(t *testing.T) {
 	}
 }
 
-func TestTheSubresourceTakesItsTargetFromTheURL(t *testing.T) {
+// The subresource takes its target from the URL.
+func TestTokenREST_Create(t *testing.T) {
 	minter := &recorder{}
 	_, sub := NewREST(minter)
 	request := newRequest()

@@ -21,8 +21,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Expires", Type: "string", Format: "date-time", Description: "When the token expires."},
 }
 
-// ConvertToTable implements rest.TableConvertor. The token is in no cell, and the
-// object of a row is its metadata alone, whatever the client asks for.
+// ConvertToTable implements rest.TableConvertor. No cell has the token. The object of a row has
+// only metadata, even if the client asks for the whole object.
 func (server) ConvertToTable(_ context.Context, obj runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
 	request, ok := obj.(*v1alpha1.AuthTokenRequest)
 	if !ok {

@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/pkg/registry/author"
 )
 
-// MastersPolicy says what becomes of a set whose author would be in system:masters. Sets that have such an author are renewed.
+// MastersPolicy says what the server does when a user in system:masters would become the author of
+// a set. Existing sets with such an author keep working.
 type MastersPolicy string
 
 // The values of MastersPolicy.
@@ -33,10 +34,10 @@ const (
 	MastersRefuse MastersPolicy = "Refuse"
 )
 
-// unrestricted is what is wrong with an author in system:masters.
+// unrestricted is the error about an author in system:masters.
 const unrestricted = "is in system:masters: no RBAC ends what the set gets, not even when that user has left. Write it as another user, or as a ServiceAccount"
 
-// warn returns the warnings about who has become the author of set.
+// warn returns the warnings about the new author of set.
 func (m MastersPolicy) warn(set *v1alpha1.ClusterCredentialSet) []string {
 	if m == MastersRefuse || !credentialset.IsUnrestricted(set.Spec.Author) {
 		return nil
@@ -44,7 +45,7 @@ func (m MastersPolicy) warn(set *v1alpha1.ClusterCredentialSet) []string {
 	return []string{fmt.Sprintf("spec.author: %q %s", set.Spec.Author.Username, unrestricted)}
 }
 
-// refuse returns what is wrong with who has become the author of set.
+// refuse returns the errors about the new author of set.
 func (m MastersPolicy) refuse(set *v1alpha1.ClusterCredentialSet) field.ErrorList {
 	if m != MastersRefuse || !credentialset.IsUnrestricted(set.Spec.Author) {
 		return nil
@@ -52,7 +53,8 @@ func (m MastersPolicy) refuse(set *v1alpha1.ClusterCredentialSet) field.ErrorLis
 	return field.ErrorList{field.Forbidden(field.NewPath("spec", "author"), fmt.Sprintf("%q %s", set.Spec.Author.Username, unrestricted))}
 }
 
-// authorStrategy is for the subresource author: who asks becomes the author, and nothing else changes.
+// authorStrategy is for the subresource author: the user of the request becomes the author, and
+// nothing else changes.
 type authorStrategy struct{ strategy }
 
 // PrepareForUpdate implements rest.RESTUpdateStrategy.
@@ -86,7 +88,8 @@ var _ interface {
 	rest.SubresourceObjectMetaPreserver
 } = &AuthorREST{}
 
-// newAuthorREST returns an AuthorREST of store, which has been completed. admit, which may be nil, admits updates of sets.
+// newAuthorREST returns an AuthorREST of store, which has been completed. admit checks updates of
+// sets; it may be nil.
 func newAuthorREST(store *genericregistry.Store, main strategy, scheme *runtime.Scheme, admit admission.Interface) *AuthorREST {
 	of := *store
 	of.UpdateStrategy = authorStrategy{main}
@@ -98,17 +101,19 @@ var setKind = v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet")
 // New implements rest.Storage.
 func (*AuthorREST) New() runtime.Object { return &v1alpha1.ClusterCredentialSet{} }
 
-// Destroy implements rest.Storage. The store is that of the resource, which destroys it.
+// Destroy implements rest.Storage. The main resource destroys the store.
 func (*AuthorREST) Destroy() {}
 
 // PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
 func (*AuthorREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
-// Create has the user of the request become the author of a set, although nothing else of its spec changes, and answers with the set.
-// The body's metadata.generation and metadata.uid are those of the set which the user has looked at, and required: another one, which somebody has
-// changed or replaced since, would have that user's rights. All else in the body is dropped.
+// Create makes the user of the request the author of a set, without any other change of its spec,
+// and returns the set. The body must have metadata.generation and metadata.uid of the set that the
+// user has reviewed. Otherwise, a set that somebody has changed or replaced since would get that
+// user's rights. Create drops everything else in the body.
 //
-// Admission sees the set with its new author: as the object of this create, and, like any change of the author, as an update of the set.
+// Admission checks the set with its new author twice: as the object of this create, and as an
+// update of the set, like any other change of the author.
 func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	body, ok := obj.(*v1alpha1.ClusterCredentialSet)
 	if !ok {
@@ -142,7 +147,7 @@ func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object
 	return updated, err
 }
 
-// admitUpdate has the hub's policies and webhooks look at an update of a set.
+// admitUpdate calls the hub's validating policies and webhooks for an update of a set.
 func (r *AuthorREST) admitUpdate(ctx context.Context, set *v1alpha1.ClusterCredentialSet, old runtime.Object, options *metav1.UpdateOptions) error {
 	validator, ok := r.admission.(admission.ValidationInterface)
 	if !ok || !validator.Handles(admission.Update) {

@@ -15,7 +15,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-func TestTheExamplesAreValid(t *testing.T) {
+func TestStrategy_Examples(t *testing.T) {
 	examples, err := filepath.Glob("../../../artifacts/examples/clustercredentialset*.yaml")
 	require.NoError(t, err)
 	more, err := filepath.Glob("../../../artifacts/examples/multikueue/clustercredentialset*.yaml")

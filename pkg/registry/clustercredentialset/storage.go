@@ -20,7 +20,7 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-// Storage is the storage of sets as its users see it. All of it is one store, that is one cache.
+// Storage has the storages of sets and their subresources. All share one store, and so one cache.
 type Storage struct {
 	Sets   *REST
 	Status *status.REST
@@ -41,20 +41,21 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
-// Options are the server's flags that are about sets.
+// Options are the server's flags about sets.
 type Options struct {
-	// DecisionWriter is the user whose PlacementDecisions count by default.
+	// DecisionWriter is the user whose PlacementDecisions a set follows by default.
 	DecisionWriter string
-	// Masters says what becomes of a set whose author would be in system:masters.
+	// Masters says what to do with authors in system:masters.
 	Masters MastersPolicy
-	// Admission admits changes of authors; nil: all.
+	// Admission checks changes of authors. If nil, all are allowed.
 	Admission admission.Interface
-	// MaxAuthorAge is for how long after an author was noted there are tokens in its name; 0: for ever.
+	// MaxAuthorAge is how long after it was recorded an author can get tokens. Zero means no limit.
 	MaxAuthorAge time.Duration
 }
 
-// NewStorage returns the storage of sets. In scheme the Go type stands for v1alpha1 and for the internal version. The
-// tokens are minter's, for authors whom authorizer lets write the Secrets, too.
+// NewStorage returns the storage of sets. In scheme, the Go type must be registered both for
+// v1alpha1 and for the internal version. minter issues the tokens, if authorizer allows the author
+// to write the Secrets, too.
 func NewStorage(
 	scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, minter Minter, authorizer authorizer.Authorizer, options Options,
 ) (*Storage, error) {

@@ -48,7 +48,8 @@ func as(t *testing.T, name string) context.Context {
 	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
 }
 
-func TestTheAuthorIsWhoCreatesASet(t *testing.T) {
+// The author is who creates a set.
+func TestStrategy_PrepareForCreate(t *testing.T) {
 	set := newSet()
 	strategy{}.PrepareForCreate(as(t, "sam"), set)
 	require.NotNil(t, set.Spec.Author)
@@ -65,7 +66,8 @@ func TestTheAuthorIsWhoCreatesASet(t *testing.T) {
 	assert.Nil(t, set.Spec.Author, "nobody is the author where there is no user")
 }
 
-func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
+// The author is who changes the spec.
+func TestStrategy_PrepareForUpdate(t *testing.T) {
 	for name, test := range map[string]struct {
 		change     func(set *v1alpha1.ClusterCredentialSet)
 		author     string
@@ -91,7 +93,8 @@ func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
 	}
 }
 
-func TestAStatusUpdateChangesNothingElse(t *testing.T) {
+// An update of the status changes nothing else.
+func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 	old, set := newSet(), newSet()
 	set.Spec.Author.Username, set.Spec.Clusters.Names, set.Labels, set.Status.Ready = "admin", nil, map[string]string{"a": "b"}, 3
 	newStatusStrategy(nil).PrepareForUpdate(as(t, "sam"), set, old)
@@ -100,7 +103,8 @@ func TestAStatusUpdateChangesNothingElse(t *testing.T) {
 	assert.Equal(t, int32(3), set.Status.Ready)
 }
 
-func TestNobodyOwnsTheAuthor(t *testing.T) {
+// Nobody owns the author.
+func TestStrategy_ResetFields(t *testing.T) {
 	for _, fields := range newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).GetResetFields() {
 		assert.Contains(t, fields.String(), ".spec.author")
 	}
@@ -171,7 +175,8 @@ func TestStrategy_DefaultWriters(t *testing.T) {
 	})
 }
 
-func TestWhatASetMayNotSay(t *testing.T) {
+// What a set may not say.
+func TestStrategy_Validate(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(spec *v1alpha1.ClusterCredentialSetSpec)
 		field  string
@@ -275,7 +280,8 @@ func TestWhatASetMayNotSay(t *testing.T) {
 	require.Len(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), long), 1)
 }
 
-func TestASetOfANameThatKueueDoesNotTake(t *testing.T) {
+// A set of a name that Kueue does not take.
+func TestStrategy_ValidateName(t *testing.T) {
 	dotted := newSet()
 	dotted.Name, dotted.Spec.Consumer.MultiKueue = "team.gpu", newMultiKueue(nil)
 	errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), dotted)
@@ -310,7 +316,8 @@ func newMultiKueue(change func(*v1alpha1.MultiKueueConsumer)) *v1alpha1.MultiKue
 	return consumer
 }
 
-func TestSecretsStayWhereTheyAre(t *testing.T) {
+// Secrets stay where they are.
+func TestStrategy_ValidateUpdate(t *testing.T) {
 	for name, change := range map[string]func(spec *v1alpha1.ClusterCredentialSetSpec){
 		"spec.secret.namespace":   func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Namespace = "other" },
 		"spec.secret.name":        func(s *v1alpha1.ClusterCredentialSetSpec) { s.Secret.Name = "other-{{.cluster.name}}" },

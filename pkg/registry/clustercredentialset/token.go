@@ -29,15 +29,16 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-// auditAuthor tells in the hub's audit log with whose rights a token was minted: the caller is the controller manager.
+// auditAuthor is an annotation in the hub's audit log: the user with whose rights a token was
+// minted. The caller is the controller manager.
 const auditAuthor = "clusterpass.dev/author"
 
 // Minter mints tokens.
 type Minter interface {
 	Rights
-	// Validate returns what is wrong with a request, by field.
+	// Validate returns the errors in a request, by field.
 	Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList
-	// Mint answers a request that is valid.
+	// Mint issues a token for a valid request.
 	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
 }
 
@@ -80,9 +81,10 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 	return containing.WithKind(requestKind.Kind)
 }
 
-// Create answers with a token for the ClusterProfile that the body names: what the set says, with the rights of its author. The body's
-// metadata.uid and metadata.generation, where they are set, are preconditions on the set: it may be another one by now, whose token is
-// not to be written into the Secret of this. All else in the body is dropped.
+// Create returns a token for the ClusterProfile that the body names. The set says which rights it
+// has, and the author must hold them. If the body has metadata.uid and metadata.generation, they
+// are preconditions on the set: the token of a set that was changed or replaced meanwhile must not
+// get into this set's Secret. Create drops everything else in the body.
 func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
 	if !ok {
@@ -112,7 +114,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 	return r.serve(ctx, set, request, len(options.DryRun) > 0)
 }
 
-// set returns the set as it is stored, or why there are no tokens for it.
+// set returns the set from storage, or an error that says why it gets no tokens.
 func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCredentialSet, error) {
 	obj, err := r.sets.Get(ctx, name, &metav1.GetOptions{})
 	if err != nil {
@@ -163,8 +165,8 @@ func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	return answer, nil
 }
 
-// authorizeSecret returns nil if the author may write the Secret that the token is for, else 403 with what is missing: nobody
-// gets a Secret written by a set that they could not write themselves.
+// authorizeSecret returns nil if the author may write the Secret that the token is for, and else
+// 403 with the missing rights. A set must not write a Secret that its author could not write.
 func (r *TokenREST) authorizeSecret(ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName) error {
 	var missing []string
 	for _, verb := range []string{"create", "update"} {

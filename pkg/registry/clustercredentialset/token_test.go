@@ -78,7 +78,8 @@ func body(change func(r *multiclusterv1alpha1.AuthTokenRequest)) *multiclusterv1
 
 func asIs(*multiclusterv1alpha1.AuthTokenRequest) {}
 
-func TestATokenIsWhatTheSetSaysForItsAuthor(t *testing.T) {
+// A token is what the set says, for its author.
+func TestTokenREST_Create(t *testing.T) {
 	set := newSet()
 	set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}}
 	rest, minter := newToken(set)
@@ -110,7 +111,8 @@ func TestATokenIsWhatTheSetSaysForItsAuthor(t *testing.T) {
 	assert.True(t, minter.asked[1].DryRun)
 }
 
-func TestWhenThereIsNoToken(t *testing.T) {
+// When there is no token.
+func TestTokenREST_CreateRefused(t *testing.T) {
 	denied := errors.New("denied by a policy")
 	for name, test := range map[string]struct {
 		set     func(set *v1alpha1.ClusterCredentialSet)

@@ -18,7 +18,7 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. It is made by NewGetter.
+// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use NewGetter.
 type Getter struct {
 	store  rest.Getter
 	stored *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
@@ -46,7 +46,8 @@ func (g *Getter) Stored(ctx context.Context, namespace, name string) (*inventory
 }
 
 func (g *Getter) get(ctx context.Context, name types.NamespacedName, resourceVersion string) (*inventoryv1alpha1.ClusterProfile, error) {
-	// The request that ctx comes from is one for another resource, which the store would name in its errors.
+	// Without this request info, errors of the store would name the resource of the request that
+	// ctx comes from.
 	gv := inventoryv1alpha1.SchemeGroupVersion
 	ctx = genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(ctx, name.Namespace), &genericapirequest.RequestInfo{
 		IsResourceRequest: true,

@@ -21,8 +21,9 @@ import (
 
 const testNamespace = "fleet"
 
+// Strategies come to the verdict of the CRD.
 // The same cases meet a real server, with the CRD beside it, in test/integration.
-func TestStrategiesComeToTheVerdictOfTheCRD(t *testing.T) {
+func TestStrategies_Parity(t *testing.T) {
 	for _, c := range parity.Cases(t) {
 		verdict := c.Ours()
 		if c.Resource != parity.ClusterProfiles || c.Absent || (verdict != parity.Accepted && verdict != parity.Refused) {

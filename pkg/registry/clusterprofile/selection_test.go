@@ -47,7 +47,8 @@ func TestLabelSelectors(t *testing.T) {
 	}
 }
 
-func TestAWatchOfOneManagerIsTriggeredByItsProfiles(t *testing.T) {
+// A watch of one manager is triggered by its ClusterProfiles.
+func TestSelection_Triggers(t *testing.T) {
 	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(managerField, "ocm"))
 	values := predicate.MatcherIndex(t.Context())
 	require.Equal(t, []storage.MatchValue{{IndexName: storage.FieldIndex(managerField), Value: "ocm"}}, values)

@@ -38,8 +38,9 @@ var selected = selection.New(inventoryv1alpha1.GroupVersion.WithKind(inventoryv1
 // AddFieldLabelConversion makes scheme accept the field selectors of ClusterProfiles.
 func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
 
-// NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme the Go type
-// stands for v1alpha1 and for the internal version; AddDefaults and AddFieldLabelConversion have prepared it.
+// NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme, the Go
+// type must be registered both for v1alpha1 and for the internal version, and AddDefaults and
+// AddFieldLabelConversion must have been called.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{

@@ -16,7 +16,7 @@ import (
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-// strategy is for the main resource: it leaves the status alone.
+// strategy is for the main resource: it keeps the status.
 type strategy struct {
 	registrystrategy.Main
 }
@@ -40,8 +40,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = strategy{}
 
-// AddDefaults makes scheme decode a profile without conditions as one with an empty list of them:
-// upstream's type would write the absent list as null, which no CRD returns.
+// AddDefaults makes scheme decode a profile without conditions as one with an empty list.
+// Otherwise, upstream's type would encode the missing list as null, which no CRD returns.
 func AddDefaults(scheme *runtime.Scheme) {
 	scheme.AddTypeDefaultingFunc(&inventoryv1alpha1.ClusterProfile{}, func(obj any) {
 		if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.Status.Conditions == nil {
@@ -76,7 +76,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toProfile(obj), toProfile(old))
 }
 
-// toProfile panics for any other type than that which NewFunc of the store returns.
+// toProfile converts obj. It panics if NewFunc of the store returns another type.
 func toProfile(obj runtime.Object) *inventoryv1alpha1.ClusterProfile {
 	return registrystrategy.To[*inventoryv1alpha1.ClusterProfile](obj)
 }

@@ -33,7 +33,8 @@ func profile() *inventoryv1alpha1.ClusterProfile {
 	}
 }
 
-func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
+// A new object starts without a status, at generation one.
+func TestStrategy_PrepareForCreate(t *testing.T) {
 	created := profile()
 	strategy{}.PrepareForCreate(t.Context(), created)
 
@@ -43,7 +44,7 @@ func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
 	assert.Equal(t, want, created)
 }
 
-func TestUpdate(t *testing.T) {
+func TestStrategy_PrepareForUpdate(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
 		change         func(*inventoryv1alpha1.ClusterProfile)
@@ -67,7 +68,8 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
+// An update of the status changes the status and managed fields only.
+func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 	old, updated := profile(), profile()
 	updated.Labels = map[string]string{"region": "us"}
 	updated.Finalizers = []string{"example.com/f"}
@@ -85,7 +87,8 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	assert.Equal(t, profile(), old, "the old object shares nothing that a change of the new one would reach")
 }
 
-func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
+// Each strategy resets what the other sets.
+func TestStrategies_ResetFields(t *testing.T) {
 	version := fieldpath.APIVersion("multicluster.x-k8s.io/v1alpha1")
 	main := newStrategy(testScheme(t)).GetResetFields()[version]
 	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
@@ -95,14 +98,16 @@ func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
 	}
 }
 
-func TestStrategyIsThatOfACustomResource(t *testing.T) {
+// The strategy is that of a custom resource.
+func TestStrategy(t *testing.T) {
 	s := newStrategy(testScheme(t))
 	assert.True(t, s.NamespaceScoped())
 	assert.False(t, s.AllowCreateOnUpdate(t.Context()))
 	assert.False(t, s.AllowUnconditionalUpdate(t.Context()))
 }
 
-func TestConditionsAreNeverNull(t *testing.T) {
+// Conditions are never null.
+func TestDecode_Conditions(t *testing.T) {
 	codec := serializer.NewCodecFactory(testScheme(t)).LegacyCodec(inventoryv1alpha1.GroupVersion)
 	for name, data := range map[string]string{
 		"no status":               `{"spec":{"clusterManager":{"name":"ocm"}}}`,

@@ -14,7 +14,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-func TestTaintsAreCheckedWhereTheyAreChanged(t *testing.T) {
+// Taints are checked where they are changed.
+func TestStrategy_ValidateTaints(t *testing.T) {
 	const good, bad, worse = `[{"key":"gpu","effect":"NoSelect"}]`, `[{"key":"gpu"}]`, "none"
 	tainted := func(annotation string) *inventoryv1alpha1.ClusterProfile {
 		return &inventoryv1alpha1.ClusterProfile{

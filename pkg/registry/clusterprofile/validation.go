@@ -44,7 +44,8 @@ func validateUpdate(profile, old *inventoryv1alpha1.ClusterProfile) field.ErrorL
 	return errs
 }
 
-// validateTaints is our own: upstream knows no taints. An update leaves alone what was there before the server looked at it.
+// validateTaints is clusterpass's own: upstream has no taints. An update does not validate
+// unchanged taints.
 func validateTaints(profile *inventoryv1alpha1.ClusterProfile) field.ErrorList {
 	annotation, tainted := profile.Annotations[clusterpassv1alpha1.AnnotationTaints]
 	if !tainted {
@@ -114,7 +115,8 @@ func validateProviders(providers []inventoryv1alpha1.AccessProvider, path *field
 	return errs
 }
 
-// validateCluster takes a cluster without any value for an absent one, which Go cannot tell from it.
+// validateCluster accepts a cluster without any value, because in Go it is the same as an absent
+// one.
 func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
 	if reflect.ValueOf(*cluster).IsZero() {
 		return nil
@@ -136,7 +138,7 @@ func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.Error
 	return errs
 }
 
-// validateExtension requires a JSON object. That raw is JSON was seen when the request was decoded.
+// validateExtension requires a JSON object. Decoding the request has already checked that raw is JSON.
 func validateExtension(raw []byte, path *field.Path) field.ErrorList {
 	switch {
 	case len(raw) == 0:

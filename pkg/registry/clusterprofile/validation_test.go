@@ -15,8 +15,9 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
+// Errors name the field.
 // Which objects are refused is in the cases that are shared with the CRD; here is how it is said.
-func TestErrorsNameTheField(t *testing.T) {
+func TestStrategy_ValidateErrors(t *testing.T) {
 	old := profile()
 	for _, tc := range []struct {
 		name   string
@@ -45,7 +46,8 @@ func TestErrorsNameTheField(t *testing.T) {
 	}
 }
 
-func TestErrorsNameTheFieldOfTheStatus(t *testing.T) {
+// Errors name the field.
+func TestStatusStrategy_ValidateErrors(t *testing.T) {
 	status := &inventoryv1alpha1.ClusterProfileStatus{
 		Conditions: []metav1.Condition{{Type: "A b", Status: "Maybe", ObservedGeneration: -1}},
 		Properties: []inventoryv1alpha1.Property{{Name: "a", Value: "b"}, {Name: "a"}},

@@ -40,8 +40,9 @@ var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"
 // AddFieldLabelConversion makes scheme accept the field selectors of ClusterScores.
 func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
 
-// NewREST returns the storage of clusterscores and of clusterscores/status. In scheme the Go type stands for
-// v1alpha1 and for the internal version; AddFieldLabelConversion has prepared it.
+// NewREST returns the storage of clusterscores and of clusterscores/status. In scheme, the Go type
+// must be registered both for v1alpha1 and for the internal version, and AddFieldLabelConversion
+// must have been called.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{

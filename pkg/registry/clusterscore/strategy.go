@@ -15,7 +15,7 @@ import (
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-// strategy is for the main resource: it leaves the status alone.
+// strategy is for the main resource: it keeps the status.
 type strategy struct {
 	registrystrategy.Main
 }
@@ -66,7 +66,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 	return validateUpdate(toScore(obj), toScore(old))
 }
 
-// toScore panics for any other type than that which NewFunc of the store returns.
+// toScore converts obj. It panics if NewFunc of the store returns another type.
 func toScore(obj runtime.Object) *v1alpha1.ClusterScore {
 	return registrystrategy.To[*v1alpha1.ClusterScore](obj)
 }

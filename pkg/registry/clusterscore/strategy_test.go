@@ -44,7 +44,8 @@ func testScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
+// A new object starts without a status, at generation one.
+func TestStrategy_PrepareForCreate(t *testing.T) {
 	created := score()
 	strategy{}.PrepareForCreate(t.Context(), created)
 
@@ -53,7 +54,8 @@ func TestCreateStartsWithoutAStatusAtGenerationOne(t *testing.T) {
 	assert.Equal(t, want, created)
 }
 
-func TestUpdateLeavesTheStatus(t *testing.T) {
+// An update leaves the status.
+func TestStrategy_PrepareForUpdate(t *testing.T) {
 	old, updated := score(), score()
 	updated.Labels, updated.Status = nil, v1alpha1.ClusterScoreStatus{}
 	strategy{}.PrepareForUpdate(t.Context(), updated, old)
@@ -64,7 +66,8 @@ func TestUpdateLeavesTheStatus(t *testing.T) {
 	assert.Equal(t, score(), old)
 }
 
-func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
+// An update of the status changes the status and managed fields only.
+func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 	old, updated := score(), score()
 	updated.Labels = map[string]string{"region": "us"}
 	updated.Spec = v1alpha1.ClusterScoreSpec{}
@@ -79,7 +82,8 @@ func TestStatusUpdateChangesTheStatusAndManagedFieldsOnly(t *testing.T) {
 	assert.Equal(t, score(), old)
 }
 
-func TestEachStrategyResetsWhatTheOtherSets(t *testing.T) {
+// Each strategy resets what the other sets.
+func TestStrategies_ResetFields(t *testing.T) {
 	version := fieldpath.APIVersion("clusterpass.dev/v1alpha1")
 	main := newStrategy(testScheme(t)).GetResetFields()[version]
 	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
@@ -111,14 +115,16 @@ func TestFieldSelectors(t *testing.T) {
 	})
 }
 
-func TestAWatchOfOneResourceNameIsTriggeredByItsScores(t *testing.T) {
+// A watch of one resource name is triggered by its scores.
+func TestSelection_Triggers(t *testing.T) {
 	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(resourceField, "usage"))
 	want := []storage.MatchValue{{IndexName: storage.FieldIndex(resourceField), Value: "usage"}}
 	require.Equal(t, want, predicate.MatcherIndex(t.Context()))
 	assert.Equal(t, "usage", selected.Triggers()[resourceField](score()))
 }
 
-func TestTableTellsHowLongAScoreIsValid(t *testing.T) {
+// The table tells how long a score is valid.
+func TestTable(t *testing.T) {
 	p := printer{testingclock.NewFakePassiveClock(testTime)}
 	s := score()
 	assert.Equal(t, []any{"bravelion", "usage", "in 3m"}, p.cells(s))

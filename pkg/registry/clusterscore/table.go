@@ -22,7 +22,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
 }
 
-// printer prints scores as they are at a time of its clock.
+// printer prints scores at the current time of its clock.
 type printer struct {
 	clock clock.PassiveClock
 }

@@ -79,7 +79,7 @@ func validateCount(count int, path *field.Path) field.ErrorList {
 	return nil
 }
 
-// validateName takes NAME[@TYPE][:ASPECT]. All parts are bounded, and so is the whole.
+// validateName accepts NAME[@TYPE][:ASPECT]. Each part has a maximum length.
 func validateName(name string, seen sets.Set[string], path *field.Path) field.ErrorList {
 	if errs := registryvalidation.Key(name, seen, path); len(errs) > 0 {
 		return errs

@@ -52,14 +52,15 @@ func TestValidateCreate(t *testing.T) {
 	}
 }
 
-func TestWhatAScoreIsAboutNeverChanges(t *testing.T) {
+// What a score is about never changes.
+func TestValidateUpdate(t *testing.T) {
 	changed := score()
 	changed.Spec = v1alpha1.ClusterScoreSpec{ClusterProfileName: "whale", ResourceName: "latency"}
 	assert.Equal(t, []string{"FieldValueInvalid spec.clusterProfileName", "FieldValueInvalid spec.resourceName"}, where(validateUpdate(changed, score())))
 	assert.Empty(t, validateUpdate(score(), score()))
 }
 
-func TestNamesOfFigures(t *testing.T) {
+func TestValidateStatus_Names(t *testing.T) {
 	for name, want := range map[string]bool{
 		"cpu":                                  true,
 		"nvidia.com/gpu":                       true,

@@ -3,9 +3,11 @@
 
 // Package placement stores Placements and serves them with their status.
 //
-// The author of a placement is who last changed its spec. The server notes the user on create, and on each update that
-// changes anything else of the spec; what a client sends is dropped. Groups are those that the user was in then. Clusters of
-// other namespaces are chosen from only where the author may list them.
+// The author of a placement is the user who last changed its spec. The server records the user on
+// create, and on each update that changes anything else in the spec. It drops an author that a
+// client sends. It records the groups that the user has at that time. A placement selects clusters
+// of another namespace only if its author may list them.
 //
-// A spec that cannot be followed is refused: what compiles it for the scheduler also finds the mistakes here.
+// An invalid spec is refused. The code that compiles a spec for the scheduler also validates it
+// here.
 package placement

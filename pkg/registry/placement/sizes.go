@@ -11,7 +11,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// validateSizes bounds what the spec costs to compile and to keep.
+// validateSizes limits what it costs to compile and to store the spec.
 func validateSizes(spec *v1alpha1.PlacementSpec, path *field.Path) field.ErrorList {
 	groups := spec.DecisionStrategy.GroupStrategy.DecisionGroups
 	errs := validateCount(len(spec.ClusterSets), path.Child("clusterSets"))

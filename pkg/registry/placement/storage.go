@@ -28,8 +28,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
-// NewREST returns the storage of placements and of placements/status. In scheme the Go type stands for v1alpha1 and
-// for the internal version.
+// NewREST returns the storage of placements and of placements/status. In scheme, the Go type must
+// be registered both for v1alpha1 and for the internal version.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{

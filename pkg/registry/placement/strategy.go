@@ -17,7 +17,7 @@ import (
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
-// strategy is for the main resource: it leaves the status alone, and notes the author.
+// strategy is for the main resource: it keeps the status, and records the author.
 type strategy struct {
 	registrystrategy.Main
 }
@@ -41,7 +41,7 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = strategy{}
 
-// GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
+// GetResetFields implements rest.ResetFieldsStrategy: no field manager owns the author, because the server sets it.
 func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	fields := s.Main.GetResetFields()
 	for _, set := range fields {
@@ -50,7 +50,7 @@ func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return fields
 }
 
-// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
+// PrepareForCreate implements rest.RESTCreateStrategy: it resets the status, and sets the author to the user of the request.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	placement := toPlacement(obj)
 	placement.Status = v1alpha1.PlacementStatus{}
@@ -58,8 +58,8 @@ func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	placement.Spec.Author = author.Of(ctx)
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts changes of the spec, and who makes
-// one is the author from then on.
+// PrepareForUpdate implements rest.RESTUpdateStrategy. It keeps the status. If the spec changes, it
+// increments the generation, and the user of the request becomes the author.
 func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	placement, oldPlacement := toPlacement(obj), toPlacement(old)
 	placement.Status = oldPlacement.Status
@@ -85,7 +85,7 @@ func (strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) fie
 	return errs
 }
 
-// toPlacement panics for any other type than that which NewFunc of the store returns.
+// toPlacement converts obj. It panics if NewFunc of the store returns another type.
 func toPlacement(obj runtime.Object) *v1alpha1.Placement {
 	return registrystrategy.To[*v1alpha1.Placement](obj)
 }

@@ -42,7 +42,8 @@ func as(t *testing.T, name string) context.Context {
 	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}})
 }
 
-func TestTheAuthorIsWhoCreatesAPlacement(t *testing.T) {
+// The author is who creates a Placement.
+func TestStrategy_PrepareForCreate(t *testing.T) {
 	placement := newPlacement()
 	strategy{}.PrepareForCreate(as(t, "sam"), placement)
 	require.NotNil(t, placement.Spec.Author)
@@ -54,7 +55,8 @@ func TestTheAuthorIsWhoCreatesAPlacement(t *testing.T) {
 	assert.Nil(t, placement.Spec.Author, "nobody is the author where there is no user")
 }
 
-func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
+// The author is who changes the spec.
+func TestStrategy_PrepareForUpdate(t *testing.T) {
 	for name, test := range map[string]struct {
 		change     func(placement *v1alpha1.Placement)
 		author     string
@@ -80,7 +82,8 @@ func TestTheAuthorIsWhoChangesTheSpec(t *testing.T) {
 	}
 }
 
-func TestAStatusUpdateChangesNothingElse(t *testing.T) {
+// An update of the status changes nothing else.
+func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 	old, placement := newPlacement(), newPlacement()
 	placement.Spec.Author.Username, placement.Spec.NumberOfClusters = "admin", nil
 	placement.Labels, placement.Status.NumberOfSelectedClusters = map[string]string{"a": "b"}, 3
@@ -90,7 +93,8 @@ func TestAStatusUpdateChangesNothingElse(t *testing.T) {
 	assert.Equal(t, int32(3), placement.Status.NumberOfSelectedClusters)
 }
 
-func TestNobodyOwnsTheAuthor(t *testing.T) {
+// Nobody owns the author.
+func TestStrategy_ResetFields(t *testing.T) {
 	for _, fields := range newStrategy(nil).GetResetFields() {
 		assert.Contains(t, fields.String(), ".spec.author")
 	}
@@ -125,7 +129,8 @@ func toleration(change v1alpha1.ClusterToleration) func(*v1alpha1.PlacementSpec)
 	return func(spec *v1alpha1.PlacementSpec) { spec.Tolerations = []v1alpha1.ClusterToleration{change} }
 }
 
-func TestWhatAPlacementMayNotSay(t *testing.T) {
+// What a Placement may not say.
+func TestStrategy_Validate(t *testing.T) {
 	const selector = "spec.predicates[0].requiredClusterSelector"
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.PlacementSpec)
@@ -200,7 +205,8 @@ func longExpressions(spec *v1alpha1.PlacementSpec) {
 	}}}
 }
 
-func TestAPlacementWhoseNameNoLabelCanHold(t *testing.T) {
+// The name is one that a label can hold.
+func TestStrategy_ValidateName(t *testing.T) {
 	placement := newPlacement()
 	placement.Name = strings.Repeat("a", 64)
 	errs := strategy{}.Validate(t.Context(), placement)
@@ -208,7 +214,7 @@ func TestAPlacementWhoseNameNoLabelCanHold(t *testing.T) {
 	assert.Equal(t, "metadata.name", errs[0].Field)
 }
 
-func TestExamplesAreValid(t *testing.T) {
+func TestStrategy_Examples(t *testing.T) {
 	files, err := filepath.Glob("../../../artifacts/examples/placement/*.yaml")
 	require.NoError(t, err)
 	placements := 0
@@ -226,7 +232,8 @@ func TestExamplesAreValid(t *testing.T) {
 	assert.Equal(t, 4, placements)
 }
 
-func TestWhatAStatusMayNotSay(t *testing.T) {
+// What a status may not say.
+func TestStatusStrategy_ValidateUpdate(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.PlacementStatus)
 		field  string
@@ -249,7 +256,7 @@ func TestWhatAStatusMayNotSay(t *testing.T) {
 	}
 }
 
-func TestRows(t *testing.T) {
+func TestTable(t *testing.T) {
 	placement := newPlacement()
 	assert.Equal(t, []any{"Unknown", int64(1), int64(0), int64(0), "kim"}, cells(placement))
 	placement.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: "NoClusterMatched"}}

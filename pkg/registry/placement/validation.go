@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// maxName is that of a label's value: PlacementDecisions are labelled with the name of their placement.
+	// maxName is the limit of a label's value: PlacementDecisions have a label with the name of their placement.
 	maxName = utilvalidation.LabelValueMaxLength
-	// maxTolerationValue is that of OCM's CRD.
+	// maxTolerationValue is the limit of OCM's CRD.
 	maxTolerationValue = 1024
 )
 
@@ -35,7 +35,7 @@ func validateCreate(placement *v1alpha1.Placement) field.ErrorList {
 	return append(errs, validateSpec(placement, field.NewPath("spec"))...)
 }
 
-// validateUpdate lets a spec stay as it is, which an earlier release may have found nothing wrong with.
+// validateUpdate accepts an unchanged spec, which an earlier release may have considered valid.
 func validateUpdate(placement, old *v1alpha1.Placement) field.ErrorList {
 	if apiequality.Semantic.DeepEqual(placement.Spec, old.Spec) {
 		return nil
@@ -43,7 +43,8 @@ func validateUpdate(placement, old *v1alpha1.Placement) field.ErrorList {
 	return validateSpec(placement, field.NewPath("spec"))
 }
 
-// validateSpec has the scheduler look for mistakes, and adds what the scheduler can live with. What is too large is not compiled.
+// validateSpec compiles the spec with the scheduler's code to find errors, and adds checks that the
+// scheduler does not need. It does not compile a spec that is too large.
 func validateSpec(placement *v1alpha1.Placement, path *field.Path) field.ErrorList {
 	spec := &placement.Spec
 	if errs := validateSizes(spec, path); len(errs) > 0 {
@@ -105,7 +106,7 @@ func validateConfigurations(configurations []v1alpha1.PrioritizerConfig, path *f
 	return errs
 }
 
-// validateTopologyKeys is about labels alone: properties may have any name.
+// validateTopologyKeys validates only labels: properties may have any name.
 func validateTopologyKeys(constraints []v1alpha1.SpreadConstraint, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range constraints {
@@ -134,7 +135,7 @@ func validateTolerations(tolerations []v1alpha1.ClusterToleration, path *field.P
 	return errs
 }
 
-// validateGroups leaves it to the scheduler to tell what is no percentage at all.
+// validateGroups validates the range of percentages. Compile refuses text that is not a percentage.
 func validateGroups(strategy *v1alpha1.GroupStrategy, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()

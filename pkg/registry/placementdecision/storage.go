@@ -35,8 +35,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Writer", Type: "string", Priority: table.Wide, Description: "User who has written the decision."},
 }
 
-// NewREST returns the storage of placementdecisions. In scheme the Go type stands for v1alpha1 and for the
-// internal version.
+// NewREST returns the storage of placementdecisions. In scheme, the Go type must be registered both
+// for v1alpha1 and for the internal version.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, error) {
 	main := strategy{registrystrategy.New(scheme)}
 	store := &genericregistry.Store{

@@ -33,15 +33,16 @@ var _ interface {
 	rest.RESTDeleteStrategy
 } = strategy{}
 
-// PrepareForCreate implements rest.RESTCreateStrategy: who creates a decision has written it.
+// PrepareForCreate implements rest.RESTCreateStrategy: the user who creates a decision is its writer.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	decision := toDecision(obj)
 	decision.Generation = 1
 	setWriter(decision, userOf(ctx))
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes of all but the metadata. Who changes what is
-// decided, or by which controller, or says to have written it, is its writer from then on. Nobody says so for somebody else.
+// PrepareForUpdate implements rest.RESTUpdateStrategy. The generation counts all changes outside
+// the metadata. The user becomes the writer by changing the decisions, the decision's labels or its
+// controller, or by setting the annotation to their own name. Nobody can set it to another name.
 func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	decision, oldDecision := toDecision(obj), toDecision(old)
 	same := decision.SchedulerName == oldDecision.SchedulerName &&
@@ -58,7 +59,7 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	setWriter(decision, writer)
 }
 
-// keys returns the labels of a decision that say what it is about, and which part of it this is.
+// keys returns the labels of a decision that name its placement and the slice's place in the decision.
 func keys(decision *inventoryv1alpha1.PlacementDecision) map[string]string {
 	of := map[string]string{}
 	for key, value := range decision.Labels {
@@ -69,7 +70,8 @@ func keys(decision *inventoryv1alpha1.PlacementDecision) map[string]string {
 	return of
 }
 
-// setWriter has a decision tell who has written it, or nobody where there is no name that an annotation is to hold.
+// setWriter sets the writer of a decision. It removes the annotation if the name is empty or too
+// long.
 func setWriter(decision *inventoryv1alpha1.PlacementDecision, writer string) {
 	if writer == "" || len(writer) > v1alpha1.MaxDecisionWriter {
 		delete(decision.Annotations, v1alpha1.AnnotationDecisionWriter)
@@ -99,7 +101,7 @@ func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.E
 	return validateDecisions(toDecision(obj).Decisions, field.NewPath("decisions"))
 }
 
-// validateDecisions refuses a missing list, and takes an empty one.
+// validateDecisions refuses a missing list, and accepts an empty one.
 func validateDecisions(decisions []inventoryv1alpha1.ClusterDecision, path *field.Path) field.ErrorList {
 	if decisions == nil {
 		return field.ErrorList{field.Required(path, "may be empty")}
@@ -116,7 +118,7 @@ func validateDecisions(decisions []inventoryv1alpha1.ClusterDecision, path *fiel
 	return errs
 }
 
-// toDecision panics for any other type than that which NewFunc of the store returns.
+// toDecision converts obj. It panics if NewFunc of the store returns another type.
 func toDecision(obj runtime.Object) *inventoryv1alpha1.PlacementDecision {
 	return registrystrategy.To[*inventoryv1alpha1.PlacementDecision](obj)
 }

@@ -27,8 +27,9 @@ import (
 
 const testNamespace = "fleet"
 
+// The strategy comes to the verdict of the CRD.
 // The same cases meet a real server, with the CRD beside it, in test/integration.
-func TestStrategyComesToTheVerdictOfTheCRD(t *testing.T) {
+func TestStrategy_Parity(t *testing.T) {
 	for _, c := range parity.Cases(t) {
 		verdict := c.Ours()
 		if c.Resource != parity.PlacementDecisions || (verdict != parity.Accepted && verdict != parity.Refused) {
@@ -43,7 +44,7 @@ func TestStrategyComesToTheVerdictOfTheCRD(t *testing.T) {
 	}
 }
 
-func TestGeneration(t *testing.T) {
+func TestStrategy_Generation(t *testing.T) {
 	s := strategy{}
 	decision := &inventoryv1alpha1.PlacementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{}}
 	s.PrepareForCreate(t.Context(), decision)
@@ -137,7 +138,8 @@ func TestStrategy_Writer(t *testing.T) {
 	}
 }
 
-func TestErrorsNameTheField(t *testing.T) {
+// Errors name the field.
+func TestStrategy_ValidateErrors(t *testing.T) {
 	decision := &inventoryv1alpha1.PlacementDecision{
 		Decisions: []inventoryv1alpha1.ClusterDecision{
 			{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}, {},

@@ -18,7 +18,7 @@ import (
 
 const testdata = "../../../pkg/credentialset/format/testdata"
 
-func TestArgoCDReadsTheCluster(t *testing.T) {
+func TestArgoCD_SecretToCluster(t *testing.T) {
 	ca := string(readTestdata(t, "ca.crt"))
 	for _, test := range []struct{ name, server, serverName, proxy, ca string }{
 		{name: "plain", server: "https://member.example.com:6443", ca: ca},

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func TestFluxMakesAClientOfTheSecret(t *testing.T) {
+func TestFlux_Client(t *testing.T) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			if err := fluxClient(t, secret(t, test.name)); err != nil {
@@ -24,7 +24,7 @@ func TestFluxMakesAClientOfTheSecret(t *testing.T) {
 	}
 }
 
-func TestFluxLooksForTheKeyValue(t *testing.T) {
+func TestFlux_KeyValue(t *testing.T) {
 	withoutValue := secret(t, "plain")
 	delete(withoutValue.Data, "value")
 	if err := fluxClient(t, withoutValue); err == nil || !strings.Contains(err.Error(), "'value' key") {
@@ -32,7 +32,8 @@ func TestFluxLooksForTheKeyValue(t *testing.T) {
 	}
 }
 
-func TestFluxReadsAllOfTheKubeconfig(t *testing.T) {
+// All of the kubeconfig is read.
+func TestFlux_KubeConfigFromBytes(t *testing.T) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			config, err := fluxclient.KubeConfigFromBytes(secret(t, test.name).Data["value"])

@@ -16,7 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-func TestKueueTakesTheKubeconfig(t *testing.T) {
+func TestKueue_Kubeconfig(t *testing.T) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			config, err := kueueConfig(secret(t, test.name).Data["kubeconfig"])
@@ -28,8 +28,8 @@ func TestKueueTakesTheKubeconfig(t *testing.T) {
 	}
 }
 
-// TestKueueRefusesWhatItDoes shows that the checks below are not empty ones.
-func TestKueueRefusesWhatItDoes(t *testing.T) {
+// TestKueue_KubeconfigRefused shows that the checks below are not empty ones.
+func TestKueue_KubeconfigRefused(t *testing.T) {
 	for name, change := range map[string]func(*clientcmdapi.Cluster, *clientcmdapi.AuthInfo){
 		"a token file":        func(_ *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) { u.TokenFile = "/token" },
 		"a plugin":            func(_ *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) { u.Exec = plugin() },

@@ -48,7 +48,8 @@ const (
 
 var roles = []string{"view", "edit", "cluster-admin"}
 
-func TestMembersHoldExactlyTheObjectsOfTheLiveGrants(t *testing.T) {
+// Members hold exactly the objects of the live grants.
+func TestChaos(t *testing.T) {
 	fleet := start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()

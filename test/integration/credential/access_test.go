@@ -109,7 +109,8 @@ func identity(ctx context.Context, client kubernetes.Interface) (name, credentia
 	return user.Username, strings.Join(user.Extra["authentication.kubernetes.io/credential-id"], ","), nil
 }
 
-func TestUpstreamsAccessLibraryReachesTwoMembersAtOnce(t *testing.T) {
+// Upstream's access library reaches two members at once.
+func TestPlugin_TwoMembers(t *testing.T) {
 	members := []*testenv.Cluster{shared.Bravelion, shared.Smartfish}
 	for _, apiVersion := range []string{v1, v1beta1} {
 		t.Run(apiVersion, func(t *testing.T) {
@@ -133,7 +134,8 @@ func TestUpstreamsAccessLibraryReachesTwoMembersAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheFlagsOfTheConsumerWinOverTheProfile(t *testing.T) {
+// The flags of the consumer win over the ClusterProfile.
+func TestPlugin_Flags(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--service-account=chosen-by-consumer")
 	name, _, err := identity(t.Context(), client(t, from, provide(t, shared.Bravelion, "chosen-by-profile")))
 	if want := "system:serviceaccount:default:chosen-by-consumer"; err != nil || name != want {
@@ -141,8 +143,8 @@ func TestTheFlagsOfTheConsumerWinOverTheProfile(t *testing.T) {
 	}
 }
 
-// TestAWatchAndRequestsGoOnAcrossRefreshes has client-go run the plugin anew every few seconds, each time for a new token.
-func TestAWatchAndRequestsGoOnAcrossRefreshes(t *testing.T) {
+// TestPlugin_Refresh has client-go run the plugin anew every few seconds, each time for a new token.
+func TestPlugin_Refresh(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--max-age=1s")
 	client := client(t, from, provide(t, shared.Bravelion, "watching"))
 	watching := testenv.Must[watch.Interface](t)(client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{}))
@@ -187,8 +189,8 @@ func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
 	}
 }
 
-// TestARefusedTokenIsReplacedBeforeItsTime takes a token's Secret away on the member, which ends the token, in the middle of its use.
-func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
+// TestPlugin_RefusedToken takes a token's Secret away on the member, which ends the token, in the middle of its use.
+func TestPlugin_RefusedToken(t *testing.T) {
 	h := newHome(t, consumer)
 	client := client(t, library(t, h, v1), provide(t, shared.Smartfish, "refused"))
 	_, first, err := identity(t.Context(), client)
@@ -211,8 +213,8 @@ func TestARefusedTokenIsReplacedBeforeItsTime(t *testing.T) {
 	})
 }
 
-// TestATokenAtHandIsUsedWhileTheHubIsDown asks until the hub has been asked in vain for the next token.
-func TestATokenAtHandIsUsedWhileTheHubIsDown(t *testing.T) {
+// TestPlugin_HubDown asks until the hub has been asked in vain for the next token.
+func TestPlugin_HubDown(t *testing.T) {
 	h := newHome(t, consumer)
 	client := client(t, library(t, h, v1, "--max-age=1s"), provide(t, shared.Bravelion, "patient"))
 	_, first, err := identity(t.Context(), client)
@@ -269,7 +271,8 @@ func extension(profile *inventoryv1alpha1.ClusterProfile) []byte {
 	return nil
 }
 
-func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
+// A user without rights is told what is missing.
+func TestPlugin_Forbidden(t *testing.T) {
 	tests := []struct {
 		name, user string
 		args       []string
@@ -299,8 +302,8 @@ func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestATokenIsNotHandedToAServerThatTheHubDoesNotKnow plays a writer of profiles who wants tokens.
-func TestATokenIsNotHandedToAServerThatTheHubDoesNotKnow(t *testing.T) {
+// TestPlugin_UnknownServer plays a writer of profiles who wants tokens.
+func TestPlugin_UnknownServer(t *testing.T) {
 	var heard atomic.Int64
 	thief := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { heard.Add(1) }))
 	defer thief.Close()

@@ -16,7 +16,8 @@ import (
 // releases are built without.
 const maxPluginSize = 18 << 20
 
-func TestThePluginIsSmallAndStatic(t *testing.T) {
+// The plugin is small and static.
+func TestPlugin_Binary(t *testing.T) {
 	if size := testenv.Must[os.FileInfo](t)(os.Stat(shared.plugin)).Size(); size > maxPluginSize {
 		t.Errorf("it has %d bytes, more than %d: has it learnt to need another package?", size, maxPluginSize)
 	}

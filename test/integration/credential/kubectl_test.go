@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestAMergedContextWorksWithKubectl(t *testing.T) {
+// A merged context works with kubectl.
+func TestKubectl_MergedContext(t *testing.T) {
 	h := newHome(t, consumer)
 	before := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "smartfish", "--merge")
@@ -82,7 +83,8 @@ func TestAMergedContextWorksWithKubectl(t *testing.T) {
 	})
 }
 
-func TestAPrintedKubeconfigWorksAlone(t *testing.T) {
+// A printed kubeconfig works alone.
+func TestKubectl_PrintedKubeconfig(t *testing.T) {
 	h := newHome(t, consumer)
 	path := filepath.Join(h.dir, "bravelion.yaml")
 	if err := os.WriteFile(path, []byte(h.output(t, shared.kubectlPlugin, "kubeconfig", "bravelion")), 0o600); err != nil {
@@ -92,7 +94,8 @@ func TestAPrintedKubeconfigWorksAlone(t *testing.T) {
 	h.output(t, shared.kubectl, "get", "namespaces")
 }
 
-func TestTenKubectlsAtOnceAskTheHubOnce(t *testing.T) {
+// Ten kubectls at once ask the hub once.
+func TestKubectl_TenAtOnce(t *testing.T) {
 	h := newHome(t, crowd)
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge")
 	if err := os.RemoveAll(filepath.Join(h.dir, ".cache")); err != nil {
@@ -132,7 +135,8 @@ func TestKubectl_InContainers(t *testing.T) {
 	}
 }
 
-func TestTokenPrintsATokenOrTheWholeAnswer(t *testing.T) {
+// Token prints a token, or the whole answer.
+func TestToken_Output(t *testing.T) {
 	h := newHome(t, consumer)
 	token := h.output(t, shared.kubectl, "clusterpass", "token", "bravelion")
 	if strings.Count(strings.TrimSpace(token), ".") != 2 {

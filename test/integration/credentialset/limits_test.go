@@ -22,7 +22,7 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// limits are those of the hub of TestStrictHub.
+// limits are those of the hub of TestCredentialSets_StrictHub.
 var limits = []string{"--max-objects-per-namespace=placements=2,placementdecisions=2", "--max-bytes-per-namespace=placements=20Ki"}
 
 // testLimits has zoe, who may edit in team, fill it.

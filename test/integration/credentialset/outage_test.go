@@ -19,10 +19,11 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// outage makes TestAnOutageLongerThanHalfALife run: tokens live for ten minutes at least, as Kubernetes has it, so that it takes nine.
+// outage makes TestCredentialSets_Outage run: tokens live for ten minutes at least, as Kubernetes has it, so that it takes nine.
 var outage = flag.Bool("outage", false, "run the test with an outage of the controller manager that takes nine minutes")
 
-func TestAnOutageLongerThanHalfALife(t *testing.T) {
+// An outage longer than half a life.
+func TestCredentialSets_Outage(t *testing.T) {
 	if !*outage {
 		t.Skip("this takes nine minutes; run it with -outage")
 	}

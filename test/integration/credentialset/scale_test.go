@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	manyProfiles = flag.Int("profiles", 120, "how many ClusterProfiles TestOneSetForManyProfiles has")
+	manyProfiles = flag.Int("profiles", 120, "how many ClusterProfiles TestCredentialSets_ManyProfiles has")
 	manyMembers  = flag.Int("members", 2, "how many clusters are behind them")
 )
 
@@ -50,7 +50,8 @@ const (
 	manyTimeout = 10 * time.Minute
 )
 
-func TestOneSetForManyProfiles(t *testing.T) {
+// One set for many ClusterProfiles.
+func TestCredentialSets_ManyProfiles(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Audit: true})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
 	f.connect(t)

@@ -32,12 +32,12 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// maxAuthorAge is that of the hub of TestStrictHub.
+// maxAuthorAge is that of the hub of TestCredentialSets_StrictHub.
 const maxAuthorAge = 20 * time.Second
 
-// TestStrictHub is about a hub on which nobody in system:masters becomes the author of a set, others are authors for maxAuthorAge, and
+// TestCredentialSets_StrictHub is about a hub on which nobody in system:masters becomes the author of a set, others are authors for maxAuthorAge, and
 // namespaces have small limits.
-func TestStrictHub(t *testing.T) {
+func TestCredentialSets_StrictHub(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
 	f.admin = f.kube(t)
 	age := fmt.Sprint("--max-set-author-age=", maxAuthorAge)

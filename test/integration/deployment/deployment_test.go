@@ -240,7 +240,8 @@ func TestMemberDeployment(t *testing.T) {
 	})
 }
 
-func TestShippedRolesNeverUseWildcards(t *testing.T) {
+// Roles that are shipped never use wildcards.
+func TestRoles_Wildcards(t *testing.T) {
 	files := deployFiles(t)
 	for _, folder := range []string{"deploy/rbac", "deploy/member/overlays/rules", "examples/rbac"} {
 		for _, role := range shippedRoles(t, filepath.Join(files, folder)) {
@@ -295,7 +296,7 @@ func TestAuditPolicy(t *testing.T) {
 	}
 }
 
-func TestAccessConfigurationExample(t *testing.T) {
+func TestAccessConfig_Example(t *testing.T) {
 	config, err := member.LoadFile(filepath.Join(artifacts(t), "access-config.yaml"))
 	require.NoError(t, err)
 	builtIn := member.DefaultConfig()

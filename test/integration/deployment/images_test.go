@@ -13,7 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestImagesAreOfEveryProgramThatRunsInAPod(t *testing.T) {
+// Images are of every program that runs in a Pod.
+func TestImages_Programs(t *testing.T) {
 	root := filepath.Join(artifacts(t), "..")
 	programs, err := os.ReadDir(filepath.Join(root, "cmd"))
 	require.NoError(t, err)

@@ -46,7 +46,8 @@ type krewPlatform struct {
 	Bin      string               `json:"bin"`
 }
 
-func TestKrewManifestNamesWhatIsBuilt(t *testing.T) {
+// The manifest names what is built.
+func TestKrew_Manifest(t *testing.T) {
 	template := filepath.Join(artifacts(t), "krew", "clusterpass.yaml")
 	plugin := readKrewPlugin(t, template)
 	assert.Equal(t, "krew.googlecontainertools.github.com/v1alpha2, Kind=Plugin", plugin.GroupVersionKind().String())
@@ -71,7 +72,8 @@ func TestKrewManifestNamesWhatIsBuilt(t *testing.T) {
 	assert.ElementsMatch(t, []string{"linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64", "windows-amd64", "windows-arm64"}, systems)
 }
 
-func TestKrewReleaseFillsTheManifestIn(t *testing.T) {
+// A release fills the manifest in.
+func TestKrew_Release(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("a release needs GNU tar and sed")
 	}

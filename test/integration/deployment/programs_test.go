@@ -24,7 +24,8 @@ import (
 	"clusterpass.dev/test/docs"
 )
 
-func TestDeploymentsPassFlagsThatTheirProgramsHave(t *testing.T) {
+// Deployments pass flags that their programs have.
+func TestDeployments_Flags(t *testing.T) {
 	programs := map[string]cliflag.NamedFlagSets{
 		"clusterpass-apiserver":          apiserver.NewOptions().Flags(),
 		"clusterpass-controller-manager": controllermanager.NewOptions().Flags(),
@@ -46,8 +47,8 @@ func TestDeploymentsPassFlagsThatTheirProgramsHave(t *testing.T) {
 	}
 }
 
-// TestTheREADMEsImagesAreDeployed names them as the README does, which takes kubectl alone.
-func TestTheREADMEsImagesAreDeployed(t *testing.T) {
+// TestDeployments_Images names them as the README does, which takes kubectl alone.
+func TestDeployments_Images(t *testing.T) {
 	blocks, err := docs.Read(filepath.Join(artifacts(t), ".."), "docs/install.md")
 	require.NoError(t, err)
 	const overlay = "artifacts/deploy/overlays/embedded-etcd-self-signed"

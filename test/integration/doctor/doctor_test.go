@@ -32,7 +32,7 @@ const (
 	memberSecret = "member-default-bravelion"
 )
 
-func TestAHealthyFleetPasses(t *testing.T) {
+func TestDoctor_HealthyFleet(t *testing.T) {
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
 	found := diagnose(t, shared.Hub.RESTConfig(), o)
@@ -56,7 +56,7 @@ func expectNoGrants(t *testing.T) {
 	assert.Empty(t, grants.Items, "what was minted is left")
 }
 
-func TestWhoMayNotLookIsToldSo(t *testing.T) {
+func TestDoctor_MayNotLook(t *testing.T) {
 	nobody, err := shared.Hub.UserConfig("nobody-in-particular")
 	require.NoError(t, err)
 	o := options()
@@ -70,7 +70,7 @@ func TestWhoMayNotLookIsToldSo(t *testing.T) {
 	}
 }
 
-func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
+func TestDoctor_MayNotMint(t *testing.T) {
 	// Revoking it would be allowed.
 	testenv.Bind(t, kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
 	editor, err := shared.Hub.UserConfig("editor")
@@ -83,7 +83,7 @@ func TestWhoMayNotHaveATokenIsToldSo(t *testing.T) {
 	expectNoGrants(t)
 }
 
-func TestAnAPIServiceThatIsGone(t *testing.T) {
+func TestDoctor_APIServiceGone(t *testing.T) {
 	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	require.NoError(t, client.ApiregistrationV1().APIServices().Delete(t.Context(), apiService, metav1.DeleteOptions{}))
@@ -95,7 +95,7 @@ func TestAnAPIServiceThatIsGone(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAnAPIServiceWithoutItsCA(t *testing.T) {
+func TestDoctor_APIServiceWithoutCA(t *testing.T) {
 	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
 	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), apiService, types.MergePatchType, []byte(`{"spec":{"caBundle":null}}`), metav1.PatchOptions{})
@@ -111,7 +111,7 @@ func TestAnAPIServiceWithoutItsCA(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAServerThatDoesNotRun(t *testing.T) {
+func TestDoctor_ServerDown(t *testing.T) {
 	require.NoError(t, shared.Server.Kill())
 	expect(t, options(), expected{
 		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "kubectl describe apiservice " + apiService,
@@ -139,7 +139,7 @@ func TestAServerThatDoesNotRun(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAServerThatMayNotListPolicies(t *testing.T) {
+func TestDoctor_ServerWithoutRights(t *testing.T) {
 	roles := kube(t).RbacV1().ClusterRoles()
 	role, err := roles.Get(t.Context(), "clusterpass-apiserver", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestAServerThatMayNotListPolicies(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestProgramsUnderOtherUsers(t *testing.T) {
+func TestDoctor_OtherUsers(t *testing.T) {
 	o := options()
 	o.ServerUser, o.ManagerUser = "clusterpass-of-ours", "manager-of-ours"
 	for check, user := range map[string]string{"server-rbac": o.ServerUser, "controller-manager-rbac": o.ManagerUser} {
@@ -163,7 +163,7 @@ func TestProgramsUnderOtherUsers(t *testing.T) {
 	}
 }
 
-func TestCRDsThatClash(t *testing.T) {
+func TestDoctor_ClashingCRDs(t *testing.T) {
 	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "apply", "--server-side", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
 	expect(t, options(), expected{
 		check: "crds", verdict: doctor.Fail, about: "serviceexports.multicluster.x-k8s.io",
@@ -174,7 +174,7 @@ func TestCRDsThatClash(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAHubWithoutTheCRDThatItsModeTakes(t *testing.T) {
+func TestDoctor_MissingCRD(t *testing.T) {
 	o := options()
 	o.Inventory = doctor.InventoryExternal
 	expect(t, o, expected{
@@ -182,7 +182,7 @@ func TestAHubWithoutTheCRDThatItsModeTakes(t *testing.T) {
 	})
 }
 
-func TestASecretThatDoesNotNameItsCluster(t *testing.T) {
+func TestDoctor_SecretWithoutAnnotation(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Annotations, "clusterpass.dev/cluster-profile") })
 	expect(t, options(), expected{
 		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "it has no annotation",
@@ -190,7 +190,7 @@ func TestASecretThatDoesNotNameItsCluster(t *testing.T) {
 	})
 }
 
-func TestASecretThatIsNotLabelled(t *testing.T) {
+func TestDoctor_SecretWithoutLabel(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Labels, "clusterpass.dev/member-kubeconfig") })
 	expect(t, options(), expected{
 		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "there is no Secret",
@@ -198,7 +198,7 @@ func TestASecretThatIsNotLabelled(t *testing.T) {
 	})
 }
 
-func TestACredentialThatHasExpired(t *testing.T) {
+func TestDoctor_ExpiredCredential(t *testing.T) {
 	token := expiredToken(time.Now().Add(-time.Hour))
 	changeSecret(t, func(secret *corev1.Secret) {
 		config, err := clientcmd.Load(secret.Data["kubeconfig"])
@@ -219,7 +219,7 @@ func TestACredentialThatHasExpired(t *testing.T) {
 	expectNoGrants(t)
 }
 
-func TestAControllerManagerThatWasStopped(t *testing.T) {
+func TestDoctor_ManagerStopped(t *testing.T) {
 	shared.Manager.Stop()
 	expect(t, options(), expected{
 		check: "controller-manager", verdict: doctor.Fail, about: "clusterpass-system/clusterpass-controller-manager",
@@ -230,7 +230,7 @@ func TestAControllerManagerThatWasStopped(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAnybodyWhoHoldsEverything(t *testing.T) {
+func TestDoctor_Powers(t *testing.T) {
 	bindings := kube(t).RbacV1().ClusterRoleBindings()
 	for name, subject := range map[string]rbacv1.Subject{
 		"eve-has-all":      {Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"},
@@ -252,7 +252,7 @@ func TestAnybodyWhoHoldsEverything(t *testing.T) {
 	expectNothing(t)
 }
 
-func TestAClusterThatIsNotThere(t *testing.T) {
+func TestDoctor_NoSuchCluster(t *testing.T) {
 	o := options()
 	o.Clusters = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
 	expect(t, o, expected{check: "access", verdict: doctor.Fail, about: "ClusterProfile default/nowhere", message: "there is none"})

@@ -84,7 +84,7 @@ func setPriority(t *testing.T, service, priority string) {
 	require.NoError(t, err)
 }
 
-func TestNames_OtherProductsKinds(t *testing.T) {
+func TestDoctor_OtherProductsKinds(t *testing.T) {
 	expect(t, options(), expected{check: "names", verdict: doctor.OK, message: "no other group of the hub has a name of clusterpass's resources"})
 	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)

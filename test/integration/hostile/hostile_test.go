@@ -40,7 +40,7 @@ const (
 	maxAnswer = 8 << 10
 )
 
-func TestMembersThatLie(t *testing.T) {
+func TestHostileMembers(t *testing.T) {
 	f := startFleet(t)
 	server, err := f.server.DirectConfig("prometheus", "system:masters")
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 // oursExternally is what we serve in clusterpass.dev/v1alpha1, in both modes.
 var oursExternally = []string{"authtokengrants", "authtokenrequests", "clustercredentialsets", "clusterscores", "placements"}
 
-func TestExternalBesideCRDsThatWereThereBefore(t *testing.T) {
+func TestExternal_CRDsBefore(t *testing.T) {
 	leaveHubClean(t)
 	installProfileCRDs(t)
 	installServiceCRDs(t, true)
@@ -182,7 +182,7 @@ func memberObjects(t *testing.T) []string {
 	return all
 }
 
-func TestExternalWaitsForTheCRD(t *testing.T) {
+func TestExternal_WaitsForCRD(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, apiserver.InventoryExternal)
 	s.applyAPIService(t, clusterpass, "apply")
@@ -214,7 +214,7 @@ func TestExternalWaitsForTheCRD(t *testing.T) {
 	})
 }
 
-func TestExternalWithAnAPIServiceOfTheOtherMode(t *testing.T) {
+func TestExternal_OtherAPIService(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, apiserver.InventoryExternal)
 	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles")

@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestAServerThatMayNotLookSaysSo(t *testing.T) {
+// A server that may not look says so.
+func TestServer_Forbidden(t *testing.T) {
 	tests := map[string]struct {
 		mode            string
 		group, resource string

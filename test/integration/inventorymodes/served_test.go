@@ -35,7 +35,7 @@ const (
 	anExport     = `{"apiVersion": %q, "kind": "ServiceExport", "metadata": {"namespace": "default", "name": %q}}`
 )
 
-func TestServedAndCRDsThatComeLater(t *testing.T) {
+func TestServed_CRDsLater(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, apiserver.InventoryServed)
 	s.register(t, multicluster, clusterpass)
@@ -90,7 +90,7 @@ func expectClash(t *testing.T, s *server) {
 	require.NoError(t, openAPIIsWhole(t.Context()))
 }
 
-func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
+func TestServed_CRDsBefore(t *testing.T) {
 	leaveHubClean(t)
 	installProfileCRDs(t)
 	installServiceCRDs(t, true)
@@ -164,7 +164,7 @@ func TestServedAndCRDsThatWereThereBefore(t *testing.T) {
 	})
 }
 
-func TestFromServedToTheCRDs(t *testing.T) {
+func TestServed_ToExternal(t *testing.T) {
 	leaveHubClean(t)
 	var exported string
 	t.Run("export", func(t *testing.T) {
@@ -200,7 +200,8 @@ func withoutServerFields(t *testing.T, list string) string {
 	return string(data)
 }
 
-func TestNamespacesOfTheHubWaitForTheEndOfAClash(t *testing.T) {
+// Namespaces of the hub wait for the end of a clash.
+func TestServed_NamespacesWait(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, apiserver.InventoryServed)
 	s.register(t, multicluster, clusterpass)

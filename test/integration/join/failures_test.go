@@ -45,7 +45,8 @@ func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
 
 var reader = rule("*", "*", "get", "list")
 
-func TestWhoMayNotIsTold(t *testing.T) {
+// Who may not is told.
+func TestJoin_Forbidden(t *testing.T) {
 	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 
 	t.Run("that nothing was done where the member forbids the first step", func(t *testing.T) {
@@ -105,7 +106,7 @@ func removeUser(all map[string]string, user string) {
 	delete(all, "clusterrolebindings /"+user)
 }
 
-func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
+func TestJoin_WaitsForHealth(t *testing.T) {
 	joined(t, "bravelion")
 	join := []string{"join", "bravelion", "--member-context=bravelion"}
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
@@ -131,7 +132,8 @@ func TestJoinWaitsUntilTheMemberIsHealthy(t *testing.T) {
 	}
 }
 
-func TestJoinReturnsWhenTheControllerManagerFindsTheMemberHealthy(t *testing.T) {
+// Join returns when the controller manager finds the member healthy.
+func TestJoin_HealthyMember(t *testing.T) {
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
 	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)

@@ -17,7 +17,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestGrantsAreListedAndRevoked(t *testing.T) {
+// Grants are listed and revoked.
+func TestGrants(t *testing.T) {
 	joined(t, "bravelion")
 	answers := map[string]*v1alpha1.AuthTokenRequest{}
 	for _, account := range []string{"one", "two", "three"} {

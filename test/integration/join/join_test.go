@@ -61,7 +61,8 @@ func memberClient(t *testing.T, answer *v1alpha1.AuthTokenRequest) kubernetes.In
 	return client
 }
 
-func TestJoinedMembersGiveTokens(t *testing.T) {
+// Joined members give tokens.
+func TestJoin(t *testing.T) {
 	for _, name := range []string{"bravelion", "smartfish"} {
 		out := joined(t, name, "--allow-cluster-roles=view", "--labels=env=test")
 		assert.Contains(t, out, "member: created serviceaccount/clusterpass in clusterpass-system\n")
@@ -141,7 +142,8 @@ func TestJoinedMembersGiveTokens(t *testing.T) {
 	})
 }
 
-func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
+// Unjoin removes what join has made, and nothing else.
+func TestUnjoin(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
@@ -165,7 +167,8 @@ func TestUnjoinRemovesWhatJoinHasMadeAndNothingElse(t *testing.T) {
 	assert.NotContains(t, out, "deleted")
 }
 
-func TestDryRunCreatesNothing(t *testing.T) {
+// A dry run creates nothing.
+func TestJoin_DryRun(t *testing.T) {
 	for _, mode := range []string{"client", "server"} {
 		before := snapshots(t, shared.Bravelion)
 		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-cluster-roles=view,veiw")
@@ -186,7 +189,8 @@ func TestDryRunCreatesNothing(t *testing.T) {
 	}
 }
 
-func TestJoinWritesTheAccessProviderOfThePlugin(t *testing.T) {
+// Join writes the access provider of the plugin.
+func TestJoin_AccessProvider(t *testing.T) {
 	joined(t, "bravelion", "--consumer-service-account=default/multikueue", "--consumer-cluster-roles=view")
 	entry := func() *inventoryv1alpha1.AccessProvider {
 		providers := profileOf(t).Status.AccessProviders

@@ -49,7 +49,8 @@ func refusedCertificate(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func TestJoinRefusesAKubeconfigBeforeAnythingIsWritten(t *testing.T) {
+// A kubeconfig is refused before anything is written.
+func TestJoin_KubeconfigRefused(t *testing.T) {
 	ca := shared.Bravelion.CA()
 	for name, test := range map[string]struct {
 		change func(*clientcmdapi.Cluster)
@@ -90,7 +91,8 @@ func TestJoinRefusesAKubeconfigBeforeAnythingIsWritten(t *testing.T) {
 	}
 }
 
-func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
+// Join takes a bundle of CAs as kubectl does.
+func TestJoin_BundleOfCAs(t *testing.T) {
 	ca := shared.Bravelion.CA()
 	key := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("a s3cret")})
 	bundle := bytes.ReplaceAll(slices.Concat([]byte("# our CAs\n"), refusedCertificate(t), key, ca), []byte("\n"), []byte("\r\n"))
@@ -131,7 +133,8 @@ func TestJoinTakesABundleOfCAsAsKubectlDoes(t *testing.T) {
 	})
 }
 
-func TestUnjoinTakesTheCurrentContextOfAKubeconfig(t *testing.T) {
+// Unjoin takes the current context of a kubeconfig.
+func TestUnjoin_CurrentContext(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	joined(t, "bravelion")
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-kubeconfig="+shared.Bravelion.Kubeconfig())
@@ -142,7 +145,7 @@ func TestUnjoinTakesTheCurrentContextOfAKubeconfig(t *testing.T) {
 	require.ErrorContains(t, err, "--abandon-member is for a member that is gone for ever")
 }
 
-func TestJoinWithATaint(t *testing.T) {
+func TestJoin_Taint(t *testing.T) {
 	const annotation = "clusterpass.dev/taints"
 	joined(t, "bravelion", "--taint=example.com/new=true:NoSelect")
 	assert.Contains(t, profileOf(t).Annotations[annotation], `"key":"example.com/new","value":"true","effect":"NoSelect","timeAdded"`)

@@ -141,8 +141,8 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: ordinary, serviceAc
 	return out
 }
 
-// TestAMemberThatLeaves is about a member whose unjoin was interrupted.
-func TestAMemberThatLeaves(t *testing.T) {
+// TestUnjoin_MemberThatLeaves is about a member whose unjoin was interrupted.
+func TestUnjoin_MemberThatLeaves(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
 	setReady(t)
@@ -211,8 +211,8 @@ func TestAMemberThatLeaves(t *testing.T) {
 	})
 }
 
-// TestUnjoin_MemberThatIsDown says what can be done, and goes on when the member is back.
-func TestUnjoin_MemberThatIsDown(t *testing.T) {
+// TestUnjoin_MemberDown says what can be done, and goes on when the member is back.
+func TestUnjoin_MemberDown(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
 	setReady(t)

@@ -19,7 +19,7 @@ import (
 )
 
 // Two ways to the same member: whoever applies artifacts/deploy/member gets what join makes.
-func TestManifestsAreWhatJoinMakes(t *testing.T) {
+func TestJoin_Manifests(t *testing.T) {
 	for folder, rules := range map[string]bool{"artifacts/deploy/member": false, "artifacts/deploy/member/overlays/rules": true} {
 		t.Run(folder, func(t *testing.T) {
 			allowed := clusterpassjoin.Allowed{ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules, Usage: true}

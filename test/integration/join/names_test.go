@@ -39,7 +39,8 @@ func joinAs(t *testing.T, namespace, name, cluster string) {
 	mustClusterpass(t, "join", name, "--namespace="+namespace, "--member-context="+cluster, "--wait=false", "--allow-cluster-roles=view")
 }
 
-func TestProfilesWhoseSecretsWouldShareAName(t *testing.T) {
+// ClusterProfiles whose Secrets would share a name.
+func TestJoin_SecretNames(t *testing.T) {
 	for _, namespace := range []string{"a-b", "a"} {
 		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		require.NoError(t, err)
@@ -69,7 +70,7 @@ func TestProfilesWhoseSecretsWouldShareAName(t *testing.T) {
 	})
 }
 
-func TestLongNamesOfProfiles(t *testing.T) {
+func TestJoin_LongNames(t *testing.T) {
 	for _, length := range []int{240, 250, 253} {
 		name := strings.Repeat("n", length)
 		joinAs(t, "default", name, "bravelion")

@@ -34,8 +34,8 @@ func joinedAs(t *testing.T, reason string) *metav1.Condition {
 	return condition
 }
 
-// TestWhatAMemberHasLostIsMadeAgain takes the command out of the condition, and runs it.
-func TestWhatAMemberHasLostIsMadeAgain(t *testing.T) {
+// TestJoin_CredentialOnly takes the command out of the condition, and runs it.
+func TestJoin_CredentialOnly(t *testing.T) {
 	allowed := []string{"--cluster-manager=" + tendedBy, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a"}
 	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+testenv.WaitTimeout.String())...)
 	admin := shared.Bravelion.Kube(t)

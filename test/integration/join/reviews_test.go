@@ -109,7 +109,8 @@ func renewed(t *testing.T) {
 	})
 }
 
-func TestAMemberThatForbidsToAskWhoWeAre(t *testing.T) {
+// A member forbids to ask who we are.
+func TestJoin_ReviewsForbidden(t *testing.T) {
 	withoutBasicUser(t)
 	joined(t, "bravelion")
 	secret := hubSecret(t)
@@ -120,7 +121,7 @@ func TestAMemberThatForbidsToAskWhoWeAre(t *testing.T) {
 	renewed(t)
 }
 
-func TestAMemberBeforeSelfSubjectReviews(t *testing.T) {
+func TestJoin_NoReviews(t *testing.T) {
 	// As Kubernetes before 1.28 answers.
 	kubeconfig := adminBehind(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Done", "yes")
@@ -130,7 +131,7 @@ func TestAMemberBeforeSelfSubjectReviews(t *testing.T) {
 	renewed(t)
 }
 
-func TestAMemberBehindAProxyThatDropsTokens(t *testing.T) {
+func TestJoin_ProxyDropsTokens(t *testing.T) {
 	kubeconfig := adminBehind(t, func(_ http.ResponseWriter, r *http.Request) { r.Header.Del("Authorization") })
 	t.Cleanup(func() {
 		out, err := clusterpass(context.WithoutCancel(t.Context()), "unjoin", "bravelion", "--member-context=bravelion")

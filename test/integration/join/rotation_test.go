@@ -111,7 +111,8 @@ func reportedAs(t *testing.T, reason string) *metav1.Condition {
 	return condition
 }
 
-func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
+// The credential for a member is renewed.
+func TestRotation(t *testing.T) {
 	joined(t, "bravelion")
 	testenv.Eventually(t, func(context.Context) error {
 		_, err := request(t, "bravelion", "work", "view")
@@ -190,8 +191,8 @@ func TestTheCredentialForAMemberIsRenewed(t *testing.T) {
 	}
 }
 
-// TestAHubIsShutOut follows docs/security.md, with a hub that has prepared for it.
-func TestAHubIsShutOut(t *testing.T) {
+// TestRotation_HubShutOut follows docs/security.md, with a hub that has prepared for it.
+func TestRotation_HubShutOut(t *testing.T) {
 	joined(t, "bravelion", "--allow-rules")
 	admin := shared.Bravelion.Kube(t)
 	hub, err := clientcmd.RESTConfigFromKubeConfig(hubSecret(t).Data[kubeconfigKey])
@@ -239,7 +240,8 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
 }
 
-func TestACredentialThatHasEndedIsReportedWithWhatMendsIt(t *testing.T) {
+// A credential that has ended is reported, with what mends it.
+func TestRotation_CredentialEnded(t *testing.T) {
 	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", "--timeout="+testenv.WaitTimeout.String())
 	_, ended := aged(t, -time.Hour, -time.Minute)
 	_, err := whoami(t, ended)

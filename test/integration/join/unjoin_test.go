@@ -24,7 +24,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestUnjoinGoesOnWhereHalfIsGone(t *testing.T) {
+// Unjoin goes on where half is gone.
+func TestUnjoin_HalfIsGone(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	for name, remove := range map[string]func() error{
 		"the ClusterProfile": func() error {
@@ -49,7 +50,8 @@ func TestUnjoinGoesOnWhereHalfIsGone(t *testing.T) {
 	}
 }
 
-func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
+// A member that is gone for ever is abandoned.
+func TestUnjoin_AbandonMember(t *testing.T) {
 	before := snapshot(t, shared.Hub)
 	joined(t, "bravelion")
 	var answer *v1alpha1.AuthTokenRequest
@@ -93,7 +95,8 @@ func TestAMemberThatIsGoneForEverIsAbandoned(t *testing.T) {
 	})
 }
 
-func TestAHubCanBeItsOwnMember(t *testing.T) {
+// A hub can be its own member.
+func TestUnjoin_Hub(t *testing.T) {
 	before := snapshot(t, shared.Hub)
 	mustClusterpass(t, "join", "self", "--member-context=hub", "--wait=false")
 	testenv.Eventually(t, func(context.Context) error {
@@ -104,8 +107,8 @@ func TestAHubCanBeItsOwnMember(t *testing.T) {
 	assert.Equal(t, before, snapshot(t, shared.Hub), "clusterpass-system above all")
 }
 
-// TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand takes one of two profiles of a member out.
-func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
+// TestUnjoin_AccountOfTwo takes one of two profiles of a member out.
+func TestUnjoin_AccountOfTwo(t *testing.T) {
 	joined(t, "bravelion")
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
 	joinedSecret, err := secrets.Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
@@ -141,7 +144,8 @@ func TestUnjoinLeavesTheAccountToAProfileThatWasJoinedByHand(t *testing.T) {
 	})
 }
 
-func TestUnjoinLeavesWhatOthersHavePutIntoTheNamespace(t *testing.T) {
+// Unjoin leaves what others have put into the namespace.
+func TestUnjoin_OthersObjects(t *testing.T) {
 	joined(t, "bravelion")
 	client := shared.Bravelion.Kube(t).CoreV1()
 	_, err := client.ConfigMaps("clusterpass-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
@@ -168,7 +172,8 @@ func logged(t *testing.T, do func()) string {
 	return log.String()
 }
 
-func TestNoTokenIsLoggedAtAnyVerbosity(t *testing.T) {
+// No token is logged at any verbosity.
+func TestJoin_LogsNoToken(t *testing.T) {
 	log := logged(t, func() { joined(t, "bravelion") })
 	require.Contains(t, log, "/api/v1/namespaces/clusterpass-system/serviceaccounts/clusterpass/token", "the call is logged")
 	secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})

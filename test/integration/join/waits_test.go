@@ -41,7 +41,8 @@ func (w *watchedFor) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
+// Join waits while the server is away.
+func TestJoin_ServerAway(t *testing.T) {
 	joined(t, "bravelion")
 	out := &watchedFor{words: []byte("waiting for condition"), seen: make(chan struct{})}
 	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: out, ErrOut: out})
@@ -97,7 +98,7 @@ func TestJoinWaitsWhileTheServerIsAway(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
+func TestJoin_UnreachableAddress(t *testing.T) {
 	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
 	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
@@ -111,8 +112,8 @@ func TestJoinByAnAddressThatTheHubDoesNotReach(t *testing.T) {
 	assert.Contains(t, out, "is healthy")
 }
 
-// TestJoinGoesByNoConditionOfTheAddressBefore moves a healthy member to an address that the hub does not reach, and back.
-func TestJoinGoesByNoConditionOfTheAddressBefore(t *testing.T) {
+// TestJoin_NewAddress moves a healthy member to an address that the hub does not reach, and back.
+func TestJoin_NewAddress(t *testing.T) {
 	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
 	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])

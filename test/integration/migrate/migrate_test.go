@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestEverythingMoves(t *testing.T) {
+// Everything moves.
+func TestMigrate(t *testing.T) {
 	c, port := newHub(t)
 	namespace := c.fill(t, manyProfiles)
 	before := c.list(t)
@@ -48,7 +49,8 @@ $`, a.out.String())
 	})
 }
 
-func TestTheOverlayMayHaveBeenAppliedBefore(t *testing.T) {
+// The overlay may have been applied before.
+func TestMigrate_OverlayBefore(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
 	before := c.list(t)
@@ -93,7 +95,8 @@ func requirePrivate(t *testing.T, dir string) {
 	}
 }
 
-func TestARunThatEndsAnywhereIsGoneOnWith(t *testing.T) {
+// A run that ends anywhere is gone on with.
+func TestMigrate_Interrupted(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, manyProfiles)
 	before := c.list(t)
@@ -129,7 +132,8 @@ func TestARunThatEndsAnywhereIsGoneOnWith(t *testing.T) {
 	assert.Regexp(t, `(?m)^export +was done before`, last.out.String())
 }
 
-func TestAnOwnerOfTheSameKindIsDroppedAndNamed(t *testing.T) {
+// An owner of the same kind is dropped, and named.
+func TestMigrate_Owners(t *testing.T) {
 	c, port := newHub(t)
 	parent := c.createProfile(t, "default", "parent", 1)
 	child := c.createProfile(t, "default", "child", 2)

@@ -51,7 +51,8 @@ func (c clients) versions(t *testing.T) map[string]string {
 	return all
 }
 
-func TestADryRunChangesNothing(t *testing.T) {
+// A dry run changes nothing.
+func TestMigrate_DryRun(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
 	before := c.versions(t)
@@ -82,7 +83,8 @@ func (c clients) requireRefused(t *testing.T, a *attempt, words ...string) {
 	assert.NoDirExists(t, a.options.Dir)
 }
 
-func TestWhatIsInTheWayIsNamed(t *testing.T) {
+// What is in the way is named.
+func TestMigrate_InTheWay(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
 
@@ -181,7 +183,8 @@ func (c clients) setFinalizers(t *testing.T, name string, finalizers ...string) 
 	require.NoError(t, err)
 }
 
-func TestRightsThatAreMissingAreListed(t *testing.T) {
+// Rights that are missing are listed.
+func TestMigrate_Forbidden(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
 	jane, err := hub.UserConfig("jane")
@@ -236,7 +239,8 @@ func (a *answering) Read(p []byte) (int, error) {
 	return a.answer.Read(p)
 }
 
-func TestNothingIsRemovedThatWasNotConfirmedOrHasChanged(t *testing.T) {
+// Nothing is removed that was not confirmed, or has changed.
+func TestMigrate_NotConfirmed(t *testing.T) {
 	c, port := newHub(t)
 	namespace := c.fill(t, few)
 	a := newAttempt(t, port)
@@ -277,7 +281,8 @@ func TestNothingIsRemovedThatWasNotConfirmedOrHasChanged(t *testing.T) {
 	})
 }
 
-func TestWhatExistsAndDiffersIsNeverWrittenOver(t *testing.T) {
+// What exists and differs is never written over.
+func TestMigrate_Different(t *testing.T) {
 	c, port := newHub(t)
 	namespace := c.fill(t, few)
 	before := c.list(t)
@@ -311,7 +316,8 @@ func TestWhatExistsAndDiffersIsNeverWrittenOver(t *testing.T) {
 	})
 }
 
-func TestTheRemovalWaitsForFinalizers(t *testing.T) {
+// The removal waits for finalizers.
+func TestMigrate_Finalizers(t *testing.T) {
 	c, port := newHub(t)
 	c.createProfile(t, "default", "held", 1)
 	c.setFinalizers(t, "held", "example.com/detach")
@@ -332,7 +338,8 @@ func TestTheRemovalWaitsForFinalizers(t *testing.T) {
 	c.setFinalizers(t, "held")
 }
 
-func TestADefinitionThatComesBackIsNotTakenForTheOneThatWasExported(t *testing.T) {
+// A definition that comes back is not taken for the one that was exported.
+func TestMigrate_DefinitionBack(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
 	before := c.list(t)

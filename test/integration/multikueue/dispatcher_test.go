@@ -38,7 +38,8 @@ func byPlacement(configuration map[string]any) {
 	configuration["multiKueue"].(map[string]any)["workerLostTimeout"] = (5 * time.Second).String()
 }
 
-func TestJobsRunWhereTheirPlacementSays(t *testing.T) {
+// Jobs run where their Placement says.
+func TestMultiKueue_Placement(t *testing.T) {
 	f := startFleet(t, byPlacement, memberName, elsewhere)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})

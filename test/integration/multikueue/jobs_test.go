@@ -35,7 +35,8 @@ import (
 
 var multiKueueClusters = schema.GroupVersionResource{Group: "kueue.x-k8s.io", Version: "v1beta2", Resource: "multikueueclusters"}
 
-func TestJobsRunOnAMemberByATokenOfClusterpass(t *testing.T) {
+// Jobs run on a member by a token of clusterpass.
+func TestMultiKueue_Token(t *testing.T) {
 	f := startFleet(t, nil, memberName)
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"), "-f", example(t, "by-hand.yaml"))
 	testenv.Eventually(t, f.active(t, metav1.ConditionFalse, "BadKubeConfig"))

@@ -29,7 +29,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestKueueAsksForItsTokensByTheCredentialPlugin(t *testing.T) {
+// Kueue asks for its tokens by the credential plugin.
+func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	testenv.RequireKueue(t)
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Name: "hub"})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})

@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestAReplacedClusterTakesOver(t *testing.T) {
+// A replaced cluster takes over.
+func TestMultiKueue_ReplacedCluster(t *testing.T) {
 	// After this long Kueue takes the Jobs of a worker that it can't reach for lost; 15 minutes by default.
 	const lost = 5 * time.Second
 	f := startFleet(t, func(configuration map[string]any) {

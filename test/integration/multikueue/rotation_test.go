@@ -32,7 +32,8 @@ var (
 	rotations = flag.Duration("load-rotate", 5*time.Second, "how often all tokens are rotated meanwhile")
 )
 
-func TestTokensRotateUnderLoad(t *testing.T) {
+// Tokens rotate under load.
+func TestMultiKueue_Rotation(t *testing.T) {
 	f := startFleet(t, nil, memberName, "smartfish")
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})

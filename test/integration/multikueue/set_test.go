@@ -43,7 +43,8 @@ var (
 	admissionChecks   = schema.GroupVersionResource{Group: "kueue.x-k8s.io", Version: "v1beta2", Resource: "admissionchecks"}
 )
 
-func TestASetConfiguresMultiKueue(t *testing.T) {
+// A set configures MultiKueue.
+func TestMultiKueue(t *testing.T) {
 	f := startFleet(t, nil, memberName, "smartfish")
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	manager := testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})

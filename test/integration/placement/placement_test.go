@@ -30,7 +30,7 @@ import (
 
 var changes = flag.Int("changes", 40, "how often a cluster comes first or leaves while slices are watched")
 
-func TestPlacements(t *testing.T) {
+func TestPlacement(t *testing.T) {
 	f := startFleet(t)
 	f.namespace(t, "team", "")
 	f.namespace(t, other, "shared")
@@ -266,8 +266,8 @@ func (f *fleet) testDeletion(t *testing.T) {
 	})
 }
 
-// TestNobodyMissesAClusterThatStays has clusters come first and leave, in a decision of 250 in three slices, and watches.
-func TestNobodyMissesAClusterThatStays(t *testing.T) {
+// TestPlacement_NobodyMissesCluster has clusters come first and leave, in a decision of 250 in three slices, and watches.
+func TestPlacement_NobodyMissesCluster(t *testing.T) {
 	const clusters = 250
 	f := startFleet(t)
 	f.namespace(t, "many", "")

@@ -18,7 +18,8 @@ import (
 // callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on a member, but for Secrets.
 const callsPerSweep = 5
 
-func TestASweepThatFindsNothingIsFiveCallsHoweverManyGrantsThereAre(t *testing.T) {
+// A sweep that finds nothing is five calls, however many grants there are.
+func TestSweep_Cost(t *testing.T) {
 	for _, account := range []string{"idle-a", "idle-b", "idle-c"} {
 		mint(t, "default", "smartfish", account, everyKind)
 	}

@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestEveryMetricOfTheDashboardAndTheAlertsExists(t *testing.T) {
+// Every metric of the dashboard and the alerts exists.
+func TestDashboard_Metrics(t *testing.T) {
 	newNamespace(t, "dashboards")
 	g := mint(t, "dashboards", "bravelion", "dashboards", nil)
 	deleteGrant(t, g)
@@ -40,7 +41,8 @@ func TestEveryMetricOfTheDashboardAndTheAlertsExists(t *testing.T) {
 	}
 }
 
-func TestEveryAlertSaysWhatItMeansAndWhatToDo(t *testing.T) {
+// Every alert says what it means, and what to do.
+func TestAlerts(t *testing.T) {
 	seen := sets.New[string]()
 	for _, rule := range alerts(t) {
 		if seen.Has(rule.Alert) || rule.Alert == "" {
@@ -58,7 +60,7 @@ func TestEveryAlertSaysWhatItMeansAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestMetricsOfAnExpression(t *testing.T) {
+func TestMetricsOf(t *testing.T) {
 	tests := map[string]struct {
 		expression string
 		want       []string

@@ -187,8 +187,8 @@ func cmpError(err error) error {
 	return err
 }
 
-// TestStatusEditorOfABoundProfile is about a ClusterProfile that the configuration binds to one of the plugin's servers.
-func TestStatusEditorOfABoundProfile(t *testing.T) {
+// TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the plugin's servers.
+func TestExec_BoundProfile(t *testing.T) {
 	f := newExecFixture(t, boundNamespace, boundProfile)
 	g := mint(t, "default", f.name, "exec-bound", f.target)
 	f.lead(t, shared.Smartfish)
@@ -212,9 +212,9 @@ func TestStatusEditorOfABoundProfile(t *testing.T) {
 	}
 }
 
-// TestStatusEditorOfAProfileThatMayLeadToSeveral is about one that may lead to either member: what was granted is on the cluster that says
+// TestExec_ProfileToSeveral is about one that may lead to either member: what was granted is on the cluster that says
 // to be the one of the grant, and nowhere else.
-func TestStatusEditorOfAProfileThatMayLeadToSeveral(t *testing.T) {
+func TestExec_ProfileToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
 	g := mint(t, "default", f.name, "exec-trusting", f.target)
 	old := mint(t, "default", f.name, "exec-trusting-old", f.target)

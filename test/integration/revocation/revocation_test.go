@@ -130,7 +130,8 @@ func lookalikes(t *testing.T, g granted) {
 	}
 }
 
-func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
+// Deleting a grant ends what is in use.
+func TestRevocation(t *testing.T) {
 	before := everything(t, shared.Bravelion)
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	g := mint(t, "default", "bravelion", "in-use", func(s *v1alpha1.AuthTokenRequestSpec) {
@@ -181,7 +182,8 @@ func TestDeletingAGrantEndsWhatIsInUse(t *testing.T) {
 	}
 }
 
-func TestTheNameOfAServiceAccountIsKeptUntilNoTokenIsAccepted(t *testing.T) {
+// The name of a ServiceAccount is kept until no token is accepted.
+func TestRevocation_AccountName(t *testing.T) {
 	g := mint(t, "default", "bravelion", "kept", nil)
 	ends := make(chan [2]time.Time, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
@@ -203,7 +205,7 @@ func TestTheNameOfAServiceAccountIsKeptUntilNoTokenIsAccepted(t *testing.T) {
 	}
 }
 
-func TestDeletingByALabelRevokesAllOfThem(t *testing.T) {
+func TestRevocation_ByLabel(t *testing.T) {
 	var all []granted
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
@@ -222,7 +224,8 @@ func TestDeletingByALabelRevokesAllOfThem(t *testing.T) {
 	}
 }
 
-func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
+// Deleting the hub's namespace revokes its grants, and ends.
+func TestRevocation_NamespaceDeleted(t *testing.T) {
 	newNamespace(t, "team-gone")
 	g := mint(t, "team-gone", "bravelion", "ns-gone", nil)
 	if err := shared.Hub.Kube(t).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}); err != nil {
@@ -241,7 +244,7 @@ func TestDeletingTheHubNamespaceRevokesItsGrantsAndEnds(t *testing.T) {
 	})
 }
 
-func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
+func TestRevocation_ProfileDeleted(t *testing.T) {
 	newNamespace(t, "fleet-gone")
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
 	if err := testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"); err != nil {
@@ -262,9 +265,9 @@ func TestDeletingTheClusterProfileRevokesItsGrants(t *testing.T) {
 	}
 }
 
-// TestProfilesThatKeepNoGrantAlive is about whoever may edit a ClusterProfile, or its status, and would have tokens outlive
+// TestRevocation_EditedProfiles is about whoever may edit a ClusterProfile, or its status, and would have tokens outlive
 // their grant.
-func TestProfilesThatKeepNoGrantAlive(t *testing.T) {
+func TestRevocation_EditedProfiles(t *testing.T) {
 	newNamespace(t, "fleet-held")
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
 	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"); err != nil {
@@ -320,7 +323,8 @@ func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Con
 	return nil, errors.New("no condition says how far the revocation is")
 }
 
-func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
+// A member that is down is revoked on when it is back.
+func TestRevocation_MemberDown(t *testing.T) {
 	g := mint(t, "default", "smartfish", "down", nil)
 	if err := shared.Smartfish.Kill("kube-apiserver"); err != nil {
 		t.Fatal(err)
@@ -370,7 +374,8 @@ func TestAMemberThatIsDownIsRevokedOnWhenItIsBack(t *testing.T) {
 	untilGone(t, g)
 }
 
-func TestAnOperatorCanLetGoOfAMemberThatIsGoneForEver(t *testing.T) {
+// An operator can let go of a member that is gone for ever.
+func TestRevocation_AbandonMember(t *testing.T) {
 	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"); err != nil {
 		t.Fatal(err)
 	}

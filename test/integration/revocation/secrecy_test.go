@@ -9,9 +9,9 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestZNoTokenReachesALog runs last: it looks for every token that any test here has got in what both programs have
+// TestSecrecy_Logs runs last: it looks for every token that any test here has got in what both programs have
 // printed, at the highest verbosity.
-func TestZNoTokenReachesALog(t *testing.T) {
+func TestSecrecy_Logs(t *testing.T) {
 	if len(shared.tokens) == 0 {
 		t.Skip("no tokens were minted")
 	}

@@ -31,7 +31,8 @@ func everyKind(s *v1alpha1.AuthTokenRequestSpec) {
 	s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "pods", Rules: somePods}}
 }
 
-func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
+// What is changed on a member is repaired.
+func TestSweep_Repair(t *testing.T) {
 	g := mint(t, "default", "bravelion", "drifting", everyKind)
 	client := shared.Bravelion.Kube(t)
 	rbac := client.RbacV1()
@@ -140,7 +141,8 @@ func TestWhatIsChangedOnAMemberIsRepaired(t *testing.T) {
 	}
 }
 
-func TestAServiceAccountThatSomebodyElseHasMadeIsNotTakenOver(t *testing.T) {
+// A ServiceAccount that somebody else has made is not taken over.
+func TestSweep_ForeignAccount(t *testing.T) {
 	g := mint(t, "default", "bravelion", "usurped", nil)
 	accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
 	if err := accounts.Delete(t.Context(), "usurped", metav1.DeleteOptions{}); err != nil {
@@ -173,7 +175,8 @@ func lose(t *testing.T, g granted) {
 	untilGone(t, g)
 }
 
-func TestWhatBelongsToNoGrantOfThisHubIsRemoved(t *testing.T) {
+// What belongs to no grant of this hub is removed.
+func TestSweep_Orphans(t *testing.T) {
 	kept := mint(t, "default", "bravelion", "not-lost", everyKind)
 	before := everything(t, shared.Bravelion)
 	// More than one sweep removes.

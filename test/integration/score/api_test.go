@@ -37,7 +37,8 @@ func bind(t *testing.T, user, role string) {
 	testenv.Bind(t, shared.Hub.Kube(t), namespace, user+"-"+strings.ReplaceAll(role, ":", "-"), testenv.UserSubject(user), role)
 }
 
-func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
+// A score is kept by whomever the hub allows.
+func TestScore_Keeper(t *testing.T) {
 	bind(t, keeper, "clusterpass:score-keeper")
 	bind(t, viewer, "view")
 	scores := hub(t, keeper).ClusterpassV1alpha1().ClusterScores(namespace)
@@ -87,7 +88,8 @@ func TestAScoreIsKeptByWhomeverTheHubAllows(t *testing.T) {
 	})
 }
 
-func TestWhatIsWrongWithAScoreIsToldByField(t *testing.T) {
+// What is wrong with a score is told by field.
+func TestScore_Invalid(t *testing.T) {
 	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
 	stored := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("strict", "bravelion", "strict"), metav1.CreateOptions{}))
 	status := func(change func(*v1alpha1.ClusterScoreStatus)) error {
@@ -142,7 +144,8 @@ func statusOf(err error) (apierrors.APIStatus, error) {
 	return nil, err
 }
 
-func TestKubectlShowsAndExplainsScores(t *testing.T) {
+// Kubectl shows and explains scores.
+func TestScore_Kubectl(t *testing.T) {
 	for _, name := range []string{"shown", "other"} {
 		testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
 			"spec: {clusterProfileName: whale, resourceName: "+name+"}\n", "apply", "--server-side", "-n", namespace, "-f", "-")

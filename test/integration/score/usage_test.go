@@ -97,7 +97,8 @@ func expectValues(t *testing.T, want map[string]string) {
 	})
 }
 
-func TestWhatIsFreeOnAMember(t *testing.T) {
+// What is free on a member.
+func TestUsage(t *testing.T) {
 	addNode(t, "first", false)
 	addNode(t, "second", false)
 	addNode(t, "cordoned", true)
@@ -151,7 +152,8 @@ func TestWhatIsFreeOnAMember(t *testing.T) {
 	})
 }
 
-func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
+// A member that forbids the reading has no values.
+func TestUsage_Forbidden(t *testing.T) {
 	addNode(t, "unread", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
@@ -178,7 +180,8 @@ func TestAMemberThatForbidsTheReadingHasNoValues(t *testing.T) {
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 }
 
-func TestTheScoreOfAMemberThatIsDownRunsOut(t *testing.T) {
+// The score of a member that is down runs out.
+func TestUsage_MemberDown(t *testing.T) {
 	addNode(t, "lost", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	shared.Bravelion.Stop()

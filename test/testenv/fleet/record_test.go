@@ -19,7 +19,7 @@ const (
 	ignores = "trap '' TERM; echo; exec sleep 60"
 )
 
-func TestRecordStop(t *testing.T) {
+func TestRecord_Stop(t *testing.T) {
 	tests := []struct {
 		name, command string
 		grace         time.Duration
@@ -37,7 +37,7 @@ func TestRecordStop(t *testing.T) {
 	}
 }
 
-func TestRecordStopLeavesAlone(t *testing.T) {
+func TestRecord_StopLeavesAlone(t *testing.T) {
 	t.Run("a process that got the pid of a recorded one", func(t *testing.T) {
 		running := startRecorded(t, sleeps)
 		recycled := *running
@@ -87,7 +87,7 @@ func TestProcessStart(t *testing.T) {
 	require.Error(t, err, "there is no such process")
 }
 
-func TestRecordsSurviveARoundTrip(t *testing.T) {
+func TestRecord_RoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	none, err := readRecord(dir, "hub-etcd")
 	require.NoError(t, err)

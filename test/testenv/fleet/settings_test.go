@@ -12,7 +12,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-func TestKueueStaysPartOfTheFleet(t *testing.T) {
+// Kueue stays part of the fleet.
+func TestSettings_Kueue(t *testing.T) {
 	t.Setenv(localDirEnv, t.TempDir())
 	hasKueue := func() bool {
 		s, err := settingsFromEnv()
@@ -35,7 +36,8 @@ func TestKueueStaysPartOfTheFleet(t *testing.T) {
 	require.False(t, hasKueue(), "it was brought down")
 }
 
-func TestKueueStaysAsItWasAskedFor(t *testing.T) {
+// Kueue stays as it was asked for.
+func TestSettings_KueueByPlacement(t *testing.T) {
 	t.Setenv(localDirEnv, t.TempDir())
 	byPlacement := func(asked string) bool {
 		t.Setenv(testenv.KueueEnv, asked)
@@ -53,7 +55,8 @@ func TestKueueStaysAsItWasAskedFor(t *testing.T) {
 	require.False(t, byPlacement("1"), "something else is asked for")
 }
 
-func TestPortsOfAFleetAreItsOwn(t *testing.T) {
+// Ports of a fleet are its own.
+func TestSettings_Ports(t *testing.T) {
 	const base = 20000
 	s := settings{portBase: base}
 	ports := []int{s.serverPort(), s.managerPort()}

@@ -21,7 +21,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestUsageSaysWhatIsSo(t *testing.T) {
+// The usage says what is so.
+func TestUsage(t *testing.T) {
 	for _, want := range []string{
 		portBaseEnv, localDirEnv, defaultLocalDir, strconv.Itoa(defaultPortBase), strconv.Itoa(fleetPorts), strings.Join(memberNames, " and "),
 	} {
@@ -32,7 +33,7 @@ func TestUsageSaysWhatIsSo(t *testing.T) {
 	}
 }
 
-func TestWrongArguments(t *testing.T) {
+func TestRun_WrongArguments(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		want string

@@ -189,7 +189,8 @@ func (h *hub) writes() []string {
 	return all
 }
 
-func TestTheFirstTwentyInTheirOrder(t *testing.T) {
+// Of too many clusters the first twenty are used, in their order.
+func TestKeeper_EnsureTooManyClusters(t *testing.T) {
 	h, set := newHub(t), newSet()
 	h.until(t, set, workers(25), v1alpha1.MultiKueueReasonNotActive)
 	h.connect(t)
@@ -205,7 +206,8 @@ func TestTheFirstTwentyInTheirOrder(t *testing.T) {
 	assert.Empty(t, h.written(), "what is as it should be is not written")
 }
 
-func TestAClusterLeavesTheConfigFirst(t *testing.T) {
+// A cluster leaves the config first.
+func TestKeeper_EnsureFewerClusters(t *testing.T) {
 	h, set := newHub(t), newSet()
 	h.until(t, set, workers(2), v1alpha1.MultiKueueReasonNotActive)
 	h.connect(t)
@@ -219,7 +221,8 @@ func TestAClusterLeavesTheConfigFirst(t *testing.T) {
 	assert.Equal(t, []string{"delete admissionchecks fleet"}, h.written())
 }
 
-func TestWhatIsAnothersIsLeftAlone(t *testing.T) {
+// What is another's is left alone.
+func TestKeeper_EnsureNameTaken(t *testing.T) {
 	theirs := newSet()
 	theirs.UID = "set-2"
 	nobodys := newCluster(newSet(), Worker{Name: "c02", Secret: "other"})
@@ -234,7 +237,8 @@ func TestWhatIsAnothersIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatTheAuthorMayWrite(t *testing.T) {
+// Only what the author may write is written.
+func TestKeeper_EnsureForbidden(t *testing.T) {
 	h, set := newHub(t), newSet()
 	h.refused = func(what *authorizationv1.ResourceAttributes) bool {
 		return what.Resource != clusterKind.resource.Resource || what.Name != "c02"
@@ -261,7 +265,8 @@ func TestOnlyWhatTheAuthorMayWrite(t *testing.T) {
 	assert.Empty(t, h.written())
 }
 
-func TestOtherFieldsAreWhosevers(t *testing.T) {
+// Fields that the set does not say stay as they are.
+func TestKeeper_EnsureOtherFields(t *testing.T) {
 	h, set := newHub(t), newSet()
 	h.until(t, set, workers(1), v1alpha1.MultiKueueReasonNotActive)
 	configs := h.objects.Resource(configKind.resource)
@@ -293,7 +298,8 @@ func TestOtherFieldsAreWhosevers(t *testing.T) {
 	assert.Len(t, object.GetOwnerReferences(), 1)
 }
 
-func TestAFailureDropsNothingThatIsThere(t *testing.T) {
+// A failure drops nothing that is there.
+func TestKeeper_EnsureFailure(t *testing.T) {
 	h, set := newHub(t), newSet()
 	h.until(t, set, workers(2), v1alpha1.MultiKueueReasonNotActive)
 	h.follow(t)
@@ -310,7 +316,7 @@ func TestAFailureDropsNothingThatIsThere(t *testing.T) {
 	assert.Equal(t, []string{"c02", "c01"}, h.config(t))
 }
 
-func TestAHubThatIsNotMadeForIt(t *testing.T) {
+func TestKeeper_HubNotPrepared(t *testing.T) {
 	t.Run("without the rights", func(t *testing.T) {
 		h := newHub(t)
 		h.managerRefused = func(what *authorizationv1.ResourceAttributes) bool { return what.Verb == "delete" }

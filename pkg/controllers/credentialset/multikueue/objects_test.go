@@ -17,7 +17,7 @@ import (
 // maxReference is how long the name of a cluster, of its Secret or of its ClusterProfile may be in Kueue's v1beta2.
 const maxReference = 256
 
-func TestNamesOfKueuesObjects(t *testing.T) {
+func TestObjects_Names(t *testing.T) {
 	set := &v1alpha1.ClusterCredentialSet{}
 	set.Namespace, set.Name = strings.Repeat("n", 63), strings.Repeat("s", 63)
 	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{}

@@ -23,17 +23,18 @@ import (
 	"clusterpass.dev/pkg/rights"
 )
 
-// verbs are what Kueue's objects take of the controller manager.
+// verbs are the rights that the controller manager needs on Kueue's objects.
 var verbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
 var (
-	// errNotInstalled says that there is no Kueue, or an older one.
+	// errNotInstalled says that the hub has no Kueue, or an older one.
 	errNotInstalled = fmt.Errorf("the hub does not serve %s: Kueue is not installed there, or too old", groupVersion)
-	// errNotRead says that Kueue's objects are not read yet.
+	// errNotRead says that Kueue's objects have not been read yet.
 	errNotRead = errors.New("the objects of Kueue are not read yet")
 )
 
-// forbiddenError says that the controller manager may not keep objects of Kueue, and how it may.
+// forbiddenError says that the controller manager may not write objects of Kueue, and how to allow
+// it.
 type forbiddenError struct {
 	missing []string
 }
@@ -44,7 +45,7 @@ func (e *forbiddenError) Error() string {
 		"--clusterrole=clusterpass:multikueue --serviceaccount=clusterpass-system:clusterpass-controller-manager", strings.Join(e.missing, "; "))
 }
 
-// usable returns nil if Kueue is there, and the controller manager may keep its objects.
+// usable returns nil if the hub has Kueue, and the controller manager may write its objects.
 func (k *Keeper) usable(ctx context.Context) error {
 	_, err := k.hub.Discovery().ServerResourcesForGroupVersion(groupVersion.String())
 	if apierrors.IsNotFound(err) {
@@ -73,7 +74,7 @@ func attributes(resource schema.GroupVersionResource) authorizationv1.ResourceAt
 	return authorizationv1.ResourceAttributes{Group: resource.Group, Version: resource.Version, Resource: resource.Resource}
 }
 
-// watch makes sure that the objects of sets are watched. It returns an error until they have been read.
+// watch starts to watch the objects of sets, if it has not yet. It returns an error until they have been read.
 func (k *Keeper) watch(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -113,7 +114,7 @@ func (k *Keeper) start() error {
 	return nil
 }
 
-// notify tells of the set that an object is of.
+// notify calls changed for the set that owns an object.
 func (k *Keeper) notify(obj any) {
 	if object, ok := loop.Object[*unstructured.Unstructured](obj); ok {
 		k.changed(types.UID(object.GetLabels()[v1alpha1.LabelCredentialSetUID]), object.GetAnnotations()[annotationSet])

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gone tells an object of the hub that is not there from an API that is not there. Both are 404, and the
-// second must not end what is granted.
+// Package gone distinguishes a missing object of the hub from a missing API. Both are 404. A
+// missing API must not end grants.
 package gone
 
 import (
@@ -13,9 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Is returns whether err, of a call for the named object of a resource, means that there is no such object. It does not
-// where the answer is none of an API server (without an APIService the hub says "404 page not found"), or names
-// another object or none (k8s.io/apiserver, for a path below a group-version that it serves).
+// Is returns whether err, of a call for the named object of a resource, means that there is no such
+// object. It returns false if the answer is not from an API server (without an APIService the hub
+// answers "404 page not found"), or if it names another object or none (k8s.io/apiserver, for a
+// path below a group-version that it serves).
 func Is(err error, resource schema.GroupResource, name string) bool {
 	if !apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return false

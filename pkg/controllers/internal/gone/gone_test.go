@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-func TestWhatIsGone(t *testing.T) {
+func TestIs(t *testing.T) {
 	grants := schema.GroupResource{Group: "clusterpass.dev", Resource: "authtokengrants"}
 	notFound := apierrors.NewNotFound(grants, "work")
 	withoutDetails := apierrors.NewNotFound(grants, "work")

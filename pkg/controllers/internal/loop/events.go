@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Object returns the object of an event as a T, also that of a deletion that was missed.
+// Object returns the object of an event as a T. It also accepts the tombstone of a missed deletion.
 func Object[T any](obj any) (T, bool) {
 	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -23,7 +23,8 @@ func Always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
 }
 
-// AddHandler adds a handler to an informer of what. It returns whether the handler has had what there is; the error names what.
+// AddHandler adds a handler to an informer. It returns a function that returns whether the handler
+// has received the initial list. Its error names what.
 func AddHandler(what string, informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) (cache.InformerSynced, error) {
 	registration, err := informer.AddEventHandler(handler)
 	if err != nil {

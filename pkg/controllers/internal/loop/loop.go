@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loop is what the controllers share: the work queue, in which tenants take turns, and the workers that reconcile what is in it.
+// Package loop has the common parts of the controllers: the work queue, in which tenants take
+// turns, and the workers that reconcile its items.
 package loop
 
 import (
@@ -20,8 +21,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// RetryError is the error of an item that could not be reconciled yet, and is to be after that time. It is no failure: the backoff of the item
-// stays as it is.
+// RetryError is the error of an item that could not be reconciled yet, and must be reconciled again
+// after that duration. It does not count as a failure, and does not change the backoff of the item.
 type RetryError time.Duration
 
 // Error implements error.
@@ -29,15 +30,16 @@ func (e RetryError) Error() string {
 	return fmt.Sprintf("retry after %s", time.Duration(e))
 }
 
-// Begin returns a context for the controller with that name, whose logger has the name, once the caches are synced. It returns false if ctx
-// ends before.
+// Begin waits until the caches have synced. It returns a context for the controller, with a logger
+// of that name, and false if ctx ends first.
 func Begin(ctx context.Context, name string, synced ...cache.InformerSynced) (context.Context, bool) {
 	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), name))
 	return ctx, cache.WaitForNamedCacheSyncWithContext(ctx, synced...)
 }
 
-// Run reconciles the items of queue with as many workers until ctx ends, then shuts the queue down, and returns when all workers have stopped.
-// Next says what reconcile returns, and what kind is.
+// Run reconciles the items of queue with that number of workers until ctx ends. Then it shuts the
+// queue down, and returns when all workers have stopped. See Next for kind and for the results of
+// reconcile.
 func Run[T comparable](
 	ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], workers int, kind string,
 	reconcile func(ctx context.Context, item T) (time.Duration, error),
@@ -55,11 +57,13 @@ func Run[T comparable](
 	running.Wait()
 }
 
-// Next waits for an item of queue and reconciles it. It returns false once the queue is shut down. The context of reconcile has a logger with the
-// item, under the key kind.
+// Next waits for an item of queue and reconciles it. It returns false once the queue is shut down.
+// The context of reconcile has a logger with the item as the value of kind.
 //
-// An item is reconciled again after the time that reconcile returns; if that is zero, once it is added again. If reconcile returns an error, it
-// is reconciled again with the queue's backoff, or after the time that the error says, if it is a RetryError; once ctx has ended, it is not.
+// If reconcile returns a duration, the item is reconciled again after it. If the duration is zero,
+// the item is reconciled when it is added again. If reconcile returns an error, the item is
+// reconciled again with the queue's backoff, or after the duration of a RetryError. After ctx has
+// ended, it is not reconciled again.
 func Next[T comparable](
 	ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], kind string,
 	reconcile func(ctx context.Context, item T) (time.Duration, error),
@@ -90,8 +94,8 @@ func Next[T comparable](
 	return true
 }
 
-// Phase returns a number from 0 up to 1 that is always the same for an object: it spreads what is done periodically over the period, also after a
-// restart.
+// Phase returns a number in [0, 1) that is always the same for an object. It spreads periodic work
+// over the period, also after a restart.
 func Phase(uid types.UID) float64 {
 	hash := sha256.Sum256([]byte(uid))
 	return float64(binary.BigEndian.Uint32(hash[:])) / (1 << 32)

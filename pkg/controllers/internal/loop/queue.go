@@ -10,13 +10,13 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// NewQueue returns the work queue of the controller with that name. Items that fail are tried again after a time between least and most.
+// NewQueue returns the work queue of the controller with that name. Failed items are retried after a delay between least and most.
 func NewQueue[T comparable](name string, clock clock.WithTicker, least, most time.Duration) workqueue.TypedRateLimitingInterface[T] {
 	return workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[T](least, most),
 		workqueue.TypedRateLimitingQueueConfig[T]{Name: name, Clock: clock})
 }
 
-// NewOrderedQueue returns a work queue whose items come in the order of another than the first that came.
+// NewOrderedQueue returns a work queue with its items in that order, and not first in, first out.
 func NewOrderedQueue[T comparable](
 	name string, clock clock.WithTicker, limiter workqueue.TypedRateLimiter[T], order workqueue.Queue[T],
 ) workqueue.TypedRateLimitingInterface[T] {
@@ -27,21 +27,22 @@ func NewOrderedQueue[T comparable](
 	})
 }
 
-// Turns is an order of a work queue in which groups of items take turns, and within a group likewise: the many items of one tenant hold up
-// nobody else's. The work queue locks it. It is made by NewTurns.
+// Turns is an order of a work queue in which groups of items take turns, and so do groups within a
+// group. The items of one tenant cannot delay those of others. The work queue locks it. Use
+// NewTurns.
 type Turns[T comparable] struct {
 	length int
-	// groupings are how items are grouped, from the outermost groups on. Where there are none, items come in the order of Push.
+	// groupings return the group of an item, outermost groups first. Without groupings, items come in the order of Push.
 	groupings []func(T) string
 	items     []T
 	groups    map[string]*Turns[T]
-	// order is that of the groups' turns.
+	// order is the order of the groups' turns.
 	order []string
 }
 
 var _ workqueue.Queue[string] = (*Turns[string])(nil)
 
-// NewTurns returns an order without items. The groupings return the name of an item's group, those of the outermost groups first.
+// NewTurns returns an order without items. groupings return the name of an item's group, outermost groups first.
 func NewTurns[T comparable](groupings ...func(T) string) *Turns[T] {
 	return &Turns[T]{groupings: groupings}
 }
@@ -72,7 +73,7 @@ func (q *Turns[T]) Push(item T) {
 	group.Push(item)
 }
 
-// Pop implements workqueue.Queue: there has to be an item.
+// Pop implements workqueue.Queue. There must be an item.
 func (q *Turns[T]) Pop() (item T) {
 	q.length--
 	if len(q.groupings) == 0 {

@@ -19,7 +19,8 @@ import (
 
 var megabyte = strings.Repeat("a", 1<<20)
 
-func TestWhatIsKeptOfAClusterIsBounded(t *testing.T) {
+// What is kept of a cluster is bounded.
+func TestCluster_Bounds(t *testing.T) {
 	many := func(most int) *corev1.Node {
 		node := newNode("many", "cpu", "4", "memory", "8Gi", gpu, "2")
 		for i := range most {
@@ -81,7 +82,8 @@ func TestWhatIsKeptOfAClusterIsBounded(t *testing.T) {
 	}
 }
 
-func TestAClusterOfMoreThanIsCountedIsAnError(t *testing.T) {
+// A cluster of more than is counted is an error.
+func TestCluster_AddNodeTooMany(t *testing.T) {
 	cluster := New(nil)
 	var err error
 	added := 0

@@ -15,33 +15,33 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
-// Cluster adds up what is free in a cluster. It keeps a few numbers a node, and nothing of a pod, so that a cluster
-// may be read in pages. What it keeps is bounded, whatever the cluster says of itself. It is made by New and not safe
-// for concurrent use.
+// Cluster adds up the free resources of a cluster. It keeps a few numbers for each node and none
+// for pods, so a cluster can be read in pages. Its memory is bounded, whatever a member sends. It
+// is not safe for concurrent use. Use New.
 type Cluster struct {
 	labels []DeviceLabel
 	nodes  map[string]*node
-	// names are those of what nodes have, by type as well.
+	// names are the names of nodes' resources, including those with a type.
 	names sets.Set[string]
-	// kept counts nodes and their amounts.
+	// kept is the number of nodes and their amounts.
 	kept    int
 	pending amounts
-	// dropped says that there are more resources than are kept, or some without a valid name.
+	// dropped says that there are more resources than are kept, or some with invalid names.
 	dropped bool
 }
 
-// node is what counts of a node.
+// node has the data of a node that matters.
 type node struct {
 	allocatable corev1.ResourceList
 	requested   amounts
 	types       map[corev1.ResourceName]string
-	// takesAll says that any pod may come, reservedFor the one resource that a pod has to ask for.
+	// takesAll says that any pod can be scheduled. reservedFor is the resource that a pod must request otherwise.
 	takesAll    bool
 	reservedFor corev1.ResourceName
 }
 
 const (
-	// maxNames bounds the names of what nodes have, maxPending those of what pods wait for.
+	// maxNames bounds the names of nodes' resources. maxPending bounds the names of resources that pending pods request.
 	maxNames   = 1024
 	maxPending = 1024
 	// maxKept bounds nodes and their amounts: 65,000 nodes with seven each.
@@ -57,12 +57,12 @@ func (a amounts) add(name string, quantity resource.Quantity) {
 	a[name] = sum
 }
 
-// New returns a Cluster without nodes, which tells types of devices by labels.
+// New returns a Cluster without nodes. labels are the labels with the types of devices.
 func New(labels []DeviceLabel) *Cluster {
 	return &Cluster{labels: labels, nodes: map[string]*node{}, names: sets.New[string](), pending: amounts{}}
 }
 
-// AddNode counts a node. All nodes are to be added before the first pod. Its error says that the cluster has more than is counted.
+// AddNode counts a node. Add all nodes before the first pod. It returns an error if the cluster exceeds a limit.
 func (c *Cluster) AddNode(n *corev1.Node) error {
 	if len(n.Name) > validation.DNS1123SubdomainMaxLength {
 		return fmt.Errorf("the name of a node has more than %d bytes", validation.DNS1123SubdomainMaxLength)
@@ -81,7 +81,7 @@ func (c *Cluster) AddNode(n *corev1.Node) error {
 	return nil
 }
 
-// allocatable returns what is kept of a node's, shorter names first.
+// allocatable returns the allocatable resources of a node that are kept; shorter names have priority.
 func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
 	kept := corev1.ResourceList{}
 	for _, name := range slices.SortedFunc(maps.Keys(n.Status.Allocatable), shorterFirst) {
@@ -92,7 +92,7 @@ func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
 	return kept
 }
 
-// isName returns whether a resource can have that name, and notes where it cannot.
+// isName returns whether a resource can have that name. It records in dropped that there was an invalid one.
 func (c *Cluster) isName(name corev1.ResourceName) bool {
 	valid := len(name) <= maxName && len(validation.IsQualifiedName(string(name))) == 0
 	c.dropped = c.dropped || !valid
@@ -102,7 +102,7 @@ func (c *Cluster) isName(name corev1.ResourceName) bool {
 // maxName is the length of the longest name of a resource: a domain, a slash and a name.
 const maxName = validation.DNS1123SubdomainMaxLength + 1 + 63
 
-// keep returns whether amounts of that name are kept: of those that are new only so many are.
+// keep returns whether amounts of that name are kept. The number of names is limited.
 func (c *Cluster) keep(name string) bool {
 	if !c.names.Has(name) && len(c.names) >= maxNames {
 		c.dropped = true
@@ -112,7 +112,7 @@ func (c *Cluster) keep(name string) bool {
 	return true
 }
 
-// admit notes which pods may come to a node.
+// admit records which pods can be scheduled on a node.
 func (n *node) admit(from *corev1.Node) {
 	taints := sets.New[corev1.ResourceName]()
 	for i := range from.Spec.Taints {
@@ -140,8 +140,8 @@ func isReady(n *corev1.Node) bool {
 	return false
 }
 
-// AddPod counts a pod: on its node, or as pending. One on a node that is not known, since the node is gone or came
-// after the nodes were listed, counts for nothing.
+// AddPod counts a pod: on its node, or as pending. It ignores a pod on an unknown node, which was
+// deleted, or created after the nodes were listed.
 func (c *Cluster) AddPod(pod *corev1.Pod) {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return
@@ -177,7 +177,7 @@ func (c *Cluster) addPending(pod *corev1.Pod) {
 	}
 }
 
-// want counts what a pod asks for. Of names that are new only so many are kept.
+// want counts a request of a pod. The number of names is limited.
 func (c *Cluster) want(name string, quantity resource.Quantity) {
 	if _, known := c.pending[name]; !known && len(c.pending) >= maxPending {
 		c.dropped = true
@@ -186,7 +186,7 @@ func (c *Cluster) want(name string, quantity resource.Quantity) {
 	c.pending.add(name, quantity)
 }
 
-// requests returns what the scheduler counts for a pod, the pod itself included.
+// requests returns the requests of a pod as the scheduler counts them, including one of the resource pods.
 func requests(pod *corev1.Pod) corev1.ResourceList {
 	sum := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
@@ -195,7 +195,7 @@ func requests(pod *corev1.Pod) corev1.ResourceList {
 	return sum
 }
 
-// free returns what pods may still ask for of a resource on the node.
+// free returns how much of a resource pods can still request on the node.
 func (n *node) free(name corev1.ResourceName) resource.Quantity {
 	slots := n.left(corev1.ResourcePods)
 	if !n.takes(name) || slots.IsZero() {
@@ -204,7 +204,7 @@ func (n *node) free(name corev1.ResourceName) resource.Quantity {
 	return n.left(name)
 }
 
-// left returns allocatable minus requested, and never less than zero.
+// left returns allocatable minus requested, and at least zero.
 func (n *node) left(name corev1.ResourceName) resource.Quantity {
 	left := n.allocatable[name].DeepCopy()
 	left.Sub(n.requested[string(name)])
@@ -214,12 +214,12 @@ func (n *node) left(name corev1.ResourceName) resource.Quantity {
 	return left
 }
 
-// format returns how amounts of a resource are written: memory in powers of two, say.
+// format returns the format for amounts of a resource, for example powers of two for memory.
 func (n *node) format(name corev1.ResourceName) resource.Format {
 	return n.allocatable[name].Format
 }
 
-// takes returns whether a pod may come to the node that asks for a resource and tolerates nothing of its own accord.
+// takes returns whether a pod without its own tolerations that requests a resource can be scheduled on the node.
 func (n *node) takes(name corev1.ResourceName) bool {
 	return n.takesAll || name == n.reservedFor
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// DeviceLabel says by which label of a node the type of a device is known.
+// DeviceLabel is a label of nodes with the type of a device.
 type DeviceLabel struct {
 	// Resource is the device's resource name.
 	Resource corev1.ResourceName
@@ -19,8 +19,8 @@ type DeviceLabel struct {
 	Label string
 }
 
-// DefaultDeviceLabels are the labels of the vendors' feature discovery and of the large clouds. Where a node has
-// several for one resource, the first counts.
+// DefaultDeviceLabels returns the labels of the vendors' feature discovery and of the large clouds.
+// If a node has several for one resource, the first one is used.
 func DefaultDeviceLabels() []string {
 	return []string{
 		"nvidia.com/gpu=nvidia.com/gpu.product",
@@ -33,7 +33,7 @@ func DefaultDeviceLabels() []string {
 	}
 }
 
-// ParseDeviceLabels parses pairs of the form RESOURCE=LABEL. Its error names the pair that is none.
+// ParseDeviceLabels parses pairs of the form RESOURCE=LABEL. Its error names the invalid pair.
 func ParseDeviceLabels(pairs []string) ([]DeviceLabel, error) {
 	labels := make([]DeviceLabel, 0, len(pairs))
 	for _, pair := range pairs {
@@ -48,8 +48,8 @@ func ParseDeviceLabels(pairs []string) ([]DeviceLabel, error) {
 	return labels, nil
 }
 
-// types returns what types of which devices the labels name: of a node, or those that a pod selects. A value that is
-// none of a label, as no API server takes it, names no type.
+// types returns the types of devices according to the labels of a node, or the node selector of a
+// pod. It ignores values that are not valid for a label.
 func types(keys []DeviceLabel, labels map[string]string) map[corev1.ResourceName]string {
 	var found map[corev1.ResourceName]string
 	for _, key := range keys {

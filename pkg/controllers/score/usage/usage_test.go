@@ -275,7 +275,8 @@ func valuesOf(t *testing.T, nodes []*corev1.Node, pods []*corev1.Pod) map[string
 	return values
 }
 
-func TestCountingChangesNoNodeAndNoPod(t *testing.T) {
+// Counting changes no node and no pod.
+func TestCluster_ChangesNothing(t *testing.T) {
 	node, pod := newNode("a", "cpu", "4"), newPod("a", "cpu", "1")
 	wantNode, wantPod := node.DeepCopy(), pod.DeepCopy()
 	valuesOf(t, []*corev1.Node{node}, []*corev1.Pod{pod, pod})
@@ -310,7 +311,8 @@ func TestScore(t *testing.T) {
 	}
 }
 
-func TestMoreNeverScoresLess(t *testing.T) {
+// More never scores less.
+func TestScore_Monotonic(t *testing.T) {
 	for _, name := range []string{"cpu", "memory", "ephemeral-storage", gpu} {
 		last := Score(name, resource.Quantity{})
 		for amount := 1.0; amount < 1e18; amount *= 1.07 {
@@ -322,7 +324,7 @@ func TestMoreNeverScoresLess(t *testing.T) {
 	}
 }
 
-func TestDeviceLabelsAreChecked(t *testing.T) {
+func TestParseDeviceLabels(t *testing.T) {
 	labels, err := ParseDeviceLabels([]string{"example.com/npu=example.com/npu.model"})
 	require.NoError(t, err)
 	assert.Equal(t, []DeviceLabel{{Resource: "example.com/npu", Label: "example.com/npu.model"}}, labels)
@@ -332,7 +334,8 @@ func TestDeviceLabelsAreChecked(t *testing.T) {
 	}
 }
 
-func TestNobodyPushesOutWhatNodesHave(t *testing.T) {
+// Nobody pushes out what nodes have.
+func TestCluster_ValuesCrowdedOut(t *testing.T) {
 	cluster := New(nil)
 	require.NoError(t, cluster.AddNode(newNode("a", "cpu", "4", "memory", "8Gi", "pods", "10", "nvidia.com/gpu", "2")))
 	for i := range 3000 {
@@ -350,7 +353,8 @@ func TestNobodyPushesOutWhatNodesHave(t *testing.T) {
 	}
 }
 
-func TestAPodThatIsBeingMadeSmallerCountsAsBefore(t *testing.T) {
+// A pod that is being made smaller counts as before.
+func TestRequests_Resize(t *testing.T) {
 	pod := newPod("a", "cpu", "0")
 	pod.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}
 	pod.Status.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")}}

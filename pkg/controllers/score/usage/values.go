@@ -19,14 +19,15 @@ import (
 
 const (
 	gibibyte = 1 << 30
-	// linear is up to how many units a score grows by one a unit; after that it grows by perDoubling each time that
-	// the units double.
+	// linear is the number of units up to which a score grows by one for each unit. Above that, it
+	// grows by perDoubling whenever the units double.
 	linear      = 64
 	perDoubling = 7
 )
 
-// Values returns at most so many amounts of the cluster, ordered by name, and whether there are more. What nodes have comes before
-// what only pods ask for: whoever may make a pod can ask for anything, under any name.
+// Values returns at most most amounts of the cluster, ordered by name, and whether there are more.
+// Resources of nodes have priority over resources that only pods request: users who may create pods
+// can request anything, under any name.
 func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	total, largest := amounts{}, amounts{}
 	for _, n := range c.nodes {
@@ -44,11 +45,11 @@ func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 			}
 		}
 	}
-	// Shorter names first: cpu and memory before what is in a domain.
+	// Shorter names first: cpu and memory before names with a domain.
 	for _, name := range slices.SortedFunc(maps.Keys(total), shorterFirst) {
 		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]), amount(name+v1alpha1.ScorePending, c.pending[name]))
 	}
-	// What pods ask for that no node has is demand, too: an autoscaler may yet bring it.
+	// Requests for resources that no node has are demand, too: an autoscaler may add them.
 	for _, name := range slices.Sorted(maps.Keys(c.pending)) {
 		if _, ok := total[name]; !ok {
 			values = append(values, amount(name+v1alpha1.ScorePending, c.pending[name]))
@@ -71,7 +72,7 @@ func amount(name string, quantity resource.Quantity) v1alpha1.ClusterValue {
 // typed returns the name of a resource's amounts for one type of device.
 func typed(name corev1.ResourceName, device string) string { return string(name) + "@" + device }
 
-// Scores returns a score for each value, in their order: see Score.
+// Scores returns a score for each value, in the same order: see Score.
 func Scores(values []v1alpha1.ClusterValue) []v1alpha1.ClusterScoreItem {
 	scores := make([]v1alpha1.ClusterScoreItem, len(values))
 	for i := range values {
@@ -80,11 +81,12 @@ func Scores(values []v1alpha1.ClusterValue) []v1alpha1.ClusterScoreItem {
 	return scores
 }
 
-// Score returns the score of an amount. It depends on nothing but the amount, so that scores of different clusters and
-// times compare: -100 is nothing, and what is more never scores less. Each unit up to 64 is one point, begun ones
-// included; above, each doubling is seven points, that is about a tenth more a point. A unit is a core of cpu, 1 GiB of
-// memory and huge pages, 10 GiB of ephemeral storage, and one of everything else. 100 is reached at 45 million units,
-// which is more than any cluster has.
+// Score returns the score of an amount. It depends only on the amount, so scores of different
+// clusters and times can be compared. -100 means nothing, and a larger amount never has a lower
+// score. Each unit up to 64, complete or not, is one point. Above that, each doubling is seven
+// points, which is about a tenth more for each point. A unit is one core of cpu, 1 GiB of memory
+// and huge pages, 10 GiB of ephemeral storage, and one of everything else. 100 means 45 million
+// units, which is more than any cluster has.
 func Score(name string, amount resource.Quantity) int32 {
 	units := amount.AsApproximateFloat64() / unit(name)
 	if units <= 0 {
@@ -97,7 +99,7 @@ func Score(name string, amount resource.Quantity) int32 {
 	return int32(min(v1alpha1.LeastScore+points, v1alpha1.MostScore))
 }
 
-// unit returns how much of a resource is one unit of its scores.
+// unit returns the amount of a resource that is one unit of its scores.
 func unit(name string) float64 {
 	name, _, _ = strings.Cut(name, ":")
 	switch {

@@ -35,7 +35,8 @@ var roots = []runtime.Object{
 	&inventoryv1alpha1.PlacementDecisionList{},
 }
 
-func TestDefinitionsAreTheCRDs(t *testing.T) {
+// The definitions are those of the CRDs.
+func TestDefinitions_CRDs(t *testing.T) {
 	crds, err := crd.Load(t.Context())
 	require.NoError(t, err)
 	schemas := schemasV3(t)
@@ -52,7 +53,8 @@ func TestDefinitionsAreTheCRDs(t *testing.T) {
 	}
 }
 
-func TestEveryFieldHasADescription(t *testing.T) {
+// Every field has a description.
+func TestDefinitions_Descriptions(t *testing.T) {
 	for name, schemas := range map[string]map[string]*spec.Schema{"v3": schemasV3(t), "v2": schemasV2(t)} {
 		t.Run(name, func(t *testing.T) {
 			require.Contains(t, schemas, metav1.ObjectMeta{}.OpenAPIModelName())
@@ -65,7 +67,8 @@ func TestEveryFieldHasADescription(t *testing.T) {
 	}
 }
 
-func TestServerSideApplyKnowsTheTypes(t *testing.T) {
+// Server-side apply knows the types.
+func TestDefinitions_ServerSideApply(t *testing.T) {
 	converter, err := managedfields.NewTypeConverter(schemasV3(t), false)
 	require.NoError(t, err)
 

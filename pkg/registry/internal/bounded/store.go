@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bounded is a store that bounds what clients send before it is validated.
+// Package bounded provides a store that limits the size of objects before it validates them.
 package bounded
 
 import (
@@ -19,12 +19,12 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// Store is a store of one kind. Lists and maps of its objects are bounded by bounds.Check, and errors by bounds.Limit.
+// Store is a store of one kind. bounds.Check limits lists and maps in its objects, and bounds.Limit limits errors.
 type Store struct {
 	*genericregistry.Store
 }
 
-// New returns store, which has been completed, with bounds. It changes the strategies of store.
+// New returns store with limits. store has been completed, and New changes its strategies.
 func New(store *genericregistry.Store) *Store {
 	if _, done := store.CreateStrategy.(createStrategy); !done && store.CreateStrategy != nil {
 		store.CreateStrategy = createStrategy{store.CreateStrategy}
@@ -35,7 +35,8 @@ func New(store *genericregistry.Store) *Store {
 	return &Store{store}
 }
 
-// Update implements rest.Updater. The metadata is bounded here: a store validates them before it asks its strategy.
+// Update implements rest.Updater. It limits the metadata here, because a store validates metadata
+// before it calls its strategy.
 func (s *Store) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	create bool, options *metav1.UpdateOptions,
@@ -43,7 +44,7 @@ func (s *Store) Update(ctx context.Context, name string, info rest.UpdatedObject
 	return s.Store.Update(ctx, name, updated{info, s.UpdateStrategy}, createValidation, updateValidation, create, options)
 }
 
-// createStrategy bounds what another one validates.
+// createStrategy limits objects before another strategy validates them.
 type createStrategy struct{ rest.RESTCreateStrategy }
 
 // Validate implements rest.RESTCreateStrategy.
@@ -54,7 +55,7 @@ func (s createStrategy) Validate(ctx context.Context, obj runtime.Object) field.
 	return bounds.Limit(s.RESTCreateStrategy.Validate(ctx, obj))
 }
 
-// updateStrategy bounds what another one validates.
+// updateStrategy limits the errors of another strategy.
 type updateStrategy struct{ rest.RESTUpdateStrategy }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
@@ -62,13 +63,13 @@ func (s updateStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Obj
 	return bounds.Limit(s.RESTUpdateStrategy.ValidateUpdate(ctx, obj, old))
 }
 
-// updated is an object that is updated, and within its bounds.
+// updated checks the limits of an updated object.
 type updated struct {
 	rest.UpdatedObjectInfo
 	typer runtime.ObjectTyper
 }
 
-// UpdatedObject implements rest.UpdatedObjectInfo. Its errors are those of the other one, and 422.
+// UpdatedObject implements rest.UpdatedObjectInfo. Its errors are those of the inner UpdatedObjectInfo, and 422.
 func (u updated) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
 	obj, err := u.UpdatedObjectInfo.UpdatedObject(ctx, old)
 	if err != nil {
@@ -80,7 +81,7 @@ func (u updated) UpdatedObject(ctx context.Context, old runtime.Object) (runtime
 	}
 	errs := bounds.Check(obj, old)
 	if len(errs) == 0 {
-		// Those that are few are reported with the others, in their place.
+		// If there are only a few errors, the store reports them later, together with others.
 		metadata := field.NewPath("metadata")
 		if errs = validation.ValidateObjectMetaAccessor(object, true, validation.NameIsDNSSubdomain, metadata); !bounds.Enough(errs) {
 			return obj, nil

@@ -19,15 +19,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Selection says by which fields objects of a kind are selected. It is made by New.
+// Selection has the field selectors of a kind. Use New.
 type Selection[T metav1.Object] struct {
 	kind   schema.GroupVersionKind
 	fields map[string]func(T) string
 	index  string
 }
 
-// New returns a selection by metadata.name, metadata.namespace and fields, whose functions return the value of an object. A watch by the field
-// index costs nothing for events of objects with another value.
+// New returns a selection by metadata.name, metadata.namespace and fields, whose functions return
+// the value of an object's field. A watch for one value of the field index costs nothing for events
+// of objects with other values.
 func New[T metav1.Object](kind schema.GroupVersionKind, index string, fields map[string]func(T) string) *Selection[T] {
 	all := maps.Clone(fields)
 	all["metadata.name"] = T.GetName
@@ -46,7 +47,7 @@ func (s *Selection[T]) AddConversion(scheme *runtime.Scheme) error {
 	})
 }
 
-// Attributes implements storage.AttrFunc: it returns what selectors of labels and fields look at.
+// Attributes implements storage.AttrFunc: it returns the labels and fields of an object, for selectors.
 func (s *Selection[T]) Attributes(obj runtime.Object) (labels.Set, fields.Set, error) {
 	typed, ok := obj.(T)
 	if !ok {
@@ -64,7 +65,8 @@ func (s *Selection[T]) Match(label labels.Selector, field fields.Selector) stora
 	return storage.SelectionPredicate{Label: label, Field: field, GetAttrs: s.Attributes, IndexFields: []string{s.index}}
 }
 
-// Triggers spare a watch by the field index the events of objects with another value.
+// Triggers returns the index for watches: a watch for one value of the field index skips events of
+// objects with other values.
 func (s *Selection[T]) Triggers() storage.IndexerFuncs {
 	return storage.IndexerFuncs{s.index: func(obj runtime.Object) string {
 		if typed, ok := obj.(T); ok {
@@ -74,7 +76,8 @@ func (s *Selection[T]) Triggers() storage.IndexerFuncs {
 	}}
 }
 
-// Indexers find the objects with one value of the field index without a look at the others.
+// Indexers returns the index for lists: a list for one value of the field index skips objects with
+// other values.
 func (s *Selection[T]) Indexers() *cache.Indexers {
 	return &cache.Indexers{storage.FieldIndex(s.index): func(obj any) ([]string, error) {
 		typed, ok := obj.(T)

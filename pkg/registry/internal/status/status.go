@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package status serves the status of a stored resource as a subresource, as that of a custom resource is.
+// Package status serves the status of a stored resource as a subresource that behaves like that of a custom resource.
 package status
 
 import (
@@ -16,13 +16,13 @@ import (
 	"clusterpass.dev/pkg/registry/internal/bounded"
 )
 
-// Strategy is that of a subresource status.
+// Strategy is the strategy of a subresource status.
 type Strategy interface {
 	rest.RESTUpdateStrategy
 	rest.ResetFieldsStrategy
 }
 
-// REST serves the status of what a store holds.
+// REST serves the status of the objects in a store.
 type REST struct {
 	store *bounded.Store
 }
@@ -34,8 +34,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = &REST{}
 
-// New returns a REST of store, which has been completed. It is the same store, that is
-// the same cache, under another strategy. What begins an update of store begins one of the status, too.
+// New returns a REST of store, which has been completed. It shares the store, and so the cache, but
+// has its own strategy. It calls BeginUpdate of store for updates of the status, too.
 func New(store *genericregistry.Store, strategy Strategy) *REST {
 	status := *store
 	status.UpdateStrategy = strategy
@@ -52,7 +52,7 @@ func New(store *genericregistry.Store, strategy Strategy) *REST {
 // New implements rest.Storage.
 func (r *REST) New() runtime.Object { return r.store.New() }
 
-// Destroy implements rest.Storage. The store is that of the resource, which destroys it.
+// Destroy implements rest.Storage. The main resource destroys the store.
 func (*REST) Destroy() {}
 
 // Get implements rest.Getter, which patches need.

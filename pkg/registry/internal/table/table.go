@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package table turns stored objects into what kubectl get prints.
+// Package table converts stored objects into the tables that kubectl get prints.
 package table
 
 import (
@@ -21,8 +21,8 @@ const Wide = 1
 
 var metaDescriptions = metav1.ObjectMeta{}.SwaggerDoc()
 
-// Convertor prints objects of type T with columns of its own after Name. Age stands before those that are wide,
-// as kubectl's users know it.
+// Convertor prints objects of type T with their own columns after Name. Age comes before the wide
+// columns, as users of kubectl expect.
 type Convertor[T runtime.Object] struct {
 	columns []metav1.TableColumnDefinition
 	cells   func(T) []any
@@ -30,7 +30,7 @@ type Convertor[T runtime.Object] struct {
 	age int
 }
 
-// New returns a Convertor. Function cells returns as many values as there are columns.
+// New returns a Convertor. cells must return one value for each column.
 func New[T runtime.Object](columns []metav1.TableColumnDefinition, cells func(T) []any) rest.TableConvertor {
 	age := slices.IndexFunc(columns, func(column metav1.TableColumnDefinition) bool { return column.Priority >= Wide })
 	if age < 0 {

@@ -13,8 +13,8 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// The limits that the markers of metav1.Condition put into upstream's CRD. They differ from those of
-// apimachinery's ValidateConditions, which counts bytes and takes shorter types.
+// The limits in upstream's CRD, from the markers of metav1.Condition. They differ from those of
+// apimachinery's ValidateConditions, which counts bytes and accepts only shorter types.
 const (
 	maxConditionType    = 316
 	maxConditionReason  = 1024
@@ -28,7 +28,7 @@ var (
 	conditionStatuses = sets.New(metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown)
 )
 
-// Conditions returns what is wrong with conditions, by field.
+// Conditions returns the errors in conditions, by field.
 func Conditions(conditions []metav1.Condition, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
@@ -61,7 +61,7 @@ func validateCondition(condition *metav1.Condition, path *field.Path) field.Erro
 	return errs
 }
 
-// validateText bounds value and matches it with pattern. That it may not be empty is for others to say.
+// validateText checks the length of value, and matches it with pattern. It accepts an empty value.
 func validateText(value string, pattern *regexp.Regexp, limit int, path *field.Path) field.ErrorList {
 	errs := Length(value, limit, path)
 	if len(errs) == 0 && value != "" && !pattern.MatchString(value) {

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package validation holds the checks that more than one stored resource needs, as a CRD would make them.
+// Package validation has checks for several stored resources, which behave like those of a CRD.
 package validation
 
 import (
@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Key requires the key of an entry in a list that is a map, once. It adds key to seen.
+// Key returns an error if key, of an entry in a list of type map, is empty or in seen. It adds key to seen.
 func Key(key string, seen sets.Set[string], path *field.Path) field.ErrorList {
 	if key == "" {
 		return field.ErrorList{field.Required(path, "")}
@@ -23,7 +23,7 @@ func Key(key string, seen sets.Set[string], path *field.Path) field.ErrorList {
 	return nil
 }
 
-// Length bounds the code points of value, as a CRD's maxLength does.
+// Length returns an error if value has more than limit code points, like a CRD's maxLength.
 func Length(value string, limit int, path *field.Path) field.ErrorList {
 	if utf8.RuneCountInString(value) > limit {
 		return field.ErrorList{field.TooLong(path, "", limit)}
