@@ -14,6 +14,7 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/fake"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
@@ -160,7 +161,10 @@ func TestExternalProfiles(t *testing.T) {
 		if !ok || get.GetName() != "new" {
 			return false, nil, nil
 		}
-		return true, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: get.GetNamespace(), Name: "new"}}, nil
+		return true, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": inventoryv1alpha1.SchemeGroupVersion.String(), "kind": "ClusterProfile",
+			"metadata": map[string]any{"namespace": get.GetNamespace(), "name": "new"},
+		}}, nil
 	})
 	hub.ClearActions()
 
