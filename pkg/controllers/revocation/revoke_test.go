@@ -132,29 +132,34 @@ func expectInOrder(t *testing.T, writes []string, resources ...string) {
 	}
 }
 
-// What a grant does not own is left by its revocation.
+// What has the UID of the grant in its name goes, whoever has changed its labels. An account that is not the
+// grant's stays.
 func TestController_RevokeForeignObjects(t *testing.T) {
 	labels := func(hub, uid string) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hub, grant.LabelGrantUID: uid}
 	}
-	for name, l := range map[string]map[string]string{
-		"of another hub":   labels("hub-2", "grant-work"),
-		"of another grant": labels(hubID, "grant-other"),
-		"of nobody":        nil,
+	rights := []string{"delete clusterrolebindings /clusterpass:grant-work:view", "delete secrets default/clusterpass-grant-work"}
+	for name, test := range map[string]struct {
+		labels map[string]string
+		want   []string
+	}{
+		"of this hub by another id": {labels("hub-2", "grant-work"), append(slices.Clone(rights), "delete serviceaccounts default/work")},
+		"of another grant":          {labels(hubID, "grant-other"), rights},
+		"of nobody":                 {nil, rights},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(now)
 			g := deleted(newGrant("work"))
 			g.Status.ExpirationCeiling = nil
-			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "work", UID: "1", Labels: l}}
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: grant.SecretName(g.UID), UID: "2", Labels: l}}
-			binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: grant.BindingName(g.UID, "view"), UID: "3", Labels: l}}
+			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "work", UID: "1", Labels: test.labels}}
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: grant.SecretName(g.UID), UID: "2", Labels: test.labels}}
+			binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: grant.BindingName(g.UID, "view"), UID: "3", Labels: test.labels}}
 			m := fakemember.New(t, clock, account, secret, binding)
 			f := newFixture(t, clock, m, m.Profile(), g)
 			if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
 				t.Errorf("go on after %s, %v; want to be done", again, err)
 			}
-			expectCalls(t, "on the member", m.Writes())
+			expectCalls(t, "on the member", m.Writes(), test.want...)
 			if !f.revoked(t, g) {
 				t.Error("the grant is not let go")
 			}
