@@ -20,7 +20,7 @@ const MaxMessage = 900
 // Message returns text for the message of a condition or the note of an event: cleaned, with at most MaxMessage bytes.
 func Message(text string) string { return Clean(text, MaxMessage) }
 
-// Clean returns text as one line of printable characters, in valid UTF-8, with at most most bytes.
+// Clean returns text as one line of printable characters, in valid UTF-8, with no more than most bytes.
 // White space, including line breaks, becomes spaces. Characters that control a terminal or the
 // direction of text become the replacement character. If text is longer, Clean returns its
 // beginning, followed by dots.

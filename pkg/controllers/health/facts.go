@@ -155,7 +155,7 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 	return found, nil
 }
 
-// fits returns whether s is not empty, has at most most bytes, and is one printable line.
+// fits returns whether s is not empty, has no more than most bytes, and is one printable line.
 func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
 // nodeFacts returns the values of nodeLabels on the member's nodes by label, separated by commas. They are empty if there are none.

@@ -58,7 +58,7 @@ func TestController_ChangesBackUnseen(t *testing.T) {
 	assert.Equal(t, int32(1), f.status["best"].Status.NumberOfSelectedClusters)
 }
 
-// What never comes back is not waited for for ever.
+// What never comes back is not waited for without end.
 func TestController_UnseenLimit(t *testing.T) {
 	f := newChoice(t)
 	f.score(t, "b", 30)

@@ -25,7 +25,7 @@ const (
 	perDoubling = 7
 )
 
-// Values returns at most most amounts of the cluster, ordered by name, and whether there are more.
+// Values returns no more than most amounts of the cluster, ordered by name, and whether there are more.
 // Resources of nodes have priority over resources that only pods request: users who may create pods
 // can request anything, under any name.
 func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
