@@ -32,6 +32,9 @@ const (
 	maxFields = 50_000
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
+	// maxUnread bounds what a member may send of one answer before it is read, in bytes, and maxUnreadOfOne the same of all answers on
+	// one connection. An answer of several maxUnread takes as many round trips.
+	maxUnread, maxUnreadOfOne = 512 << 10, 4 << 20
 	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for the first maxShort of each.
 	maxHeld = 32 << 20
 	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have room.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,24 @@ func TestClient_BoundsAnswers(t *testing.T) {
 			assert.True(t, client.held.all.TryAcquire(maxHeld), "nothing is held")
 		})
 	}
+}
+
+func TestClient_BoundsUnread(t *testing.T) {
+	var sent atomic.Int64
+	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+		for chunk := make([]byte, 64<<10); ; sent.Add(int64(len(chunk))) {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	require.NoError(t, client.held.all.Acquire(t.Context(), maxHeld))
+	_, err := client.Kubernetes().RbacV1().ClusterRoles().Get(t.Context(), "view", metav1.GetOptions{})
+	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "the answers of members take 32 MiB already", "reading has stopped after its beginning")
+	assert.LessOrEqual(t, sent.Load(), int64(maxShort+maxUnread), "and so has sending")
+	assert.Greater(t, sent.Load(), int64(maxShort))
 }
 
 // hints sends informational answers, as many as are taken.

@@ -120,7 +120,7 @@ func (c *Client) httpClient(config *rest.Config, credential string, plugin bool,
 	if err != nil {
 		return nil, err
 	}
-	boundHeaders(transport)
+	boundConnections(transport)
 	connections.transports = append(connections.transports, transport)
 	transport = &gatedTransport{gate: c.gate, inner: transport, held: c.held, credential: credential}
 	if plugin {
@@ -129,13 +129,16 @@ func (c *Client) httpClient(config *rest.Config, credential string, plugin bool,
 	return &http.Client{Transport: transport}, nil
 }
 
-// boundHeaders bounds the headers of answers, including those with status 1xx. The default is 10
-// MiB. No other client shares the transport, because its dialer is its own.
-func boundHeaders(transport http.RoundTripper) {
+// boundConnections bounds what a member can send before anyone reads it: the headers of answers,
+// including those with status 1xx, whose default is 10 MiB; and, with HTTP/2, the bodies, whose
+// default is 4 MiB a call and 1 GiB a connection. No other client shares the transport, because its
+// dialer is its own.
+func boundConnections(transport http.RoundTripper) {
 	for transport != nil {
 		switch t := transport.(type) {
 		case *http.Transport:
 			t.MaxResponseHeaderBytes = maxHeader
+			t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxUnread, MaxReceiveBufferPerConnection: maxUnreadOfOne}
 			return
 		case utilnet.RoundTripperWrapper:
 			transport = t.WrappedRoundTripper()
