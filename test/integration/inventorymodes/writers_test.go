@@ -11,9 +11,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
@@ -96,6 +99,25 @@ func expectDecisionWriters(t *testing.T) {
 			require.ErrorContains(t, err, "who changes a PlacementDecision sets it to mallory, or removes it")
 		})
 	}
+	t.Run("the garbage collector takes an owner away that leaves its dependents", func(t *testing.T) {
+		admin, err := kubernetes.NewForConfig(hub.RESTConfig())
+		require.NoError(t, err)
+		configMaps := admin.CoreV1().ConfigMaps("default")
+		owner, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owns-decisions"}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		owned := decision("owned", controller)
+		owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+		_, err = ours.Create(t.Context(), owned, metav1.CreateOptions{})
+		require.NoError(t, err)
+		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}))
+		testenv.Eventually(t, func(ctx context.Context) error {
+			d, err := ours.Get(ctx, "owned", metav1.GetOptions{})
+			if err == nil && len(d.OwnerReferences) > 0 {
+				err = errors.New("it is owned still")
+			}
+			return err
+		})
+	})
 	t.Run("in the end it is the controller manager's again", func(t *testing.T) {
 		d, err := hostile.Get(t.Context(), "gpu", metav1.GetOptions{})
 		require.NoError(t, err)
