@@ -6,6 +6,9 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
+
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
 // automanagedLabel is on the APIServices that kube-apiserver makes for CustomResourceDefinitions, and resets.
@@ -152,4 +157,89 @@ func countEndpoints(list []discoveryv1.EndpointSlice) (ready, all int) {
 		}
 	}
 	return ready, all
+}
+
+const (
+	// openAPIv2 is as kubectl and Helm ask for it: a quarter of the JSON, and kept ready by the hub.
+	openAPIv2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+	// maxBody bounds what is read of an answer. A hub with hundreds of CustomResourceDefinitions has some megabytes.
+	maxBody = 256 << 20
+	// maxWords bounds what is shown of the hub's own words.
+	maxWords = 300
+)
+
+// checkOpenAPI asks for what a clash of an APIService with CustomResourceDefinitions breaks for the whole hub.
+func checkOpenAPI(ctx context.Context, e *examination) findings {
+	var f findings
+	const path = "/openapi/v2"
+	response, err := e.Get(ctx, path, openAPIv2)
+	if err != nil {
+		f.unknown(path, err)
+		return f
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusForbidden {
+		f.skip(path, "you may not look: %s", response.Status)
+		return f
+	}
+	if response.StatusCode != http.StatusOK {
+		words, _ := io.ReadAll(io.LimitReader(response.Body, maxWords))
+		f.fail(path, "Resolve the clash of CustomResourceDefinitions that the check crds names, then see the log of kube-apiserver: kubectl get --raw "+path,
+			"the hub answers %s, which stops kubectl apply, Helm and Argo CD: %s", response.Status, strings.TrimSpace(string(words)))
+		return f
+	}
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxBody)); err != nil {
+		f.unknown(path, err)
+		return f
+	}
+	f.ok(path, "the hub describes its whole API")
+	return f
+}
+
+// checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a whole, or, where
+// the hub serves it without clusterpass, for the one of ClusterProfile.
+func checkCRDs(_ context.Context, e *examination) findings {
+	var f findings
+	switch {
+	case e.hub.crds.err != nil:
+		f.unknown("CustomResourceDefinitions", e.hub.crds.err)
+	case e.mode() == InventoryExternal:
+		e.expectProfilesCRD(&f)
+	default:
+		e.expectNoCRDs(&f)
+	}
+	return f
+}
+
+func (e *examination) expectNoCRDs(f *findings) {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	names := e.hub.crds.value
+	if len(names) == 0 {
+		f.ok("", "none in %s, which clusterpass serves as a whole", ours)
+		return
+	}
+	for _, name := range names {
+		f.fail("CustomResourceDefinition "+name,
+			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): kubectl delete crd "+name,
+			"it serves %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
+	}
+}
+
+func (e *examination) expectProfilesCRD(f *findings) {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	if !slices.Contains(e.hub.crds.value, profilesCRD) {
+		f.fail("CustomResourceDefinition "+profilesCRD,
+			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
+			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, InventoryExternal)
+		return
+	}
+	served, ok := e.hub.apiServices.value[clusterpassService]
+	if e.Inventory == InventoryUnknown && ok && !isAvailable(served) {
+		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
+			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
+				SystemNamespace+" get deployment "+serverName+" -o yaml",
+			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, InventoryExternal)
+		return
+	}
+	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", InventoryExternal)
 }

@@ -13,8 +13,8 @@
 //	task.go       a warm request, which is one call to the member, and a cold one
 //	storegrant.go the grant before the member is called: found, created or changed
 //	record.go     the grant afterwards: what is recorded, and what is undone after a refusal by member or hub
-//	issue.go      the call for the token, and the check of the member's answer
-//	usable.go     the wait until the member's authoriser knows the new bindings
+//	issue.go      the call for the token, the check of the member's answer, and the wait until the member's
+//	              authoriser knows the new bindings
 //	answer.go     the status for the requester, and the annotations for the audit log
 //
 // The other files are validation.go (of requests), refusals.go (how often a user is refused) and

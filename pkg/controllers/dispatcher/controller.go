@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
@@ -96,4 +98,20 @@ func (c *Controller) Run(ctx context.Context) {
 		klog.FromContext(ctx).Info("Nominating clusters for Workloads of Kueue")
 		loop.Run(ctx, c.queue, c.Workers, "workload", c.reconcile)
 	}
+}
+
+var (
+	nominations = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "multikueue_nominations_total",
+		Help:           "How often clusters were nominated for a Workload of Kueue, or nominations taken back.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() { legacyregistry.MustRegister(nominations) })
 }

@@ -8,6 +8,7 @@ package revocation
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -235,4 +236,36 @@ func expiredNote(g *v1alpha1.AuthTokenGrant) string {
 
 func (c *Controller) delete(ctx context.Context, g *v1alpha1.AuthTokenGrant, preconditions metav1.Preconditions) error {
 	return c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, metav1.DeleteOptions{Preconditions: &preconditions})
+}
+
+// busyRetry is after how long to retry a grant whose member is busy with other grants.
+const busyRetry = 100 * time.Millisecond
+
+// errBusy says that the maximum number of a member's grants is being reconciled.
+const errBusy = loop.RetryError(busyRetry)
+
+// limiter prevents that one member, which may not answer, occupies all workers.
+type limiter struct {
+	most int
+	mu   sync.Mutex
+	busy map[types.UID]int
+}
+
+// enter returns whether one more grant of a ClusterProfile may be reconciled. If so, the caller must call leave afterwards.
+func (l *limiter) enter(profile types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile] >= l.most {
+		return false
+	}
+	l.busy[profile]++
+	return true
+}
+
+func (l *limiter) leave(profile types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile]--; l.busy[profile] == 0 {
+		delete(l.busy, profile)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -197,4 +200,31 @@ type endedError struct {
 // Error implements error.
 func (e *endedError) Error() string {
 	return fmt.Sprintf("the member does not accept it; it says that it ends at %s. %s", e.end.UTC().Format(time.RFC3339), e.mend)
+}
+
+const (
+	resultRenewed = "Renewed"
+	resultFailed  = "Failed"
+)
+
+var (
+	// No label of this metric has the name of a cluster.
+	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "member_credential_renewals_total",
+		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each try that did not get through.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(renewals)
+		for _, result := range []string{resultRenewed, resultFailed} {
+			renewals.WithLabelValues(result)
+		}
+	})
 }

@@ -10,11 +10,14 @@ package score
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
@@ -143,4 +146,41 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	duration.Observe(took.Seconds())
 	again := max(c.Period, costFactor*took)
 	return again, c.store(ctx, profile, found, validPeriods*again)
+}
+
+// No label of these metrics has the name of a cluster.
+var (
+	collections = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_collections_total",
+		Help:           "Readings of a member cluster's nodes and pods, by result: OK or Failed.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	duration = metrics.NewHistogram(&metrics.HistogramOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_collection_duration_seconds",
+		Help:           "How long it took to read a member cluster's nodes and pods.",
+		Buckets:        metrics.ExponentialBuckets(0.01, 2, 14),
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	writes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_writes_total",
+		Help:           "Writes of ClusterScores, of changed figures or of how long they are valid.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(collections, duration, writes)
+		for _, result := range []string{"OK", "Failed"} {
+			collections.WithLabelValues(result)
+		}
+	})
 }

@@ -4,6 +4,8 @@
 package placement
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -54,3 +56,37 @@ func (*REST) ShortNames() []string { return []string{"pl"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+// text and number are the types of the columns.
+const (
+	text   = "string"
+	number = "integer"
+)
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Succeeded", Type: text, Description: "Whether as many clusters are selected as are asked for, or why not."},
+	{Name: "Selected", Type: number, Description: "How many clusters are selected."},
+	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard needs."},
+	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters the cluster sets have."},
+	{Name: "Author", Type: text, Priority: table.Wide, Description: "Who last changed the spec. Of other namespaces those count whose clusters this user may list."},
+}
+
+func cells(placement *v1alpha1.Placement) []any {
+	succeeded, author := "Unknown", "<none>"
+	if condition := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied); condition != nil {
+		succeeded = string(condition.Status)
+		if condition.Status != metav1.ConditionTrue {
+			succeeded = condition.Reason
+		}
+	}
+	if placement.Spec.Author != nil {
+		author = placement.Spec.Author.Username
+	}
+	return []any{
+		succeeded,
+		int64(placement.Status.NumberOfSelectedClusters),
+		int64(placement.Status.NumberOfEligibleClusters),
+		int64(placement.Status.NumberOfCandidateClusters),
+		author,
+	}
+}
