@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,7 +73,7 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := k.Remove(ctx, Without(k.Grant.Status.MemberObjects, Objects(k.Grant))); err != nil {
 		return nil, fmt.Errorf("what the grant no longer names: %w", err)
 	}
-	if err := w.rolesReady(ctx); err != nil {
+	if err := w.eachRole(ctx, w.roleReady); err != nil {
 		return nil, err
 	}
 	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created, Changed: w.changed.Load()}, nil
@@ -191,19 +190,6 @@ func generationOf(secret *corev1.Secret) int64 {
 		return 0
 	}
 	return generation
-}
-
-// rolesReady makes the member have the roles of the grant, and their bindings.
-func (w *worker) rolesReady(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelRoles)
-	for _, role := range w.Grant.Spec.ClusterRoles {
-		group.Go(func() error { return w.clusterRoleReady(ctx, role) })
-	}
-	for _, role := range w.Grant.Spec.Roles {
-		group.Go(func() error { return w.roleReady(ctx, role) })
-	}
-	return group.Wait()
 }
 
 // isNamespaceMissing tells a missing namespace from a missing object.

@@ -200,18 +200,11 @@ func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	}
 	account := g.Spec.ServiceAccount
 	expect(kindServiceAccount, account.Namespace, account.Name, nil)
-	for _, role := range g.Spec.ClusterRoles {
-		binding := k.clusterRoleBinding(role)
-		expect(kindClusterRoleBinding, "", binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
-		if len(role.Rules) > 0 {
-			expect(kindClusterRole, "", binding.Name, func(o Object) bool { return o.allows(role.Rules) })
-		}
-	}
-	for _, role := range g.Spec.Roles {
-		binding := k.roleBinding(role)
-		expect(kindRoleBinding, role.Namespace, binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
-		if len(role.Rules) > 0 {
-			expect(kindRole, role.Namespace, binding.Name, func(o Object) bool { return o.allows(role.Rules) })
+	for _, role := range rolesOf(g) {
+		name := BindingName(g.UID, role.Name)
+		expect(role.bindingKind(), role.Namespace, name, func(o Object) bool { return o.binds(k.subjects(), k.roleRef(role)) })
+		if !role.Exists() {
+			expect(role.Kind, role.Namespace, name, func(o Object) bool { return o.allows(role.Rules) })
 		}
 	}
 	return drift

@@ -98,12 +98,6 @@ func (k *Keeper) owns(object metav1.Object) bool { return Owns(k.HubID, k.Grant.
 
 func (k *Keeper) generation() string { return strconv.FormatInt(k.Grant.Generation, 10) }
 
-func (k *Keeper) bindingName(role string) string { return BindingName(k.Grant.UID, role) }
-
-func (k *Keeper) roleName(role string, rules []rbacv1.PolicyRule) string {
-	return RoleName(k.Grant.UID, role, rules)
-}
-
 // subjects returns the ServiceAccount as the subject of a binding.
 func (k *Keeper) subjects() []rbacv1.Subject {
 	account := k.Grant.Spec.ServiceAccount

@@ -41,18 +41,11 @@ func Objects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 		{Kind: kindServiceAccount, Namespace: account.Namespace, Name: account.Name},
 		{Kind: kindSecret, Namespace: account.Namespace, Name: SecretName(g.UID)},
 	}
-	for _, role := range g.Spec.ClusterRoles {
+	for _, role := range rolesOf(g) {
 		name := BindingName(g.UID, role.Name)
-		objects = append(objects, v1alpha1.MemberObject{Kind: kindClusterRoleBinding, Name: name})
-		if len(role.Rules) > 0 {
-			objects = append(objects, v1alpha1.MemberObject{Kind: kindClusterRole, Name: name})
-		}
-	}
-	for _, role := range g.Spec.Roles {
-		name := BindingName(g.UID, role.Name)
-		objects = append(objects, v1alpha1.MemberObject{Kind: kindRoleBinding, Namespace: role.Namespace, Name: name})
-		if len(role.Rules) > 0 {
-			objects = append(objects, v1alpha1.MemberObject{Kind: kindRole, Namespace: role.Namespace, Name: name})
+		objects = append(objects, v1alpha1.MemberObject{Kind: role.bindingKind(), Namespace: role.Namespace, Name: name})
+		if !role.Exists() {
+			objects = append(objects, v1alpha1.MemberObject{Kind: role.Kind, Namespace: role.Namespace, Name: name})
 		}
 	}
 	return objects

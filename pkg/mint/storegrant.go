@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 )
 
@@ -195,33 +193,22 @@ func difference(granted, want *clusterpassv1alpha1.AuthTokenGrant) string {
 		}
 	}
 	g, w := granted.Spec, want.Spec
-	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), clusterRoleList(g.ClusterRoles), clusterRoleList(w.ClusterRoles))
-	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(g.Roles), roleList(w.Roles))
+	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), roleList(grant.Roles(g.ClusterRoles, nil)), roleList(grant.Roles(w.ClusterRoles, nil)))
+	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(grant.Roles(nil, g.Roles)), roleList(grant.Roles(nil, w.Roles)))
 	add("audiences", equality.Semantic.DeepEqual(g.Audiences, w.Audiences), g.Audiences, w.Audiences)
 	return strings.Join(all, "; ")
 }
 
-func clusterRoleList(roles []v1alpha1.ClusterRole) []string {
-	var names []string
+func roleList(roles []grant.Role) []string {
+	var all []string
 	for _, role := range roles {
-		names = append(names, role.Name+countRules(role.Rules))
+		text := role.String()
+		if !role.Exists() {
+			text += fmt.Sprintf(" (%d rules)", len(role.Rules))
+		}
+		all = append(all, text)
 	}
-	return names
-}
-
-func roleList(roles []v1alpha1.Role) []string {
-	var names []string
-	for _, role := range roles {
-		names = append(names, role.Namespace+"/"+role.Name+countRules(role.Rules))
-	}
-	return names
-}
-
-func countRules(rules []rbacv1.PolicyRule) string {
-	if len(rules) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%d rules)", len(rules))
+	return all
 }
 
 // requester returns u as a grant records it.

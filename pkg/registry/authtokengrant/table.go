@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
@@ -68,24 +69,18 @@ func cluster(grant *v1alpha1.AuthTokenGrant) string {
 }
 
 func roles(spec *v1alpha1.AuthTokenGrantSpec) string {
-	names := make([]string, 0, len(spec.ClusterRoles)+len(spec.Roles))
-	for _, role := range spec.ClusterRoles {
-		names = append(names, marked(role.Name, len(role.Rules) > 0))
-	}
-	for _, role := range spec.Roles {
-		names = append(names, marked(role.Namespace+"/"+role.Name, len(role.Rules) > 0))
+	var names []string
+	for _, role := range grant.Roles(spec.ClusterRoles, spec.Roles) {
+		name := role.String()
+		if !role.Exists() {
+			name += "(rules)"
+		}
+		names = append(names, name)
 	}
 	if more := len(names) - printedRoles; more > 0 {
 		names = append(names[:printedRoles], fmt.Sprintf("+%d", more))
 	}
 	return joined(names)
-}
-
-func marked(role string, inline bool) string {
-	if inline {
-		return role + "(rules)"
-	}
-	return role
 }
 
 func joined(words []string) string {
