@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -237,7 +236,7 @@ func notThere(missing []string) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return "; there is no ClusterProfile " + someOf(missing)
+	return "; there is no ClusterProfile " + words.Some(missing, ", ", maxLetGo)
 }
 
 // notCounting returns which decisions do not count, as the end of a message.
@@ -270,16 +269,7 @@ func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
 	}
-	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + someOf(leaving)
-}
-
-// someOf returns the first names of a list, and how many more there are.
-func someOf(names []string) string {
-	more := ""
-	if left := len(names) - maxLetGo; left > 0 {
-		more = fmt.Sprintf(" and %d more", left)
-	}
-	return strings.Join(names[:min(len(names), maxLetGo)], ", ") + more
+	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + words.Some(leaving, ", ", maxLetGo)
 }
 
 // updateBlocked writes into the status why nothing can be done for a set, and returns err.
