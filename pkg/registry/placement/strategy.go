@@ -16,6 +16,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/author"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 // strategy is for the main resource: it keeps the status, and records the author.
@@ -126,8 +127,5 @@ func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.
 }
 
 func validateCount(count int, path *field.Path) field.ErrorList {
-	if count > v1alpha1.MaxPlacementItems {
-		return field.ErrorList{field.TooMany(path, count, v1alpha1.MaxPlacementItems)}
-	}
-	return nil
+	return registryvalidation.Count(count, v1alpha1.MaxPlacementItems, path)
 }
