@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/author"
@@ -25,7 +24,7 @@ type strategy struct {
 }
 
 func newStrategy(typer runtime.ObjectTyper) strategy {
-	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion, author.Field)}
 }
 
 func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.Placement] {
@@ -42,15 +41,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-// GetResetFields implements rest.ResetFieldsStrategy: no field manager owns the author, because the server sets it.
-func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	fields := s.Main.GetResetFields()
-	for _, set := range fields {
-		set.Insert(fieldpath.MakePathOrDie("spec", "author"))
-	}
-	return fields
-}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: it resets the status, and sets the author to the user of the request.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
