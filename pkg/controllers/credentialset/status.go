@@ -143,14 +143,14 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 	if err := c.setReady(next, condition(next, first), chosen); err != nil {
 		return err
 	}
-	setConsumerCondition(next, consumer)
+	setOptional(next, v1alpha1.MultiKueueReady, consumer)
 	c.setAnyDecisionWriter(next)
 	c.setAuthorConditions(set, next)
 	conflict, err := c.conflict(set)
 	if err != nil {
 		return err
 	}
-	setConflict(next, conflict)
+	setOptional(next, v1alpha1.CredentialSetConflict, conflict)
 	return c.writeStatus(ctx, set, next)
 }
 
@@ -262,6 +262,15 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			credentialset.ShowCommand(set), set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
 	})
+}
+
+// setOptional sets a condition in the status of a set, or removes the one of that type if there is none.
+func setOptional(set *v1alpha1.ClusterCredentialSet, kind string, optional *metav1.Condition) {
+	if optional == nil {
+		meta.RemoveStatusCondition(&set.Status.Conditions, kind)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, *optional)
 }
 
 // letGo returns which clusters a set has given up because they leave the hub, as the end of a message.
