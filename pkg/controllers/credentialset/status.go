@@ -301,11 +301,7 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 		return nil
 	}
 	_, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		// The informer is about to say so.
-		return nil
-	}
-	return err
+	return ignoreGone(err)
 }
 
 func (c *Controller) recordFailure(want *wanted, err error) {
