@@ -21,6 +21,7 @@ import (
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/profiles"
 )
 
 const (
@@ -100,7 +101,7 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) {
 			options.LabelSelector = KubeconfigLabel + "=" + labelled
 		}),
-		informers.WithTransform(withoutManagedFields))
+		informers.WithTransform(profiles.WithoutManagedFields))
 	secrets := factory.Core().V1().Secrets()
 	return &namespaceSecrets{
 		factory:   factory,
@@ -108,14 +109,6 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		lister:    secrets.Lister().Secrets(namespace),
 		hasSynced: secrets.Informer().HasSynced,
 	}
-}
-
-// withoutManagedFields saves memory: nothing here reads managedFields.
-func withoutManagedFields(object any) (any, error) {
-	if secret, ok := object.(*corev1.Secret); ok {
-		secret.ManagedFields = nil
-	}
-	return object, nil
 }
 
 // Run watches until ctx ends. It returns when all informers have stopped.
