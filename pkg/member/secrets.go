@@ -79,20 +79,21 @@ type namespaceSecrets struct {
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
 	s.stored = live.NewReader(clock.RealClock{}, s.read)
-	for namespace := range secretNamespaces(config) {
+	for _, namespace := range SecretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
 	return s
 }
 
-func secretNamespaces(config *configv1alpha1.AccessConfiguration) sets.Set[string] {
+// SecretNamespaces returns the namespaces of the hub in which config lets kubeconfigs be, in order.
+func SecretNamespaces(config *configv1alpha1.AccessConfiguration) []string {
 	namespaces := sets.New[string]()
 	for _, provider := range config.Providers {
 		if provider.KubeconfigSecret != nil {
 			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
 		}
 	}
-	return namespaces
+	return sets.List(namespaces)
 }
 
 func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceSecrets {
