@@ -42,6 +42,14 @@ func Of(ctx context.Context) *v1alpha1.Author {
 	return author
 }
 
+// Name returns the username of an author for a table.
+func Name(author *v1alpha1.Author) string {
+	if author == nil {
+		return "<none>"
+	}
+	return author.Username
+}
+
 type partial struct{}
 
 // WithPatch returns a handler that tells CheckWhole which requests send a part of an object.
