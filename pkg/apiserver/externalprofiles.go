@@ -36,7 +36,7 @@ var (
 
 func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profileWithoutManagedFields, explainProfiles)
+	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profiles.WithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
@@ -51,14 +51,6 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 			return profiles.Decode(ctx, found), nil
 		}),
 	}, nil
-}
-
-// profileWithoutManagedFields saves memory: nothing here reads managedFields.
-func profileWithoutManagedFields(object any) (any, error) {
-	if profile, ok := object.(*inventoryv1alpha1.ClusterProfile); ok {
-		profile.ManagedFields = nil
-	}
-	return object, nil
 }
 
 // Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache has synced.

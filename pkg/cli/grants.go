@@ -12,13 +12,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
-	"k8s.io/utils/ptr"
 
-	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassscheme "clusterpass.dev/pkg/generated/clientset/versioned/scheme"
 )
@@ -92,7 +92,7 @@ type grantsOptions struct {
 }
 
 func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("").WithTypeSetter(clusterpassscheme.Scheme)}
+	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("")}
 	cmd := &cobra.Command{
 		Use:   "grants [CLUSTER]",
 		Short: "List who was given tokens for which cluster",
@@ -123,48 +123,44 @@ func (o *grantsOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options := metav1.ListOptions{FieldSelector: o.selector()}
-	output := ptr.Deref(o.print.OutputFormat, "")
-	if output == "" || output == outputWide {
-		return o.printTable(ctx, client, namespace, options, output == outputWide)
+	output := *o.print.OutputFormat
+	if output == outputWide || (output == "" && *o.print.TemplatePrinterFlags.TemplateArgument == "") {
+		return o.printTable(ctx, client, namespace, output == outputWide)
 	}
 	printer, err := o.print.ToPrinter()
 	if err != nil {
 		return err
 	}
-	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
+	data, err := o.list(ctx, client, namespace, runtime.ContentTypeJSON)
 	if err != nil {
 		return err
 	}
-	if output == "name" {
-		return printEach(grants, printer, o.streams)
+	// The codec sets the kind of each grant, which the hub's list leaves out.
+	grants, err := runtime.Decode(unstructured.UnstructuredJSONScheme, data)
+	if err != nil {
+		return fmt.Errorf("the hub's list of grants: %w", err)
 	}
 	return printer.PrintObj(grants, o.streams.Out)
 }
 
-// printEach prints one grant after the other, for printers that make nothing of a list.
-func printEach(grants *clusterpassv1alpha1.AuthTokenGrantList, printer printers.ResourcePrinter, streams genericiooptions.IOStreams) error {
-	for i := range grants.Items {
-		if err := printer.PrintObj(&grants.Items[i], streams.Out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printTable prints the grants in the columns that the server gives them.
-func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, options metav1.ListOptions, wide bool) error {
+// list returns the hub's list of the grants in the format that accept names.
+func (o *grantsOptions) list(ctx context.Context, client versioned.Interface, namespace, accept string) ([]byte, error) {
 	result := client.ClusterpassV1alpha1().RESTClient().Get().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource(grantsResource).
-		VersionedParams(&options, clusterpassscheme.ParameterCodec).
-		SetHeader("Accept", tableAccept).
+		VersionedParams(&metav1.ListOptions{FieldSelector: o.selector()}, clusterpassscheme.ParameterCodec).
+		SetHeader("Accept", accept).
 		Do(ctx)
 	// Raw's own error knows nothing of what the hub says.
 	if err := result.Error(); err != nil {
-		return err
+		return nil, err
 	}
-	data, err := result.Raw()
+	return result.Raw()
+}
+
+// printTable prints the grants in the columns that the server gives them.
+func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, wide bool) error {
+	data, err := o.list(ctx, client, namespace, tableAccept)
 	if err != nil {
 		return err
 	}

@@ -398,23 +398,6 @@ func TestAccountFor(t *testing.T) {
 	}
 }
 
-func TestToken_Output(t *testing.T) {
-	newFakeHub(t)
-	out, _, err := execute(t, "token", "bravelion")
-	require.NoError(t, err)
-	assert.Equal(t, secretToken+"\n", out)
-	out, _, err = execute(t, "token", "bravelion", "-o", "json")
-	require.NoError(t, err)
-	var status v1alpha1.AuthTokenRequestStatus
-	require.NoError(t, json.Unmarshal([]byte(out), &status))
-	assert.Equal(t, "grant", status.GrantName)
-	out, _, err = execute(t, "token", "bravelion", "-o", "yaml")
-	require.NoError(t, err)
-	assert.Contains(t, out, "grantName: grant\n")
-	_, _, err = execute(t, "token", "bravelion", "-o", "wide")
-	require.ErrorContains(t, err, "neither json nor yaml")
-}
-
 func TestGetToken(t *testing.T) {
 	hub := newFakeHub(t)
 	info := func(server string) string {

@@ -130,9 +130,8 @@ func (o *revokeOptions) find(ctx context.Context, client versioned.Interface, na
 
 // delete deletes the grant that was seen, and not one that has taken its name since.
 func (o *revokeOptions) delete(ctx context.Context, client versioned.Interface, grant *clusterpassv1alpha1.AuthTokenGrant) error {
-	err := client.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace).Delete(ctx, grant.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &grant.UID},
-	})
+	grants := client.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace)
+	err := grants.Delete(ctx, grant.Name, *metav1.NewPreconditionDeleteOptions(string(grant.UID)))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s/%s: %w", grant.Namespace, grant.Name, err)
 	}

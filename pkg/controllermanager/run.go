@@ -139,8 +139,9 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock}); err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}
-	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))
-	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(m.inventory, 0, inventoryinformers.WithTransform(withoutManagedFields))
+	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(profiles.WithoutManagedFields))
+	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(
+		m.inventory, 0, inventoryinformers.WithTransform(profiles.WithoutManagedFields))
 	// The factory gives this one to whoever asks it for ClusterProfiles.
 	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(_ inventory.Interface, resync time.Duration) cache.SharedIndexInformer {
 		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})

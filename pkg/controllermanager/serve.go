@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
@@ -90,12 +89,4 @@ func protected(handler http.Handler, authentication *genericapiserver.Authentica
 	handler = genericapifilters.WithRequestInfo(handler, info)
 	handler = genericapifilters.WithCacheControl(handler)
 	return genericfilters.WithPanicRecovery(handler, info)
-}
-
-// withoutManagedFields saves memory: nothing here reads managedFields.
-func withoutManagedFields(obj any) (any, error) {
-	if accessor, err := meta.Accessor(obj); err == nil {
-		accessor.SetManagedFields(nil)
-	}
-	return obj, nil
 }

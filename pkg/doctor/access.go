@@ -107,7 +107,7 @@ func aboutProfile(profile *inventoryv1alpha1.ClusterProfile) string {
 
 func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
 	secrets := memberSecrets{}
-	for _, namespace := range e.secretNamespaces() {
+	for _, namespace := range member.SecretNamespaces(e.Access) {
 		list, err := e.Kubernetes.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel + "=true"})
 		if err != nil {
 			return nil, err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +20,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/waiting"
 )
 
@@ -125,15 +125,11 @@ func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *mult
 // memberClock compares when the member says that it issued a token with the hub's clock meanwhile.
 func (f *findings) memberClock(about, token string, before, after time.Time) {
 	const mend = "Set the member's clock, and keep it by NTP: timedatectl timesync-status"
-	parsed, err := jwt.ParseSigned(token)
-	if err != nil {
+	issued := member.TokenValidity(token).NotBefore
+	if issued.IsZero() {
 		return // not a token that says when it was issued
 	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.IssuedAt == nil {
-		return
-	}
-	measured := newSkew(claims.IssuedAt.Time(), before, after)
+	measured := newSkew(issued, before, after)
 	switch {
 	case measured.exceeds(grossSkew):
 		f.fail(about, mend, "the member's clock %s the hub's", measured)

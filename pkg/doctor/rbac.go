@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"clusterpass.dev/pkg/member"
 )
 
 func checkServerRBAC(ctx context.Context, e *examination) findings {
@@ -70,7 +72,7 @@ func (e *examination) applicable(needs []need) []need {
 		switch {
 		case n.mode != "" && n.mode != e.mode():
 		case n.group == "" && n.resources[0] == resourceSecrets:
-			for _, namespace := range e.secretNamespaces() {
+			for _, namespace := range member.SecretNamespaces(e.Access) {
 				n.namespace = namespace
 				all = append(all, n)
 			}
@@ -79,17 +81,6 @@ func (e *examination) applicable(needs []need) []need {
 		}
 	}
 	return all
-}
-
-// secretNamespaces are those that members' kubeconfigs are read from.
-func (e *examination) secretNamespaces() []string {
-	namespaces := sets.New[string]()
-	for _, provider := range e.Access.Providers {
-		if provider.KubeconfigSecret != nil {
-			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
-		}
-	}
-	return sets.List(namespaces)
 }
 
 // lacks returns what of n the user does not have, as a person would grant it; empty: nothing.

@@ -22,6 +22,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -113,9 +114,9 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 		case len(left.things) == 0:
 			f.ok("", "%s", left.gone)
 		case waits:
-			f.warn("", "", "later: %s", enumerate(left.things))
+			f.warn("", "", "later: %s", words.Some(left.things, ", ", maxLeft))
 		default:
-			f.fail("", left.next, "%s", enumerate(left.things))
+			f.fail("", left.next, "%s", words.Some(left.things, ", ", maxLeft))
 		}
 		waits = waits || Worst(f) == Fail
 		for _, finding := range f {
@@ -131,14 +132,6 @@ const mendHub = "Ask again when the hub answers"
 const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
 	"If it or its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
-
-// enumerate names some of the things and counts the rest.
-func enumerate(things []string) string {
-	if len(things) <= maxLeft {
-		return strings.Join(things, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(things[:maxLeft], ", "), len(things)-maxLeft)
-}
 
 // unserved turns the hub's answer that it does not know a resource into words: without APIServices nobody can tell what
 // there is.
@@ -189,14 +182,14 @@ func going(object metav1.Object, condition string) string {
 	if object.GetDeletionTimestamp() == nil {
 		return ""
 	}
-	words := " (being deleted"
+	text := " (being deleted"
 	if finalizers := object.GetFinalizers(); len(finalizers) > 0 {
-		words += "; finalizers " + strings.Join(finalizers, ", ")
+		text += "; finalizers " + strings.Join(finalizers, ", ")
 	}
 	if condition != "" {
-		words += "; " + condition
+		text += "; " + condition
 	}
-	return words + ")"
+	return text + ")"
 }
 
 // leftMembers looks for the hub's credentials of members. Each is one member that is still joined. The command is for

@@ -21,6 +21,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/artifacts"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // Names on a member, as artifacts/deploy/member has them.
@@ -242,11 +243,7 @@ func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, 
 	if len(names) == 0 || o.RevokeGrants {
 		return len(names) > 0, nil
 	}
-	more := ""
-	if left := len(names) - maxNamed; left > 0 {
-		more = fmt.Sprintf(" and %d more", left)
-	}
-	return false, fmt.Errorf("hub: grants need what would no longer be allowed: %s%s.\n"+
+	return false, fmt.Errorf("hub: grants need what would no longer be allowed: %s.\n"+
 		"Allow it still, or end them first: change the ClusterCredentialSets, and revoke the others with `kubectl clusterpass revoke`. "+
-		"With --revoke-grants join revokes them all", strings.Join(names[:min(len(names), maxNamed)], "; "), more)
+		"With --revoke-grants join revokes them all", words.Some(names, "; ", maxNamed))
 }

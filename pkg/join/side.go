@@ -224,8 +224,7 @@ func (s *side) remove(ctx context.Context, o *unstructured.Unstructured) error {
 		if err != nil {
 			return err
 		}
-		uid := o.GetUID()
-		err = client.Delete(ctx, o.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err = client.Delete(ctx, o.GetName(), *metav1.NewPreconditionDeleteOptions(string(o.GetUID())))
 		if err != nil && !apierrors.IsNotFound(err) {
 			return s.failed("delete", what, err)
 		}

@@ -56,6 +56,13 @@ type Options struct {
 	UserAgent string
 }
 
+// Members provides clients for member clusters, as Pool does.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error)
+}
+
 // Pool keeps one client for each ClusterProfile in use. A profile that replaces another of the same
 // name has its own client: while the grants of the old profile are revoked, both are in use. Pool
 // is safe for concurrent use.

@@ -21,6 +21,7 @@ import (
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/profiles"
 )
 
 const (
@@ -78,20 +79,21 @@ type namespaceSecrets struct {
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
 	s.stored = live.NewReader(clock.RealClock{}, s.read)
-	for namespace := range secretNamespaces(config) {
+	for _, namespace := range SecretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
 	return s
 }
 
-func secretNamespaces(config *configv1alpha1.AccessConfiguration) sets.Set[string] {
+// SecretNamespaces returns the namespaces of the hub in which config lets kubeconfigs be, in order.
+func SecretNamespaces(config *configv1alpha1.AccessConfiguration) []string {
 	namespaces := sets.New[string]()
 	for _, provider := range config.Providers {
 		if provider.KubeconfigSecret != nil {
 			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
 		}
 	}
-	return namespaces
+	return sets.List(namespaces)
 }
 
 func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceSecrets {
@@ -100,7 +102,7 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) {
 			options.LabelSelector = KubeconfigLabel + "=" + labelled
 		}),
-		informers.WithTransform(withoutManagedFields))
+		informers.WithTransform(profiles.WithoutManagedFields))
 	secrets := factory.Core().V1().Secrets()
 	return &namespaceSecrets{
 		factory:   factory,
@@ -108,14 +110,6 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		lister:    secrets.Lister().Secrets(namespace),
 		hasSynced: secrets.Informer().HasSynced,
 	}
-}
-
-// withoutManagedFields saves memory: nothing here reads managedFields.
-func withoutManagedFields(object any) (any, error) {
-	if secret, ok := object.(*corev1.Secret); ok {
-		secret.ManagedFields = nil
-	}
-	return object, nil
 }
 
 // Run watches until ctx ends. It returns when all informers have stopped.

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/pkg/words"
 )
 
 // namedAtMost bounds how many objects an answer names.
@@ -219,8 +221,5 @@ func countAll(found []foundKind) string {
 
 // named joins the first of many names.
 func named(names []string) string {
-	if len(names) <= namedAtMost {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:namedAtMost], ", "), len(names)-namedAtMost)
+	return words.Some(names, ", ", namedAtMost)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,6 +58,14 @@ func NewInformer(client dynamic.Interface, resync time.Duration, indexers cache.
 			}), nil
 		},
 	}, client), &inventoryv1alpha1.ClusterProfile{}, resync, indexers)
+}
+
+// WithoutManagedFields is a transform for informers of any kind. It saves memory: nothing reads managedFields.
+func WithoutManagedFields(object any) (any, error) {
+	if accessor, err := apimeta.Accessor(object); err == nil {
+		accessor.SetManagedFields(nil)
+	}
+	return object, nil
 }
 
 // Decode returns object as a ClusterProfile. It leaves out what the type cannot hold: a time becomes the

@@ -3,9 +3,11 @@
 
 // Package words makes text from member clusters and clients safe for conditions, events, logs and
 // terminals. Such text must not look like another line of output, and must not control a terminal.
+// It also shortens lists.
 package words
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"unicode"
@@ -17,6 +19,15 @@ const cut = "..."
 
 // MaxMessage bounds a message, in bytes. The note of an event may have at most 1 KiB.
 const MaxMessage = 900
+
+// Some joins the first texts by separator, at most most of them, and counts the others.
+func Some(texts []string, separator string, most int) string {
+	some := strings.Join(texts[:min(len(texts), most)], separator)
+	if more := len(texts) - most; more > 0 {
+		some += fmt.Sprintf(" and %d more", more)
+	}
+	return some
+}
 
 // Message returns text for the message of a condition or the note of an event: cleaned, with at most MaxMessage bytes.
 func Message(text string) string { return Clean(text, MaxMessage) }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -88,15 +87,6 @@ func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.
 		}
 	})
 	return name
-}
-
-// setConflict sets or removes the condition in the status of a set.
-func setConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
-	if is == nil {
-		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetConflict)
-		return
-	}
-	meta.SetStatusCondition(&set.Status.Conditions, *is)
 }
 
 // argoCDIdentity returns the server and the name that a Secret gives Argo CD; both are empty if it is not for Argo CD.

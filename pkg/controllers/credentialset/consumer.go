@@ -85,7 +85,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	if err := c.setReady(next, is, chosen); err != nil {
 		return 0, err
 	}
-	setConsumerCondition(next, consumer)
+	setOptional(next, v1alpha1.MultiKueueReady, consumer)
 	c.setAnyDecisionWriter(next)
 	c.setAuthorConditions(set, next)
 	return 0, errors.Join(consumerErr, c.writeStatus(ctx, set, next))
@@ -99,18 +99,10 @@ func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentia
 	err := c.kueue.Remove(ctx, set)
 	if is, ok := multikueue.IsBlocked(set, err); ok {
 		next := set.DeepCopy()
-		setConsumerCondition(next, &is)
+		meta.SetStatusCondition(&next.Status.Conditions, is)
 		return errors.Join(err, c.writeStatus(ctx, set, next))
 	}
 	return err
-}
-
-func setConsumerCondition(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
-	if is == nil {
-		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.MultiKueueReady)
-		return
-	}
-	meta.SetStatusCondition(&set.Status.Conditions, *is)
 }
 
 // consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its name now: it may have waited for their

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -203,10 +202,7 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	if err == nil {
 		c.recordLeft(set, secretsLeft, kueueLeft)
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
+	return ignoreGone(err)
 }
 
 // recordLeft records events about what a deleted set has left.
@@ -270,12 +266,8 @@ func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, erro
 }
 
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
-	err := c.Hub.CoreV1().Secrets(secret.Namespace).Delete(ctx, secret.Name, exactly(secret.UID))
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		// It is gone, or another Secret has its name.
-		return nil
-	}
-	return err
+	secrets := c.Hub.CoreV1().Secrets(secret.Namespace)
+	return ignoreGone(secrets.Delete(ctx, secret.Name, *metav1.NewPreconditionDeleteOptions(string(secret.UID))))
 }
 
 // grantsOf returns the grants of a set.
@@ -291,13 +283,15 @@ func (c *Controller) deleteGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant
 	if g.DeletionTimestamp != nil {
 		return nil
 	}
-	err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, exactly(g.UID))
+	grants := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace)
+	return ignoreGone(grants.Delete(ctx, g.Name, *metav1.NewPreconditionDeleteOptions(string(g.UID))))
+}
+
+// ignoreGone drops an error that says that an object is gone, or has changed, or that another one
+// has its name: events will tell.
+func ignoreGone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
-}
-
-func exactly(uid types.UID) metav1.DeleteOptions {
-	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 }

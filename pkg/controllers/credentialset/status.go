@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -144,14 +143,14 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 	if err := c.setReady(next, condition(next, first), chosen); err != nil {
 		return err
 	}
-	setConsumerCondition(next, consumer)
+	setOptional(next, v1alpha1.MultiKueueReady, consumer)
 	c.setAnyDecisionWriter(next)
 	c.setAuthorConditions(set, next)
 	conflict, err := c.conflict(set)
 	if err != nil {
 		return err
 	}
-	setConflict(next, conflict)
+	setOptional(next, v1alpha1.CredentialSetConflict, conflict)
 	return c.writeStatus(ctx, set, next)
 }
 
@@ -237,7 +236,7 @@ func notThere(missing []string) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return "; there is no ClusterProfile " + someOf(missing)
+	return "; there is no ClusterProfile " + words.Some(missing, ", ", maxLetGo)
 }
 
 // notCounting returns which decisions do not count, as the end of a message.
@@ -265,21 +264,21 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	})
 }
 
+// setOptional sets a condition in the status of a set, or removes the one of that type if there is none.
+func setOptional(set *v1alpha1.ClusterCredentialSet, kind string, optional *metav1.Condition) {
+	if optional == nil {
+		meta.RemoveStatusCondition(&set.Status.Conditions, kind)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, *optional)
+}
+
 // letGo returns which clusters a set has given up because they leave the hub, as the end of a message.
 func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
 	}
-	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + someOf(leaving)
-}
-
-// someOf returns the first names of a list, and how many more there are.
-func someOf(names []string) string {
-	more := ""
-	if left := len(names) - maxLetGo; left > 0 {
-		more = fmt.Sprintf(" and %d more", left)
-	}
-	return strings.Join(names[:min(len(names), maxLetGo)], ", ") + more
+	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + words.Some(leaving, ", ", maxLetGo)
 }
 
 // updateBlocked writes into the status why nothing can be done for a set, and returns err.
@@ -302,11 +301,7 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 		return nil
 	}
 	_, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		// The informer is about to say so.
-		return nil
-	}
-	return err
+	return ignoreGone(err)
 }
 
 func (c *Controller) recordFailure(want *wanted, err error) {

@@ -34,13 +34,6 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options configure a Controller. Every field is required.
 type Options struct {
 	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does not change others.
@@ -49,7 +42,7 @@ type Options struct {
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
 	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row have failed.

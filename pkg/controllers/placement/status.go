@@ -6,7 +6,7 @@ package placement
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -132,10 +132,6 @@ func list(clusters sets.Set[types.NamespacedName]) string {
 	for cluster := range clusters {
 		names = append(names, cluster.String())
 	}
-	names = sets.List(sets.New(names...))
-	more := ""
-	if len(names) > maxNamed {
-		more = fmt.Sprintf(" and %d more", len(names)-maxNamed)
-	}
-	return strings.Join(names[:min(len(names), maxNamed)], ", ") + more
+	slices.Sort(names)
+	return words.Some(names, ", ", maxNamed)
 }

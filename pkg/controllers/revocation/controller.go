@@ -43,9 +43,7 @@ const (
 
 // Members hands out clients for member clusters.
 type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	member.Members
 	// Forget closes the client for the ClusterProfile with that UID.
 	Forget(uid types.UID)
 }

@@ -45,13 +45,6 @@ const (
 	leastBackoff = time.Second
 )
 
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options configure a Controller. Every field is required.
 type Options struct {
 	// Hub reads and writes the Secrets of the namespaces that Access names.
@@ -62,7 +55,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events about renewals on the ClusterProfile.
 	Recorder events.EventRecorder
 	// Lifetime is the requested lifetime of tokens. A member may issue shorter ones.

@@ -45,13 +45,6 @@ const (
 	freshPeriods = 3
 )
 
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options configure a Controller. Every field is required.
 type Options struct {
 	// ClusterManager is the spec.clusterManager.name of the profiles whose clusters are read.
@@ -62,7 +55,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// DeviceLabels are the labels of nodes with the types of their devices.
 	DeviceLabels []usage.DeviceLabel
 	// Period is how often a member is read, unless it is too large for that.

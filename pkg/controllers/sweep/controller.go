@@ -42,13 +42,6 @@ const (
 	memberTimeout = time.Minute
 )
 
-// Members hands out clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options are what a Controller works with. Every field is required.
 type Options struct {
 	// HubID identifies this hub on members that several hubs use.
@@ -59,7 +52,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events about repairs and removals.
 	Recorder events.EventRecorder
 	// Period is how often a member is swept.

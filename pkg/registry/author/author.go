@@ -15,9 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
+
+// Field is the path of the author in an object. No field manager owns it, because the server sets it.
+var Field = fieldpath.MakePathOrDie("spec", "author")
 
 // Of returns the user of a request, since now. Without one nobody is the author, and nothing is done in anybody's name.
 func Of(ctx context.Context) *v1alpha1.Author {
@@ -36,6 +40,14 @@ func Of(ctx context.Context) *v1alpha1.Author {
 		author.Extra[key] = slices.Clone(values)
 	}
 	return author
+}
+
+// Name returns the username of an author for a table.
+func Name(author *v1alpha1.Author) string {
+	if author == nil {
+		return "<none>"
+	}
+	return author.Username
 }
 
 type partial struct{}

@@ -123,15 +123,11 @@ func validateName(name string, check validation.ValidateNameFunc, path *field.Pa
 	if name == "" {
 		return field.ErrorList{field.Required(path, "")}
 	}
-	var errs field.ErrorList
-	for _, msg := range check(name, false) {
-		errs = append(errs, field.Invalid(path, name, msg))
-	}
-	return errs
+	return registryvalidation.Invalid(check(name, false), name, path)
 }
 
 func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.Path) field.ErrorList {
-	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
 	seen := sets.New[string]()
 	for i, role := range roles {
 		errs = append(errs, registryvalidation.Key(role.Name, seen, path.Index(i).Child("name"))...)
@@ -141,7 +137,7 @@ func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.
 }
 
 func validateRoles(roles []multiclusterv1alpha1.Role, path *field.Path) field.ErrorList {
-	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
 	seen := sets.New[string]()
 	for i, role := range roles {
 		errs = append(errs, validateName(role.Namespace, validation.ValidateNamespaceName, path.Index(i).Child("namespace"))...)
@@ -169,7 +165,7 @@ func validateRules(rules []rbacv1.PolicyRule, path *field.Path) field.ErrorList 
 }
 
 func validateAudiences(audiences []string, path *field.Path) field.ErrorList {
-	errs := validateCount(len(audiences), multiclusterv1alpha1.MaxAudiences, path)
+	errs := registryvalidation.Count(len(audiences), multiclusterv1alpha1.MaxAudiences, path)
 	seen := sets.New[string]()
 	for i, audience := range audiences {
 		errs = append(errs, registryvalidation.Key(audience, seen, path.Index(i))...)
@@ -203,7 +199,7 @@ func validateStatus(status *v1alpha1.AuthTokenGrantStatus, path *field.Path) fie
 }
 
 func validateMemberObjects(objects []v1alpha1.MemberObject, path *field.Path) field.ErrorList {
-	errs := validateCount(len(objects), maxMemberObjects, path)
+	errs := registryvalidation.Count(len(objects), maxMemberObjects, path)
 	for i := range objects {
 		errs = append(errs, validateMemberObject(&objects[i], path.Index(i))...)
 	}
@@ -224,11 +220,4 @@ func validateMemberObject(object *v1alpha1.MemberObject, path *field.Path) field
 		errs = append(errs, field.Required(path.Child("name"), ""))
 	}
 	return errs
-}
-
-func validateCount(count, limit int, path *field.Path) field.ErrorList {
-	if count > limit {
-		return field.ErrorList{field.TooMany(path, count, limit)}
-	}
-	return nil
 }

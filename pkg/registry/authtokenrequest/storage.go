@@ -181,14 +181,15 @@ func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, v
 	if !ok {
 		return nil, apierrors.NewUnauthorized("no user in the request")
 	}
+	return Answer(ctx, s.minter, request, mint.Request{User: requester, DryRun: len(options.DryRun) > 0})
+}
+
+// Answer mints a token for request, and returns request with it. how says for whom and how; Answer
+// completes it from request and ctx. Warnings go to the client, and annotations to the audit log.
+func Answer(ctx context.Context, minter Minter, request *v1alpha1.AuthTokenRequest, how mint.Request) (runtime.Object, error) {
 	auditID, _ := audit.AuditIDFrom(ctx)
-	result, err := s.minter.Mint(ctx, mint.Request{
-		User:      requester,
-		Namespace: request.Namespace,
-		Spec:      request.Spec,
-		AuditID:   string(auditID),
-		DryRun:    len(options.DryRun) > 0,
-	})
+	how.Namespace, how.Spec, how.AuditID = request.Namespace, request.Spec, string(auditID)
+	result, err := minter.Mint(ctx, how)
 	if err != nil {
 		return nil, err
 	}

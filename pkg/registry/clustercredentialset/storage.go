@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
@@ -19,6 +18,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -105,23 +105,13 @@ var columns = []metav1.TableColumnDefinition{
 }
 
 func cells(set *v1alpha1.ClusterCredentialSet) []any {
-	ready, author := "Unknown", "<none>"
-	if condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady); condition != nil {
-		ready = string(condition.Status)
-		if condition.Status != metav1.ConditionTrue {
-			ready = condition.Reason
-		}
-	}
-	if set.Spec.Author != nil {
-		author = set.Spec.Author.Username
-	}
 	return []any{
 		fmt.Sprintf("%d/%d", set.Status.Ready, set.Status.Selected),
-		ready,
+		table.Condition(set.Status.Conditions, v1alpha1.CredentialSetReady),
 		string(set.Spec.Secret.Format),
 		credentialset.SecretName(set, credentialset.ClusterName).String(),
 		nextRotation(set),
-		author,
+		author.Name(set.Spec.Author),
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -39,7 +38,8 @@ type strategy struct {
 }
 
 func newStrategy(typer runtime.ObjectTyper, rights Rights, options Options) strategy {
-	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion), rights, options.DecisionWriter, options.Masters}
+	main := registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion, author.Field)
+	return strategy{main, rights, options.DecisionWriter, options.Masters}
 }
 
 func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.ClusterCredentialSet] {
@@ -56,15 +56,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-// GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
-func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	fields := s.Main.GetResetFields()
-	for _, set := range fields {
-		set.Insert(fieldpath.MakePathOrDie("spec", "author"))
-	}
-	return fields
-}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {

@@ -20,13 +20,13 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/registry/authtokenrequest"
 )
 
 // auditAuthor is an annotation in the hub's audit log: the user with whose rights a token was
@@ -36,10 +36,7 @@ const auditAuthor = "clusterpass.dev/author"
 // Minter mints tokens.
 type Minter interface {
 	Rights
-	// Validate returns the errors in a request, by field.
-	Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList
-	// Mint issues a token for a valid request.
-	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
+	authtokenrequest.Minter
 }
 
 // TokenREST serves clustercredentialsets/token.
@@ -144,25 +141,7 @@ func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 		return nil, err
 	}
 	owner := credentialset.Owner(set)
-	auditID, _ := audit.AuditIDFrom(ctx)
-	result, err := r.minter.Mint(ctx, mint.Request{
-		User:      author,
-		Namespace: set.Namespace,
-		Spec:      request.Spec,
-		AuditID:   string(auditID),
-		DryRun:    dryRun,
-		Owner:     &owner,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, text := range result.Warnings {
-		warning.AddWarning(ctx, "", text)
-	}
-	audit.AddAuditAnnotationsMap(ctx, result.AuditAnnotations)
-	answer := request.DeepCopy()
-	answer.Status = result.Status
-	return answer, nil
+	return authtokenrequest.Answer(ctx, r.minter, request, mint.Request{User: author, DryRun: dryRun, Owner: &owner})
 }
 
 // authorizeSecret returns nil if the author may write the Secret that the token is for, and else

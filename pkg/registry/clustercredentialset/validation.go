@@ -84,8 +84,8 @@ func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) fi
 	if len(clusters.Names) > 0 {
 		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
 	}
-	if clusters.DecisionKey != "" {
-		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(clusters.DecisionKey), clusters.DecisionKey, path.Child("decisionKey"))...)
+	if key := clusters.DecisionKey; key != "" {
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(key), key, path.Child("decisionKey"))...)
 	}
 	errs = append(errs, validateWriters(clusters, path.Child("decisionWriters"))...)
 	switch byLabels, byNames := clusters.LabelSelector != nil, len(clusters.Names) > 0; {
@@ -128,7 +128,7 @@ func validateNames(names []string, path *field.Path) field.ErrorList {
 			break
 		}
 		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
 	}
 	return errs
 }
@@ -167,7 +167,7 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 func validateMultiKueue(set *v1alpha1.ClusterCredentialSet, path *field.Path) field.ErrorList {
 	spec, kueue, at := &set.Spec, set.Spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
 	name := credentialset.ConfigName(set)
-	errs := invalid(utilvalidation.IsDNS1123Label(name), name, at.Child("configName"))
+	errs := registryvalidation.Invalid(utilvalidation.IsDNS1123Label(name), name, at.Child("configName"))
 	if !slices.Contains(orders, kueue.Order) {
 		errs = append(errs, field.NotSupported(at.Child("order"), kueue.Order, orders))
 	}
@@ -237,7 +237,7 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 		errs = append(errs, field.Forbidden(path.Child("clusterResources"), "only with namespaces: without them Argo CD manages all resources"))
 	}
 	if says.Project != "" {
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(says.Project), says.Project, path.Child("project"))...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(says.Project), says.Project, path.Child("project"))...)
 	}
 	if says.Shard != nil && *says.Shard < 0 {
 		errs = append(errs, field.Invalid(path.Child("shard"), *says.Shard, "must not be negative"))
@@ -266,14 +266,14 @@ func validateName(template string, path *field.Path) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, template, fmt.Sprintf("only %s, %s and %s may be in braces",
 			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.SetName))}
 	}
-	return invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
+	return registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
 }
 
 func validateNamespace(namespace string, path *field.Path) field.ErrorList {
 	if namespace == "" {
 		return nil
 	}
-	return invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
+	return registryvalidation.Invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
 }
 
 func validateReserved(keys map[string]string, path *field.Path) field.ErrorList {
@@ -295,14 +295,6 @@ func validateStatus(status *v1alpha1.ClusterCredentialSetStatus, path *field.Pat
 	seen := sets.New[string]()
 	for i := range status.Credentials {
 		errs = append(errs, registryvalidation.Key(status.Credentials[i].ClusterProfile, seen, credentials.Index(i).Child("clusterProfile"))...)
-	}
-	return errs
-}
-
-func invalid(messages []string, value string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, message := range messages {
-		errs = append(errs, field.Invalid(path, value, message))
 	}
 	return errs
 }

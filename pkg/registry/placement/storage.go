@@ -4,7 +4,6 @@
 package placement
 
 import (
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -72,21 +72,11 @@ var columns = []metav1.TableColumnDefinition{
 }
 
 func cells(placement *v1alpha1.Placement) []any {
-	succeeded, author := "Unknown", "<none>"
-	if condition := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied); condition != nil {
-		succeeded = string(condition.Status)
-		if condition.Status != metav1.ConditionTrue {
-			succeeded = condition.Reason
-		}
-	}
-	if placement.Spec.Author != nil {
-		author = placement.Spec.Author.Username
-	}
 	return []any{
-		succeeded,
+		table.Condition(placement.Status.Conditions, v1alpha1.PlacementSatisfied),
 		int64(placement.Status.NumberOfSelectedClusters),
 		int64(placement.Status.NumberOfEligibleClusters),
 		int64(placement.Status.NumberOfCandidateClusters),
-		author,
+		author.Name(placement.Spec.Author),
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/author"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 // strategy is for the main resource: it keeps the status, and records the author.
@@ -24,7 +24,7 @@ type strategy struct {
 }
 
 func newStrategy(typer runtime.ObjectTyper) strategy {
-	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion)}
+	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion, author.Field)}
 }
 
 func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.Placement] {
@@ -41,15 +41,6 @@ var _ interface {
 	rest.RESTDeleteStrategy
 	rest.ResetFieldsStrategy
 } = strategy{}
-
-// GetResetFields implements rest.ResetFieldsStrategy: no field manager owns the author, because the server sets it.
-func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	fields := s.Main.GetResetFields()
-	for _, set := range fields {
-		set.Insert(fieldpath.MakePathOrDie("spec", "author"))
-	}
-	return fields
-}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: it resets the status, and sets the author to the user of the request.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
@@ -126,8 +117,5 @@ func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.
 }
 
 func validateCount(count int, path *field.Path) field.ErrorList {
-	if count > v1alpha1.MaxPlacementItems {
-		return field.ErrorList{field.TooMany(path, count, v1alpha1.MaxPlacementItems)}
-	}
-	return nil
+	return registryvalidation.Count(count, v1alpha1.MaxPlacementItems, path)
 }

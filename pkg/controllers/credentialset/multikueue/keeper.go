@@ -88,8 +88,7 @@ func (k *Keeper) remove(ctx context.Context, of kind, object *unstructured.Unstr
 	if object.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	uid := object.GetUID()
-	err := k.objects.Resource(of.resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	err := k.objects.Resource(of.resource).Delete(ctx, object.GetName(), *metav1.NewPreconditionDeleteOptions(string(object.GetUID())))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

@@ -54,16 +54,18 @@ type Main struct {
 	Namespaced
 
 	version schema.GroupVersion
+	reset   []fieldpath.Path
 }
 
-// NewMain returns a Main for a type of version, which typer knows.
-func NewMain(typer runtime.ObjectTyper, version schema.GroupVersion) Main {
-	return Main{Namespaced: New(typer), version: version}
+// NewMain returns a Main for a type of version, which typer knows. Field managers own neither the
+// status nor the fields of reset.
+func NewMain(typer runtime.ObjectTyper, version schema.GroupVersion, reset ...fieldpath.Path) Main {
+	return Main{Namespaced: New(typer), version: version, reset: append(reset, fieldpath.MakePathOrDie("status"))}
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (m Main) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return resetFields(m.version, "status")
+	return resetFields(m.version, m.reset...)
 }
 
 // Status is the strategy of a subresource status: of everything else, only the managed fields change, as with a custom resource.
@@ -108,15 +110,11 @@ func To[T any](obj runtime.Object) T {
 
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (s Status[T]) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return resetFields(s.version, "metadata", "spec")
+	return resetFields(s.version, fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec"))
 }
 
-func resetFields(version schema.GroupVersion, names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
-	set := fieldpath.NewSet()
-	for _, name := range names {
-		set.Insert(fieldpath.MakePathOrDie(name))
-	}
-	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(version.String()): set}
+func resetFields(version schema.GroupVersion, paths ...fieldpath.Path) map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(version.String()): fieldpath.NewSet(paths...)}
 }
 
 // keepMetadata undoes all changes of an object's metadata but those of its managed fields, as an

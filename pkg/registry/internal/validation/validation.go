@@ -35,6 +35,23 @@ func Length(value string, limit int, path *field.Path) field.ErrorList {
 	return nil
 }
 
+// Count returns an error if a list has more than limit entries.
+func Count(count, limit int, path *field.Path) field.ErrorList {
+	if count > limit {
+		return field.ErrorList{field.TooMany(path, count, limit)}
+	}
+	return nil
+}
+
+// Invalid returns an error for each of the messages that a check of value has returned.
+func Invalid(messages []string, value string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range messages {
+		errs = append(errs, field.Invalid(path, value, message))
+	}
+	return errs
+}
+
 // The limits in upstream's CRD, from the markers of metav1.Condition. They differ from those of
 // apimachinery's ValidateConditions, which counts bytes and accepts only shorter types.
 const (
