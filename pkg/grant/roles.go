@@ -156,7 +156,7 @@ func (k *Keeper) checkRole(err error, path *field.Path, name string) error {
 		return fmt.Errorf("role %s: %w", name, err)
 	}
 	missing := field.NotFound(path, name)
-	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it made", Cluster(k.Grant))
+	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it created", Cluster(k.Grant))
 	return &RefusedError{apierrors.NewInvalid(authTokenRequestKind, k.Grant.Spec.ClusterProfile.Name, field.ErrorList{missing})}
 }
 
