@@ -159,7 +159,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Maximum number of objects that one sweep removes from a member cluster because they belong to no grant; 0 only counts them. If there are more, for example because grants were lost, the rest waits for later sweeps, and an event and the metric clusterpass_orphans_left say so.")
 
 	inventory := sections.FlagSet("inventory")
-	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of others are left alone.")
+	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of other managers are left alone.")
 	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod, "How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
 	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Minimum time between two writes to one ClusterProfile (KEP-4322: 30s).")

@@ -111,7 +111,7 @@ func missingError(missing []right) error {
 func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 	system, err := m.hub.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("telling the hub from others: %w", err)
+		return fmt.Errorf("identifying the hub: %w", err)
 	}
 	found.hubUID = system.UID
 	dir := m.options.Dir
