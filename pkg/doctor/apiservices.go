@@ -114,7 +114,7 @@ func mendAvailability(service *apiregistrationv1.APIService, condition apiregist
 	if strings.Contains(condition.Message, "bad status") {
 		return mendServer
 	}
-	return "See what the hub says about it, and whether a NetworkPolicy or firewall is between them: kubectl describe apiservice " + service.Name
+	return "See what the hub says about it, and whether a NetworkPolicy or firewall blocks it: kubectl describe apiservice " + service.Name
 }
 
 // checkService looks at the Service behind the APIServices and its endpoints.

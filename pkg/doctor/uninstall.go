@@ -128,7 +128,7 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 
 const mendHub = "Run the command again when the hub answers"
 
-const mendUnserved = "Make the server answer again, because it has to revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
+const mendUnserved = "Make the server answer again, as it must revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
 	"If it or its storage is lost for ever, nothing can be revoked from here; go on with: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
 

@@ -71,7 +71,7 @@ func inspect(found *findings, k *foundKind) {
 		found.block("%s being deleted: %s. Wait until they are gone", k.count(len(deleted)), named(deleted))
 	}
 	if len(finalized) > 0 {
-		found.warn("%s with finalizers: %s. Whoever set them handles the removal of the CustomResourceDefinition like a deletion of each object, "+
+		found.warn("%s with finalizers: %s. Whoever set them handles the removal of the CustomResourceDefinition like a deletion of each, "+
 			"and the removal waits for that. They are imported with their finalizers", k.count(len(finalized)), named(finalized))
 	}
 }

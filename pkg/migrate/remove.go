@@ -105,7 +105,7 @@ func (m *Migration) compare(ctx context.Context, k kind) error {
 		return err
 	}
 	if changed := changes(m.folder.export(k.resource).Objects, live); len(changed) > 0 {
-		return fmt.Errorf("%ss are not as they were exported: %s. Stop whoever changes them; the next run exports them again", k.name, named(changed))
+		return fmt.Errorf("%ss are not as they were exported: %s. Stop their writer; the next run exports them again", k.name, named(changed))
 	}
 	return nil
 }

@@ -163,7 +163,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
 	if !again {
-		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Retrying until the grant is revoked: %s", words.Message(why.Error()))
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Retrying until it is revoked: %s", words.Message(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		setRevoked(status, reason, why.Error())

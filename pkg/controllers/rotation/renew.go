@@ -90,7 +90,7 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
-		return errors.New("it is no bearer token, is not bound to the requested Secret, or does not expire, and could not be used or renewed again")
+		return errors.New("it is no bearer token, is not bound to the requested Secret, or never expires, and could not be used or renewed again")
 	case successor.username() != old.username() || successor.secret != old.secret:
 		return errors.New("it is for another ServiceAccount, or bound to another Secret")
 	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
