@@ -27,8 +27,8 @@ import (
 const name = "clusterpass-credential-plugin"
 
 const usage = `Run by programs that build clients from ClusterProfiles, for the access provider clusterpass:
-it prints a token for the member cluster as an ExecCredential. Flags that say which token is wanted
-win over what the ClusterProfile says.
+it prints a token for the member cluster as an ExecCredential. Flags override what the ClusterProfile
+says about the token.
 
 Usage:
   ` + name + ` [flags]

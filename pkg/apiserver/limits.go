@@ -227,7 +227,7 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 		return finish, nil
 	case creator == n.exempt:
 		// It is not counted: what others add to it would never be.
-		return nil, apierrors.NewForbidden(n.resource, object.GetName(), fmt.Errorf("only %s may make larger than %s what it has created", creator, quantity(freeBytes)))
+		return nil, apierrors.NewForbidden(n.resource, object.GetName(), fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
 	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
 }

@@ -110,13 +110,13 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	hub := sections.FlagSet("hub")
 	o.Recommended.CoreAPI.AddFlags(hub)
 	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; a label value. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, a label value. It marks the objects of this hub on member clusters, and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
 	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
 	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	limits := sections.FlagSet("limits")
-	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace, "Most objects of a kind that a namespace of the hub may have, as RESOURCE=COUNT. What clusterpass-controller-manager creates is neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
-	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "The like for how many bytes they have together, as RESOURCE=QUANTITY. Updates always pass. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
+	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace, "Maximum number of objects of a kind in a namespace of the hub, as RESOURCE=COUNT. What clusterpass-controller-manager creates is neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
+	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "Maximum size of all objects of a kind in a namespace of the hub together, as RESOURCE=QUANTITY. An update that makes an object of more than 16 KiB larger must fit, too. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
@@ -124,12 +124,12 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	sets := sections.FlagSet("credential sets")
 	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. Refuse: refuse it. Sets that have such an author are renewed in both cases.")
-	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. kubectl clusterpass renew-author notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
+	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "How long the credentials of a ClusterCredentialSet are renewed after its author was recorded: users leave, and their groups in a set do not change. kubectl clusterpass renew-author records the author again. 0: for ever. The limit does not apply to ServiceAccounts: to end those, delete their bindings. clusterpass-controller-manager must have the same value.")
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster of one phase of a request may take.")
-	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Maximum time that the calls to a member cluster may take in one phase of a request.")
+	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Maximum lifetime of a token. Requests for a longer one are shortened, with a warning.")
 	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. Replicas that create at the same time may exceed it by a few.")
 	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
 
@@ -185,7 +185,7 @@ func (o completedOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", InventoryServed, InventoryExternal, o.Inventory))
 	}
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
-		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server gives one up after %s", longest, grant.TokenCacheTTL, requestCeiling))
+		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server times requests out after %s", longest, grant.TokenCacheTTL, requestCeiling))
 	}
 	errs = append(errs, o.validateSets()...)
 	errs = append(errs, o.validateLimits()...)

@@ -90,7 +90,7 @@ func names(count cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if namespace, name, found := strings.Cut(arg, "/"); found {
-				return fmt.Errorf("%q is not a name: the namespace has a flag of its own, %s %s --namespace=%s", arg, cmd.CommandPath(), name, namespace)
+				return fmt.Errorf("%q is not a name: give the namespace by its flag, %s %s --namespace=%s", arg, cmd.CommandPath(), name, namespace)
 			}
 		}
 		return count(cmd, args)
@@ -110,7 +110,7 @@ func newVersionCommand(out io.Writer) *cobra.Command {
 }
 
 // nameTheHub says how a user names the hub.
-const nameTheHub = "Name the kubeconfig of the hub with --kubeconfig or $KUBECONFIG, and its context, if that is not the current one, with --context"
+const nameTheHub = "Name the hub's kubeconfig with --kubeconfig or $KUBECONFIG. If the hub is not its current context, name the context with --context"
 
 // hubConfig returns the client configuration for the hub that the flags lead to.
 func hubConfig(flags *genericclioptions.ConfigFlags) (*rest.Config, error) {
@@ -143,7 +143,7 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 	if len(raw.Contexts) > 0 {
 		return fmt.Errorf("no hub: the kubeconfig (%s) has no current context. %s", files, nameTheHub)
 	}
-	return fmt.Errorf("no hub: there is no kubeconfig, or there is nothing in it (%s). %s", files, nameTheHub)
+	return fmt.Errorf("no hub: the kubeconfig is missing or empty (%s). %s", files, nameTheHub)
 }
 
 // hasServer returns whether a kubeconfig has a cluster of that address.

@@ -48,21 +48,21 @@ func newGetTokenCommand(flags *genericclioptions.ConfigFlags, streams genericioo
 		Short: "Print a token for a member cluster as an exec credential, for use in kubeconfigs",
 		Long: `Print a token for a member cluster as an ExecCredential (client.authentication.k8s.io v1 or v1beta1).
 
-The contexts that "kubectl clusterpass kubeconfig" writes run this command. Tokens are kept in a folder
-that only you may enter until 80 % of their lifetime is over. The expirationTimestamp in the answer is
-that time, so clients ask again while the token still works. A client that says where it is
-about to connect (provideClusterInfo) gets a token only if the hub says the same of CLUSTER.
+The contexts that "kubectl clusterpass kubeconfig" writes run this command. It caches tokens in a folder
+that only you can enter, until 80 % of their lifetime is over. The expirationTimestamp in the answer is
+that time, so clients ask again while the token still works. If a client says which server it will
+connect to (provideClusterInfo), it gets a token only if the hub names the same server for CLUSTER.
 
-Without --cluster-role and --role the token is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+Without --cluster-role and --role the token has the rights of ClusterRole view. Without --service-account it is for
+a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass get-token bravelion`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
-	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "", "Kubeconfig file for the hub, or several as in $KUBECONFIG; wins over --kubeconfig.")
-	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; wins over --context.")
+	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "", "Kubeconfig file for the hub, or several as in $KUBECONFIG; overrides --kubeconfig.")
+	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; overrides --context.")
 	o.request.AddFlags(cmd.Flags())
 	o.source.AddFlags(cmd.Flags())
 	return cmd
@@ -126,7 +126,7 @@ const (
 )
 
 // errNotHub is that of a context which leads to a member cluster by this very program, which would run itself without end.
-var errNotHub = errors.New("this context is that of a member cluster, made by kubectl clusterpass kubeconfig: name the hub's with --context")
+var errNotHub = errors.New("this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
 
 // isGetToken returns whether a credential plugin is our get-token, as contexts run it.
 func isGetToken(plugin *clientcmdapi.ExecConfig) bool {

@@ -40,7 +40,7 @@ type grantFilter struct {
 func (f *grantFilter) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.allNamespaces, "all-namespaces", "A", false, "Grants of requests from all namespaces.")
 	flags.StringVar(&f.serviceAccount, "service-account", "", "Only grants for this ServiceAccount of the member: NAME or NAMESPACE/NAME.")
-	flags.StringVar(&f.requester, "requester", "", "Only grants that this user of the hub asked for.")
+	flags.StringVar(&f.requester, "requester", "", "Only grants that this user of the hub requested.")
 }
 
 // selector returns the field selector of the filter.
@@ -98,8 +98,8 @@ func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 		Short: "List who was given tokens for which cluster",
 		Long: `List AuthTokenGrants: who was given tokens, for which cluster, with which roles, and until when at most.
 
-A grant is in the namespace that the token was asked for from. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
-		Example: `  # What was granted on bravelion, to whomever
+A grant is in the namespace from which the token was requested. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
+		Example: `  # What was granted on bravelion, to anybody
   kubectl clusterpass grants bravelion -A
 
   # What alice has been granted in this namespace
@@ -166,7 +166,7 @@ func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interfa
 	}
 	table := &metav1.Table{}
 	if err := json.Unmarshal(data, table); err != nil {
-		return fmt.Errorf("the hub's table of grants: %w", err)
+		return fmt.Errorf("decoding the hub's table of grants: %w", err)
 	}
 	if len(table.Rows) == 0 {
 		_, err := fmt.Fprintln(o.streams.ErrOut, "No grants found")
@@ -184,7 +184,7 @@ func decodeRows(table *metav1.Table) error {
 	for i := range table.Rows {
 		metadata := &metav1.PartialObjectMetadata{}
 		if err := json.Unmarshal(table.Rows[i].Object.Raw, metadata); err != nil {
-			return fmt.Errorf("the hub's table of grants: %w", err)
+			return fmt.Errorf("decoding the hub's table of grants: %w", err)
 		}
 		table.Rows[i].Object.Object = metadata
 	}

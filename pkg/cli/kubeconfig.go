@@ -42,20 +42,20 @@ func newKubeconfigCommand(flags *genericclioptions.ConfigFlags, streams generici
 		Use:   "kubeconfig CLUSTER...",
 		Short: "Print contexts for member clusters, or merge them into your kubeconfig",
 		Long: `Print a kubeconfig with a context for each member cluster, named for it, or merge the contexts into the kubeconfig
-that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/config. Whatever else is in there
-stays as it is, the current context too. A context of that name that leads elsewhere is an error.
+that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/config. Everything else in it
+stays, the current context included. If a context of that name leads elsewhere, the command fails.
 
-There is no secret in what is written. The contexts run "kubectl-clusterpass get-token" when a
-token is needed, with the kubeconfig and the context of the hub as they are now. The command requests one
-token for each cluster: that shows that it works, and says how to reach the cluster.
+The contexts hold no secret. They run "kubectl-clusterpass get-token" when a token is needed, with the hub's
+kubeconfig and context as they are now. The command requests one token for each cluster, to check that this
+works and to learn the cluster's address.
 
-Without --cluster-role and --role a context is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
-		Example: `  # Use bravelion and smartfish by contexts of these names, with the rights of ClusterRole view
+Without --cluster-role and --role a context has the rights of ClusterRole view. Without --service-account it is for
+a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
+		Example: `  # Add contexts bravelion and smartfish, with the rights of ClusterRole view
   kubectl clusterpass kubeconfig bravelion smartfish --merge
   kubectl --context=bravelion get namespaces
 
-  # The same for one command, and another role
+  # Use a context for one command, with another role
   kubectl --kubeconfig=<(kubectl clusterpass kubeconfig bravelion --cluster-role=edit) get pods`,
 		Args:              names(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 0),
@@ -159,8 +159,8 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, append(r.Args(), keeping...))}
 		if size := execInfoSize(entries.Clusters[name]); size > maxExecInfo {
 			entries.AuthInfos[name].Exec.ProvideClusterInfo = false
-			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to be passed to a credential plugin: "+
-				"the context has provideClusterInfo: false, and get-token can't check that a token goes to the server that the hub names\n",
+			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to pass to a credential plugin: "+
+				"the context has provideClusterInfo: false, so get-token can't check that a token goes to the server that the hub names\n",
 				r.Cluster(), len(c.Cluster.CertificateAuthorityData)>>10)
 		}
 		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
@@ -273,6 +273,6 @@ func lockedBy(err error, now time.Time) error {
 	if info, err := os.Stat(exists.Path); err == nil {
 		age = duration.HumanDuration(now.Sub(info.ModTime()))
 	}
-	return fmt.Errorf("kubeconfig %s is locked by %s, which was made %s ago: another kubectl writes it, or one has ended while it did. If none runs, remove the lock: rm %s",
+	return fmt.Errorf("kubeconfig %s is locked by %s, which was made %s ago: another kubectl is writing it, or was stopped while writing. If no kubectl is running, remove the lock: rm %s",
 		strings.TrimSuffix(exists.Path, lockSuffix), exists.Path, age, exists.Path)
 }

@@ -62,7 +62,7 @@ func unpinnable(flags *genericclioptions.ConfigFlags) error {
 	}
 	for name, value := range given {
 		if value != nil && *value != "" {
-			return fmt.Errorf("--%s does not become part of the contexts: make a context of the hub that has it", name)
+			return fmt.Errorf("contexts of members can't take --%s: put it into a context of the hub", name)
 		}
 	}
 	return nil

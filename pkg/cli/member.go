@@ -27,11 +27,11 @@ type memberFlags struct {
 
 func (f *memberFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.context, flagMemberContext, "", "Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
-	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "", "Kubeconfig file of the member. Default: the hub's, and then --member-context is required.")
+	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "", "Kubeconfig file of the member. Default: the hub's kubeconfig; --member-context is required then.")
 }
 
 func (f *memberFlags) addServerFlag(flags *pflag.FlagSet) {
-	flags.StringVar(&f.server, "member-server", "", "URL by which the hub reaches the member. Default: that of --member-context.")
+	flags.StringVar(&f.server, "member-server", "", "URL at which the hub reaches the member. Default: that of --member-context.")
 }
 
 // load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig alone is its current

@@ -34,11 +34,11 @@ func newTokenCommand(flags *genericclioptions.ConfigFlags, streams genericioopti
 	cmd := &cobra.Command{
 		Use:   "token CLUSTER",
 		Short: "Print a new token for a member cluster",
-		Long: `Print a new token for a member cluster, and nothing else. With -o, print the whole answer of the hub: the token, when it
+		Long: `Print a new token for a member cluster, and nothing else. With -o, print the hub's whole answer: the token, when it
 expires and when to replace it, how to reach the cluster, a kubeconfig, and the grant that records it.
 
-The token is not stored. Without --cluster-role and --role it is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+The token is not stored. Without --cluster-role and --role it has the rights of ClusterRole view. Without
+--service-account it is for a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass token bravelion
 

@@ -142,7 +142,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sections cliflag.NamedFlagSets
 	hub := sections.FlagSet("hub")
 	hub.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig file of the controller manager's identity on the hub. Without it the in-cluster configuration is used.")
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; the same as for clusterpass-apiserver. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, the same as for clusterpass-apiserver. It marks the objects of this hub on member clusters, and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
 
 	members := sections.FlagSet("member clusters")
 	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as for clusterpass-apiserver.")
@@ -154,15 +154,15 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention, "How long an AuthTokenGrant is kept after the last of its tokens has expired.")
 
 	sweeps := sections.FlagSet("sweeps")
-	sweeps.DurationVar(&o.SweepPeriod, "member-sweep-period", o.SweepPeriod, "How often each member cluster is compared with what grants say: five lists. What was changed there is repaired, what belongs to no grant removed.")
+	sweeps.DurationVar(&o.SweepPeriod, "member-sweep-period", o.SweepPeriod, "How often each member cluster is compared with the grants, by five lists. What was changed there is repaired, and what belongs to no grant is removed.")
 	sweeps.IntVar(&o.MemberSweeps, "concurrent-member-sweeps", o.MemberSweeps, "How many member clusters are swept at once.")
-	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Most objects that one sweep of a member cluster removes because they belong to no grant; 0 only counts them. More than that, as after grants were lost, takes several sweeps, an event and clusterpass_orphans_left.")
+	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Maximum number of objects that one sweep removes from a member cluster because they belong to no grant; 0 only counts them. If there are more, for example because grants were lost, the rest waits for later sweeps, and an event and the metric clusterpass_orphans_left say so.")
 
 	inventory := sections.FlagSet("inventory")
-	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of others are left alone.")
+	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of other managers are left alone.")
 	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod, "How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
-	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Least time between two writes to one ClusterProfile (KEP-4322: 30s).")
+	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Minimum time between two writes to one ClusterProfile (KEP-4322: 30s).")
 
 	credentials := sections.FlagSet("credential sets")
 	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")

@@ -213,7 +213,7 @@ func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) erro
 		<-done
 	}
 	if ctx.Err() == nil {
-		return errors.New("another replica has the lead now")
+		return errors.New("another replica is the leader now")
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func NewCommand() *cobra.Command {
 		Short: "Revoke, repair and clean up what clusterpass has granted on member clusters",
 		Long: `The clusterpass controller manager works beside the clusterpass API server. It revokes the
 AuthTokenGrants that are deleted, repairs on member clusters what grants own there, and
-removes what is left over. Of several replicas one works, the others wait.`,
+removes what is left over. One of its replicas works, and the others wait.`,
 		Args:         cobra.NoArgs,
 		Version:      version.Get().GitVersion,
 		SilenceUsage: true,

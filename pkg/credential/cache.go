@@ -131,7 +131,7 @@ func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) 
 	case err == nil:
 		return unlock, nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("waiting for another process that asks the hub, which holds %s: %w", path, ctx.Err())
+		return nil, fmt.Errorf("waiting for another process that is asking the hub and holds %s: %w", path, ctx.Err())
 	}
 	klog.FromContext(ctx).V(1).Info("Going on without a lock", "file", path, "err", err)
 	return func() {}, nil

@@ -67,7 +67,7 @@ func checkAuthorities(trusted, named []byte) error {
 		return nil
 	}
 	if len(trusted) == 0 || len(named) == 0 {
-		return errors.New("either the client or the hub has some and the other has none")
+		return errors.New("only one of the client and the hub has any")
 	}
 	mine, err := endpoint.ParseBundle(trusted)
 	if err != nil {

@@ -61,7 +61,7 @@ func (f *RequestFlags) AddFlags(flags *pflag.FlagSet) {
 		v1alpha1.MinExpirationSeconds, v1alpha1.DefaultExpirationSeconds))
 	// No list by commas: a value may have some.
 	flags.StringArrayVar(&f.annotations, flagAnnotation, nil, "Annotation of the request, as KEY=VALUE, for the hub's admission policies and its audit log. May be repeated.")
-	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "", "Namespace of the hub to ask in, which the grant is recorded in; by default that of the ClusterProfile.")
+	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "", "Namespace of the hub for the request and its grant; by default that of the ClusterProfile.")
 	flags.StringVar(&f.clusterUID, flagClusterUID, "", "UID that the ClusterProfile must have: a cluster replaced under its old name is then refused.")
 }
 
@@ -126,7 +126,7 @@ func (f *RequestFlags) annotate(r *Request) error {
 func (f *RequestFlags) checkForms() error {
 	for _, flag := range []struct{ name, value string }{{flagServiceAccount, f.serviceAccount}, {flagServiceAccountNamespace, f.serviceAccountNamespace}} {
 		if namespace, account, found := strings.Cut(flag.value, "/"); found {
-			return fmt.Errorf("--%s %q is not a name: the namespace has a flag of its own, --%s=%s --%s=%s",
+			return fmt.Errorf("--%s %q is not a name: give the namespace by its flag, --%s=%s --%s=%s",
 				flag.name, flag.value, flagServiceAccount, account, flagServiceAccountNamespace, namespace)
 		}
 	}
@@ -179,7 +179,7 @@ func (r Request) Args() []string {
 // AddFlags adds the flags that say how credentials are kept.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.CacheDir, flagCacheDir, "", "Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
-	flags.DurationVar(&o.MaxAge, flagMaxAge, 0, "For how long a token is used at most; by default for 80 % of its lifetime.")
+	flags.DurationVar(&o.MaxAge, flagMaxAge, 0, "Maximum time for which a token is used; by default 80 % of its lifetime.")
 }
 
 // Args returns the flags that make up o, wherever they are used.

@@ -97,7 +97,7 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	answer := &v1alpha1.AuthTokenRequest{}
 	if err := result.Into(answer); err != nil {
 		// The decoder's words could hold a part of the token.
-		return nil, fmt.Errorf("hub %s answered for cluster %s with something else than an AuthTokenRequest", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.host, r.Cluster())
 	}
 	status := &answer.Status
 	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {

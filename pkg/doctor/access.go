@@ -90,7 +90,7 @@ func (e *examination) haveProfiles(f *findings) bool {
 		return false
 	}
 	for _, name := range found.value.missing {
-		f.fail("ClusterProfile "+name.String(), "See which there are: kubectl get clusterprofiles -A", "there is none")
+		f.fail("ClusterProfile "+name.String(), "List the existing ones: kubectl get clusterprofiles -A", "it does not exist")
 	}
 	if found.value.partial != "" {
 		f.skip("ClusterProfiles", "you may not list those of all namespaces: only %s is checked", found.value.partial)
@@ -154,7 +154,7 @@ func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
 func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
 	name, ok := member.SecretFor(e.Access, profile)
 	if !ok {
-		return "See why the credential plugin gives no better one: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
+		return "See why the credential plugin gives no valid credential: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
 	}
 	if profile.Annotations[member.MemberUIDAnnotation] != "" {
 		return member.MendCredential(profile)
@@ -168,7 +168,7 @@ func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) 
 func (f *findings) credential(about, mend string, validity member.Validity, now time.Time) {
 	end := validity.NotAfter
 	if end.IsZero() {
-		f.ok(about, "it gives access; until when, its credential does not say")
+		f.ok(about, "it gives access; its credential does not say when it expires")
 		return
 	}
 	date := end.UTC().Format(time.RFC3339)
@@ -179,7 +179,7 @@ func (f *findings) credential(about, mend string, validity member.Validity, now 
 	case !validity.NotBefore.IsZero() && left < end.Sub(validity.NotBefore)/latePart:
 		f.warn(about, mend, "clusterpass's own credential for the member expires at %s and has not been renewed", date)
 	default:
-		f.ok(about, "it gives access, with a credential until %s", date)
+		f.ok(about, "it gives access, with a credential that is valid until %s", date)
 	}
 }
 
@@ -200,15 +200,15 @@ func checkHealth(_ context.Context, e *examination) findings {
 
 func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 	about := aboutProfile(profile)
-	mend := fmt.Sprintf("Look the words up in docs/troubleshooting.md (Error messages) and ask again: kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
+	mend := fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages), and read the conditions again: kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
 	if joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined); joined != nil && joined.Status != metav1.ConditionTrue {
 		f.fail(about, mend, "%s", inWords(joined))
 	}
 	healthy := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	switch {
 	case healthy == nil:
-		f.warn(about, "See whether its manager's controllers run: kubectl -n "+SystemNamespace+" logs deployment/"+managerName,
-			"it is not known whether it is healthy: its manager %q has not set the condition %s", profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+		f.warn(about, "Check that its manager's controllers run: kubectl -n "+SystemNamespace+" logs deployment/"+managerName,
+			"its health is unknown: its manager %q has not set the condition %s", profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	case healthy.Status == metav1.ConditionTrue:
 		f.ok(about, "healthy")
 	case healthy.Status == metav1.ConditionFalse:

@@ -69,12 +69,12 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 func (f *findings) apiService(service *apiregistrationv1.APIService) {
 	about := "APIService " + service.Name
 	if label, ok := service.Labels[automanagedLabel]; ok {
-		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then have it made anew: kubectl delete apiservice "+service.Name,
+		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then delete it and apply the overlay again: kubectl delete apiservice "+service.Name,
 			"it has the label %s=%s: kube-apiserver undoes every change to it", automanagedLabel, label)
 		return
 	}
 	if service.Spec.Service == nil {
-		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group by itself")
+		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group itself")
 		return
 	}
 	condition := availability(service)
@@ -104,7 +104,7 @@ func isAvailable(service *apiregistrationv1.APIService) bool {
 func mendAvailability(service *apiregistrationv1.APIService, condition apiregistrationv1.APIServiceCondition) string {
 	switch condition.Reason {
 	case "ServiceNotFound", "ServicePortError":
-		return "Make the Service as it is deployed: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
+		return "Create the Service from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 	case "EndpointsNotFound", "MissingEndpoints":
 		return mendServer
 	}
@@ -114,7 +114,7 @@ func mendAvailability(service *apiregistrationv1.APIService, condition apiregist
 	if strings.Contains(condition.Message, "bad status") {
 		return mendServer
 	}
-	return "See what the hub says of it, and whether a NetworkPolicy or firewall is between them: kubectl describe apiservice " + service.Name
+	return "See what the hub says about it, and whether a NetworkPolicy or firewall blocks it: kubectl describe apiservice " + service.Name
 }
 
 // checkService looks at the Service behind the APIServices and its endpoints.
@@ -123,7 +123,7 @@ func (e *examination) checkService(ctx context.Context, f *findings, name types.
 	service, err := e.Kubernetes.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		f.fail(about, "Make it as it is deployed: kubectl apply -k artifacts/deploy/overlays/OVERLAY", "it is missing, and the APIServices lead to it")
+		f.fail(about, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY", "it is missing, and the APIServices lead to it")
 		return
 	case err != nil:
 		f.unknown(about, err)
@@ -179,7 +179,7 @@ func checkOpenAPI(ctx context.Context, e *examination) findings {
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusForbidden {
-		f.skip(path, "you may not look: %s", response.Status)
+		f.skip(path, "you may not read this: %s", response.Status)
 		return f
 	}
 	if response.StatusCode != http.StatusOK {

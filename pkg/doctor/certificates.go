@@ -25,7 +25,7 @@ const (
 	// certificateSoon is the like for the serving certificate. cert-manager renews it 30 days before.
 	certificateSoon = 14 * 24 * time.Hour
 
-	mendServing = "Renew it (gen-certs.sh and apply, or see what keeps cert-manager): kubectl -n " + SystemNamespace + " describe certificate " + serverName
+	mendServing = "Renew it (run gen-certs.sh and apply, or see why cert-manager does not): kubectl -n " + SystemNamespace + " describe certificate " + serverName
 )
 
 // checkCertificates looks at what the hub trusts the server by, and how long.
@@ -58,7 +58,7 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		return nil
 	}
 	if len(service.Spec.CABundle) == 0 {
-		f.fail(about, mendBundle, "it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and not clusterpass")
+		f.fail(about, mendBundle, "it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and does not trust clusterpass")
 		return nil
 	}
 	bundle, err := endpoint.ParseBundle(service.Spec.CABundle)

@@ -76,7 +76,7 @@ func (e *examination) askDate(ctx context.Context) (skew, error) {
 // checkClock compares this machine's clock with the hub's. All other checks go by the hub's.
 func checkClock(_ context.Context, e *examination) findings {
 	var f findings
-	const mend = "Set the clock of whichever is wrong, and keep it by NTP: timedatectl timesync-status"
+	const mend = "Correct the clock that is wrong, and keep it in sync by NTP: timedatectl timesync-status"
 	measured := e.hub.skew
 	switch {
 	case measured.err != nil:

@@ -80,10 +80,10 @@ func (f *findings) add(verdict Verdict, about, mend, format string, args ...any)
 // unknown reports that the hub did not say what was asked: Skip where the caller may not ask, else Fail.
 func (f *findings) unknown(about string, err error) {
 	if apierrors.IsForbidden(err) {
-		f.skip(about, "you may not look: %v", err)
+		f.skip(about, "you may not read this: %v", err)
 		return
 	}
-	f.fail(about, "See what the checks apiservices and openapi found first: kubectl get --raw /readyz?verbose", "the hub does not answer: %v", err)
+	f.fail(about, "First see what the checks apiservices and openapi found: kubectl get --raw /readyz?verbose", "the hub does not answer: %v", err)
 }
 
 // Print writes findings for people: a line for each check with its worst verdict, and indented what is not OK,

@@ -84,7 +84,7 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 		return nil
 	})
 	if stuck > maxStuck {
-		f.fail("", "Look at all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
+		f.fail("", "List all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
 	}
 	e.reportUnidentified(&f, unidentified)
 	return f, seen, err
@@ -101,7 +101,7 @@ func (e *examination) reportUnidentified(f *findings, grants map[types.Namespace
 	clusters := slices.SortedFunc(maps.Keys(grants), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for i, cluster := range clusters {
 		if i == maxStuck {
-			f.warn("", "Look at all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
+			f.warn("", "List all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
 			return
 		}
 		f.warn("ClusterProfile "+cluster.String(), e.mendIdentity(cluster),
@@ -119,7 +119,7 @@ func (e *examination) mendIdentity(cluster types.NamespacedName) string {
 	if i >= 0 && profiles[i].Annotations[member.MemberUIDAnnotation] != "" {
 		return member.MendCredential(&profiles[i])
 	}
-	return "Apply the manifests there anew: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
+	return "Apply the manifests there again: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
 }
 
 // grantFinding returns what is wrong with a grant, nil if nothing is.
@@ -129,7 +129,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 	switch {
 	case grant.DeletionTimestamp != nil:
 		if now.Sub(grant.DeletionTimestamp.Time) > grantStuck {
-			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, let the grant go: kubectl -n %s annotate authtokengrant %s %s=true",
+			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, abandon the grant: kubectl -n %s annotate authtokengrant %s %s=true",
 				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
 				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
 				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
@@ -140,7 +140,7 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			since = ready.LastTransitionTime.Time
 		}
 		if now.Sub(since) > grantStuck {
-			f.warn(about, fmt.Sprintf("Ask for a token again, or, if it is not needed any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
+			f.warn(about, fmt.Sprintf("Request a token again, or, if it is no longer needed, delete the grant: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
 				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}

@@ -40,7 +40,7 @@ const (
 func checkMint(ctx context.Context, e *examination) findings {
 	var f findings
 	if len(e.Mint) == 0 {
-		f.skip("", "not asked for: --mint CLUSTER has a token made and revoked")
+		f.skip("", "not requested: --mint CLUSTER requests a token and revokes it")
 		return f
 	}
 	for _, cluster := range e.Mint {
@@ -82,12 +82,12 @@ func (e *examination) mintFor(ctx context.Context, f *findings, about string, re
 		return
 	}
 	if err != nil {
-		f.fail(about, fmt.Sprintf("Look its words up in the README (When something is refused): kubectl -n %s describe clusterprofile %s", target.Namespace, target.Name),
+		f.fail(about, fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages): kubectl -n %s describe clusterprofile %s", target.Namespace, target.Name),
 			"no token: %v", err)
 		return
 	}
 	answered := e.now()
-	f.ok(about, "a token in %s", answered.Sub(started).Round(time.Millisecond))
+	f.ok(about, "got a token in %s", answered.Sub(started).Round(time.Millisecond))
 	f.memberClock(about, answer.Status.Token, started, answered)
 }
 
@@ -100,10 +100,10 @@ func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 		}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("whether you may delete a grant is not known: %w", err)
+		return fmt.Errorf("cannot tell whether you may delete a grant: %w", err)
 	}
 	if !review.Status.Allowed {
-		return fmt.Errorf("no token is made that you could not revoke: you lack delete on %s in namespace %s", resource, namespace)
+		return fmt.Errorf("no token was requested, because you could not revoke it: you lack delete on %s in namespace %s", resource, namespace)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *mult
 
 // memberClock compares when the member says that it issued a token with the hub's clock meanwhile.
 func (f *findings) memberClock(about, token string, before, after time.Time) {
-	const mend = "Set the member's clock, and keep it by NTP: timedatectl timesync-status"
+	const mend = "Correct the member's clock, and keep it in sync by NTP: timedatectl timesync-status"
 	issued := member.TokenValidity(token).NotBefore
 	if issued.IsZero() {
 		return // not a token that says when it was issued
@@ -165,9 +165,9 @@ func (e *examination) revoke(ctx context.Context, f *findings, about string, nam
 	took := e.Clock.Since(started).Round(time.Second)
 	switch {
 	case wait.Interrupted(err):
-		f.fail(about, mend, "grant %s was deleted and is not revoked after %s", name, took)
+		f.fail(about, mend, "grant %s was deleted but was not revoked within %s", name, took)
 	case err != nil:
-		f.fail(about, mend, "grant %s was deleted; whether it is revoked is not known: %v", name, err)
+		f.fail(about, mend, "grant %s was deleted; cannot tell whether it was revoked: %v", name, err)
 	default:
 		f.ok(about, "its grant was revoked in %s", took)
 	}

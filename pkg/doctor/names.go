@@ -107,17 +107,17 @@ func (f *findings) name(ctx context.Context, mapper meta.RESTMapperWithContext, 
 	about := "kubectl get " + contested.name
 	taken, err := mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Resource: contested.name})
 	if err != nil {
-		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl takes it for none of %s: %v", fullNames(contested.resources, nil), err)
+		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl cannot tell which of %s it means: %v", fullNames(contested.resources, nil), err)
 		return
 	}
 	hidden := fullNames(contested.resources, func(group string) bool { return group != taken.Group })
 	if isOurs(taken.Group) {
-		f.ok(about, "it shows clusterpass's %s; by full name alone: %s", taken.GroupResource(), hidden)
+		f.ok(about, "it shows clusterpass's %s; only the full name shows %s", taken.GroupResource(), hidden)
 		return
 	}
 	f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs)+
 		"; or have clusterpass's come first, by the groupPriorityMinimum of its APIService: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
-		"it shows %s, which is not clusterpass's; by full name alone: %s", taken.GroupResource(), hidden)
+		"it shows %s, which is not clusterpass's; only the full name shows %s", taken.GroupResource(), hidden)
 }
 
 // fullNames returns the resources of the groups that are wanted, nil: of all, as kubectl takes them.

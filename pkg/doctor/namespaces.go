@@ -53,7 +53,7 @@ func checkNamespaces(ctx context.Context, e *examination) findings {
 		f.fail("Namespace "+namespace.Name, mendNamespace(namespace), "it is %s", goingNamespace(namespace))
 	}
 	if left := len(stuck) - maxNamespaces; left > 0 {
-		f.fail("", "Look at all of them: kubectl get namespaces --field-selector=status.phase=Terminating", "%d more hang like that", left)
+		f.fail("", "List all of them: kubectl get namespaces --field-selector=status.phase=Terminating", "%d more hang like that", left)
 	}
 	if len(stuck) == 0 {
 		f.ok("", "none that is being deleted waits for clusterpass")
@@ -110,7 +110,7 @@ func goingNamespace(namespace *corev1.Namespace) string {
 func mendNamespace(namespace *corev1.Namespace) string {
 	for _, condition := range held(namespace) {
 		if isOfOurs(condition) && condition.Type != corev1.NamespaceContentRemaining && condition.Type != corev1.NamespaceFinalizersRemaining {
-			return fmt.Sprintf("Have the server answer, as the check apiservices says. If it is gone for good, delete what leads to it: kubectl delete apiservice %s %s",
+			return fmt.Sprintf("Make the server answer, as the check apiservices says. If it is gone for good, delete its APIServices: kubectl delete apiservice %s %s",
 				multiclusterService, clusterpassService)
 		}
 	}

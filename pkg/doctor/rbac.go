@@ -43,13 +43,13 @@ func (e *examination) checkRBAC(ctx context.Context, username, deployed string, 
 	}
 	if err := group.Wait(); err != nil {
 		if apierrors.IsForbidden(err) {
-			f.skip(username, "you may not ask what others may do, which takes create on subjectaccessreviews.authorization.k8s.io")
+			f.skip(username, "you may not ask what others may do: that takes create on subjectaccessreviews.authorization.k8s.io")
 			return f
 		}
 		f.unknown(username, err)
 		return f
 	}
-	mend := "Apply it as it is delivered: kubectl apply -k artifacts/deploy/rbac"
+	mend := "Apply the roles as they are delivered: kubectl apply -k artifacts/deploy/rbac"
 	if username != deployed {
 		mend = "Bind the roles of artifacts/deploy/rbac to this user instead of " + deployed + ": kubectl kustomize artifacts/deploy/rbac"
 	}

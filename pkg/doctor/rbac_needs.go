@@ -51,7 +51,7 @@ const (
 	withoutKubeconfigs = "it reads no member's kubeconfig, and is not ready"
 	withoutReviews     = "every request is refused"
 	withoutCallers     = "direct callers, such as Prometheus, are refused"
-	withoutDelegates   = "it can't tell the hub's aggregator from others, and users not from each other"
+	withoutDelegates   = "it can't tell the hub's aggregator from other callers, nor users from each other"
 	withoutSets        = "ClusterCredentialSets have no credentials"
 )
 
@@ -72,23 +72,23 @@ var consequences = map[string]map[string]string{
 	managerName: {
 		"get namespaces":                      "it does not know the hub's id, and does not start",
 		"get authtokengrants":                 "grants are not revoked, nor removed when they have expired",
-		"update authtokengrants/status":       "grants are not revoked: it can't record how far it is",
+		"update authtokengrants/status":       "grants are not revoked: it can't record its progress",
 		"get clusterprofiles":                 "it reaches no member",
-		"patch clusterprofiles/status":        "ClusterProfiles do not say how their members are",
+		"patch clusterprofiles/status":        "ClusterProfiles do not show whether their members are healthy",
 		"get clustercredentialsets":           withoutSets,
-		"update clustercredentialsets/status": "ClusterCredentialSets do not say what became of their credentials",
+		"update clustercredentialsets/status": "ClusterCredentialSets do not show the state of their credentials",
 		"create clustercredentialsets/token":  withoutSets,
 		"list placements":                     "Placements choose no cluster",
-		"update placements/status":            "Placements do not say what they have chosen",
+		"update placements/status":            "Placements do not show what they have chosen",
 		"get placementdecisions":              "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
 		"list namespaces":                     "it does not know which cluster sets there are, and Placements choose no cluster",
 		"get clusterscores":                   "there are no ClusterScores",
-		"update clusterscores/status":         "ClusterScores do not say what is free",
+		"update clusterscores/status":         "ClusterScores do not show what is free",
 		"create events":                       "there are no events on grants and ClusterProfiles",
 		"get secrets":                         withoutKubeconfigs,
-		"update secrets":                      "its credentials for members end, and are not renewed",
-		"create leases":                       "on a new hub it never begins to work",
-		"get leases":                          "it never begins to work",
+		"update secrets":                      "its credentials for members expire, and are not renewed",
+		"create leases":                       "on a new hub it never starts working",
+		"get leases":                          "it never starts working",
 		"create tokenreviews":                 withoutCallers,
 		"create subjectaccessreviews":         withoutReviews,
 		"get configmaps":                      withoutDelegates,

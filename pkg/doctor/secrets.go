@@ -30,8 +30,8 @@ func checkSecrets(_ context.Context, e *examination) findings {
 			f.ok(aboutProfile(profile), "there is no secret in its access providers")
 			continue
 		}
-		f.fail(aboutProfile(profile), fmt.Sprintf("Change the secret, as it has been seen, and take it out: kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
-			"who may read it reads what should be secret, in %s", strings.Join(fields, ", "))
+		f.fail(aboutProfile(profile), fmt.Sprintf("Replace the secret, because others may have seen it, and remove it here: kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
+			"everybody who may read it sees what should be secret, in %s", strings.Join(fields, ", "))
 	}
 	return f
 }

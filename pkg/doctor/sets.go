@@ -101,7 +101,7 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 	about := "ClusterCredentialSet " + set.Namespace + "/" + set.Name
 	renew := "Have somebody with fewer rights become its author: " + credentialset.RenewCommand(set)
 	if credentialset.IsUnrestricted(set.Spec.Author) {
-		f.warn(about, renew, "its author %q is in system:masters: no RBAC ends what it gets", authorOf(set))
+		f.warn(about, renew, "its author %q is in system:masters: RBAC cannot limit what the set gets", authorOf(set))
 	}
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
 		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
@@ -116,7 +116,7 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 		f.warn(about, "The message says how", "%s: %s", ready.Reason, ready.Message)
 	}
 	if len(f) == 0 {
-		f.ok(about, "its author is %q, for %s", authorOf(set), duration.HumanDuration(now.Sub(credentialset.AuthorSince(set))))
+		f.ok(about, "its author has been %q for %s", authorOf(set), duration.HumanDuration(now.Sub(credentialset.AuthorSince(set))))
 	}
 	return f
 }

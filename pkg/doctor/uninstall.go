@@ -62,7 +62,7 @@ var stages = []stage{
 	{name: "sets", left: leftSets, mend: mendUnserved},
 	{name: "members", left: leftMembers, mend: mendHub},
 	{name: "grants", left: leftGrants, mend: mendUnserved},
-	{name: "on-members", left: leftOnMembers, mend: "Ask again when the member answers, or without its --member-context"},
+	{name: "on-members", left: leftOnMembers, mend: "Run the command again when the member answers, or without its --member-context"},
 	{name: "apiservices", left: leftAPIServices, mend: mendHub},
 	{name: resourceNamespaces, left: leftNamespaces, mend: mendHub},
 	{name: "hub", left: leftOnHub, mend: mendHub},
@@ -104,11 +104,11 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 		left, err := s.left(ctx, u)
 		switch {
 		case err != nil && waits:
-			f.warn("", "", "not known: %v", err)
+			f.warn("", "", "unknown: %v", err)
 		case apierrors.IsForbidden(err):
-			f.fail("", "Have somebody look who may: a cluster-admin of the hub", "you may not look: %v", err)
+			f.fail("", "Have a cluster-admin of the hub run the command", "you may not read this: %v", err)
 		case err != nil:
-			f.fail("", s.mend, "what is left is not known: %v", err)
+			f.fail("", s.mend, "cannot tell what is left: %v", err)
 		case left.skipped != "":
 			f.skip("", "%s", left.skipped)
 		case len(left.things) == 0:
@@ -127,17 +127,17 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 	return all
 }
 
-const mendHub = "Ask again when the hub answers"
+const mendHub = "Run the command again when the hub answers"
 
-const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
-	"If it or its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
+const mendUnserved = "Make the server answer again, as it must revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
+	"If it or its storage is lost for ever, nothing can be revoked from here; go on with: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
 
 // unserved turns the hub's answer that it does not know a resource into words: without APIServices nobody can tell what
 // there is.
 func unserved(left leftovers, resource string, err error) (leftovers, error) {
 	if apierrors.IsNotFound(err) {
-		left.skipped = "not known: the hub does not serve " + resource + " any more"
+		left.skipped = "unknown: the hub does not serve " + resource + " any more"
 		return left, nil
 	}
 	return left, err
@@ -210,7 +210,7 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 		namespace, name := of.Namespace, of.Name
 		if err != nil || len(utilvalidation.IsDNS1123Label(namespace)) > 0 || len(utilvalidation.IsDNS1123Subdomain(name)) > 0 {
 			left.things = append(left.things, "Secret "+SystemNamespace+"/"+secret.Name+" with a credential for no ClusterProfile")
-			left.next = cmp.Or(left.next, "It serves nobody: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
+			left.next = cmp.Or(left.next, "It is for no cluster: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
 			continue
 		}
 		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
@@ -243,14 +243,14 @@ func (u *uninstallation) takeOut(ctx context.Context, secret metav1.Object, name
 			manager = " --cluster-manager MANAGER" // it may be anything, and is not for a shell
 		}
 	}
-	return "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
+	return "Remove it, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
 		" --member-context CONTEXT", nil
 }
 
 // leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.
 func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if len(u.members) == 0 {
-		return leftovers{skipped: "not looked at: name the members' contexts with --member-context"}, nil
+		return leftovers{skipped: "not checked: name the members' contexts with --member-context"}, nil
 	}
 	hubID, err := grant.HubID(ctx, u.Kubernetes)
 	if err != nil {

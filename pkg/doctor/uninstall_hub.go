@@ -69,7 +69,7 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 	case err == nil && namespace.DeletionTimestamp != nil:
 		left.things = slices.DeleteFunc(left.things, func(thing string) bool { return strings.HasPrefix(thing, "Namespace "+SystemNamespace) })
 		left.things = append([]string{"Namespace " + SystemNamespace + " (" + goingNamespace(namespace) + ")"}, left.things...)
-		left.next = "Wait until it is gone, or see to what it names: " + waitNamespace(SystemNamespace)
+		left.next = "Wait until it is gone, or remove what it names: " + waitNamespace(SystemNamespace)
 		return left, nil
 	case err == nil:
 		if !slices.Contains(kinds, "namespace") {
@@ -78,7 +78,7 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 		left.next = "Delete them. What an overlay has added goes with the namespace: kubectl delete -k artifacts/deploy/base --ignore-not-found"
 		return left, nil
 	}
-	left.next = "Delete what no overlay has: " + deleteLabelled("", kinds, partOfSelector)
+	left.next = "Delete what is in no overlay: " + deleteLabelled("", kinds, partOfSelector)
 	return left, nil
 }
 

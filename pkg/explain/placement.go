@@ -76,7 +76,7 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	}
 	policy, mistakes := scheduling.Compile(placement, namespaces)
 	if len(mistakes) > 0 {
-		return nil, fmt.Errorf("it is not followed, and the last good decision stays: %w", mistakes.ToAggregate())
+		return nil, fmt.Errorf("the controller does not follow it, and the last good decision stays: %w", mistakes.ToAggregate())
 	}
 	_, answer.Explanations = scheduling.NewPlan(fleet, policy).Explain(now)
 	if len(answer.Explanations) == 0 {

@@ -170,7 +170,7 @@ func (k *Keeper) existingRole(ctx context.Context, role Role) ([]rbacv1.PolicyRu
 	}
 	path := field.NewPath("spec", map[string]string{kindClusterRole: "clusterRoles", kindRole: "roles"}[role.Kind])
 	missing := field.NotFound(path, role.String())
-	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it made", Cluster(k.Grant))
+	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it created", Cluster(k.Grant))
 	return nil, &RefusedError{apierrors.NewInvalid(authTokenRequestKind, k.Grant.Spec.ClusterProfile.Name, field.ErrorList{missing})}
 }
 

@@ -82,12 +82,12 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 		return nil, j.member.failed("read", "serviceaccount/"+g.Spec.ServiceAccount.Name+" in "+g.Spec.ServiceAccount.Namespace, err)
 	case g.Status.MemberUID != "" && g.Status.MemberUID != types.UID(j.memberID):
 		return nil, fmt.Errorf("member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
-			"If the grant's cluster is gone for ever, let it go with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
+			"If the grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
 	case err == nil && account.Labels[grant.LabelGrantUID] == string(g.UID):
 		k.HubID = account.Labels[grant.LabelHubID]
 	case !j.sameMember && g.Status.MemberUID == "":
 		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret has the UID of the member's namespace kube-system, "+
-			"and the member has no ServiceAccount of that grant. If this grant's cluster is gone for ever, let it go with --abandon-member", g.Namespace, g.Name, j.profileName())
+			"and the member has no ServiceAccount of that grant. If this grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, j.profileName())
 	}
 	return k, nil
 }
@@ -151,7 +151,7 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 				return j.member.failed("delete", "the secret of serviceaccount/"+o.Name+" in "+o.Namespace, err)
 			}
 		}
-		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of grants that are gone have ended\n", grant.TokenCacheTTL)
+		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of deleted grants have ended\n", grant.TokenCacheTTL)
 		select {
 		case <-time.After(grant.TokenCacheTTL):
 		case <-ctx.Done():

@@ -59,7 +59,7 @@ func checkEndpoint(cluster *clientcmdapi.Cluster) error {
 	return nil
 }
 
-const smallerCA = "Give the context the CA alone that has issued the certificate of the member's API server"
+const smallerCA = "Give the context only the CA that issued the certificate of the member's API server"
 
 func checkProxy(proxy string) error {
 	if proxy == "" {
@@ -85,7 +85,7 @@ func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcm
 		cluster.CertificateAuthorityData = bundle.PEM
 		if size := base64.StdEncoding.EncodedLen(len(bundle.PEM)); size > largeCA {
 			warnings = append(warnings, fmt.Sprintf("certificate-authority of the member: it has %d KiB in base64. Credential plugins that get cluster information (provideClusterInfo) "+
-				"fail with \"argument list too long\" where that is too large for their environment. %s", size>>10, smallerCA))
+				"fail with \"argument list too long\" if that is too large for their environment. %s", size>>10, smallerCA))
 		}
 	}
 	return cluster, append(warnings, refusedByFormats(name, &cluster)...)

@@ -146,13 +146,13 @@ func (e *ending) timeout(last error) error {
 		names = append(names, g.Namespace+"/"+g.Name+whyRevoking(g))
 		failed = failed || hasFailed(g)
 	}
-	advice := "They are being revoked: run the same command again to wait for the rest. Where nothing changes, see whether clusterpass-controller-manager runs on the hub"
+	advice := "They are being revoked: run the same command again to wait for the rest. If nothing changes, check that clusterpass-controller-manager runs on the hub"
 	switch {
 	case failed && e.member == nil:
 		advice = "If you can reach the member, run the command again with --member-context: what the hub can't revoke is then removed from there. " +
-			"If the member is gone for ever, let its grants go with --abandon-member"
+			"If the member is gone for ever, abandon its grants with --abandon-member"
 	case failed:
-		advice = "Run the same command again when the cause is removed"
+		advice = "Remove the cause, and run the same command again"
 	}
 	err := fmt.Errorf("hub: not revoked within %s: %s\n%s", e.Timeout, strings.Join(names, "; "), advice)
 	return errors.Join(err, last)

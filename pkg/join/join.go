@@ -205,7 +205,7 @@ func (j *joiner) checkHubNamespaces(ctx context.Context) error {
 func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 	labels := existing.GetLabels()
 	if labels[partOfLabel] != partOf {
-		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. Nothing of it is touched", refOf(existing), partOfLabel, partOf)
+		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. It was not changed", refOf(existing), partOfLabel, partOf)
 	}
 	if by := labels[member.LabelJoinedBy]; by != "" && by != j.hubID {
 		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), member.LabelJoinedBy, by, j.hubID)

@@ -83,7 +83,7 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 }
 
 func (j *joiner) unjoinHint() string {
-	return fmt.Sprintf("Take it out first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
+	return fmt.Sprintf("Remove it first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
 }
 
 func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {

@@ -222,7 +222,7 @@ func (a *Allowed) lacks(g *clusterpassv1alpha1.AuthTokenGrant) []string {
 func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, err error) {
 	grants, err := j.grants(ctx)
 	if err != nil {
-		return false, fmt.Errorf("%w. Joining again takes `list` on authtokengrants, to see whether any of them needs what is no longer allowed", err)
+		return false, fmt.Errorf("%w. Joining again needs `list` on authtokengrants, to check whether any of them needs what is no longer allowed", err)
 	}
 	var names []string
 	for i := range grants {
@@ -244,6 +244,6 @@ func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, 
 		return len(names) > 0, nil
 	}
 	return false, fmt.Errorf("hub: grants need what would no longer be allowed: %s.\n"+
-		"Allow it still, or end them first: change the ClusterCredentialSets, and revoke the others with `kubectl clusterpass revoke`. "+
+		"Keep allowing it, or end them first: change the ClusterCredentialSets, and revoke the others with `kubectl clusterpass revoke`. "+
 		"With --revoke-grants join revokes them all", words.Some(names, "; ", maxNamed))
 }

@@ -87,7 +87,7 @@ func (j *joiner) checkMainRole(ctx context.Context) error {
 	if err != nil || found != nil {
 		return err
 	}
-	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and nothing says what was allowed; join it again, and say what is: "+
+	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and no note of what was allowed; join it again, and say what is allowed: "+
 		"kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT --allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES",
 		mainRole, j.Name, j.Namespace)
 }

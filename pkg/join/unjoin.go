@@ -37,7 +37,7 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 		return err
 	}
 	if o.Member != nil && o.AbandonMember {
-		return errors.New("--abandon-member is for a member that is gone for ever; it has no --member-context, and no --member-kubeconfig")
+		return errors.New("--abandon-member is for a member that is gone for ever: it can't be used with --member-context or --member-kubeconfig")
 	}
 	ctx = member.Quiet(ctx) // the hub's Secret is read
 	j, err := newJoiner(ctx, &o.Target, o.Member)
@@ -94,7 +94,7 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 		}
 	}
 	if j.member == nil {
-		fmt.Fprintln(j.Out, "member: left as it is; with --member-context, what join has made there is removed")
+		fmt.Fprintln(j.Out, "member: left as it is; to remove what join made there, give --member-context")
 		return nil
 	}
 	return j.cleanMember(ctx, ways)

@@ -51,7 +51,7 @@ func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]
 		return nil
 	}
 	doubtful := *healthy
-	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined by another address, CA or proxy, and was not probed by that yet"
+	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined with another address, CA or proxy, and not probed with it yet"
 	condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&doubtful)
 	status["conditions"] = []any{condition}
 	return err

@@ -51,8 +51,8 @@ var protobufPrefix = []byte("k8s\x00")
 
 // The causes of giving up waiting for other answers to be done with: those of all members, and those of the same.
 var (
-	errHeld      = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
-	errHeldOfOne = fmt.Errorf("its other answers take %d MiB already", maxHeldOfOne>>20)
+	errHeld      = fmt.Errorf("answers of members already take %d MiB", maxHeld>>20)
+	errHeldOfOne = fmt.Errorf("its other answers already take %d MiB", maxHeldOfOne>>20)
 )
 
 // heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of all.

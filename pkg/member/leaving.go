@@ -30,7 +30,7 @@ func (l *Leaving) String() string {
 	if !l.Since.IsZero() {
 		since = ", since " + l.Since.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` takes it out; joining it again keeps it", since)
+	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` is removing it; to keep it, join it again", since)
 }
 
 // leavingOf returns what the Secret of a member says.

@@ -61,7 +61,7 @@ var (
 	credentials = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "clusterpass",
 		Name:      "member_credentials_total",
-		Help: "Tries to get access to a member cluster from its ClusterProfile, by access provider (empty: it has none that is configured) " +
+		Help: "Attempts to get access to a member cluster from its ClusterProfile, by access provider (empty: it has none that is configured) " +
 			"and by result: Obtained or Refused.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"provider", "result"})
@@ -77,7 +77,7 @@ var (
 		"Calls to a member cluster that are under way, by namespace/name of its ClusterProfile.", []string{"cluster"}, nil, metrics.ALPHA, "")
 
 	breakerDesc = metrics.NewDesc("clusterpass_member_breaker_state",
-		"Whether a member cluster is left alone since it did not answer, by namespace/name of its ClusterProfile: 0 no, 1 one call tries it out or the next one will, 2 yes.",
+		"State of the breaker of a member cluster, by namespace/name of its ClusterProfile: 0 closed, 1 half-open (one call tries the member, or the next one will), 2 open (the member is not contacted).",
 		[]string{"cluster"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once

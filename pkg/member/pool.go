@@ -201,7 +201,7 @@ func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 }
 
 // errOutdated says that the cache is known to be stale, and that the stored data gives no access.
-var errOutdated = errors.New("the kubeconfig has been taken away")
+var errOutdated = errors.New("the kubeconfig has been removed")
 
 // get returns the client for a source of access, and opens the source if there is no client yet.
 // stored says that the source comes from stored data, which replaces the client of cached data.

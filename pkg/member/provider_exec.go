@@ -120,7 +120,7 @@ func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *in
 	name, key := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, newAccessKey(data)
 	return &source{key: key, open: func() (*access, error) {
 		if !p.mayOpen(name, key) {
-			return nil, fmt.Errorf("its access data change too often: after %d times, once in %s", openBurst, openPeriod)
+			return nil, fmt.Errorf("its access data change too often: after %d changes, one every %s is allowed", openBurst, openPeriod)
 		}
 		return p.open(name, cluster)
 	}}, nil

@@ -251,7 +251,7 @@ func checkCredential(user *clientcmdapi.AuthInfo) error {
 		return errors.New("the user has neither token nor client-certificate-data")
 	}
 	if user.Token != "" && !IsToken(user.Token) {
-		return errors.New("the token has characters that no token has")
+		return errors.New("the token has characters that are not allowed in a bearer token")
 	}
 	if !certificate {
 		return nil

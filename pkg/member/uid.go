@@ -94,7 +94,7 @@ func (c *Client) askUID(ctx context.Context) error {
 	}
 	// The UID is stored on the hub and shown to users.
 	if system.UID == "" || len(validation.IsValidLabelValue(string(system.UID))) > 0 {
-		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not one"), blame: answered}
+		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not valid"), blame: answered}
 	}
 	u.uid, u.unknown = system.UID, nil
 	return nil

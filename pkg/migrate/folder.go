@@ -95,7 +95,7 @@ func (f *folder) read(name string, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("%s in folder %s is not of a migration: %w", name, f.path, err)
+		return fmt.Errorf("%s in folder %s is not a file of a migration: %w", name, f.path, err)
 	}
 	return nil
 }

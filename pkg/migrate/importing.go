@@ -59,7 +59,7 @@ func (i *importer) refusals() error {
 		said = append(said, fmt.Sprintf("and %d more", more))
 	}
 	return fmt.Errorf("%d objects were not imported, all others were:\n- %s\n"+
-		"Delete those that exist and are wrong, create by hand those that are refused, and have those that exist and differ kept as they are with --keep-existing",
+		"Delete those that exist and are wrong, create by hand those that are refused, and keep those that exist and differ with --keep-existing",
 		len(i.refused), strings.Join(said, "\n- "))
 }
 
@@ -170,7 +170,7 @@ func (i *importer) verify(ctx context.Context, k kind, wanted map[string]*unstru
 		}
 	}
 	for name := range wanted {
-		i.refused = append(i.refused, fmt.Errorf("%s %s: it was imported and is gone again", k.name, name))
+		i.refused = append(i.refused, fmt.Errorf("%s %s: it was imported but does not exist any more", k.name, name))
 	}
 	return nil
 }

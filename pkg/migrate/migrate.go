@@ -141,7 +141,7 @@ func (m *Migration) describe(found *findings) {
 
 // stopped adds to the error of a step what the state is and how to go on.
 func (m *Migration) stopped(step Step, err error) error {
-	again := "Run the same command again to go on"
+	again := "Run the same command again to resume"
 	if m.folder != nil {
 		again += ", with --dir=" + m.folder.path
 	}
@@ -173,4 +173,4 @@ func (e *stoppedError) Error() string {
 func (e *stoppedError) Unwrap() error { return e.cause }
 
 // errNotConfirmed is that of a run that nobody has told to remove anything.
-var errNotConfirmed = errors.New("not confirmed: answer yes, or give --yes")
+var errNotConfirmed = errors.New("not confirmed: answer yes, or use --yes")

@@ -61,7 +61,7 @@ func inspect(found *findings, k *foundKind) {
 			finalized = append(finalized, fmt.Sprintf("%s (%s)", nameOf(object), strings.Join(finalizers, ", ")))
 		}
 		if _, err := k.sections(exportForm(object)); err != nil {
-			found.block("%s %v: clusterpass would lose that. A later clusterpass may know it", k.name, err)
+			found.block("%s %v: clusterpass would lose that. Upgrade clusterpass: a later release may know it", k.name, err)
 		}
 		if errs := bounds.Check(exportForm(object).Object, nil); len(errs) > 0 {
 			found.block("%s %s is larger than clusterpass takes. Shorten it: %v", k.name, nameOf(object), bounds.Limit(errs).ToAggregate())
@@ -71,7 +71,7 @@ func inspect(found *findings, k *foundKind) {
 		found.block("%s being deleted: %s. Wait until they are gone", k.count(len(deleted)), named(deleted))
 	}
 	if len(finalized) > 0 {
-		found.warn("%s with finalizers: %s. Whoever set them acts on the removal of the CustomResourceDefinition as on a deletion of each, "+
+		found.warn("%s with finalizers: %s. Whoever set them handles the removal of the CustomResourceDefinition like a deletion of each, "+
 			"and the removal waits for that. They are imported with their finalizers", k.count(len(finalized)), named(finalized))
 	}
 }

@@ -63,7 +63,7 @@ func (f *findings) blocked() error {
 	if len(f.blockers) == 0 {
 		return nil
 	}
-	return errors.New("something is in the way:\n- " + strings.Join(f.blockers, "\n- "))
+	return errors.New("the migration can't go on:\n- " + strings.Join(f.blockers, "\n- "))
 }
 
 // live returns the kinds whose objects are still the hub's.
@@ -113,7 +113,7 @@ func missingError(missing []right) error {
 func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 	system, err := m.hub.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("telling the hub from others: %w", err)
+		return fmt.Errorf("identifying the hub: %w", err)
 	}
 	found.hubUID = system.UID
 	dir := m.options.Dir
@@ -188,13 +188,13 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 	}
 	for _, version := range k.crd.Spec.Versions {
 		if version.Name != inventory.Version && version.Served {
-			found.warn("CustomResourceDefinition %s serves version %s, too, which will be gone", k.crd.Name, version.Name)
+			found.warn("CustomResourceDefinition %s also serves version %s, which will be gone", k.crd.Name, version.Name)
 		}
 	}
 	switch {
 	case export != nil && export.CRDUID != k.crd.UID:
 		found.block("CustomResourceDefinition %s is not the one that was exported to %s: somebody has created it again. "+
-			"Stop who did, and delete it; or begin anew with another --dir, if what it has now is all that is to be moved", k.crd.Name, m.folder.path)
+			"Stop whoever did, and delete it; or start over with another --dir, if what it has now is all that is to be moved", k.crd.Name, m.folder.path)
 	case export == nil && k.terminating():
 		found.block("CustomResourceDefinition %s is being deleted, and folder %s has no export of its objects. "+
 			"If another folder has, give it with --dir", k.crd.Name, m.folder.path)

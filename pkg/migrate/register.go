@@ -67,7 +67,7 @@ func (m *Migration) register(ctx context.Context, found *findings) (string, erro
 		return "", fmt.Errorf("registering APIService %s: %w", apiServiceName(inventory), err)
 	}
 	if err := m.poll(ctx, m.served); err != nil {
-		return "", fmt.Errorf("APIService %s is not available: %w. See whether clusterpass-apiserver is ready, with kubectl --namespace=%s get pods and its log",
+		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: kubectl --namespace=%s get pods, and its log",
 			apiServiceName(inventory), err, found.target.service.Namespace)
 	}
 	return fmt.Sprintf("APIService %s leads to Service %s and is available", apiServiceName(inventory), found.target.service), nil
@@ -136,7 +136,7 @@ func (m *Migration) served(ctx context.Context) error {
 		return fmt.Errorf("asking for %s: %w", inventory, err)
 	}
 	if !slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }) {
-		return fmt.Errorf("%s is served by something else than clusterpass: there are no %s", inventory, ourResource)
+		return fmt.Errorf("%s is not served by clusterpass: there are no %s", inventory, ourResource)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func available(service *apiregistrationv1.APIService) error {
 		}
 		return fmt.Errorf("%s: %s", condition.Reason, condition.Message)
 	}
-	return errors.New("the hub has not looked yet")
+	return errors.New("the hub has not checked it yet")
 }
 
 // poll calls try until it returns nil, and returns its last error when the timeout has passed or ctx has ended.

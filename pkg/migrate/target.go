@@ -89,7 +89,7 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 			"Its new Pods are ready once the CustomResourceDefinitions are gone", service.Namespace, service.Name, externalFlag)
 	}
 	if status := deployment.Status; status.ObservedGeneration < deployment.Generation || status.UpdatedReplicas == 0 {
-		found.block("Deployment %s/%s has no Pods as it describes them: see kubectl --namespace=%s describe deployment %s",
+		found.block("Deployment %s/%s has no Pods of its current template: see kubectl --namespace=%s describe deployment %s",
 			service.Namespace, service.Name, service.Namespace, service.Name)
 	}
 	return nil

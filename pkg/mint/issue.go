@@ -66,7 +66,7 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 	}
 	token, err := t.checkToken(g, bound, answer, expiration)
 	if err != nil {
-		return nil, fmt.Errorf("the cluster has answered with a token that is not passed on: %w", err)
+		return nil, fmt.Errorf("the cluster answered with a token that was rejected: %w", err)
 	}
 	return token, nil
 }
@@ -88,11 +88,11 @@ func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound,
 	case claims.Secret != secret:
 		return nil, errors.New("it is not bound to the Secret of the grant")
 	case claims.NotBefore.IsZero() || !claims.NotAfter.After(claims.NotBefore):
-		return nil, errors.New("it does not say from when until when it is valid")
+		return nil, errors.New("it does not say when it becomes valid and when it expires")
 	case expires.After(latest) || claims.NotAfter.After(latest):
-		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were asked for, or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
+		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were requested, or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
 	case !expires.After(claims.NotBefore):
-		return nil, errors.New("it has ended before it was issued")
+		return nil, errors.New("it expires before it becomes valid")
 	}
 	issued := &issuedToken{token: answer.Status.Token, expires: expires, issued: claims.NotBefore}
 	if claims.ID != "" {

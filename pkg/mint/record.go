@@ -80,7 +80,7 @@ func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 			return updated, err
 		}
 	}
-	return nil, t.conflict("others change it at the same time; try again")
+	return nil, t.conflict("other requests are changing it; try again")
 }
 
 // covers returns whether no token of that lifetime, in seconds, can pass the ceiling of g.

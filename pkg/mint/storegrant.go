@@ -43,7 +43,7 @@ func (t *task) storeGrant(ctx context.Context) (g *clusterpassv1alpha1.AuthToken
 			return g, created, err
 		}
 	}
-	return nil, false, t.conflict("others change it at the same time; try again")
+	return nil, false, t.conflict("other requests are changing it; try again")
 }
 
 func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
@@ -71,7 +71,7 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 	}
 	g, err = t.update(ctx, live)
 	if of := live.Spec.Requester.Username; err == nil && t.request.Owner == nil && of != t.request.User.GetName() {
-		t.warnings = append(t.warnings, fmt.Sprintf("the tokens of ServiceAccount %s that user %q had have ended, as it has other rights now", grant.Account(live), of))
+		t.warnings = append(t.warnings, fmt.Sprintf("the earlier tokens of ServiceAccount %s, requested by user %q, have ended: its rights have changed", grant.Account(live), of))
 	}
 	return g, false, err
 }
@@ -100,7 +100,7 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 			// The ServiceAccount is there because an equal request has just made it.
 			return nil, errRaced
 		}
-		return nil, t.memberError(err, "look for what the request names")
+		return nil, t.memberError(err, "look up what the request names")
 	}
 	// Whoever takes the member out waits for the grants that there are, and for no others.
 	if err := t.stays(); err != nil {
@@ -148,7 +148,7 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 		return nil, t.memberError(err, "bind what the request names")
 	}
 	if err := t.keeper(live).EndTokens(ctx); err != nil {
-		return nil, t.memberError(err, "end the tokens of the grant as it was")
+		return nil, t.memberError(err, "end the earlier tokens of the grant")
 	}
 	updated, err := t.Grants.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {

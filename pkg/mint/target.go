@@ -107,7 +107,7 @@ func (t *task) confirmStays(ctx context.Context) error {
 	defer cancel()
 	leaving, err := t.Members.LiveLeaving(reading, t.profile())
 	if _, told := errors.AsType[*apierrors.StatusError](err); err != nil && !told {
-		return apierrors.NewTimeoutError(fmt.Sprintf("whether cluster %s stays on this hub is not known: %v", t.want.Spec.ClusterProfile.Name, err), 1)
+		return apierrors.NewTimeoutError(fmt.Sprintf("cannot tell whether cluster %s is leaving this hub: %v", t.want.Spec.ClusterProfile.Name, err), 1)
 	}
 	if err != nil {
 		return err

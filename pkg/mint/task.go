@@ -106,7 +106,7 @@ func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 // withTimeout bounds ctx by a deadline of ours, which counts against the member.
 func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("cluster %s did not do all that is needed within %s", t.client.Name(), timeout))
+		fmt.Errorf("cluster %s did not answer all calls within %s", t.client.Name(), timeout))
 }
 
 // known returns the grant, and what its tokens are issued for, where it is what is

@@ -90,7 +90,7 @@ func compileExpression(text string) (cel.Program, int64, error) {
 		return nil, 0, issues.Err()
 	}
 	if is := ast.OutputType(); !is.IsExactType(cel.BoolType) {
-		return nil, 0, fmt.Errorf("it is of type %s, and has to be true or false", is)
+		return nil, 0, fmt.Errorf("it is of type %s, and must be true or false", is)
 	}
 	steps, err := checkExpression(env, ast)
 	if err != nil {

@@ -211,7 +211,7 @@ func checkCall(ast *celast.AST, e celast.Expr) error {
 	case function == operators.Add:
 		return checkAdd(ast, e.ID(), args)
 	case strings.HasPrefix(function, "get") && len(args) > 1:
-		return fmt.Errorf("%s is for UTC alone here", function)
+		return fmt.Errorf("%s supports only UTC here", function)
 	}
 	for i, arg := range args {
 		is := ast.GetType(arg.ID())
@@ -228,7 +228,7 @@ func checkAdd(ast *celast.AST, id int64, args []celast.Expr) error {
 	for _, overload := range ast.GetOverloadIDs(id) {
 		switch overload {
 		case overloads.AddString, overloads.AddBytes:
-			return errors.New("text can't be put together by + here")
+			return errors.New("text can't be concatenated by + here")
 		case overloads.AddList:
 			if !isAppend(args) {
 				return errListsTogether
@@ -257,7 +257,7 @@ func checkParsed(e celast.Expr) (err error) {
 func checkPart(e celast.Expr) error {
 	switch e.Kind() {
 	case celast.MapKind, celast.StructKind:
-		return errors.New("maps and objects can't be made here")
+		return errors.New("maps and objects can't be created here")
 	case celast.CallKind:
 	default:
 		return nil
@@ -277,7 +277,7 @@ func checkPart(e celast.Expr) error {
 	return nil
 }
 
-var errListsTogether = errors.New("lists can't be put together by + here")
+var errListsTogether = errors.New("lists can't be concatenated by + here")
 
 // isAppend returns whether a sum is what the macros map and filter do: one more item to their result.
 func isAppend(args []celast.Expr) bool {
@@ -287,11 +287,11 @@ func isAppend(args []celast.Expr) bool {
 // checkPattern allows regular expressions that are written down, short, and take few steps for a character of text.
 func checkPattern(arg celast.Expr) error {
 	if arg.Kind() != celast.LiteralKind {
-		return errors.New("a regular expression has to be written down, and can't be computed")
+		return errors.New("a regular expression must be a literal, and can't be computed")
 	}
 	pattern, _ := arg.AsLiteral().Value().(string)
 	if len(pattern) > maxPattern {
-		return fmt.Errorf("a regular expression has %d bytes, and may have %d", len(pattern), maxPattern)
+		return fmt.Errorf("a regular expression has %d bytes, of at most %d", len(pattern), maxPattern)
 	}
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {

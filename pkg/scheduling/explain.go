@@ -114,7 +114,7 @@ func (p *Plan) passedOver(rank, selected int) string {
 	case p.dwells():
 		return "selected clusters keep their places for dwellSeconds"
 	default:
-		return "it is better than no selected cluster by minimumAdvantage"
+		return "it is not better than any selected cluster by minimumAdvantage"
 	}
 }
 

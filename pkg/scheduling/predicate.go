@@ -44,7 +44,7 @@ func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (pred
 		}
 	}
 	if steps > maxCELSteps {
-		errs = append(errs, field.Invalid(path, steps, fmt.Sprintf("the CEL expressions may take so many steps together, and are allowed %d", maxCELSteps)))
+		errs = append(errs, field.Invalid(path, steps, fmt.Sprintf("the CEL expressions may take more than %d steps in total", maxCELSteps)))
 	}
 	return compiled, errs
 }

@@ -73,7 +73,7 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 			return "", err
 		}
 		if names = clusters.Names; len(names) > maxNamed {
-			return refusal(what, fmt.Sprintf(", all of them, as it names more than %d", maxNamed)), nil
+			return refusal(what, fmt.Sprintf(", all of them, because the set names more than %d", maxNamed)), nil
 		}
 	}
 	for _, what.Name = range names {
@@ -90,7 +90,7 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 
 // refusal returns what an author may not do, and the rule that would allow it.
 func refusal(what authorizationv1.ResourceAttributes, more string) string {
-	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role to it as this one: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
+	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
 		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
 }
 
@@ -112,7 +112,7 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		meta.SetStatusCondition(conditions, metav1.Condition{
 			Type: v1alpha1.CredentialSetAuthorUnrestricted, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 			Reason: v1alpha1.CredentialSetReasonMasters,
-			Message: "the author is in system:masters: no RBAC ends what the set gets. Who is to be the author from now on: " +
+			Message: "the author is in system:masters: RBAC cannot limit what the set gets. To become the author: " +
 				credentialset.RenewCommand(set),
 		})
 	} else {
@@ -126,7 +126,7 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorExpiring)
 		return
 	}
-	message := fmt.Sprintf("the author was noted at %s, and credentials are renewed for %s from then on. Who is to be the author from now on: %s",
+	message := fmt.Sprintf("the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
 		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 	meta.SetStatusCondition(conditions, metav1.Condition{

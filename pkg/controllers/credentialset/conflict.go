@@ -21,11 +21,11 @@ import (
 var shared = []struct{ annotation, reason, what, cure string }{
 	{
 		annotationServer, v1alpha1.CredentialSetReasonSameServer, "server",
-		"Argo CD uses either of them. Select the cluster in one of the sets, and once",
+		"Argo CD uses only one of them. Select the cluster in one set only, and only once",
 	},
 	{
 		annotationName, v1alpha1.CredentialSetReasonSameName, "name",
-		"Applications that go by it do not find their cluster. Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
+		"Applications that refer to it do not find their cluster. Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
 	},
 }
 
@@ -68,7 +68,7 @@ func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev
 		if other == secret {
 			other = same[1]
 		}
-		return fmt.Sprintf("Secrets %s and %s in namespace %s tell Argo CD the same %s %q",
+		return fmt.Sprintf("Secrets %s and %s in namespace %s have the same %s %q for Argo CD",
 			c.describe(set, secret), c.describe(set, other), secret.Namespace, what, secret.Annotations[annotation])
 	}
 	return ""

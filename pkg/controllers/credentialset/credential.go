@@ -134,22 +134,22 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	issued, expires := times(secret)
 	switch {
 	case is[annotationFor] != w.purpose() && is[annotationRights] != w.rights():
-		return time.Time{}, mint, "something else is wanted"
+		return time.Time{}, mint, "the request has changed"
 	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
-		return issued.Add(rotatePause), mint, "it was asked for"
+		return issued.Add(rotatePause), mint, "a rotation was requested"
 	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
 		return time.Time{}, repair, "the Secret was changed"
 	case !grants(is[annotationGrant]):
 		return issued.Add(grantLag), mint, whyRevoked
 	case is[annotationFor] != w.purpose():
-		return time.Time{}, repair, "the Secret is to say something else"
+		return time.Time{}, repair, "the contents of the Secret are to change"
 	}
 	part := float64(v1alpha1.DefaultRefreshAtPercent)
 	if percent := w.set.Spec.Rotation.RefreshAtPercent; percent != nil {
 		part = float64(*percent)
 	}
 	part *= (1 - spread*loop.Phase(w.set.UID+w.profile.UID)) / 100
-	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is time"
+	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is due"
 }
 
 // times returns when the credential in a Secret was issued, and when it expires; zero if the Secret does not say.

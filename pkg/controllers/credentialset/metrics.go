@@ -23,12 +23,12 @@ var (
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "credential_set_issues_total",
-		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, Repaired where the token was kept, or Failed for each try that did not get through.",
+		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, Repaired where the token was kept, or Failed for each failed attempt.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 
 	authorsDesc = metrics.NewDesc("clusterpass_credential_set_authors_expiring",
-		"ClusterCredentialSets by what is with their author's time (--max-set-author-age): ExpiresSoon, within 14 days, or Expired.",
+		"ClusterCredentialSets whose author's time (--max-set-author-age) ends within 14 days (ExpiresSoon) or has ended (Expired).",
 		[]string{"reason"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once

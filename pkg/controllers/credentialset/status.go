@@ -204,7 +204,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
 	case set.Status.Ready < set.Status.Selected:
 	case first != "":
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed, "some credentials are valid, and not renewed; "+first
+		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed, "some credentials are valid but were not renewed; "+first
 	default:
 		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
 	}
@@ -218,7 +218,7 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	case chosen.refused != "" && set.Status.Selected == 0:
 		is.Reason, is.Message = chosen.reason, chosen.refused
 	case chosen.refused != "":
-		is.Reason, is.Message = chosen.reason, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
+		is.Reason, is.Message = chosen.reason, "only clusters that already have a credential are selected: "+chosen.refused+"; "+is.Message
 	case set.Spec.Clusters.DecisionKey != "":
 		_, others, err := c.decisions.of(set)
 		if err != nil {
@@ -278,7 +278,7 @@ func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
 	}
-	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + words.Some(leaving, ", ", maxLetGo)
+	return "; not selected, as `kubectl clusterpass unjoin` is removing them from the hub: " + words.Some(leaving, ", ", maxLetGo)
 }
 
 // updateBlocked writes into the status why nothing can be done for a set, and returns err.

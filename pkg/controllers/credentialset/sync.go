@@ -222,7 +222,7 @@ func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret,
 		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. Delete it, or choose another spec.secret.name in another set",
 			v1alpha1.LabelCredentialSetUID, want.set.UID)
 	case ptr.Deref(secret.Immutable, false):
-		return nil, refused(name, "is immutable: delete it, and it is made again")
+		return nil, refused(name, "is immutable: delete it, and it is created again")
 	}
 	return secret, nil
 }

@@ -58,7 +58,7 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	}
 	if left := p.at.Add(othersPeriod).Sub(c.Clock.Now()); left > 0 && p.isOthers(w) {
 		c.report(w, p, nomination{reason: reasonOthers, why: "somebody else nominates " + strings.Join(w.Status.NominatedClusterNames, ", ") +
-			": Kueue's configuration has to say multiKueue.dispatcherName: " + dispatcherName})
+			": Kueue's configuration must have multiKueue.dispatcherName: " + dispatcherName})
 		return left, nil
 	}
 	if err := c.write(ctx, w, p, want.clusters); err != nil {

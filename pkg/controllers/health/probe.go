@@ -147,7 +147,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 // know that it is back.
 func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) outcome {
 	timeout := min(probeTimeout, c.ProbePeriod/2)
-	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("nothing within %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	body, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Raw()
 	if err == nil {
@@ -158,7 +158,7 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 	}
 	err = client.Error(err, "ask whether it is ready")
 	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
-		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. %s",
+		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member expired at %s. %s",
 			end.UTC().Format(time.RFC3339), member.MendCredential(profile))}
 	}
 	message := wordsOf(err)
@@ -230,7 +230,7 @@ func (o *observed) askRights(ctx context.Context, client *member.Client) {
 		return
 	}
 	o.untilRights = rightsEvery
-	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("nothing within %s", probeTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
 	defer cancel()
 	reviews := client.Kubernetes().AuthorizationV1().SelfSubjectAccessReviews()
 	for i := range rights {
@@ -245,6 +245,6 @@ func (o *observed) askRights(ctx context.Context, client *member.Client) {
 			return
 		}
 	}
-	o.rightsLost = "The member accepts the hub's credential and allows it neither to list its serviceaccounts nor to create clusterrolebindings: " +
+	o.rightsLost = "The member accepts the hub's credential but allows it neither to list its serviceaccounts nor to create clusterrolebindings: " +
 		"the ClusterRole clusterpass or its ClusterRoleBinding is lost"
 }

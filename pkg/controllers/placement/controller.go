@@ -170,7 +170,7 @@ var (
 	passes = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "placement_passes_total",
-		Help:           "How often a Placement was decided upon.",
+		Help:           "Passes that decided which clusters a Placement selects.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	writes = metrics.NewCounter(&metrics.CounterOpts{

@@ -183,7 +183,7 @@ func behind(err error) error {
 }
 
 // errTaken says that a PlacementDecision with the name of a slice belongs to something else.
-var errTaken = errors.New("it is another's, and left alone")
+var errTaken = errors.New("it belongs to something else, and is left alone")
 
 // explainTaken returns why a slice that was to be created exists: errTaken if it belongs to something else, errBehind if it is newer than the
 // cache.

@@ -62,16 +62,16 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	switch {
 	case p.namespaces.Len() == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets,
-			"no namespace is in the cluster sets whose ClusterProfiles the author of this placement may list"
+			"the author of this placement may list the ClusterProfiles of no namespace in the cluster sets"
 	case result.Candidates == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
 			"there is no cluster to choose from; kubectl clusterpass explain placement says why"
 	case len(result.Decisions) == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
-			fmt.Sprintf("of %d clusters none meets all needs; kubectl clusterpass explain placement says why", result.Candidates)
+			fmt.Sprintf("none of %d clusters meets all requirements; kubectl clusterpass explain placement says why", result.Candidates)
 	case result.Unscheduled > 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNotAllDecisionsScheduled,
-			fmt.Sprintf("%d clusters are selected, %d more are asked for; %d of %d are eligible", len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
+			fmt.Sprintf("%d clusters are selected, %d more are requested; %d of %d are eligible", len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
 	default:
 		return metav1.ConditionTrue, v1alpha1.PlacementReasonAllDecisionsScheduled, fmt.Sprintf("%d clusters are selected", len(result.Decisions))
 	}

@@ -50,7 +50,7 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 		return 0, c.failed(ctx, g, err)
 	}
 	keeper := grant.NewKeeper(c.HubID, g, client.Kubernetes(), c.Clock)
-	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), memberTimeout)
+	timeout := fmt.Errorf("cluster %s did not answer all calls within %s", client.Name(), memberTimeout)
 	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
 	if err := keeper.EndRights(calls); err != nil {
@@ -133,7 +133,7 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		status.RightsEndedTime = &now
 		setRevoked(status, v1alpha1.GrantReasonTokensEnding,
-			fmt.Sprintf("no token has any right since %s; the ServiceAccount goes when the member can't accept one any more", now.UTC().Format(time.RFC3339)))
+			fmt.Sprintf("no token has had any rights since %s; the ServiceAccount is deleted when the member no longer accepts any", now.UTC().Format(time.RFC3339)))
 	})
 	return grant.TokenCacheTTL + rounding, err
 }
@@ -163,7 +163,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
 	if !again {
-		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", words.Message(why.Error()))
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Retrying until it is revoked: %s", words.Message(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		setRevoked(status, reason, why.Error())
@@ -221,7 +221,7 @@ func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 		names = append(names, o.Kind+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"))
 	}
 	klog.FromContext(ctx).Info("Abandoned what a grant owns on its member", "cluster", grant.Cluster(g), "objects", names)
-	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke", "As annotated, %d objects on cluster %s are left alone, and tokens bound to them", len(names), grant.Cluster(g))
+	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke", "As annotated, %d objects stay on cluster %s; tokens bound to them may work until they expire", len(names), grant.Cluster(g))
 	return nil
 }
 

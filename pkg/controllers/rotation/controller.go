@@ -205,7 +205,7 @@ var (
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "member_credential_renewals_total",
-		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each try that did not get through.",
+		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 

@@ -67,7 +67,7 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	}
 	successor := newCredential(old.reference, answer.Status.Token)
 	if err := c.check(successor, old); err != nil {
-		return nil, fmt.Errorf("the member has answered with a token that is not stored: %w", err)
+		return nil, fmt.Errorf("the member answered with a token that was rejected: %w", err)
 	}
 	as := func(token string) member.Reviews { return client.WithToken(token) }
 	err = member.CheckToken(ctx, as, successor.token, successor.namespace, successor.account)
@@ -76,11 +76,11 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	}
 	if _, other := errors.AsType[*member.OtherUserError](err); other {
 		// The username is text from the member, which may contain the token.
-		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
+		return nil, fmt.Errorf("the member does not accept the new credential as that of %s", old.username())
 	}
 	if apierrors.IsUnauthorized(err) {
 		// client.Error would blame the old credential, which is still valid.
-		return nil, errors.New("the member does not accept the new credential that it has made")
+		return nil, errors.New("the member does not accept the new credential that it has issued")
 	}
 	return nil, client.Error(err, "authenticate the new credential of clusterpass")
 }
@@ -90,11 +90,11 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
-		return errors.New("it is no bearer token, not bound to what it was asked for, or does not end, and could not be used or renewed again")
+		return errors.New("it is no bearer token, is not bound to the requested Secret, or never expires, and could not be used or renewed again")
 	case successor.username() != old.username() || successor.secret != old.secret:
 		return errors.New("it is for another ServiceAccount, or bound to another Secret")
 	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
-		return fmt.Errorf("by the hub's clock it is old already: it is valid from %s until %s; compare the clocks",
+		return fmt.Errorf("by the hub's clock it is already old: it is valid from %s until %s; compare the clocks",
 			successor.NotBefore.UTC().Format(time.RFC3339), successor.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil

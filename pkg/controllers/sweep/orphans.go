@@ -115,6 +115,6 @@ func (c *Controller) recordRemoved(ctx context.Context, profile *inventoryv1alph
 		len(removed), strings.Join(names, ", "))
 	if left > 0 {
 		c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "OrphansLeft", "Sweep",
-			"%d more are left for the next sweep, since one removes at most %d: see that no grants were lost by mistake", left, c.MaxRemovals)
+			"%d more are left for the next sweep: one removes at most %d. Check that no grants were lost by mistake", left, c.MaxRemovals)
 	}
 }

@@ -57,7 +57,7 @@ func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) f
 	if !removed || old.DeletionTimestamp != nil && ended {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; to give a member cluster up for lost, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
+	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; if the member cluster is gone for ever, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
 }
 
 // validateAnnotations allows users to set and remove AnnotationAbandonMember, and no other reserved

@@ -35,7 +35,7 @@ const (
 )
 
 // unrestricted is the error about an author in system:masters.
-const unrestricted = "is in system:masters: no RBAC ends what the set gets, not even when that user has left. Write it as another user, or as a ServiceAccount"
+const unrestricted = "is in system:masters: RBAC cannot limit what the set gets, even after that user has left. Write it as another user, or as a ServiceAccount"
 
 // warn returns the warnings about the new author of set.
 func (m MastersPolicy) warn(set *v1alpha1.ClusterCredentialSet) []string {
@@ -120,7 +120,7 @@ func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a ClusterCredentialSet: %T", obj))
 	}
 	if body.Generation == 0 || body.UID == "" {
-		const which = "that of the set whose author you want to be, as you have seen it"
+		const which = "that of the set that you have reviewed"
 		path := field.NewPath("metadata")
 		return nil, apierrors.NewInvalid(setKind.GroupKind(), name, field.ErrorList{
 			field.Required(path.Child("generation"), which), field.Required(path.Child("uid"), which),
@@ -129,7 +129,7 @@ func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object
 	info := rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
 		set := toSet(old)
 		if body.UID != set.UID || body.Generation != set.Generation {
-			return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d: look at what it says now",
+			return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it has UID %s and generation %d, not UID %s and generation %d: review it again",
 				set.UID, set.Generation, body.UID, body.Generation))
 		}
 		return set.DeepCopy(), nil

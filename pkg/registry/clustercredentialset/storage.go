@@ -97,11 +97,11 @@ const text = "string"
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Credentials", Type: text, Description: "How many of the selected clusters have a valid credential."},
-	{Name: "Ready", Type: text, Description: "Whether all of them have, or why not."},
-	{Name: "Format", Type: text, Description: "How the Secrets hold the credentials."},
+	{Name: "Ready", Type: text, Description: "Whether all of them have one; if not, the reason."},
+	{Name: "Format", Type: text, Description: "Format of the Secrets."},
 	{Name: "Secrets", Type: text, Priority: table.Wide, Description: "Namespace and name of the Secrets."},
 	{Name: "Next Rotation", Type: text, Priority: table.Wide, Description: "When the first of the credentials is renewed."},
-	{Name: "Author", Type: text, Priority: table.Wide, Description: "Who last changed the spec. The credentials are what this user may have."},
+	{Name: "Author", Type: text, Priority: table.Wide, Description: "User who last changed the spec. The set gets what this user may have."},
 }
 
 func cells(set *v1alpha1.ClusterCredentialSet) []any {

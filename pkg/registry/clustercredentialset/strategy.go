@@ -110,7 +110,7 @@ func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) [
 	warnings := s.masters.warn(set)
 	is, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
 	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(is.DecisionWriters) > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on the PlacementDecisions of %s count alone; it was whoever wrote them", strings.Join(is.DecisionWriters, ", ")))
+		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on only PlacementDecisions written by %s count; until now those of any writer did", strings.Join(is.DecisionWriters, ", ")))
 	}
 	return warnings
 }
@@ -125,7 +125,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	set, oldSet := toSet(obj), toSet(old)
 	errs := s.validateUpdate(set, oldSet)
 	if set.Generation != oldSet.Generation {
-		how := ". Or look at it, and become its author before: " + credentialset.ShowCommand(oldSet)
+		how := ". Or review it, and become its author first: " + credentialset.ShowCommand(oldSet)
 		errs = append(errs, author.CheckWhole(ctx, set.Spec.Author, oldSet.Spec.Author, how)...)
 	}
 	return errs

@@ -92,7 +92,7 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 		return nil, err
 	}
 	if body.UID != "" && body.UID != set.UID || body.Generation != 0 && body.Generation != set.Generation {
-		return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d", set.UID, set.Generation, body.UID, body.Generation))
+		return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it has UID %s and generation %d, not UID %s and generation %d", set.UID, set.Generation, body.UID, body.Generation))
 	}
 	target := body.Spec.TargetClusterProfile
 	if target.UID == "" {
@@ -128,7 +128,7 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
 	}
 	if end := credentialset.AuthorEnd(set, r.maxAuthorAge); !end.IsZero() && !end.After(r.clock.Now()) {
-		return nil, apierrors.NewForbidden(resource, name, fmt.Errorf("its author %q was noted at %s, longer than %s ago. Who is to be the author from now on: %s",
+		return nil, apierrors.NewForbidden(resource, name, fmt.Errorf("its author %q was recorded at %s, more than %s ago. To become its author: %s",
 			set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
 	}
 	return set, nil

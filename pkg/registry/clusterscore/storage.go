@@ -78,8 +78,8 @@ func (*REST) Categories() []string { return []string{"clusterpass"} }
 const text = "string"
 
 var columns = []metav1.TableColumnDefinition{
-	{Name: "Cluster", Type: text, Description: "ClusterProfile that the figures are of."},
-	{Name: "Resource", Type: text, Description: "Resource name that placements know the figures by."},
+	{Name: "Cluster", Type: text, Description: "ClusterProfile that the values and scores are of."},
+	{Name: "Resource", Type: text, Description: "Resource name by which placements find the scores."},
 	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
 }
 

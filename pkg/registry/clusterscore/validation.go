@@ -50,7 +50,7 @@ func validateValues(values []v1alpha1.ClusterValue, path *field.Path) field.Erro
 	for i := range values {
 		errs = append(errs, validateName(values[i].Name, seen, path.Index(i).Child("name"))...)
 		if values[i].Value == nil {
-			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "omit the item if its value is unknown"))
 		}
 	}
 	return errs
@@ -63,7 +63,7 @@ func validateScores(scores []v1alpha1.ClusterScoreItem, path *field.Path) field.
 		errs = append(errs, validateName(scores[i].Name, seen, path.Index(i).Child("name"))...)
 		switch value := scores[i].Value; {
 		case value == nil:
-			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "omit the item if its value is unknown"))
 		case *value < v1alpha1.LeastScore || *value > v1alpha1.MostScore:
 			errs = append(errs, field.Invalid(path.Index(i).Child("value"), *value,
 				utilvalidation.InclusiveRangeError(v1alpha1.LeastScore, v1alpha1.MostScore)))

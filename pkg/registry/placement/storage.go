@@ -64,11 +64,11 @@ const (
 )
 
 var columns = []metav1.TableColumnDefinition{
-	{Name: "Succeeded", Type: text, Description: "Whether as many clusters are selected as are asked for, or why not."},
+	{Name: "Succeeded", Type: text, Description: "Whether as many clusters are selected as requested; if not, the reason."},
 	{Name: "Selected", Type: number, Description: "How many clusters are selected."},
-	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard needs."},
-	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters the cluster sets have."},
-	{Name: "Author", Type: text, Priority: table.Wide, Description: "Who last changed the spec. Of other namespaces those count whose clusters this user may list."},
+	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard requirements."},
+	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters are in the cluster sets."},
+	{Name: "Author", Type: text, Priority: table.Wide, Description: "User who last changed the spec. Clusters of other namespaces count only if this user may list them."},
 }
 
 func cells(placement *v1alpha1.Placement) []any {

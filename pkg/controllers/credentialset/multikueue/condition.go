@@ -48,11 +48,11 @@ func (p *pass) condition(workers int, err error) metav1.Condition {
 	case err != nil:
 		return is(v1alpha1.MultiKueueReasonNotActive, "%v", err)
 	case len(p.kept) == 0:
-		return is(v1alpha1.MultiKueueReasonNoClusters, "no cluster has a credential; a MultiKueueConfig can't be empty, so that there is none")
+		return is(v1alpha1.MultiKueueReasonNoClusters, "no cluster has a credential; a MultiKueueConfig can't be empty, so there is none")
 	case active < len(p.kept):
 		return is(v1alpha1.MultiKueueReasonNotActive, "Kueue is connected to %d of %d clusters; %s", active, len(p.kept), first)
 	case workers > len(p.kept):
-		return is(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: more can't be in a MultiKueueConfig", active, workers)
+		return is(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: a MultiKueueConfig can't have more", active, workers)
 	default:
 		return is(v1alpha1.MultiKueueReasonActive, "Kueue is connected to %d clusters", active)
 	}
@@ -68,7 +68,7 @@ func (p *pass) author() string {
 // active counts the clusters that Kueue is connected to, and returns what it says of the first of the others.
 func (p *pass) active() (count int, first string) {
 	for _, name := range p.kept {
-		says := "Kueue has not said anything of it yet"
+		says := "Kueue has not reported on it yet"
 		if cluster, err := p.get(clusterKind, name); err == nil && cluster != nil {
 			if is := connection(cluster); is != nil {
 				if is.Status == metav1.ConditionTrue {
