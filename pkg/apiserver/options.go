@@ -75,7 +75,7 @@ type Options struct {
 	// by resource. Bytes are quantities. Each entry replaces the default of its resource.
 	MaxObjectsPerNamespace map[string]int64
 	MaxBytesPerNamespace   map[string]string
-	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
 

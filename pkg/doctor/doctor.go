@@ -26,13 +26,14 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// SystemNamespace is where clusterpass is deployed on the hub.
-	SystemNamespace = "clusterpass-system"
-	serverName      = "clusterpass-apiserver"
-	managerName     = "clusterpass-controller-manager"
+	SystemNamespace = hub.SystemNamespace
+	serverName      = hub.ServerName
+	managerName     = hub.ManagerName
 
 	// DefaultServerUser is whom the hub sees in clusterpass-apiserver as it is deployed.
 	DefaultServerUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
@@ -167,7 +168,7 @@ var checks = []check{
 type examination struct {
 	Options
 	*Clients
-	hub hub
+	hub answers
 }
 
 // Run runs all checks and returns what they have found, in the order of the checks; each has at least one finding.

@@ -41,8 +41,8 @@ type observed[T any] struct {
 	err   error
 }
 
-// hub is what several checks want to know.
-type hub struct {
+// answers are what several checks want to know of the hub.
+type answers struct {
 	skew observed[skew]
 	// apiServices are those of ours that exist, by name.
 	apiServices observed[map[string]*apiregistrationv1.APIService]
@@ -74,10 +74,10 @@ func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 }
 
 // observe asks the hub for all of it at once.
-func (e *examination) observe(ctx context.Context) hub {
+func (e *examination) observe(ctx context.Context) answers {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	var h hub
+	var h answers
 	var asking sync.WaitGroup
 	asking.Go(func() { h.skew.value, h.skew.err = e.measureSkew(ctx) })
 	asking.Go(func() { h.apiServices.value, h.apiServices.err = e.getAPIServices(ctx) })

@@ -5,6 +5,7 @@ package doctor
 
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -13,12 +14,11 @@ import (
 )
 
 const (
-	namespaceOfKubeSystem = "kube-system"
-	resourceSecrets       = "secrets"
-	resourceNamespaces    = "namespaces"
-	groupMulticluster     = "multicluster.x-k8s.io"
-	groupClusterpass      = "clusterpass.dev"
-	verbDelete            = "delete"
+	resourceSecrets    = "secrets"
+	resourceNamespaces = "namespaces"
+	groupMulticluster  = "multicluster.x-k8s.io"
+	groupClusterpass   = "clusterpass.dev"
+	verbDelete         = "delete"
 )
 
 // need is a right that one of the programs has to have on the hub: one rule of a role.
@@ -103,7 +103,7 @@ func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
 			{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: create},
 			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: create},
 		},
-		{Namespace: namespaceOfKubeSystem, Name: "extension-apiserver-authentication-reader"}: {{
+		{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication-reader"}: {{
 			APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"},
 			Verbs: []string{"get", "list", "watch"},
 		}},

@@ -228,7 +228,7 @@ func TestPreflight_FolderOfAnotherHub(t *testing.T) {
 
 func TestMigration_FindTarget(t *testing.T) {
 	first, second := newCA(t), newCA(t)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: servingSecret}, Data: map[string][]byte{caKey: second}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: "clusterpass-apiserver-cert"}, Data: map[string][]byte{caKey: second}}
 	injected := registration(ourGroup, testService.Name, first)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver", "other": "annotation"}
 

@@ -26,12 +26,12 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	// servingSecret has the server's certificate, and under caKey the one that verifies it.
-	servingSecret = "clusterpass-apiserver-cert"
-	caKey         = "ca.crt"
+	// caKey is where hub.ServingSecret has the certificate that verifies the server's.
+	caKey = "ca.crt"
 	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
 	injectCA = "cert-manager.io/inject-ca-from"
 	// externalFlag is in the arguments of a server that leaves the inventory to the CustomResourceDefinitions.
@@ -119,7 +119,7 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 		found.target.annotations = nil // cert-manager would put another one there
 		found.target.caBundle, err = os.ReadFile(m.options.CAFile)
 	case len(found.target.caBundle) == 0:
-		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, servingSecret)
+		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, hub.ServingSecret)
 		found.target.caBundle, err = m.caOfSecret(ctx)
 	}
 	if err != nil {
@@ -153,7 +153,7 @@ func (m *Migration) copyRegistration(ctx context.Context, found *findings) error
 }
 
 func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
-	secret, err := m.hub.Kube.CoreV1().Secrets(m.options.Service.Namespace).Get(ctx, servingSecret, metav1.GetOptions{})
+	secret, err := m.hub.Kube.CoreV1().Secrets(m.options.Service.Namespace).Get(ctx, hub.ServingSecret, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,30 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hub has the facts about a hub that several programs need: the names of what is deployed
+// there, and which namespaces of members are not for requests. It calls nobody.
+package hub
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// Names in artifacts/deploy.
+const (
+	// SystemNamespace is the namespace of clusterpass on the hub and on every member.
+	SystemNamespace = "clusterpass-system"
+	// ServerName is the name of the Deployment, Service and ServiceAccount of clusterpass-apiserver.
+	ServerName = "clusterpass-apiserver"
+	// ManagerName is the name of the Deployment, ServiceAccount and Lease of
+	// clusterpass-controller-manager.
+	ManagerName = "clusterpass-controller-manager"
+	// ServingSecret is the name of the Secret with the server's certificate.
+	ServingSecret = ServerName + "-cert"
+)
+
+// ReservedNamespaces are the namespaces of a member in which no request may name a ServiceAccount
+// or a role by default, and which join never allows a hub. A user with rights in one of them can
+// take over the member.
+var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, SystemNamespace)
