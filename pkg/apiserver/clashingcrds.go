@@ -21,6 +21,7 @@ import (
 	"k8s.io/klog/v2"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this
@@ -146,5 +147,5 @@ func clashError(names []string) error {
 	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+
 		"Their resources can't be reached beside it, and the hub's OpenAPI breaks. "+
 		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/migration.md",
-		ours, strings.Join(names, ", "), InventoryExternal, ours.Version, ours.Group)
+		ours, strings.Join(names, ", "), hub.InventoryExternal, ours.Version, ours.Group)
 }

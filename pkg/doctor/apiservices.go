@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // automanagedLabel is on the APIServices that kube-apiserver makes for CustomResourceDefinitions, and resets.
@@ -34,7 +35,7 @@ const (
 
 // expectedServices names the APIServices that have to lead to clusterpass.
 func (e *examination) expectedServices() []string {
-	if e.mode() == InventoryExternal {
+	if e.mode() == hub.InventoryExternal {
 		return []string{clusterpassService}
 	}
 	return []string{multiclusterService, clusterpassService}
@@ -203,7 +204,7 @@ func checkCRDs(_ context.Context, e *examination) findings {
 	switch {
 	case e.hub.crds.err != nil:
 		f.unknown("CustomResourceDefinitions", e.hub.crds.err)
-	case e.mode() == InventoryExternal:
+	case e.mode() == hub.InventoryExternal:
 		e.expectProfilesCRD(&f)
 	default:
 		e.expectNoCRDs(&f)
@@ -230,16 +231,16 @@ func (e *examination) expectProfilesCRD(f *findings) {
 	if !slices.Contains(e.hub.crds.value, profilesCRD) {
 		f.fail("CustomResourceDefinition "+profilesCRD,
 			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
-			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, InventoryExternal)
+			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, hub.InventoryExternal)
 		return
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]
-	if e.Inventory == InventoryUnknown && ok && !isAvailable(served) {
+	if e.Inventory == "" && ok && !isAvailable(served) {
 		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
 			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",
-			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, InventoryExternal)
+			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, hub.InventoryExternal)
 		return
 	}
-	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", InventoryExternal)
+	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", hub.InventoryExternal)
 }

@@ -49,19 +49,6 @@ const (
 	parallelCalls  = 8
 )
 
-// Inventory says who serves the hub's ClusterProfiles, as the flag --inventory of clusterpass-apiserver does.
-type Inventory string
-
-// The values of Inventory.
-const (
-	// InventoryUnknown has it found out from the hub's APIServices.
-	InventoryUnknown Inventory = ""
-	// InventoryServed: clusterpass-apiserver.
-	InventoryServed Inventory = "Served"
-	// InventoryExternal: the hub, from a CustomResourceDefinition.
-	InventoryExternal Inventory = "External"
-)
-
 // Options say what to look at, and how.
 type Options struct {
 	// Clusters are the ClusterProfiles to look at; none: all.
@@ -72,8 +59,8 @@ type Options struct {
 	ServerUser, ManagerUser string
 	// Access is the configuration that the two programs have, from member.LoadFile or member.DefaultConfig.
 	Access *configv1alpha1.AccessConfiguration
-	// Inventory is the mode of clusterpass-apiserver, or InventoryUnknown.
-	Inventory Inventory
+	// Inventory is hub.InventoryServed or hub.InventoryExternal; empty: as the hub's APIServices say.
+	Inventory string
 	// Mint are the ClusterProfiles that a token is really asked for, and revoked again.
 	Mint []types.NamespacedName
 	// MintNamespace is the namespace of the members that the ServiceAccounts for that are made in.

@@ -24,6 +24,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // The APIServices of the two groups.
@@ -186,21 +187,21 @@ func isUnknownObject(err error) bool {
 }
 
 // mode returns who serves the ClusterProfiles, as far as the caller may see: Served if in doubt.
-func (e *examination) mode() Inventory {
-	if e.Inventory != InventoryUnknown {
+func (e *examination) mode() string {
+	if e.Inventory != "" {
 		return e.Inventory
 	}
 	service, ok := e.hub.apiServices.value[multiclusterService]
 	switch {
 	case e.hub.apiServices.err != nil:
-		return InventoryServed
+		return hub.InventoryServed
 	case ok && service.Spec.Service == nil:
 		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
-		return InventoryExternal
+		return hub.InventoryExternal
 	case !ok && slices.Contains(e.hub.crds.value, profilesCRD):
-		return InventoryExternal
+		return hub.InventoryExternal
 	}
-	return InventoryServed
+	return hub.InventoryServed
 }
 
 // looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.

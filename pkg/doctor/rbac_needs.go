@@ -11,6 +11,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"clusterpass.dev/artifacts"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
@@ -32,7 +33,7 @@ type need struct {
 	name  string
 	verbs []string
 	// mode is that of --inventory which takes the right; empty: both.
-	mode Inventory
+	mode string
 	// without says what comes of it if the right is missing.
 	without string
 }
@@ -41,9 +42,9 @@ type need struct {
 func (n need) key() string { return n.verbs[0] + " " + n.resources[0] }
 
 // modes are those of the rights that take one.
-var modes = map[string]Inventory{
-	"list customresourcedefinitions": InventoryServed,
-	"get clusterprofiles":            InventoryExternal,
+var modes = map[string]string{
+	"list customresourcedefinitions": hub.InventoryServed,
+	"get clusterprofiles":            hub.InventoryExternal,
 }
 
 const (

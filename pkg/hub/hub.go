@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package hub has the facts about a hub that several programs need: the names of what is deployed
-// there, and which namespaces of members are not for requests. It calls nobody.
+// there, who serves its inventory, and which namespaces of members are not for requests. It calls
+// nobody.
 package hub
 
 import (
@@ -22,6 +23,16 @@ const (
 	ManagerName = "clusterpass-controller-manager"
 	// ServingSecret is the name of the Secret with the server's certificate.
 	ServingSecret = ServerName + "-cert"
+)
+
+// Who serves the ClusterProfiles of a hub: the values of --inventory of clusterpass-apiserver.
+const (
+	// InventoryServed is the mode in which clusterpass-apiserver stores and serves the group
+	// multicluster.x-k8s.io.
+	InventoryServed = "Served"
+	// InventoryExternal is the mode in which the hub's CRD of ClusterProfile, and another manager,
+	// serve that group. clusterpass-apiserver reads ClusterProfiles, and serves only clusterpass.dev.
+	InventoryExternal = "External"
 )
 
 // ReservedNamespaces are the namespaces of a member in which no request may name a ServiceAccount

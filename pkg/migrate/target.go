@@ -35,7 +35,7 @@ const (
 	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
 	injectCA = "cert-manager.io/inject-ca-from"
 	// externalFlag is in the arguments of a server that leaves the inventory to the CustomResourceDefinitions.
-	externalFlag = "--inventory=External"
+	externalFlag = "--inventory=" + hub.InventoryExternal
 )
 
 // ourGroup is served by clusterpass-apiserver whoever serves the inventory.
@@ -98,7 +98,7 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 func isExternal(deployment *appsv1.Deployment) bool {
 	for _, container := range deployment.Spec.Template.Spec.Containers {
 		arguments := " " + strings.Join(append(container.Command, container.Args...), " ") + " "
-		if strings.Contains(strings.ReplaceAll(arguments, "--inventory External", externalFlag), " "+externalFlag+" ") {
+		if strings.Contains(strings.ReplaceAll(arguments, "--inventory "+hub.InventoryExternal, externalFlag), " "+externalFlag+" ") {
 			return true
 		}
 	}
