@@ -62,15 +62,6 @@ func withoutSchemas(object any) (any, error) {
 	return reduced, nil
 }
 
-// clashes returns whether crd serves anything in the group-version multicluster.x-k8s.io/v1alpha1.
-func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	return crd.Spec.Group == ours.Group && slices.ContainsFunc(crd.Spec.Versions,
-		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-			return v.Name == ours.Version && v.Served
-		})
-}
-
 // names returns the sorted names of the CRDs that clash.
 func (c *clashingCRDs) names() ([]string, error) {
 	crds, err := c.lister.List(labels.Everything())
@@ -79,7 +70,7 @@ func (c *clashingCRDs) names() ([]string, error) {
 	}
 	var names []string
 	for _, crd := range crds {
-		if clashes(crd) {
+		if hub.Clashes(crd) {
 			names = append(names, crd.Name)
 		}
 	}

@@ -176,18 +176,6 @@ func TestCRDs(t *testing.T) {
 	}
 }
 
-func TestServesOurs(t *testing.T) {
-	crd := func(group, version string, served bool) *apiextensionsv1.CustomResourceDefinition {
-		return &apiextensionsv1.CustomResourceDefinition{Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: version, Served: served}},
-		}}
-	}
-	assert.True(t, servesOurs(crd("multicluster.x-k8s.io", "v1alpha1", true)))
-	assert.False(t, servesOurs(crd("multicluster.x-k8s.io", "v1alpha1", false)), "it is there and not served")
-	assert.False(t, servesOurs(crd("multicluster.x-k8s.io", "v1beta1", true)), "it is another version")
-	assert.False(t, servesOurs(crd("example.com", "v1alpha1", true)), "it is another group")
-}
-
 func TestLeases(t *testing.T) {
 	lease := func(holder string, age time.Duration) *coordinationv1.Lease {
 		return &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{

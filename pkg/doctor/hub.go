@@ -119,25 +119,11 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, err
 		}
-		if err == nil && servesOurs(crd) {
+		if err == nil && hub.Clashes(crd) {
 			found.Insert(name)
 		}
 	}
 	return sets.List(found), nil
-}
-
-// servesOurs returns whether crd serves anything in the group-version of ClusterProfile.
-func servesOurs(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	if crd.Spec.Group != ours.Group {
-		return false
-	}
-	for _, version := range crd.Spec.Versions {
-		if version.Name == ours.Version && version.Served {
-			return true
-		}
-	}
-	return false
 }
 
 func (e *examination) getProfiles(ctx context.Context) (profiles, error) {

@@ -2,14 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package hub has the facts about a hub that several programs need: the names of what is deployed
-// there, who serves its inventory, and which namespaces of members are not for requests. It calls
-// nobody.
+// there, who serves its inventory and what clashes with that, and which namespaces of members are
+// not for requests. It calls nobody.
 package hub
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
 // Names in artifacts/deploy.
@@ -39,3 +43,10 @@ const (
 // or a role by default, and which join never allows a hub. A user with rights in one of them can
 // take over the member.
 var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, SystemNamespace)
+
+// Clashes returns whether crd serves anything in the group-version of ClusterProfile. While
+// clusterpass serves it, which it does as a whole, there must be no such CRD.
+func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	return crd.Spec.Group == ours.Group && apihelpers.HasServedCRDVersion(crd, ours.Version)
+}
