@@ -18,14 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/hub"
 )
-
-// automanagedLabel is on the APIServices that kube-apiserver makes for CustomResourceDefinitions, and resets.
-const automanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
 
 const (
 	mendRegister = "Register it: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
@@ -69,36 +67,22 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 // apiService looks at one that should lead to clusterpass.
 func (f *findings) apiService(service *apiregistrationv1.APIService) {
 	about := "APIService " + service.Name
-	if label, ok := service.Labels[automanagedLabel]; ok {
+	if label, ok := service.Labels[hub.AutomanagedLabel]; ok {
 		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then have it made anew: kubectl delete apiservice "+service.Name,
-			"it has the label %s=%s: kube-apiserver undoes every change to it", automanagedLabel, label)
+			"it has the label %s=%s: kube-apiserver undoes every change to it", hub.AutomanagedLabel, label)
 		return
 	}
 	if service.Spec.Service == nil {
 		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group by itself")
 		return
 	}
-	condition := availability(service)
-	if condition.Status == apiregistrationv1.ConditionTrue {
+	if helper.IsAPIServiceConditionTrue(service, apiregistrationv1.Available) {
 		f.ok(about, "available")
 		return
 	}
+	condition := ptr.Deref(helper.GetAPIServiceConditionByType(service, apiregistrationv1.Available), apiregistrationv1.APIServiceCondition{})
 	f.fail(about, mendAvailability(service, condition), "not available: %s: %s",
 		cmp.Or(condition.Reason, "Unknown"), cmp.Or(condition.Message, "the hub has not tried it yet"))
-}
-
-// availability returns the condition Available, empty if there is none.
-func availability(service *apiregistrationv1.APIService) apiregistrationv1.APIServiceCondition {
-	for _, condition := range service.Status.Conditions {
-		if condition.Type == apiregistrationv1.Available {
-			return condition
-		}
-	}
-	return apiregistrationv1.APIServiceCondition{}
-}
-
-func isAvailable(service *apiregistrationv1.APIService) bool {
-	return availability(service).Status == apiregistrationv1.ConditionTrue
 }
 
 // mendAvailability goes by the reasons of kube-aggregator's controller.
@@ -235,7 +219,7 @@ func (e *examination) expectProfilesCRD(f *findings) {
 		return
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]
-	if e.Inventory == "" && ok && !isAvailable(served) {
+	if e.Inventory == "" && ok && !helper.IsAPIServiceConditionTrue(served, apiregistrationv1.Available) {
 		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
 			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",

@@ -128,7 +128,7 @@ func TestAPIServices(t *testing.T) {
 			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "not tried it yet", "describe apiservice"},
 		},
 		"the label is left of the CRDs' own": {
-			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{automanagedLabel: "true"} }), "",
+			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{hub.AutomanagedLabel: "true"} }), "",
 			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "kube-apiserver undoes every change", "kubectl delete apiservice " + multiclusterService},
 		},
 		"it is the CRDs' and should be ours": {

@@ -29,8 +29,8 @@ import (
 
 // The APIServices of the two groups.
 var (
-	multiclusterService = multiclusterv1alpha1.SchemeGroupVersion.Version + "." + multiclusterv1alpha1.SchemeGroupVersion.Group
-	clusterpassService  = clusterpassv1alpha1.SchemeGroupVersion.Version + "." + clusterpassv1alpha1.SchemeGroupVersion.Group
+	multiclusterService = hub.APIServiceName(multiclusterv1alpha1.SchemeGroupVersion)
+	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 )
 
 // profilesCRD is the CustomResourceDefinition of ClusterProfile.

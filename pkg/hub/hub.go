@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -39,10 +40,17 @@ const (
 	InventoryExternal = "External"
 )
 
+// AutomanagedLabel is on the APIServices that kube-apiserver makes for CRDs. While there are such
+// CRDs, it undoes every change to the APIService.
+const AutomanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
+
 // ReservedNamespaces are the namespaces of a member in which no request may name a ServiceAccount
 // or a role by default, and which join never allows a hub. A user with rights in one of them can
 // take over the member.
 var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, SystemNamespace)
+
+// APIServiceName returns the name of the APIService for a group-version.
+func APIServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
 
 // Clashes returns whether crd serves anything in the group-version of ClusterProfile. While
 // clusterpass serves it, which it does as a whole, there must be no such CRD.

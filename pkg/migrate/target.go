@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -38,8 +37,8 @@ const (
 	externalFlag = "--inventory=" + hub.InventoryExternal
 )
 
-// ourGroup is served by clusterpass-apiserver whoever serves the inventory.
-var ourGroup = schema.GroupVersion{Group: clusterpassv1alpha1.GroupName, Version: "v1alpha1"}
+// ourService is the APIService that leads to clusterpass-apiserver whoever serves the inventory.
+var ourService = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 
 // target is where the APIService is to lead.
 type target struct {
@@ -111,7 +110,7 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 	if err := m.copyRegistration(ctx, found); err != nil {
 		return err
 	}
-	from := "APIService " + apiServiceName(ourGroup)
+	from := "APIService " + ourService
 	var err error
 	switch {
 	case m.options.CAFile != "":
@@ -134,9 +133,9 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 
 // copyRegistration takes over what the APIService of our own group has for the same Service.
 func (m *Migration) copyRegistration(ctx context.Context, found *findings) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, apiServiceName(ourGroup), metav1.GetOptions{})
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, ourService, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		found.warn("there is no APIService %s: apply artifacts/deploy as a whole", apiServiceName(ourGroup))
+		found.warn("there is no APIService %s: apply artifacts/deploy as a whole", ourService)
 		return nil
 	}
 	if err != nil {
