@@ -77,12 +77,8 @@ func ServerHubID(ctx context.Context, client kubernetes.Interface) (string, erro
 		return "", fmt.Errorf("id of the hub: %w", err)
 	}
 	if err == nil {
-		for _, container := range server.Spec.Template.Spec.Containers {
-			for _, arg := range slices.Concat(container.Command, container.Args) {
-				if id, ok := strings.CutPrefix(arg, "--hub-id="); ok {
-					return id, nil
-				}
-			}
+		if id := hub.Flag(server, "--hub-id"); id != "" {
+			return id, nil
 		}
 	}
 	return HubID(ctx, client)

@@ -7,6 +7,10 @@
 package hub
 
 import (
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -57,4 +61,21 @@ func APIServiceName(gv schema.GroupVersion) string { return gv.Version + "." + g
 func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	return crd.Spec.Group == ours.Group && apihelpers.HasServedCRDVersion(crd, ours.Version)
+}
+
+// Flag returns the value of a flag, such as --hub-id, in the commands of a Deployment's containers: of
+// FLAG=VALUE or FLAG VALUE, the last as the flag's program does, or "" if there is none.
+func Flag(deployment *appsv1.Deployment, flag string) (value string) {
+	for _, container := range deployment.Spec.Template.Spec.Containers {
+		// One argument may be all of a shell's command.
+		words := strings.Fields(strings.Join(slices.Concat(container.Command, container.Args), " "))
+		for i, word := range words {
+			if given, ok := strings.CutPrefix(word, flag+"="); ok {
+				value = given
+			} else if word == flag && i+1 < len(words) {
+				value = words[i+1]
+			}
+		}
+	}
+	return value
 }

@@ -256,15 +256,6 @@ func TestMigration_FindTarget(t *testing.T) {
 	})
 }
 
-func TestIsExternal(t *testing.T) {
-	for args, want := range map[string]bool{
-		"--inventory=External": true, "--inventory External": true, "--inventory=Served": false, "--inventory=Externally": false, "": false,
-	} {
-		assert.Equal(t, want, isExternal(deployment("--secure-port=8443", args, "--v=2")), args)
-	}
-	assert.True(t, isExternal(deployment("--inventory", "External")))
-}
-
 func TestMigration_EnsureAPIService(t *testing.T) {
 	first, second := newCA(t), newCA(t)
 	injected := registration(inventory, testService.Name, second)

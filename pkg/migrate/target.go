@@ -7,9 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -83,7 +81,7 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 	if err != nil {
 		return fmt.Errorf("looking for clusterpass-apiserver: %w", err)
 	}
-	if isExternal(deployment) {
+	if hub.Flag(deployment, "--inventory") == hub.InventoryExternal {
 		found.block("Deployment %s/%s runs with %s and would not serve the inventory: apply it without the component external-inventory first. "+
 			"Its new Pods are ready once the CustomResourceDefinitions are gone", service.Namespace, service.Name, externalFlag)
 	}
@@ -92,16 +90,6 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 			service.Namespace, service.Name, service.Namespace, service.Name)
 	}
 	return nil
-}
-
-func isExternal(deployment *appsv1.Deployment) bool {
-	for _, container := range deployment.Spec.Template.Spec.Containers {
-		arguments := " " + strings.Join(append(container.Command, container.Args...), " ") + " "
-		if strings.Contains(strings.ReplaceAll(arguments, "--inventory "+hub.InventoryExternal, externalFlag), " "+externalFlag+" ") {
-			return true
-		}
-	}
-	return false
 }
 
 // findCA finds the certificates that verify the server's: in the file that was given, in the APIService of our own group, or in the
