@@ -48,7 +48,7 @@ type ExtraConfig struct {
 	MaxTokenExpiration time.Duration
 	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
 	MaxGrantsPerNamespace int64
-	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string

@@ -17,6 +17,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/profiles"
@@ -95,7 +96,7 @@ func explainProfiles(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, or run with --inventory=%s: %w",
-			inventoryv1alpha1.Group, inventoryv1alpha1.Version, InventoryServed, err)
+			inventoryv1alpha1.Group, inventoryv1alpha1.Version, hub.InventoryServed, err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w", err)
 	default:

@@ -28,6 +28,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
@@ -63,7 +64,7 @@ type Options struct {
 	// MaxSetAuthorAge is how long after the author of a ClusterCredentialSet was recorded its
 	// credentials are renewed. Zero means no limit.
 	MaxSetAuthorAge time.Duration
-	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
+	// Inventory says who serves the ClusterProfiles: hub.InventoryServed or hub.InventoryExternal.
 	Inventory string
 	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
 	MemberRequestTimeout time.Duration
@@ -75,7 +76,7 @@ type Options struct {
 	// by resource. Bytes are quantities. Each entry replaces the default of its resource.
 	MaxObjectsPerNamespace map[string]int64
 	MaxBytesPerNamespace   map[string]string
-	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
 
@@ -96,7 +97,7 @@ func NewOptions() *Options {
 		Logs:                  logs.NewOptions(),
 		ControllerManagerUser: clusterpassv1alpha1.ControllerManagerUser,
 		SetAuthorMasters:      string(clustercredentialset.MastersWarn),
-		Inventory:             InventoryServed,
+		Inventory:             hub.InventoryServed,
 		MemberRequestTimeout:  10 * time.Second,
 		MaxTokenExpiration:    24 * time.Hour,
 		// 5,000 grants are 10 MB in etcd, and in every cache.
@@ -181,8 +182,8 @@ func (o completedOptions) Validate() error {
 		errs = append(errs, o.Recommended.Etcd.Validate()...)
 		errs = append(errs, validateEtcdServers(servers)...)
 	}
-	if o.Inventory != InventoryServed && o.Inventory != InventoryExternal {
-		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", InventoryServed, InventoryExternal, o.Inventory))
+	if o.Inventory != hub.InventoryServed && o.Inventory != hub.InventoryExternal {
+		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", hub.InventoryServed, hub.InventoryExternal, o.Inventory))
 	}
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
 		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server times requests out after %s", longest, grant.TokenCacheTTL, requestCeiling))

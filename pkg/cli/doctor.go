@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -95,7 +96,7 @@ func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("member-context", completeContexts(o.flags.ToRawKubeConfigLoader)))
 	for flag, values := range map[string][]string{
 		"output":    {"json", "yaml"},
-		"inventory": {string(doctor.InventoryServed), string(doctor.InventoryExternal)},
+		"inventory": {hub.InventoryServed, hub.InventoryExternal},
 	} {
 		utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
@@ -183,12 +184,12 @@ func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Cl
 func (o *doctorOptions) complete(args []string) (doctor.Options, error) {
 	options := doctor.Options{
 		ServerUser: o.serverUser, ManagerUser: o.managerUser,
-		Access: member.DefaultConfig(), Inventory: doctor.Inventory(o.inventory), MintNamespace: o.mintNamespace,
+		Access: member.DefaultConfig(), Inventory: o.inventory, MintNamespace: o.mintNamespace,
 	}
 	switch options.Inventory {
-	case doctor.InventoryUnknown, doctor.InventoryServed, doctor.InventoryExternal:
+	case "", hub.InventoryServed, hub.InventoryExternal:
 	default:
-		return doctor.Options{}, fmt.Errorf("--inventory %q: must be %s or %s", o.inventory, doctor.InventoryServed, doctor.InventoryExternal)
+		return doctor.Options{}, fmt.Errorf("--inventory %q: must be %s or %s", o.inventory, hub.InventoryServed, hub.InventoryExternal)
 	}
 	var err error
 	if o.accessConfig != "" {

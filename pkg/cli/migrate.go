@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/join"
 	"clusterpass.dev/pkg/migrate"
 )
@@ -47,7 +48,7 @@ request new tokens. References to owners that no longer exist are dropped.`
 func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	options := migrate.Options{
 		Timeout: migrateTimeout,
-		Service: migrate.ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443},
+		Service: migrate.ServiceReference{Namespace: hub.SystemNamespace, Name: hub.ServerName, Port: 443},
 	}
 	var dryRun string
 	cmd := &cobra.Command{

@@ -21,14 +21,13 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 
 	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// name is that of the program, its Lease, and the source of its events.
-	name = "clusterpass-controller-manager"
-	// systemNamespace is clusterpass's own on the hub.
-	systemNamespace = "clusterpass-system"
-	defaultPort     = 8444
+	name        = hub.ManagerName
+	defaultPort = 8444
 	// minCredentialLifetime is the least that a kube-apiserver makes a token for.
 	minCredentialLifetime = 10 * time.Minute
 )
@@ -120,7 +119,7 @@ func NewOptions() *Options {
 			RetryPeriod:       metav1.Duration{Duration: 2 * time.Second},
 			ResourceLock:      "leases",
 			ResourceName:      name,
-			ResourceNamespace: systemNamespace,
+			ResourceNamespace: hub.SystemNamespace,
 		},
 		SecureServing:  genericoptions.NewSecureServingOptions(),
 		Authentication: genericoptions.NewDelegatingAuthenticationOptions(),

@@ -18,13 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
-
-// automanagedLabel is on the APIServices that kube-apiserver makes for CustomResourceDefinitions, and resets.
-const automanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
 
 const (
 	mendRegister = "Register it: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
@@ -34,7 +33,7 @@ const (
 
 // expectedServices names the APIServices that have to lead to clusterpass.
 func (e *examination) expectedServices() []string {
-	if e.mode() == InventoryExternal {
+	if e.mode() == hub.InventoryExternal {
 		return []string{clusterpassService}
 	}
 	return []string{multiclusterService, clusterpassService}
@@ -68,36 +67,22 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 // apiService looks at one that should lead to clusterpass.
 func (f *findings) apiService(service *apiregistrationv1.APIService) {
 	about := "APIService " + service.Name
-	if label, ok := service.Labels[automanagedLabel]; ok {
+	if label, ok := service.Labels[hub.AutomanagedLabel]; ok {
 		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then delete it and apply the overlay again: kubectl delete apiservice "+service.Name,
-			"it has the label %s=%s: kube-apiserver undoes every change to it", automanagedLabel, label)
+			"it has the label %s=%s: kube-apiserver undoes every change to it", hub.AutomanagedLabel, label)
 		return
 	}
 	if service.Spec.Service == nil {
 		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group itself")
 		return
 	}
-	condition := availability(service)
-	if condition.Status == apiregistrationv1.ConditionTrue {
+	if helper.IsAPIServiceConditionTrue(service, apiregistrationv1.Available) {
 		f.ok(about, "available")
 		return
 	}
+	condition := ptr.Deref(helper.GetAPIServiceConditionByType(service, apiregistrationv1.Available), apiregistrationv1.APIServiceCondition{})
 	f.fail(about, mendAvailability(service, condition), "not available: %s: %s",
 		cmp.Or(condition.Reason, "Unknown"), cmp.Or(condition.Message, "the hub has not tried it yet"))
-}
-
-// availability returns the condition Available, empty if there is none.
-func availability(service *apiregistrationv1.APIService) apiregistrationv1.APIServiceCondition {
-	for _, condition := range service.Status.Conditions {
-		if condition.Type == apiregistrationv1.Available {
-			return condition
-		}
-	}
-	return apiregistrationv1.APIServiceCondition{}
-}
-
-func isAvailable(service *apiregistrationv1.APIService) bool {
-	return availability(service).Status == apiregistrationv1.ConditionTrue
 }
 
 // mendAvailability goes by the reasons of kube-aggregator's controller.
@@ -203,7 +188,7 @@ func checkCRDs(_ context.Context, e *examination) findings {
 	switch {
 	case e.hub.crds.err != nil:
 		f.unknown("CustomResourceDefinitions", e.hub.crds.err)
-	case e.mode() == InventoryExternal:
+	case e.mode() == hub.InventoryExternal:
 		e.expectProfilesCRD(&f)
 	default:
 		e.expectNoCRDs(&f)
@@ -230,16 +215,16 @@ func (e *examination) expectProfilesCRD(f *findings) {
 	if !slices.Contains(e.hub.crds.value, profilesCRD) {
 		f.fail("CustomResourceDefinition "+profilesCRD,
 			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
-			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, InventoryExternal)
+			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, hub.InventoryExternal)
 		return
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]
-	if e.Inventory == InventoryUnknown && ok && !isAvailable(served) {
+	if e.Inventory == "" && ok && !helper.IsAPIServiceConditionTrue(served, apiregistrationv1.Available) {
 		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
 			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",
-			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, InventoryExternal)
+			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, hub.InventoryExternal)
 		return
 	}
-	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", InventoryExternal)
+	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", hub.InventoryExternal)
 }

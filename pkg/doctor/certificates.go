@@ -15,11 +15,12 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"clusterpass.dev/pkg/endpoint"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// servingSecret holds the serving certificate as it is deployed.
-	servingSecret = serverName + "-cert"
+	servingSecret = hub.ServingSecret
 	// caSoon is when a CA that is about to end is reported: its successor has to get everywhere.
 	caSoon = 60 * 24 * time.Hour
 	// certificateSoon is the like for the serving certificate. cert-manager renews it 30 days before.

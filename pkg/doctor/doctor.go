@@ -26,13 +26,14 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// SystemNamespace is where clusterpass is deployed on the hub.
-	SystemNamespace = "clusterpass-system"
-	serverName      = "clusterpass-apiserver"
-	managerName     = "clusterpass-controller-manager"
+	SystemNamespace = hub.SystemNamespace
+	serverName      = hub.ServerName
+	managerName     = hub.ManagerName
 
 	// DefaultServerUser is whom the hub sees in clusterpass-apiserver as it is deployed.
 	DefaultServerUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
@@ -48,19 +49,6 @@ const (
 	parallelCalls  = 8
 )
 
-// Inventory says who serves the hub's ClusterProfiles, as the flag --inventory of clusterpass-apiserver does.
-type Inventory string
-
-// The values of Inventory.
-const (
-	// InventoryUnknown has it found out from the hub's APIServices.
-	InventoryUnknown Inventory = ""
-	// InventoryServed: clusterpass-apiserver.
-	InventoryServed Inventory = "Served"
-	// InventoryExternal: the hub, from a CustomResourceDefinition.
-	InventoryExternal Inventory = "External"
-)
-
 // Options say what to look at, and how.
 type Options struct {
 	// Clusters are the ClusterProfiles to look at; none: all.
@@ -71,8 +59,8 @@ type Options struct {
 	ServerUser, ManagerUser string
 	// Access is the configuration that the two programs have, from member.LoadFile or member.DefaultConfig.
 	Access *configv1alpha1.AccessConfiguration
-	// Inventory is the mode of clusterpass-apiserver, or InventoryUnknown.
-	Inventory Inventory
+	// Inventory is hub.InventoryServed or hub.InventoryExternal; empty: as the hub's APIServices say.
+	Inventory string
 	// Mint are the ClusterProfiles that a token is really asked for, and revoked again.
 	Mint []types.NamespacedName
 	// MintNamespace is the namespace of the members that the ServiceAccounts for that are made in.
@@ -167,7 +155,7 @@ var checks = []check{
 type examination struct {
 	Options
 	*Clients
-	hub hub
+	hub answers
 }
 
 // Run runs all checks and returns what they have found, in the order of the checks; each has at least one finding.

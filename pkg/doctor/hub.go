@@ -24,12 +24,13 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // The APIServices of the two groups.
 var (
-	multiclusterService = multiclusterv1alpha1.SchemeGroupVersion.Version + "." + multiclusterv1alpha1.SchemeGroupVersion.Group
-	clusterpassService  = clusterpassv1alpha1.SchemeGroupVersion.Version + "." + clusterpassv1alpha1.SchemeGroupVersion.Group
+	multiclusterService = hub.APIServiceName(multiclusterv1alpha1.SchemeGroupVersion)
+	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 )
 
 // profilesCRD is the CustomResourceDefinition of ClusterProfile.
@@ -41,8 +42,8 @@ type observed[T any] struct {
 	err   error
 }
 
-// hub is what several checks want to know.
-type hub struct {
+// answers are what several checks want to know of the hub.
+type answers struct {
 	skew observed[skew]
 	// apiServices are those of ours that exist, by name.
 	apiServices observed[map[string]*apiregistrationv1.APIService]
@@ -74,10 +75,10 @@ func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 }
 
 // observe asks the hub for all of it at once.
-func (e *examination) observe(ctx context.Context) hub {
+func (e *examination) observe(ctx context.Context) answers {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	var h hub
+	var h answers
 	var asking sync.WaitGroup
 	asking.Go(func() { h.skew.value, h.skew.err = e.measureSkew(ctx) })
 	asking.Go(func() { h.apiServices.value, h.apiServices.err = e.getAPIServices(ctx) })
@@ -118,25 +119,11 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, err
 		}
-		if err == nil && servesOurs(crd) {
+		if err == nil && hub.Clashes(crd) {
 			found.Insert(name)
 		}
 	}
 	return sets.List(found), nil
-}
-
-// servesOurs returns whether crd serves anything in the group-version of ClusterProfile.
-func servesOurs(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	if crd.Spec.Group != ours.Group {
-		return false
-	}
-	for _, version := range crd.Spec.Versions {
-		if version.Name == ours.Version && version.Served {
-			return true
-		}
-	}
-	return false
 }
 
 func (e *examination) getProfiles(ctx context.Context) (profiles, error) {
@@ -186,21 +173,21 @@ func isUnknownObject(err error) bool {
 }
 
 // mode returns who serves the ClusterProfiles, as far as the caller may see: Served if in doubt.
-func (e *examination) mode() Inventory {
-	if e.Inventory != InventoryUnknown {
+func (e *examination) mode() string {
+	if e.Inventory != "" {
 		return e.Inventory
 	}
 	service, ok := e.hub.apiServices.value[multiclusterService]
 	switch {
 	case e.hub.apiServices.err != nil:
-		return InventoryServed
+		return hub.InventoryServed
 	case ok && service.Spec.Service == nil:
 		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
-		return InventoryExternal
+		return hub.InventoryExternal
 	case !ok && slices.Contains(e.hub.crds.value, profilesCRD):
-		return InventoryExternal
+		return hub.InventoryExternal
 	}
-	return InventoryServed
+	return hub.InventoryServed
 }
 
 // looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.

@@ -5,20 +5,21 @@ package doctor
 
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"clusterpass.dev/artifacts"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	namespaceOfKubeSystem = "kube-system"
-	resourceSecrets       = "secrets"
-	resourceNamespaces    = "namespaces"
-	groupMulticluster     = "multicluster.x-k8s.io"
-	groupClusterpass      = "clusterpass.dev"
-	verbDelete            = "delete"
+	resourceSecrets    = "secrets"
+	resourceNamespaces = "namespaces"
+	groupMulticluster  = "multicluster.x-k8s.io"
+	groupClusterpass   = "clusterpass.dev"
+	verbDelete         = "delete"
 )
 
 // need is a right that one of the programs has to have on the hub: one rule of a role.
@@ -32,7 +33,7 @@ type need struct {
 	name  string
 	verbs []string
 	// mode is that of --inventory which takes the right; empty: both.
-	mode Inventory
+	mode string
 	// without says what comes of it if the right is missing.
 	without string
 }
@@ -41,9 +42,9 @@ type need struct {
 func (n need) key() string { return n.verbs[0] + " " + n.resources[0] }
 
 // modes are those of the rights that take one.
-var modes = map[string]Inventory{
-	"list customresourcedefinitions": InventoryServed,
-	"get clusterprofiles":            InventoryExternal,
+var modes = map[string]string{
+	"list customresourcedefinitions": hub.InventoryServed,
+	"get clusterprofiles":            hub.InventoryExternal,
 }
 
 const (
@@ -103,7 +104,7 @@ func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
 			{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: create},
 			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: create},
 		},
-		{Namespace: namespaceOfKubeSystem, Name: "extension-apiserver-authentication-reader"}: {{
+		{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication-reader"}: {{
 			APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"},
 			Verbs: []string{"get", "list", "watch"},
 		}},

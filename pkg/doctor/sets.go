@@ -19,6 +19,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
@@ -58,7 +59,7 @@ func checkSets(ctx context.Context, e *examination) findings {
 	if left := len(reports) - maxSets; left > 0 {
 		f.skip("", "%d more sets are not listed: kubectl get clustercredentialsets -A -o custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,AUTHOR:.spec.author.username,SINCE:.spec.author.since", left)
 	}
-	if byDecisions > 0 && e.mode() == InventoryExternal {
+	if byDecisions > 0 && e.mode() == hub.InventoryExternal {
 		e.expectWritersPolicy(ctx, &f)
 	}
 	if len(all) == 0 {

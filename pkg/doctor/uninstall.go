@@ -256,7 +256,7 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if err != nil {
 		return leftovers{}, err
 	}
-	grantsOf, err := grant.ServerHubID(ctx, u.Kubernetes, SystemNamespace)
+	grantsOf, err := grant.ServerHubID(ctx, u.Kubernetes)
 	if err != nil {
 		return leftovers{}, err
 	}

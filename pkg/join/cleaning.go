@@ -95,7 +95,7 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 // serverHubID returns the id that what grants own on members carries. The server may have been given another one than what join has
 // made carries. Who may not read the server's Deployment goes by the latter.
 func (j *joiner) serverHubID(ctx context.Context) (string, error) {
-	id, err := grant.ServerHubID(ctx, j.hub.kube, SystemNamespace)
+	id, err := grant.ServerHubID(ctx, j.hub.kube)
 	if apierrors.IsForbidden(err) {
 		return j.hubID, nil
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
@@ -20,14 +19,11 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // DefaultClusterManager is the cluster manager of profiles that are joined without another.
 const DefaultClusterManager = "clusterpass"
-
-// reservedNamespaces are those that no hub gets at by join: who has a ServiceAccount there can take over the
-// member. They are the same that clusterpass-apiserver refuses.
-var reservedNamespaces = sets.New("kube-system", "kube-public", "kube-node-lease", SystemNamespace)
 
 // Member is the cluster that is joined.
 type Member struct {
@@ -154,7 +150,7 @@ func checkNamespace(namespace string) error {
 	switch {
 	case strings.Contains(namespace, "*"):
 		return fmt.Errorf("namespace %q: wildcards are not supported: in an allowed namespace the hub can use every ServiceAccount and every Secret, so name each namespace", namespace)
-	case reservedNamespaces.Has(namespace):
+	case hub.ReservedNamespaces.Has(namespace):
 		return fmt.Errorf("namespace %s is never allowed: whoever has a ServiceAccount there can take over the member", namespace)
 	}
 	for _, problem := range validation.IsDNS1123Label(namespace) {

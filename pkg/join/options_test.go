@@ -15,8 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	certutil "k8s.io/client-go/util/cert"
-
-	"clusterpass.dev/pkg/mint"
 )
 
 func TestOptions_Refusals(t *testing.T) {
@@ -124,11 +122,6 @@ func TestCheckEndpoint(t *testing.T) {
 			assert.Contains(t, warnings[0], test.want)
 		})
 	}
-}
-
-// Reserved namespaces are those of the server.
-func TestReservedNamespaces(t *testing.T) {
-	assert.Equal(t, mint.ReservedNamespaces, reservedNamespaces)
 }
 
 // Wide-open modes are warned of.

@@ -20,6 +20,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/artifacts"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
 )
@@ -27,7 +28,7 @@ import (
 // Names on a member, as artifacts/deploy/member has them.
 const (
 	// SystemNamespace is the namespace of clusterpass on the hub and on every member.
-	SystemNamespace = "clusterpass-system"
+	SystemNamespace = hub.SystemNamespace
 	// ServiceAccount is whom a hub is on a member, in SystemNamespace.
 	ServiceAccount = "clusterpass"
 	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of the member.

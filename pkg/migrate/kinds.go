@@ -16,10 +16,16 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
-// inventory is the group-version that moves from CustomResourceDefinitions to clusterpass.
-var inventory = schema.GroupVersion{Group: inventoryv1alpha1.Group, Version: "v1alpha1"}
+// inventory is the group-version that moves from CustomResourceDefinitions to clusterpass, and
+// inventoryService its APIService.
+var (
+	inventory        = multiclusterv1alpha1.SchemeGroupVersion
+	inventoryService = hub.APIServiceName(inventory)
+)
 
 // statusSection is the one section that a create leaves empty: the subresource writes it.
 const statusSection = "status"

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -152,7 +153,7 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 	ours := map[string]*apiextensionsv1.CustomResourceDefinition{}
 	for i := range crds.Items {
 		crd := &crds.Items[i]
-		if !clashes(crd) {
+		if !hub.Clashes(crd) {
 			continue
 		}
 		if slices.ContainsFunc(kinds, func(k kind) bool { return k.crd() == crd.Name }) {
@@ -166,14 +167,6 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 		m.findCRD(found, foundKind{kind: k, crd: ours[k.crd()]})
 	}
 	return nil
-}
-
-// clashes returns whether crd serves anything in the group-version that moves.
-func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	return crd.Spec.Group == inventory.Group && slices.ContainsFunc(crd.Spec.Versions,
-		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-			return v.Name == inventory.Version && v.Served
-		})
 }
 
 // findCRD adds a kind to the findings if there is anything of it, on the hub or in the folder.

@@ -100,7 +100,7 @@ type Config struct {
 	// Clock is the clock.
 	Clock clock.Clock
 	// AllowedNamespaces are the member namespaces that may be used although they are
-	// refused by default: see ReservedNamespaces.
+	// refused by default: see hub.ReservedNamespaces.
 	AllowedNamespaces sets.Set[string]
 }
 

@@ -13,6 +13,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/decision"
 )
 
@@ -51,7 +52,7 @@ func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 		if err != nil {
 			return nil, err
 		}
-		if check != nil && check.Spec.ControllerName == multiKueue {
+		if check != nil && check.Spec.ControllerName == kueue.MultiKueue {
 			return get[multiKueueConfig](c.kueue.configs, check.Spec.Parameters.Name)
 		}
 	}

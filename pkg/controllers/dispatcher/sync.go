@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
 // fieldManager owns the nominated clusters. Kueue takes the field over by its MutatingAdmissionPolicy for dispatchers, or ours.
@@ -75,11 +77,11 @@ func (c *Controller) write(ctx context.Context, w *workload, p *progress, cluste
 		nominated[i] = name
 	}
 	patch := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"nominatedClusterNames": nominated}}}
-	patch.SetGroupVersionKind(groupVersion.WithKind("Workload"))
+	patch.SetGroupVersionKind(kueue.GroupVersion.WithKind("Workload"))
 	patch.SetNamespace(w.Namespace)
 	patch.SetName(w.Name)
 	patch.SetUID(w.UID)
-	written, err := c.Objects.Resource(groupVersion.WithResource(workloads)).Namespace(w.Namespace).
+	written, err := c.Objects.Resource(kueue.GroupVersion.WithResource(kueue.Workloads)).Namespace(w.Namespace).
 		ApplyStatus(ctx, w.Name, patch, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
 	if err != nil {
 		return err
@@ -101,7 +103,8 @@ func (c *Controller) report(w *workload, p *progress, is nomination) {
 	}
 	p.told = message
 	c.Recorder.Eventf(&corev1.ObjectReference{
-		APIVersion: groupVersion.String(), Kind: "Workload", Namespace: w.Namespace, Name: w.Name, UID: w.UID, ResourceVersion: w.ResourceVersion,
+		APIVersion: kueue.GroupVersion.String(), Kind: "Workload",
+		Namespace: w.Namespace, Name: w.Name, UID: w.UID, ResourceVersion: w.ResourceVersion,
 	}, nil, kind, is.reason, "Nominate", "%s", message)
 }
 

@@ -24,6 +24,7 @@ import (
 
 	"clusterpass.dev/pkg/doctor"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -176,7 +177,7 @@ func TestDoctor_ClashingCRDs(t *testing.T) {
 
 func TestDoctor_MissingCRD(t *testing.T) {
 	o := options()
-	o.Inventory = doctor.InventoryExternal
+	o.Inventory = hub.InventoryExternal
 	expect(t, o, expected{
 		check: "crds", verdict: doctor.Fail, about: "clusterprofiles.multicluster.x-k8s.io", message: "it is missing", mend: "cluster-inventory-api",
 	})

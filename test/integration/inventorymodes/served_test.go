@@ -23,7 +23,6 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
-	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -37,7 +36,7 @@ const (
 
 func TestServed_CRDsLater(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
 	join(t, "later")
 	expectDescribed(t, multicluster, ours...)
@@ -98,7 +97,7 @@ func TestServed_CRDsBefore(t *testing.T) {
 	before := getProfile(t, "before")
 	expectDescribed(t, multicluster, allCRDs...)
 
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.expectNotReady(t, crdsCheck, crdNames(allCRDs...)...)
 
 	t.Run("kubectl apply of our APIService is reverted", func(t *testing.T) {
@@ -168,7 +167,7 @@ func TestServed_ToExternal(t *testing.T) {
 	leaveHubClean(t)
 	var exported string
 	t.Run("export", func(t *testing.T) {
-		s := startServer(t, apiserver.InventoryServed)
+		s := startServer(t, served)
 		s.register(t, multicluster, clusterpass)
 		expectDescribed(t, multicluster, ours...)
 		join(t, "back")
@@ -179,7 +178,7 @@ func TestServed_ToExternal(t *testing.T) {
 	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "create", "-f", "-")
 	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "replace", "--subresource=status", "-f", "-")
 
-	s := startServer(t, apiserver.InventoryExternal)
+	s := startServer(t, external)
 	s.register(t, clusterpass)
 	expectToken(t, hub.RESTConfig(), request("back", "back", "view"))
 }
@@ -203,7 +202,7 @@ func withoutServerFields(t *testing.T, list string) string {
 // Namespaces of the hub wait for the end of a clash.
 func TestServed_NamespacesWait(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
 	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
 	created, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}}, metav1.CreateOptions{})

@@ -36,6 +36,10 @@ const (
 	serverName    = "clusterpass-apiserver"
 	crdsCheck     = "clusterpass-inventory-crds"
 	profilesCheck = "clusterpass-external-profiles"
+
+	// served and external are the modes of the server, as --inventory has them.
+	served   = "Served"
+	external = "External"
 )
 
 // server is clusterpass-apiserver on the shared hub for one test.

@@ -11,13 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/words"
 )
 
 // IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
 // that says so.
 func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition, bool) {
-	if _, ok := errors.AsType[*forbiddenError](err); ok {
+	if _, ok := errors.AsType[kueue.ForbiddenError](err); ok {
 		return condition(set, v1alpha1.MultiKueueReasonForbidden, err.Error()), true
 	}
 	return metav1.Condition{}, false
@@ -28,7 +29,7 @@ func blocked(set *v1alpha1.ClusterCredentialSet, err error) metav1.Condition {
 	if is, ok := IsBlocked(set, err); ok {
 		return is
 	}
-	if errors.Is(err, errNotInstalled) {
+	if errors.Is(err, kueue.ErrNotInstalled) {
 		return condition(set, v1alpha1.MultiKueueReasonNotInstalled, err.Error())
 	}
 	return condition(set, v1alpha1.MultiKueueReasonNotActive, err.Error())

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/rights"
 )
@@ -63,7 +65,7 @@ func (k *Keeper) Sync(ctx context.Context, set *v1alpha1.ClusterCredentialSet, w
 // Remove deletes all that set has of Kueue's objects.
 func (k *Keeper) Remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	err := k.usable(ctx)
-	if errors.Is(err, errNotInstalled) {
+	if errors.Is(err, kueue.ErrNotInstalled) {
 		return nil
 	}
 	if err != nil {
@@ -198,9 +200,9 @@ func (p *pass) update(ctx context.Context, of kind, have, want *unstructured.Uns
 
 // mayAuthor returns whether the set's author may write an object, and remembers where not.
 func (p *pass) mayAuthor(ctx context.Context, verb string, of kind, name string) (bool, error) {
-	what := attributes(of.resource)
-	what.Verb, what.Name = verb, name
-	ok, err := rights.Of(ctx, p.hub, p.set.Spec.Author, what)
+	ok, err := rights.Of(ctx, p.hub, p.set.Spec.Author, authorizationv1.ResourceAttributes{
+		Group: of.resource.Group, Version: of.resource.Version, Resource: of.resource.Resource, Verb: verb, Name: name,
+	})
 	if err == nil && !ok {
 		p.lacking = append(p.lacking, fmt.Sprintf("%s on %s %q", verb, of.resource.GroupResource(), name))
 	}

@@ -29,6 +29,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
 // hub is a Keeper with the hub it works on.
@@ -55,7 +56,7 @@ func newHub(t *testing.T, there ...runtime.Object) *hub {
 		review.Status.Allowed = review.Spec.User == "kim" && !h.refused(review.Spec.ResourceAttributes)
 		return true, review, nil
 	})
-	client.Resources = []*metav1.APIResourceList{{GroupVersion: groupVersion.String()}}
+	client.Resources = []*metav1.APIResourceList{{GroupVersion: kueue.GroupVersion.String()}}
 	h.objects = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		clusterKind.resource: "MultiKueueClusterList", configKind.resource: "MultiKueueConfigList", checkKind.resource: "AdmissionCheckList",
 	}, there...)
@@ -112,7 +113,7 @@ func (h *hub) followed(t *testing.T) bool {
 	for of, lister := range listers {
 		cached, err := lister.List(labels.Everything())
 		require.NoError(t, err)
-		list, err := h.objects.Tracker().List(of.resource, groupVersion.WithKind(of.name), metav1.NamespaceAll)
+		list, err := h.objects.Tracker().List(of.resource, kueue.GroupVersion.WithKind(of.name), metav1.NamespaceAll)
 		require.NoError(t, err)
 		var want []runtime.Object
 		require.NoError(t, meta.EachListItem(list, func(object runtime.Object) error {
