@@ -141,7 +141,7 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	if err := c.setReady(next, condition(next, first), chosen); err != nil {
+	if err := c.setReady(ctx, next, condition(next, first), chosen); err != nil {
 		return err
 	}
 	setConsumerCondition(next, consumer)
@@ -213,7 +213,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 }
 
 // setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
-func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
+func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
 	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
@@ -221,7 +221,7 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	case chosen.refused != "":
 		is.Reason, is.Message = chosen.reason, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
 	case set.Spec.Clusters.DecisionKey != "":
-		_, others, err := c.decisions.of(set)
+		_, others, err := c.decisions.of(ctx, set)
 		if err != nil {
 			return err
 		}
