@@ -68,10 +68,9 @@ type SecretInformers struct {
 var _ Secrets = (*SecretInformers)(nil)
 
 type namespaceSecrets struct {
-	factory   informers.SharedInformerFactory
-	informer  cache.SharedIndexInformer
-	lister    corelisters.SecretNamespaceLister
-	hasSynced cache.InformerSynced
+	factory  informers.SharedInformerFactory
+	informer cache.SharedIndexInformer
+	lister   corelisters.SecretNamespaceLister
 }
 
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub
@@ -105,10 +104,9 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		informers.WithTransform(profiles.WithoutManagedFields))
 	secrets := factory.Core().V1().Secrets()
 	return &namespaceSecrets{
-		factory:   factory,
-		informer:  secrets.Informer(),
-		lister:    secrets.Lister().Secrets(namespace),
-		hasSynced: secrets.Informer().HasSynced,
+		factory:  factory,
+		informer: secrets.Informer(),
+		lister:   secrets.Lister().Secrets(namespace),
 	}
 }
 
@@ -126,7 +124,7 @@ func (s *SecretInformers) Run(ctx context.Context) {
 // Synced returns whether the informers of all namespaces have synced.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
-		if !secrets.hasSynced() {
+		if !secrets.informer.HasSynced() {
 			return false
 		}
 	}
@@ -140,7 +138,7 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 	}
-	if !secrets.hasSynced() {
+	if !secrets.informer.HasSynced() {
 		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
 	}
 	return secrets.lister.Get(name)

@@ -26,7 +26,7 @@ func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentia
 		}
 		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
-	workers, err := c.workers(set, selected)
+	workers, err := c.workers(ctx, set, selected)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +35,8 @@ func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentia
 }
 
 // workers returns the clusters that Kueue can reach, in their order: those whose Secret exists.
-func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
-	names, err := c.order(set, selected)
+func (c *Controller) workers(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
+	names, err := c.order(ctx, set, selected)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	next.Status.ObservedGeneration = set.Generation
 	if chosen.refused != "" {
 		next.Status.Selected, next.Status.Ready = 0, 0
-		if err := c.setReady(next, condition(next, ""), chosen); err != nil {
+		if err := c.setReady(ctx, next, condition(next, ""), chosen); err != nil {
 			return 0, err
 		}
 		c.setAnyDecisionWriter(next)
@@ -82,7 +82,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	if is.Status == metav1.ConditionTrue {
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
-	if err := c.setReady(next, is, chosen); err != nil {
+	if err := c.setReady(ctx, next, is, chosen); err != nil {
 		return 0, err
 	}
 	setOptional(next, v1alpha1.MultiKueueReady, consumer)

@@ -111,13 +111,15 @@ type Options struct {
 // Controller keeps credentials. It is made by New.
 type Controller struct {
 	Options
-	sets      listers.ClusterCredentialSetLister
-	grants    listers.AuthTokenGrantLister
-	profiles  inventorylisters.ClusterProfileLister
+	sets     listers.ClusterCredentialSetLister
+	grants   listers.AuthTokenGrantLister
+	profiles inventorylisters.ClusterProfileLister
+	synced   []cache.InformerSynced
+
+	// decisions, secrets and kueue are made by Run, and end with it.
 	decisions *decisions
 	secrets   *secrets
 	kueue     *multikueue.Keeper
-	synced    []cache.InformerSynced
 
 	// setQueue has sets, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
@@ -154,10 +156,7 @@ func New(o Options) (*Controller, error) {
 		sets:      o.Sets.Lister(),
 		grants:    o.Grants.Lister(),
 		profiles:  o.Profiles.Lister(),
-		decisions: &decisions{informer: o.Decisions, placements: o.Placements.Lister(), controller: o.User},
-		secrets:   newSecrets(o.Hub),
 		limits:    limiter{most: o.MaxCredentials},
-		kueue:     multikueue.New(o.Hub, o.Objects),
 		states:    map[types.UID]map[string]state{},
 		writes:    map[credentialKey]written{},
 		undecided: map[credentialKey]time.Time{},
@@ -187,9 +186,9 @@ func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	// Requests and answers hold tokens: they are not logged.
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
-	c.secrets.run(ctx, c.secretChanged)
-	c.decisions.run(ctx, c.decisionChanged)
-	c.kueue.Run(ctx, c.consumerChanged)
+	c.secrets = newSecrets(ctx, c.Hub, c.secretChanged)
+	c.decisions = newDecisions(ctx, c.Decisions, c.Placements.Lister(), c.User, c.decisionChanged)
+	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}

@@ -57,7 +57,7 @@ func newSets(t *testing.T) *setsHub {
 	kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
 	})
-	s.secrets.run(t.Context(), s.secretChanged)
+	s.secrets = newSecrets(t.Context(), kube, s.secretChanged)
 	client := ours.NewClientset()
 	client.PrependReactor("create", "clustercredentialsets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create := action.(clienttesting.CreateActionImpl)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,8 +18,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/decision"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -67,7 +69,7 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	}
 	is := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
 	if refused == "" {
-		if is.clusters, err = c.matching(set); err != nil {
+		if is.clusters, err = c.matching(ctx, set); err != nil {
 			return nil, err
 		}
 		is.refused, is.reason = c.limits.reserve(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
@@ -124,7 +126,7 @@ func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, err
 }
 
 // matching returns what the selection of set is about now.
-func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, error) {
+func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	clusters := &set.Spec.Clusters
 	bound, err := boundOf(clusters)
 	if err != nil {
@@ -143,7 +145,7 @@ func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, er
 	}
 	names := clusters.Names
 	if clusters.DecisionKey != "" {
-		if names, err = c.decisions.names(set); err != nil {
+		if names, err = c.decisions.names(ctx, set); err != nil {
 			return nil, err
 		}
 	}
@@ -174,11 +176,11 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 }
 
 // order returns the names of what set selects now, in the order of its names or decisions, else by name.
-func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
+func (c *Controller) order(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
 		var err error
-		if names, err = c.decisions.names(set); err != nil {
+		if names, err = c.decisions.names(ctx, set); err != nil {
 			return nil, err
 		}
 	}
@@ -209,7 +211,7 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 		return nil, err
 	}
 	if set.Spec.Clusters.DecisionKey != "" {
-		names, err := c.decisions.names(set)
+		names, err := c.decisions.names(ctx, set)
 		if err != nil || !slices.Contains(names, cluster) {
 			return nil, err
 		}
@@ -229,31 +231,27 @@ func (c *Controller) grantedOne(set *v1alpha1.ClusterCredentialSet, cluster stri
 // decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another manager owns that group, the hub may not
 // have them.
 type decisions struct {
-	informer inventoryinformers.PlacementDecisionInformer
+	informers *ondemand.Informers[inventorylisters.PlacementDecisionLister]
 	// placements are those whose decisions the user controller writes; empty if that user is not known.
 	placements listers.PlacementLister
 	controller string
-	once       sync.Once
-	start      func() error
-	failed     error
 }
 
-func (d *decisions) run(ctx context.Context, changed func(obj any)) {
-	d.start = func() error {
-		_, err := d.informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: changed, UpdateFunc: func(_, obj any) { changed(obj) }, DeleteFunc: changed,
-		})
-		if err != nil {
-			return fmt.Errorf("watching PlacementDecisions: %w", err)
-		}
-		go d.informer.Informer().RunWithContext(ctx)
-		return nil
+// newDecisions returns a watch that calls changed, and ends with ctx.
+func newDecisions(
+	ctx context.Context, informer inventoryinformers.PlacementDecisionInformer, placements listers.PlacementLister, controller string,
+	changed func(obj any),
+) *decisions {
+	open := func(context.Context, string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
+		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil
 	}
+	notRead := errors.New("the PlacementDecisions are not read yet")
+	return &decisions{informers: ondemand.New(ctx, open, loop.Always(changed), notRead), placements: placements, controller: controller}
 }
 
 // names returns the names of the ClusterProfiles that the decisions which count for set name, each once, in the order of their index.
-func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) {
-	counting, _, err := d.of(set)
+func (d *decisions) names(ctx context.Context, set *v1alpha1.ClusterCredentialSet) ([]string, error) {
+	counting, _, err := d.of(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -273,16 +271,15 @@ type other struct {
 }
 
 // of returns the decisions for set that count, and those that do not.
-func (d *decisions) of(set *v1alpha1.ClusterCredentialSet) (counting []*inventoryv1alpha1.PlacementDecision, others []other, err error) {
-	d.once.Do(func() { d.failed = d.start() })
-	if d.failed != nil {
-		return nil, nil, d.failed
-	}
-	if !d.informer.Informer().HasSynced() {
-		return nil, nil, errors.New("the PlacementDecisions are not read yet")
+func (d *decisions) of(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet,
+) (counting []*inventoryv1alpha1.PlacementDecision, others []other, err error) {
+	lister, err := d.informers.Start(ctx, metav1.NamespaceAll)
+	if err != nil {
+		return nil, nil, err
 	}
 	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
-	list, err := d.informer.Lister().PlacementDecisions(set.Namespace).List(key.AsSelector())
+	list, err := lister.PlacementDecisions(set.Namespace).List(key.AsSelector())
 	if err != nil {
 		return nil, nil, err
 	}

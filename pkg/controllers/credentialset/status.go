@@ -140,7 +140,7 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	if err := c.setReady(next, condition(next, first), chosen); err != nil {
+	if err := c.setReady(ctx, next, condition(next, first), chosen); err != nil {
 		return err
 	}
 	setOptional(next, v1alpha1.MultiKueueReady, consumer)
@@ -212,7 +212,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 }
 
 // setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
-func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
+func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
 	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
@@ -220,7 +220,7 @@ func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Cond
 	case chosen.refused != "":
 		is.Reason, is.Message = chosen.reason, "only clusters that already have a credential are selected: "+chosen.refused+"; "+is.Message
 	case set.Spec.Clusters.DecisionKey != "":
-		_, others, err := c.decisions.of(set)
+		_, others, err := c.decisions.of(ctx, set)
 		if err != nil {
 			return err
 		}

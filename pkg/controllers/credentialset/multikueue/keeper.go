@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,41 +23,41 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/kueue"
+	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/rights"
 )
 
 // Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.
 type Keeper struct {
-	hub     kubernetes.Interface
-	objects dynamic.Interface
-	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
-	changed func(set types.UID, name string)
-
-	mu      sync.Mutex
-	listers map[kind]cache.GenericLister
-	synced  []cache.InformerSynced
+	hub       kubernetes.Interface
+	objects   dynamic.Interface
+	informers *ondemand.Informers[map[kind]cache.GenericLister]
 }
 
-// New returns a Keeper that asks hub what is allowed, and keeps objects.
-func New(hub kubernetes.Interface, objects dynamic.Interface) *Keeper {
-	return &Keeper{hub: hub, objects: objects}
-}
-
-// Run has objects watched until ctx ends, once they are needed. Then changed is called with the UID, and NAMESPACE/NAME, of a set whose
+// New returns a Keeper that asks hub what is allowed, and keeps objects. Once they are needed, it
+// watches them until ctx ends, and calls changed with the UID, and NAMESPACE/NAME, of a set whose
 // objects have changed.
-func (k *Keeper) Run(ctx context.Context, changed func(set types.UID, name string)) {
-	k.ctx, k.changed = ctx, changed
+func New(ctx context.Context, hub kubernetes.Interface, objects dynamic.Interface, changed func(set types.UID, name string)) *Keeper {
+	k := &Keeper{hub: hub, objects: objects}
+	k.informers = ondemand.New(ctx, k.open, loop.Always(func(obj any) {
+		if object, ok := loop.Object[*unstructured.Unstructured](obj); ok {
+			changed(types.UID(object.GetLabels()[v1alpha1.LabelCredentialSetUID]), object.GetAnnotations()[annotationSet])
+		}
+	}), errNotRead)
+	return k
 }
 
 // Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them, and no others. It returns the
 // condition MultiKueueReady, with an error, too, where it is to be called again.
 func (k *Keeper) Sync(ctx context.Context, set *v1alpha1.ClusterCredentialSet, workers []Worker) (metav1.Condition, error) {
-	if err := k.watch(ctx); err != nil {
+	listers, err := k.informers.Start(ctx, metav1.NamespaceAll)
+	if err != nil {
 		return blocked(set, err), err
 	}
-	p := &pass{Keeper: k, set: set}
-	err := p.run(ctx, workers)
+	p := &pass{Keeper: k, set: set, listers: listers}
+	err = p.run(ctx, workers)
 	return p.condition(len(workers), err), err
 }
 
@@ -100,7 +99,8 @@ func (k *Keeper) remove(ctx context.Context, of kind, object *unstructured.Unstr
 // pass is one comparison of a set with its objects.
 type pass struct {
 	*Keeper
-	set *v1alpha1.ClusterCredentialSet
+	set     *v1alpha1.ClusterCredentialSet
+	listers map[kind]cache.GenericLister
 	// kept are the names of the clusters that Kueue knows for the set, in their order.
 	kept []string
 	// taken are objects of others that have the names of the set's.

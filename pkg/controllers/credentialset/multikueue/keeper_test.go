@@ -60,8 +60,7 @@ func newHub(t *testing.T, there ...runtime.Object) *hub {
 	h.objects = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		clusterKind.resource: "MultiKueueClusterList", configKind.resource: "MultiKueueConfigList", checkKind.resource: "AdmissionCheckList",
 	}, there...)
-	h.Keeper = New(client, h.objects)
-	h.Run(t.Context(), func(types.UID, string) {})
+	h.Keeper = New(t.Context(), client, h.objects, func(types.UID, string) {})
 	return h
 }
 
@@ -107,9 +106,10 @@ func (h *hub) follow(t *testing.T) {
 
 func (h *hub) followed(t *testing.T) bool {
 	t.Helper()
-	h.mu.Lock()
-	listers := h.listers
-	h.mu.Unlock()
+	listers, err := h.informers.Get(metav1.NamespaceAll)
+	if err != nil {
+		return true
+	}
 	for of, lister := range listers {
 		cached, err := lister.List(labels.Everything())
 		require.NoError(t, err)
