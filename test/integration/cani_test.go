@@ -5,13 +5,14 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -42,7 +43,7 @@ func canI(t *testing.T, config *rest.Config, question string) bool {
 	case "no":
 		return false
 	default:
-		t.Fatalf("can-i %s: %q: %v", question, answer, err)
+		require.Fail(t, "neither yes nor no", "can-i %s: %q: %v", question, answer, err)
 		return false
 	}
 }
@@ -51,20 +52,16 @@ func canI(t *testing.T, config *rest.Config, question string) bool {
 func kubeconfigFor(t *testing.T, config *rest.Config) string {
 	t.Helper()
 	config = rest.CopyConfig(config)
-	if err := rest.LoadTLSFiles(config); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, rest.LoadTLSFiles(config))
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(clientcmdapi.Config{
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"hub": {Server: config.Host, CertificateAuthorityData: config.CAData}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{"user": {
 			Token: config.BearerToken, ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
 		}},
 		Contexts:       map[string]*clientcmdapi.Context{"hub": {Cluster: "hub", AuthInfo: "user"}},
 		CurrentContext: "hub",
-	}, path); err != nil {
-		t.Fatal(err)
-	}
+	}, path))
 	return path
 }
 
@@ -111,16 +108,12 @@ func TestCanI_ExampleRoles(t *testing.T) {
 		for _, cluster := range []string{"bravelion", "whale"} {
 			for _, role := range []string{"view", "edit", "cluster-admin"} {
 				t.Run(group+" "+role+" on "+cluster, func(t *testing.T) {
-					if got, want := canI(t, config, requests), slices.Contains(questions, requests); got != want {
-						t.Errorf("can-i %s: %t, want %t", requests, got, want)
-					}
+					assert.Equal(t, slices.Contains(questions, requests), canI(t, config, requests), requests)
 					var missing, all []string
 					for _, right := range rightsFor(cluster, role) {
 						all = append(all, right.refusal)
 						want := slices.Contains(questions, right.question)
-						if got := canI(t, config, right.question); got != want {
-							t.Errorf("can-i %s: %t, want %t", right.question, got, want)
-						}
+						assert.Equal(t, want, canI(t, config, right.question), right.question)
 						if !want {
 							missing = append(missing, right.refusal)
 						}
@@ -138,9 +131,8 @@ func expectLacks(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	t.Helper()
 	_, _, err := ask(t.Context(), config, forms[0], r, dryRun)
 	if len(missing) == 0 {
-		if exists := r.Spec.TargetClusterProfile.Name == "bravelion"; exists && err != nil || !exists && !apierrors.IsNotFound(err) {
-			t.Errorf("got %v", err)
-		}
+		exists := r.Spec.TargetClusterProfile.Name == "bravelion"
+		assert.True(t, exists && err == nil || !exists && apierrors.IsNotFound(err), "%v", err)
 		return
 	}
 	// Whoever may create no authtokenrequests is refused that by the hub, and told no more.
@@ -148,9 +140,8 @@ func expectLacks(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	if missing[0] == all[0] {
 		lacks = "lacks: " + all[0] + " (not reviewed: " + strings.Join(all[1:], "; ") + ")"
 	}
-	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), lacks) && !strings.Contains(err.Error(), hub) {
-		t.Errorf("got  %v\nwant it to end in %s", err, lacks)
-	}
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
+	assert.True(t, strings.HasSuffix(err.Error(), lacks) || strings.Contains(err.Error(), hub), "got %v, want it to end in %s", err, lacks)
 }
 
 // asSomebody returns the client config of somebody that config impersonates.
@@ -224,9 +215,8 @@ func TestEntitlement_Requesters(t *testing.T) {
 		"a group that the deputy may not assume": asSomebody(deputy, "who:alice", "who:viewers"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := ask(t.Context(), config, forms[0], request("bravelion", "entitled", "view"), dryRun); !apierrors.IsForbidden(err) {
-				t.Errorf("got %v, want 403", err)
-			}
+			_, _, err := ask(t.Context(), config, forms[0], request("bravelion", "entitled", "view"), dryRun)
+			assert.True(t, apierrors.IsForbidden(err), "%v", err)
 		})
 	}
 }
@@ -277,9 +267,8 @@ func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rba
 	t.Cleanup(func() {
 		// The test's own context has ended.
 		ctx := context.Background()
-		if err := errors.Join(admin.ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}), admin.ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, admin.ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}))
+		assert.NoError(t, admin.ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{}))
 	})
 	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
 }
@@ -289,15 +278,11 @@ func expectEntitled(t *testing.T, config *rest.Config, want bool) {
 	t.Helper()
 	for _, f := range forms {
 		_, _, err := ask(t.Context(), config, f, request("bravelion", "entitled", "view"), dryRun)
-		if want && err != nil || !want && !apierrors.IsForbidden(err) {
-			t.Errorf("%s: got %v, want it to be answered: %t", f.name, err, want)
-		}
+		assert.True(t, want && err == nil || !want && apierrors.IsForbidden(err), "%s: %v, want it to be answered: %t", f.name, err, want)
 	}
 	can := true
 	for _, right := range rightsFor("bravelion", "view") {
 		can = can && canI(t, config, right.question)
 	}
-	if can != want {
-		t.Errorf("kubectl auth can-i says %t, want %t", can, want)
-	}
+	assert.Equal(t, want, can, "kubectl auth can-i")
 }

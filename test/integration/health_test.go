@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/test/testenv"
@@ -37,13 +38,11 @@ func TestServer_ReadinessAndMetrics(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			body := string(testenv.Must[[]byte](t)(direct.CoreV1().RESTClient().Get().RequestURI(path).DoRaw(t.Context())))
 			for _, want := range wants {
-				if !strings.Contains(body, want) {
-					t.Errorf("no %q", want)
-				}
+				assert.Contains(t, body, want)
 			}
 			for line := range strings.Lines(body) {
-				if strings.Contains(line, "bravelion") && !slices.ContainsFunc(namesCluster, func(gauge string) bool { return strings.HasPrefix(line, gauge) }) {
-					t.Errorf("a cluster is named in %s", line)
+				if strings.Contains(line, "bravelion") {
+					assert.True(t, slices.ContainsFunc(namesCluster, func(gauge string) bool { return strings.HasPrefix(line, gauge) }), line)
 				}
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -37,15 +38,11 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 		if review.Request.Name == webhookName {
 			active.Store(true)
 		} else if done.CompareAndSwap(false, true) {
-			if err := do(); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, do())
 		}
 		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 		review.Request = nil
-		if err := json.NewEncoder(w).Encode(review); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, json.NewEncoder(w).Encode(review))
 	}))
 	t.Cleanup(server.Close)
 
@@ -53,9 +50,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 	testenv.Must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
-		if err := hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}))
 	})
 	probe := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: webhookName, Labels: map[string]string{grant.LabelManagedBy: grant.ManagedBy}},

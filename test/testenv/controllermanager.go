@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 )
 
@@ -157,15 +158,11 @@ func StartControllerManager(t testing.TB, hub *Cluster, config ControllerManager
 	}
 	if config.Port == 0 {
 		ports, err := FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		config.Port = ports[0]
 	}
 	manager, err := NewControllerManager(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	start(t, manager)
 	return manager
 }

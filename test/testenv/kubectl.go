@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has what it printed as errors. Nothing that an
@@ -47,8 +49,6 @@ func KubectlOf(ctx context.Context, program, kubeconfig, input string, args ...s
 func MustKubectl(t testing.TB, kubeconfig, input string, args ...string) string {
 	t.Helper()
 	out, err := Kubectl(t.Context(), kubeconfig, input, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return out
 }
