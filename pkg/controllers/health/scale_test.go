@@ -211,9 +211,7 @@ func BenchmarkBareGet(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		answer, err := client.Get(m.URL + "/readyz")
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		_ = answer.Body.Close()
 	}
 }
