@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/component-base/metrics/testutil"
@@ -52,9 +53,7 @@ func costSoFar(t *testing.T) cost {
 	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
 	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
 	metrics := testutil.NewMetrics()
-	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
 	sum := func(name string) (total float64) {
 		for _, sample := range metrics[name] {
 			total += float64(sample.Value)
