@@ -94,8 +94,8 @@ func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 	asked := 0
 	honestly.Go(func() {
 		for ; honestCtx.Err() == nil; asked++ {
-			if err := f.ask(honestCtx, client, honest, asked%5); err != nil && honestCtx.Err() == nil {
-				t.Errorf("the honest member: %v", err)
+			if err := f.ask(honestCtx, client, honest, asked%5); honestCtx.Err() == nil {
+				assert.NoError(t, err, "the honest member")
 			}
 		}
 	})

@@ -136,7 +136,7 @@ func TestRotation(t *testing.T) {
 			require.Equal(t, watch.Modified, event.Type)
 			renewed, _ = event.Object.(*corev1.Secret)
 		case <-deadline:
-			t.Fatal("not renewed")
+			require.Fail(t, "not renewed")
 		default:
 		}
 	}

@@ -107,9 +107,8 @@ func (f *fleet) submitMany(ctx context.Context, t *testing.T) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-			if _, err := client.Create(context.WithoutCancel(ctx), job, metav1.CreateOptions{}); err != nil {
-				t.Errorf("a Job was not taken: %v", err)
-			}
+			_, err := client.Create(context.WithoutCancel(ctx), job, metav1.CreateOptions{})
+			assert.NoError(t, err, "a Job was not taken")
 		}
 	}
 }
