@@ -156,16 +156,9 @@ func StartControllerManager(t testing.TB, hub *Cluster, config ControllerManager
 		config.Dir = keptOnFailure(t, managerName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	manager, err := NewControllerManager(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	manager := Must[*ControllerManager](t)(NewControllerManager(config))
 	start(t, manager)
 	return manager
 }

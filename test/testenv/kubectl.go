@@ -46,9 +46,5 @@ func KubectlOf(ctx context.Context, program, kubeconfig, input string, args ...s
 // MustKubectl is Kubectl for what has to go well.
 func MustKubectl(t testing.TB, kubeconfig, input string, args ...string) string {
 	t.Helper()
-	out, err := Kubectl(t.Context(), kubeconfig, input, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return Must[string](t)(Kubectl(t.Context(), kubeconfig, input, args...))
 }

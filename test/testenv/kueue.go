@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 )
 
@@ -185,16 +186,10 @@ func StartKueue(t testing.TB, cluster *Cluster, config KueueConfig) *Kueue {
 		config.Dir = keptOnFailure(t, cluster.programName(kueueName))
 	}
 	if config.Ports == (KueuePorts{}) {
-		ports, err := FreePorts(2)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ports := Must[[]int](t)(FreePorts(2))
 		config.Ports = KueuePorts{Health: ports[0], Webhook: ports[1]}
 	}
-	kueue, err := NewKueue(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kueue := Must[*Kueue](t)(NewKueue(config))
 	start(t, kueue)
 	return kueue
 }
@@ -207,7 +202,7 @@ func RequireKueue(t testing.TB) {
 		return
 	}
 	if os.Getenv(KueueEnv) != "" {
-		t.Fatal(err)
+		require.NoError(t, err)
 	}
 	t.Skipf("this needs Kueue (make test-kueue): %v", err)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,9 +35,7 @@ func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, s
 	} else {
 		_, err = rbac.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	role := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}
 	if namespace == "" {
 		role.Kind = "ClusterRole"
@@ -48,9 +47,7 @@ func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, s
 func Bind(t testing.TB, cluster kubernetes.Interface, namespace, name string, subject rbacv1.Subject, clusterRole string) {
 	t.Helper()
 	role, err := cluster.RbacV1().ClusterRoles().Get(t.Context(), clusterRole, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	bind(t, cluster, namespace, name, subject, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole}, role.Rules)
 }
 
@@ -65,9 +62,7 @@ func bind(
 	} else {
 		_, err = rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role}, metav1.CreateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i := range rules {
 		// kube-apiserver reads RBAC from its own cache, and keeps no answers: from the first yes on it is yes.
 		Eventually(t, func(ctx context.Context) error {

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // startTimeout bounds the start of one cluster or server. Alone on two cores it takes about five seconds; a test
@@ -66,16 +69,9 @@ func StartServer(t testing.TB, hub *Cluster, config ServerConfig) *Server {
 		config.Dir = keptOnFailure(t, serverName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	server, err := NewServer(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := Must[*Server](t)(NewServer(config))
 	start(t, server)
 	return server
 }
@@ -90,26 +86,19 @@ func start(t testing.TB, s interface {
 	t.Cleanup(s.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	if err := s.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Start(ctx))
 }
 
 // keptOnFailure returns a new directory that is removed after the test, unless that has failed.
 func keptOnFailure(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "clusterpass-"+name+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := Must[string](t)(os.MkdirTemp("", "clusterpass-"+name+"-"))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the files of %s, logs included, are kept in %s", name, dir)
 			return
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, os.RemoveAll(dir))
 	})
 	return dir
 }

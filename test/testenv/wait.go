@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -30,13 +31,12 @@ func EventuallyIn(ctx context.Context, t testing.TB, timeout time.Duration, chec
 	last := errors.New("it was not looked at")
 	// Each look costs the servers of the test something, and waits are long: a fixed 20 ms took two thirds of what the tests took in all.
 	ever := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.3, Cap: 250 * time.Millisecond, Steps: math.MaxInt32}
-	if err := ever.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	err := ever.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		if err := check(ctx); err == nil || ctx.Err() == nil {
 			last = err
 		}
 		return last == nil, nil
-	}); err != nil {
-		t.Fatalf("not in %s: %v", timeout, last)
-	}
+	})
+	require.NoError(t, err, "not in %s: %v", timeout, last)
 	return time.Now()
 }
