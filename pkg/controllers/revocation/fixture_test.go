@@ -113,7 +113,8 @@ func (f *fixture) reconcileGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant
 	return f.reconcile(ctx, cache.MetaObjectToName(g))
 }
 
-// expectRequeue looks at a grant once, and expects to be told to look again after that long; 0 is not at all.
+// expectRequeue reconciles a grant once, and expects that it is requeued after that long, or not at
+// all where that is 0.
 func (f *fixture) expectRequeue(t *testing.T, g *v1alpha1.AuthTokenGrant, after time.Duration) {
 	t.Helper()
 	again, err := f.reconcileGrant(t.Context(), g)
@@ -122,16 +123,11 @@ func (f *fixture) expectRequeue(t *testing.T, g *v1alpha1.AuthTokenGrant, after 
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 func at(t time.Time) *metav1.Time {

@@ -193,7 +193,8 @@ func TestRevocation_ByLabel(t *testing.T) {
 		testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
 		all = append(all, g)
 	}
-	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "team=red"}))
+	red := metav1.ListOptions{LabelSelector: "team=red"}
+	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
 	for _, g := range all {
 		untilGone(t, g)
 		err := g.use(t.Context())
