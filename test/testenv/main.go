@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/testutil"
 )
 
 // fleetTimeout bounds the start of a fleet.
@@ -177,4 +179,18 @@ func Must[T any](t testing.TB) func(value T, err error) T {
 func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
 	t.Helper()
 	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
+}
+
+// Metrics returns the metrics of the program that config reaches, as it exposes them and parsed.
+func Metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	parsed = testutil.NewMetrics()
+	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
 }

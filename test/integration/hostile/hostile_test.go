@@ -57,7 +57,7 @@ func TestHostileMembers(t *testing.T) {
 	t.Run("to the controller manager", func(t *testing.T) { f.testManager(t, manager) })
 	t.Run("leave no trace in metrics and logs", func(t *testing.T) {
 		for program, config := range map[string]*rest.Config{f.server.Log(): server, f.manager.Log(): manager} {
-			text, _, err := metrics(t.Context(), config)
+			text, _, err := testenv.Metrics(t.Context(), config)
 			require.NoError(t, err)
 			assert.NotContains(t, text, marker, "%s has a metric with a member's words", program)
 			log, err := os.ReadFile(program)

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
@@ -101,15 +100,9 @@ func metricsOf(expression string) []string {
 // scrape returns the names of the time series that a program exposes.
 func scrape(t *testing.T, config *rest.Config) sets.Set[string] {
 	t.Helper()
-	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
-	names := sets.New[string]()
-	for line := range strings.Lines(string(text)) {
-		if end := strings.IndexAny(line, "{ "); end > 0 && !strings.HasPrefix(line, "#") {
-			names.Insert(line[:end])
-		}
-	}
-	return names
+	_, metrics, err := testenv.Metrics(t.Context(), config)
+	require.NoError(t, err)
+	return sets.KeySet(metrics)
 }
 
 // rule is one of a file of Prometheus rules.
