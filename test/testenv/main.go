@@ -4,7 +4,9 @@
 package testenv
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/component-base/metrics/testutil"
@@ -193,4 +196,20 @@ func Metrics(ctx context.Context, config *rest.Config) (text string, parsed test
 	}
 	parsed = testutil.NewMetrics()
 	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
+}
+
+// EachAuditEvent calls do with each event that the cluster's audit log has so far.
+func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
+	t.Helper()
+	log := Must[*os.File](t)(os.Open(c.AuditLog()))
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var event auditv1.Event
+		if json.Unmarshal(lines.Bytes(), &event) == nil { // the last line may be half written
+			do(&event)
+		}
+	}
+	require.NoError(t, lines.Err())
 }

@@ -6,7 +6,6 @@
 package credential
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -169,19 +168,12 @@ func (h home) output(t *testing.T, program string, args ...string) string {
 // mints returns how many tokens the hub has been asked for by user and has given.
 func mints(t *testing.T, user string) int {
 	t.Helper()
-	file := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
-	defer file.Close()
 	count := 0
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
+	shared.Hub.EachAuditEvent(t, func(event *auditv1.Event) {
 		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource == "authtokenrequests" &&
 			event.Stage == auditv1.StageResponseComplete && event.ResponseStatus.Code == 201 {
 			count++
 		}
-	}
-	require.NoError(t, lines.Err())
+	})
 	return count
 }
