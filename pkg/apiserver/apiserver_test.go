@@ -6,6 +6,7 @@ package apiserver
 import (
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit/policy"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -34,9 +35,7 @@ func TestWithoutTokens_EvaluatePolicyRule(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			evaluator := withoutTokens{policy.NewFakePolicyRuleEvaluator(test.policy, nil)}
-			if got := evaluator.EvaluatePolicyRule(test.attributes).Level; got != test.want {
-				t.Errorf("level %s, want %s", got, test.want)
-			}
+			assert.Equal(t, test.want, evaluator.EvaluatePolicyRule(test.attributes).Level)
 		})
 	}
 }

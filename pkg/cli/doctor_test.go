@@ -24,8 +24,8 @@ import (
 func runDoctor(t *testing.T, status int, args ...string) (stdout string, err error) {
 	t.Helper()
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && status == http.StatusOK {
-			t.Errorf("%s %s", r.Method, r.URL)
+		if status == http.StatusOK {
+			assert.Equal(t, http.MethodGet, r.Method, r.URL.Path)
 		}
 		if r.URL.Path == "/version" || r.URL.Path == "/openapi/v2" {
 			return

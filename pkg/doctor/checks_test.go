@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,12 +54,9 @@ type verdict struct {
 func (v verdict) expect(t *testing.T, found findings) {
 	t.Helper()
 	assert.Equal(t, v.verdict, Worst(found), "%+v", found)
-	for _, f := range found {
-		if f.Verdict == v.verdict && strings.Contains(f.Message, v.message) && strings.Contains(f.Mend, v.mend) {
-			return
-		}
-	}
-	t.Errorf("no %+v in %+v", v, found)
+	assert.True(t, slices.ContainsFunc(found, func(f Finding) bool {
+		return f.Verdict == v.verdict && strings.Contains(f.Message, v.message) && strings.Contains(f.Mend, v.mend)
+	}), "no %+v in %+v", v, found)
 }
 
 // service returns an APIService as it is registered, available.

@@ -39,7 +39,7 @@ func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
 	t.Helper()
 	client := fake.NewClientset(objects...)
 	client.PrependReactor("*", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		t.Errorf("%s of Secrets with their data", action.GetVerb())
+		assert.Fail(t, "Secrets are asked for with their data", action.GetVerb())
 		return false, nil, nil
 	})
 	partial := make([]runtime.Object, 0, len(objects))

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,13 +45,10 @@ func TestFence_Wait(t *testing.T) {
 			f.secretSeen()
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := f.wait(ctx); errors.Is(err, context.Canceled) != test.waits {
-				t.Errorf("wait: %v, want it to wait: %t", err, test.waits)
-			}
+			err := f.wait(ctx)
+			assert.Equal(t, test.waits, errors.Is(err, context.Canceled), "%v", err)
 			clock.Step(TokenCacheTTL)
-			if err := f.wait(t.Context()); err != nil {
-				t.Errorf("after %s: %v", TokenCacheTTL, err)
-			}
+			assert.NoError(t, f.wait(t.Context()), "after %s", TokenCacheTTL)
 		})
 	}
 }
@@ -94,9 +91,7 @@ func TestProbes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var p Probes
 			p.add(test.namespace, test.rules)
-			if diff := cmp.Diff(test.want, p.All()); diff != "" {
-				t.Errorf("wrong probes (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, test.want, p.All())
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,9 +86,7 @@ func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 	t.Cleanup(m.server.Close)
 	var err error
 	m.Pool, err = member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: kubeconfig{m.server}, Clock: c, UserAgent: "clusterpass-test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return m
 }
 
@@ -111,12 +110,9 @@ func NewGrant(account string) *v1alpha1.AuthTokenGrant {
 func (m *Member) Ensure(t testing.TB, hubID string, g *v1alpha1.AuthTokenGrant) {
 	t.Helper()
 	client, err := m.For(t.Context(), m.Profile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := (&grant.Keeper{HubID: hubID, Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	_, err = (&grant.Keeper{HubID: hubID, Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context())
+	require.NoError(t, err)
 	m.ClearActions()
 }
 
@@ -161,21 +157,15 @@ func (m *Member) Objects(t testing.TB) []string {
 		rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"),
 	} {
 		kind, err := mapper.KindFor(gvr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		list, err := m.Tracker().List(gvr, kind, metav1.NamespaceAll)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		err = meta.EachListItem(list, func(o runtime.Object) error {
 			accessor, err := meta.Accessor(o)
 			all = append(all, fmt.Sprintf("%s %s/%s %s", gvr.Resource, accessor.GetNamespace(), accessor.GetName(), accessor.GetUID()))
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	slices.Sort(all)
 	return all

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 )
 
@@ -157,12 +156,9 @@ func StartControllerManager(t testing.TB, hub *Cluster, config ControllerManager
 		config.Dir = keptOnFailure(t, managerName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		require.NoError(t, err)
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	manager, err := NewControllerManager(config)
-	require.NoError(t, err)
+	manager := Must[*ControllerManager](t)(NewControllerManager(config))
 	start(t, manager)
 	return manager
 }

@@ -11,8 +11,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
 // Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has what it printed as errors. Nothing that an
@@ -48,7 +46,5 @@ func KubectlOf(ctx context.Context, program, kubeconfig, input string, args ...s
 // MustKubectl is Kubectl for what has to go well.
 func MustKubectl(t testing.TB, kubeconfig, input string, args ...string) string {
 	t.Helper()
-	out, err := Kubectl(t.Context(), kubeconfig, input, args...)
-	require.NoError(t, err)
-	return out
+	return Must[string](t)(Kubectl(t.Context(), kubeconfig, input, args...))
 }

@@ -186,12 +186,10 @@ func StartKueue(t testing.TB, cluster *Cluster, config KueueConfig) *Kueue {
 		config.Dir = keptOnFailure(t, cluster.programName(kueueName))
 	}
 	if config.Ports == (KueuePorts{}) {
-		ports, err := FreePorts(2)
-		require.NoError(t, err)
+		ports := Must[[]int](t)(FreePorts(2))
 		config.Ports = KueuePorts{Health: ports[0], Webhook: ports[1]}
 	}
-	kueue, err := NewKueue(config)
-	require.NoError(t, err)
+	kueue := Must[*Kueue](t)(NewKueue(config))
 	start(t, kueue)
 	return kueue
 }

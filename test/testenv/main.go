@@ -4,7 +4,9 @@
 package testenv
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/testutil"
 )
 
 // fleetTimeout bounds the start of a fleet.
@@ -177,4 +182,34 @@ func Must[T any](t testing.TB) func(value T, err error) T {
 func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
 	t.Helper()
 	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
+}
+
+// Metrics returns the metrics of the program that config reaches, as it exposes them and parsed.
+func Metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	parsed = testutil.NewMetrics()
+	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
+}
+
+// EachAuditEvent calls do with each event that the cluster's audit log has so far.
+func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
+	t.Helper()
+	log := Must[*os.File](t)(os.Open(c.AuditLog()))
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var event auditv1.Event
+		if json.Unmarshal(lines.Bytes(), &event) == nil { // the last line may be half written
+			do(&event)
+		}
+	}
+	require.NoError(t, lines.Err())
 }

@@ -69,12 +69,9 @@ func StartServer(t testing.TB, hub *Cluster, config ServerConfig) *Server {
 		config.Dir = keptOnFailure(t, serverName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		require.NoError(t, err)
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	server, err := NewServer(config)
-	require.NoError(t, err)
+	server := Must[*Server](t)(NewServer(config))
 	start(t, server)
 	return server
 }
@@ -95,8 +92,7 @@ func start(t testing.TB, s interface {
 // keptOnFailure returns a new directory that is removed after the test, unless that has failed.
 func keptOnFailure(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "clusterpass-"+name+"-")
-	require.NoError(t, err)
+	dir := Must[string](t)(os.MkdirTemp("", "clusterpass-"+name+"-"))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the files of %s, logs included, are kept in %s", name, dir)

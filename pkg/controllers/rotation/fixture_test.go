@@ -203,16 +203,11 @@ func (f *fixture) changeSecret(t *testing.T, change func(*corev1.Secret)) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 func (f *fixture) requeues() int { return f.queue.NumRequeues(cache.MetaObjectToName(f.profile)) }

@@ -116,16 +116,11 @@ func (f *fixture) sweepOnce(t *testing.T) ([]string, error) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 // requeues returns how often in a row the profile has failed.

@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	"clusterpass.dev/test/registrytest"
 )
 
 const testNamespace = "team"
@@ -155,10 +155,5 @@ func TestInternalStrategy_Create(t *testing.T) {
 
 // Each strategy resets what it does not set.
 func TestStrategies_ResetFields(t *testing.T) {
-	main := newStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
-	status := newStatusStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
-	for path, want := range map[string][2]bool{"spec": {false, true}, "metadata": {false, true}, "status": {true, false}} {
-		assert.Equal(t, want[0], main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
-		assert.Equal(t, want[1], status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
-	}
+	registrytest.ResetFields(t, v1alpha1.SchemeGroupVersion, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
 }

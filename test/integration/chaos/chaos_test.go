@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,16 +75,10 @@ func TestChaos(t *testing.T) {
 	}
 	killing := make(chan error, 1)
 	go func() { killing <- fleet.killAtRandom(ctx, t, &killed, &done) }()
-	if err := work.Wait(); err != nil {
-		t.Error(err)
-	}
-	if err := <-killing; err != nil {
-		t.Fatal(err)
-	}
+	assert.NoError(t, work.Wait())
+	require.NoError(t, <-killing)
 
-	if err := fleet.untilQuiet(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, fleet.untilQuiet(ctx))
 }
 
 // fleet is a hub with two members; both programs of clusterpass may be dead at any moment.
@@ -108,9 +104,7 @@ func start(t *testing.T) *fleet {
 	server := testenv.StartServer(t, hub, testenv.ServerConfig{})
 	f := &fleet{members: map[string]kubernetes.Interface{}}
 	for _, name := range []string{"bravelion", "smartfish"} {
-		if err := testenv.Join(t.Context(), hub, clusters[name], "default", name); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, testenv.Join(t.Context(), hub, clusters[name], "default", name))
 		f.members[name] = kubernetes.NewForConfigOrDie(clusters[name].RESTConfig())
 	}
 	config := hub.RESTConfig()

@@ -6,7 +6,6 @@
 package credential
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
@@ -108,12 +108,8 @@ func newHome(t *testing.T, user string) home {
 	dir := t.TempDir()
 	h := home{dir: dir, kubeconfig: filepath.Join(dir, ".kube", "config")}
 	content := testenv.Must[[]byte](t)(shared.Hub.ClientCertKubeconfig(user))
-	if err := os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(h.kubeconfig, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700))
+	require.NoError(t, os.WriteFile(h.kubeconfig, content, 0o600))
 	h.env = []string{"HOME=" + dir, "PATH=" + filepath.Dir(shared.kubectlPlugin) + ":" + filepath.Dir(shared.kubectl)}
 	return h
 }
@@ -130,9 +126,7 @@ func (h home) tokens(t *testing.T) []string {
 	var tokens []string
 	for _, path := range h.cached(t) {
 		var entry struct{ Token string }
-		if err := json.Unmarshal(testenv.Must[[]byte](t)(os.ReadFile(path)), &entry); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(testenv.Must[[]byte](t)(os.ReadFile(path)), &entry))
 		tokens = append(tokens, entry.Token)
 	}
 	return tokens
@@ -148,9 +142,7 @@ func (h home) files(t *testing.T) []string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return files
 }
 
@@ -169,32 +161,19 @@ func (h home) output(t *testing.T, program string, args ...string) string {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", strings.Join(cmd.Args, " "), err, &stderr)
-	}
+	require.NoError(t, err, "%s: %s", strings.Join(cmd.Args, " "), &stderr)
 	return string(output)
 }
 
 // mints returns how many tokens the hub has been asked for by user and has given.
 func mints(t *testing.T, user string) int {
 	t.Helper()
-	file := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
-	defer file.Close()
 	count := 0
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			t.Fatal(err)
-		}
+	shared.Hub.EachAuditEvent(t, func(event *auditv1.Event) {
 		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource == "authtokenrequests" &&
 			event.Stage == auditv1.StageResponseComplete && event.ResponseStatus.Code == 201 {
 			count++
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return count
 }

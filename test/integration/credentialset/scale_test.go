@@ -4,13 +4,10 @@
 package credentialset
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -210,8 +207,9 @@ type hubCount struct{ about, writes int }
 // made of.
 func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, onMembers int) {
 	t.Helper()
-	eachCall(t, f.hub, func(event *auditv1.Event) {
-		if event.User.Username != managerUser || event.ObjectRef == nil || event.ObjectRef.Namespace != team || event.Verb == "list" || event.Verb == "watch" {
+	f.hub.EachAuditEvent(t, func(event *auditv1.Event) {
+		done := event.Stage == auditv1.StageResponseComplete && event.User.Username == managerUser
+		if !done || event.ObjectRef == nil || event.ObjectRef.Namespace != team || event.Verb == "list" || event.Verb == "watch" {
 			return
 		}
 		switch {
@@ -225,29 +223,13 @@ func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, o
 		}
 	})
 	for _, member := range members {
-		eachCall(t, member, func(event *auditv1.Event) {
+		member.EachAuditEvent(t, func(event *auditv1.Event) {
+			done := event.Stage == auditv1.StageResponseComplete && event.User.Username == memberUser
 			// The health controller asks about its rights, however many credentials there are.
-			if event.User.Username == memberUser && event.ObjectRef != nil && event.Verb != "list" && event.ObjectRef.Resource != "selfsubjectaccessreviews" {
+			if done && event.ObjectRef != nil && event.Verb != "list" && event.ObjectRef.Resource != "selfsubjectaccessreviews" {
 				onMembers++
 			}
 		})
 	}
 	return hub, onMembers
-}
-
-// eachCall calls do with each finished request in a cluster's audit log.
-func eachCall(t *testing.T, cluster *testenv.Cluster, do func(event *auditv1.Event)) {
-	t.Helper()
-	log, err := os.Open(cluster.AuditLog())
-	require.NoError(t, err)
-	defer log.Close()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Stage == auditv1.StageResponseComplete {
-			do(&event)
-		}
-	}
-	require.NoError(t, lines.Err())
 }

@@ -57,7 +57,7 @@ func TestHostileMembers(t *testing.T) {
 	t.Run("to the controller manager", func(t *testing.T) { f.testManager(t, manager) })
 	t.Run("leave no trace in metrics and logs", func(t *testing.T) {
 		for program, config := range map[string]*rest.Config{f.server.Log(): server, f.manager.Log(): manager} {
-			text, _, err := metrics(t.Context(), config)
+			text, _, err := testenv.Metrics(t.Context(), config)
 			require.NoError(t, err)
 			assert.NotContains(t, text, marker, "%s has a metric with a member's words", program)
 			log, err := os.ReadFile(program)
@@ -94,8 +94,8 @@ func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 	asked := 0
 	honestly.Go(func() {
 		for ; honestCtx.Err() == nil; asked++ {
-			if err := f.ask(honestCtx, client, honest, asked%5); err != nil && honestCtx.Err() == nil {
-				t.Errorf("the honest member: %v", err)
+			if err := f.ask(honestCtx, client, honest, asked%5); honestCtx.Err() == nil {
+				assert.NoError(t, err, "the honest member")
 			}
 		}
 	})

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
@@ -102,20 +101,6 @@ func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, wh
 	require.NoError(t, err)
 }
 
-// metrics returns what a program says of itself.
-func metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return "", nil, err
-	}
-	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	parsed = testutil.NewMetrics()
-	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
-}
-
 // heap watches how much memory a program has in use, in bytes.
 type heap struct {
 	stop func()
@@ -130,7 +115,7 @@ func watchHeap(ctx context.Context, config *rest.Config) *heap {
 	h := &heap{stop: cancel}
 	h.done.Go(func() {
 		for ctx.Err() == nil {
-			_, parsed, err := metrics(ctx, config)
+			_, parsed, err := testenv.Metrics(ctx, config)
 			if ctx.Err() == nil {
 				// One that is lost among many says nothing. That of a program that has ended stays.
 				h.err = err

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
@@ -77,8 +78,8 @@ const removalNudge = 5 * time.Second
 func removeCRD(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
-	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		t.Error(err)
+	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		assert.NoError(t, err)
 	}
 	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the next change of

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -196,9 +197,8 @@ func (s *server) apiService(t *testing.T, gv schema.GroupVersion) string {
 
 func deleteAPIService(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	err := aggregatorClient(t).ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		t.Error(err)
+	if err := aggregatorClient(t).ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		assert.NoError(t, err)
 	}
 }
 

@@ -97,12 +97,12 @@ func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 	return profile
 }
 
-// reportedAs waits until bravelion's condition ControlPlaneHealthy has a reason, and returns it.
-func reportedAs(t *testing.T, reason string) *metav1.Condition {
+// conditionAs waits until a condition of bravelion has a reason, and returns it.
+func conditionAs(t *testing.T, conditionType, reason string) *metav1.Condition {
 	t.Helper()
 	var condition *metav1.Condition
 	testenv.Eventually(t, func(context.Context) error {
-		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, conditionType)
 		if condition == nil || condition.Reason != reason {
 			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
 		}
@@ -136,7 +136,7 @@ func TestRotation(t *testing.T) {
 			require.Equal(t, watch.Modified, event.Type)
 			renewed, _ = event.Object.(*corev1.Secret)
 		case <-deadline:
-			t.Fatal("not renewed")
+			require.Fail(t, "not renewed")
 		default:
 		}
 	}
@@ -246,7 +246,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	_, ended := aged(t, -time.Hour, -time.Minute)
 	_, err := whoami(t, ended)
 	require.Error(t, err)
-	condition := reportedAs(t, "CredentialExpired")
+	condition := conditionAs(t, inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "CredentialExpired")
 	assert.Equal(t, metav1.ConditionFalse, condition.Status)
 	before, rights := hubSecret(t), snapshot(t, shared.Bravelion)
 
@@ -270,7 +270,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	assert.Equal(t, before, hubSecret(t))
 
 	mustClusterpass(t, append(mend, "--timeout="+testenv.WaitTimeout.String())...)
-	reportedAs(t, "Ready")
+	conditionAs(t, inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "Ready")
 	assert.Equal(t, rights, snapshot(t, shared.Bravelion), "nothing changes on the member")
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 	require.NoError(t, err)

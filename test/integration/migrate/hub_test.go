@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -95,8 +96,8 @@ func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResou
 func (c clients) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, name := range []string{inventoryAPI, ourAPI} {
-		if err := c.apiServices.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			t.Error(err)
+		if err := c.apiServices.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			assert.NoError(t, err)
 		}
 	}
 	crds := c.crds.ApiextensionsV1().CustomResourceDefinitions()

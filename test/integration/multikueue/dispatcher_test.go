@@ -365,7 +365,7 @@ func (m *member) hasCopy(ctx context.Context, t *testing.T, job string) (bool, e
 func (m *member) hasMade(t *testing.T, resource, job string) bool {
 	t.Helper()
 	made := false
-	m.auditEvents(t, func(event *auditv1.Event) {
+	m.EachAuditEvent(t, func(event *auditv1.Event) {
 		of := event.ObjectRef
 		made = made || event.Verb == "create" && of != nil && of.Resource == resource && strings.Contains(of.Name, job)
 	})

@@ -205,7 +205,7 @@ func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) e
 func (m *member) requestsOf(t *testing.T, username string) (credentials sets.Set[string], refused []string) {
 	t.Helper()
 	credentials = sets.New[string]()
-	m.auditEvents(t, func(event *auditv1.Event) {
+	m.EachAuditEvent(t, func(event *auditv1.Event) {
 		if event.User.Username != username || event.ResponseStatus == nil {
 			return
 		}

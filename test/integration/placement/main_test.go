@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -117,12 +116,8 @@ func (f *fleet) counter(t *testing.T, name string) float64 {
 	t.Helper()
 	config, err := f.manager.DirectConfig("prometheus", "system:masters")
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
+	_, metrics, err := testenv.Metrics(t.Context(), config)
 	require.NoError(t, err)
-	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context())
-	require.NoError(t, err)
-	metrics := testutil.NewMetrics()
-	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
 	require.Contains(t, metrics, name)
 	var sum float64
 	for _, sample := range metrics[name] {

@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"testing"
 
-	"k8s.io/client-go/kubernetes"
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
-	"k8s.io/component-base/metrics/testutil"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -49,12 +48,8 @@ type cost struct{ sweeps, calls float64 }
 func costSoFar(t *testing.T) cost {
 	t.Helper()
 	config := testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))
-	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
-	metrics := testutil.NewMetrics()
-	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
-		t.Fatal(err)
-	}
+	_, metrics, err := testenv.Metrics(t.Context(), config)
+	require.NoError(t, err)
 	sum := func(name string) (total float64) {
 		for _, sample := range metrics[name] {
 			total += float64(sample.Value)

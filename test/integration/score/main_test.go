@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
@@ -31,9 +33,8 @@ func hub(t *testing.T, user string) *versioned.Clientset {
 	config := shared.Hub.RESTConfig()
 	if user != admin {
 		var err error
-		if config, err = shared.Hub.UserConfig(user); err != nil {
-			t.Fatal(err)
-		}
+		config, err = shared.Hub.UserConfig(user)
+		require.NoError(t, err)
 	}
 	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config))
 }
