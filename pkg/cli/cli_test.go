@@ -46,10 +46,10 @@ func TestRevoke_Arguments(t *testing.T) {
 		"all namespaces alone":           {[]string{"-A"}, "which grants?"},
 		"names and a filter":             {[]string{"one", "--requester=alice"}, "not both"},
 		"names and all":                  {[]string{"one", "--all-in-namespace"}, "not both"},
-		"names in all namespaces":        {[]string{"one", "-A"}, "a name is one of a namespace"},
-		"all of all namespaces":          {[]string{"--all-in-namespace", "-A"}, "no other flag"},
+		"names in all namespaces":        {[]string{"one", "-A"}, "--all-namespaces can't be used with names"},
+		"all of all namespaces":          {[]string{"--all-in-namespace", "-A"}, "can't be used with other flags"},
 		"an empty filter is no filter":   {[]string{"--requester="}, "which grants?"},
-		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "no other flag"},
+		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "can't be used with other flags"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := run(append([]string{"revoke"}, test.args...)...)
@@ -64,7 +64,7 @@ func TestRevoke_Output(t *testing.T) {
 		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}
 	}
 	abandoned := map[string]string{clusterpassv1alpha1.AnnotationAbandonMember: "true"}
-	const ended, letGo = "their tokens have ended\n", "were let go: their tokens may work until they expire\n"
+	const ended, letGo = "their tokens have ended\n", "were abandoned: their tokens may work until they expire\n"
 	for name, test := range map[string]struct {
 		found *clusterpassv1alpha1.AuthTokenGrant
 		later []*clusterpassv1alpha1.AuthTokenGrant
@@ -200,8 +200,8 @@ func TestCommands_NoHub(t *testing.T) {
 		env, flags string
 		want       []string
 	}{
-		"no kubeconfig":             {filepath.Join(dir, "nowhere"), "", []string{"no hub: there is no kubeconfig, or there is nothing in it", "nowhere"}},
-		"an empty one":              {empty, "", []string{"no hub: there is no kubeconfig, or there is nothing in it", "empty"}},
+		"no kubeconfig":             {filepath.Join(dir, "nowhere"), "", []string{"no hub: the kubeconfig is missing or empty", "nowhere"}},
+		"an empty one":              {empty, "", []string{"no hub: the kubeconfig is missing or empty", "empty"}},
 		"no context is current":     {noneCurrent, "", []string{"no hub: the kubeconfig", "has no current context"}},
 		"a flag that leads nowhere": {unreachable, " --kubeconfig=" + filepath.Join(dir, "nowhere"), []string{"no kubeconfig: ", "no such file"}},
 		"a hub that is away":        {unreachable, "", []string{"does not answer", away}},

@@ -63,7 +63,7 @@ func TestDoctor(t *testing.T) {
 	})
 	t.Run("a cluster that is no hub", func(t *testing.T) {
 		_, err := runDoctor(t, http.StatusNotFound)
-		require.ErrorContains(t, err, "serves nothing of clusterpass. Is it the hub? ")
+		require.ErrorContains(t, err, "serves no API of clusterpass. Is it the hub? ")
 	})
 }
 

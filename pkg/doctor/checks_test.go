@@ -162,7 +162,7 @@ func TestCRDs(t *testing.T) {
 		"others, and the hub serves the group":                           {crds: []string{"serviceimports.multicluster.x-k8s.io"}, services: services(local), want: verdict{Fail, "it is missing", "cluster-inventory-api"}},
 		"ClusterProfile's, and clusterpass is to serve the group":        {crds: []string{profilesCRD}, services: services(local), mode: hub.InventoryServed, want: verdict{Fail, "serves as a whole", "kubectl delete crd"}},
 		"ClusterProfile's, and clusterpass is not ready for some reason": {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, unavailable("MissingEndpoints", ""))), want: verdict{Warn, "not available", "--inventory=External"}},
-		"they may not be listed":                                         {err: apierrors.NewForbidden(apiextensionsv1.Resource("customresourcedefinitions"), "", errors.New("no")), want: verdict{verdict: Skip, message: "you may not look"}},
+		"they may not be listed":                                         {err: apierrors.NewForbidden(apiextensionsv1.Resource("customresourcedefinitions"), "", errors.New("no")), want: verdict{verdict: Skip, message: "you may not read this"}},
 		"the hub does not answer":                                        {err: context.DeadlineExceeded, want: verdict{verdict: Fail, message: "does not answer"}},
 	}
 	for name, test := range tests {
@@ -260,13 +260,13 @@ func TestHealth(t *testing.T) {
 func TestHealth_NoProfiles(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
-	verdict{verdict: Fail, message: "there is none"}.expect(t, checkHealth(t.Context(), e))
+	verdict{verdict: Fail, message: "it does not exist"}.expect(t, checkHealth(t.Context(), e))
 
 	e.hub.profiles.value = profiles{partial: "default"}
 	verdict{verdict: OK, message: "there is no ClusterProfile"}.expect(t, checkHealth(t.Context(), e))
 
 	e.hub.profiles.err = apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "", errors.New("no"))
-	verdict{verdict: Skip, message: "you may not look"}.expect(t, checkAccess(t.Context(), e))
+	verdict{verdict: Skip, message: "you may not read this"}.expect(t, checkAccess(t.Context(), e))
 }
 
 func TestCheckAccess_Plugin(t *testing.T) {

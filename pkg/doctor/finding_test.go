@@ -17,7 +17,7 @@ func TestPrint(t *testing.T) {
 		{Check: "clock", Verdict: OK, Message: "in step"},
 		{Check: "apiservices", Verdict: OK, About: "APIService a", Message: "available"},
 		{Check: "apiservices", Verdict: Fail, About: "APIService b", Message: "words\nof others", Mend: "Mend it: kubectl mend"},
-		{Check: "apiservices", Verdict: Skip, Message: "you may not look"},
+		{Check: "apiservices", Verdict: Skip, Message: "you may not read this"},
 		{Check: "health", Verdict: Warn, About: "ClusterProfile c", Message: "middling", Mend: "Look: kubectl look"},
 		{Check: "mint", Verdict: Skip, Message: "not asked for"},
 	}))
@@ -25,7 +25,7 @@ func TestPrint(t *testing.T) {
 FAIL  apiservices: 1 FAIL, 1 ok, 1 skip
       FAIL  APIService b: words of others
             Mend it: kubectl mend
-      skip  you may not look
+      skip  you may not read this
 warn  health: ClusterProfile c: middling
             Look: kubectl look
 skip  mint: not asked for

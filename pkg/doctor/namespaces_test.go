@@ -83,5 +83,5 @@ func TestCheckNamespaces_Forbidden(t *testing.T) {
 	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("namespaces"), "", nil)
 	})
-	verdict{Skip, "you may not look", ""}.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: client})))
+	verdict{Skip, "you may not read this", ""}.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: client})))
 }

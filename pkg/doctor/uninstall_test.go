@@ -222,7 +222,7 @@ func TestUninstall(t *testing.T) {
 		},
 		"whoever may not look is told so": {
 			services: []runtime.Object{service}, unserved: apierrors.NewForbidden(gvr("clustercredentialsets").GroupResource(), "", nil),
-			stage: "sets", left: "you may not look", is: "cluster-admin",
+			stage: "sets", left: "you may not read this", is: "cluster-admin",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

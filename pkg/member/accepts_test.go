@@ -73,7 +73,7 @@ func TestCheckToken(t *testing.T) {
 			who: notThere, rights: forbidden, user: "system:anonymous", want: "system:anonymous",
 		},
 		"it has no such review, and refuses the token":  {who: notThere, rights: junk, want: "Unauthorized"},
-		"it has no such review, and takes any token":    {who: notThere, rights: may(true), others: may(true), want: "takes any token"},
+		"it has no such review, and accepts any token":  {who: notThere, rights: may(true), others: may(true), want: "accepts any token"},
 		"it has neither review":                         {who: notThere, rights: notThere, want: "could not find"},
 		"a proxy forbids the review, and we may renew":  {who: unnamed, rights: may(true), others: junk},
 		"a proxy forbids both":                          {who: unnamed, rights: unnamed, want: "<html>no</html>"},

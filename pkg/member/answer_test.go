@@ -129,7 +129,7 @@ func TestClient_BoundsUnread(t *testing.T) {
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	require.NoError(t, client.held.all.Acquire(t.Context(), maxHeld))
 	_, err := client.Kubernetes().RbacV1().ClusterRoles().Get(t.Context(), "view", metav1.GetOptions{})
-	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "the answers of members take 32 MiB already", "reading has stopped after its beginning")
+	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "answers of members already take 32 MiB", "reading has stopped after its beginning")
 	assert.LessOrEqual(t, sent.Load(), int64(maxShort+maxUnread), "and so has sending")
 	assert.Greater(t, sent.Load(), int64(maxShort))
 }
@@ -230,7 +230,7 @@ func TestPool_HeldBytesOfOneMember(t *testing.T) {
 	require.NoError(t, greedy.held.acquire(t.Context(), maxHeldOfOne))
 	status := statusErr(t, greedy.Error(get(greedy), "ask"))
 	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
-	assert.Contains(t, status.Message, "its other answers take 8 MiB already")
+	assert.Contains(t, status.Message, "its other answers already take 8 MiB")
 	require.NoError(t, get(modest), "the answers of one member leave room for those of others")
 	greedy.held.release(maxHeldOfOne)
 	require.NoError(t, get(greedy))

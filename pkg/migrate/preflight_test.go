@@ -192,7 +192,7 @@ func TestPreflight(t *testing.T) {
 		},
 		"another version of the definition": {
 			objects:  []runtime.Object{both, ours, deployment()},
-			warnings: []string{"serves version v1beta1, too, which will be gone"},
+			warnings: []string{"also serves version v1beta1, which will be gone"},
 		},
 		"no Deployment": {
 			objects:  []runtime.Object{profileCRD(), ours},

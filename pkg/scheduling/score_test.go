@@ -261,7 +261,7 @@ func TestPlan_ExplainNotSelected(t *testing.T) {
 	}{
 		{name: "others are better", number: 2, reasons: []string{"enough others rank before it", "", ""}},
 		{name: "the selected ones dwell", number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "b", reasons: []string{"enough others rank before it", "", "selected clusters keep their places for dwellSeconds"}},
-		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is better than no selected cluster by minimumAdvantage"}},
+		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is not better than any selected cluster by minimumAdvantage"}},
 		{name: "its region is full", number: 4, spread: strict, reasons: []string{"", "", "", "its topology has as many as maxSkew allows"}},
 		{name: "others spread better", number: 2, spread: strict, reasons: []string{"", "others spread better", ""}},
 	} {

@@ -31,7 +31,7 @@ func TestUninstall_ServerFirst(t *testing.T) {
 
 	out, err := r.bash(t.Context(), "admin", "kubectl clusterpass doctor --uninstall")
 	require.Error(t, err, out)
-	assert.Contains(t, out, "sets: what is left is not known")
+	assert.Contains(t, out, "sets: cannot tell what is left")
 	cure := documented(t)[0]
 	assert.Contains(t, out, cure)
 	out, err = r.bash(t.Context(), "admin", cure)

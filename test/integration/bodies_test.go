@@ -197,7 +197,7 @@ func TestBodies_HostilePlacements(t *testing.T) {
 	for name, test := range map[string]struct{ manifest, words string }{
 		"text that is replaced":    {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), "replace is not supported here"},
 		"macros that double":       {expression(`optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`), "optMap"},
-		"types that double":        {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`), "maps and objects can't be made here"},
+		"types that double":        {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`), "maps and objects can't be created here"},
 		"loops that are free":      {expression(`clusterProfile.metadata.labels.exists_one(a, clusterProfile.metadata.labels.exists_one(b, false))`), "more than 20000 steps"},
 		"an amount of no use":      {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":"e1000000000"}]}}`), "a number that is too large"},
 		"an amount of no use, too": {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":" 1e1000000000"}]}}`), "a number that is too large"},

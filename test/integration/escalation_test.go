@@ -224,7 +224,7 @@ func TestEscalation_ReservedNamespaces(t *testing.T) {
 				change(r)
 				for _, f := range forms {
 					_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
-					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is not for requests", what, namespace))
+					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is reserved", what, namespace))
 				}
 			}
 		}

@@ -152,7 +152,7 @@ func TestGrant_Change(t *testing.T) {
 	assert.True(t, apierrors.IsForbidden(err), "after edit was taken away, listing Secrets: %v", err)
 	_, warnings, err := ask(t.Context(), changer("usurper"), forms[0], request("bravelion", name, "edit"), metav1.CreateOptions{})
 	require.NoError(t, err)
-	assert.Contains(t, warnings, `the tokens of ServiceAccount default/changed that user "changer" had have ended, as it has other rights now`)
+	assert.Contains(t, warnings, `the earlier tokens of ServiceAccount default/changed, requested by user "changer", have ended: its rights have changed`)
 }
 
 // useUntilRefused uses a token of view all the time, until it is refused as such (401). That it may

@@ -156,7 +156,7 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 			testenv.MustKubectl(t, author, "", "edit", kind, "shared", "-n", namespace)
 			authorIs("authors-kim")
 
-			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the parts that it leaves in your name`, "kubectl apply --server-side"
+			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the fields that it leaves unchanged in your name`, "kubectl apply --server-side"
 			_, err := testenv.Kubectl(t.Context(), editor, object("four"), "apply", "-f", "-")
 			require.ErrorContains(t, err, refused)
 			require.ErrorContains(t, err, mends)

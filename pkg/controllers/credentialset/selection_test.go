@@ -398,7 +398,7 @@ func TestController_AuthorRefused(t *testing.T) {
 		h.allows = func(what *authorizationv1.ResourceAttributes) bool { return what.Name != "" }
 		refused, err := h.authorRefused(t.Context(), setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
 		require.NoError(t, err)
-		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, as it names more than 20")
+		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, because the set names more than 20")
 		assert.Equal(t, 1, h.reviewed)
 	})
 	t.Run("nobody is nobody's author", func(t *testing.T) {
@@ -436,7 +436,7 @@ func TestController_TellReady(t *testing.T) {
 		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
-		assert.Equal(t, "no other clusters are selected than those that have a credential: its author may not list; each selected cluster has a credential", is.Message)
+		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))

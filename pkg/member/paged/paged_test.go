@@ -120,7 +120,7 @@ func TestEach_Bounds(t *testing.T) {
 		"the number of pages":     {func(call int) []byte { return page(t, strconv.Itoa(call)) }, "more than 2000 pages", paged.MaxPages},
 		"the number of items":     {func(int) []byte { return raw(t, bytes.Repeat([]byte{2<<3 | 2, 0}, paged.MaxItems+1)) }, "more than 1000000 items", 1},
 		"the size of an item":     {func(int) []byte { return page(t, "", strings.Repeat("a", paged.MaxItem)) }, "an item has more than 1572864 bytes", 1},
-		"the length of the token": {func(int) []byte { return page(t, strings.Repeat("a", paged.MaxToken+1)) }, "its token to continue a list with has more than 4096 bytes", 1},
+		"the length of the token": {func(int) []byte { return page(t, strings.Repeat("a", paged.MaxToken+1)) }, "its continue token has more than 4096 bytes", 1},
 		"the size of an answer":   {func(int) []byte { return make([]byte, 9<<20) }, "its answer has more than 8388608 bytes", 5},
 		"the fields of an item": {func(int) []byte {
 			return raw(t, protowire.AppendBytes([]byte{2<<3 | 2}, bytes.Repeat([]byte{2<<3 | 2, 0}, 100_001)))

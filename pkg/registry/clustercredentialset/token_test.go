@@ -156,7 +156,7 @@ func TestTokenREST_MaxAuthorAge(t *testing.T) {
 		want   string
 	}{
 		"a user may have tokens minted for as long as that": {"kim", maxAge - time.Second, maxAge, ""},
-		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was noted at 2026-02-03T12:00:00Z, longer than 2160h0m0s ago. Who is to be the author from now on: kubectl clusterpass renew-author fleet -n team --generation=4`},
+		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was recorded at 2026-02-03T12:00:00Z, more than 2160h0m0s ago. To become its author: kubectl clusterpass renew-author fleet -n team --generation=4`},
 		"a ServiceAccount for ever":   {"system:serviceaccount:team:deployer", 10 * maxAge, maxAge, ""},
 		"anybody where it is not set": {"kim", 10 * maxAge, 0, ""},
 	} {

@@ -242,7 +242,7 @@ func (f *fleet) testConflict(t *testing.T) {
 	argo("argo-b")
 	for _, name := range []string{"argo-a", "argo-b"} {
 		message := f.conflict(t, name, v1alpha1.CredentialSetReasonSameServer)
-		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)", "argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one of the sets"} {
+		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)", "argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one set only"} {
 			assert.Contains(t, message, part)
 		}
 	}

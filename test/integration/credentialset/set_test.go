@@ -299,7 +299,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
 	_, err = sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
-	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the parts that it leaves in your name`)
+	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
 	var changed *v1alpha1.ClusterCredentialSet
 	// The controller manager writes the status meanwhile.

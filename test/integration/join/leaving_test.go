@@ -189,7 +189,7 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(t.Context(), "fleet", metav1.GetOptions{})
 		require.NoError(t, err)
 		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
-		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: bravelion")
+		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is removing them from the hub: bravelion")
 	})
 	t.Run("has its credential mended and leaves all the same", func(t *testing.T) {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--credential-only", "--wait=false")

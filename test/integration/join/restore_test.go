@@ -87,7 +87,7 @@ func TestJoin_CredentialOnly(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")
 	})
-	t.Run("nothing says what was allowed", func(t *testing.T) {
+	t.Run("no note of what was allowed", func(t *testing.T) {
 		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 		require.NoError(t, admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 		_, err := clusterpass(t.Context(), "join", "bravelion", "--member-context=bravelion", "--credential-only")
