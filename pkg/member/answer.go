@@ -85,11 +85,14 @@ func IsTooLarge(err error) bool {
 	return ok && failed.tooLarge
 }
 
+// isPage returns whether req asks for a page of a list.
+func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
+
 // maxAnswer returns what an answer to req may have, in bytes.
 func maxAnswer(req *http.Request) int64 {
 	path := req.URL.Path
 	switch {
-	case strings.Contains(req.URL.RawQuery, pageParam):
+	case isPage(req):
 		return maxPage
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
 		return maxShort
@@ -124,14 +127,16 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 		resp.Body.Close()
 		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
-	failed := resp.StatusCode >= http.StatusMultipleChoices
-	limit := maxAnswer(req)
-	if failed {
+	refused := resp.StatusCode >= http.StatusMultipleChoices
+	limit, tooLarge := maxAnswer(req), error(nil)
+	if refused {
 		limit = maxShort
+	} else {
+		tooLarge = newTooLarge(req, limit)
 	}
 	body := &answerBody{held: t.held}
-	err := body.read(req.Context(), resp, limit, failed)
-	if err == nil && !failed {
+	err := body.read(req.Context(), resp, limit, tooLarge)
+	if err == nil && !refused {
 		err = checkAnswer(req, resp, body.Bytes())
 	}
 	resp.Body.Close()
@@ -143,10 +148,20 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// read reads at most limit bytes; to have more is an error, but for what is cut.
-func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, cut bool) error {
-	tooLarge := &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
-	if resp.ContentLength > limit && !cut {
+// newTooLarge returns the failure for an answer to req of more than limit bytes. No API server sends
+// one, but for a page of large objects. So it counts as no answer: a member that sends such answers
+// again and again is not contacted for a while, and costs nothing then.
+func newTooLarge(req *http.Request, limit int64) *failure {
+	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
+	if isPage(req) {
+		tooLarge.blame = answered
+	}
+	return tooLarge
+}
+
+// read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that is nil.
+func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, tooLarge error) error {
+	if resp.ContentLength > limit && tooLarge != nil {
 		return tooLarge
 	}
 	for step := int64(maxShort); ; step = heldStep {
@@ -167,7 +182,7 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 			return newFailure(ctx, err)
 		}
 	}
-	if cut {
+	if tooLarge == nil {
 		return nil
 	}
 	switch n, err := io.CopyN(io.Discard, resp.Body, 1); {
@@ -204,7 +219,7 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte) error {
 	if mediaType == runtime.ContentTypeYAML || mediaType == runtime.ContentTypeCBOR {
 		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers in %s, which was not asked for", mediaType)}
 	}
-	if strings.Contains(req.URL.RawQuery, pageParam) {
+	if isPage(req) {
 		return nil
 	}
 	var err error

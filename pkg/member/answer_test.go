@@ -116,6 +116,41 @@ func TestClient_BoundsAnswers(t *testing.T) {
 	}
 }
 
+func TestClient_BreakerOfTooLargeAnswers(t *testing.T) {
+	for name, test := range map[string]struct {
+		query string
+		opens bool
+	}{
+		"a member that sends objects without end is not contacted any more": {opens: true},
+		"a page may have too many large objects":                            {query: "500"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newMemberServer(t, time.Now().Add(time.Hour), endless)
+			config := DefaultConfig()
+			client := clientFor(t, server.URL, server.ca.pem, config, nil)
+			ask := func() error {
+				request := client.Kubernetes().RbacV1().RESTClient().Get().Resource("clusterroles")
+				if test.query != "" {
+					request = request.Param("limit", test.query)
+				}
+				return client.Error(request.Do(t.Context()).Error(), "ask")
+			}
+			for range config.Limits.Breaker.Failures {
+				assert.Equal(t, CauseAnswer, statusErr(t, ask()).Details.Causes[0].Type)
+			}
+			seen := len(server.seen())
+			status := statusErr(t, ask())
+			if test.opens {
+				assert.Equal(t, CauseBreakerOpen, status.Details.Causes[0].Type)
+				assert.Contains(t, status.Message, "5 calls in a row failed, the last one with: its answer has more than 1572864 bytes")
+				assert.Len(t, server.seen(), seen)
+				return
+			}
+			assert.Equal(t, CauseAnswer, status.Details.Causes[0].Type)
+		})
+	}
+}
+
 func TestClient_BoundsUnread(t *testing.T) {
 	var sent atomic.Int64
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
