@@ -122,7 +122,8 @@ func (b *answerBody) letGo() {
 func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode < http.StatusOK {
 		resp.Body.Close()
-		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
+		return &failure{cause: CauseAnswer, blame: answered,
+			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
 	failed := resp.StatusCode >= http.StatusMultipleChoices
 	limit := maxAnswer(req)
