@@ -91,7 +91,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
+		"Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
 	flags.StringVar(&o.context, "context", "", "Context of the kubeconfig that is the hub; by default the current one.")
 	flags.BoolVar(&o.version, "version", false, "Print the version.")
 	o.source.AddFlags(flags)

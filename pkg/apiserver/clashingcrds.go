@@ -127,7 +127,8 @@ func (c *clashingCRDs) Check(*http.Request) error {
 // explainCRDs returns an error that says why it is unknown whether CRDs clash.
 func explainCRDs(err error) error {
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("cannot tell whether CustomResourceDefinitions clash with this server: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
+		return fmt.Errorf("cannot tell whether CustomResourceDefinitions clash with this server: "+
+			"it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
 	}
 	return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
 }

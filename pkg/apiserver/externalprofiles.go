@@ -44,8 +44,8 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	return &externalProfiles{
 		informer: informer,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
-		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
-			found, err := hub.Resource(profiles.Resource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, key types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+			found, err := hub.Resource(profiles.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err
 			}
@@ -95,10 +95,11 @@ func (p *externalProfiles) Check(*http.Request) error { return p.informer.Err() 
 func explainProfiles(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, or run with --inventory=%s: %w",
-			inventoryv1alpha1.Group, inventoryv1alpha1.Version, hub.InventoryServed, err)
+		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, "+
+			"or run with --inventory=%s: %w", inventoryv1alpha1.Group, inventoryv1alpha1.Version, hub.InventoryServed, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w", err)
+		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w",
+			err)
 	default:
 		return fmt.Errorf("the hub's ClusterProfiles are not read yet: %w", err)
 	}

@@ -62,7 +62,8 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 	for name, count := range o.MaxObjectsPerNamespace {
 		is, ok := all[name]
 		if !ok || count < 1 {
-			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1", name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1",
+				name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
 		is.Objects = count
@@ -72,7 +73,8 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 		is, ok := all[name]
 		bytes, err := resource.ParseQuantity(text)
 		if !ok || err != nil || bytes.Value() < 1 {
-			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1", name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1",
+				name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
 		is.Bytes = bytes.Value()
@@ -161,7 +163,9 @@ func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt 
 func finish(context.Context, bool) {}
 
 // beginCreate implements genericregistry.BeginCreateFunc.
-func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, options *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
+func (n *namespaces) beginCreate(
+	ctx context.Context, obj runtime.Object, options *metav1.CreateOptions,
+) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -197,7 +201,9 @@ func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64
 }
 
 // beginUpdate implements genericregistry.BeginUpdateFunc. It keeps the annotation as it is.
-func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+func (n *namespaces) beginUpdate(
+	ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions,
+) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -227,7 +233,8 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 		return finish, nil
 	case creator == n.exempt:
 		// It is not counted: what others add to it would never be.
-		return nil, apierrors.NewForbidden(n.resource, object.GetName(), fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
+		return nil, apierrors.NewForbidden(n.resource, object.GetName(),
+			fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
 	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
 }
@@ -273,10 +280,11 @@ func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int6
 		count := t.counts
 		return func() { t.giveBack(objects, bytes, count) }, nil
 	case !hasRoom():
-		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, of at most %d (--max-objects-per-namespace of clusterpass-apiserver)",
-			namespace, t.objects, n.resource.Resource, n.limit.Objects))
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, "+
+			"of at most %d (--max-objects-per-namespace of clusterpass-apiserver)", namespace, t.objects, n.resource.Resource, n.limit.Objects))
 	default:
-		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf(
+			"the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
 			n.resource.Resource, namespace, quantity(t.bytes), quantity(n.limit.Bytes)))
 	}
 }

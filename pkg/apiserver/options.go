@@ -110,29 +110,52 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sections cliflag.NamedFlagSets
 	hub := sections.FlagSet("hub")
 	o.Recommended.CoreAPI.AddFlags(hub)
-	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, a label value. It marks the objects of this hub on member clusters, and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
-	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
-	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
+	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. " +
+		"It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, a label value. It marks the objects of this hub on member clusters, "+
+		"and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager "+
+		"on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
+	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the "+
+		"group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub "+
+		"has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	limits := sections.FlagSet("limits")
-	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace, "Maximum number of objects of a kind in a namespace of the hub, as RESOURCE=COUNT. What clusterpass-controller-manager creates is neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
-	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "Maximum size of all objects of a kind in a namespace of the hub together, as RESOURCE=QUANTITY. An update that makes an object of more than 16 KiB larger must fit, too. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
+	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace,
+		"Maximum number of objects of a kind in a namespace of the hub, as RESOURCE=COUNT. What clusterpass-controller-manager creates is "+
+			"neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
+	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "Maximum size of all objects of a "+
+		"kind in a namespace of the hub together, as RESOURCE=QUANTITY. An update that makes an object of more than 16 KiB larger must fit, "+
+		"too. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
-	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir, "Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
+	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir,
+		"Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
 
 	sets := sections.FlagSet("credential sets")
-	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. Refuse: refuse it. Sets that have such an author are renewed in both cases.")
-	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "How long the credentials of a ClusterCredentialSet are renewed after its author was recorded: users leave, and their groups in a set do not change. kubectl clusterpass renew-author records the author again. 0: for ever. The limit does not apply to ServiceAccounts: to end those, delete their bindings. clusterpass-controller-manager must have the same value.")
+	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters,
+		"What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. "+
+			"Refuse: refuse it. Sets that have such an author are renewed in both cases.")
+	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge,
+		"How long the credentials of a ClusterCredentialSet are renewed after its author was recorded: users leave, and their groups in a set "+
+			"do not change. kubectl clusterpass renew-author records the author again. 0: for ever. The limit does not apply to ServiceAccounts: "+
+			"to end those, delete their bindings. clusterpass-controller-manager must have the same value.")
 
 	members := sections.FlagSet("member clusters")
-	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Maximum time that the calls to a member cluster may take in one phase of a request.")
-	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Maximum lifetime of a token. Requests for a longer one are shortened, with a warning.")
-	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. Replicas that create at the same time may exceed it by a few.")
-	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile,
+		"File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. "+
+			"Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout,
+		"Maximum time that the calls to a member cluster may take in one phase of a request.")
+	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration,
+		"Maximum lifetime of a token. Requests for a longer one are shortened, with a warning.")
+	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace,
+		"Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. "+
+			"Replicas that create at the same time may exceed it by a few.")
+	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces,
+		"Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, "+
+			"kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
 
 	o.ServerRun.AddUniversalFlags(sections.FlagSet("generic"))
 	o.Recommended.SecureServing.AddFlags(sections.FlagSet("secure serving"))
@@ -186,7 +209,8 @@ func (o completedOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", hub.InventoryServed, hub.InventoryExternal, o.Inventory))
 	}
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
-		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server times requests out after %s", longest, grant.TokenCacheTTL, requestCeiling))
+		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up "+
+			"to %s longer, and the API server times requests out after %s", longest, grant.TokenCacheTTL, requestCeiling))
 	}
 	errs = append(errs, o.validateSets()...)
 	errs = append(errs, o.validateLimits()...)
@@ -246,8 +270,10 @@ func (o completedOptions) validateSets() []error {
 	if o.ControllerManagerUser == "" || len(o.ControllerManagerUser) > clusterpassv1alpha1.MaxDecisionWriter {
 		errs = append(errs, fmt.Errorf("--controller-manager-user must have 1 to %d bytes", clusterpassv1alpha1.MaxDecisionWriter))
 	}
-	if policy := clustercredentialset.MastersPolicy(o.SetAuthorMasters); policy != clustercredentialset.MastersWarn && policy != clustercredentialset.MastersRefuse {
-		errs = append(errs, fmt.Errorf("--set-author-masters must be %s or %s, not %q", clustercredentialset.MastersWarn, clustercredentialset.MastersRefuse, o.SetAuthorMasters))
+	policy := clustercredentialset.MastersPolicy(o.SetAuthorMasters)
+	if policy != clustercredentialset.MastersWarn && policy != clustercredentialset.MastersRefuse {
+		errs = append(errs, fmt.Errorf("--set-author-masters must be %s or %s, not %q",
+			clustercredentialset.MastersWarn, clustercredentialset.MastersRefuse, o.SetAuthorMasters))
 	}
 	if o.MaxSetAuthorAge < 0 {
 		errs = append(errs, errors.New("--max-set-author-age must not be negative"))
@@ -257,7 +283,8 @@ func (o completedOptions) validateSets() []error {
 
 // Config returns the Config for o. It reads the hub's ID from the hub if there is none in o.
 func (o completedOptions) Config(ctx context.Context) (*Config, error) {
-	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+	serving := o.Recommended.SecureServing
+	if err := serving.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
 	generic := genericapiserver.NewRecommendedConfig(Codecs)
@@ -317,7 +344,8 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		return ExtraConfig{}, err
 	}
 	secrets := member.NewSecretInformers(hub, access)
-	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live, Clock: clock.RealClock{}})
+	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live,
+		Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}
@@ -332,7 +360,8 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		ControllerManagerUser:   o.ControllerManagerUser,
 		Limits:                  limits,
 		CredentialSets: clustercredentialset.Options{
-			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters), MaxAuthorAge: o.MaxSetAuthorAge,
+			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters),
+			MaxAuthorAge: o.MaxSetAuthorAge,
 		},
 	}, nil
 }

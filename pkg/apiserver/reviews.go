@@ -58,7 +58,9 @@ func (a *fairAuthorizer) Authorize(ctx context.Context, attributes authorizer.At
 }
 
 // ConditionsAwareAuthorize implements authorizer.Authorizer. It waits as Authorize does.
-func (a *fairAuthorizer) ConditionsAwareAuthorize(ctx context.Context, attributes authorizer.Attributes) authorizer.ConditionsAwareDecision {
+func (a *fairAuthorizer) ConditionsAwareAuthorize(
+	ctx context.Context, attributes authorizer.Attributes,
+) authorizer.ConditionsAwareDecision {
 	if decision, reason, err := a.always.Authorize(ctx, attributes); decision == authorizer.DecisionAllow {
 		return authorizer.ConditionsAwareDecisionFromParts(decision, reason, err)
 	}

@@ -186,7 +186,8 @@ func Limit(errs field.ErrorList) field.ErrorList {
 	}
 	if more := len(errs) - MaxErrors; more > 0 {
 		limited = append(limited, &field.Error{
-			Type: field.ErrorTypeInvalid, Field: words.Clean(errs[MaxErrors].Field, maxText), BadValue: field.OmitValueType{}, Detail: fmt.Sprintf("and at least %d more", more),
+			Type: field.ErrorTypeInvalid, Field: words.Clean(errs[MaxErrors].Field, maxText), BadValue: field.OmitValueType{},
+			Detail: fmt.Sprintf("and at least %d more", more),
 		})
 	}
 	return limited

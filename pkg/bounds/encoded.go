@@ -106,7 +106,8 @@ func (c *entryCounter) next(token json.Token) error {
 	}
 	in.hasKey = false
 	if c.limits.Numbers && isLargeNumber(token) {
-		return &EncodedError{IsMalformed: true, message: fmt.Sprintf("%s has a number that is too large: %s", cmp.Or(c.path(), "the body"), words.Clean(fmt.Sprint(token), maxNumber))}
+		return &EncodedError{IsMalformed: true,
+			message: fmt.Sprintf("%s has a number that is too large: %s", cmp.Or(c.path(), "the body"), words.Clean(fmt.Sprint(token), maxNumber))}
 	}
 	if !in.isMap {
 		if err := c.entry(in, &c.items, c.limits.Items); err != nil {

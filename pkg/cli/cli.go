@@ -110,7 +110,8 @@ func newVersionCommand(out io.Writer) *cobra.Command {
 }
 
 // nameTheHub says how a user names the hub.
-const nameTheHub = "Name the hub's kubeconfig with --kubeconfig or $KUBECONFIG. If the hub is not its current context, name the context with --context"
+const nameTheHub = "Name the hub's kubeconfig with --kubeconfig or $KUBECONFIG. " +
+	"If the hub is not its current context, name the context with --context"
 
 // hubConfig returns the client configuration for the hub that the flags lead to.
 func hubConfig(flags *genericclioptions.ConfigFlags) (*rest.Config, error) {

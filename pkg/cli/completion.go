@@ -46,7 +46,9 @@ func completeNames(flags *genericclioptions.ConfigFlags, of schema.GroupVersionR
 }
 
 // listNames returns the names that are wanted, as far as they were read in time.
-func listNames(ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool) []string {
+func listNames(
+	ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool,
+) []string {
 	hub, err := hubConfig(flags)
 	if err != nil {
 		return nil

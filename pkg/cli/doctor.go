@@ -85,14 +85,19 @@ It skips what you may not read. The exit code is 1 if a check fails.`,
 func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&o.output, "output", "o", o.output, "Print the findings as a list: json or yaml.")
-	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig, "The --access-config file of clusterpass-apiserver. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	fs.StringVar(&o.inventory, "inventory", o.inventory, "The --inventory that clusterpass-apiserver runs with, Served or External. Default: what the hub's APIServices say.")
+	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig,
+		"The --access-config file of clusterpass-apiserver. Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	fs.StringVar(&o.inventory, "inventory", o.inventory,
+		"The --inventory that clusterpass-apiserver runs with, Served or External. Default: what the hub's APIServices say.")
 	fs.StringVar(&o.serverUser, "server-user", o.serverUser, "User name that clusterpass-apiserver has on the hub.")
 	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "User name that clusterpass-controller-manager has on the hub.")
-	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, to request a real token for. The token has no roles, and its grant is deleted afterwards.")
+	fs.StringSliceVar(&o.mint, "mint", o.mint,
+		"Clusters, as [NAMESPACE/]CLUSTER, to request a real token for. The token has no roles, and its grant is deleted afterwards.")
 	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member in which --mint creates a ServiceAccount.")
-	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall, "List what is left of clusterpass, in the order to remove it, and the next command. The exit code is 0 when nothing is left.")
-	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts, "With --uninstall: contexts of your kubeconfig for admins of members. doctor then checks these members, too.")
+	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall,
+		"List what is left of clusterpass, in the order to remove it, and the next command. The exit code is 0 when nothing is left.")
+	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts,
+		"With --uninstall: contexts of your kubeconfig for admins of members. doctor then checks these members, too.")
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("member-context", completeContexts(o.flags.ToRawKubeConfigLoader)))
 	for flag, values := range map[string][]string{
 		"output":    {"json", "yaml"},
@@ -155,7 +160,9 @@ func failed(findings []doctor.Finding, clients *doctor.Clients, host string) err
 }
 
 // lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.
-func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error) error {
+func (o *doctorOptions) lookForLeftovers(
+	ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error,
+) error {
 	members := map[string]doctor.Cluster{}
 	for _, name := range o.memberContexts {
 		raw, err := o.flags.ToRawKubeConfigLoader().RawConfig()

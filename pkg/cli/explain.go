@@ -94,11 +94,12 @@ func printLeftOut(out io.Writer, answer *explain.Placement) {
 		fmt.Fprintf(out, "warning: you may not list the ClusterProfiles of namespace %s: they are omitted\n", namespace)
 	}
 	for _, namespace := range answer.Refused {
-		fmt.Fprintf(out, "warning: the author of the Placement may not list the ClusterProfiles of namespace %s: it does not choose from them\n", namespace)
+		fmt.Fprintf(out,
+			"warning: the author of the Placement may not list the ClusterProfiles of namespace %s: it does not choose from them\n", namespace)
 	}
 	if len(answer.Unreviewed) > 0 {
-		fmt.Fprintf(out, "warning: you may not create SubjectAccessReviews, so it is not known whether the author of the Placement may list the ClusterProfiles of %s\n",
-			strings.Join(answer.Unreviewed, ", "))
+		fmt.Fprintf(out, "warning: you may not create SubjectAccessReviews, "+
+			"so it is not known whether the author of the Placement may list the ClusterProfiles of %s\n", strings.Join(answer.Unreviewed, ", "))
 	}
 	for _, why := range answer.Unreadable {
 		fmt.Fprintf(out, "warning: %s: the controller does not choose it\n", why)

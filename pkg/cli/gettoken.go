@@ -61,7 +61,8 @@ a ServiceAccount in namespace default, whose name is made from your user name an
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
-	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "", "Kubeconfig file for the hub, or several as in $KUBECONFIG; overrides --kubeconfig.")
+	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "",
+		"Kubeconfig file for the hub, or several as in $KUBECONFIG; overrides --kubeconfig.")
 	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; overrides --context.")
 	o.request.AddFlags(cmd.Flags())
 	o.source.AddFlags(cmd.Flags())
@@ -102,7 +103,9 @@ func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 }
 
 // hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles are meant to be in.
-func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (*rest.Config, string, error) {
+func hubClient(
+	config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams,
+) (*rest.Config, string, error) {
 	hub, err := config.ClientConfig()
 	if err := checkHub(hub, err, config, flags); err != nil {
 		return nil, "", err
@@ -126,7 +129,8 @@ const (
 )
 
 // errNotHub is that of a context which leads to a member cluster by this very program, which would run itself without end.
-var errNotHub = errors.New("this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
+var errNotHub = errors.New(
+	"this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
 
 // isGetToken returns whether a credential plugin is our get-token, as contexts run it.
 func isGetToken(plugin *clientcmdapi.ExecConfig) bool {

@@ -159,8 +159,8 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, append(r.Args(), keeping...))}
 		if size := execInfoSize(entries.Clusters[name]); size > maxExecInfo {
 			entries.AuthInfos[name].Exec.ProvideClusterInfo = false
-			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to pass to a credential plugin: "+
-				"the context has provideClusterInfo: false, so get-token can't check that a token goes to the server that the hub names\n",
+			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to pass to a credential "+
+				"plugin: the context has provideClusterInfo: false, so get-token can't check that a token goes to the server that the hub names\n",
 				r.Cluster(), len(c.Cluster.CertificateAuthorityData)>>10)
 		}
 		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
@@ -273,6 +273,6 @@ func lockedBy(err error, now time.Time) error {
 	if info, err := os.Stat(exists.Path); err == nil {
 		age = duration.HumanDuration(now.Sub(info.ModTime()))
 	}
-	return fmt.Errorf("kubeconfig %s is locked by %s, which was made %s ago: another kubectl is writing it, or was stopped while writing. If no kubectl is running, remove the lock: rm %s",
-		strings.TrimSuffix(exists.Path, lockSuffix), exists.Path, age, exists.Path)
+	return fmt.Errorf("kubeconfig %s is locked by %s, which was made %s ago: another kubectl is writing it, or was stopped while writing. "+
+		"If no kubectl is running, remove the lock: rm %s", strings.TrimSuffix(exists.Path, lockSuffix), exists.Path, age, exists.Path)
 }

@@ -26,8 +26,10 @@ type memberFlags struct {
 }
 
 func (f *memberFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.context, flagMemberContext, "", "Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
-	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "", "Kubeconfig file of the member. Default: the hub's kubeconfig; --member-context is required then.")
+	flags.StringVar(&f.context, flagMemberContext, "",
+		"Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
+	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "",
+		"Kubeconfig file of the member. Default: the hub's kubeconfig; --member-context is required then.")
 }
 
 func (f *memberFlags) addServerFlag(flags *pflag.FlagSet) {

@@ -77,7 +77,8 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 		},
 	}
 	addMigrateFlags(cmd.Flags(), &options)
-	cmd.Flags().StringVar(&dryRun, "dry-run", string(join.DryRunNone), `"none"; "client" says what would be done, and changes nothing, neither on the hub nor on disk.`)
+	cmd.Flags().StringVar(&dryRun, "dry-run", string(join.DryRunNone),
+		`"none"; "client" says what would be done, and changes nothing, neither on the hub nor on disk.`)
 	cmd.Flags().Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
 	return cmd
 }
@@ -88,9 +89,12 @@ func addMigrateFlags(fs *pflag.FlagSet, options *migrate.Options) {
 	fs.BoolVarP(&options.Yes, "yes", "y", options.Yes, "Delete the CustomResourceDefinitions without asking.")
 	fs.BoolVar(&options.KeepExisting, "keep-existing", options.KeepExisting,
 		"Keep objects that clusterpass already has and that differ from the export, and count them as imported.")
-	fs.DurationVar(&options.Timeout, "timeout", options.Timeout, "How long to wait until the CustomResourceDefinitions are gone, and until the hub reaches clusterpass.")
-	fs.StringVar(&options.Service.Namespace, "service-namespace", options.Service.Namespace, "Namespace of the Service of clusterpass-apiserver.")
-	fs.StringVar(&options.Service.Name, "service-name", options.Service.Name, "Name of the Service of clusterpass-apiserver, and of its Deployment.")
+	fs.DurationVar(&options.Timeout, "timeout", options.Timeout,
+		"How long to wait until the CustomResourceDefinitions are gone, and until the hub reaches clusterpass.")
+	fs.StringVar(&options.Service.Namespace, "service-namespace", options.Service.Namespace,
+		"Namespace of the Service of clusterpass-apiserver.")
+	fs.StringVar(&options.Service.Name, "service-name", options.Service.Name,
+		"Name of the Service of clusterpass-apiserver, and of its Deployment.")
 	fs.Int32Var(&options.Service.Port, "service-port", options.Service.Port, "Port of the Service of clusterpass-apiserver.")
 	fs.StringVar(&options.CAFile, "ca-file", options.CAFile, "File with the CA of clusterpass-apiserver. "+
 		"Default: that of APIService v1alpha1.clusterpass.dev, else ca.crt in Secret clusterpass-apiserver-cert.")

@@ -93,5 +93,6 @@ func (o *renewAuthorOptions) show(set *clusterpassv1alpha1.ClusterCredentialSet)
 	if _, err := o.streams.Out.Write(spec); err != nil {
 		return err
 	}
-	return fmt.Errorf("the set would request these tokens in your name, and everybody who reads the Secrets gets them. To become the author: %s", credentialset.RenewCommand(set))
+	return fmt.Errorf("the set would request these tokens in your name, and everybody who reads the Secrets gets them. "+
+		"To become the author: %s", credentialset.RenewCommand(set))
 }

@@ -109,7 +109,9 @@ func (o *revokeOptions) run(ctx context.Context, names []string) error {
 }
 
 // find returns the grants that are to be revoked.
-func (o *revokeOptions) find(ctx context.Context, client versioned.Interface, namespace string, names []string) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
+func (o *revokeOptions) find(
+	ctx context.Context, client versioned.Interface, namespace string, names []string,
+) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
 	if len(names) == 0 {
 		list, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, metav1.ListOptions{FieldSelector: o.selector()})
 		if err != nil {
@@ -166,7 +168,8 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 			return err
 		}
 		if last.Annotations[clusterpassv1alpha1.AnnotationAbandonMember] == "true" {
-			ended = "grants with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember + " were abandoned: their tokens may work until they expire"
+			ended = "grants with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember +
+				" were abandoned: their tokens may work until they expire"
 		}
 	}
 	_, err := fmt.Fprintln(o.streams.Out, ended)

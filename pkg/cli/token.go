@@ -50,7 +50,8 @@ The token is not stored. Without --cluster-role and --role it has the rights of 
 	}
 	o.print.AddFlags(cmd)
 	o.request.AddFlags(cmd.Flags())
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(o.print.AllowedFormats(), cobra.ShellCompDirectiveNoFileComp)))
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions(o.print.AllowedFormats(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 

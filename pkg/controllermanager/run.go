@@ -136,7 +136,8 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 		}
 	}
 	m.secrets = member.NewSecretInformers(m.kubernetes, m.access)
-	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock}); err != nil {
+	m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock})
+	if err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}
 	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(profiles.WithoutManagedFields))
@@ -147,7 +148,8 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	})
 	scheme := runtime.NewScheme()
-	if err := errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme)); err != nil {
+	err = errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme))
+	if err != nil {
 		return nil, err
 	}
 	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})

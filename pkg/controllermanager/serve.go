@@ -80,12 +80,15 @@ func (m *manager) routes() http.Handler {
 }
 
 // protected returns handler with authentication and authorization by the hub.
-func protected(handler http.Handler, authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo) http.Handler {
+func protected(
+	handler http.Handler, authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo,
+) http.Handler {
 	scheme := runtime.NewScheme()
 	codecs := serializer.NewCodecFactory(scheme)
 	info := &genericapirequest.RequestInfoFactory{} // no path here is a resource
 	handler = genericapifilters.WithAuthorization(handler, authorization.Authorizer, codecs)
-	handler = genericapifilters.WithAuthentication(handler, authentication.Authenticator, genericapifilters.Unauthorized(codecs), authentication.APIAudiences, authentication.RequestHeaderConfig)
+	handler = genericapifilters.WithAuthentication(handler, authentication.Authenticator, genericapifilters.Unauthorized(codecs),
+		authentication.APIAudiences, authentication.RequestHeaderConfig)
 	handler = genericapifilters.WithRequestInfo(handler, info)
 	handler = genericapifilters.WithCacheControl(handler)
 	return genericfilters.WithPanicRecovery(handler, info)

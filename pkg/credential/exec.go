@@ -82,7 +82,9 @@ func (*Plugin) Name() string { return ProviderName }
 
 // GetToken returns the credential that the profile's extension asks for, if it is one for the cluster that the client is about to
 // connect to.
-func (p *Plugin) GetToken(ctx context.Context, in clientauthenticationv1.ExecCredential) (clientauthenticationv1.ExecCredentialStatus, error) {
+func (p *Plugin) GetToken(
+	ctx context.Context, in clientauthenticationv1.ExecCredential,
+) (clientauthenticationv1.ExecCredentialStatus, error) {
 	none := clientauthenticationv1.ExecCredentialStatus{}
 	cluster := in.Spec.Cluster
 	if cluster == nil || cluster.Server == "" {

@@ -133,9 +133,11 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 	secret, err := e.Metadata.Resource(secretsResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case err != nil:
-		return "Put the member's kubeconfig into the Secret, as artifacts/examples/member-kubeconfig.yaml does: kubectl -n " + name.Namespace + " get secret " + name.Name
+		return "Put the member's kubeconfig into the Secret, as artifacts/examples/member-kubeconfig.yaml does: kubectl -n " + name.Namespace +
+			" get secret " + name.Name
 	case secret.Labels[member.KubeconfigLabel] != "true":
-		return fmt.Sprintf("If it is this cluster's, label it: kubectl -n %s label secret %s %s=true --overwrite", name.Namespace, name.Name, member.KubeconfigLabel)
+		return fmt.Sprintf("If it is this cluster's, label it: kubectl -n %s label secret %s %s=true --overwrite",
+			name.Namespace, name.Name, member.KubeconfigLabel)
 	case secret.Annotations[member.ClusterProfileAnnotation] != profile.Namespace+"/"+profile.Name:
 		return fmt.Sprintf("If it is this cluster's, annotate it: kubectl -n %s annotate secret %s %s=%s/%s --overwrite",
 			name.Namespace, name.Name, member.ClusterProfileAnnotation, profile.Namespace, profile.Name)
@@ -146,7 +148,8 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 // byPlugin returns whether profile is for a credential plugin of the access configuration.
 func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
 	return slices.ContainsFunc(e.Access.Providers, func(p configv1alpha1.AccessProvider) bool {
-		return p.Exec != nil && slices.ContainsFunc(profile.Status.AccessProviders, func(entry inventoryv1alpha1.AccessProvider) bool { return entry.Name == p.Name })
+		return p.Exec != nil &&
+			slices.ContainsFunc(profile.Status.AccessProviders, func(entry inventoryv1alpha1.AccessProvider) bool { return entry.Name == p.Name })
 	})
 }
 
@@ -160,8 +163,8 @@ func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) 
 		return member.MendCredential(profile)
 	}
 	return fmt.Sprintf("Put a new kubeconfig of the member's ServiceAccount clusterpass into its Secret: "+
-		"kubectl -n %s create secret generic %s --from-file=kubeconfig=FILE --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -",
-		name.Namespace, name.Name)
+		"kubectl -n %s create secret generic %s --from-file=kubeconfig=FILE --dry-run=client -o yaml | "+
+		"kubectl apply --server-side --force-conflicts -f -", name.Namespace, name.Name)
 }
 
 // credential reports how long a credential lasts, by what it says itself.
@@ -200,7 +203,8 @@ func checkHealth(_ context.Context, e *examination) findings {
 
 func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 	about := aboutProfile(profile)
-	mend := fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages), and read the conditions again: kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
+	mend := fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages), and read the conditions again: "+
+		"kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
 	if joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined); joined != nil && joined.Status != metav1.ConditionTrue {
 		f.fail(about, mend, "%s", inWords(joined))
 	}
@@ -208,7 +212,8 @@ func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 	switch {
 	case healthy == nil:
 		f.warn(about, "Check that its manager's controllers run: kubectl -n "+SystemNamespace+" logs deployment/"+managerName,
-			"its health is unknown: its manager %q has not set the condition %s", profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+			"its health is unknown: its manager %q has not set the condition %s",
+			profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	case healthy.Status == metav1.ConditionTrue:
 		f.ok(about, "healthy")
 	case healthy.Status == metav1.ConditionFalse:

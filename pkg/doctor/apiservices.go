@@ -28,7 +28,8 @@ import (
 const (
 	mendRegister = "Register it: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 	mendServer   = "See why the server is not ready: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
-	mendBundle   = "Have it trust the server's CA, as the component for certificates of your overlay does (cert-manager's cainjector, or gen-certs.sh): kubectl apply -k artifacts/deploy/overlays/OVERLAY"
+	mendBundle   = "Have it trust the server's CA, as the component for certificates of your overlay does (cert-manager's cainjector, " +
+		"or gen-certs.sh): kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 )
 
 // expectedServices names the APIServices that have to lead to clusterpass.
@@ -68,7 +69,8 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 func (f *findings) apiService(service *apiregistrationv1.APIService) {
 	about := "APIService " + service.Name
 	if label, ok := service.Labels[hub.AutomanagedLabel]; ok {
-		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then delete it and apply the overlay again: kubectl delete apiservice "+service.Name,
+		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then delete it and apply the overlay again: "+
+			"kubectl delete apiservice "+service.Name,
 			"it has the label %s=%s: kube-apiserver undoes every change to it", hub.AutomanagedLabel, label)
 		return
 	}
@@ -108,7 +110,8 @@ func (e *examination) checkService(ctx context.Context, f *findings, name types.
 	service, err := e.Kubernetes.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		f.fail(about, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY", "it is missing, and the APIServices lead to it")
+		f.fail(about, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
+			"it is missing, and the APIServices lead to it")
 		return
 	case err != nil:
 		f.unknown(about, err)
@@ -117,7 +120,8 @@ func (e *examination) checkService(ctx context.Context, f *findings, name types.
 		f.ok(about, "leads to %s", service.Spec.ExternalName)
 		return
 	}
-	endpoints, err := e.Kubernetes.DiscoveryV1().EndpointSlices(name.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name})
+	endpoints, err := e.Kubernetes.DiscoveryV1().EndpointSlices(name.Namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name})
 	if err != nil {
 		f.unknown(about, err)
 		return
@@ -169,7 +173,8 @@ func checkOpenAPI(ctx context.Context, e *examination) findings {
 	}
 	if response.StatusCode != http.StatusOK {
 		words, _ := io.ReadAll(io.LimitReader(response.Body, maxWords))
-		f.fail(path, "Resolve the clash of CustomResourceDefinitions that the check crds names, then see the log of kube-apiserver: kubectl get --raw "+path,
+		f.fail(path,
+			"Resolve the clash of CustomResourceDefinitions that the check crds names, then see the log of kube-apiserver: kubectl get --raw "+path,
 			"the hub answers %s, which stops kubectl apply, Helm and Argo CD: %s", response.Status, strings.TrimSpace(string(words)))
 		return f
 	}
@@ -205,7 +210,8 @@ func (e *examination) expectNoCRDs(f *findings) {
 	}
 	for _, name := range names {
 		f.fail("CustomResourceDefinition "+name,
-			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): kubectl delete crd "+name,
+			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): "+
+				"kubectl delete crd "+name,
 			"it serves %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
 	}
 }
@@ -214,16 +220,20 @@ func (e *examination) expectProfilesCRD(f *findings) {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
 	if !slices.Contains(e.hub.crds.value, profilesCRD) {
 		f.fail("CustomResourceDefinition "+profilesCRD,
-			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
-			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it", ours, hub.InventoryExternal)
+			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: "+
+				"kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
+			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it",
+			ours, hub.InventoryExternal)
 		return
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]
 	if e.Inventory == "" && ok && !helper.IsAPIServiceConditionTrue(served, apiregistrationv1.Available) {
 		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
-			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), else check that it runs with --inventory=External: kubectl -n "+
+			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), "+
+				"else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",
-			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them", ours, hub.InventoryExternal)
+			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them",
+			ours, hub.InventoryExternal)
 		return
 	}
 	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", hub.InventoryExternal)

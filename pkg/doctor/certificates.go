@@ -26,7 +26,8 @@ const (
 	// certificateSoon is the like for the serving certificate. cert-manager renews it 30 days before.
 	certificateSoon = 14 * 24 * time.Hour
 
-	mendServing = "Renew it (run gen-certs.sh and apply, or see why cert-manager does not): kubectl -n " + SystemNamespace + " describe certificate " + serverName
+	mendServing = "Renew it (run gen-certs.sh and apply, or see why cert-manager does not): kubectl -n " + SystemNamespace +
+		" describe certificate " + serverName
 )
 
 // checkCertificates looks at what the hub trusts the server by, and how long.
@@ -59,7 +60,8 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		return nil
 	}
 	if len(service.Spec.CABundle) == 0 {
-		f.fail(about, mendBundle, "it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and does not trust clusterpass")
+		f.fail(about, mendBundle,
+			"it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and does not trust clusterpass")
 		return nil
 	}
 	bundle, err := endpoint.ParseBundle(service.Spec.CABundle)

@@ -83,7 +83,8 @@ func (f *findings) unknown(about string, err error) {
 		f.skip(about, "you may not read this: %v", err)
 		return
 	}
-	f.fail(about, "First see what the checks apiservices and openapi found: kubectl get --raw /readyz?verbose", "the hub does not answer: %v", err)
+	f.fail(about, "First see what the checks apiservices and openapi found: kubectl get --raw /readyz?verbose",
+		"the hub does not answer: %v", err)
 }
 
 // Print writes findings for people: a line for each check with its worst verdict, and indented what is not OK,

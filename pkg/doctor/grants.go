@@ -129,8 +129,9 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 	switch {
 	case grant.DeletionTimestamp != nil:
 		if now.Sub(grant.DeletionTimestamp.Time) > grantStuck {
-			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, abandon the grant: kubectl -n %s annotate authtokengrant %s %s=true",
-				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
+			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, abandon the grant: "+
+				"kubectl -n %s annotate authtokengrant %s %s=true", grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name,
+				grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
 				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
 				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
 		}
@@ -140,8 +141,10 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			since = ready.LastTransitionTime.Time
 		}
 		if now.Sub(since) > grantStuck {
-			f.warn(about, fmt.Sprintf("Request a token again, or, if it is no longer needed, delete the grant: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
-				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
+			f.warn(about, fmt.Sprintf("Request a token again, or, if it is no longer needed, delete the grant: "+
+				"kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339),
+				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}
 	if len(f) == 0 {

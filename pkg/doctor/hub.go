@@ -105,7 +105,8 @@ func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregist
 
 func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 	// The schemas of all are many megabytes. The name of each ends with its group.
-	list, err := e.Metadata.Resource(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")).List(ctx, metav1.ListOptions{})
+	definitions := apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
+	list, err := e.Metadata.Resource(definitions).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,8 @@ func (e *examination) mintOne(ctx context.Context, f *findings, cluster types.Na
 	}
 	request := e.throwaway(profile)
 	// Known beforehand, so that it is found even if no answer comes.
-	grantName := types.NamespacedName{Namespace: cluster.Namespace, Name: grant.New(cluster.Namespace, request.Spec, profile.UID, clusterpassv1alpha1.Requester{}).Name}
+	grantName := types.NamespacedName{Namespace: cluster.Namespace,
+		Name: grant.New(cluster.Namespace, request.Spec, profile.UID, clusterpassv1alpha1.Requester{}).Name}
 	defer e.revoke(ctx, f, about, grantName)
 	e.mintFor(ctx, f, about, request)
 }
@@ -82,7 +83,8 @@ func (e *examination) mintFor(ctx context.Context, f *findings, about string, re
 		return
 	}
 	if err != nil {
-		f.fail(about, fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages): kubectl -n %s describe clusterprofile %s", target.Namespace, target.Name),
+		f.fail(about, fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages): kubectl -n %s describe clusterprofile %s",
+			target.Namespace, target.Name),
 			"no token: %v", err)
 		return
 	}
@@ -109,12 +111,12 @@ func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 }
 
 // throwaway asks for a token of a new ServiceAccount without roles, for as short as can be.
-func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
+func (e *examination) throwaway(target *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
 	return &multiclusterv1alpha1.AuthTokenRequest{
 		// What a refusal calls the request.
-		ObjectMeta: metav1.ObjectMeta{Name: profile.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: target.Name},
 		Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
-			TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: profile.Namespace, Name: profile.Name, UID: profile.UID},
+			TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: target.Namespace, Name: target.Name, UID: target.UID},
 			ServiceAccountNamespace: e.MintNamespace,
 			ServiceAccountName:      "clusterpass-doctor-" + utilrand.String(8),
 			ExpirationSeconds:       ptr.To(multiclusterv1alpha1.MinExpirationSeconds),

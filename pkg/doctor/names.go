@@ -107,7 +107,8 @@ func (f *findings) name(ctx context.Context, mapper meta.RESTMapperWithContext, 
 	about := "kubectl get " + contested.name
 	taken, err := mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Resource: contested.name})
 	if err != nil {
-		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl cannot tell which of %s it means: %v", fullNames(contested.resources, nil), err)
+		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl cannot tell which of %s it means: %v",
+			fullNames(contested.resources, nil), err)
 		return
 	}
 	hidden := fullNames(contested.resources, func(group string) bool { return group != taken.Group })

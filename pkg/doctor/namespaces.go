@@ -32,7 +32,8 @@ const (
 // inTheWay are the conditions of a namespace by which Kubernetes says why it is not deleted yet. What it cannot discover comes
 // first: it does not know then what else there is.
 var inTheWay = []corev1.NamespaceConditionType{
-	corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining, corev1.NamespaceFinalizersRemaining,
+	corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining,
+	corev1.NamespaceFinalizersRemaining,
 }
 
 // ourMarks are how such a condition names clusterpass: its groups, its kinds and its finalizers. The group of ClusterProfile is not ours alone.
@@ -110,11 +111,12 @@ func goingNamespace(namespace *corev1.Namespace) string {
 func mendNamespace(namespace *corev1.Namespace) string {
 	for _, condition := range held(namespace) {
 		if isOfOurs(condition) && condition.Type != corev1.NamespaceContentRemaining && condition.Type != corev1.NamespaceFinalizersRemaining {
-			return fmt.Sprintf("Make the server answer, as the check apiservices says. If it is gone for good, delete its APIServices: kubectl delete apiservice %s %s",
-				multiclusterService, clusterpassService)
+			return fmt.Sprintf("Make the server answer, as the check apiservices says. "+
+				"If it is gone for good, delete its APIServices: kubectl delete apiservice %s %s", multiclusterService, clusterpassService)
 		}
 	}
-	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. To remove grants for a member that is gone for ever: kubectl -n %s annotate authtokengrants --all %s=true",
+	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. "+
+		"To remove grants for a member that is gone for ever: kubectl -n %s annotate authtokengrants --all %s=true",
 		namespace.Name, namespace.Name, clusterpassv1alpha1.AnnotationAbandonMember)
 }
 

@@ -81,7 +81,8 @@ func checkPowers(ctx context.Context, e *examination) findings {
 }
 
 func (f *findings) holding(h holding) {
-	mend := "If this is not intended, grant only the verbs and the clusters that are needed (docs/entitlement.md), and delete this binding: " + h.deleteCommand()
+	mend := "If this is not intended, grant only the verbs and the clusters that are needed (docs/entitlement.md), and delete this binding: " +
+		h.deleteCommand()
 	message := "it holds " + h.gives()
 	if h.subject.Kind == rbacv1.GroupKind && everybody.Has(h.subject.Name) {
 		f.fail(h.String(), mend, "%s, and so does everybody with an account on the hub", message)

@@ -54,6 +54,7 @@ const (
 	withoutCallers     = "direct callers, such as Prometheus, are refused"
 	withoutDelegates   = "it can't tell the hub's aggregator from other callers, nor users from each other"
 	withoutSets        = "ClusterCredentialSets have no credentials"
+	withoutDecisions   = "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials"
 )
 
 // consequences say what comes of it if a program lacks a right, by the first verb and resource of the rule.
@@ -81,7 +82,7 @@ var consequences = map[string]map[string]string{
 		"create clustercredentialsets/token":  withoutSets,
 		"list placements":                     "Placements choose no cluster",
 		"update placements/status":            "Placements do not show what they have chosen",
-		"get placementdecisions":              "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
+		"get placementdecisions":              withoutDecisions,
 		"list namespaces":                     "it does not know which cluster sets there are, and Placements choose no cluster",
 		"get clusterscores":                   "there are no ClusterScores",
 		"update clusterscores/status":         "ClusterScores do not show what is free",
@@ -115,7 +116,8 @@ func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
 func needsOf(account string) []need {
 	roles := builtInRoles()
 	var bindings []rbacv1.RoleBinding
-	objects := artifacts.Objects("deploy/rbac/clusterrole.yaml", "deploy/rbac/controller-manager.yaml", "deploy/rbac/delegation.yaml", "deploy/rbac/member-secrets.yaml")
+	objects := artifacts.Objects("deploy/rbac/clusterrole.yaml", "deploy/rbac/controller-manager.yaml",
+		"deploy/rbac/delegation.yaml", "deploy/rbac/member-secrets.yaml")
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Role", "ClusterRole":

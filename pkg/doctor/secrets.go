@@ -30,7 +30,8 @@ func checkSecrets(_ context.Context, e *examination) findings {
 			f.ok(aboutProfile(profile), "there is no secret in its access providers")
 			continue
 		}
-		f.fail(aboutProfile(profile), fmt.Sprintf("Replace the secret, because others may have seen it, and remove it here: kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
+		f.fail(aboutProfile(profile), fmt.Sprintf("Replace the secret, because others may have seen it, and remove it here: "+
+			"kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
 			"everybody who may read it sees what should be secret, in %s", strings.Join(fields, ", "))
 	}
 	return f

@@ -57,7 +57,8 @@ func checkSets(ctx context.Context, e *examination) findings {
 		f = append(f, report...)
 	}
 	if left := len(reports) - maxSets; left > 0 {
-		f.skip("", "%d more sets are not listed: kubectl get clustercredentialsets -A -o custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,AUTHOR:.spec.author.username,SINCE:.spec.author.since", left)
+		f.skip("", "%d more sets are not listed: kubectl get clustercredentialsets -A -o "+
+			"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,AUTHOR:.spec.author.username,SINCE:.spec.author.since", left)
 	}
 	if byDecisions > 0 && e.mode() == hub.InventoryExternal {
 		e.expectWritersPolicy(ctx, &f)
@@ -105,7 +106,8 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 		f.warn(about, renew, "its author %q is in system:masters: RBAC cannot limit what the set gets", authorOf(set))
 	}
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
-		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
+		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: `+
+			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			credentialset.ShowCommand(set), set.Namespace, set.Name, writer),
 			"any user who may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
 	}
@@ -140,7 +142,8 @@ func (e *examination) expectWritersPolicy(ctx context.Context, f *findings) {
 	switch {
 	case apierrors.IsNotFound(err):
 		f.fail(about, "Apply it: kubectl apply -f artifacts/deploy/components/external-inventory/decision-writers.yaml",
-			"it or its binding is missing: users who may write PlacementDecisions may name any writer, and so choose the clusters of sets that select by decisions")
+			"it or its binding is missing: "+
+				"users who may write PlacementDecisions may name any writer, and so choose the clusters of sets that select by decisions")
 	case err != nil:
 		f.unknown(about, err)
 	default:

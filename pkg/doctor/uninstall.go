@@ -154,7 +154,8 @@ func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range sets.Items {
 		set := &sets.Items[i]
-		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
+		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+
+			going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
 	}
 	return left, nil
 }
@@ -172,7 +173,8 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range grants.Items {
 		g := &grants.Items[i]
-		left.things = append(left.things, "AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
+		left.things = append(left.things,
+			"AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
 	}
 	return left, nil
 }
@@ -197,7 +199,8 @@ func going(object metav1.Object, condition string) string {
 // with one of them.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
-	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx,
+		metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
 		return left, err
 	}
@@ -307,7 +310,8 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 
 // hasInstallation returns whether clusterpass itself is deployed on a cluster.
 func hasInstallation(ctx context.Context, client metadata.Interface) (bool, error) {
-	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
+	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx,
+		metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
 	if err != nil {
 		return false, err
 	}

@@ -39,7 +39,8 @@ func leftAPIServices(ctx context.Context, u *uninstallation) (leftovers, error) 
 		}
 	}
 	left.next = "Delete them before the server, or no namespace of the hub can be deleted after it. " +
-		"ClusterProfiles, Placements and scores are kept in the server's etcd, and are out of reach then: kubectl delete apiservice " + strings.Join(names, " ")
+		"ClusterProfiles, Placements and scores are kept in the server's etcd, and are out of reach then: kubectl delete apiservice " +
+		strings.Join(names, " ")
 	return left, nil
 }
 
@@ -85,11 +86,13 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 // boundByOperators returns the bindings of roles that are shipped which are not shipped themselves, and the commands
 // that delete them.
 func boundByOperators(ctx context.Context, client kubernetes.Interface) (bindings, commands []string, err error) {
-	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
+	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx,
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
 	if err != nil {
 		return nil, nil, err
 	}
-	ofTheHub, err := client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
+	ofTheHub, err := client.RbacV1().ClusterRoleBindings().List(ctx,
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +120,7 @@ func deleteLabelled(contextName string, kinds []string, selector string) string 
 	if contextName != "" {
 		contextName = "--context=" + contextName + " "
 	}
-	return "kubectl " + contextName + "delete " + strings.Join(kinds, ",") + " --all-namespaces -l '" + selector + "'" // a selector may have a !
+	return "kubectl " + contextName + "delete " + strings.Join(kinds, ",") + " --all-namespaces -l '" + selector + "'" // it may have a !
 }
 
 // deployedKinds are the kinds that clusterpass makes on a hub or on a member: rights first.

@@ -88,7 +88,8 @@ func (b *Bundle) Expired(now time.Time) []string {
 	var notes []string
 	for i, certificate := range b.Certificates {
 		if now.After(certificate.NotAfter) && len(notes) < maxNotes {
-			notes = append(notes, fmt.Sprintf("CA %d of %d expired at %s", i+1, len(b.Certificates), certificate.NotAfter.UTC().Format(time.RFC3339)))
+			notes = append(notes,
+				fmt.Sprintf("CA %d of %d expired at %s", i+1, len(b.Certificates), certificate.NotAfter.UTC().Format(time.RFC3339)))
 		}
 	}
 	return notes

@@ -102,11 +102,13 @@ func whyNone(placement *v1alpha1.Placement, namespaces []string, answer *Placeme
 	seen := slices.DeleteFunc(slices.Clone(namespaces), func(namespace string) bool { return slices.Contains(hidden, namespace) })
 	switch sets := placement.Spec.ClusterSets; {
 	case len(sets) == 0:
-		return "namespace " + placement.Namespace + " has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
+		return "namespace " + placement.Namespace +
+			" has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
 	case len(namespaces) == 0 && len(answer.Refused) > 0:
 		return "its author may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(answer.Refused, ", ")
 	case len(namespaces) == 0:
-		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets", scheduling.ClusterSetLabel, strings.Join(sets, " or "))
+		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets",
+			scheduling.ClusterSetLabel, strings.Join(sets, " or "))
 	case len(seen) == 0:
 		return "you may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(hidden, ", ")
 	case len(hidden) > 0:

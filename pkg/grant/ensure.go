@@ -76,7 +76,8 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.eachRole(ctx, w.roleReady); err != nil {
 		return nil, err
 	}
-	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created, Changed: w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created,
+		Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
@@ -103,7 +104,8 @@ func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
 	case account.Labels[LabelManagedBy] != ManagedBy:
 		return k.conflict("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
 	case !k.owns(account):
-		return k.conflict("ServiceAccount %s belongs to another grant: of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
+		return k.conflict("ServiceAccount %s belongs to another grant: "+
+			"of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
 	case account.DeletionTimestamp != nil:
 		return k.conflict("ServiceAccount %s is being deleted; try again", Account(k.Grant))
 	}

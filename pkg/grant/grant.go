@@ -97,7 +97,9 @@ func Name(namespace string, cluster v1alpha1.GrantedClusterProfile, account v1al
 
 // New returns the grant for spec, which must have its defaults and be valid. The grant is not
 // stored. Its lists are sorted, so requests for the same rights give equal grants.
-func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profile types.UID, requester v1alpha1.Requester) *v1alpha1.AuthTokenGrant {
+func New(
+	namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profile types.UID, requester v1alpha1.Requester,
+) *v1alpha1.AuthTokenGrant {
 	g := &v1alpha1.AuthTokenGrant{Spec: v1alpha1.AuthTokenGrantSpec{
 		ClusterProfile: v1alpha1.GrantedClusterProfile{
 			Namespace: spec.TargetClusterProfile.Namespace,

@@ -110,8 +110,9 @@ func CheckMember(g *v1alpha1.AuthTokenGrant, uid types.UID) error {
 	if g.Status.MemberUID == "" || uid == "" || g.Status.MemberUID == uid {
 		return nil
 	}
-	return NewOtherMember(g.Name, fmt.Sprintf("ClusterProfile %s leads to another cluster than the one that has the grant: the UID of its namespace kube-system is %s, and that of the grant's cluster is %s. "+
-		"Nothing was made or removed there. Have the ClusterProfile lead to the grant's cluster again, or, if that is gone for ever, delete the grant and annotate it with %s=true",
+	return NewOtherMember(g.Name, fmt.Sprintf("ClusterProfile %s leads to another cluster than the one that has the grant: "+
+		"the UID of its namespace kube-system is %s, and that of the grant's cluster is %s. Nothing was made or removed there. "+
+		"Have the ClusterProfile lead to the grant's cluster again, or, if that is gone for ever, delete the grant and annotate it with %s=true",
 		Cluster(g), uid, g.Status.MemberUID, v1alpha1.AnnotationAbandonMember))
 }
 

@@ -88,7 +88,8 @@ func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 func (k *Keeper) checkLeftovers(all []leftover) error {
 	for _, binding := range all {
 		if !binding.ours {
-			return k.conflict("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name", binding.GetName(), Account(k.Grant))
+			return k.conflict("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
+				binding.GetName(), Account(k.Grant))
 		}
 	}
 	return nil
@@ -105,7 +106,8 @@ func (k *Keeper) clearLeftovers(ctx context.Context) error {
 		return err
 	}
 	for _, binding := range all {
-		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
+		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount",
+			"cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
 		if err := deleteExactly(ctx, &binding, binding.remove); err != nil {
 			return fmt.Errorf("removing leftover binding %s: %w", binding.GetName(), err)
 		}

@@ -56,7 +56,8 @@ func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) er
 // EndTokens removes the Secret that the tokens of the grant are bound to. Existing tokens end
 // within TokenCacheTTL, and the member issues no more for that Secret.
 func (k *Keeper) EndTokens(ctx context.Context) error {
-	return k.Remove(ctx, []v1alpha1.MemberObject{{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}})
+	secret := v1alpha1.MemberObject{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}
+	return k.Remove(ctx, []v1alpha1.MemberObject{secret})
 }
 
 // EndRights removes all objects that the grant may own, except for the ServiceAccount. After that

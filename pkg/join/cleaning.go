@@ -76,18 +76,21 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 		return nil, err
 	}
 	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
-	account, err := j.member.kube.CoreV1().ServiceAccounts(g.Spec.ServiceAccount.Namespace).Get(ctx, g.Spec.ServiceAccount.Name, metav1.GetOptions{})
+	of := g.Spec.ServiceAccount
+	account, err := j.member.kube.CoreV1().ServiceAccounts(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
 	switch {
 	case err != nil && !apierrors.IsNotFound(err):
-		return nil, j.member.failed("read", "serviceaccount/"+g.Spec.ServiceAccount.Name+" in "+g.Spec.ServiceAccount.Namespace, err)
+		return nil, j.member.failed("read", "serviceaccount/"+of.Name+" in "+of.Namespace, err)
 	case g.Status.MemberUID != "" && g.Status.MemberUID != types.UID(j.memberID):
-		return nil, fmt.Errorf("member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
-			"If the grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
+		return nil, fmt.Errorf(
+			"member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
+				"If the grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
 	case err == nil && account.Labels[grant.LabelGrantUID] == string(g.UID):
 		k.HubID = account.Labels[grant.LabelHubID]
 	case !j.sameMember && g.Status.MemberUID == "":
-		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret has the UID of the member's namespace kube-system, "+
-			"and the member has no ServiceAccount of that grant. If this grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, j.profileName())
+		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret "+
+			"has the UID of the member's namespace kube-system, and the member has no ServiceAccount of that grant. "+
+			"If this grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, j.profileName())
 	}
 	return k, nil
 }

@@ -144,7 +144,8 @@ func (j *joiner) renew(ctx context.Context, m *Member) error {
 		return err
 	}
 	if old == nil {
-		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was unjoined", j.secretName, SystemNamespace, j.profileName())
+		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was unjoined",
+			j.secretName, SystemNamespace, j.profileName())
 	}
 	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q. "+

@@ -41,7 +41,8 @@ const insteadOfProxyPassword = "Take proxy-url out of the kubeconfig, and set HT
 // secret: whoever may read the ClusterProfile reads it. Its errors name the field, and never say what is in there.
 func checkEndpoint(cluster *clientcmdapi.Cluster) error {
 	if cluster.InsecureSkipTLSVerify {
-		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to any server that answers. Give the context a certificate-authority")
+		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to any server that answers. " +
+			"Give the context a certificate-authority")
 	}
 	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
 		return fmt.Errorf("the member's context: %w; see --member-server", err)
@@ -54,7 +55,8 @@ func checkEndpoint(cluster *clientcmdapi.Cluster) error {
 	case err != nil:
 		return fmt.Errorf("the member's context: its certificate-authority %w", err)
 	case size > maxCA:
-		return fmt.Errorf("the member's context: its certificate-authority has %d KiB in base64, and a Secret with a kubeconfig takes %d KiB at most. %s", size>>10, maxCA>>10, smallerCA)
+		return fmt.Errorf("the member's context: its certificate-authority has %d KiB in base64, "+
+			"and a Secret with a kubeconfig takes %d KiB at most. %s", size>>10, maxCA>>10, smallerCA)
 	}
 	return nil
 }
@@ -84,7 +86,8 @@ func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcm
 		}
 		cluster.CertificateAuthorityData = bundle.PEM
 		if size := base64.StdEncoding.EncodedLen(len(bundle.PEM)); size > largeCA {
-			warnings = append(warnings, fmt.Sprintf("certificate-authority of the member: it has %d KiB in base64. Credential plugins that get cluster information (provideClusterInfo) "+
+			warnings = append(warnings, fmt.Sprintf("certificate-authority of the member: it has %d KiB in base64. "+
+				"Credential plugins that get cluster information (provideClusterInfo) "+
 				"fail with \"argument list too long\" if that is too large for their environment. %s", size>>10, smallerCA))
 		}
 	}
@@ -115,7 +118,8 @@ func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
 		}
 	}
 	for i, reason := range reasons {
-		reasons[i] = fmt.Sprintf("ClusterCredentialSets of format %s will refuse this cluster, as Kueue or Argo CD would: %s", strings.Join(formats[reason], ", "), reason)
+		reasons[i] = fmt.Sprintf("ClusterCredentialSets of format %s will refuse this cluster, as Kueue or Argo CD would: %s",
+			strings.Join(formats[reason], ", "), reason)
 	}
 	return reasons
 }

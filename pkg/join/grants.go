@@ -146,11 +146,12 @@ func (e *ending) timeout(last error) error {
 		names = append(names, g.Namespace+"/"+g.Name+whyRevoking(g))
 		failed = failed || hasFailed(g)
 	}
-	advice := "They are being revoked: run the same command again to wait for the rest. If nothing changes, check that clusterpass-controller-manager runs on the hub"
+	advice := "They are being revoked: run the same command again to wait for the rest. " +
+		"If nothing changes, check that clusterpass-controller-manager runs on the hub"
 	switch {
 	case failed && e.member == nil:
-		advice = "If you can reach the member, run the command again with --member-context: what the hub can't revoke is then removed from there. " +
-			"If the member is gone for ever, abandon its grants with --abandon-member"
+		advice = "If you can reach the member, run the command again with --member-context: " +
+			"what the hub can't revoke is then removed from there. If the member is gone for ever, abandon its grants with --abandon-member"
 	case failed:
 		advice = "Remove the cause, and run the same command again"
 	}

@@ -205,10 +205,12 @@ func (j *joiner) checkHubNamespaces(ctx context.Context) error {
 func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 	labels := existing.GetLabels()
 	if labels[partOfLabel] != partOf {
-		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. It was not changed", refOf(existing), partOfLabel, partOf)
+		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. It was not changed",
+			refOf(existing), partOfLabel, partOf)
 	}
 	if by := labels[member.LabelJoinedBy]; by != "" && by != j.hubID {
-		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), member.LabelJoinedBy, by, j.hubID)
+		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first",
+			refOf(existing), member.LabelJoinedBy, by, j.hubID)
 	}
 	return nil
 }
@@ -297,7 +299,8 @@ func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unst
 		return err == nil && (now == nil || now.GetUID() != found.GetUID()), err
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
-		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone", refOf(found), j.Timeout, err)
+		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone",
+			refOf(found), j.Timeout, err)
 	}
 	if err != nil {
 		return nil, err

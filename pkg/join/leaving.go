@@ -48,7 +48,8 @@ func (j *joiner) checkStays(ctx context.Context) error {
 		return err
 	}
 	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: "+
+			"requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
 	}
 	return nil
 }
@@ -66,7 +67,8 @@ func (j *joiner) mark(ctx context.Context, secret *corev1.Secret, value *string,
 	if err != nil {
 		return err
 	}
-	_, err = j.hub.kube.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	_, err = j.hub.kube.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch,
+		metav1.PatchOptions{FieldManager: FieldManager})
 	switch {
 	case apierrors.IsNotFound(err) && value != nil:
 		return nil // without it nobody gets a token, either

@@ -134,11 +134,13 @@ func (a *Allowed) validate() error {
 func checkClusterRole(role string) error {
 	switch {
 	case strings.Contains(role, "*"):
-		return fmt.Errorf("ClusterRole %q: wildcards are not supported. To let the hub bind every ClusterRole, cluster-admin included, use --allow-all-cluster-roles", role)
+		return fmt.Errorf("ClusterRole %q: wildcards are not supported. "+
+			"To let the hub bind every ClusterRole, cluster-admin included, use --allow-all-cluster-roles", role)
 	case role == mainRole, strings.HasPrefix(role, mainRole+":"):
 		return fmt.Errorf("ClusterRole %q is clusterpass's own, and can't be granted to others", role)
 	case strings.Contains(role, "/"):
-		return fmt.Errorf("ClusterRole %q: a ClusterRole has no namespace; --allow-namespaces says where its bindings and ServiceAccounts may be", role)
+		return fmt.Errorf("ClusterRole %q: a ClusterRole has no namespace; --allow-namespaces says where its bindings and ServiceAccounts may be",
+			role)
 	case role == "" || strings.TrimSpace(role) != role:
 		return fmt.Errorf("ClusterRole %q: not a name", role)
 	default:
@@ -149,7 +151,8 @@ func checkClusterRole(role string) error {
 func checkNamespace(namespace string) error {
 	switch {
 	case strings.Contains(namespace, "*"):
-		return fmt.Errorf("namespace %q: wildcards are not supported: in an allowed namespace the hub can use every ServiceAccount and every Secret, so name each namespace", namespace)
+		return fmt.Errorf("namespace %q: wildcards are not supported: "+
+			"in an allowed namespace the hub can use every ServiceAccount and every Secret, so name each namespace", namespace)
 	case hub.ReservedNamespaces.Has(namespace):
 		return fmt.Errorf("namespace %s is never allowed: whoever has a ServiceAccount there can take over the member", namespace)
 	}
@@ -166,7 +169,8 @@ func (a *Allowed) warnings() []string {
 		all = append(all, "the hub may bind every ClusterRole of this member, cluster-admin included")
 	}
 	if a.Rules && !a.AllClusterRoles && !slices.Contains(a.ClusterRoles, "cluster-admin") {
-		all = append(all, "with --allow-rules the hub can create and bind roles with any rights: --allow-cluster-roles no longer limits what a compromised hub can do")
+		all = append(all, "with --allow-rules the hub can create and bind roles with any rights: "+
+			"--allow-cluster-roles no longer limits what a compromised hub can do")
 	}
 	return all
 }

@@ -71,8 +71,8 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 	j.sameMember = id == j.memberID
 	switch {
 	case id != "" && id != j.memberID && profile == nil:
-		return fmt.Errorf("hub: Secret %s, of ClusterProfile %s that is gone, is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
-			secret.Name, j.profileName(), id, j.memberID, j.unjoinHint())
+		return fmt.Errorf("hub: Secret %s, of ClusterProfile %s that is gone, is for another cluster: "+
+			"the UID of its namespace kube-system is %s, and the member's is %s. %s", secret.Name, j.profileName(), id, j.memberID, j.unjoinHint())
 	case id != "" && id != j.memberID:
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
 			j.profileName(), id, j.memberID, j.unjoinHint())
@@ -88,7 +88,8 @@ func (j *joiner) unjoinHint() string {
 
 func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {
 	if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager {
-		return fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager", j.profileName(), manager, j.ClusterManager)
+		return fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
+			j.profileName(), manager, j.ClusterManager)
 	}
 	return nil
 }

@@ -223,7 +223,8 @@ func (a *Allowed) lacks(g *clusterpassv1alpha1.AuthTokenGrant) []string {
 func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, err error) {
 	grants, err := j.grants(ctx)
 	if err != nil {
-		return false, fmt.Errorf("%w. Joining again needs `list` on authtokengrants, to check whether any of them needs what is no longer allowed", err)
+		return false, fmt.Errorf(
+			"%w. Joining again needs `list` on authtokengrants, to check whether any of them needs what is no longer allowed", err)
 	}
 	var names []string
 	for i := range grants {

@@ -87,9 +87,9 @@ func (j *joiner) checkMainRole(ctx context.Context) error {
 	if err != nil || found != nil {
 		return err
 	}
-	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and no note of what was allowed; join it again, and say what is allowed: "+
-		"kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT --allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES",
-		mainRole, j.Name, j.Namespace)
+	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and no note of what was allowed; "+
+		"join it again, and say what is allowed: kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT "+
+		"--allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES", mainRole, j.Name, j.Namespace)
 }
 
 // restoreOne makes an object where it is missing. A namespace that was allowed and is gone stays so, with what was in it.

@@ -143,7 +143,9 @@ func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.
 
 // apply makes the cluster have an object as it is given, by server-side apply. check sees the one that is there
 // before, nil if there is none, and may refuse; it may be nil.
-func (s *side) apply(ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string) error {
+func (s *side) apply(
+	ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
+) error {
 	return s.applyAs(ctx, FieldManager, object, check, subresources...)
 }
 

@@ -48,7 +48,8 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 		if j.report.changes == 0 {
 			return fmt.Errorf("%w\nNothing was changed on either cluster", err)
 		}
-		return fmt.Errorf("%w\nWhat is listed above as deleted is gone, and a member that is marked as leaving gets no more tokens. Run the same command again to go on from here, or join it again to keep it", err)
+		return fmt.Errorf("%w\nWhat is listed above as deleted is gone, and a member that is marked as leaving gets no more tokens. "+
+			"Run the same command again to go on from here, or join it again to keep it", err)
 	}
 	return nil
 }
@@ -114,7 +115,8 @@ func (j *joiner) checkSameMember(profile *inventoryv1alpha1.ClusterProfile, secr
 	}
 	j.sameMember = j.member != nil && noted == j.memberID
 	if j.member != nil && noted != "" && !j.sameMember {
-		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s", j.profileName(), noted, j.memberID)
+		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s",
+			j.profileName(), noted, j.memberID)
 	}
 	return nil
 }
@@ -139,7 +141,8 @@ func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) 
 		return nil
 	}
 	removed := 0
-	for _, kind := range append(slices.Clone(rightsKinds), corev1.SchemeGroupVersion.WithKind(kindSecret), corev1.SchemeGroupVersion.WithKind(kindServiceAccount)) {
+	for _, kind := range append(slices.Clone(rightsKinds), corev1.SchemeGroupVersion.WithKind(kindSecret),
+		corev1.SchemeGroupVersion.WithKind(kindServiceAccount)) {
 		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf+","+member.LabelJoinedBy+"="+j.hubID)
 		if err != nil {
 			return err

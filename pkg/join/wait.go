@@ -85,7 +85,8 @@ func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	})
 	switch {
 	case wait.Interrupted(err) && ctx.Err() == nil:
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but its condition %s was not True within %s: %s", j.profileName(), condition, j.Timeout, notHealthy(last, server, err))
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but its condition %s was not True within %s: %s",
+			j.profileName(), condition, j.Timeout, notHealthy(last, server, err))
 	case err != nil:
 		return err
 	}
@@ -100,7 +101,8 @@ func notHealthy(last *metav1.Condition, server string, err error) string {
 	}
 	why := fmt.Sprintf("it is %s (%s): %s", last.Status, last.Reason, last.Message)
 	if unreachable.Has(last.Reason) {
-		return why + fmt.Sprintf("\nYou reach the member, and the hub does not, at %s. If the hub needs another address for it, run the same command again with --member-server=URL", server)
+		return why + fmt.Sprintf("\nYou reach the member, and the hub does not, at %s. "+
+			"If the hub needs another address for it, run the same command again with --member-server=URL", server)
 	}
 	return why + "; see --wait and --timeout"
 }

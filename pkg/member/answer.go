@@ -125,7 +125,8 @@ func (b *answerBody) letGo() {
 func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode < http.StatusOK {
 		resp.Body.Close()
-		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
+		return &failure{cause: CauseAnswer, blame: answered,
+			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
 	refused := resp.StatusCode >= http.StatusMultipleChoices
 	limit, tooLarge := maxAnswer(req), error(nil)

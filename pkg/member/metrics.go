@@ -77,8 +77,8 @@ var (
 		"Calls to a member cluster that are under way, by namespace/name of its ClusterProfile.", []string{"cluster"}, nil, metrics.ALPHA, "")
 
 	breakerDesc = metrics.NewDesc("clusterpass_member_breaker_state",
-		"State of the breaker of a member cluster, by namespace/name of its ClusterProfile: 0 closed, 1 half-open (one call tries the member, or the next one will), 2 open (the member is not contacted).",
-		[]string{"cluster"}, nil, metrics.ALPHA, "")
+		"State of the breaker of a member cluster, by namespace/name of its ClusterProfile: 0 closed, 1 half-open (one call tries the member, "+
+			"or the next one will), 2 open (the member is not contacted).", []string{"cluster"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once
 )

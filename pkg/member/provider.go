@@ -104,7 +104,9 @@ func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, 
 // choose returns the first provider, in the order of the configuration, that profile has an entry
 // for, and that entry, which the caller must not change. As in upstream's library, an entry in
 // accessProviders takes precedence over one in the deprecated credentialProviders.
-func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+func choose(
+	providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile,
+) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	for _, provider := range providers {
 		for _, entries := range [][]inventoryv1alpha1.AccessProvider{profile.Status.AccessProviders, profile.Status.CredentialProviders} {
 			for i := range entries {
@@ -124,8 +126,8 @@ func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile
 	if len(offered) == 0 {
 		offered = []string{"none"}
 	}
-	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: status.accessProviders has %s, clusterpass knows %s",
-		strings.Join(offered, ", "), strings.Join(known, ", "))
+	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: "+
+		"status.accessProviders has %s, clusterpass knows %s", strings.Join(offered, ", "), strings.Join(known, ", "))
 }
 
 // setProxy sets the proxy of config; if proxyURL is empty, the one that the environment names.

@@ -101,7 +101,9 @@ func parseServerPatterns(servers []string) ([]endpoint.ServerPattern, error) {
 	return patterns, nil
 }
 
-func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret) (*source, error) {
+func (p *execProvider) find(
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret,
+) (*source, error) {
 	cluster := *entry.Cluster.DeepCopy()
 	// The plugin is given what the profile says of the cluster, but not what it says
 	// of arguments and environment: those extensions stay behind.
@@ -184,10 +186,12 @@ func (p *execProvider) bound(profile types.NamespacedName, server *url.URL, serv
 			}
 		}
 		if !anyMatches(servers, server) {
-			return false, fmt.Errorf("the access configuration binds the ClusterProfile to no server %s: see bindings of access provider %q in --access-config", server, p.name)
+			return false, fmt.Errorf("the access configuration binds the ClusterProfile to no server %s: "+
+				"see bindings of access provider %q in --access-config", server, p.name)
 		}
 	} else if named {
-		return false, fmt.Errorf("a tls-server-name may lead to another cluster, and the access configuration does not bind the ClusterProfile: see bindings of access provider %q in --access-config", p.name)
+		return false, fmt.Errorf("a tls-server-name may lead to another cluster, "+
+			"and the access configuration does not bind the ClusterProfile: see bindings of access provider %q in --access-config", p.name)
 	}
 	return named || leadsToSeveral(p.config, servers), nil
 }

@@ -43,7 +43,9 @@ type SecretReference struct {
 	Context string `json:"context"`
 }
 
-func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error) {
+func (p *secretProvider) find(
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret,
+) (*source, error) {
 	reference, err := p.reference(entry)
 	if err != nil {
 		return nil, err
@@ -139,7 +141,8 @@ func checkContext(config *clientcmdapi.Config, name, allowed string) error {
 	case allowed != "" && allowed != name:
 		return fmt.Errorf("the annotation %s names the context %q, and not %q", ContextAnnotation, allowed, name)
 	case allowed == "" && name != config.CurrentContext && len(config.Contexts) > 1:
-		return fmt.Errorf("the kubeconfig has several contexts: annotate the Secret with %s=%s if that one is for this cluster", ContextAnnotation, name)
+		return fmt.Errorf("the kubeconfig has several contexts: annotate the Secret with %s=%s if that one is for this cluster",
+			ContextAnnotation, name)
 	}
 	return nil
 }

@@ -137,8 +137,8 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 	switch code := int(status.Code); {
 	case code == http.StatusUnauthorized:
 		return c.statusError(http.StatusServiceUnavailable, CauseUnauthorized, doing, fmt.Sprintf(
-			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, or is for another cluster, and has to be renewed",
-			words, c.entry.Name), 0)
+			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, "+
+				"or is for another cluster, and has to be renewed", words, c.entry.Name), 0)
 	case code == http.StatusForbidden:
 		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing, fmt.Sprintf(
 			"it does not allow clusterpass (not the requester) what this needs: %s. Ask for what it allows, or have it allow more: "+

@@ -85,7 +85,8 @@ func closeBody(req *http.Request) {
 //   - an answer with Retry-After: client-go would wait and retry, up to ten times.
 func refuseAnswer(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
-		return &failure{cause: CauseRedirect, err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
+		return &failure{cause: CauseRedirect,
+			err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
 	}
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
 		return nil

@@ -75,8 +75,8 @@ func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 	}
 	if u.uid == "" && u.required {
 		return "", newStatusError(c.name, http.StatusServiceUnavailable, CauseIdentity, fmt.Sprintf(
-			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system there "+
-				"(kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
+			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system "+
+				"there (kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
 	}
 	return u.uid, nil
 }

@@ -128,7 +128,8 @@ func (f *folder) load(export *resourceExport) ([]*unstructured.Unstructured, err
 		return nil, fmt.Errorf("reading the export: %w", err)
 	}
 	if got := checksum(data); got != export.SHA256 {
-		return nil, fmt.Errorf("%s is not what was exported: its SHA-256 is %s and not %s", filepath.Join(f.path, export.File), got, export.SHA256)
+		return nil, fmt.Errorf("%s is not what was exported: its SHA-256 is %s and not %s",
+			filepath.Join(f.path, export.File), got, export.SHA256)
 	}
 	list := &unstructured.UnstructuredList{}
 	if err := list.UnmarshalJSON(data); err != nil {
@@ -150,7 +151,8 @@ func (f *folder) save(k kind, crd *apiextensionsv1.CustomResourceDefinition, liv
 		export.Objects = append(export.Objects, identify(object))
 	}
 	var err error
-	if export.File, export.SHA256, err = f.writeNamed(k.resource, map[string]any{"apiVersion": "v1", "kind": "List", "items": items}); err != nil {
+	export.File, export.SHA256, err = f.writeNamed(k.resource, map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
 		return export, err
 	}
 	definition := &apiextensionsv1.CustomResourceDefinition{TypeMeta: crd.TypeMeta, Spec: crd.Spec}

@@ -161,7 +161,8 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 			continue
 		}
 		found.block("CustomResourceDefinition %s is in %s, which clusterpass serves as a whole, and it is not one that moves. "+
-			"Have it stop serving that version (spec.versions[].served: false) or delete it, or leave the inventory where it is, with --inventory=External", crd.Name, inventory)
+			"Have it stop serving that version (spec.versions[].served: false) or delete it, "+
+			"or leave the inventory where it is, with --inventory=External", crd.Name, inventory)
 	}
 	for _, k := range kinds {
 		m.findCRD(found, foundKind{kind: k, crd: ours[k.crd()]})
@@ -187,7 +188,8 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 	switch {
 	case export != nil && export.CRDUID != k.crd.UID:
 		found.block("CustomResourceDefinition %s is not the one that was exported to %s: somebody has created it again. "+
-			"Stop whoever did, and delete it; or start over with another --dir, if what it has now is all that is to be moved", k.crd.Name, m.folder.path)
+			"Stop whoever did, and delete it; or start over with another --dir, if what it has now is all that is to be moved",
+			k.crd.Name, m.folder.path)
 	case export == nil && k.terminating():
 		found.block("CustomResourceDefinition %s is being deleted, and folder %s has no export of its objects. "+
 			"If another folder has, give it with --dir", k.crd.Name, m.folder.path)

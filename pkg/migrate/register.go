@@ -43,10 +43,12 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 	remote := err == nil && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == ""
 	switch {
 	case remote && !found.target.leads(service):
-		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's", name, service.Spec.Service.Namespace, service.Spec.Service.Name)
+		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
+			name, service.Spec.Service.Namespace, service.Spec.Service.Name)
 	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
 		found.done = true
-		found.summary = fmt.Sprintf("clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
+		found.summary = fmt.Sprintf(
+			"clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
 	case remote && len(found.live()) > 0:
 		found.hidden = true
 		found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
@@ -64,8 +66,8 @@ func (m *Migration) register(ctx context.Context, found *findings) (string, erro
 		return "", fmt.Errorf("registering APIService %s: %w", inventoryService, err)
 	}
 	if err := m.poll(ctx, m.served); err != nil {
-		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: kubectl --namespace=%s get pods, and its log",
-			inventoryService, err, found.target.service.Namespace)
+		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
+			"kubectl --namespace=%s get pods, and its log", inventoryService, err, found.target.service.Namespace)
 	}
 	return fmt.Sprintf("APIService %s leads to Service %s and is available", inventoryService, found.target.service), nil
 }

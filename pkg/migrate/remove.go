@@ -76,8 +76,8 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 		return nil
 	}
 	fmt.Fprintf(m.streams.ErrOut, "About to delete %s of hub %s with %s, all exported to %s. "+
-		"The cluster manager that owns them must be stopped: what it writes from now on is lost, and it may treat this as the removal of its clusters. "+
-		"Continue? Answer yes: ", crdNames(live), m.hub.URL, countAll(live), m.folder.path)
+		"The cluster manager that owns them must be stopped: what it writes from now on is lost, "+
+		"and it may treat this as the removal of its clusters. Continue? Answer yes: ", crdNames(live), m.hub.URL, countAll(live), m.folder.path)
 	// A read from a terminal cannot be interrupted: it is left behind when ctx ends, and the program ends with it.
 	answers := make(chan string, 1)
 	go func() {

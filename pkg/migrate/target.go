@@ -75,7 +75,8 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 	service := m.options.Service
 	deployment, err := m.hub.Kube.AppsV1().Deployments(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		found.warn("there is no Deployment %s/%s, so it is not known whether clusterpass-apiserver runs and would serve the inventory", service.Namespace, service.Name)
+		found.warn("there is no Deployment %s/%s, so it is not known whether clusterpass-apiserver runs and would serve the inventory",
+			service.Namespace, service.Name)
 		return nil
 	}
 	if err != nil {

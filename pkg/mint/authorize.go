@@ -123,7 +123,9 @@ func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 }
 
 // review returns the permissions that u lacks on target. It reviews all of them in parallel.
-func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission) ([]permission, error) {
+func (m *Minter) review(
+	ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission,
+) ([]permission, error) {
 	held := make([]bool, len(needed))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range needed {

@@ -43,7 +43,9 @@ func (t *issuedToken) refreshAfter() time.Time {
 // issue requests a token from the member, for exactly the ServiceAccount that was prepared, and
 // bound to exactly that Secret. The member refuses if either has been deleted since, even if
 // another object of the same name exists.
-func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (issued *issuedToken, err error) {
+func (t *task) issue(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64,
+) (issued *issuedToken, err error) {
 	defer observePhase(phaseIssue, t.Clock, t.Clock.Now(), &err)
 	request := &authenticationv1.TokenRequest{
 		ObjectMeta: metav1.ObjectMeta{UID: bound.ServiceAccount},
@@ -75,7 +77,9 @@ func (t *task) issue(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 // sent over TLS. But the token must match the request: the ceiling of the grant must not be earlier
 // than the end of any token, tokens must end with the grant's Secret, and clients must be able to
 // renew a token before it expires.
-func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound, answer *authenticationv1.TokenRequest, expiration int64) (*issuedToken, error) {
+func (t *task) checkToken(
+	g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound, answer *authenticationv1.TokenRequest, expiration int64,
+) (*issuedToken, error) {
 	claims, err := member.ParseToken(answer.Status.Token)
 	if err != nil {
 		return nil, err
@@ -90,7 +94,8 @@ func (t *task) checkToken(g *clusterpassv1alpha1.AuthTokenGrant, to grant.Bound,
 	case claims.NotBefore.IsZero() || !claims.NotAfter.After(claims.NotBefore):
 		return nil, errors.New("it does not say when it becomes valid and when it expires")
 	case expires.After(latest) || claims.NotAfter.After(latest):
-		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were requested, or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
+		return nil, fmt.Errorf("it is valid for longer than the %d seconds that were requested, "+
+			"or the cluster's clock is more than %s ahead of the hub's", expiration, clockSkew)
 	case !expires.After(claims.NotBefore):
 		return nil, errors.New("it expires before it becomes valid")
 	}
@@ -113,7 +118,9 @@ const (
 // other authorisers of the member may veto what RBAC allows.
 //
 // It does not test a token for other audiences, which the member's own API does not accept.
-func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
+func (t *task) waitUsable(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec,
+) {
 	if len(g.Spec.Audiences) > 0 {
 		return
 	}
@@ -132,6 +139,7 @@ func (t *task) waitUsable(ctx context.Context, g *clusterpassv1alpha1.AuthTokenG
 		return true, nil
 	})
 	if err != nil {
-		klog.FromContext(ctx).Info("The member's authoriser does not yet allow what a new token is for", "cluster", t.client.Name(), "waiting", len(waiting))
+		klog.FromContext(ctx).Info("The member's authoriser does not yet allow what a new token is for",
+			"cluster", t.client.Name(), "waiting", len(waiting))
 	}
 }

@@ -219,5 +219,6 @@ func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 	if seconds <= longest {
 		return seconds, nil
 	}
-	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server", seconds, longest)}
+	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server",
+		seconds, longest)}
 }

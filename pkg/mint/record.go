@@ -60,7 +60,9 @@ func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensure
 
 // amend reads g as it is stored now, and stores what mutate makes of it where that
 // differs. It returns 409 where g is being deleted, has been, or has another spec now.
-func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, mutate func(next *clusterpassv1alpha1.AuthTokenGrant)) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (t *task) amend(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, mutate func(next *clusterpassv1alpha1.AuthTokenGrant),
+) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	for range attempts {
 		live, err := t.Grants.Live(ctx, g.Namespace, g.Name)
 		switch {
@@ -160,7 +162,8 @@ func (t *task) withdraw(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	if _, err := t.keeper(g).Confirm(ctx, t.Grants); err != nil {
-		klog.FromContext(ctx).Error(err, "Left it to the controller manager to remove what was made for a grant while it changed", "grant", klog.KObj(g))
+		klog.FromContext(ctx).Error(err, "Left it to the controller manager to remove what was made for a grant while it changed",
+			"grant", klog.KObj(g))
 	}
 }
 

@@ -59,7 +59,8 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 		conflict.ErrStatus.Details.RetryAfterSeconds = revocationWait
 		return nil, false, conflict
 	case !grant.IsFor(live, t.want):
-		return nil, false, t.conflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
+		return nil, false, t.conflict(
+			"its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
 	case !t.owns(live):
 		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
 	}
@@ -71,7 +72,8 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 	}
 	g, err = t.update(ctx, live)
 	if of := live.Spec.Requester.Username; err == nil && t.request.Owner == nil && of != t.request.User.GetName() {
-		t.warnings = append(t.warnings, fmt.Sprintf("the earlier tokens of ServiceAccount %s, requested by user %q, have ended: its rights have changed", grant.Account(live), of))
+		t.warnings = append(t.warnings, fmt.Sprintf(
+			"the earlier tokens of ServiceAccount %s, requested by user %q, have ended: its rights have changed", grant.Account(live), of))
 	}
 	return g, false, err
 }
@@ -124,7 +126,8 @@ func (t *task) checkCount(ctx context.Context) error {
 		return apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
 	case count >= t.MaxGrants:
 		return apierrors.NewForbidden(authTokenGrants, t.want.Name,
-			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised", t.want.Namespace, count, t.MaxGrants))
+			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised",
+				t.want.Namespace, count, t.MaxGrants))
 	}
 	return nil
 }
@@ -175,8 +178,8 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 	case err != nil:
 		return apierrors.NewInternalError(fmt.Errorf("review of update on %s: %w", authTokenGrants, err))
 	}
-	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; choose another ServiceAccount name, or ask for the same",
-		difference(live, t.want), t.request.User.GetName())
+	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; "+
+		"choose another ServiceAccount name, or ask for the same", difference(live, t.want), t.request.User.GetName())
 }
 
 // conflict returns 409 about the grant of the request.
@@ -193,7 +196,8 @@ func difference(granted, want *clusterpassv1alpha1.AuthTokenGrant) string {
 		}
 	}
 	g, w := granted.Spec, want.Spec
-	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), roleList(grant.Roles(g.ClusterRoles, nil)), roleList(grant.Roles(w.ClusterRoles, nil)))
+	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), roleList(grant.Roles(g.ClusterRoles, nil)),
+		roleList(grant.Roles(w.ClusterRoles, nil)))
 	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(grant.Roles(nil, g.Roles)), roleList(grant.Roles(nil, w.Roles)))
 	add("audiences", equality.Semantic.DeepEqual(g.Audiences, w.Audiences), g.Audiences, w.Audiences)
 	return strings.Join(all, "; ")

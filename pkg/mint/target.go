@@ -77,7 +77,8 @@ func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference
 func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.ClusterProfile) error {
 	if of.UID != "" && of.UID != profile.UID {
 		return apierrors.NewConflict(clusterProfiles, of.Name,
-			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", of.UID, profile.UID))
+			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced",
+				of.UID, profile.UID))
 	}
 	if profile.DeletionTimestamp != nil {
 		return apierrors.NewConflict(clusterProfiles, of.Name, errors.New("the ClusterProfile is being deleted"))
@@ -107,7 +108,8 @@ func (t *task) confirmStays(ctx context.Context) error {
 	defer cancel()
 	leaving, err := t.Members.LiveLeaving(reading, t.profile())
 	if _, told := errors.AsType[*apierrors.StatusError](err); err != nil && !told {
-		return apierrors.NewTimeoutError(fmt.Sprintf("cannot tell whether cluster %s is leaving this hub: %v", t.want.Spec.ClusterProfile.Name, err), 1)
+		return apierrors.NewTimeoutError(fmt.Sprintf("cannot tell whether cluster %s is leaving this hub: %v",
+			t.want.Spec.ClusterProfile.Name, err), 1)
 	}
 	if err != nil {
 		return err

@@ -83,7 +83,9 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 
 // runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low. It returns errRaced where what was known
 // is no longer so.
-func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+func (t *task) runWarm(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64,
+) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	if !t.covers(g, expiration) {
@@ -174,8 +176,8 @@ func (t *task) identify(ctx context.Context) error {
 	}
 	if uid != "" && t.joined != "" && uid != t.joined {
 		return grant.NewOtherMember(t.want.Name, fmt.Sprintf(
-			"ClusterProfile %s leads to another cluster than its annotation %s says: the UID of the namespace kube-system there is %s, and not %s. Nothing was made there",
-			grant.Cluster(t.want), member.MemberUIDAnnotation, uid, t.joined))
+			"ClusterProfile %s leads to another cluster than its annotation %s says: the UID of the namespace kube-system there is %s, "+
+				"and not %s. Nothing was made there", grant.Cluster(t.want), member.MemberUIDAnnotation, uid, t.joined))
 	}
 	t.want.Status.MemberUID = uid
 	return nil

@@ -159,7 +159,8 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 		errs = append(errs, field.TooLong(fldPath, name, maxRoleName))
 	}
 	if strings.HasPrefix(name, grant.Prefix) {
-		errs = append(errs, field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are reserved for roles made for one request", grant.Prefix)))
+		errs = append(errs,
+			field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are reserved for roles made for one request", grant.Prefix)))
 	}
 	return errs
 }
@@ -178,10 +179,12 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Pa
 		}
 		switch {
 		case len(rule.NonResourceURLs) > 0 && namespaced:
-			errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a Role is namespaced and can't hold non-resource URLs"))
+			errs = append(errs,
+				field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a Role is namespaced and can't hold non-resource URLs"))
 		case len(rule.NonResourceURLs) > 0:
 			if len(rule.APIGroups) > 0 || len(rule.Resources) > 0 || len(rule.ResourceNames) > 0 {
-				errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a rule is for resources or for non-resource URLs, not for both"))
+				errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs,
+					"a rule is for resources or for non-resource URLs, not for both"))
 			}
 		default:
 			if len(rule.APIGroups) == 0 {

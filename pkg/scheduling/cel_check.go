@@ -59,7 +59,8 @@ var celFunctions = sets.New(
 const celFind = "find"
 
 // takesAll are the functions that may be given lists, maps and parts of a profile: they do not look into them.
-var takesAll = sets.New(operators.Index, operators.OptIndex, operators.OptSelect, operators.Conditional, overloads.Size, "hasValue", "value", "or", "orValue")
+var takesAll = sets.New(operators.Index, operators.OptIndex, operators.OptSelect, operators.Conditional, overloads.Size,
+	"hasValue", "value", "or", "orValue")
 
 // checkExpression returns how many steps an evaluation has at most, or why the expression is not allowed: it might cost much in one step,
 // or costs too much in all.
@@ -270,7 +271,8 @@ func checkPart(e celast.Expr) error {
 		}
 		return checkPattern(call.Args()[0])
 	case operators.Add:
-		if isList := func(e celast.Expr) bool { return e.Kind() == celast.ListKind }; slices.ContainsFunc(call.Args(), isList) && !isAppend(call.Args()) {
+		isList := func(e celast.Expr) bool { return e.Kind() == celast.ListKind }
+		if slices.ContainsFunc(call.Args(), isList) && !isAppend(call.Args()) {
 			return errListsTogether
 		}
 	}
@@ -298,7 +300,8 @@ func checkPattern(arg celast.Expr) error {
 		return err
 	}
 	if countPattern(parsed) > maxPatternSteps {
-		return fmt.Errorf("the regular expression %q takes more than %d steps for a character: it is too long, or repeats too much", pattern, maxPatternSteps)
+		return fmt.Errorf("the regular expression %q takes more than %d steps for a character: it is too long, or repeats too much",
+			pattern, maxPatternSteps)
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ var (
 	celMetadata = celObject("Metadata", map[string]*apiservercel.DeclType{
 		"name": celText, "namespace": celText, "labels": celTexts, "annotations": celTexts,
 	})
-	celProperties    = apiservercel.NewListType(celObject("Property", map[string]*apiservercel.DeclType{"name": celText, "value": celText}), maxCELItems)
+	celProperties = apiservercel.NewListType(celObject("Property", map[string]*apiservercel.DeclType{"name": celText, "value": celText}),
+		maxCELItems)
 	celConditionList = apiservercel.NewListType(celObject("Condition", map[string]*apiservercel.DeclType{
 		"type": celText, celStatus: celText, "reason": celText, "message": celText, "lastTransitionTime": apiservercel.TimestampType,
 	}), maxCELConditions)

@@ -83,7 +83,8 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 		errs = append(errs, field.Invalid(path.Child("stabilization", "minimumAdvantage"), advantage, "less than 0"))
 	}
 	if dwell := spec.Stabilization.DwellSeconds; dwell < 0 || dwell > v1alpha1.MaxDwellSeconds {
-		errs = append(errs, field.Invalid(path.Child("stabilization", "dwellSeconds"), dwell, fmt.Sprintf("not from 0 to %d", v1alpha1.MaxDwellSeconds)))
+		errs = append(errs,
+			field.Invalid(path.Child("stabilization", "dwellSeconds"), dwell, fmt.Sprintf("not from 0 to %d", v1alpha1.MaxDwellSeconds)))
 	}
 	switch spec.MissingScore {
 	case "", v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero:
@@ -97,7 +98,9 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 // compilePrioritizers returns all prioritisers with a weight, except for Spread, whose weight it
 // returns: its scores depend on the clusters that are already selected. If a built-in prioritiser
 // is listed twice, the last entry counts. Several add-on scores add up.
-func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (prioritizers []weighted, spread int64, errs field.ErrorList) {
+func compilePrioritizers(
+	policy *v1alpha1.PrioritizerPolicy, path *field.Path,
+) (prioritizers []weighted, spread int64, errs field.ErrorList) {
 	weights := map[string]int64{}
 	switch policy.Mode {
 	case "", v1alpha1.PrioritizerPolicyAdditive:
@@ -111,7 +114,8 @@ func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (
 		config, path := &policy.Configurations[i], path.Child("configurations").Index(i)
 		weight := ptr.Deref(config.Weight, v1alpha1.DefaultWeight)
 		if weight < v1alpha1.LeastWeight || weight > v1alpha1.MostWeight {
-			errs = append(errs, field.Invalid(path.Child("weight"), weight, fmt.Sprintf("not from %d to %d", v1alpha1.LeastWeight, v1alpha1.MostWeight)))
+			errs = append(errs,
+				field.Invalid(path.Child("weight"), weight, fmt.Sprintf("not from %d to %d", v1alpha1.LeastWeight, v1alpha1.MostWeight)))
 		}
 		source, sourceErrs := compileCoordinate(&config.ScoreCoordinate, weight, path.Child("scoreCoordinate"))
 		errs = append(errs, sourceErrs...)

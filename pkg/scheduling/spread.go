@@ -144,7 +144,8 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 	constraints := make([]topologies, len(p.policy.spread.constraints))
 	for i := range constraints {
 		c := &p.policy.spread.constraints[i]
-		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)), ids: map[string]int{}}
+		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)),
+			ids: map[string]int{}}
 	}
 	byIDs := map[[v1alpha1.MaxSpreadConstraints]int]*bucket{}
 	var buckets []*bucket

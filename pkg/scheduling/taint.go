@@ -26,7 +26,8 @@ func compileTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) (to
 		t, path := &spec[i], path.Index(i)
 		exists := t.Operator == v1alpha1.TolerationOpExists
 		if !exists && cmp.Or(t.Operator, v1alpha1.TolerationOpEqual) != v1alpha1.TolerationOpEqual {
-			errs = append(errs, field.NotSupported(path.Child("operator"), t.Operator, []v1alpha1.TolerationOperator{v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists}))
+			errs = append(errs, field.NotSupported(path.Child("operator"), t.Operator,
+				[]v1alpha1.TolerationOperator{v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists}))
 		}
 		if t.Key == "" && !exists {
 			errs = append(errs, field.Invalid(path.Child("operator"), t.Operator, "must be Exists, because there is no key"))

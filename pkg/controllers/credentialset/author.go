@@ -90,7 +90,8 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 
 // refusal returns what an author may not do, and the rule that would allow it.
 func refusal(what authorizationv1.ResourceAttributes, more string) string {
-	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
+	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. "+
+		"Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
 		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
 }
 
@@ -130,7 +131,8 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: words.Message(message),
+		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason,
+		Message: words.Message(message),
 	})
 	if was == nil || was.Reason != reason {
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", words.Message(message))

@@ -25,7 +25,8 @@ var shared = []struct{ annotation, reason, what, cure string }{
 	},
 	{
 		annotationName, v1alpha1.CredentialSetReasonSameName, "name",
-		"Applications that refer to it do not find their cluster. Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
+		"Applications that refer to it do not find their cluster. " +
+			"Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
 	},
 }
 

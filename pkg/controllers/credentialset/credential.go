@@ -161,7 +161,9 @@ func times(secret *corev1.Secret) (issued, expires time.Time) {
 }
 
 // annotations returns the annotations of the Secret for an answer that was issued at a time.
-func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte) map[string]string {
+func (w *wanted) annotations(
+	answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte,
+) map[string]string {
 	is := map[string]string{
 		annotationCluster:    w.profile.Name,
 		annotationClusterUID: string(w.profile.UID),

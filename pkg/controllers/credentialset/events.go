@@ -65,7 +65,8 @@ func (c *Controller) setChanged(obj any) {
 func (c *Controller) setUpdated(oldObj, obj any) {
 	old, wasSet := loop.Object[*v1alpha1.ClusterCredentialSet](oldObj)
 	set, isSet := loop.Object[*v1alpha1.ClusterCredentialSet](obj)
-	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation && old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
+	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation &&
+		old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
 		old.Annotations[v1alpha1.AnnotationRotate] == set.Annotations[v1alpha1.AnnotationRotate] {
 		c.setQueue.Add(cache.MetaObjectToName(set))
 		return
@@ -133,7 +134,8 @@ func (c *Controller) placementChanged(obj any) {
 // placementUpdated is placementChanged for a Placement whose deletion has begun.
 func (c *Controller) placementUpdated(oldObj, obj any) {
 	old, ok := oldObj.(*v1alpha1.Placement)
-	if placement, isPlacement := obj.(*v1alpha1.Placement); ok && isPlacement && old.DeletionTimestamp == nil && placement.DeletionTimestamp != nil {
+	placement, isPlacement := obj.(*v1alpha1.Placement)
+	if ok && isPlacement && old.DeletionTimestamp == nil && placement.DeletionTimestamp != nil {
 		c.decisionsChanged(placement.Namespace)
 	}
 }

@@ -47,8 +47,8 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 		others += n
 	}
 	if l.most > 0 && clusters > 0 && others+clusters > l.most {
-		return fmt.Sprintf("it selects %d clusters and the other sets of the namespace %d, of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)",
-			clusters, others, l.most)
+		return fmt.Sprintf("it selects %d clusters and the other sets of the namespace %d, "+
+			"of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)", clusters, others, l.most)
 	}
 	of[set.UID] = clusters
 	return ""

@@ -21,9 +21,10 @@ const (
 var (
 	// No label of this metric has the name of a set or cluster.
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "credential_set_issues_total",
-		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, Repaired where the token was kept, or Failed for each failed attempt.",
+		Namespace: "clusterpass",
+		Name:      "credential_set_issues_total",
+		Help: "Credentials written for ClusterCredentialSets, by result: " +
+			"Issued, Repaired where the token was kept, or Failed for each failed attempt.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 

@@ -94,7 +94,9 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 
 // remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds no token of the set, so it is not
 // kept.
-func (c *Controller) remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool) (time.Duration, error) {
+func (c *Controller) remove(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool,
+) (time.Duration, error) {
 	left, stays, err := c.left(ctx, set, cluster)
 	if err != nil || !left {
 		return 0, err
@@ -147,7 +149,9 @@ func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventor
 
 // left returns whether a cluster is not selected any more, and how long its credential is still kept. It reads without a cache: neither an
 // API that is away for a while nor a stale cache may end what is in use.
-func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (left bool, stays time.Duration, err error) {
+func (c *Controller) left(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
+) (left bool, stays time.Duration, err error) {
 	namespace := credentialset.ProfileNamespace(set)
 	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -210,13 +214,13 @@ func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kue
 	if names := writtenSecrets(set); secrets && len(names) > 0 {
 		namespace := credentialset.SecretName(set, "").Namespace
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
-			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: kubectl -n %s delete secrets --selector=%s. They are: %s",
-			namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
+			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: "+
+				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
 	}
 	if kueue {
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
-			"the controller manager may not delete objects of Kueue. To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s",
-			selectorOf(set))
+			"the controller manager may not delete objects of Kueue. "+
+				"To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", selectorOf(set))
 	}
 }
 
@@ -258,7 +262,8 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 // may be deleted first, and nobody can give them again in a namespace that is being deleted.
 func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, error) {
 	// By a list: the controller manager may not get them.
-	list, err := c.Hub.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
+	list, err := c.Hub.CoreV1().Namespaces().List(ctx,
+		metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
 	if err != nil {
 		return false, err
 	}

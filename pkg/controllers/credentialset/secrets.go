@@ -41,9 +41,9 @@ type forbiddenError struct {
 
 // Error implements error.
 func (e *forbiddenError) Error() string {
-	return fmt.Sprintf("the controller manager may not %s Secrets in namespace %s. To allow it: kubectl -n %s create rolebinding clusterpass-credential-sets "+
-		"--clusterrole=clusterpass:credential-sets --serviceaccount=clusterpass-system:clusterpass-controller-manager",
-		strings.Join(e.verbs, ", "), e.namespace, e.namespace)
+	return fmt.Sprintf("the controller manager may not %s Secrets in namespace %s. "+
+		"To allow it: kubectl -n %s create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets "+
+		"--serviceaccount=clusterpass-system:clusterpass-controller-manager", strings.Join(e.verbs, ", "), e.namespace, e.namespace)
 }
 
 // secrets watches the Secrets of sets, only in the namespaces that sets name. The cache has a
@@ -71,7 +71,8 @@ func (s *secrets) watch(ctx context.Context, set *v1alpha1.ClusterCredentialSet)
 
 // open returns an informer of the Secrets of sets in namespace, or a forbiddenError.
 func (s *secrets) open(ctx context.Context, namespace string) (corelisters.SecretNamespaceLister, []cache.SharedIndexInformer, error) {
-	missing, err := rights.Missing(ctx, s.hub, authorizationv1.ResourceAttributes{Namespace: namespace, Version: "v1", Resource: "secrets"}, secretVerbs...)
+	missing, err := rights.Missing(ctx, s.hub,
+		authorizationv1.ResourceAttributes{Namespace: namespace, Version: "v1", Resource: "secrets"}, secretVerbs...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("namespace %s: %w", namespace, err)
 	}

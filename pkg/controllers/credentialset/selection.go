@@ -191,7 +191,9 @@ func (c *Controller) order(ctx context.Context, set *v1alpha1.ClusterCredentialS
 }
 
 // selectedOne returns a ClusterProfile if set selects it now, else nil.
-func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (c *Controller) selectedOne(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
+) (*inventoryv1alpha1.ClusterProfile, error) {
 	refused, err := c.authorRefused(ctx, set)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,8 @@ type state struct {
 // ready is the state of a credential that is valid, in a Secret.
 func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.Time) state {
 	return state{v1alpha1.CredentialStatus{
-		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant], Ready: true,
+		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant],
+		Ready: true,
 	}, set.Generation, due.Truncate(time.Second)}
 }
 
@@ -122,7 +123,9 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 }
 
 // updateStatus writes the status of a set, with the condition of its consumer if it has one, if that changes it.
-func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
+func (c *Controller) updateStatus(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition,
+) error {
 	selected := chosen.clusters
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
@@ -197,14 +200,16 @@ func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selectio
 func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Condition {
 	is := metav1.Condition{
 		Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, ObservedGeneration: set.Generation,
-		Reason: v1alpha1.CredentialSetReasonNotReady, Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
+		Reason:  v1alpha1.CredentialSetReasonNotReady,
+		Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
 	}
 	switch {
 	case set.Status.Selected == 0:
 		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
 	case set.Status.Ready < set.Status.Selected:
 	case first != "":
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed, "some credentials are valid but were not renewed; "+first
+		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed,
+			"some credentials are valid but were not renewed; "+first
 	default:
 		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
 	}
@@ -245,7 +250,8 @@ func notCounting(others []other) string {
 		return ""
 	}
 	first := slices.MinFunc(others, func(a, b other) int { return cmp.Compare(a.Name, b.Name) })
-	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s", len(others), first.Name, first.why)
+	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s",
+		len(others), first.Name, first.why)
 }
 
 // setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any writer, else removes it.
@@ -258,7 +264,8 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.CredentialSetAnyDecisionWriter, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 		Reason: v1alpha1.CredentialSetReasonNoWriters,
-		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. To select by decisions of Placements alone, become its author (%s), and run: "+
+		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, "+
+			"with the rights of the set's author. To select by decisions of Placements alone, become its author (%s), and run: "+
 			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			credentialset.ShowCommand(set), set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
 	})
@@ -306,5 +313,6 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 
 func (c *Controller) recordFailure(want *wanted, err error) {
 	renewals.WithLabelValues(resultFailed).Inc()
-	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", words.Message(want.profile.Name+": "+err.Error()))
+	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s",
+		words.Message(want.profile.Name+": "+err.Error()))
 }

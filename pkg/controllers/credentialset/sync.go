@@ -79,7 +79,8 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	c.wrote(key, made)
 	c.setState(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(result).Inc()
-	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
+	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why,
+		"secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
 	// The event of the write enqueues it again.
 	return 0, nil
 }
@@ -219,8 +220,8 @@ func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret,
 	case err != nil:
 		return nil, err
 	case !isOf(secret, want.set.UID):
-		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. Delete it, or choose another spec.secret.name in another set",
-			v1alpha1.LabelCredentialSetUID, want.set.UID)
+		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. "+
+			"Delete it, or choose another spec.secret.name in another set", v1alpha1.LabelCredentialSetUID, want.set.UID)
 	case ptr.Deref(secret.Immutable, false):
 		return nil, refused(name, "is immutable: delete it, and it is created again")
 	}
@@ -228,7 +229,8 @@ func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret,
 }
 
 func refused(name types.NamespacedName, format string, args ...any) error {
-	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name, fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
+	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name,
+		fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
 }
 
 // secret returns the Secret for an answer whose token was issued at a time.

@@ -95,7 +95,8 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{}, err
 	}
 	if len(clusters) == 0 {
-		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s", w.Namespace, name, len(chosen), config.Name)}, nil
+		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s",
+			w.Namespace, name, len(chosen), config.Name)}, nil
 	}
 	return nomination{clusters, reasonNominated, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
 }

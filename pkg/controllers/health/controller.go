@@ -114,7 +114,8 @@ func (c *Controller) added(obj any) {
 func (c *Controller) updated(oldObj, obj any) {
 	old, wasProfile := oldObj.(*inventoryv1alpha1.ClusterProfile)
 	profile, isProfile := obj.(*inventoryv1alpha1.ClusterProfile)
-	if wasProfile && isProfile && (old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
+	if wasProfile && isProfile &&
+		(old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
 		c.queue.Add(cache.MetaObjectToName(profile))
 	}
 }
@@ -198,7 +199,8 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	if err != nil {
 		return err
 	}
-	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions, "status")
+	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch,
+		patchOptions, "status")
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		// An event with the newer profile will follow.

@@ -154,7 +154,8 @@ func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.Clust
 		return outcome{metav1.ConditionTrue, ReasonReady, "The API server says that it is ready"}
 	}
 	if checks := failedChecks(string(body[:min(len(body), maxReadyz)])); len(checks) > 0 {
-		return outcome{metav1.ConditionFalse, ReasonNotReady, words.Message("The API server says that it is not ready: " + strings.Join(checks, ", "))}
+		return outcome{metav1.ConditionFalse, ReasonNotReady,
+			words.Message("The API server says that it is not ready: " + strings.Join(checks, ", "))}
 	}
 	err = client.Error(err, "ask whether it is ready")
 	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
@@ -245,6 +246,6 @@ func (o *observed) askRights(ctx context.Context, client *member.Client) {
 			return
 		}
 	}
-	o.rightsLost = "The member accepts the hub's credential but allows it neither to list its serviceaccounts nor to create clusterrolebindings: " +
-		"the ClusterRole clusterpass or its ClusterRoleBinding is lost"
+	o.rightsLost = "The member accepts the hub's credential but allows it neither to list its serviceaccounts nor to create " +
+		"clusterrolebindings: the ClusterRole clusterpass or its ClusterRoleBinding is lost"
 }

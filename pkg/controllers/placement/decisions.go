@@ -67,7 +67,8 @@ func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alph
 	}
 	var have []*inventoryv1alpha1.PlacementDecision
 	for _, obj := range objs {
-		if slice, ok := obj.(*inventoryv1alpha1.PlacementDecision); ok && slice.Namespace == placement.Namespace && slice.DeletionTimestamp == nil {
+		slice, ok := obj.(*inventoryv1alpha1.PlacementDecision)
+		if ok && slice.Namespace == placement.Namespace && slice.DeletionTimestamp == nil {
 			have = append(have, slice)
 		}
 	}
@@ -214,12 +215,15 @@ func sliceName(placement string, index int) string {
 }
 
 // divide returns the PlacementDecisions for groups of clusters, in their order, and what the status says of the groups.
-func divide(placement *v1alpha1.Placement, groups []scheduling.Group) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
+func divide(
+	placement *v1alpha1.Placement, groups []scheduling.Group,
+) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
 	var all []*inventoryv1alpha1.PlacementDecision
 	var lastStatus []v1alpha1.DecisionGroupStatus
 	for i, group := range groups {
 		status := v1alpha1.DecisionGroupStatus{
-			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClusterCount: int32(len(group.Clusters)), //nolint:gosec // a hub has no such number of objects
+			//nolint:gosec // a hub has no such number of objects
+			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClusterCount: int32(len(group.Clusters)),
 		}
 		for clusters := range slices.Chunk(group.Clusters, maxSlice) {
 			slice := newSlice(placement, sliceName(placement.Name, len(all)), len(all), clusters)

@@ -38,7 +38,9 @@ func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
 }
 
 // updateStatus writes the result of the last pass into the status of a placement, if that changes it.
-func (c *Controller) updateStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus) error {
+func (c *Controller) updateStatus(
+	ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus,
+) error {
 	next := p.latest(placement).DeepCopy()
 	//nolint:gosec // a hub has no such number of objects
 	next.Status = v1alpha1.PlacementStatus{
@@ -51,7 +53,8 @@ func (c *Controller) updateStatus(ctx context.Context, placement *v1alpha1.Place
 		DecisionGroups:            groups,
 		Conditions:                next.Status.Conditions,
 	}
-	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured, "the spec has no mistakes")
+	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured,
+		"the spec has no mistakes")
 	status, reason, message := satisfied(p)
 	setCondition(next, v1alpha1.PlacementSatisfied, status, reason, message)
 	return c.writeStatus(ctx, placement, p, next)
@@ -71,7 +74,8 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 			fmt.Sprintf("none of %d clusters meets all requirements; kubectl clusterpass explain placement says why", result.Candidates)
 	case result.Unscheduled > 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNotAllDecisionsScheduled,
-			fmt.Sprintf("%d clusters are selected, %d more are requested; %d of %d are eligible", len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
+			fmt.Sprintf("%d clusters are selected, %d more are requested; %d of %d are eligible",
+				len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
 	default:
 		return metav1.ConditionTrue, v1alpha1.PlacementReasonAllDecisionsScheduled, fmt.Sprintf("%d clusters are selected", len(result.Decisions))
 	}
@@ -86,7 +90,8 @@ func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha
 	next.Status.ObservedGeneration = placement.Generation
 	message := words.Message(p.mistakes.ToAggregate().Error())
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionTrue, v1alpha1.PlacementReasonMisconfigured, message)
-	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured, "the last good decision stays: "+message)
+	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured,
+		"the last good decision stays: "+message)
 	return c.writeStatus(ctx, placement, p, next)
 }
 
@@ -121,7 +126,8 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 func (c *Controller) recordMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
 	was, is := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
-		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
+		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s",
+			is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
 }
 
 func list(clusters sets.Set[types.NamespacedName]) string {

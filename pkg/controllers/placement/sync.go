@@ -151,7 +151,8 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 		known.reviewed = reviewed
 		return known, nil
 	}
-	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true, unseen: unseen{}}
+	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true,
+		unseen: unseen{}}
 	if known == nil {
 		have, err := c.slicesOf(placement)
 		if err != nil {
@@ -194,7 +195,9 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 
 // namespacesOf returns the namespaces a placement chooses from, and when the author's access to them was reviewed. Of namespaces other than
 // the placement's own it returns those whose ClusterProfiles the author may list.
-func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time) (sets.Set[string], time.Time, error) {
+func (c *Controller) namespacesOf(
+	ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time,
+) (sets.Set[string], time.Time, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return sets.New(placement.Namespace), time.Time{}, nil
 	}

@@ -25,9 +25,10 @@ var (
 	}, []string{"result"})
 
 	revocationDuration = metrics.NewHistogram(&metrics.HistogramOpts{
-		Namespace:      "clusterpass",
-		Name:           "grant_revocation_duration_seconds",
-		Help:           "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. The deletion is stored in whole seconds.",
+		Namespace: "clusterpass",
+		Name:      "grant_revocation_duration_seconds",
+		Help: "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. " +
+			"The deletion is stored in whole seconds.",
 		Buckets:        metrics.ExponentialBuckets(0.5, 2, 14),
 		StabilityLevel: metrics.ALPHA,
 	})

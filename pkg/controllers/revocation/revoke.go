@@ -94,12 +94,15 @@ func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*m
 }
 
 // clientBy returns the client for the cluster of profile, and an error if that is not the cluster of g, or is not known to be.
-func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+func (c *Controller) clientBy(
+	ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile,
+) (*member.Client, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout,
+		fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
 	defer cancel()
 	return client, grant.CheckMemberOf(ctx, g, client)
 }
@@ -133,7 +136,8 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		status.RightsEndedTime = &now
 		setRevoked(status, v1alpha1.GrantReasonTokensEnding,
-			fmt.Sprintf("no token has had any rights since %s; the ServiceAccount is deleted when the member no longer accepts any", now.UTC().Format(time.RFC3339)))
+			fmt.Sprintf("no token has had any rights since %s; the ServiceAccount is deleted when the member no longer accepts any",
+				now.UTC().Format(time.RFC3339)))
 	})
 	return grant.TokenCacheTTL + rounding, err
 }
@@ -175,7 +179,8 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 	if meta.FindStatusCondition(status.Conditions, v1alpha1.GrantReady) != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.GrantReady, Status: metav1.ConditionFalse, Reason: v1alpha1.GrantReasonRevoking, Message: "the grant is deleted, and is being revoked",
+			Type: v1alpha1.GrantReady, Status: metav1.ConditionFalse, Reason: v1alpha1.GrantReasonRevoking,
+			Message: "the grant is deleted, and is being revoked",
 		})
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -221,7 +226,8 @@ func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 		names = append(names, o.Kind+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"))
 	}
 	klog.FromContext(ctx).Info("Abandoned what a grant owns on its member", "cluster", grant.Cluster(g), "objects", names)
-	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke", "As annotated, %d objects stay on cluster %s; tokens bound to them may work until they expire", len(names), grant.Cluster(g))
+	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke",
+		"As annotated, %d objects stay on cluster %s; tokens bound to them may work until they expire", len(names), grant.Cluster(g))
 	return nil
 }
 
@@ -249,7 +255,8 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	}
 	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
 	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted", grant.Cluster(g), of.UID)
+		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted",
+			grant.Cluster(g), of.UID)
 	}
 	return ignoreGone(err, g)
 }

@@ -169,7 +169,8 @@ func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.C
 	renewals.WithLabelValues(resultRenewed).Inc()
 	until := renewed.NotAfter.UTC().Format(time.RFC3339)
 	klog.FromContext(ctx).Info("Renewed the credential for a member", "notAfter", until)
-	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew", "The hub's credential for the member is now valid until %s", until)
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew",
+		"The hub's credential for the member is now valid until %s", until)
 }
 
 func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {

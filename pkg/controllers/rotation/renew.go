@@ -102,7 +102,9 @@ func (c *Controller) check(successor, old *credential) error {
 
 // store writes successor into the Secret, with one write, if the token there is still the old one.
 // It returns whether it was.
-func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string) (bool, error) {
+func (c *Controller) store(
+	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string,
+) (bool, error) {
 	reference := successor.reference
 	secrets := c.Hub.CoreV1().Secrets(reference.Namespace)
 	stored := false

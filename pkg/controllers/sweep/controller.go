@@ -167,7 +167,8 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 		return nil, client.Error(err, "list what grants own")
 	}
 	if err := found.Unread(); err != nil {
-		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there again", "reason", err)
+		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there again",
+			"reason", err)
 	}
 	return found, nil
 }

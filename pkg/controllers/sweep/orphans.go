@@ -36,7 +36,9 @@ const (
 //
 // A grant is stored before anything is made for it. So what was found before grants are listed, and belongs to
 // none of those, belongs to none at all, and the cache of grants only says whether to look.
-func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found) error {
+func (c *Controller) removeOrphans(
+	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found,
+) error {
 	cached, err := c.grants.List(labels.Everything())
 	if err != nil {
 		return err

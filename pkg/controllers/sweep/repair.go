@@ -140,7 +140,9 @@ func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant
 }
 
 // noteReady sets the condition Ready if that changes it.
-func (c *Controller) noteReady(ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string) error {
+func (c *Controller) noteReady(
+	ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string,
+) error {
 	next := g.DeepCopy()
 	changed := meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.GrantReady, Status: status, Reason: reason, Message: message, ObservedGeneration: g.Generation,

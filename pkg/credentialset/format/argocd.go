@@ -58,7 +58,8 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 		name = cmp.Or(c.ArgoCD.Name, name)
 	}
 	if name == argoCDOwnName || isArgoCDOwnServer(server) {
-		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer + " are those of the cluster that Argo CD runs in")
+		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer +
+			" are those of the cluster that Argo CD runs in")
 	}
 	cluster := c.Status.Cluster
 	config, err := json.Marshal(argoCDConfig{ //nolint:gosec // a Secret is where the token goes

@@ -78,7 +78,8 @@ func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 	case v1alpha1.SecretFormatToken:
 		return tokenSecret(c), nil
 	default:
-		return nil, fmt.Errorf("the format is none of %s, %s and %s", v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken)
+		return nil, fmt.Errorf("the format is none of %s, %s and %s",
+			v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken)
 	}
 }
 

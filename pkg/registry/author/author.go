@@ -77,5 +77,6 @@ func CheckWhole(ctx context.Context, is, was *v1alpha1.Author, how string) field
 		by = fmt.Sprintf("user %q", was.Username)
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("spec"), fmt.Sprintf(
-		"its author is %s, and a patch would put the fields that it leaves unchanged in your name, unseen. Send the whole spec: kubectl replace, or kubectl apply --server-side%s", by, how))}
+		"its author is %s, and a patch would put the fields that it leaves unchanged in your name, unseen. "+
+			"Send the whole spec: kubectl replace, or kubectl apply --server-side%s", by, how))}
 }

@@ -53,7 +53,8 @@ func (g Grants) Live(ctx context.Context, namespace, name string) (*v1alpha1.Aut
 
 // Create creates a grant with its finalizers and status, and returns it with its UID.
 func (g Grants) Create(ctx context.Context, grant *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
-	return grantOrError(g.store.Create(inNamespace(ctx, grant.Namespace), grant.DeepCopy(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}))
+	return grantOrError(g.store.Create(inNamespace(ctx, grant.Namespace), grant.DeepCopy(), rest.ValidateAllObjectFunc,
+		&metav1.CreateOptions{}))
 }
 
 // Update stores metadata, spec and status of grant. It returns a Conflict if the stored grant has

@@ -67,7 +67,9 @@ var _ interface {
 
 const profileUIDField = "spec.clusterProfile.uid"
 
-var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"), profileUIDField, map[string]func(*v1alpha1.AuthTokenGrant) string{
+var grantKind = v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
+
+var selected = selection.New(grantKind, profileUIDField, map[string]func(*v1alpha1.AuthTokenGrant) string{
 	"spec.clusterProfile.namespace": func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Namespace },
 	"spec.clusterProfile.name":      func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Name },
 	profileUIDField:                 func(grant *v1alpha1.AuthTokenGrant) string { return string(grant.Spec.ClusterProfile.UID) },
@@ -94,7 +96,8 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 		ResetFieldsStrategy:       main,
 		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
 	}
-	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers(), Indexers: selected.Indexers()}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers(),
+		Indexers: selected.Indexers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}

@@ -31,13 +31,17 @@ const (
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Cluster", Type: text, Description: "ClusterProfile of the member cluster, with its namespace where that is not the grant's."},
 	{Name: "Service Account", Type: text, Description: "ServiceAccount on the member cluster, as namespace/name."},
-	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; (rules) marks those made for this grant. After three, the number of the others."},
+	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; (rules) marks those made for this grant. " +
+		"After three, the number of the others."},
 	{Name: "Requester", Type: text, Description: "User of the hub who set what is granted."},
-	{Name: "Last Issued", Type: text, Description: "The newest token was issued within that time. Not every token is recorded here; the audit log has all of them."},
-	{Name: "Tokens End", Type: text, Description: "All tokens end within that time, most of them earlier: it is a bound, recorded hours ahead. A token's own expirationTimestamp is exact."},
+	{Name: "Last Issued", Type: text,
+		Description: "The newest token was issued within that time. Not every token is recorded here; the audit log has all of them."},
+	{Name: "Tokens End", Type: text, Description: "All tokens end within that time, most of them earlier: " +
+		"it is a bound, recorded hours ahead. A token's own expirationTimestamp is exact."},
 	{Name: "Ready", Type: text, Description: "Status of the condition Ready, or Revoking while the grant is being deleted."},
 	{Name: "Audiences", Type: text, Priority: table.Wide, Description: "Audiences of the tokens, if they are not the default ones."},
-	{Name: "Reason", Type: text, Priority: table.Wide, Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
+	{Name: "Reason", Type: text, Priority: table.Wide,
+		Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
 }
 
 // printer prints grants at the current time of its clock.

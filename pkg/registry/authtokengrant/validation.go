@@ -53,11 +53,14 @@ func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 // AnnotationAbandonMember.
 func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
 	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(grant.Finalizers, v1alpha1.GrantFinalizer)
-	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil || grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
+	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil ||
+		grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
 	if !removed || old.DeletionTimestamp != nil && ended {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; if the member cluster is gone for ever, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
+	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+
+		" is removed by the controller manager when the grant is deleted and its tokens have ended; "+
+		"if the member cluster is gone for ever, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
 }
 
 // validateAnnotations allows users to set and remove AnnotationAbandonMember, and no other reserved

@@ -76,7 +76,9 @@ func (*REST) GetSingularName() string { return "authtokenrequest" }
 func (*REST) ShortNames() []string { return []string{"atr"} }
 
 // Create answers a request with the target in its body.
-func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *REST) Create(
+	ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
 		return nil, err
@@ -86,7 +88,9 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 
 // Create answers a request for the ClusterProfile called name. If the body names a target, it must
 // be the same.
-func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *TokenREST) Create(
+	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
 		return nil, err
@@ -164,7 +168,9 @@ func nameOf(request *v1alpha1.AuthTokenRequest) string {
 
 // serve validates and admits a request, and mints the token for exactly the object that admission
 // has checked.
-func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (s server) serve(
+	ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	errs := bounds.Check(request, nil)
 	if len(errs) == 0 {
 		errs = s.minter.Validate(request)

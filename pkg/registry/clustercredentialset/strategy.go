@@ -75,7 +75,8 @@ func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object)
 	set, oldSet := toSet(obj), toSet(old)
 	set.Status = oldSet.Status
 	set.Spec.Author = oldSet.Spec.Author
-	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" && apiequality.Semantic.DeepEqual(clusters.DecisionWriters, oldSet.Spec.Clusters.DecisionWriters) {
+	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" &&
+		apiequality.Semantic.DeepEqual(clusters.DecisionWriters, oldSet.Spec.Clusters.DecisionWriters) {
 		// They go with the key, also for who has never written them.
 		clusters.DecisionWriters = nil
 	}
@@ -110,7 +111,8 @@ func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) [
 	warnings := s.masters.warn(set)
 	is, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
 	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(is.DecisionWriters) > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on only PlacementDecisions written by %s count; until now those of any writer did", strings.Join(is.DecisionWriters, ", ")))
+		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on only PlacementDecisions written by %s count; "+
+			"until now those of any writer did", strings.Join(is.DecisionWriters, ", ")))
 	}
 	return warnings
 }

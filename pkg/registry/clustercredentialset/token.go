@@ -82,7 +82,9 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 // has, and the author must hold them. If the body has metadata.uid and metadata.generation, they
 // are preconditions on the set: the token of a set that was changed or replaced meanwhile must not
 // get into this set's Secret. Create drops everything else in the body.
-func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *TokenREST) Create(
+	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AuthTokenRequest: %T", obj))
@@ -92,7 +94,8 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 		return nil, err
 	}
 	if body.UID != "" && body.UID != set.UID || body.Generation != 0 && body.Generation != set.Generation {
-		return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it has UID %s and generation %d, not UID %s and generation %d", set.UID, set.Generation, body.UID, body.Generation))
+		return nil, apierrors.NewConflict(resource, name,
+			fmt.Errorf("it has UID %s and generation %d, not UID %s and generation %d", set.UID, set.Generation, body.UID, body.Generation))
 	}
 	target := body.Spec.TargetClusterProfile
 	if target.UID == "" {
@@ -128,13 +131,16 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
 	}
 	if end := credentialset.AuthorEnd(set, r.maxAuthorAge); !end.IsZero() && !end.After(r.clock.Now()) {
-		return nil, apierrors.NewForbidden(resource, name, fmt.Errorf("its author %q was recorded at %s, more than %s ago. To become its author: %s",
-			set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
+		return nil, apierrors.NewForbidden(resource, name,
+			fmt.Errorf("its author %q was recorded at %s, more than %s ago. To become its author: %s",
+				set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
 	}
 	return set, nil
 }
 
-func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool) (runtime.Object, error) {
+func (r *TokenREST) serve(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool,
+) (runtime.Object, error) {
 	author := userOf(set.Spec.Author)
 	audit.AddAuditAnnotation(ctx, auditAuthor, author.GetName())
 	if err := r.authorizeSecret(ctx, set, author, credentialset.SecretName(set, request.Spec.TargetClusterProfile.Name)); err != nil {
@@ -146,7 +152,9 @@ func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 
 // authorizeSecret returns nil if the author may write the Secret that the token is for, and else
 // 403 with the missing rights. A set must not write a Secret that its author could not write.
-func (r *TokenREST) authorizeSecret(ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName) error {
+func (r *TokenREST) authorizeSecret(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName,
+) error {
 	var missing []string
 	for _, verb := range []string{"create", "update"} {
 		decision, _, err := r.authorizer.Authorize(ctx, authorizer.AttributesRecord{

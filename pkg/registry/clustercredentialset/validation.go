@@ -36,7 +36,8 @@ const (
 var (
 	formats        = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
 	orders         = []v1alpha1.MultiKueueOrder{v1alpha1.MultiKueueOrderSelection, v1alpha1.MultiKueueOrderName}
-	clusterSources = []v1alpha1.MultiKueueClusterSource{v1alpha1.MultiKueueClusterSourceKubeConfig, v1alpha1.MultiKueueClusterSourceClusterProfile}
+	clusterSources = []v1alpha1.MultiKueueClusterSource{v1alpha1.MultiKueueClusterSourceKubeConfig,
+		v1alpha1.MultiKueueClusterSourceClusterProfile}
 )
 
 func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.ErrorList {
@@ -56,12 +57,14 @@ func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.
 	}
 	path := field.NewPath("spec")
 	errs := append(s.validateSpec(set, path), s.masters.refuse(set)...)
-	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
+	errs = append(errs,
+		apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
 	if credentialset.KeepsCredentials(set) != credentialset.KeepsCredentials(old) {
 		errs = append(errs, field.Forbidden(path.Child("consumer", "multiKueue", "clusterSource"), "can't be changed: make another set"))
 	}
 	secret := path.Child("secret")
-	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
+	errs = append(errs,
+		apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
 	return append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Name, old.Spec.Secret.Name, secret.Child("name"))...)
 }
 
@@ -79,7 +82,8 @@ func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.P
 func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
 	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
 	if clusters.LabelSelector != nil {
-		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{}, path.Child("labelSelector"))...)
+		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
+			path.Child("labelSelector"))...)
 	}
 	if len(clusters.Names) > 0 {
 		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
@@ -151,7 +155,8 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	errs = append(errs, validateName(secret.Name, path.Child("name"))...)
 	errs = append(errs, validateArgoCD(secret, path.Child("argoCD"))...)
 	if !strings.Contains(secret.Name, credentialset.ClusterName) {
-		errs = append(errs, field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
+		errs = append(errs,
+			field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
 	}
 	if !slices.Contains(formats, secret.Format) {
 		errs = append(errs, field.NotSupported(path.Child("format"), secret.Format, formats))
@@ -201,11 +206,13 @@ func validateNoRights(template *v1alpha1.CredentialTemplate, path *field.Path) f
 
 func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if seconds := rotation.ExpirationSeconds; seconds != nil && (*seconds < multiclusterv1alpha1.MinExpirationSeconds || *seconds > multiclusterv1alpha1.MaxExpirationSeconds) {
+	if seconds := rotation.ExpirationSeconds; seconds != nil &&
+		(*seconds < multiclusterv1alpha1.MinExpirationSeconds || *seconds > multiclusterv1alpha1.MaxExpirationSeconds) {
 		errs = append(errs, field.Invalid(path.Child("expirationSeconds"), *seconds,
 			fmt.Sprintf("must be from %d to %d", multiclusterv1alpha1.MinExpirationSeconds, multiclusterv1alpha1.MaxExpirationSeconds)))
 	}
-	if percent := rotation.RefreshAtPercent; percent != nil && (*percent < v1alpha1.MinRefreshAtPercent || *percent > v1alpha1.MaxRefreshAtPercent) {
+	if percent := rotation.RefreshAtPercent; percent != nil &&
+		(*percent < v1alpha1.MinRefreshAtPercent || *percent > v1alpha1.MaxRefreshAtPercent) {
 		errs = append(errs, field.Invalid(path.Child("refreshAtPercent"), *percent,
 			utilvalidation.InclusiveRangeError(int(v1alpha1.MinRefreshAtPercent), int(v1alpha1.MaxRefreshAtPercent))))
 	}
@@ -227,7 +234,8 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	case strings.ContainsAny(example, "{}"):
 		errs = append(errs, field.Invalid(path.Child("name"), says.Name, fmt.Sprintf("only %s, %s, %s and %s may be in braces",
 			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.ClusterDisplayName, credentialset.SetName)))
-	case says.Name != "" && !strings.Contains(says.Name, credentialset.ClusterName) && !strings.Contains(says.Name, credentialset.ClusterDisplayName):
+	case says.Name != "" && !strings.Contains(says.Name, credentialset.ClusterName) &&
+		!strings.Contains(says.Name, credentialset.ClusterDisplayName):
 		errs = append(errs, field.Invalid(path.Child("name"), says.Name, "must tell clusters apart, as "+credentialset.ClusterName+" does"))
 	case len(says.Name) > v1alpha1.MaxArgoCDName:
 		errs = append(errs, field.TooLong(path.Child("name"), "", v1alpha1.MaxArgoCDName))

@@ -29,9 +29,10 @@ var _ mint.Profiles = &Getter{}
 // NewGetter returns the Getter of a store.
 func NewGetter(store rest.Getter) *Getter {
 	g := &Getter{store: store}
-	g.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
-		return g.get(ctx, name, "")
-	})
+	g.stored = live.NewReader(clock.RealClock{},
+		func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+			return g.get(ctx, name, "")
+		})
 	return g
 }
 

@@ -33,7 +33,9 @@ var _ interface {
 
 const managerField = "spec.clusterManager.name"
 
-var selected = selection.New(inventoryv1alpha1.GroupVersion.WithKind(inventoryv1alpha1.ClusterProfileKind), managerField, map[string]func(*inventoryv1alpha1.ClusterProfile) string{
+var profileKind = inventoryv1alpha1.GroupVersion.WithKind(inventoryv1alpha1.ClusterProfileKind)
+
+var selected = selection.New(profileKind, managerField, map[string]func(*inventoryv1alpha1.ClusterProfile) string{
 	managerField: func(profile *inventoryv1alpha1.ClusterProfile) string { return profile.Spec.ClusterManager.Name },
 })
 

@@ -36,7 +36,9 @@ var _ interface {
 
 const resourceField = "spec.resourceName"
 
-var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"), resourceField, map[string]func(*v1alpha1.ClusterScore) string{
+var scoreKind = v1alpha1.SchemeGroupVersion.WithKind("ClusterScore")
+
+var selected = selection.New(scoreKind, resourceField, map[string]func(*v1alpha1.ClusterScore) string{
 	"spec.clusterProfileName": func(score *v1alpha1.ClusterScore) string { return score.Spec.ClusterProfileName },
 	resourceField:             func(score *v1alpha1.ClusterScore) string { return score.Spec.ResourceName },
 })

@@ -68,7 +68,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Selected", Type: number, Description: "How many clusters are selected."},
 	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard requirements."},
 	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters are in the cluster sets."},
-	{Name: "Author", Type: text, Priority: table.Wide, Description: "User who last changed the spec. Clusters of other namespaces count only if this user may list them."},
+	{Name: "Author", Type: text, Priority: table.Wide,
+		Description: "User who last changed the spec. Clusters of other namespaces count only if this user may list them."},
 }
 
 func cells(placement *v1alpha1.Placement) []any {

@@ -111,7 +111,8 @@ func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.
 		errs = append(errs, field.TooMany(path, total, v1alpha1.MaxCelExpressions))
 	}
 	if length > v1alpha1.MaxCelExpressionsLength {
-		errs = append(errs, field.Invalid(path, length, fmt.Sprintf("the CEL expressions have more than %d bytes in total", v1alpha1.MaxCelExpressionsLength)))
+		errs = append(errs,
+			field.Invalid(path, length, fmt.Sprintf("the CEL expressions have more than %d bytes in total", v1alpha1.MaxCelExpressionsLength)))
 	}
 	return errs
 }

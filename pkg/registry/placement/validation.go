@@ -141,7 +141,8 @@ func validateGroups(strategy *v1alpha1.GroupStrategy, path *field.Path) field.Er
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range strategy.DecisionGroups {
-		errs = append(errs, registryvalidation.Key(strategy.DecisionGroups[i].GroupName, seen, path.Child("decisionGroups").Index(i).Child("groupName"))...)
+		errs = append(errs,
+			registryvalidation.Key(strategy.DecisionGroups[i].GroupName, seen, path.Child("decisionGroups").Index(i).Child("groupName"))...)
 	}
 	if size := strategy.ClustersPerDecisionGroup; size != nil && size.Type == intstr.String && outOfRange(size.StrVal) {
 		errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal, "not from 1% to 100%"))

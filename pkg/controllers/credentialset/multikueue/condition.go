@@ -53,7 +53,8 @@ func (p *pass) condition(workers int, err error) metav1.Condition {
 	case active < len(p.kept):
 		return is(v1alpha1.MultiKueueReasonNotActive, "Kueue is connected to %d of %d clusters; %s", active, len(p.kept), first)
 	case workers > len(p.kept):
-		return is(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: a MultiKueueConfig can't have more", active, workers)
+		return is(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: a MultiKueueConfig can't have more",
+			active, workers)
 	default:
 		return is(v1alpha1.MultiKueueReasonActive, "Kueue is connected to %d clusters", active)
 	}

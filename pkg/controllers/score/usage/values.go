@@ -47,7 +47,8 @@ func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	}
 	// Shorter names first: cpu and memory before names with a domain.
 	for _, name := range slices.SortedFunc(maps.Keys(total), shorterFirst) {
-		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]), amount(name+v1alpha1.ScorePending, c.pending[name]))
+		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]),
+			amount(name+v1alpha1.ScorePending, c.pending[name]))
 	}
 	// Requests for resources that no node has are demand, too: an autoscaler may add them.
 	for _, name := range slices.Sorted(maps.Keys(c.pending)) {
