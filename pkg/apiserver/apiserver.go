@@ -42,7 +42,8 @@ type ExtraConfig struct {
 	Members *member.Pool
 	// MemberSecrets are the Secrets with the kubeconfigs of the member clusters.
 	MemberSecrets *member.SecretInformers
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
+	// the request.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration
@@ -58,7 +59,8 @@ type ExtraConfig struct {
 	CredentialSets clustercredentialset.Options
 	// HubWatch watches objects of the hub, depending on --inventory.
 	HubWatch hubWatch
-	// ExternalProfiles reads the ClusterProfiles that another server serves. It is nil if this server serves them.
+	// ExternalProfiles reads the ClusterProfiles that another server serves. It is nil if this server
+	// serves them.
 	ExternalProfiles mint.Profiles
 }
 

@@ -22,10 +22,12 @@ import (
 // notStored is the message of the answer to every verb except create.
 const notStored = "AuthTokenRequest is not stored: use kubectl create"
 
-// createOnly are the resources and subresources, of all groups, that return a token and are never stored.
+// createOnly are the resources and subresources, of all groups, that return a token and are never
+// stored.
 var createOnly = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
 
-// isCreateOnly returns whether a resource, or its subresource unless that is empty, supports only create.
+// isCreateOnly returns whether a resource, or its subresource unless that is empty, supports only
+// create.
 func isCreateOnly(resource, subresource string) bool {
 	if subresource != "" {
 		resource += "/" + subresource

@@ -54,7 +54,8 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	}, nil
 }
 
-// Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache has synced.
+// Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache
+// has synced.
 func (p *externalProfiles) Cached(_ context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	if err := p.ready(); err != nil {
 		return nil, err

@@ -41,7 +41,8 @@ const (
 	requestCeiling = 34 * time.Second
 	// shutdownWatchGrace is how long watches may take to end when the server stops.
 	shutdownWatchGrace = 10 * time.Second
-	// leastTokenExpiration is the minimum of --max-token-expiration: the shortest lifetime that requests can ask for.
+	// leastTokenExpiration is the minimum of --max-token-expiration: the shortest lifetime that
+	// requests can ask for.
 	leastTokenExpiration = time.Duration(multiclusterv1alpha1.MinExpirationSeconds) * time.Second
 )
 
@@ -51,22 +52,26 @@ type Options struct {
 	Recommended *genericoptions.RecommendedOptions
 	Logs        *logs.Options
 
-	// EmbeddedEtcdDir is the data folder of the etcd inside this process. If empty, there is no such etcd.
+	// EmbeddedEtcdDir is the data folder of the etcd inside this process. If empty, there is no such
+	// etcd.
 	EmbeddedEtcdDir string
 	// AccessConfigFile is the file with the AccessConfiguration. If empty, it is member.DefaultConfig.
 	AccessConfigFile string
-	// HubID distinguishes this hub from others. If empty, it is the UID of the hub's namespace kube-system.
+	// HubID distinguishes this hub from others. If empty, it is the UID of the hub's namespace
+	// kube-system.
 	HubID string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
-	// SetAuthorMasters is the MastersPolicy for ClusterCredentialSets with an author in system:masters.
+	// SetAuthorMasters is the MastersPolicy for ClusterCredentialSets with an author in
+	// system:masters.
 	SetAuthorMasters string
 	// MaxSetAuthorAge is how long after the author of a ClusterCredentialSet was recorded its
 	// credentials are renewed. Zero means no limit.
 	MaxSetAuthorAge time.Duration
 	// Inventory says who serves the ClusterProfiles: hub.InventoryServed or hub.InventoryExternal.
 	Inventory string
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
+	// the request.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration

@@ -44,7 +44,8 @@ func newFairAuthorizer(a authorizer.Authorizer, alwaysAllowPaths []string) (*fai
 	return &fairAuthorizer{Authorizer: a, always: always, users: map[string]*userReviews{}}, nil
 }
 
-// Authorize implements authorizer.Authorizer. It waits while the maximum number of reviews of the user is in flight.
+// Authorize implements authorizer.Authorizer. It waits while the maximum number of reviews of the
+// user is in flight.
 func (a *fairAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	if decision, reason, err := a.always.Authorize(ctx, attributes); decision == authorizer.DecisionAllow {
 		return decision, reason, err

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bounds keeps an object that a client sends from costing more than its bytes do: it bounds the entries of
-// its lists and maps, and what is said about its mistakes.
+// Package bounds keeps an object that a client sends from costing more than its bytes do: it bounds
+// the entries of its lists and maps, and what is said about its mistakes.
 package bounds
 
 import (
@@ -27,9 +27,10 @@ const (
 	MaxTotal = 20_000
 )
 
-// Check returns an error for each list or map of object that has too many entries, by its field. A list within a list
-// has one error, whose field has [] in place of the index. What old has, which is the object as it is stored or nil,
-// may stay: a list may be as long as the longest of its field was. Whoever gets an error looks at nothing else of object.
+// Check returns an error for each list or map of object that has too many entries, by its field. A
+// list within a list has one error, whose field has [] in place of the index. What old has, which
+// is the object as it is stored or nil, may stay: a list may be as long as the longest of its field
+// was. Whoever gets an error looks at nothing else of object.
 func Check(object, old any) field.ErrorList {
 	is := count(object)
 	if len(is.long) == 0 && is.total <= MaxTotal {
@@ -56,7 +57,8 @@ var ofServer = sets.New("spec.author.groups", "spec.requester.groups", "status.l
 
 // tally is how many entries an object has.
 type tally struct {
-	// long are the most entries that a list or map has, by the path of its field, where these are more than MaxEntries.
+	// long are the most entries that a list or map has, by the path of its field, where these are more
+	// than MaxEntries.
 	long  map[string]int
 	total int
 }
@@ -140,7 +142,8 @@ func fieldsOf(t reflect.Type) []structField {
 	return all
 }
 
-// holdsEntries returns whether there can be lists or maps in a value of a type. Bytes, and what encodes itself, are one value.
+// holdsEntries returns whether there can be lists or maps in a value of a type. Bytes, and what
+// encodes itself, are one value.
 func holdsEntries(t reflect.Type) bool {
 	if known, ok := holding.Load(t); ok {
 		return known.(bool) //nolint:forcetypeassert,errcheck // Nothing else is stored.
@@ -169,16 +172,17 @@ func holdsEntries(t reflect.Type) bool {
 const (
 	// MaxErrors bounds the field errors of an answer.
 	MaxErrors = 20
-	// maxText bounds each of the field, the value and the words of an error, in bytes. The longest words of ours are
-	// those of apimachinery about names.
+	// maxText bounds each of the field, the value and the words of an error, in bytes. The longest
+	// words of ours are those of apimachinery about names.
 	maxText = 1024
 )
 
 // Enough returns whether a list of errors is long enough, so that no more need to be looked for.
 func Enough(errs field.ErrorList) bool { return len(errs) > MaxErrors }
 
-// Limit returns the first MaxErrors of errs, bounded in length, and where there are more, one that counts the rest.
-// An API server joins the words of all in a time that grows with their square, and sends each twice.
+// Limit returns the first MaxErrors of errs, bounded in length, and where there are more, one that
+// counts the rest. An API server joins the words of all in a time that grows with their square, and
+// sends each twice.
 func Limit(errs field.ErrorList) field.ErrorList {
 	limited := make(field.ErrorList, 0, min(len(errs), MaxErrors+1))
 	for _, err := range errs[:min(len(errs), MaxErrors)] {

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the command line of `kubectl clusterpass`: flags become options, and answers become lines. What the
-// commands do is in packages of their own.
+// Package cli is the command line of `kubectl clusterpass`: flags become options, and answers
+// become lines. What the commands do is in packages of their own.
 package cli
 
 import (
@@ -63,7 +63,8 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 	return cmd
 }
 
-// addHints has the commands below cmd say what an error means that is not about what they were asked for.
+// addHints has the commands below cmd say what an error means that is not about what they were
+// asked for.
 func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
 	for _, sub := range cmd.Commands() {
 		if run := sub.RunE; run != nil {
@@ -73,7 +74,8 @@ func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
 	}
 }
 
-// withHint adds to the error of a cluster that does not answer, or that serves nothing of clusterpass.
+// withHint adds to the error of a cluster that does not answer, or that serves nothing of
+// clusterpass.
 func withHint(err error, flags *genericclioptions.ConfigFlags) error {
 	if isUnreachable(err, flags) {
 		return fmt.Errorf("the hub does not answer: %w\nIs this the hub? %s", err, nameTheHub)
@@ -85,7 +87,8 @@ func withHint(err error, flags *genericclioptions.ConfigFlags) error {
 	return err
 }
 
-// names has a command take names, as many as count allows, and say where the namespace goes that somebody has put before one.
+// names has a command take names, as many as count allows, and say where the namespace goes that
+// somebody has put before one.
 func names(count cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
@@ -120,8 +123,8 @@ func hubConfig(flags *genericclioptions.ConfigFlags) (*rest.Config, error) {
 	return config, checkHub(config, err, loader, flags)
 }
 
-// checkHub returns an error where config, which loader has made of a kubeconfig and flags, is for no hub: client-go takes
-// localhost:8080 for one that nothing names. err is the error of loader.
+// checkHub returns an error where config, which loader has made of a kubeconfig and flags, is for
+// no hub: client-go takes localhost:8080 for one that nothing names. err is the error of loader.
 func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -58,7 +58,8 @@ func TestRevoke_Arguments(t *testing.T) {
 	}
 }
 
-// TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then; afterwards the grant is gone.
+// TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then;
+// afterwards the grant is gone.
 func TestRevoke_Output(t *testing.T) {
 	grantIn := func(annotations map[string]string) *clusterpassv1alpha1.AuthTokenGrant {
 		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}

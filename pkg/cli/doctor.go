@@ -44,8 +44,8 @@ type doctorOptions struct {
 	memberContexts []string
 }
 
-// newDoctorCommand returns the command that checks an installation. Where a check fails it returns an error, so that
-// the exit code is not 0.
+// newDoctorCommand returns the command that checks an installation. Where a check fails it returns
+// an error, so that the exit code is not 0.
 func newDoctorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &doctorOptions{
 		flags: flags, streams: streams,
@@ -148,7 +148,8 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	return failed(findings, clients, config.Host)
 }
 
-// failed returns an error if a check has failed, and says so if it may be because the cluster is no hub.
+// failed returns an error if a check has failed, and says so if it may be because the cluster is no
+// hub.
 func failed(findings []doctor.Finding, clients *doctor.Clients, host string) error {
 	switch {
 	case doctor.Worst(findings) != doctor.Fail:
@@ -159,7 +160,8 @@ func failed(findings []doctor.Finding, clients *doctor.Clients, host string) err
 	return fmt.Errorf("a check has failed on %s", host)
 }
 
-// lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.
+// lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it
+// returns an error.
 func (o *doctorOptions) lookForLeftovers(
 	ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error,
 ) error {

@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/pkg/doctor"
 )
 
-// runDoctor runs the command against a hub that answers everything but what everybody may see with status.
+// runDoctor runs the command against a hub that answers everything but what everybody may see with
+// status.
 func runDoctor(t *testing.T, status int, args ...string) (stdout string, err error) {
 	t.Helper()
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

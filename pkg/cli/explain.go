@@ -88,7 +88,8 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 	return printExplanations(streams.Out, answer.Explanations)
 }
 
-// printLeftOut warns of what is not among the explanations, and of what may be among them and be none of the controller's.
+// printLeftOut warns of what is not among the explanations, and of what may be among them and be
+// none of the controller's.
 func printLeftOut(out io.Writer, answer *explain.Placement) {
 	for _, namespace := range answer.Hidden {
 		fmt.Fprintf(out, "warning: you may not list the ClusterProfiles of namespace %s: they are omitted\n", namespace)
@@ -118,7 +119,8 @@ func printNone(out io.Writer, placement string, answer *explain.Placement) error
 	return err
 }
 
-// printExplanations prints the selected clusters, best first, then those that could be, then the others.
+// printExplanations prints the selected clusters, best first, then those that could be, then the
+// others.
 func printExplanations(out io.Writer, all []scheduling.Explanation) error {
 	slices.SortStableFunc(all, func(a, b scheduling.Explanation) int {
 		return cmp.Or(last(a.Selected)-last(b.Selected), last(a.Rank)-last(b.Rank))

@@ -94,7 +94,8 @@ func (o *getTokenOptions) run(ctx context.Context, cluster string) error {
 	return exec.Answer(o.streams.Out, c.ExecStatus(time.Now()))
 }
 
-// clientConfig returns the configuration for the hub: of the flags for it alone, or else of kubectl's.
+// clientConfig returns the configuration for the hub: of the flags for it alone, or else of
+// kubectl's.
 func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 	if o.hubKubeconfig == "" && o.hubContext == "" {
 		return o.flags.ToRawKubeConfigLoader()
@@ -102,7 +103,8 @@ func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 	return credential.HubConfig(o.hubKubeconfig, o.hubContext)
 }
 
-// hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles are meant to be in.
+// hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles
+// are meant to be in.
 func hubClient(
 	config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams,
 ) (*rest.Config, string, error) {
@@ -123,12 +125,14 @@ const (
 	program = "kubectl-clusterpass"
 	// defaultClusterRole may read all but Secrets.
 	defaultClusterRole = "view"
-	// accountName bounds how much of a user's name is in a ServiceAccount's, and accountHash how much of a hash, in characters.
+	// accountName bounds how much of a user's name is in a ServiceAccount's, and accountHash how much
+	// of a hash, in characters.
 	accountName = 40
 	accountHash = 8
 )
 
-// errNotHub is that of a context which leads to a member cluster by this very program, which would run itself without end.
+// errNotHub is that of a context which leads to a member cluster by this very program, which would
+// run itself without end.
 var errNotHub = errors.New(
 	"this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
 
@@ -143,8 +147,8 @@ type userNamer interface {
 	Username(ctx context.Context) (string, error)
 }
 
-// newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no role is named, and a ServiceAccount
-// named for the user.
+// newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no
+// role is named, and a ServiceAccount named for the user.
 func newRequest(ctx context.Context, hub userNamer, namespace, cluster string, flags *credential.RequestFlags) (credential.Request, error) {
 	r := credential.Request{Namespace: namespace}
 	r.TargetClusterProfile = v1alpha1.ClusterProfileReference{Namespace: namespace, Name: cluster}
@@ -170,9 +174,10 @@ func newRequest(ctx context.Context, hub userNamer, namespace, cluster string, f
 
 // accountFor returns the name of the ServiceAccount that is user's for requests like r.
 //
-// A ServiceAccount belongs to one grant, and a request for other rights changes that, which ends the tokens it gave out. So what is asked for is in
-// the name, by a hash: contexts with other rights, or of other people, leave each other alone. How
-// long a token lives and which cluster it is for is not in it.
+// A ServiceAccount belongs to one grant, and a request for other rights changes that, which ends
+// the tokens it gave out. So what is asked for is in the name, by a hash: contexts with other
+// rights, or of other people, leave each other alone. How long a token lives and which cluster it
+// is for is not in it.
 func accountFor(user string, r credential.Request) (string, error) {
 	encoded, err := json.Marshal([]any{user, r.Namespace, r.ServiceAccountNamespace, r.ClusterRoles, r.Roles, r.Audiences})
 	if err != nil {

@@ -179,7 +179,8 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	return join.Run(ctx, options)
 }
 
-// forConsumers returns what consumers of the access provider clusterpass ask for, nil if there is to be none.
+// forConsumers returns what consumers of the access provider clusterpass ask for, nil if there is
+// to be none.
 func (o *joinOptions) forConsumers() (*multiclusterv1alpha1.AuthTokenRequestSpec, error) {
 	if o.consumers == "" {
 		return nil, nil //nolint:nilnil // that there is none is an answer

@@ -217,12 +217,14 @@ type pinnedHub struct {
 }
 
 const (
-	// maxExecInfo is how long KUBERNETES_EXEC_INFO may be: Linux takes 128 KiB for one variable (MAX_ARG_STRLEN), its
-	// name included. The rest is for what else client-go puts there.
+	// maxExecInfo is how long KUBERNETES_EXEC_INFO may be: Linux takes 128 KiB for one variable
+	// (MAX_ARG_STRLEN), its name included. The rest is for what else client-go puts there.
 	maxExecInfo = 120 << 10
-	// lockSuffix is that of the lock file that every program of client-go makes beside a kubeconfig while it writes it.
+	// lockSuffix is that of the lock file that every program of client-go makes beside a kubeconfig
+	// while it writes it.
 	lockSuffix = ".lock"
-	// lockTimeout is for how long to wait for a program that writes a kubeconfig now: it takes milliseconds.
+	// lockTimeout is for how long to wait for a program that writes a kubeconfig now: it takes
+	// milliseconds.
 	lockTimeout = 2 * time.Second
 	lockPoll    = 50 * time.Millisecond
 )
@@ -233,7 +235,8 @@ func execInfoSize(cluster *clientcmdapi.Cluster) int {
 	return (len(cluster.CertificateAuthorityData)+2)/3*4 + len(cluster.Server) + len(cluster.TLSServerName) + len(cluster.ProxyURL)
 }
 
-// unlocked returns nil when a kubeconfig can be written: all its files can be locked as clientcmd.ModifyConfig does.
+// unlocked returns nil when a kubeconfig can be written: all its files can be locked as
+// clientcmd.ModifyConfig does.
 func unlocked(ctx context.Context, paths *clientcmd.PathOptions) error {
 	for _, file := range paths.GetLoadingPrecedence() {
 		var failed error

@@ -105,7 +105,8 @@ func (h *fakeHub) writeKubeconfig(t *testing.T, path, context string) {
 	require.NoError(t, clientcmd.WriteToFile(*config, path))
 }
 
-// execute runs one of the commands below a root that is like the real one. It returns what is printed.
+// execute runs one of the commands below a root that is like the real one. It returns what is
+// printed.
 func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	flags := genericclioptions.NewConfigFlags(true)

@@ -44,7 +44,8 @@ request new tokens. References to owners that no longer exist are dropped.`
 	migrateTimeout = 5 * time.Minute
 )
 
-// newMigrateCommand returns the command that moves an inventory from CustomResourceDefinitions to clusterpass.
+// newMigrateCommand returns the command that moves an inventory from CustomResourceDefinitions to
+// clusterpass.
 func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	options := migrate.Options{
 		Timeout: migrateTimeout,

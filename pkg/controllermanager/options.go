@@ -52,7 +52,8 @@ type Options struct {
 	// MaxOrphanRemovals bounds what one sweep of a member removes because it belongs to no grant.
 	MaxOrphanRemovals int
 
-	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to write.
+	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to
+	// write.
 	ClusterManager string
 	// ProbePeriod is how often each member is asked how it is.
 	ProbePeriod time.Duration
@@ -61,14 +62,17 @@ type Options struct {
 	// ProfileWriteInterval is the least time between two writes to a ClusterProfile.
 	ProfileWriteInterval time.Duration
 
-	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed by.
+	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed
+	// by.
 	CredentialLifetime time.Duration
 
 	// CredentialSyncs is how many credentials of ClusterCredentialSets are reconciled at once.
 	CredentialSyncs int
-	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select together.
+	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select
+	// together.
 	MaxCredentials int
-	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server renews its credentials; 0: for ever.
+	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server
+	// renews its credentials; 0: for ever.
 	MaxSetAuthorAge time.Duration
 	// PlacementSyncs is how many Placements are decided upon at once.
 	PlacementSyncs int
@@ -130,7 +134,8 @@ func NewOptions() *Options {
 	// Without a certificate of its own it makes one, in memory: there may be no disk to write to.
 	o.SecureServing.ServerCert.CertDirectory = ""
 	o.SecureServing.ServerCert.PairName = name
-	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks gets in.
+	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks
+	// gets in.
 	o.Authentication.RemoteKubeConfigFileOptional = true
 	o.Authorization.RemoteKubeConfigFileOptional = true
 	return o

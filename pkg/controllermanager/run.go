@@ -79,7 +79,8 @@ type controller interface {
 	Run(ctx context.Context)
 }
 
-// Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error if the replica stops being the leader.
+// Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error
+// if the replica stops being the leader.
 func (o *Options) Run(ctx context.Context) error {
 	config, err := o.hub()
 	if err != nil {

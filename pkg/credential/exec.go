@@ -31,7 +31,8 @@ type Exec struct {
 	scheme  *runtime.Scheme
 }
 
-// ParseExec reads what client-go says in ExecInfoEnv. Where info is empty, somebody else runs us, and is answered in version v1.
+// ParseExec reads what client-go says in ExecInfoEnv. Where info is empty, somebody else runs us,
+// and is answered in version v1.
 func ParseExec(info string) (*Exec, error) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -80,8 +81,8 @@ type Plugin struct {
 // Name returns the name of the access provider.
 func (*Plugin) Name() string { return ProviderName }
 
-// GetToken returns the credential that the profile's extension asks for, if it is one for the cluster that the client is about to
-// connect to.
+// GetToken returns the credential that the profile's extension asks for, if it is one for the
+// cluster that the client is about to connect to.
 func (p *Plugin) GetToken(
 	ctx context.Context, in clientauthenticationv1.ExecCredential,
 ) (clientauthenticationv1.ExecCredentialStatus, error) {
@@ -110,13 +111,16 @@ func (p *Plugin) GetToken(
 }
 
 const (
-	// maxAnswer bounds what is read of an answer of the hub, in bytes: a token, and twice the authorities of its cluster at most.
+	// maxAnswer bounds what is read of an answer of the hub, in bytes: a token, and twice the
+	// authorities of its cluster at most.
 	maxAnswer = 1 << 20
-	// maxRefusal bounds what is read of what says that a request has failed, in bytes: all of it may end on a terminal.
+	// maxRefusal bounds what is read of what says that a request has failed, in bytes: all of it may
+	// end on a terminal.
 	maxRefusal = 64 << 10
 )
 
-// boundedTransport reads the beginning of each answer: a hub that sends without an end costs no more. What is cut is no answer.
+// boundedTransport reads the beginning of each answer: a hub that sends without an end costs no
+// more. What is cut is no answer.
 type boundedTransport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -136,5 +140,6 @@ func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// WrappedRoundTripper implements utilnet.RoundTripperWrapper, by which client-go finds what is below.
+// WrappedRoundTripper implements utilnet.RoundTripperWrapper, by which client-go finds what is
+// below.
 func (t boundedTransport) WrappedRoundTripper() http.RoundTripper { return t.RoundTripper }

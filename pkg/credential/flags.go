@@ -49,7 +49,8 @@ type RequestFlags struct {
 	expirationSeconds                       int64
 }
 
-// AddFlags adds the flags to flags. Their defaults are empty: Apply changes nothing that no flag is given for.
+// AddFlags adds the flags to flags. Their defaults are empty: Apply changes nothing that no flag is
+// given for.
 func (f *RequestFlags) AddFlags(flags *pflag.FlagSet) {
 	f.flags = flags
 	flags.StringVar(&f.serviceAccount, flagServiceAccount, "",
@@ -153,7 +154,8 @@ func (f *RequestFlags) NamesRoles() bool {
 	return f.flags.Changed(flagClusterRole) || f.flags.Changed(flagRole)
 }
 
-// Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules have none.
+// Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules
+// have none.
 func (r Request) Args() []string {
 	var args []string
 	add := func(name, value string) { args = append(args, "--"+name+"="+value) }

@@ -46,7 +46,8 @@ func Expand(template string, set *v1alpha1.ClusterCredentialSet, cluster string)
 	return strings.NewReplacer(ClusterName, cluster, ClusterNamespace, ProfileNamespace(set), SetName, set.Name).Replace(template)
 }
 
-// ExpandDisplay returns the name that a template gives for profile. The name need not be valid for an object.
+// ExpandDisplay returns the name that a template gives for profile. The name need not be valid for
+// an object.
 func ExpandDisplay(template string, set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) string {
 	return strings.NewReplacer(
 		ClusterName, profile.Name, ClusterNamespace, profile.Namespace, SetName, set.Name,
@@ -59,7 +60,8 @@ func ProfileNamespace(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Clusters.Namespace, set.Namespace)
 }
 
-// SecretName returns the namespace and name of the Secret for a cluster. A name that is too long for a Secret ends in a hash.
+// SecretName returns the namespace and name of the Secret for a cluster. A name that is too long
+// for a Secret ends in a hash.
 func SecretName(set *v1alpha1.ClusterCredentialSet, cluster string) types.NamespacedName {
 	return types.NamespacedName{
 		Namespace: cmp.Or(set.Spec.Secret.Namespace, set.Namespace),
@@ -67,7 +69,8 @@ func SecretName(set *v1alpha1.ClusterCredentialSet, cluster string) types.Namesp
 	}
 }
 
-// ServiceAccountName returns the name of the ServiceAccount on the cluster of the ClusterProfile with name and uid.
+// ServiceAccountName returns the name of the ServiceAccount on the cluster of the ClusterProfile
+// with name and uid.
 func ServiceAccountName(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) string {
 	if template := set.Spec.Template.ServiceAccountName; template != "" {
 		return names.Fit(Expand(template, set, cluster))
@@ -95,12 +98,14 @@ func Request(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) 
 	}
 }
 
-// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set whose consumer is MultiKueue.
+// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set whose
+// consumer is MultiKueue.
 func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
 }
 
-// KeepsCredentials returns whether set has a Secret for each cluster. It returns false if the consumer of set uses a credential plugin.
+// KeepsCredentials returns whether set has a Secret for each cluster. It returns false if the
+// consumer of set uses a credential plugin.
 func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	kueue := set.Spec.Consumer.MultiKueue
 	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile

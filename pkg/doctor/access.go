@@ -20,11 +20,12 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// latePart is the part of a credential's life, one in so many, that is left when it should have been renewed:
-// clusterpass renews its own at 80 %.
+// latePart is the part of a credential's life, one in so many, that is left when it should have
+// been renewed: clusterpass renews its own at 80 %.
 const latePart = 8
 
-// reasonNoAccess is that of the condition Joined where there was no access to try. It is looked for anew here.
+// reasonNoAccess is that of the condition Joined where there was no access to try. It is looked for
+// anew here.
 const reasonNoAccess = "NoAccess"
 
 // memberSecrets are the Secrets that clusterpass sees, as it would list them.
@@ -39,8 +40,9 @@ func (s memberSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 	return secret, nil
 }
 
-// checkAccess tries, by the code that clusterpass itself has for it, whether each ClusterProfile gives access to its
-// member, and looks at how long the credential lasts. It calls no member and shows no content of a Secret.
+// checkAccess tries, by the code that clusterpass itself has for it, whether each ClusterProfile
+// gives access to its member, and looks at how long the credential lasts. It calls no member and
+// shows no content of a Secret.
 func checkAccess(ctx context.Context, e *examination) findings {
 	var f findings
 	if !e.haveProfiles(&f) {
@@ -72,8 +74,8 @@ func checkAccess(ctx context.Context, e *examination) findings {
 	return f
 }
 
-// refusedAccess returns the condition by which the controller manager says that the member refuses the access that there is, nil if it
-// does not say so.
+// refusedAccess returns the condition by which the controller manager says that the member refuses
+// the access that there is, nil if it does not say so.
 func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
 	joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined)
 	if joined == nil || joined.Status != metav1.ConditionFalse || joined.Reason == reasonNoAccess {
@@ -186,7 +188,8 @@ func (f *findings) credential(about, mend string, validity member.Validity, now 
 	}
 }
 
-// conditionJoined says that a member has been taken into the fleet. Upstream reserves no name for it.
+// conditionJoined says that a member has been taken into the fleet. Upstream reserves no name for
+// it.
 const conditionJoined = "Joined"
 
 // checkHealth reports what the ClusterProfiles' conditions say of the members.

@@ -40,7 +40,8 @@ func (e *examination) expectedServices() []string {
 	return []string{multiclusterService, clusterpassService}
 }
 
-// checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets there.
+// checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets
+// there.
 func checkAPIServices(ctx context.Context, e *examination) findings {
 	var f findings
 	if err := e.hub.apiServices.err; err != nil {
@@ -151,13 +152,15 @@ func countEndpoints(list []discoveryv1.EndpointSlice) (ready, all int) {
 const (
 	// openAPIv2 is as kubectl and Helm ask for it: a quarter of the JSON, and kept ready by the hub.
 	openAPIv2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-	// maxBody bounds what is read of an answer. A hub with hundreds of CustomResourceDefinitions has some megabytes.
+	// maxBody bounds what is read of an answer. A hub with hundreds of CustomResourceDefinitions has
+	// some megabytes.
 	maxBody = 256 << 20
 	// maxWords bounds what is shown of the hub's own words.
 	maxWords = 300
 )
 
-// checkOpenAPI asks for what a clash of an APIService with CustomResourceDefinitions breaks for the whole hub.
+// checkOpenAPI asks for what a clash of an APIService with CustomResourceDefinitions breaks for the
+// whole hub.
 func checkOpenAPI(ctx context.Context, e *examination) findings {
 	var f findings
 	const path = "/openapi/v2"
@@ -186,8 +189,8 @@ func checkOpenAPI(ctx context.Context, e *examination) findings {
 	return f
 }
 
-// checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a whole, or, where
-// the hub serves it without clusterpass, for the one of ClusterProfile.
+// checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a
+// whole, or, where the hub serves it without clusterpass, for the one of ClusterProfile.
 func checkCRDs(_ context.Context, e *examination) findings {
 	var f findings
 	switch {

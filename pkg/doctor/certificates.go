@@ -94,7 +94,8 @@ func (f *findings) expiry(about, mend, subject string, now, end time.Time, soon 
 	}
 }
 
-// checkServing looks at the serving certificate, where it is in the Secret that it is deployed in. The key beside it is not touched.
+// checkServing looks at the serving certificate, where it is in the Secret that it is deployed in.
+// The key beside it is not touched.
 func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*x509.Certificate) {
 	about := "Secret " + SystemNamespace + "/" + servingSecret
 	secret, err := e.Kubernetes.CoreV1().Secrets(SystemNamespace).Get(ctx, servingSecret, metav1.GetOptions{})
@@ -120,8 +121,8 @@ func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*
 	}
 }
 
-// verifies returns nil if trusted vouch for chain as kube-aggregator wants it. That a certificate has expired is no
-// matter here.
+// verifies returns nil if trusted vouch for chain as kube-aggregator wants it. That a certificate
+// has expired is no matter here.
 func verifies(chain, trusted []*x509.Certificate, now time.Time) error {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, certificate := range trusted {

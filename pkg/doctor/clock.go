@@ -14,7 +14,8 @@ import (
 const (
 	// slightSkew is where a difference is worth a word: more than networks and whole seconds make up.
 	slightSkew = 5 * time.Second
-	// grossSkew is half of the 120 s that a token of 10 minutes, the shortest, has left when it is to be refreshed.
+	// grossSkew is half of the 120 s that a token of 10 minutes, the shortest, has left when it is to
+	// be refreshed.
 	grossSkew = time.Minute
 )
 
@@ -39,7 +40,8 @@ func (s skew) String() string {
 	return fmt.Sprintf("is %s (± %s) ahead of", s.value.Round(exact), uncertainty)
 }
 
-// newSkew compares the Date of an answer with our clock before the request and after the answer. A Date is cut off to seconds.
+// newSkew compares the Date of an answer with our clock before the request and after the answer. A
+// Date is cut off to seconds.
 func newSkew(date, before, after time.Time) skew {
 	least, most := date.Sub(after), date.Add(time.Second).Sub(before)
 	return skew{value: (least + most) / 2, uncertainty: (most - least) / 2}

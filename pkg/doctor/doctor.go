@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package doctor looks at an installation of clusterpass from the outside, with the rights that its caller has on the
-// hub, and says what is wrong and how to mend it. It changes nothing, unless it is asked to try a token out.
+// Package doctor looks at an installation of clusterpass from the outside, with the rights that its
+// caller has on the hub, and says what is wrong and how to mend it. It changes nothing, unless it
+// is asked to try a token out.
 package doctor
 
 import (
@@ -44,7 +45,8 @@ const (
 const (
 	// checkTimeout bounds one check.
 	checkTimeout = 30 * time.Second
-	// parallelChecks and parallelCalls bound what is under way at once: of checks, and of calls in one check.
+	// parallelChecks and parallelCalls bound what is under way at once: of checks, and of calls in one
+	// check.
 	parallelChecks = 4
 	parallelCalls  = 8
 )
@@ -53,11 +55,13 @@ const (
 type Options struct {
 	// Clusters are the ClusterProfiles to look at; none: all.
 	Clusters []types.NamespacedName
-	// Namespace is where ClusterProfiles and grants are looked at if the caller may not list them in all namespaces.
+	// Namespace is where ClusterProfiles and grants are looked at if the caller may not list them in
+	// all namespaces.
 	Namespace string
 	// ServerUser and ManagerUser are whom the hub sees in the two programs.
 	ServerUser, ManagerUser string
-	// Access is the configuration that the two programs have, from member.LoadFile or member.DefaultConfig.
+	// Access is the configuration that the two programs have, from member.LoadFile or
+	// member.DefaultConfig.
 	Access *configv1alpha1.AccessConfiguration
 	// Inventory is hub.InventoryServed or hub.InventoryExternal; empty: as the hub's APIServices say.
 	Inventory string
@@ -82,7 +86,8 @@ type Clients struct {
 	Clock clock.PassiveClock
 }
 
-// IsHub returns whether the cluster serves clusterpass's API. One that does not answer is taken for a hub.
+// IsHub returns whether the cluster serves clusterpass's API. One that does not answer is taken for
+// a hub.
 func (c *Clients) IsHub() bool {
 	_, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(v1alpha1.SchemeGroupVersion.String())
 	return !apierrors.IsNotFound(err)
@@ -158,7 +163,8 @@ type examination struct {
 	hub answers
 }
 
-// Run runs all checks and returns what they have found, in the order of the checks; each has at least one finding.
+// Run runs all checks and returns what they have found, in the order of the checks; each has at
+// least one finding.
 func Run(ctx context.Context, clients *Clients, options Options) []Finding {
 	e := &examination{Options: options, Clients: clients}
 	e.hub = e.observe(ctx)

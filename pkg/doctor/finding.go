@@ -77,7 +77,8 @@ func (f *findings) add(verdict Verdict, about, mend, format string, args ...any)
 	*f = append(*f, Finding{Verdict: verdict, About: about, Mend: mend, Message: fmt.Sprintf(format, args...)})
 }
 
-// unknown reports that the hub did not say what was asked: Skip where the caller may not ask, else Fail.
+// unknown reports that the hub did not say what was asked: Skip where the caller may not ask, else
+// Fail.
 func (f *findings) unknown(about string, err error) {
 	if apierrors.IsForbidden(err) {
 		f.skip(about, "you may not read this: %v", err)
@@ -87,8 +88,8 @@ func (f *findings) unknown(about string, err error) {
 		"the hub does not answer: %v", err)
 }
 
-// Print writes findings for people: a line for each check with its worst verdict, and indented what is not OK,
-// each with what mends it. Findings of a check stand together, as Run returns them.
+// Print writes findings for people: a line for each check with its worst verdict, and indented what
+// is not OK, each with what mends it. Findings of a check stand together, as Run returns them.
 func Print(w io.Writer, all []Finding) error {
 	for len(all) > 0 {
 		count := 1

@@ -25,11 +25,13 @@ import (
 )
 
 const (
-	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the controller manager.
+	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the
+	// controller manager.
 	grantStuck = 10 * time.Minute
 	// grantPage is how many grants are read at once.
 	grantPage = 500
-	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its own up.
+	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its
+	// own up.
 	maxStuck = 20
 )
 
@@ -53,7 +55,8 @@ func checkGrants(ctx context.Context, e *examination) findings {
 	return found
 }
 
-// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there are.
+// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there
+// are.
 func (e *examination) walkGrants(ctx context.Context, namespace string) (f findings, seen int, err error) {
 	selected := sets.New(e.Clusters...)
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -90,13 +93,15 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 	return f, seen, err
 }
 
-// saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and does not.
+// saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and
+// does not.
 func saysNoMember(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) bool {
 	return grant.Status.MemberUID == "" && grant.DeletionTimestamp == nil && now.Sub(grant.CreationTimestamp.Time) > grantStuck &&
 		meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady)
 }
 
-// reportUnidentified reports the clusters that have grants which do not say where they are, and how many.
+// reportUnidentified reports the clusters that have grants which do not say where they are, and how
+// many.
 func (e *examination) reportUnidentified(f *findings, grants map[types.NamespacedName]int) {
 	clusters := slices.SortedFunc(maps.Keys(grants), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for i, cluster := range clusters {

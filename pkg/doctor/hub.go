@@ -61,8 +61,8 @@ type profiles struct {
 	partial string
 }
 
-// Reach returns a finding where the hub, which is called host, does not answer at all, and nothing where it does, whatever it says: no check
-// could say more. mend says how another one is named.
+// Reach returns a finding where the hub, which is called host, does not answer at all, and nothing
+// where it does, whatever it says: no check could say more. mend says how another one is named.
 func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -191,7 +191,8 @@ func (e *examination) mode() string {
 	return hub.InventoryServed
 }
 
-// looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.
+// looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them
+// are known, any namespace may.
 func (e *examination) looksInto(namespace string) bool {
 	known := e.hub.profiles
 	if known.err != nil || known.value.partial != "" {
@@ -206,8 +207,8 @@ func (e *examination) looksInto(namespace string) bool {
 }
 
 const (
-	// leaseGrace is how much later than its Lease says the controller manager may be. A successor may be
-	// waiting for as long as that to take over.
+	// leaseGrace is how much later than its Lease says the controller manager may be. A successor may
+	// be waiting for as long as that to take over.
 	leaseGrace = 10 * time.Second
 	// defaultLease is what a Lease that names no duration is taken to last.
 	defaultLease = 15 * time.Second

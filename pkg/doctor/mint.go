@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// mintTimeout bounds the check for all clusters: a revocation takes the 11 s until members have forgotten the
-	// token, and some more.
+	// mintTimeout bounds the check for all clusters: a revocation takes the 11 s until members have
+	// forgotten the token, and some more.
 	mintTimeout = 3 * time.Minute
 	// revocationTimeout bounds how long one revocation is waited for.
 	revocationTimeout = time.Minute
@@ -35,8 +35,8 @@ const (
 	deleteTimeout = 15 * time.Second
 )
 
-// checkMint asks for tokens without any role, throws them away and has their grants revoked. It is the one check that
-// changes anything, and runs for the clusters that were named for it alone.
+// checkMint asks for tokens without any role, throws them away and has their grants revoked. It is
+// the one check that changes anything, and runs for the clusters that were named for it alone.
 func checkMint(ctx context.Context, e *examination) findings {
 	var f findings
 	if len(e.Mint) == 0 {
@@ -142,7 +142,8 @@ func (f *findings) memberClock(about, token string, before, after time.Time) {
 	}
 }
 
-// revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it is gone.
+// revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it
+// is gone.
 func (e *examination) revoke(ctx context.Context, f *findings, about string, name types.NamespacedName) {
 	mend := fmt.Sprintf("See why, and delete it if it is still there: kubectl -n %s delete authtokengrant %s", name.Namespace, name.Name)
 	grants := e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(name.Namespace)

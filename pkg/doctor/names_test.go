@@ -47,7 +47,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// discovering returns a client of a hub that has these resources, in this order. client-go's fake shuffles the groups.
+// discovering returns a client of a hub that has these resources, in this order. client-go's fake
+// shuffles the groups.
 func discovering(t *testing.T, lists []*metav1.APIResourceList) kubernetes.Interface {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -64,8 +64,8 @@ func (e *examination) checkRBAC(ctx context.Context, username, deployed string, 
 	return f
 }
 
-// applicable returns those of needs that the hub's mode takes; Secrets are read in the namespaces of the
-// access configuration.
+// applicable returns those of needs that the hub's mode takes; Secrets are read in the namespaces
+// of the access configuration.
 func (e *examination) applicable(needs []need) []need {
 	var all []need
 	for _, n := range needs {
@@ -142,7 +142,8 @@ func (e *examination) allowed(ctx context.Context, username string, attributes *
 	return review.Status.Allowed, nil
 }
 
-// groupsOf returns the groups that the hub's authenticator puts a user into, as far as the name tells them.
+// groupsOf returns the groups that the hub's authenticator puts a user into, as far as the name
+// tells them.
 func groupsOf(username string) []string {
 	groups := []string{user.AllAuthenticated}
 	namespace, _, err := serviceaccount.SplitUsername(username)

@@ -57,7 +57,8 @@ const (
 	withoutDecisions   = "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials"
 )
 
-// consequences say what comes of it if a program lacks a right, by the first verb and resource of the rule.
+// consequences say what comes of it if a program lacks a right, by the first verb and resource of
+// the rule.
 var consequences = map[string]map[string]string{
 	serverName: {
 		"get namespaces":                 withoutPolicies + ", and the hub's id is not known",

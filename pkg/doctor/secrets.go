@@ -16,8 +16,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with the ClusterRole view may
-// read. It names the field, and shows nothing of what is in there.
+// checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with
+// the ClusterRole view may read. It names the field, and shows nothing of what is in there.
 func checkSecrets(_ context.Context, e *examination) findings {
 	var f findings
 	if !e.haveProfiles(&f) {
@@ -97,7 +97,8 @@ var (
 	tokenWords = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 )
 
-// hasSecret returns whether there is a secret in what an extension has under a name, by the name or by the looks of it.
+// hasSecret returns whether there is a secret in what an extension has under a name, by the name or
+// by the looks of it.
 func hasSecret(name string, content any) bool {
 	switch value := content.(type) {
 	case string:

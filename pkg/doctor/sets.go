@@ -23,13 +23,16 @@ import (
 )
 
 const (
-	// maxSets bounds how many ClusterCredentialSets are reported one by one, those with a finding first.
+	// maxSets bounds how many ClusterCredentialSets are reported one by one, those with a finding
+	// first.
 	maxSets = 50
-	// writersPolicy keeps the annotation of who has written a PlacementDecision, where the hub serves these.
+	// writersPolicy keeps the annotation of who has written a PlacementDecision, where the hub serves
+	// these.
 	writersPolicy = "clusterpass-decision-writers"
 )
 
-// checkSets lists ClusterCredentialSets by their authors, and looks for those that somebody else may steer, or that no RBAC ends.
+// checkSets lists ClusterCredentialSets by their authors, and looks for those that somebody else
+// may steer, or that no RBAC ends.
 func checkSets(ctx context.Context, e *examination) findings {
 	var f findings
 	all, err := e.sets(ctx, metav1.NamespaceAll)
@@ -69,7 +72,8 @@ func checkSets(ctx context.Context, e *examination) findings {
 	return f
 }
 
-// sets returns the ClusterCredentialSets of a namespace, by their authors, those of one by their age, the oldest first.
+// sets returns the ClusterCredentialSets of a namespace, by their authors, those of one by their
+// age, the oldest first.
 func (e *examination) sets(ctx context.Context, namespace string) ([]*clusterpassv1alpha1.ClusterCredentialSet, error) {
 	var all []*clusterpassv1alpha1.ClusterCredentialSet
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -124,14 +128,15 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 	return f
 }
 
-// isAsWanted returns whether the condition Ready of a set says that all that it is to select has a credential. A set is ready, too, if it has all
-// credentials that it may have.
+// isAsWanted returns whether the condition Ready of a set says that all that it is to select has a
+// credential. A set is ready, too, if it has all credentials that it may have.
 func isAsWanted(ready *metav1.Condition) bool {
 	return ready.Status != metav1.ConditionFalse && ready.Reason != clusterpassv1alpha1.CredentialSetReasonAuthorForbidden &&
 		ready.Reason != clusterpassv1alpha1.CredentialSetReasonTooManyClusters
 }
 
-// expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions may do so in the name of others.
+// expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions
+// may do so in the name of others.
 func (e *examination) expectWritersPolicy(ctx context.Context, f *findings) {
 	about := "ValidatingAdmissionPolicy " + writersPolicy
 	policies := e.Kubernetes.AdmissionregistrationV1()

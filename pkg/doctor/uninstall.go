@@ -28,7 +28,8 @@ import (
 const (
 	// partOfSelector selects what is deployed, on the hub and by join on members.
 	partOfSelector = "app.kubernetes.io/part-of=clusterpass"
-	// ourManager is the cluster manager of the profiles that join makes where it is not told of another.
+	// ourManager is the cluster manager of the profiles that join makes where it is not told of
+	// another.
 	ourManager = "clusterpass"
 	// maxLeft bounds how many objects of a kind are named.
 	maxLeft = 5
@@ -54,10 +55,10 @@ type leftovers struct {
 	skipped string
 }
 
-// stages are in the order of an uninstallation. What ends tokens comes first, while the server and the members can be
-// reached: unjoin marks a member as leaving and revokes its grants, so that no requester gets another token, and other
-// grants are of members without a Secret. The APIServices go before the server: while they lead nowhere, no namespace
-// of the hub can be deleted.
+// stages are in the order of an uninstallation. What ends tokens comes first, while the server and
+// the members can be reached: unjoin marks a member as leaving and revokes its grants, so that no
+// requester gets another token, and other grants are of members without a Secret. The APIServices
+// go before the server: while they lead nowhere, no namespace of the hub can be deleted.
 var stages = []stage{
 	{name: "sets", left: leftSets, mend: mendUnserved},
 	{name: "members", left: leftMembers, mend: mendHub},
@@ -91,8 +92,9 @@ func NewCluster(config *rest.Config) (Cluster, error) {
 	return Cluster{Kubernetes: client, Metadata: withoutData}, err
 }
 
-// Uninstall says what is left of clusterpass on the hub, and on the members that are given by the names of their
-// contexts, in the order in which it has to go. The first thing that is left has the command that is next.
+// Uninstall says what is left of clusterpass on the hub, and on the members that are given by the
+// names of their contexts, in the order in which it has to go. The first thing that is left has the
+// command that is next.
 func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster) []Finding {
 	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // annotations of Secrets may quote what is in them
 	defer cancel()
@@ -133,8 +135,8 @@ const mendUnserved = "Make the server answer again, as it must revoke what it gr
 	"If it or its storage is lost for ever, nothing can be revoked from here; go on with: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
 
-// unserved turns the hub's answer that it does not know a resource into words: without APIServices nobody can tell what
-// there is.
+// unserved turns the hub's answer that it does not know a resource into words: without APIServices
+// nobody can tell what there is.
 func unserved(left leftovers, resource string, err error) (leftovers, error) {
 	if apierrors.IsNotFound(err) {
 		left.skipped = "unknown: the hub does not serve " + resource + " any more"
@@ -179,7 +181,8 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 	return left, nil
 }
 
-// going says that an object is being deleted, what holds it, and what its condition says about that.
+// going says that an object is being deleted, what holds it, and what its condition says about
+// that.
 func going(object metav1.Object, condition string) string {
 	if object.GetDeletionTimestamp() == nil {
 		return ""
@@ -194,9 +197,9 @@ func going(object metav1.Object, condition string) string {
 	return text + ")"
 }
 
-// leftMembers looks for the hub's credentials of members. Each is one member that is still joined. The command is for
-// the first: those that were joined by hand come before others, as unjoin leaves the account on the member that it shares
-// with one of them.
+// leftMembers looks for the hub's credentials of members. Each is one member that is still joined.
+// The command is for the first: those that were joined by hand come before others, as unjoin leaves
+// the account on the member that it shares with one of them.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
 	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx,
@@ -250,7 +253,8 @@ func (u *uninstallation) takeOut(ctx context.Context, secret metav1.Object, name
 		" --member-context CONTEXT", nil
 }
 
-// leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.
+// leftOnMembers looks on the members that it was given contexts of, for what is this hub's or
+// nobody's.
 func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if len(u.members) == 0 {
 		return leftovers{skipped: "not checked: name the members' contexts with --member-context"}, nil
@@ -272,8 +276,9 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	return left, nil
 }
 
-// on adds what is left on a member: what join has made there for the hub, and what is of grants of grantsOf, which is
-// the hub's id too, unless the server was given another. The command is for the first kind of these.
+// on adds what is left on a member: what join has made there for the hub, and what is of grants of
+// grantsOf, which is the hub's id too, unless the server was given another. The command is for the
+// first kind of these.
 func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID, grantsOf string) error {
 	memberID, err := grant.HubID(ctx, cluster.Kubernetes)
 	if err != nil {
@@ -284,7 +289,8 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 		partOfSelector + "," + member.LabelJoinedBy + "=" + hubID,
 		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
-	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's, it may be the installation itself.
+	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's,
+	// it may be the installation itself.
 	isHub, err := hasInstallation(ctx, cluster.Metadata)
 	if err != nil {
 		return err

@@ -83,8 +83,8 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 	return left, nil
 }
 
-// boundByOperators returns the bindings of roles that are shipped which are not shipped themselves, and the commands
-// that delete them.
+// boundByOperators returns the bindings of roles that are shipped which are not shipped themselves,
+// and the commands that delete them.
 func boundByOperators(ctx context.Context, client kubernetes.Interface) (bindings, commands []string, err error) {
 	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx,
 		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
@@ -115,7 +115,8 @@ func isShipped(role rbacv1.RoleRef) bool {
 	return role.Kind == "ClusterRole" && strings.HasPrefix(role.Name, shippedRolePrefix)
 }
 
-// deleteLabelled returns the command that deletes what labelled has found, by a context, or the current one.
+// deleteLabelled returns the command that deletes what labelled has found, by a context, or the
+// current one.
 func deleteLabelled(contextName string, kinds []string, selector string) string {
 	if contextName != "" {
 		contextName = "--context=" + contextName + " "
@@ -152,8 +153,8 @@ var (
 	deploymentsResource = appsv1.SchemeGroupVersion.WithResource("deployments")
 )
 
-// labelled names the objects with these labels, of all kinds that clusterpass makes, and the kinds as kubectl knows them. It
-// reads metadata alone: what is in Secrets is nobody's business here.
+// labelled names the objects with these labels, of all kinds that clusterpass makes, and the kinds
+// as kubectl knows them. It reads metadata alone: what is in Secrets is nobody's business here.
 func labelled(ctx context.Context, client metadata.Interface, selector string) (names, kinds []string, err error) {
 	var errs []error
 	for _, kind := range deployedKinds {

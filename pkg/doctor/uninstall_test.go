@@ -57,7 +57,8 @@ func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
 	return Cluster{Kubernetes: client, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...)}
 }
 
-// TestUninstall takes an installation away stage by stage. Only the first that is left has a command.
+// TestUninstall takes an installation away stage by stage. Only the first that is left has a
+// command.
 func TestUninstall(t *testing.T) {
 	ours := map[string]string{"app.kubernetes.io/part-of": "clusterpass"}
 	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gpu"}}

@@ -185,7 +185,8 @@ func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount
 	return secret, err
 }
 
-// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not say.
+// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not
+// say.
 func generationOf(secret *corev1.Secret) int64 {
 	generation, err := strconv.ParseInt(secret.Annotations[AnnotationGeneration], 10, 64)
 	if err != nil {

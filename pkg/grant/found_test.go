@@ -25,7 +25,8 @@ import (
 	"clusterpass.dev/test/fakemember"
 )
 
-// ensured returns a grant of every kind of role, a member that has all of it, and the client for that.
+// ensured returns a grant of every kind of role, a member that has all of it, and the client for
+// that.
 func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fakemember.Member, kubernetes.Interface) {
 	t.Helper()
 	g := fakemember.NewGrant("work")

@@ -159,7 +159,8 @@ func SecretName(uid types.UID) string { return "clusterpass-" + string(uid) }
 // existing one.
 func BindingName(uid types.UID, role string) string { return Prefix + string(uid) + ":" + role }
 
-// RoleName returns the name on the member of a role of a grant, which has rules unless it is an existing role.
+// RoleName returns the name on the member of a role of a grant, which has rules unless it is an
+// existing role.
 func RoleName(uid types.UID, role string, rules []rbacv1.PolicyRule) string {
 	if len(rules) == 0 {
 		return role

@@ -44,7 +44,8 @@ type Keeper struct {
 	Clock clock.Clock
 }
 
-// NewKeeper returns the Keeper of g for the hub with that ID. client acts as clusterpass on the member.
+// NewKeeper returns the Keeper of g for the hub with that ID. client acts as clusterpass on the
+// member.
 func NewKeeper(hubID string, g *v1alpha1.AuthTokenGrant, client kubernetes.Interface, clock clock.Clock) *Keeper {
 	return &Keeper{HubID: hubID, Grant: g, Client: client, Clock: clock}
 }

@@ -212,7 +212,8 @@ func (k *Keeper) CheckBindings(ctx context.Context) error {
 	})
 }
 
-// bindingMeta returns the metadata of the binding for a role, and of the role if it is made for the grant.
+// bindingMeta returns the metadata of the binding for a role, and of the role if it is made for the
+// grant.
 func (k *Keeper) bindingMeta(role Role) metav1.ObjectMeta {
 	return k.meta(role.Namespace, BindingName(k.Grant.UID, role.Name))
 }

@@ -63,8 +63,8 @@ func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	return crd.Spec.Group == ours.Group && apihelpers.HasServedCRDVersion(crd, ours.Version)
 }
 
-// Flag returns the value of a flag, such as --hub-id, in the commands of a Deployment's containers: of
-// FLAG=VALUE or FLAG VALUE, the last as the flag's program does, or "" if there is none.
+// Flag returns the value of a flag, such as --hub-id, in the commands of a Deployment's containers:
+// of FLAG=VALUE or FLAG VALUE, the last as the flag's program does, or "" if there is none.
 func Flag(deployment *appsv1.Deployment, flag string) (value string) {
 	for _, container := range deployment.Spec.Template.Spec.Containers {
 		// One argument may be all of a shell's command.

@@ -27,8 +27,9 @@ type cleaning struct {
 	done        bool
 }
 
-// clean ends a grant on the member that the hub could not: its credential may have ended there, or the member may no longer allow what
-// it takes. It does so in the order and with the wait that the hub keeps, and lets the grant go when nothing is left of it.
+// clean ends a grant on the member that the hub could not: its credential may have ended there, or
+// the member may no longer allow what it takes. It does so in the order and with the wait that the
+// hub keeps, and lets the grant go when nothing is left of it.
 func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, o *unstructured.Unstructured) error {
 	if e.member == nil || e.abandon || !hasFailed(g) {
 		return nil
@@ -68,8 +69,9 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	return e.letGo(ctx, o)
 }
 
-// keeper returns what removes the objects of a grant, and no others. On a member that is another one than the grant's it would find
-// nothing and take that for done: it is an error that nothing shows the member to be the grant's.
+// keeper returns what removes the objects of a grant, and no others. On a member that is another
+// one than the grant's it would find nothing and take that for done: it is an error that nothing
+// shows the member to be the grant's.
 func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*grant.Keeper, error) {
 	hubID, err := j.serverHubID(ctx)
 	if err != nil {
@@ -95,8 +97,9 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	return k, nil
 }
 
-// serverHubID returns the id that what grants own on members carries. The server may have been given another one than what join has
-// made carries. Who may not read the server's Deployment goes by the latter.
+// serverHubID returns the id that what grants own on members carries. The server may have been
+// given another one than what join has made carries. Who may not read the server's Deployment goes
+// by the latter.
 func (j *joiner) serverHubID(ctx context.Context) (string, error) {
 	id, err := grant.ServerHubID(ctx, j.hub.kube)
 	if apierrors.IsForbidden(err) {
@@ -105,8 +108,9 @@ func (j *joiner) serverHubID(ctx context.Context) (string, error) {
 	return id, err
 }
 
-// removeOrphans removes from the member what this hub's grants have left there that are gone: those that were let go when the member
-// was taken for gone for ever. Their ServiceAccounts would keep their names from new grants. What another hub has is left alone.
+// removeOrphans removes from the member what this hub's grants have left there that are gone: those
+// that were let go when the member was taken for gone for ever. Their ServiceAccounts would keep
+// their names from new grants. What another hub has is left alone.
 func (j *joiner) removeOrphans(ctx context.Context) error {
 	hubID, err := j.serverHubID(ctx)
 	if err != nil {
@@ -120,7 +124,8 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 	if len(objects) == 0 {
 		return nil
 	}
-	// A grant is stored before anything is made for it: what was found, and belongs to none that is stored now, belongs to none.
+	// A grant is stored before anything is made for it: what was found, and belongs to none that is
+	// stored now, belongs to none.
 	stored, err := j.storedGrants(ctx)
 	if apierrors.IsForbidden(err) {
 		j.report.found("member", "what grants have left there", "left to the hub: you may not list its authtokengrants")
@@ -144,7 +149,8 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 	return j.removeAccounts(ctx, hubID, accounts)
 }
 
-// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others can have accounts of these names.
+// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others
+// can have accounts of these names.
 func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []grant.Object) error {
 	if len(accounts) > 0 && j.DryRun == DryRunNone {
 		for _, o := range accounts {

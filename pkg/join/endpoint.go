@@ -25,11 +25,12 @@ import (
 )
 
 const (
-	// largeCA is from when on a bundle of CAs, in base64, endangers exec plugins: Linux takes no environment variable
-	// of more than 128 KiB (MAX_ARG_STRLEN), and KUBERNETES_EXEC_INFO has more than the CA.
+	// largeCA is from when on a bundle of CAs, in base64, endangers exec plugins: Linux takes no
+	// environment variable of more than 128 KiB (MAX_ARG_STRLEN), and KUBERNETES_EXEC_INFO has more
+	// than the CA.
 	largeCA = 90 << 10
-	// maxCA is the largest bundle, in base64, that a Secret can hold twice, as those of the format kubeconfig do, with
-	// the tokens; a Secret has 1 MiB at most.
+	// maxCA is the largest bundle, in base64, that a Secret can hold twice, as those of the format
+	// kubeconfig do, with the tokens; a Secret has 1 MiB at most.
 	maxCA = 480 << 10
 )
 
@@ -37,8 +38,9 @@ const (
 const insteadOfProxyPassword = "Take proxy-url out of the kubeconfig, and set HTTPS_PROXY in the environment of this command. " +
 	"If the hub needs the proxy as well, set HTTPS_PROXY of clusterpass-apiserver and clusterpass-controller-manager from a Secret"
 
-// checkEndpoint refuses what clusterpass-apiserver would refuse of a member's kubeconfig. What it accepts holds no
-// secret: whoever may read the ClusterProfile reads it. Its errors name the field, and never say what is in there.
+// checkEndpoint refuses what clusterpass-apiserver would refuse of a member's kubeconfig. What it
+// accepts holds no secret: whoever may read the ClusterProfile reads it. Its errors name the field,
+// and never say what is in there.
 func checkEndpoint(cluster *clientcmdapi.Cluster) error {
 	if cluster.InsecureSkipTLSVerify {
 		return errors.New("the member's context has insecure-skip-tls-verify: the hub would send its credential to any server that answers. " +
@@ -76,8 +78,8 @@ func checkProxy(proxy string) error {
 	return nil
 }
 
-// cleaned returns the endpoint with the certificates alone that clients can use, and what there is to say of it. It
-// has been checked.
+// cleaned returns the endpoint with the certificates alone that clients can use, and what there is
+// to say of it. It has been checked.
 func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcmdapi.Cluster, []string) {
 	var warnings []string
 	if bundle, err := endpoint.ParseBundle(cluster.CertificateAuthorityData); err == nil {
@@ -94,8 +96,8 @@ func cleaned(name string, cluster clientcmdapi.Cluster, now time.Time) (clientcm
 	return cluster, append(warnings, refusedByFormats(name, &cluster)...)
 }
 
-// refusedByFormats says which formats of ClusterCredentialSets cannot express the cluster, as their consumers, such as
-// Kueue and Argo CD, would refuse it.
+// refusedByFormats says which formats of ClusterCredentialSets cannot express the cluster, as their
+// consumers, such as Kueue and Argo CD, would refuse it.
 func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
 	credential := format.Credential{Cluster: name, Status: multiclusterv1alpha1.AuthTokenRequestStatus{
 		Token: "token",
@@ -124,8 +126,8 @@ func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
 	return reasons
 }
 
-// waysTo returns how a member is reached: as its admin does, and as the hub does by the Secret, which may be nil. There are none where the
-// member is nil.
+// waysTo returns how a member is reached: as its admin does, and as the hub does by the Secret,
+// which may be nil. There are none where the member is nil.
 func waysTo(m *Member, secret *corev1.Secret) []*clientcmdapi.Cluster {
 	if m == nil {
 		return nil
@@ -148,7 +150,8 @@ func clustersIn(secret *corev1.Secret) []*clientcmdapi.Cluster {
 	return clusters
 }
 
-// leadsBy returns whether a kubeconfig in a Secret leads to a cluster by one of ways: by the same address, and the same CA.
+// leadsBy returns whether a kubeconfig in a Secret leads to a cluster by one of ways: by the same
+// address, and the same CA.
 func leadsBy(secret *corev1.Secret, ways []*clientcmdapi.Cluster) bool {
 	return slices.ContainsFunc(clustersIn(secret), func(cluster *clientcmdapi.Cluster) bool {
 		return slices.ContainsFunc(ways, func(way *clientcmdapi.Cluster) bool {
@@ -158,7 +161,8 @@ func leadsBy(secret *corev1.Secret, ways []*clientcmdapi.Cluster) bool {
 	})
 }
 
-// cleanCA returns the certificates alone of a cluster's CA, so that comments and line ends make no difference.
+// cleanCA returns the certificates alone of a cluster's CA, so that comments and line ends make no
+// difference.
 func cleanCA(cluster *clientcmdapi.Cluster) []byte {
 	if bundle, err := endpoint.ParseBundle(cluster.CertificateAuthorityData); err == nil {
 		return bundle.PEM

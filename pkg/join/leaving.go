@@ -17,8 +17,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for it, and sets let go of it. A
-// mark that is there is kept.
+// leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for
+// it, and sets let go of it. A mark that is there is kept.
 func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
 	what := "secret/" + secret.Name + " in " + SystemNamespace + " as leaving"
 	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
@@ -29,7 +29,8 @@ func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
 	return j.mark(ctx, secret, &now, "marked", what)
 }
 
-// stay takes the mark of an unjoin that was begun away, also of one that was begun during this join.
+// stay takes the mark of an unjoin that was begun away, also of one that was begun during this
+// join.
 func (j *joiner) stay(ctx context.Context) error {
 	secret, err := j.secret(ctx)
 	if err != nil || secret == nil {
@@ -54,8 +55,9 @@ func (j *joiner) checkStays(ctx context.Context) error {
 	return nil
 }
 
-// mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing else of it is touched: it is not
-// applied, as what is applied would have to name all that join has applied.
+// mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing
+// else of it is touched: it is not applied, as what is applied would have to name all that join has
+// applied.
 func (j *joiner) mark(ctx context.Context, secret *corev1.Secret, value *string, verb, what string) error {
 	if j.DryRun != DryRunNone {
 		j.report.did("hub", verb, what)

@@ -29,8 +29,8 @@ const DefaultClusterManager = "clusterpass"
 type Member struct {
 	// Config is how who joins it reaches it.
 	Config *rest.Config
-	// Endpoint is how the hub is to reach it: server, CA, and what else of a kubeconfig's cluster a connection takes.
-	// Its CA is inline.
+	// Endpoint is how the hub is to reach it: server, CA, and what else of a kubeconfig's cluster a
+	// connection takes. Its CA is inline.
 	Endpoint clientcmdapi.Cluster
 }
 
@@ -60,11 +60,14 @@ type Options struct {
 	Labels map[string]string
 	// Taints are added to those of the ClusterProfile; optional.
 	Taints []clusterpassv1alpha1.ClusterTaint
-	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its target is filled in.
+	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its
+	// target is filled in.
 	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
-	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
+	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else
+	// as it is.
 	CredentialOnly bool
-	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are named, and nothing is done.
+	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are
+	// named, and nothing is done.
 	RevokeGrants bool
 	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
 	Wait bool

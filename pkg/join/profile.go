@@ -29,7 +29,8 @@ import (
 const (
 	statusPart   = "status"
 	managerLabel = inventoryv1alpha1.LabelClusterManagerKey
-	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a cluster.
+	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a
+	// cluster.
 	execExtension = "client.authentication.k8s.io/exec"
 	// consumersProvider is the access provider that clusterpass-credential-plugin is for.
 	consumersProvider = "clusterpass"
@@ -50,7 +51,8 @@ func (j *joiner) profile(ctx context.Context) (*inventoryv1alpha1.ClusterProfile
 	return profile, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, profile)
 }
 
-// checkProfile refuses a ClusterProfile that is there and is for another cluster, or another cluster manager's.
+// checkProfile refuses a ClusterProfile that is there and is for another cluster, or another
+// cluster manager's.
 func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Secret) error {
 	profile, err := j.profile(ctx)
 	if err != nil {
@@ -109,7 +111,8 @@ func leadsElsewhere(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	return false
 }
 
-// profileReady makes the hub have the ClusterProfile, with an access provider that leads to the Secret.
+// profileReady makes the hub have the ClusterProfile, with an access provider that leads to the
+// Secret.
 func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	labels := maps.Clone(o.Labels)
 	if labels == nil {
@@ -151,7 +154,8 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	return j.accessReady(ctx, o)
 }
 
-// accessReady applies the access providers to the profile's status, and leaves the rest of that to its owners.
+// accessReady applies the access providers to the profile's status, and leaves the rest of that to
+// its owners.
 func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 	printChange := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
 		"name": j.secretName, "key": kubeconfigKey, "namespace": SystemNamespace,
@@ -202,7 +206,8 @@ func accessProvider(m *Member, name string, extension any) (inventoryv1alpha1.Ac
 	}, nil
 }
 
-// taintManager owns the taints that join has set, so that they stay when the cluster is joined again without any.
+// taintManager owns the taints that join has set, so that they stay when the cluster is joined
+// again without any.
 const taintManager = FieldManager + "-taints"
 
 // ParseTaint returns the taint that is written KEY[=VALUE]:EFFECT, as kubectl has it for nodes.
@@ -223,8 +228,8 @@ func ParseTaint(written string) (clusterpassv1alpha1.ClusterTaint, error) {
 	return taint, nil
 }
 
-// taintsFor returns the value of the annotation with the taints that o asks for and those that profile has besides; it is
-// empty if o asks for none.
+// taintsFor returns the value of the annotation with the taints that o asks for and those that
+// profile has besides; it is empty if o asks for none.
 func (j *joiner) taintsFor(ctx context.Context, o *Options) (string, error) {
 	if len(o.Taints) == 0 {
 		return "", nil
@@ -243,7 +248,8 @@ func (j *joiner) taintsFor(ctx context.Context, o *Options) (string, error) {
 	return string(merged), err
 }
 
-// mergeTaints returns the taints that are present, with those that are wanted in place of others of their key and effect.
+// mergeTaints returns the taints that are present, with those that are wanted in place of others of
+// their key and effect.
 func mergeTaints(present, wanted []clusterpassv1alpha1.ClusterTaint, now metav1.Time) []clusterpassv1alpha1.ClusterTaint {
 	merged := slices.Clone(present)
 	for _, taint := range wanted {
@@ -259,7 +265,8 @@ func mergeTaints(present, wanted []clusterpassv1alpha1.ClusterTaint, now metav1.
 	return merged
 }
 
-// taintsReady owns the taints for good: what the ClusterProfile was applied with goes when it is applied without.
+// taintsReady owns the taints for good: what the ClusterProfile was applied with goes when it is
+// applied without.
 func (j *joiner) taintsReady(ctx context.Context, value string) error {
 	if value == "" {
 		return nil

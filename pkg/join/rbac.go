@@ -31,7 +31,8 @@ const (
 	SystemNamespace = hub.SystemNamespace
 	// ServiceAccount is whom a hub is on a member, in SystemNamespace.
 	ServiceAccount = "clusterpass"
-	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of the member.
+	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of
+	// the member.
 	CredentialSecret = member.CredentialSecret
 
 	mainRole       = "clusterpass"
@@ -108,13 +109,15 @@ func (a *Allowed) inNamespace(namespace string) []*unstructured.Unstructured {
 	return objects
 }
 
-// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know which cluster the member is has a role of its own,
-// so a member that an earlier release joined gets it without a change of what it allows.
+// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know
+// which cluster the member is has a role of its own, so a member that an earlier release joined
+// gets it without a change of what it allows.
 func credentialObjects() []*unstructured.Unstructured {
 	return manifests("base/serviceaccount.yaml", "base/credential.yaml", "base/identity.yaml")
 }
 
-// manifests returns the objects of files in artifacts/deploy/member, with the label that the kustomization there adds.
+// manifests returns the objects of files in artifacts/deploy/member, with the label that the
+// kustomization there adds.
 func manifests(files ...string) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
@@ -149,7 +152,8 @@ func bindingOf(role *unstructured.Unstructured) *unstructured.Unstructured {
 
 func core(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
 
-// rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order to take them away in.
+// rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order
+// to take them away in.
 var rightsKinds = []schema.GroupVersionKind{
 	rbacv1.SchemeGroupVersion.WithKind(kindClusterBinding),
 	rbacv1.SchemeGroupVersion.WithKind(kindRoleBinding),
@@ -157,11 +161,12 @@ var rightsKinds = []schema.GroupVersionKind{
 	rbacv1.SchemeGroupVersion.WithKind(kindRole),
 }
 
-// manifestNames are the names in artifacts/deploy/member, which a member may have been given without join.
+// manifestNames are the names in artifacts/deploy/member, which a member may have been given
+// without join.
 var manifestNames = sets.New(mainRole, credentialRole, rulesRole, usageRole)
 
-// prune removes the rights that the hub was given before and that are not among objects, such as those in a namespace
-// that is not allowed any more.
+// prune removes the rights that the hub was given before and that are not among objects, such as
+// those in a namespace that is not allowed any more.
 func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured) error {
 	wanted := sets.New[string]()
 	for _, o := range objects {
@@ -183,7 +188,8 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 	return nil
 }
 
-// isOurs returns whether an object, which is clusterpass's, is one of this hub on the member, or of the manifests.
+// isOurs returns whether an object, which is clusterpass's, is one of this hub on the member, or of
+// the manifests.
 func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
 	by := o.GetLabels()[member.LabelJoinedBy]
 	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
@@ -218,8 +224,9 @@ func (a *Allowed) lacks(g *clusterpassv1alpha1.AuthTokenGrant) []string {
 	return sets.List(missing)
 }
 
-// checkNarrowing refuses to take away what grants need that are there: the hub could not revoke them any more, or their tokens would
-// keep what is not allowed. It says whether there are any, where they are to be revoked.
+// checkNarrowing refuses to take away what grants need that are there: the hub could not revoke
+// them any more, or their tokens would keep what is not allowed. It says whether there are any,
+// where they are to be revoked.
 func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, err error) {
 	grants, err := j.grants(ctx)
 	if err != nil {

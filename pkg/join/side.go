@@ -141,8 +141,8 @@ func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.
 	return s.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
 }
 
-// apply makes the cluster have an object as it is given, by server-side apply. check sees the one that is there
-// before, nil if there is none, and may refuse; it may be nil.
+// apply makes the cluster have an object as it is given, by server-side apply. check sees the one
+// that is there before, nil if there is none, and may refuse; it may be nil.
 func (s *side) apply(
 	ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
 ) error {
@@ -179,7 +179,8 @@ func (s *side) applyAs(
 	return nil
 }
 
-// patch applies o as far as it is no dry run, and returns what has come of it: o itself where nothing was sent.
+// patch applies o as far as it is no dry run, and returns what has come of it: o itself where
+// nothing was sent.
 func (s *side) patch(
 	ctx context.Context, client dynamic.ResourceInterface, manager string, o, before *unstructured.Unstructured, subresources []string,
 ) (*unstructured.Unstructured, error) {
@@ -194,8 +195,8 @@ func (s *side) patch(
 	return client.Apply(ctx, o.GetName(), o, options, subresources...)
 }
 
-// printChange prints what has come of an object. In a client dry run, after is what would be applied: nothing would change where the object
-// has all of that.
+// printChange prints what has come of an object. In a client dry run, after is what would be
+// applied: nothing would change where the object has all of that.
 func (s *side) printChange(what string, before, after *unstructured.Unstructured) {
 	switch {
 	case before == nil:
@@ -207,7 +208,8 @@ func (s *side) printChange(what string, before, after *unstructured.Unstructured
 	}
 }
 
-// equalButForBookkeeping compares by resourceVersion where it is new, and else, as after a dry run, by content.
+// equalButForBookkeeping compares by resourceVersion where it is new, and else, as after a dry run,
+// by content.
 func equalButForBookkeeping(before, after *unstructured.Unstructured) bool {
 	if before.GetResourceVersion() == after.GetResourceVersion() && before.GetGeneration() == after.GetGeneration() {
 		a, b := before.DeepCopy(), after.DeepCopy()

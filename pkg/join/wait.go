@@ -28,14 +28,15 @@ var unreachable = sets.New("Timeout", "ConnectionRefused", "Unreachable", "TLSFa
 const (
 	// reasonReady is why a member is healthy, by the controller manager.
 	reasonReady = "Ready"
-	// reasonRejoined is in place of it until the member was probed by the address that it is joined with now. The status stays True: a
-	// new address is no reason for placements to drop a cluster.
+	// reasonRejoined is in place of it until the member was probed by the address that it is joined
+	// with now. The status stays True: a new address is no reason for placements to drop a cluster.
 	reasonRejoined = "Rejoined"
 )
 
-// doubtHealth adds to status, with which the profile gets another way to the member, that its condition ControlPlaneHealthy is of the one
-// before. The controller manager probes then, and writes the reason anew. Nothing else would tell the two conditions apart: where
-// the member is healthy by both ways, nothing changes.
+// doubtHealth adds to status, with which the profile gets another way to the member, that its
+// condition ControlPlaneHealthy is of the one before. The controller manager probes then, and
+// writes the reason anew. Nothing else would tell the two conditions apart: where the member is
+// healthy by both ways, nothing changes.
 func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]any) error {
 	profile, err := j.profile(ctx)
 	if err != nil || profile == nil {
@@ -57,7 +58,8 @@ func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]
 	return err
 }
 
-// leadsAnotherWay returns whether our access provider of a profile does not lead to the member as m does.
+// leadsAnotherWay returns whether our access provider of a profile does not lead to the member as m
+// does.
 func leadsAnotherWay(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	for i := range profile.Status.AccessProviders {
 		if cluster := profile.Status.AccessProviders[i].Cluster; profile.Status.AccessProviders[i].Name == configv1alpha1.DefaultProviderName {
@@ -67,7 +69,8 @@ func leadsAnotherWay(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool 
 	return true
 }
 
-// waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the hub looks for the member.
+// waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the
+// hub looks for the member.
 func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	const condition = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
 	fmt.Fprintf(j.Out, "hub: waiting for condition %s\n", condition)
@@ -94,7 +97,8 @@ func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	return nil
 }
 
-// notHealthy says why a member is not healthy, and what to do. last is its condition, err the end of the wait.
+// notHealthy says why a member is not healthy, and what to do. last is its condition, err the end
+// of the wait.
 func notHealthy(last *metav1.Condition, server string, err error) string {
 	if last == nil {
 		return fmt.Sprintf("no controller has set it yet (%v); see --wait and --timeout", err)

@@ -54,7 +54,8 @@ type call[V any] struct {
 	err   error
 }
 
-// NewReader returns a Reader that reads an object by read. Callers share what it returns, and do not change it.
+// NewReader returns a Reader that reads an object by read. Callers share what it returns, and do
+// not change it.
 func NewReader[K comparable, V any](c clock.Clock, read func(ctx context.Context, key K) (V, error)) *Reader[K, V] {
 	return &Reader[K, V]{
 		read:  read,
@@ -64,8 +65,9 @@ func NewReader[K comparable, V any](c clock.Clock, read func(ctx context.Context
 	}
 }
 
-// Get returns the object, or the error of reading it, as it was stored after Get was called. When ctx
-// ends first it returns why ctx ended; others go on waiting for the same read, and with the last of them it ends.
+// Get returns the object, or the error of reading it, as it was stored after Get was called. When
+// ctx ends first it returns why ctx ended; others go on waiting for the same read, and with the
+// last of them it ends.
 func (r *Reader[K, V]) Get(ctx context.Context, key K) (V, error) {
 	c := r.join(ctx, key)
 	select {

@@ -57,7 +57,8 @@ func TestCheckToken(t *testing.T) {
 		return fmt.Sprintf(`{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, allowed)
 	}
 	for name, test := range map[string]struct {
-		// who and rights answer the two reviews, user is in a 403, others answers the second for a token of nobody.
+		// who and rights answer the two reviews, user is in a 403, others answers the second for a token
+		// of nobody.
 		who, rights, user, others string
 		want                      string
 	}{

@@ -22,40 +22,49 @@ import (
 )
 
 const (
-	// maxPage bounds an answer with a page of a list, in bytes. pkg/member/paged asks for smaller pages where one has more.
+	// maxPage bounds an answer with a page of a list, in bytes. pkg/member/paged asks for smaller
+	// pages where one has more.
 	maxPage = 8 << 20
 	// maxObject bounds an answer with an object, in bytes: what etcd takes.
 	maxObject = 1536 << 10
-	// maxShort bounds an answer with a token, with the checks of /readyz, with a version, or with an error, in bytes.
+	// maxShort bounds an answer with a token, with the checks of /readyz, with a version, or with an
+	// error, in bytes.
 	maxShort = 64 << 10
-	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole of thousands of rules has fewer.
+	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole
+	// of thousands of rules has fewer.
 	maxFields = 50_000
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
-	// maxUnread bounds what a member may send of one answer before it is read, in bytes, and maxUnreadOfOne the same of all answers on
-	// one connection. An answer of several maxUnread takes as many round trips.
+	// maxUnread bounds what a member may send of one answer before it is read, in bytes, and
+	// maxUnreadOfOne the same of all answers on one connection. An answer of several maxUnread takes
+	// as many round trips.
 	maxUnread, maxUnreadOfOne = 512 << 10, 4 << 20
-	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for the first maxShort of each.
+	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for
+	// the first maxShort of each.
 	maxHeld = 32 << 20
-	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have room.
+	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have
+	// room.
 	maxHeldOfOne = maxPage
 	// heldStep is in what steps, in bytes, it is asked for.
 	heldStep = 256 << 10
 )
 
-// pageParam is in the query of those who read a list in pages, as pkg/member/paged does, and decode nothing whole.
+// pageParam is in the query of those who read a list in pages, as pkg/member/paged does, and decode
+// nothing whole.
 const pageParam = "limit="
 
 // protobufPrefix begins what Kubernetes writes in protobuf.
 var protobufPrefix = []byte("k8s\x00")
 
-// The causes of giving up waiting for other answers to be done with: those of all members, and those of the same.
+// The causes of giving up waiting for other answers to be done with: those of all members, and
+// those of the same.
 var (
 	errHeld      = fmt.Errorf("answers of members already take %d MiB", maxHeld>>20)
 	errHeldOfOne = fmt.Errorf("its other answers already take %d MiB", maxHeldOfOne>>20)
 )
 
-// heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of all.
+// heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of
+// all.
 type heldBytes struct{ one, all *semaphore.Weighted }
 
 func newHeldBytes(all *semaphore.Weighted) heldBytes {
@@ -120,8 +129,9 @@ func (b *answerBody) letGo() {
 	b.release.Do(func() { b.held.release(b.holds) })
 }
 
-// receive reads the body of an answer to req, which resp has then whole, and refuses one that costs more than it should to keep or to
-// decode. Of what says that a request has failed, the beginning is enough.
+// receive reads the body of an answer to req, which resp has then whole, and refuses one that costs
+// more than it should to keep or to decode. Of what says that a request has failed, the beginning
+// is enough.
 func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode < http.StatusOK {
 		resp.Body.Close()
@@ -149,9 +159,9 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// newTooLarge returns the failure for an answer to req of more than limit bytes. No API server sends
-// one, but for a page of large objects. So it counts as no answer: a member that sends such answers
-// again and again is not contacted for a while, and costs nothing then.
+// newTooLarge returns the failure for an answer to req of more than limit bytes. No API server
+// sends one, but for a page of large objects. So it counts as no answer: a member that sends such
+// answers again and again is not contacted for a while, and costs nothing then.
 func newTooLarge(req *http.Request, limit int64) *failure {
 	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
 	if isPage(req) {
@@ -160,7 +170,8 @@ func newTooLarge(req *http.Request, limit int64) *failure {
 	return tooLarge
 }
 
-// read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that is nil.
+// read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that
+// is nil.
 func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, tooLarge error) error {
 	if resp.ContentLength > limit && tooLarge != nil {
 		return tooLarge
@@ -213,8 +224,8 @@ func (b *answerBody) hold(ctx context.Context, step int64) error {
 	return nil
 }
 
-// checkAnswer refuses an object that takes much more memory than its bytes, and encodings that nobody has asked for, in which a few
-// bytes may be many objects.
+// checkAnswer refuses an object that takes much more memory than its bytes, and encodings that
+// nobody has asked for, in which a few bytes may be many objects.
 func checkAnswer(req *http.Request, resp *http.Response, body []byte) error {
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if mediaType == runtime.ContentTypeYAML || mediaType == runtime.ContentTypeCBOR {

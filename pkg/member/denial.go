@@ -19,7 +19,8 @@ import (
 const (
 	// ReasonQuotaExceeded: a ResourceQuota of the member leaves no room.
 	ReasonQuotaExceeded metav1.StatusReason = "MemberQuotaExceeded"
-	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the request.
+	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the
+	// request.
 	ReasonPolicyDenied metav1.StatusReason = "MemberPolicyDenied"
 	// ReasonNamespaceTerminating: the namespace on the member is being deleted.
 	ReasonNamespaceTerminating metav1.StatusReason = "MemberNamespaceTerminating"

@@ -83,7 +83,8 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges show the clients of p.
+// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges show
+// the clients of p.
 func RegisterMetrics(p *Pool) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(calls, credentials, pluginRuns)

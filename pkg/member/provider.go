@@ -34,7 +34,8 @@ type provider interface {
 	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error)
 }
 
-// getSecret returns a Secret, which the caller must not change. Its error satisfies apierrors.IsNotFound if there is none.
+// getSecret returns a Secret, which the caller must not change. Its error satisfies
+// apierrors.IsNotFound if there is none.
 type getSecret func(namespace, name string) (*corev1.Secret, error)
 
 // source is where access to a cluster comes from.

@@ -35,15 +35,16 @@ type execProvider struct {
 	servers  []endpoint.ServerPattern
 	bindings []execBinding
 	cas      *endpoint.Bundle
-	// opened are the access data that clients were made of, and openings the limits of new ones, by ClusterProfile.
+	// opened are the access data that clients were made of, and openings the limits of new ones, by
+	// ClusterProfile.
 	opened, openings *utilcache.LRUExpireCache
 }
 
 const (
 	// maxExtension bounds the extension that a plugin is given, in bytes.
 	maxExtension = 16 << 10
-	// Of new access data, a ClusterProfile may have openBurst, and one more each openPeriod: client-go keeps what it makes of any access data with
-	// a plugin until the process ends.
+	// Of new access data, a ClusterProfile may have openBurst, and one more each openPeriod: client-go
+	// keeps what it makes of any access data with a plugin until the process ends.
 	openBurst  = 10
 	openPeriod = 5 * time.Minute
 	// openEntries and openTTL bound what is remembered of that.
@@ -251,7 +252,8 @@ func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster
 	}, server, nil
 }
 
-// trusted returns the CAs to verify a member with. named are those of its profile, and may be empty.
+// trusted returns the CAs to verify a member with. named are those of its profile, and may be
+// empty.
 func (p *execProvider) trusted(named []byte) ([]byte, error) {
 	if len(named) == 0 {
 		return p.cas.PEM, nil

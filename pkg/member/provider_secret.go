@@ -95,8 +95,9 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 	return reference, nil
 }
 
-// secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile chooses the name: the error is the same whether there
-// is another cluster's Secret of that name, or none.
+// secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile
+// chooses the name: the error is the same whether there is another cluster's Secret of that name,
+// or none.
 func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get getSecret) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
 	secret, err := get(reference.Namespace, reference.Name)
@@ -110,7 +111,8 @@ func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReferen
 	return secret, nil
 }
 
-// CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's cluster.
+// CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's
+// cluster.
 func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfile) error {
 	name := secret.Namespace + "/" + secret.Name
 	if secret.Labels[KubeconfigLabel] != labelled {
@@ -122,8 +124,8 @@ func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfil
 	return nil
 }
 
-// checkKey returns an error where a key is the profile's choice and not the Secret's: whoever edits a profile's status would
-// have another credential used than the Secret is for.
+// checkKey returns an error where a key is the profile's choice and not the Secret's: whoever edits
+// a profile's status would have another credential used than the Secret is for.
 func checkKey(secret *corev1.Secret, key string) error {
 	name := secret.Namespace + "/" + secret.Name
 	switch allowed := secret.Annotations[KeyAnnotation]; {
@@ -135,7 +137,8 @@ func checkKey(secret *corev1.Secret, key string) error {
 	return nil
 }
 
-// checkContext is checkKey for the context of a kubeconfig; allowed is the one that the Secret names, or empty.
+// checkContext is checkKey for the context of a kubeconfig; allowed is the one that the Secret
+// names, or empty.
 func checkContext(config *clientcmdapi.Config, name, allowed string) error {
 	switch {
 	case allowed != "" && allowed != name:
@@ -147,8 +150,8 @@ func checkContext(config *clientcmdapi.Config, name, allowed string) error {
 	return nil
 }
 
-// openKubeconfig returns the access that a context of a kubeconfig gives, which the Secret allows; the empty
-// context is the current one. Parsers' errors are left out: they may quote.
+// openKubeconfig returns the access that a context of a kubeconfig gives, which the Secret allows;
+// the empty context is the current one. Parsers' errors are left out: they may quote.
 func openKubeconfig(kubeconfig []byte, contextName, allowed string) (*access, error) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {

@@ -41,7 +41,8 @@ const (
 	CauseForbidden metav1.CauseType = "MemberForbidden"
 	// CauseQuota: a ResourceQuota of the member leaves no room for what the request needs.
 	CauseQuota metav1.CauseType = "MemberQuota"
-	// CausePolicy: an admission policy or an admission webhook of the member denies what the request needs.
+	// CausePolicy: an admission policy or an admission webhook of the member denies what the request
+	// needs.
 	CausePolicy metav1.CauseType = "MemberPolicy"
 	// CauseTerminating: the namespace on the member is being deleted.
 	CauseTerminating metav1.CauseType = "MemberNamespaceTerminating"
@@ -207,7 +208,8 @@ var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\
 // jwtWords match tokens of ServiceAccounts. A proxy in between may quote the request.
 var jwtWords = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`)
 
-// withoutRules returns words without the rules that kube-apiserver lists when it refuses an escalation.
+// withoutRules returns words without the rules that kube-apiserver lists when it refuses an
+// escalation.
 func withoutRules(words string) string {
 	const lead = "attempting to grant RBAC permissions not currently held"
 	if before, _, found := strings.Cut(words, lead); found {

@@ -28,8 +28,8 @@ func (h *Hub) list(ctx context.Context, k kind) ([]*unstructured.Unstructured, e
 	return objects, nil
 }
 
-// findObjects reads what is to be moved: from the hub while a CustomResourceDefinition is there to stay, else from the
-// folder.
+// findObjects reads what is to be moved: from the hub while a CustomResourceDefinition is there to
+// stay, else from the folder.
 func (m *Migration) findObjects(ctx context.Context, found *findings) error {
 	for i := range found.kinds {
 		k := &found.kinds[i]
@@ -76,7 +76,8 @@ func inspect(found *findings, k *foundKind) {
 	}
 }
 
-// changes returns what is different on the hub since objects were exported, sorted. It is empty if nothing is.
+// changes returns what is different on the hub since objects were exported, sorted. It is empty if
+// nothing is.
 func changes(exported []objectID, live []*unstructured.Unstructured) []string {
 	type key struct{ namespace, name string }
 	before := make(map[key]objectID, len(exported))

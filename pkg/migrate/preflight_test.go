@@ -37,7 +37,8 @@ import (
 // testService is where the server of these tests is.
 var testService = ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443}
 
-// fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given besides.
+// fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given
+// besides.
 type fakeHub struct {
 	*Hub
 	kube        *kubefake.Clientset
@@ -92,8 +93,8 @@ func (h *fakeHub) migration(t *testing.T) *Migration {
 	return New(h.Hub, options, streams)
 }
 
-// registration returns the APIService of a group-version, which leads to a Service of clusterpass-system or, without a name,
-// to the hub itself.
+// registration returns the APIService of a group-version, which leads to a Service of
+// clusterpass-system or, without a name, to the hub itself.
 func registration(gv schema.GroupVersion, service string, ca []byte) *apiregistrationv1.APIService {
 	registered := &apiregistrationv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: hub.APIServiceName(gv), UID: "a1"},

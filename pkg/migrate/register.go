@@ -72,8 +72,9 @@ func (m *Migration) register(ctx context.Context, found *findings) (string, erro
 	return fmt.Sprintf("APIService %s leads to Service %s and is available", inventoryService, found.target.service), nil
 }
 
-// ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted first: without the
-// CustomResourceDefinitions that is about to happen anyway, and to a changed one as well, as it goes by the UID alone.
+// ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted
+// first: without the CustomResourceDefinitions that is about to happen anyway, and to a changed one
+// as well, as it goes by the UID alone.
 func (m *Migration) ensureAPIService(ctx context.Context, to target) error {
 	client := m.hub.APIServices.ApiregistrationV1().APIServices()
 	service, err := client.Get(ctx, inventoryService, metav1.GetOptions{})
@@ -130,7 +131,8 @@ func (m *Migration) served(ctx context.Context) error {
 		return err
 	}
 	list := &metav1.APIResourceList{}
-	// Not what client-go's discovery makes of it: that is fetched in one piece with the groups of others.
+	// Not what client-go's discovery makes of it: that is fetched in one piece with the groups of
+	// others.
 	if err := m.hub.Kube.Discovery().RESTClient().Get().AbsPath("/apis", inventory.Group, inventory.Version).Do(ctx).Into(list); err != nil {
 		return fmt.Errorf("asking for %s: %w", inventory, err)
 	}
@@ -152,7 +154,8 @@ func available(service *apiregistrationv1.APIService) error {
 	return nil
 }
 
-// poll calls try until it returns nil, and returns its last error when the timeout has passed or ctx has ended.
+// poll calls try until it returns nil, and returns its last error when the timeout has passed or
+// ctx has ended.
 func (m *Migration) poll(ctx context.Context, try func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, poll, m.options.Timeout, true, func(ctx context.Context) (bool, error) {

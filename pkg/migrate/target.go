@@ -31,7 +31,8 @@ const (
 	caKey = "ca.crt"
 	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
 	injectCA = "cert-manager.io/inject-ca-from"
-	// externalFlag is in the arguments of a server that leaves the inventory to the CustomResourceDefinitions.
+	// externalFlag is in the arguments of a server that leaves the inventory to the
+	// CustomResourceDefinitions.
 	externalFlag = "--inventory=" + hub.InventoryExternal
 )
 
@@ -93,8 +94,9 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 	return nil
 }
 
-// findCA finds the certificates that verify the server's: in the file that was given, in the APIService of our own group, or in the
-// Secret with the server's certificate, which has its key, too, and is read only if need be.
+// findCA finds the certificates that verify the server's: in the file that was given, in the
+// APIService of our own group, or in the Secret with the server's certificate, which has its key,
+// too, and is read only if need be.
 func (m *Migration) findCA(ctx context.Context, found *findings) error {
 	if err := m.copyRegistration(ctx, found); err != nil {
 		return err

@@ -82,7 +82,8 @@ func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what strin
 	}
 }
 
-// roleNames returns the names of the roles of g on the member. Names of Roles include the namespace.
+// roleNames returns the names of the roles of g on the member. Names of Roles include the
+// namespace.
 func roleNames(g *clusterpassv1alpha1.AuthTokenGrant) (clusterRoles, roles []string) {
 	for _, role := range grant.Roles(g.Spec.ClusterRoles, g.Spec.Roles) {
 		if name := role.On(g.UID).String(); role.OfCluster() {

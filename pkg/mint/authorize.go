@@ -150,7 +150,8 @@ func (m *Minter) review(
 	return missing, nil
 }
 
-// forbidden returns 403 with the missing permissions, and those that were not reviewed because of them.
+// forbidden returns 403 with the missing permissions, and those that were not reviewed because of
+// them.
 func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing, unreviewed []permission) error {
 	on := func(all []permission) []string {
 		words := make([]string, len(all))

@@ -22,7 +22,8 @@ import (
 
 func seconds(unix int64) string { return strconv.FormatInt(unix, 10) }
 
-// TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what the grant's ceiling is above.
+// TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what
+// the grant's ceiling is above.
 func TestTask_CheckToken(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: "grant"}}

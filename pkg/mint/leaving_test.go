@@ -124,8 +124,8 @@ func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenG
 	return g, nil
 }
 
-// TestMinter_MintLeavingMember is about an unjoin that marks the member after the request was let in, and lists the grants
-// before that of the request is stored. The caches know of nothing.
+// TestMinter_MintLeavingMember is about an unjoin that marks the member after the request was let
+// in, and lists the grants before that of the request is stored. The caches know of nothing.
 func TestMinter_MintLeavingMember(t *testing.T) {
 	marked := func(s *corev1.Secret) { s.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z" }
 	old := metav1.NewTime(time.Now().Add(-time.Hour))
@@ -134,7 +134,8 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 		change func(*corev1.Secret)
 		// readError is why the Secret cannot be read then.
 		readError error
-		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester does not wait.
+		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester
+		// does not wait.
 		adopted, cancelled bool
 		// there is the grant as it was before; nil: there was none.
 		there func(*clusterpassv1alpha1.AuthTokenGrant)

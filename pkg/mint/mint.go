@@ -36,7 +36,8 @@ const (
 type Profiles interface {
 	// Cached returns a ClusterProfile from a cache, which may be slightly stale.
 	Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
-	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for up to live.Interval.
+	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for
+	// up to live.Interval.
 	Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 }
 
@@ -67,11 +68,13 @@ type Grants interface {
 	// Update stores spec, status and metadata of a grant, and returns it. It returns a Conflict if
 	// the grant has changed since it was read.
 	Update(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Delete marks a grant as deleted. It returns a Conflict if the grant has changed since it was read.
+	// Delete marks a grant as deleted. It returns a Conflict if the grant has changed since it was
+	// read.
 	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
 	// Count returns the approximate number of grants in a namespace.
 	Count(ctx context.Context, namespace string) (int64, error)
-	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may wait for up to live.Interval.
+	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may
+	// wait for up to live.Interval.
 	CountStored(ctx context.Context, namespace string) (int64, error)
 }
 
@@ -206,7 +209,8 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 // (WarnOnlyBoundTokenExpirationPeriod).
 const extendedSeconds = 3607
 
-// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter than requested.
+// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter
+// than requested.
 func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 	seconds = v1alpha1.DefaultExpirationSeconds
 	if asked != nil {

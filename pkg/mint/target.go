@@ -34,8 +34,8 @@ func newTarget(profile *inventoryv1alpha1.ClusterProfile, client *member.Client)
 	return &target{profile: profile.UID, client: client, joined: types.UID(profile.Annotations[member.MemberUIDAnnotation])}
 }
 
-// cached returns the target that a request names, by what is known of it without a call. Its error is no
-// refusal yet: the caches may be behind.
+// cached returns the target that a request names, by what is known of it without a call. Its error
+// is no refusal yet: the caches may be behind.
 func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
 	profile, err := m.Profiles.Cached(ctx, of.Namespace, of.Name)
 	if err != nil {
@@ -54,7 +54,8 @@ func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference
 	return newTarget(profile, client), nil
 }
 
-// stored is cached by what is stored. It is for requests that have passed all reviews: nobody else has the hub read anything.
+// stored is cached by what is stored. It is for requests that have passed all reviews: nobody else
+// has the hub read anything.
 func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
 	profile, err := m.Profiles.Stored(ctx, of.Namespace, of.Name)
 	if err != nil {
@@ -86,7 +87,8 @@ func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.Clust
 	return nil
 }
 
-// checkStays refuses a token for a member that is being taken out of the hub: it would have to be ended at once.
+// checkStays refuses a token for a member that is being taken out of the hub: it would have to be
+// ended at once.
 func checkStays(name string, leaving *member.Leaving) error {
 	if leaving == nil {
 		return nil
@@ -96,13 +98,15 @@ func checkStays(name string, leaving *member.Leaving) error {
 	return err
 }
 
-// stays is checkStays for the member of a request that has been let in: it may have begun to leave since.
+// stays is checkStays for the member of a request that has been let in: it may have begun to leave
+// since.
 func (t *task) stays() error {
 	return checkStays(t.want.Spec.ClusterProfile.Name, t.Members.CachedLeaving(t.profile()))
 }
 
-// confirmStays is stays by what is stored now. It is for a request whose grant is stored and may have been missed: whoever takes a member
-// out marks it first and lists the grants then, so that either they see the grant, or the mark is seen here.
+// confirmStays is stays by what is stored now. It is for a request whose grant is stored and may
+// have been missed: whoever takes a member out marks it first and lists the grants then, so that
+// either they see the grant, or the mark is seen here.
 func (t *task) confirmStays(ctx context.Context) error {
 	reading, cancel := context.WithTimeoutCause(ctx, confirmTimeout, fmt.Errorf("it was not read within %s", confirmTimeout))
 	defer cancel()
@@ -117,7 +121,8 @@ func (t *task) confirmStays(ctx context.Context) error {
 	return checkStays(t.want.Spec.ClusterProfile.Name, leaving)
 }
 
-// profile returns as much of the ClusterProfile as it takes to find the Secret that its member is reached by.
+// profile returns as much of the ClusterProfile as it takes to find the Secret that its member is
+// reached by.
 func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	of := t.want.Spec.ClusterProfile
 	return &inventoryv1alpha1.ClusterProfile{
@@ -126,8 +131,9 @@ func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	}
 }
 
-// aboutAccess are the failures of members that may come from an old kubeconfig, or an old ClusterProfile: it may have been replaced a
-// moment ago. Those of a member that is left alone, or did not answer in time, are not among them: they are to cost nothing.
+// aboutAccess are the failures of members that may come from an old kubeconfig, or an old
+// ClusterProfile: it may have been replaced a moment ago. Those of a member that is left alone, or
+// did not answer in time, are not among them: they are to cost nothing.
 var aboutAccess = []metav1.CauseType{
 	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,
 }

@@ -43,7 +43,8 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	return t
 }
 
-// owns returns whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
+// owns returns whether g is the request's to use: a grant with an owner is for the owner's
+// requests, and these use no other.
 func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	if t.request.Owner == nil {
 		return grant.SetOf(g) == ""
@@ -81,8 +82,8 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 	return t.runCold(ctx, expiration)
 }
 
-// runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low. It returns errRaced where what was known
-// is no longer so.
+// runWarm has a token issued for what is known. The grant is written to only where its ceiling is
+// too low. It returns errRaced where what was known is no longer so.
 func (t *task) runWarm(
 	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64,
 ) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
@@ -166,7 +167,8 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	return g, token, nil
 }
 
-// identify notes which cluster the member is, as far as it says so, before anything is stored or made for the request.
+// identify notes which cluster the member is, as far as it says so, before anything is stored or
+// made for the request.
 func (t *task) identify(ctx context.Context) error {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
@@ -183,8 +185,8 @@ func (t *task) identify(ctx context.Context) error {
 	return nil
 }
 
-// confirmMemberStays refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a
-// token was seen by whoever takes the member out.
+// confirmMemberStays refuses the first token of a grant for a member that began to leave while the
+// grant was stored. A grant that had a token was seen by whoever takes the member out.
 func (t *task) confirmMemberStays(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
 	if g.Status.ExpirationCeiling != nil {
 		return nil
@@ -225,7 +227,8 @@ func isGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)
 }
 
-// memberError maps the error of a call to the member to the one for the requester. One that is a refusal of ours goes through as it is; nil stays nil.
+// memberError maps the error of a call to the member to the one for the requester. One that is a
+// refusal of ours goes through as it is; nil stays nil.
 func (t *task) memberError(err error, doing string) error {
 	if err == nil {
 		return nil

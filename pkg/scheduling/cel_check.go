@@ -20,27 +20,31 @@ import (
 	"k8s.io/apiserver/pkg/cel/library"
 )
 
-// CEL charges for a function after the call, and for some loops not at all. So nothing may be called that takes much more time or memory
-// than what it is given: text cannot be put together, lists and maps hold single values, and only single values are compared. And steps are
-// counted before anything is evaluated, for lists as long as they may be.
+// CEL charges for a function after the call, and for some loops not at all. So nothing may be
+// called that takes much more time or memory than what it is given: text cannot be put together,
+// lists and maps hold single values, and only single values are compared. And steps are counted
+// before anything is evaluated, for lists as long as they may be.
 
 const (
-	// celEstimateLimit bounds what one evaluation is estimated to cost at most, in the units of CEL. It is that of a rule in a
-	// CustomResourceDefinition.
+	// celEstimateLimit bounds what one evaluation is estimated to cost at most, in the units of CEL.
+	// It is that of a rule in a CustomResourceDefinition.
 	celEstimateLimit = 10_000_000
-	// celStepsLimit bounds the steps of an expression: how many of its parts are evaluated, however often. maxCELSteps is the bound of all
-	// expressions of a placement together.
+	// celStepsLimit bounds the steps of an expression: how many of its parts are evaluated, however
+	// often. maxCELSteps is the bound of all expressions of a placement together.
 	celStepsLimit = 20_000
 	maxCELSteps   = 5 * celStepsLimit
-	// maxPattern bounds a regular expression, in bytes, and maxPatternSteps what it may take for each byte of a text.
+	// maxPattern bounds a regular expression, in bytes, and maxPatternSteps what it may take for each
+	// byte of a text.
 	maxPattern      = 512
 	maxPatternSteps = 128
-	// maxParts bounds the parts of an expression: the check of their types takes more than linear time.
+	// maxParts bounds the parts of an expression: the check of their types takes more than linear
+	// time.
 	maxParts = 2000
 )
 
-// celFunctions are those that expressions may use, by the names that CEL has for them. All cost about as much as it takes to read their
-// arguments. quantity is not among them: to compare 1e1000000000 takes minutes and gigabytes.
+// celFunctions are those that expressions may use, by the names that CEL has for them. All cost
+// about as much as it takes to read their arguments. quantity is not among them: to compare
+// 1e1000000000 takes minutes and gigabytes.
 var celFunctions = sets.New(
 	operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional, operators.NotStrictlyFalse,
 	operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.In,
@@ -58,12 +62,13 @@ var celFunctions = sets.New(
 // celFind is a function of Kubernetes that takes a regular expression, as matches does.
 const celFind = "find"
 
-// takesAll are the functions that may be given lists, maps and parts of a profile: they do not look into them.
+// takesAll are the functions that may be given lists, maps and parts of a profile: they do not look
+// into them.
 var takesAll = sets.New(operators.Index, operators.OptIndex, operators.OptSelect, operators.Conditional, overloads.Size,
 	"hasValue", "value", "or", "orValue")
 
-// checkExpression returns how many steps an evaluation has at most, or why the expression is not allowed: it might cost much in one step,
-// or costs too much in all.
+// checkExpression returns how many steps an evaluation has at most, or why the expression is not
+// allowed: it might cost much in one step, or costs too much in all.
 func checkExpression(env *cel.Env, checked *cel.Ast) (steps int64, err error) {
 	ast := checked.NativeRep()
 	celast.PreOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
@@ -87,8 +92,8 @@ func checkExpression(env *cel.Env, checked *cel.Ast) (steps int64, err error) {
 	return steps, nil
 }
 
-// countSteps returns how many parts of an expression an evaluation has at most, counted as often as loops repeat them; no more than
-// celStepsLimit+1.
+// countSteps returns how many parts of an expression an evaluation has at most, counted as often as
+// loops repeat them; no more than celStepsLimit+1.
 func countSteps(ast *celast.AST, e celast.Expr) int64 {
 	steps := int64(1)
 	add := func(times int64, parts ...celast.Expr) {
@@ -159,7 +164,8 @@ func checkNode(ast *celast.AST, e celast.Expr) error {
 	return nil
 }
 
-// checkType allows what has a type, and lists and maps of single values and of what a ClusterProfile has.
+// checkType allows what has a type, and lists and maps of single values and of what a
+// ClusterProfile has.
 func checkType(is *types.Type) error {
 	if is.Kind() == types.DynKind {
 		return errors.New("the type of a part of it is not known: dyn() and lists of different types are not supported")
@@ -224,7 +230,8 @@ func checkCall(ast *celast.AST, e celast.Expr) error {
 	return nil
 }
 
-// checkAdd allows to add numbers and times, and what the macros map and filter do: one more item to their result.
+// checkAdd allows to add numbers and times, and what the macros map and filter do: one more item to
+// their result.
 func checkAdd(ast *celast.AST, id int64, args []celast.Expr) error {
 	for _, overload := range ast.GetOverloadIDs(id) {
 		switch overload {
@@ -240,8 +247,9 @@ func checkAdd(ast *celast.AST, id int64, args []celast.Expr) error {
 	return nil
 }
 
-// checkParsed allows what is quick to check: there are bounds to what an expression consists of, since its types may be much larger than
-// its text, and its regular expressions are compiled by the check.
+// checkParsed allows what is quick to check: there are bounds to what an expression consists of,
+// since its types may be much larger than its text, and its regular expressions are compiled by the
+// check.
 func checkParsed(e celast.Expr) (err error) {
 	parts := 0
 	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) {
@@ -281,12 +289,14 @@ func checkPart(e celast.Expr) error {
 
 var errListsTogether = errors.New("lists can't be concatenated by + here")
 
-// isAppend returns whether a sum is what the macros map and filter do: one more item to their result.
+// isAppend returns whether a sum is what the macros map and filter do: one more item to their
+// result.
 func isAppend(args []celast.Expr) bool {
 	return args[0].Kind() == celast.IdentKind && args[1].Kind() == celast.ListKind && args[1].AsList().Size() == 1
 }
 
-// checkPattern allows regular expressions that are written down, short, and take few steps for a character of text.
+// checkPattern allows regular expressions that are written down, short, and take few steps for a
+// character of text.
 func checkPattern(arg celast.Expr) error {
 	if arg.Kind() != celast.LiteralKind {
 		return errors.New("a regular expression must be a literal, and can't be computed")
@@ -306,8 +316,8 @@ func checkPattern(arg celast.Expr) error {
 	return nil
 }
 
-// countPattern returns how many steps a regular expression takes for a character at most; no more than maxPatternSteps+1. It is not compiled
-// for that, since repetitions become as many copies.
+// countPattern returns how many steps a regular expression takes for a character at most; no more
+// than maxPatternSteps+1. It is not compiled for that, since repetitions become as many copies.
 func countPattern(e *syntax.Regexp) int {
 	steps := 1 + len(e.Rune)
 	if e.Op == syntax.OpCharClass {

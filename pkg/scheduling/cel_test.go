@@ -156,7 +156,8 @@ func TestExpression_IsBounded(t *testing.T) {
 	})
 }
 
-// mostAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count its characters, for instance.
+// mostAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count
+// its characters, for instance.
 const mostAllocated = 64 << 20
 
 func allocated(do func()) uint64 {

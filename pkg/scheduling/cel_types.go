@@ -13,13 +13,14 @@ import (
 const (
 	// maxCELText bounds each text that expressions see, in bytes.
 	maxCELText = 4096
-	// maxCELItems bounds the entries of labels, annotations and properties, and maxCELConditions the conditions.
+	// maxCELItems bounds the entries of labels, annotations and properties, and maxCELConditions the
+	// conditions.
 	maxCELItems      = 256
 	maxCELConditions = 32
 )
 
-// Types of the variables of expressions. All is declared, so that an expression about what is not there is refused when it is written,
-// and what one costs can be estimated then.
+// Types of the variables of expressions. All is declared, so that an expression about what is not
+// there is refused when it is written, and what one costs can be estimated then.
 var (
 	celText = func() *apiservercel.DeclType {
 		text := apiservercel.NewSimpleTypeWithMinSize("string", cel.StringType, types.String(""), apiservercel.MinStringSize)
@@ -63,7 +64,8 @@ func celObject(name string, fields map[string]*apiservercel.DeclType) *apiserver
 	return apiservercel.NewObjectType(name, declared)
 }
 
-// celSizes estimates how long texts, lists and maps are at most. What is not a field of a variable, but made of one, is no longer.
+// celSizes estimates how long texts, lists and maps are at most. What is not a field of a variable,
+// but made of one, is no longer.
 type celSizes struct{}
 
 // EstimateSize implements checker.CostEstimator.
@@ -78,7 +80,8 @@ func (celSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	}
 }
 
-// mostItems returns how many entries a list or map of that type has at most, if it is not written down.
+// mostItems returns how many entries a list or map of that type has at most, if it is not written
+// down.
 func mostItems(is *types.Type) int64 {
 	if is.IsExactType(celConditionList.CelType()) {
 		return maxCELConditions

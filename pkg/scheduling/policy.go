@@ -39,7 +39,8 @@ type weighted struct {
 	weight int64
 }
 
-// Compile returns the policy of a placement that selects from the clusters of these namespaces, or all errors in its spec.
+// Compile returns the policy of a placement that selects from the clusters of these namespaces, or
+// all errors in its spec.
 func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field.ErrorList) {
 	spec, path := placement.Spec.DeepCopy(), field.NewPath("spec")
 	p := &Policy{
@@ -129,7 +130,8 @@ func compilePrioritizers(
 	return append(builtIns(weights), prioritizers...), weights[v1alpha1.PrioritizerSpread], errs
 }
 
-// compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0 may have any name.
+// compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0
+// may have any name.
 func compileCoordinate(coordinate *v1alpha1.ScoreCoordinate, weight int32, path *field.Path) (prioritizer, field.ErrorList) {
 	switch coordinate.Type {
 	case "", v1alpha1.ScoreCoordinateBuiltIn:

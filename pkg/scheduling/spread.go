@@ -84,7 +84,8 @@ func (t *topologies) keeps(id int) bool {
 	return id != noTopology && t.counts[id]+1-t.least <= t.maxSkew
 }
 
-// score returns 100 for topologies with the fewest selected clusters, and -100 for those with the most.
+// score returns 100 for topologies with the fewest selected clusters, and -100 for those with the
+// most.
 func (t *topologies) score(id int) int64 {
 	switch {
 	case id == noTopology:

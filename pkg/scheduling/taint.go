@@ -101,7 +101,8 @@ func matches(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) bool {
 	return t.Operator == v1alpha1.TolerationOpExists || t.Value == taint.Value
 }
 
-// lasts returns the first instant at which a toleration no longer applies to a taint. A taint of unknown age is too old.
+// lasts returns the first instant at which a toleration no longer applies to a taint. A taint of
+// unknown age is too old.
 func lasts(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) int64 {
 	if t.TolerationSeconds == nil {
 		return forever

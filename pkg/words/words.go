@@ -29,12 +29,13 @@ func Some(texts []string, separator string, most int) string {
 	return some
 }
 
-// Message returns text for the message of a condition or the note of an event: cleaned, with at most MaxMessage bytes.
+// Message returns text for the message of a condition or the note of an event: cleaned, with at
+// most MaxMessage bytes.
 func Message(text string) string { return Clean(text, MaxMessage) }
 
-// Clean returns text as one line of printable characters, in valid UTF-8, with no more than most bytes.
-// White space, including line breaks, becomes spaces. Characters that control a terminal or the
-// direction of text become the replacement character. If text is longer, Clean returns its
+// Clean returns text as one line of printable characters, in valid UTF-8, with no more than most
+// bytes. White space, including line breaks, becomes spaces. Characters that control a terminal or
+// the direction of text become the replacement character. If text is longer, Clean returns its
 // beginning, followed by dots.
 func Clean(text string, most int) string {
 	if len(text) <= most && isClean(text) {
@@ -80,7 +81,8 @@ type writer struct {
 // replaces other characters as Clean does. It is not safe for concurrent use.
 func NewWriter(w io.Writer) io.Writer { return &writer{w: w} }
 
-// Write implements io.Writer. It keeps an incomplete character at the end of text for the next call.
+// Write implements io.Writer. It keeps an incomplete character at the end of text for the next
+// call.
 func (w *writer) Write(text []byte) (int, error) {
 	all := append(w.begun, text...) // what was begun is used up
 	cleaned := make([]byte, 0, len(all))

@@ -21,13 +21,14 @@ import (
 const (
 	// hostileUser may send requests for tokens and have none.
 	hostileUser = "mallory"
-	// hostileClients is how many requests of that user are under way at once, and hostileNames how many roles of each kind, and audiences,
-	// each of them asks for.
+	// hostileClients is how many requests of that user are under way at once, and hostileNames how
+	// many roles of each kind, and audiences, each of them asks for.
 	hostileClients = 8
 	hostileNames   = 20
 )
 
-// measureHostile compares what one user gets while another sends requests that are refused, with the same alone.
+// measureHostile compares what one user gets while another sends requests that are refused, with
+// the same alone.
 func measureHostile(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile: starting a hub, a member and clusterpass-apiserver")
 	hub, _, err := env.startFleet(ctx)

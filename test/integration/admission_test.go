@@ -155,8 +155,8 @@ func audienceOf(t *testing.T, token string) []string {
 	return claims.Audience
 }
 
-// applyPolicy applies a policy of the examples to the hub until the test ends. Its resources begin with kind:
-// validatingadmission or mutatingadmission.
+// applyPolicy applies a policy of the examples to the hub until the test ends. Its resources begin
+// with kind: validatingadmission or mutatingadmission.
 func applyPolicy(t *testing.T, file, kind string) {
 	t.Helper()
 	root := testenv.Must[string](t)(testenv.ModuleRoot())

@@ -26,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// canI returns what kubectl auth can-i says to config's user about namespace default. Impersonation is by --as.
+// canI returns what kubectl auth can-i says to config's user about namespace default. Impersonation
+// is by --as.
 func canI(t *testing.T, config *rest.Config, question string) bool {
 	t.Helper()
 	args := append([]string{"auth", "can-i", "-n", "default"}, strings.Fields(question)...)
@@ -68,7 +69,8 @@ func kubeconfigFor(t *testing.T, config *rest.Config) string {
 // right is one of those that a token takes: the question to kubectl, and how the refusal names it.
 type right struct{ question, refusal string }
 
-// rightsFor are those that a token takes for a ClusterRole in the member's namespace default, sorted as a refusal is.
+// rightsFor are those that a token takes for a ClusterRole in the member's namespace default,
+// sorted as a refusal is.
 func rightsFor(cluster, role string) []right {
 	on := func(verb string) right {
 		return right{verb + " clusterprofiles/" + cluster, fmt.Sprintf("%s on clusterprofiles.multicluster.x-k8s.io %q in namespace %q", verb, cluster, "default")}
@@ -125,8 +127,8 @@ func TestCanI_ExampleRoles(t *testing.T) {
 	}
 }
 
-// expectLacks expects a dry run to be refused for what is missing of all that it takes, or, for nothing, to find out that
-// only bravelion exists.
+// expectLacks expects a dry run to be refused for what is missing of all that it takes, or, for
+// nothing, to find out that only bravelion exists.
 func expectLacks(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest, missing, all []string) {
 	t.Helper()
 	_, _, err := ask(t.Context(), config, forms[0], r, dryRun)
@@ -157,7 +159,8 @@ func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.P
 	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), "default", name, subject, rules...)
 }
 
-// serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client config of its token.
+// serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client
+// config of its token.
 func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
 	accounts := kube(t, shared.Hub.RESTConfig()).CoreV1().ServiceAccounts("default")
@@ -258,7 +261,8 @@ func TestEntitlement_ClusterRoleBinding(t *testing.T) {
 	expectEntitled(t, clusterRole(t, "everywhere", testenv.UserSubject("everywhere"), viewOnBravelion()...), true)
 }
 
-// clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's client config.
+// clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's
+// client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	client := kube(t, shared.Hub.RESTConfig())
@@ -273,7 +277,8 @@ func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rba
 	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
 }
 
-// expectEntitled expects a request for view on bravelion to be answered, or to be refused, and kubectl auth can-i to say so.
+// expectEntitled expects a request for view on bravelion to be answered, or to be refused, and
+// kubectl auth can-i to say so.
 func expectEntitled(t *testing.T, config *rest.Config, want bool) {
 	t.Helper()
 	for _, f := range forms {

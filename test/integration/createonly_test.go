@@ -45,7 +45,8 @@ func forEachKubectl(t *testing.T, test func(t *testing.T, kubectl, groupVersion 
 	}
 }
 
-// manifest returns a request for account on cluster, with one more field of the spec where that is not empty.
+// manifest returns a request for account on cluster, with one more field of the spec where that is
+// not empty.
 func manifest(groupVersion, cluster, account, field string) string {
 	m := `apiVersion: ` + groupVersion + `
 kind: AuthTokenRequest
@@ -62,7 +63,8 @@ spec:
 	return m
 }
 
-// ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a client certificate.
+// ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a
+// client certificate.
 func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 	t.Helper()
 	root := testenv.Must[string](t)(testenv.ModuleRoot())

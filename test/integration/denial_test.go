@@ -26,10 +26,12 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// denying is a profile of smartfish whose credential may everything there: what is denied, RBAC does not deny.
+// denying is a profile of smartfish whose credential may everything there: what is denied, RBAC
+// does not deny.
 const denying = "denying"
 
-// An ordinary user learns whether a member's quota, its policies or a namespace that is being deleted is in the way.
+// An ordinary user learns whether a member's quota, its policies or a namespace that is being
+// deleted is in the way.
 func TestDenial(t *testing.T) {
 	hubSecrets(t).create(workingSecret(t, denying))
 	join(t, denying, denying)
@@ -73,7 +75,8 @@ func TestDenial(t *testing.T) {
 	})
 }
 
-// expectDenial asks for a token in a namespace of the member, and looks at what is left there afterwards.
+// expectDenial asks for a token in a namespace of the member, and looks at what is left there
+// afterwards.
 func expectDenial(t *testing.T, user *rest.Config, namespace string, reason metav1.StatusReason, cause metav1.CauseType, retryAfter int32, words string) {
 	t.Helper()
 	err := askIn(t, user, namespace)
@@ -105,8 +108,8 @@ func askIn(t *testing.T, user *rest.Config, namespace string) error {
 	return err
 }
 
-// quota lets a namespace of the member have none of a resource, until lift is called. Members run no controller that counts:
-// its answer is written here.
+// quota lets a namespace of the member have none of a resource, until lift is called. Members run
+// no controller that counts: its answer is written here.
 func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (lift func()) {
 	t.Helper()
 	ctx := t.Context()
@@ -145,7 +148,8 @@ func tryCreate(ctx context.Context, onMember kubernetes.Interface, namespace, of
 	return err
 }
 
-// untilDenied waits until the member denies what do does, by these words: its admission follows what it goes by.
+// untilDenied waits until the member denies what do does, by these words: its admission follows
+// what it goes by.
 func untilDenied(t *testing.T, do func(ctx context.Context) error, words string) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -156,7 +160,8 @@ func untilDenied(t *testing.T, do func(ctx context.Context) error, words string)
 	})
 }
 
-// denyBindings has a policy of the member deny ClusterRoleBindings to accounts of a namespace, until the test ends.
+// denyBindings has a policy of the member deny ClusterRoleBindings to accounts of a namespace,
+// until the test ends.
 func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string) {
 	t.Helper()
 	ctx, policies := t.Context(), onMember.AdmissionregistrationV1()
@@ -196,7 +201,8 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 	}, "denied request")
 }
 
-// endingNamespace has a namespace of the member be deleted, for as long as something in it has a finalizer: until end is called.
+// endingNamespace has a namespace of the member be deleted, for as long as something in it has a
+// finalizer: until end is called.
 func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (end func()) {
 	t.Helper()
 	ctx := t.Context()

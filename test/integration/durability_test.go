@@ -30,7 +30,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// lonelyServer is a clusterpass-apiserver with an etcd of its own, behind the shared hub and not registered with it.
+// lonelyServer is a clusterpass-apiserver with an etcd of its own, behind the shared hub and not
+// registered with it.
 type lonelyServer struct {
 	*testenv.Server
 	program testenv.Program
@@ -61,8 +62,8 @@ func (s *lonelyServer) start(t *testing.T) {
 	s.waitKnown(t)
 }
 
-// waitKnown waits until the server knows its clients. It reads the hub's client CA after it has become ready, and
-// until then they are anonymous.
+// waitKnown waits until the server knows its clients. It reads the hub's client CA after it has
+// become ready, and until then they are anonymous.
 func (s *lonelyServer) waitKnown(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -109,13 +110,13 @@ const (
 	// killAfter is how many creates are acknowledged when the server is killed.
 	killAfter = 400
 	workers   = 8
-	// patience is how many creates may end without an answer before: the server's etcd waits for the disk at each write, and gives up
-	// after seven seconds on one that is busy with others.
+	// patience is how many creates may end without an answer before: the server's etcd waits for the
+	// disk at each write, and gives up after seven seconds on one that is busy with others.
 	patience = 100
 )
 
-// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was acknowledged, and how many creates
-// had ended without an answer before.
+// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was
+// acknowledged, and how many creates had ended without an answer before.
 func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[string]inventoryv1alpha1.ClusterProfile, int) {
 	t.Helper()
 	client := s.profiles(t, namespace)

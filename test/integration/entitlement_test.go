@@ -24,7 +24,8 @@ import (
 
 const multicluster = "multicluster.x-k8s.io"
 
-// grantTo binds rules in namespace default of the hub to a new user and returns the user's client config.
+// grantTo binds rules in namespace default of the hub to a new user and returns the user's client
+// config.
 func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	return grantIn(t, "default", user, rules...)

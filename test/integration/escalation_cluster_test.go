@@ -26,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// secretProvider is an access provider that names a Secret, and says of the cluster whatever its writer likes.
+// secretProvider is an access provider that names a Secret, and says of the cluster whatever its
+// writer likes.
 func secretProvider(cluster clientcmdv1.Cluster, namespace, secret string) inventoryv1alpha1.AccessProvider {
 	cluster.Extensions = []clientcmdv1.NamedExtension{{
 		Name:      "client.authentication.k8s.io/exec",
@@ -44,7 +45,8 @@ func profileWith(t *testing.T, name string, providers ...inventoryv1alpha1.Acces
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
 }
 
-// adminSecret returns the Secret of the ClusterProfile default/name that leads to bravelion, with all rights there.
+// adminSecret returns the Secret of the ClusterProfile default/name that leads to bravelion, with
+// all rights there.
 func adminSecret(t *testing.T, name string) *corev1.Secret {
 	t.Helper()
 	admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(shared.Bravelion.Kubeconfig()))
@@ -57,7 +59,8 @@ func storeSecret(t *testing.T, namespace string, secret *corev1.Secret) {
 	testenv.Must[*corev1.Secret](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{}))
 }
 
-// joinAlias makes another ClusterProfile that leads to bravelion, and waits until the server knows how.
+// joinAlias makes another ClusterProfile that leads to bravelion, and waits until the server knows
+// how.
 func joinAlias(t *testing.T, name string) {
 	t.Helper()
 	storeSecret(t, testenv.SystemNamespace, adminSecret(t, name))
@@ -206,7 +209,8 @@ func TestEscalation_Impersonation(t *testing.T) {
 	grantTo(t, "impostor", mayRequest())
 	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("impostor"))
 	through := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("impostor"))
-	// A certificate of the authority for users, with the name that the aggregator has in that of another authority.
+	// A certificate of the authority for users, with the name that the aggregator has in that of
+	// another authority.
 	aggregator := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("front-proxy-client"))
 	remote := map[string]string{"X-Remote-User": "entitled", "X-Remote-Group": "system:masters", "X-Remote-Uid": "0", "X-Remote-Extra-Scopes": "all"}
 	const cannotImpersonate = `User "impostor" cannot impersonate`

@@ -151,7 +151,8 @@ func TestEscalation_SimilarNames(t *testing.T) {
 		assert.True(t, apierrors.IsForbidden(err), "the token of view lists Secrets: %v", err)
 	})
 	t.Run("clusters and accounts that read the same together", func(t *testing.T) {
-		// A grant's name has 100 letters of the cluster's: here they end in dashes, which are cut off, too.
+		// A grant's name has 100 letters of the cluster's: here they end in dashes, which are cut off,
+		// too.
 		long := strings.Repeat("c", 98)
 		names := map[string]string{}
 		for _, pair := range [][2]string{

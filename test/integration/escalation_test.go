@@ -38,7 +38,8 @@ func expectRefusal(t *testing.T, err error, code int32, words string) {
 	}
 }
 
-// unchanged makes an attempt, and wants both members and all grants of the hub to be afterwards as they were before.
+// unchanged makes an attempt, and wants both members and all grants of the hub to be afterwards as
+// they were before.
 func unchanged(t *testing.T, attempt func()) {
 	t.Helper()
 	state := func() []string {
@@ -70,7 +71,8 @@ func climber(t *testing.T, user string, more ...rbacv1.PolicyRule) *rest.Config 
 	return grantTo(t, user, append(more, mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))...)
 }
 
-// powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing of clusterpass's.
+// powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing
+// of clusterpass's.
 func powerfulAccount(t *testing.T, name string) {
 	t.Helper()
 	member := kube(t, shared.Bravelion.RESTConfig())

@@ -60,7 +60,8 @@ func TestServer_EtcdCluster(t *testing.T) {
 			ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"},
 		},
 	}
-	// Clients with certificates of the hub are anonymous until the server has read the hub's client CA.
+	// Clients with certificates of the hub are anonymous until the server has read the hub's client
+	// CA.
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 		return err

@@ -34,8 +34,8 @@ func grantsIn(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantIn
 	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants(namespace)
 }
 
-// storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns it as stored.
-// Nothing of it is on a member.
+// storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns
+// it as stored. Nothing of it is on a member.
 func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
 	now := metav1.Now()
@@ -155,7 +155,8 @@ func TestGrantsAPI_UpdateStatus(t *testing.T) {
 
 func TestGrantsAPI_KubectlGet(t *testing.T) {
 	namespace := newNamespace(t)
-	// Half an hour off the full one, so that what is printed is the same for as long as the test may take.
+	// Half an hour off the full one, so that what is printed is the same for as long as the test may
+	// take.
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: time.Now().Add(d)} }
 	storeGrant(t, namespace, "in-use", func(g *clusterpassv1alpha1.AuthTokenGrant) {
 		g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "default", Name: "pods", Rules: []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}

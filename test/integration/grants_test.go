@@ -43,7 +43,8 @@ func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
-// ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind and name.
+// ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind
+// and name.
 func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpassv1alpha1.MemberObject {
 	t.Helper()
 	ctx, client := t.Context(), kube(t, cluster.RESTConfig())
@@ -214,8 +215,8 @@ func TestGrant_BeingRevoked(t *testing.T) {
 	assert.NotZero(t, seconds, "Retry-After")
 }
 
-// forget makes the hub lose a grant without revoking it, as one does that is restored from an old backup. No
-// controller manager is there to do it.
+// forget makes the hub lose a grant without revoking it, as one does that is restored from an old
+// backup. No controller manager is there to do it.
 func forget(t *testing.T, name string) {
 	t.Helper()
 	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())

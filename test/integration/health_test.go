@@ -14,7 +14,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// namesCluster are the metrics that name a cluster: as many series as there are clusters, and no more.
+// namesCluster are the metrics that name a cluster: as many series as there are clusters, and no
+// more.
 var namesCluster = []string{"clusterpass_member_calls_in_flight{", "clusterpass_member_breaker_state{"}
 
 // Readiness and metrics are named as documented.

@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// applyAs applies what a person would write, as a field manager, to the profile whale or a subresource of it.
+// applyAs applies what a person would write, as a field manager, to the profile whale or a
+// subresource of it.
 func applyAs(t *testing.T, namespace, manager string, force bool, content string, subresource ...string) (*inventoryv1alpha1.ClusterProfile, error) {
 	t.Helper()
 	profile := &unstructured.Unstructured{}
@@ -32,8 +33,8 @@ func applyAs(t *testing.T, namespace, manager string, force bool, content string
 	return profilesIn(t, namespace).Patch(t.Context(), "whale", types.ApplyPatchType, body, options, subresource...)
 }
 
-// ownedFields returns the top-level fields that the entries of managedFields own, as "manager operation subresource:
-// fields", where the fields of the metadata are not told apart.
+// ownedFields returns the top-level fields that the entries of managedFields own, as "manager
+// operation subresource: fields", where the fields of the metadata are not told apart.
 func ownedFields(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) map[string]string {
 	t.Helper()
 	owned := map[string]string{}

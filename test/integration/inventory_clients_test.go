@@ -26,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest of it.
+// Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest
+// of it.
 func TestClients_PlacementDecisions(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := decisionsIn(t, namespace)

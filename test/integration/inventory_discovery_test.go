@@ -88,7 +88,8 @@ func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscover
 	return found
 }
 
-// kindIn returns what discovery says of group, which leaves out the group and version of a kind that are its own.
+// kindIn returns what discovery says of group, which leaves out the group and version of a kind
+// that are its own.
 func kindIn(group string, kind *metav1.GroupVersionKind) string {
 	if kind.Group == "" {
 		return group + "/v1alpha1 " + kind.Kind
@@ -186,7 +187,8 @@ func TestInventory_Columns(t *testing.T) {
 	}
 }
 
-// rows returns the lines of a table with single spaces, without those that are empty, and with * for ages.
+// rows returns the lines of a table with single spaces, without those that are empty, and with *
+// for ages.
 func rows(table string) []string {
 	var found []string
 	for line := range strings.Lines(table) {

@@ -31,8 +31,8 @@ var (
 	decisionsResource = inventoryv1alpha1.GroupVersion.WithResource("placementdecisions")
 )
 
-// newNamespace makes a namespace of the hub for one test. Nobody deletes it: that would go on in the background of
-// the next test.
+// newNamespace makes a namespace of the hub for one test. Nobody deletes it: that would go on in
+// the background of the next test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "inventory-"}}
@@ -116,7 +116,8 @@ func nextEvent(t *testing.T, w watch.Interface) watch.Event {
 	return watch.Event{}
 }
 
-// get asks the hub for path with the Accept header given, and returns the answer whatever its status.
+// get asks the hub for path with the Accept header given, and returns the answer whatever its
+// status.
 func get(t *testing.T, path, accept string) (status int, contentType string, body []byte) {
 	t.Helper()
 	return send(t, http.MethodGet, path, http.Header{"Accept": []string{accept}}, nil)

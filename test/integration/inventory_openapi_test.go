@@ -141,7 +141,8 @@ type fieldWalk struct {
 	fields, objects, undescribed []string
 }
 
-// walk looks at schema, found at path. Inside says which references lead here, so that recursion ends.
+// walk looks at schema, found at path. Inside says which references lead here, so that recursion
+// ends.
 func (w *fieldWalk) walk(path string, schema *spec.Schema, inside []string) {
 	schema, inside = w.resolve(schema, inside)
 	if schema == nil {
@@ -167,7 +168,8 @@ func (w *fieldWalk) walk(path string, schema *spec.Schema, inside []string) {
 	}
 }
 
-// resolve follows a reference, which OpenAPI v3 wraps in allOf. It returns nil for one that was followed before.
+// resolve follows a reference, which OpenAPI v3 wraps in allOf. It returns nil for one that was
+// followed before.
 func (w *fieldWalk) resolve(schema *spec.Schema, inside []string) (target *spec.Schema, within []string) {
 	if schema == nil {
 		return nil, inside

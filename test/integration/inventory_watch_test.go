@@ -27,7 +27,8 @@ func watchProfiles(t *testing.T, namespace string, options metav1.ListOptions) w
 	return w
 }
 
-// expectEvent returns the object of the next event, which must be of that type and about the object of that name.
+// expectEvent returns the object of the next event, which must be of that type and about the object
+// of that name.
 func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
 	event := nextEvent(t, w)

@@ -28,7 +28,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// secretFor returns a Secret with a kubeconfig for the ClusterProfile default/name, as the docs ask for.
+// secretFor returns a Secret with a kubeconfig for the ClusterProfile default/name, as the docs ask
+// for.
 func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user clientcmdapi.AuthInfo) *corev1.Secret {
 	t.Helper()
 	kubeconfig := testenv.Must[[]byte](t)(clientcmd.Write(clientcmdapi.Config{
@@ -47,7 +48,8 @@ func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user cli
 	}
 }
 
-// join creates the ClusterProfile default/name, whose access provider names the Secret called secret.
+// join creates the ClusterProfile default/name, whose access provider names the Secret called
+// secret.
 func join(t *testing.T, name, secret string) {
 	t.Helper()
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")

@@ -25,7 +25,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// placementsAs returns a client of a user whom the built-in role is bound to in namespace; without a role, of the admin.
+// placementsAs returns a client of a user whom the built-in role is bound to in namespace; without
+// a role, of the admin.
 func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.PlacementInterface {
 	t.Helper()
 	config := shared.Hub.RESTConfig()
@@ -105,7 +106,8 @@ func TestPlacement_Author(t *testing.T) {
 	}
 }
 
-// TestPlacement_AppliedByTwo has an editor slip a field into what somebody else applies again and again.
+// TestPlacement_AppliedByTwo has an editor slip a field into what somebody else applies again and
+// again.
 func TestPlacement_AppliedByTwo(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	boss, editor := placementsAs(t, namespace, "placement-boss", "edit"), placementsAs(t, namespace, "placement-slip", "edit")
@@ -129,8 +131,9 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 	assert.EqualValues(t, 1, ptr.Deref(extracted.Spec.NumberOfClusters, 0))
 }
 
-// TestPlacement_AuthorKubectl has somebody with the role edit change, by plain kubectl, what a user with a certificate has applied: a part of the spec is
-// refused, as its rest would be signed with it.
+// TestPlacement_AuthorKubectl has somebody with the role edit change, by plain kubectl, what a user
+// with a certificate has applied: a part of the spec is refused, as its rest would be signed with
+// it.
 func TestPlacement_AuthorKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	kubeconfigOf := func(user string) string {

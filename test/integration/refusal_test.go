@@ -210,7 +210,8 @@ func TestRefusal_StaleCache(t *testing.T) {
 	}
 }
 
-// A reference to the UID of the profile that was replaced a moment ago is refused, and one to its successor is not.
+// A reference to the UID of the profile that was replaced a moment ago is refused, and one to its
+// successor is not.
 func TestRefusal_UID(t *testing.T) {
 	const cluster = "fresh-uid"
 	hubSecrets(t).create(workingSecret(t, cluster))
@@ -231,7 +232,8 @@ func TestRefusal_UID(t *testing.T) {
 	}
 }
 
-// Whoever is refused, however often, has the hub read each object about once a second; who is not entitled has it read nothing.
+// Whoever is refused, however often, has the hub read each object about once a second; who is not
+// entitled has it read nothing.
 func TestRefusal_Reads(t *testing.T) {
 	const cluster, callers, rounds = "flooded", 25, 24
 	join(t, cluster, cluster)
@@ -299,7 +301,8 @@ func leave(t *testing.T, cluster string) {
 	_ = kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
 }
 
-// reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its etcd.
+// reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its
+// etcd.
 type reads struct{ secrets, profiles int }
 
 func readsSoFar(t *testing.T, secret string) (all reads) {

@@ -71,7 +71,8 @@ var forms = []form{
 	},
 }
 
-// request returns a request for account in namespace default of cluster, whose ClusterProfile is in default, too.
+// request returns a request for account in namespace default of cluster, whose ClusterProfile is in
+// default, too.
 func request(cluster, account string, clusterRoles ...string) *v1alpha1.AuthTokenRequest {
 	r := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: cluster},

@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their own requests.
+// TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their
+// own requests.
 func TestPolicyRevokeOwn(t *testing.T) {
 	grants := func(verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: verbs}

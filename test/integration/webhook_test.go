@@ -24,8 +24,9 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// whenCreated has do run once, when clusterpass is about to create an RBAC object of that resource on cluster,
-// which waits for it, and lets all others pass: a member's admission webhook, so that what happens meanwhile happens at that very moment.
+// whenCreated has do run once, when clusterpass is about to create an RBAC object of that resource
+// on cluster, which waits for it, and lets all others pass: a member's admission webhook, so that
+// what happens meanwhile happens at that very moment.
 func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do func() error) {
 	t.Helper()
 	var active, done atomic.Bool

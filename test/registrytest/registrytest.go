@@ -24,7 +24,8 @@ import (
 	"clusterpass.dev/test/integration/parity"
 )
 
-// Selects returns whether the predicate of a storage selects an object by a selector of labels and one of fields, which scheme knows for kind.
+// Selects returns whether the predicate of a storage selects an object by a selector of labels and
+// one of fields, which scheme knows for kind.
 func Selects(
 	t *testing.T, match func(labels.Selector, fields.Selector) storage.SelectionPredicate, scheme *runtime.Scheme, kind schema.GroupVersionKind,
 	obj runtime.Object, label, field string,
@@ -59,9 +60,9 @@ type Strategy interface {
 	rest.RESTUpdateStrategy
 }
 
-// Parity expects strategies to come to the verdict of the CRD on those cases of a resource that they
-// decide. The same cases meet a real server, with the CRD beside it, in test/integration. status is
-// nil for a resource without a status.
+// Parity expects strategies to come to the verdict of the CRD on those cases of a resource that
+// they decide. The same cases meet a real server, with the CRD beside it, in test/integration.
+// status is nil for a resource without a status.
 func Parity(t *testing.T, resource string, scheme *runtime.Scheme, main Strategy, status rest.RESTUpdateStrategy) {
 	t.Helper()
 	for _, c := range parity.Cases(t) {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has what it printed as errors. Nothing that an
-// earlier run has discovered is used: CRDs come and go.
+// Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has
+// what it printed as errors. Nothing that an earlier run has discovered is used: CRDs come and go.
 func Kubectl(ctx context.Context, kubeconfig, input string, args ...string) (stdout string, err error) {
 	stdout, _, err = KubectlOf(ctx, "kubectl", kubeconfig, input, args...)
 	return stdout, err

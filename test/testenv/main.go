@@ -26,15 +26,16 @@ const fleetTimeout = 8 * time.Minute
 
 // FleetConfig says what all tests of a package share.
 type FleetConfig struct {
-	// Members is how many members there are: bravelion, then smartfish. They are joined, in namespace default, where there is a server, unless
-	// Unjoined says otherwise.
+	// Members is how many members there are: bravelion, then smartfish. They are joined, in namespace
+	// default, where there is a server, unless Unjoined says otherwise.
 	Members  int
 	Unjoined bool
 	// Audit has all clusters write audit logs.
 	Audit bool
 	// APIServerArgs are added to the arguments of the kube-apiserver of a cluster.
 	APIServerArgs map[string][]string
-	// Server and Manager say how the programs are run; their Hub, Dir and Port are set. nil: not at all.
+	// Server and Manager say how the programs are run; their Hub, Dir and Port are set. nil: not at
+	// all.
 	Server  *ServerConfig
 	Manager *ControllerManagerConfig
 	// Prepare is called once the clusters run, and before the programs do. nil: nothing is to be done.
@@ -52,7 +53,8 @@ type Fleet struct {
 	Manager              *ControllerManager
 }
 
-// Main runs the fleet and the tests, and ends the program. The files of the fleet, logs included, are kept if a test has failed.
+// Main runs the fleet and the tests, and ends the program. The files of the fleet, logs included,
+// are kept if a test has failed.
 func (f *Fleet) Main(m *testing.M, config FleetConfig) {
 	code, err := f.run(m, config)
 	if err != nil {
@@ -168,7 +170,8 @@ func (f *Fleet) stop() {
 	}
 }
 
-// Must returns a function that returns the value of a call that went well, and ends the test after one that did not.
+// Must returns a function that returns the value of a call that went well, and ends the test after
+// one that did not.
 func Must[T any](t testing.TB) func(value T, err error) T {
 	t.Helper()
 	return func(value T, err error) T {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startTimeout bounds the start of one cluster or server. Alone on two cores it takes about five seconds; a test
-// machine may be starting several.
+// startTimeout bounds the start of one cluster or server. Alone on two cores it takes about five
+// seconds; a test machine may be starting several.
 const startTimeout = 3 * time.Minute
 
 // Options say what differs from a plain cluster in a test.
@@ -28,8 +28,8 @@ type Options struct {
 	APIServerArgs []string
 }
 
-// Start runs a cluster with fresh data on free ports until the test ends. The cluster's files, logs included, are
-// kept when the test has failed, and the test's log says where.
+// Start runs a cluster with fresh data on free ports until the test ends. The cluster's files, logs
+// included, are kept when the test has failed, and the test's log says where.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	if options.Name == "" {
@@ -60,8 +60,9 @@ func clusterConfig(dir string, options Options) (ClusterConfig, error) {
 	return config, nil
 }
 
-// StartServer runs clusterpass-apiserver behind the hub, registered with its aggregator, until the test ends.
-// Options.Audit and Options.APIServerArgs of Start have their like in ServerConfig, whose other fields may be empty.
+// StartServer runs clusterpass-apiserver behind the hub, registered with its aggregator, until the
+// test ends. Options.Audit and Options.APIServerArgs of Start have their like in ServerConfig,
+// whose other fields may be empty.
 func StartServer(t testing.TB, hub *Cluster, config ServerConfig) *Server {
 	t.Helper()
 	config.Hub = hub

@@ -23,23 +23,27 @@ import (
 )
 
 const (
-	// allowedPeriod and refusedPeriod are how long a review of an author is used. Each token is reviewed anew.
+	// allowedPeriod and refusedPeriod are how long a review of an author is used. Each token is
+	// reviewed anew.
 	allowedPeriod = 5 * time.Minute
 	refusedPeriod = 30 * time.Second
 	// maxReviews bounds the reviews that are kept, one for each set.
 	maxReviews = 10_000
-	// maxNamed is how many clusters are reviewed one by one. An author who names more needs get on all of the namespace.
+	// maxNamed is how many clusters are reviewed one by one. An author who names more needs get on all
+	// of the namespace.
 	maxNamed = 20
 )
 
-// review is the key of a review of the author of a set. A change of the author changes the generation.
+// review is the key of a review of the author of a set. A change of the author changes the
+// generation.
 type review struct {
 	set        types.UID
 	generation int64
 }
 
-// authorRefused returns why the author of set may not see what it selects; empty if the author may. The status and the events of a set
-// show its readers which clusters exist: no more than its author may see.
+// authorRefused returns why the author of set may not see what it selects; empty if the author may.
+// The status and the events of a set show its readers which clusters exist: no more than its author
+// may see.
 func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	key := review{set.UID, set.Generation}
 	if known, ok := c.reviews.Get(key); ok {
@@ -59,7 +63,8 @@ func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCre
 	return refused, nil
 }
 
-// reviewAuthor is authorRefused without a cache. To select by names takes get on each of them, everything else takes list.
+// reviewAuthor is authorRefused without a cache. To select by names takes get on each of them,
+// everything else takes list.
 func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	what := authorizationv1.ResourceAttributes{
 		Namespace: credentialset.ProfileNamespace(set), Verb: "list",
@@ -139,7 +144,8 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 	}
 }
 
-// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what time the reason changes, zero for never.
+// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what
+// time the reason changes, zero for never.
 func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, left time.Duration) {
 	end := credentialset.AuthorEnd(set, c.MaxAuthorAge)
 	if end.IsZero() || !credentialset.KeepsCredentials(set) {

@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// consume configures the consumer of set for what is selected, and returns the condition about it; nil if the set has no consumer.
+// consume configures the consumer of set for what is selected, and returns the condition about it;
+// nil if the set has no consumer.
 func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (*metav1.Condition, error) {
 	if set.Spec.Consumer.MultiKueue == nil {
 		if err := c.dismiss(ctx, set); err != nil {
@@ -57,8 +58,8 @@ func (c *Controller) workers(ctx context.Context, set *v1alpha1.ClusterCredentia
 	return workers, nil
 }
 
-// syncConsumer reconciles a set that keeps no credentials. If its author may not select, or it selects too many, its consumer keeps its configuration. It returns
-// after how long to do so again.
+// syncConsumer reconciles a set that keeps no credentials. If its author may not select, or it
+// selects too many, its consumer keeps its configuration. It returns after how long to do so again.
 func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (time.Duration, error) {
 	chosen, err := c.selected(ctx, set)
 	if err != nil {
@@ -105,8 +106,8 @@ func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentia
 	return err
 }
 
-// consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its name now: it may have waited for their
-// deletion.
+// consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its
+// name now: it may have waited for their deletion.
 func (c *Controller) consumerChanged(uid types.UID, name string) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.UID == uid || cache.MetaObjectToName(set).String() == name {

@@ -80,7 +80,8 @@ func (c *Controller) setDeleted(obj any) {
 	}
 }
 
-// profileUpdated ignores changes that make no difference to a credential, such as the health of the member.
+// profileUpdated ignores changes that make no difference to a credential, such as the health of the
+// member.
 func (c *Controller) profileUpdated(oldObj, obj any) {
 	old, wasProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](oldObj)
 	profile, isProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
@@ -94,7 +95,8 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 	}
 }
 
-// profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its credentials.
+// profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its
+// credentials.
 func (c *Controller) profileChanged(obj any) {
 	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
@@ -124,7 +126,8 @@ func (c *Controller) decisionChanged(obj any) {
 	}
 }
 
-// placementChanged enqueues the sets that may select by decisions of a Placement that was created or deleted.
+// placementChanged enqueues the sets that may select by decisions of a Placement that was created
+// or deleted.
 func (c *Controller) placementChanged(obj any) {
 	if placement, ok := loop.Object[*v1alpha1.Placement](obj); ok {
 		c.decisionsChanged(placement.Namespace)
@@ -148,8 +151,8 @@ func (c *Controller) decisionsChanged(namespace string) {
 	})
 }
 
-// grantChanged enqueues the credential of a grant that is being revoked. One that never had a token is taken back by the request that has made it,
-// which has failed and is tried again with backoff.
+// grantChanged enqueues the credential of a grant that is being revoked. One that never had a token
+// is taken back by the request that has made it, which has failed and is tried again with backoff.
 func (c *Controller) grantChanged(obj any) {
 	g, ok := loop.Object[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
@@ -169,8 +172,8 @@ func (c *Controller) grantChanged(obj any) {
 	})
 }
 
-// secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is nil for one that was created or
-// deleted.
+// secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is
+// nil for one that was created or deleted.
 func (c *Controller) secretChanged(old, obj any) {
 	secret, ok := loop.Object[*corev1.Secret](obj)
 	if !ok {

@@ -18,7 +18,8 @@ func TestLanes_Pop(t *testing.T) {
 	}
 	hopeless := map[credentialKey]bool{}
 	l := &lanes{failing: func(key credentialKey) bool { return hopeless[key] }, first: newTurns(), later: newTurns()}
-	// A tenant's sets can get nothing, another one has as many clusters in one set, and beside these there are two sets with a cluster each.
+	// A tenant's sets can get nothing, another one has as many clusters in one set, and beside these
+	// there are two sets with a cluster each.
 	for i := range 100 {
 		for set := range 5 {
 			key := key("tenant", fmt.Sprint("hopeless", set), i)

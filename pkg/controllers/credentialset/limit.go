@@ -20,7 +20,8 @@ type limiter struct {
 	most int
 
 	mu sync.Mutex
-	// selected has the number of credentials of each set within the limit, by namespace and by UID of the set.
+	// selected has the number of credentials of each set within the limit, by namespace and by UID of
+	// the set.
 	selected map[string]map[types.UID]int
 }
 
@@ -54,7 +55,8 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 	return ""
 }
 
-// isWithin returns whether set has been counted and is within the limit. After a start, it returns false until the set has been counted.
+// isWithin returns whether set has been counted and is within the limit. After a start, it returns
+// false until the set has been counted.
 func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

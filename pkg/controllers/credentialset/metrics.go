@@ -35,7 +35,8 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the sets of c.
+// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
+// sets of c.
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)

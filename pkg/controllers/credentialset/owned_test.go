@@ -18,8 +18,8 @@ import (
 	"clusterpass.dev/pkg/credentialset/format"
 )
 
-// unnotedAnnotations are those that releases wrote which did not note the keys, for the Secret of newWanted with the label
-// for=fleet: their digests are what they were.
+// unnotedAnnotations are those that releases wrote which did not note the keys, for the Secret of
+// newWanted with the label for=fleet: their digests are what they were.
 func unnotedAnnotations() map[string]string {
 	return map[string]string{
 		annotationCluster: "bravelion", annotationClusterUID: "uid-1", annotationGrant: "a-grant",

@@ -30,12 +30,13 @@ import (
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
 
-// decisionGrace is how long the credential for a cluster is kept that decisions do not name any more. Somebody may have changed them, and the
-// controller of Placements writes them again.
+// decisionGrace is how long the credential for a cluster is kept that decisions do not name any
+// more. Somebody may have changed them, and the controller of Placements writes them again.
 const decisionGrace = time.Minute
 
-// prune deletes what set has for clusters that it does not select any more: first the Secret, so nobody begins to use it, then the grants,
-// which ends its tokens. It returns after how long to do so for the first of those that are kept for now, zero if there are none.
+// prune deletes what set has for clusters that it does not select any more: first the Secret, so
+// nobody begins to use it, then the grants, which ends its tokens. It returns after how long to do
+// so for the first of those that are kept for now, zero if there are none.
 func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
 	c.decided(set, selected)
 	all, err := c.leftovers(set, selected)
@@ -60,8 +61,8 @@ type leftover struct {
 	grants  []*v1alpha1.AuthTokenGrant
 }
 
-// leftovers returns what set has for clusters that are not selected, by their names, and its grants for clusters that were replaced under
-// their names.
+// leftovers returns what set has for clusters that are not selected, by their names, and its grants
+// for clusters that were replaced under their names.
 func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]*leftover, error) {
 	secrets, err := c.secrets.of(set)
 	if err != nil {
@@ -92,8 +93,8 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	return all, nil
 }
 
-// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds no token of the set, so it is not
-// kept.
+// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds
+// no token of the set, so it is not kept.
 func (c *Controller) remove(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool,
 ) (time.Duration, error) {
@@ -126,8 +127,9 @@ func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected select
 	}
 }
 
-// grace returns how long the credential of set for a cluster that is not selected is still kept; zero if it is deleted at once. Only
-// decisions get a grace: what the set itself says was changed by its author.
+// grace returns how long the credential of set for a cluster that is not selected is still kept;
+// zero if it is deleted at once. Only decisions get a grace: what the set itself says was changed
+// by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	if set.Spec.Clusters.DecisionKey == "" || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
 		return 0, nil
@@ -147,8 +149,9 @@ func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventor
 	return max(0, since.Add(decisionGrace).Sub(now)), nil
 }
 
-// left returns whether a cluster is not selected any more, and how long its credential is still kept. It reads without a cache: neither an
-// API that is away for a while nor a stale cache may end what is in use.
+// left returns whether a cluster is not selected any more, and how long its credential is still
+// kept. It reads without a cache: neither an API that is away for a while nor a stale cache may end
+// what is in use.
 func (c *Controller) left(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
 ) (left bool, stays time.Duration, err error) {
@@ -174,8 +177,8 @@ func (c *Controller) left(
 	return false, 0, nil
 }
 
-// finish deletes everything of a set that is being deleted, and removes its finalizer. What the controller manager may not delete stays, with
-// an event: the tokens end with the grants.
+// finish deletes everything of a set that is being deleted, and removes its finalizer. What the
+// controller manager may not delete stays, with an event: the tokens end with the grants.
 func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
@@ -224,7 +227,8 @@ func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kue
 	}
 }
 
-// writtenSecrets returns the names of the Secrets that a set has written, as far as its status lists them.
+// writtenSecrets returns the names of the Secrets that a set has written, as far as its status
+// lists them.
 func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
 	var names []string
 	for _, of := range set.Status.Credentials {
@@ -235,8 +239,8 @@ func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
 	return names
 }
 
-// deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller manager may not. They are listed without a
-// cache: their namespace may not be watched.
+// deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller
+// manager may not. They are listed without a cache: their namespace may not be watched.
 func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (left bool, err error) {
 	if !credentialset.KeepsCredentials(set) {
 		return false, nil
@@ -258,8 +262,9 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 	return !goes, err
 }
 
-// namespaceGoes returns whether a namespace is deleted or being deleted, with all Secrets in it. The rights of the controller manager there
-// may be deleted first, and nobody can give them again in a namespace that is being deleted.
+// namespaceGoes returns whether a namespace is deleted or being deleted, with all Secrets in it.
+// The rights of the controller manager there may be deleted first, and nobody can give them again
+// in a namespace that is being deleted.
 func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, error) {
 	// By a list: the controller manager may not get them.
 	list, err := c.Hub.CoreV1().Namespaces().List(ctx,

@@ -30,10 +30,12 @@ import (
 // secretVerbs are the rights that the controller manager needs in a namespace with credentials.
 var secretVerbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
-// errNotRead says that the Secrets of a namespace have not been read yet. Their events enqueue the set.
+// errNotRead says that the Secrets of a namespace have not been read yet. Their events enqueue the
+// set.
 var errNotRead = errors.New("the Secrets of the namespace are not read yet")
 
-// forbiddenError says that the controller manager may not write Secrets in a namespace, and how to allow it.
+// forbiddenError says that the controller manager may not write Secrets in a namespace, and how to
+// allow it.
 type forbiddenError struct {
 	namespace string
 	verbs     []string

@@ -45,15 +45,15 @@ type chosen struct {
 	missing []string
 	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
-	// refused says why the author of the set may not select, or why the set may not select so many, empty if it may. The clusters are then those
-	// that the set has a grant for.
+	// refused says why the author of the set may not select, or why the set may not select so many,
+	// empty if it may. The clusters are then those that the set has a grant for.
 	refused string
 	// reason is that of the condition Ready where refused is not empty.
 	reason string
 }
 
-// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
-// object that could be watched.
+// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for
+// none: the rights of its author are no object that could be watched.
 func (is *chosen) requeueAfter(after time.Duration) time.Duration {
 	if is.refused != "" && (after == 0 || after > refusedPeriod) {
 		return refusedPeriod
@@ -91,7 +91,8 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	return is, nil
 }
 
-// missing returns which names that set selects are no ClusterProfile's. Those of decisions are not the author's.
+// missing returns which names that set selects are no ClusterProfile's. Those of decisions are not
+// the author's.
 func (c *Controller) missing(set *v1alpha1.ClusterCredentialSet) []string {
 	if set.Spec.Clusters.DecisionKey != "" {
 		return nil
@@ -102,8 +103,8 @@ func (c *Controller) missing(set *v1alpha1.ClusterCredentialSet) []string {
 	})
 }
 
-// granted returns the clusters that set has a grant for, whatever it selects: no selector is applied to what its author may not see. Only the
-// server makes grants; a Secret may be anybody's.
+// granted returns the clusters that set has a grant for, whatever it selects: no selector is
+// applied to what its author may not see. Only the server makes grants; a Secret may be anybody's.
 func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	found := selection{}
 	if !credentialset.KeepsCredentials(set) {
@@ -160,7 +161,8 @@ func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredenti
 	return found, nil
 }
 
-// boundOf returns a function that says whether names or labels allow a ClusterProfile to be selected.
+// boundOf returns a function that says whether names or labels allow a ClusterProfile to be
+// selected.
 func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
 	selector := labels.Everything()
 	if clusters.LabelSelector != nil {
@@ -175,7 +177,8 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 	}, nil
 }
 
-// order returns the names of what set selects now, in the order of its names or decisions, else by name.
+// order returns the names of what set selects now, in the order of its names or decisions, else by
+// name.
 func (c *Controller) order(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
@@ -230,11 +233,12 @@ func (c *Controller) grantedOne(set *v1alpha1.ClusterCredentialSet, cluster stri
 	return granted[cluster], nil
 }
 
-// decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another manager owns that group, the hub may not
-// have them.
+// decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another
+// manager owns that group, the hub may not have them.
 type decisions struct {
 	informers *ondemand.Informers[inventorylisters.PlacementDecisionLister]
-	// placements are those whose decisions the user controller writes; empty if that user is not known.
+	// placements are those whose decisions the user controller writes; empty if that user is not
+	// known.
 	placements listers.PlacementLister
 	controller string
 }
@@ -251,7 +255,8 @@ func newDecisions(
 	return &decisions{informers: ondemand.New(ctx, open, loop.Always(changed), notRead), placements: placements, controller: controller}
 }
 
-// names returns the names of the ClusterProfiles that the decisions which count for set name, each once, in the order of their index.
+// names returns the names of the ClusterProfiles that the decisions which count for set name, each
+// once, in the order of their index.
 func (d *decisions) names(ctx context.Context, set *v1alpha1.ClusterCredentialSet) ([]string, error) {
 	counting, _, err := d.of(ctx, set)
 	if err != nil {
@@ -295,8 +300,9 @@ func (d *decisions) of(
 	return counting, others, nil
 }
 
-// doubts returns why a decision does not count if those of writers do; empty if it counts. The Placement of a decision that the controller of
-// Placements has written has to exist: that controller keeps the decisions of existing Placements, and no others.
+// doubts returns why a decision does not count if those of writers do; empty if it counts. The
+// Placement of a decision that the controller of Placements has written has to exist: that
+// controller keeps the decisions of existing Placements, and no others.
 func (d *decisions) doubts(slice *inventoryv1alpha1.PlacementDecision, writers []string) string {
 	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
 	switch {

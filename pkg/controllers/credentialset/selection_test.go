@@ -36,8 +36,9 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of PlacementDecisions. Authors may do what allows
-// says, and reviewed counts how often that was asked.
+// hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of
+// PlacementDecisions. Authors may do what allows says, and reviewed counts how often that was
+// asked.
 type hub struct {
 	*Controller
 	clock    *testingclock.FakeClock

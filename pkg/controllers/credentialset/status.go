@@ -48,8 +48,8 @@ func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.T
 	}, set.Generation, due.Truncate(time.Second)}
 }
 
-// failed is the state of a credential that could not be made or renewed. It is still ready if the Secret has one for the same purpose that is
-// neither expired nor revoked.
+// failed is the state of a credential that could not be made or renewed. It is still ready if the
+// Secret has one for the same purpose that is neither expired nor revoked.
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: want.name().Name,
@@ -95,14 +95,16 @@ func (c *Controller) clusters(set types.UID) []string {
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
-// dropState drops the state of a credential whose cluster is not selected: it is reconciled again when the cluster is.
+// dropState drops the state of a credential whose cluster is not selected: it is reconciled again
+// when the cluster is.
 func (c *Controller) dropState(set *v1alpha1.ClusterCredentialSet, cluster string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.states[set.UID], cluster)
 }
 
-// forget drops everything about the credentials of a set for clusters, for all of them if none is named.
+// forget drops everything about the credentials of a set for clusters, for all of them if none is
+// named.
 func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +124,8 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	}
 }
 
-// updateStatus writes the status of a set, with the condition of its consumer if it has one, if that changes it.
+// updateStatus writes the status of a set, with the condition of its consumer if it has one, if
+// that changes it.
 func (c *Controller) updateStatus(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition,
 ) error {
@@ -173,8 +176,8 @@ func (c *Controller) nextRotation(set *v1alpha1.ClusterCredentialSet, selected s
 	return &metav1.Time{Time: first}
 }
 
-// known returns the states of the credentials of the selected clusters: those that are not ready first, then those that were not renewed, then
-// the others; each by name.
+// known returns the states of the credentials of the selected clusters: those that are not ready
+// first, then those that were not renewed, then the others; each by name.
 func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selection) []v1alpha1.CredentialStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,7 +219,8 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 	return is
 }
 
-// setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
+// setReady sets the condition Ready in the status of a set, and adds to its message what else there
+// is to say of the selection.
 func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
 	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
@@ -254,7 +258,8 @@ func notCounting(others []other) string {
 		len(others), first.Name, first.why)
 }
 
-// setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any writer, else removes it.
+// setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any
+// writer, else removes it.
 func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	clusters := &set.Spec.Clusters
 	if clusters.DecisionKey == "" || len(clusters.DecisionWriters) > 0 {
@@ -271,7 +276,8 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	})
 }
 
-// setOptional sets a condition in the status of a set, or removes the one of that type if there is none.
+// setOptional sets a condition in the status of a set, or removes the one of that type if there is
+// none.
 func setOptional(set *v1alpha1.ClusterCredentialSet, kind string, optional *metav1.Condition) {
 	if optional == nil {
 		meta.RemoveStatusCondition(&set.Status.Conditions, kind)
@@ -280,7 +286,8 @@ func setOptional(set *v1alpha1.ClusterCredentialSet, kind string, optional *meta
 	meta.SetStatusCondition(&set.Status.Conditions, *optional)
 }
 
-// letGo returns which clusters a set has given up because they leave the hub, as the end of a message.
+// letGo returns which clusters a set has given up because they leave the hub, as the end of a
+// message.
 func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""

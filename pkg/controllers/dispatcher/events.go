@@ -53,7 +53,8 @@ func (c *Controller) kueueChanged(metav1.Object) {
 	c.add(c.kueue.workloads.GetIndexer().List())
 }
 
-// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue names it.
+// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue
+// names it.
 func (c *Controller) decisionChanged(object metav1.Object) {
 	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
 	c.addAll(byPlacement, key)

@@ -30,11 +30,13 @@ const (
 )
 
 const (
-	// byPlacement is the index of Workloads and LocalQueues by NAMESPACE/NAME of the Placement that they name.
+	// byPlacement is the index of Workloads and LocalQueues by NAMESPACE/NAME of the Placement that
+	// they name.
 	byPlacement = "placement"
 	// byQueue is the index of Workloads by NAMESPACE/NAME of their LocalQueue.
 	byQueue = "queue"
-	// byOwner is the index of Workloads by their namespace and the UID of the object that they are for.
+	// byOwner is the index of Workloads by their namespace and the UID of the object that they are
+	// for.
 	byOwner = "owner"
 )
 
@@ -85,7 +87,8 @@ func (w *workload) waits() bool {
 		meta.IsStatusConditionTrue(w.Status.Conditions, quotaReserved) && !meta.IsStatusConditionTrue(w.Status.Conditions, finished)
 }
 
-// placement returns the name of the Placement that a Workload or a LocalQueue names, or "" if it names none.
+// placement returns the name of the Placement that a Workload or a LocalQueue names, or "" if it
+// names none.
 func placement(object metav1.Object) string { return object.GetLabels()[v1alpha1.LabelPlacement] }
 
 // watched has informers of the objects of Kueue.

@@ -20,19 +20,20 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
-// fieldManager owns the nominated clusters. Kueue takes the field over by its MutatingAdmissionPolicy for dispatchers, or ours.
+// fieldManager owns the nominated clusters. Kueue takes the field over by its
+// MutatingAdmissionPolicy for dispatchers, or ours.
 const fieldManager = "clusterpass-multikueue-dispatcher"
 
 const (
 	// dispatcherName is our name in Kueue's configuration.
 	dispatcherName = "clusterpass.dev/placement"
-	// othersPeriod is how long a nomination by something else is left. Kueue itself, if its configuration names no dispatcher, would write
-	// its own again at once.
+	// othersPeriod is how long a nomination by something else is left. Kueue itself, if its
+	// configuration names no dispatcher, would write its own again at once.
 	othersPeriod = time.Minute
 )
 
-// reconcile nominates clusters for a Workload that waits for one. It returns after how long to do so again, zero if only a change makes that
-// necessary.
+// reconcile nominates clusters for a Workload that waits for one. It returns after how long to do
+// so again, zero if only a change makes that necessary.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	w, err := get[workload](c.kueue.workloads, name.String())
 	if err != nil {
@@ -70,7 +71,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return 0, nil
 }
 
-// write nominates clusters for a Workload, and nothing else. By the UID it fails for another Workload of the same name.
+// write nominates clusters for a Workload, and nothing else. By the UID it fails for another
+// Workload of the same name.
 func (c *Controller) write(ctx context.Context, w *workload, p *progress, clusters []string) error {
 	nominated := make([]any, len(clusters))
 	for i, name := range clusters {
@@ -112,13 +114,15 @@ func (c *Controller) report(w *workload, p *progress, is nomination) {
 type progress struct {
 	// told is what the last event on it said.
 	told string
-	// nominated is what was written last, version the Workload's by then, and at the time; zero before the first write.
+	// nominated is what was written last, version the Workload's by then, and at the time; zero before
+	// the first write.
 	nominated []string
 	version   string
 	at        time.Time
 }
 
-// isBehind returns whether the cache has the Workload from before the last write, whose event is on its way.
+// isBehind returns whether the cache has the Workload from before the last write, whose event is on
+// its way.
 func (p *progress) isBehind(w *workload) bool {
 	if p.version == "" {
 		return false
@@ -132,10 +136,12 @@ func (p *progress) isOthers(w *workload) bool {
 	return p.version != "" && len(w.Status.NominatedClusterNames) > 0 && !sameClusters(w.Status.NominatedClusterNames, p.nominated)
 }
 
-// sameClusters returns whether two lists have the same clusters. Their order is of no importance to Kueue.
+// sameClusters returns whether two lists have the same clusters. Their order is of no importance to
+// Kueue.
 func sameClusters(a, b []string) bool { return sets.New(a...).Equal(sets.New(b...)) }
 
-// progressOf returns the progress of a Workload. Only the worker that has the Workload from the queue may call it.
+// progressOf returns the progress of a Workload. Only the worker that has the Workload from the
+// queue may call it.
 func (c *Controller) progressOf(name cache.ObjectName) *progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()

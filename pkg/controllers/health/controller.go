@@ -36,7 +36,8 @@ import (
 
 // Options configure a Controller. Every field is required.
 type Options struct {
-	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does not change others.
+	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does
+	// not change others.
 	Manager string
 	// Client writes the status of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
@@ -45,7 +46,8 @@ type Options struct {
 	Members member.Members
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
-	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row have failed.
+	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row
+	// have failed.
 	ProbePeriod time.Duration
 	// FactsPeriod is how often the version and the properties of a member are read.
 	FactsPeriod time.Duration
@@ -128,7 +130,8 @@ func (c *Controller) deleted(obj any) {
 	}
 }
 
-// untilNext returns the time until the next regular probe of a profile. Profiles have different times within the period.
+// untilNext returns the time until the next regular probe of a profile. Profiles have different
+// times within the period.
 func (c *Controller) untilNext(uid types.UID) time.Duration {
 	offset := time.Duration(loop.Phase(uid) * float64(c.ProbePeriod))
 	since := time.Duration(c.Clock.Now().UnixNano()) % c.ProbePeriod
@@ -165,7 +168,8 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	}
 	again := c.untilNext(profile.UID)
 	if o.doubtful {
-		// One lost packet is not an outage, and an API server that is starting refuses requests that it allows later.
+		// One lost packet is not an outage, and an API server that is starting refuses requests that it
+		// allows later.
 		again = min(again, c.ProbePeriod/reprobe)
 	}
 	next := desired(profile, o)

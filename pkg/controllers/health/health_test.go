@@ -193,7 +193,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// probes has the member probed some times, a period apart, and returns the condition that is stored then.
+// probes has the member probed some times, a period apart, and returns the condition that is stored
+// then.
 func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
 	for range times {
 		b.clock.Step(b.ProbePeriod)

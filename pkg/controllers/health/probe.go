@@ -37,15 +37,18 @@ const (
 	ReasonTLSFailed = "TLSFailed"
 	// ReasonUnauthorized: the member does not accept clusterpass's own credential.
 	ReasonUnauthorized = "Unauthorized"
-	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command that mends it.
+	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command
+	// that mends it.
 	ReasonCredentialExpired = "CredentialExpired" //nolint:gosec // a reason, not a credential
-	// ReasonRightsLost: it does, and allows the hub nothing of what join had it allow; the message has the command that mends it.
+	// ReasonRightsLost: it does, and allows the hub nothing of what join had it allow; the message has
+	// the command that mends it.
 	ReasonRightsLost = "RightsLost"
 	// ReasonForbidden: the member does not let clusterpass ask.
 	ReasonForbidden = "Forbidden"
 	// ReasonCredentialPluginFailed: the credential plugin gave no credential.
 	ReasonCredentialPluginFailed = "CredentialPluginFailed" //nolint:gosec // a reason, not a credential
-	// ReasonNoAccess: the profile has no access provider that can be used. Nothing is known of the member.
+	// ReasonNoAccess: the profile has no access provider that can be used. Nothing is known of the
+	// member.
 	ReasonNoAccess = "NoAccess"
 	// ReasonUnexpectedAnswer: it answers, and not as an API server does.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
@@ -56,7 +59,8 @@ const (
 	probeTimeout = 5 * time.Second
 	// reprobe is the part of the period after which a new kind of failure is looked into.
 	reprobe = 3
-	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have some ten thousand.
+	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have
+	// some ten thousand.
 	maxReadyz = 64 << 10
 )
 
@@ -66,17 +70,20 @@ type observed struct {
 	probe outcome
 	// since is when the outcomes have begun to be what they are, by status.
 	since time.Time
-	// joined is the status of Joined that the last probe with an answer to that means, joinedSince when it has become that.
+	// joined is the status of Joined that the last probe with an answer to that means, joinedSince
+	// when it has become that.
 	joined      metav1.ConditionStatus
 	joinedSince time.Time
 	// failures counts those in a row.
 	failures int
-	// doubtful says that the last one failed, and not as the one before: the next one need not wait for its turn.
+	// doubtful says that the last one failed, and not as the one before: the next one need not wait
+	// for its turn.
 	doubtful bool
 	// facts are as of factsAt.
 	facts   facts
 	factsAt time.Time
-	// rightsLost is what the member allows no more, in words; empty if it does, or is not known to. It is asked at some probes.
+	// rightsLost is what the member allows no more, in words; empty if it does, or is not known to. It
+	// is asked at some probes.
 	rightsLost  string
 	untilRights int
 	// lastWrite is when the profile's status was written last, by us.
@@ -109,7 +116,8 @@ func (o *observed) noteMembership(now time.Time) {
 	}
 }
 
-// observe probes the member, and reads its facts when they are due, or when it is back: it may have been upgraded.
+// observe probes the member, and reads its facts when they are due, or when it is back: it may have
+// been upgraded.
 func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
 	wasDown := o.failures > 0
 	client, err := c.Members.For(ctx, profile)
@@ -143,8 +151,8 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	}
 }
 
-// probe asks the member how it is. It asks even when the member has not answered lately, and by that lets others
-// know that it is back.
+// probe asks the member how it is. It asks even when the member has not answered lately, and by
+// that lets others know that it is back.
 func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) outcome {
 	timeout := min(probeTimeout, c.ProbePeriod/2)
 	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("no answer within %s", timeout))
@@ -204,7 +212,8 @@ func reasonOf(err error) string {
 	return ReasonUnexpectedAnswer
 }
 
-// wordsOf returns the words for users in an error: those of its cause, without the name of the cluster.
+// wordsOf returns the words for users in an error: those of its cause, without the name of the
+// cluster.
 func wordsOf(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -218,14 +227,15 @@ func wordsOf(err error) string {
 // rightsEvery is after how many probes the rights on a member are reviewed again.
 const rightsEvery = 4
 
-// rights are two that every member gives its hub, by one ClusterRole. A member that gives neither has lost that role or its binding.
+// rights are two that every member gives its hub, by one ClusterRole. A member that gives neither
+// has lost that role or its binding.
 var rights = []authorizationv1.ResourceAttributes{
 	{Verb: "list", Resource: "serviceaccounts"},
 	{Verb: "create", Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
 }
 
-// askRights reviews whether the member allows the hub anything. Its health does not show that: every user may read /readyz. If the review
-// fails, nothing changes.
+// askRights reviews whether the member allows the hub anything. Its health does not show that:
+// every user may read /readyz. If the review fails, nothing changes.
 func (o *observed) askRights(ctx context.Context, client *member.Client) {
 	if o.untilRights--; o.untilRights > 0 && o.rightsLost == "" {
 		return

@@ -30,7 +30,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// manyMembers is one API server that stands for many members: each has a profile, a kubeconfig and a client of its own.
+// manyMembers is one API server that stands for many members: each has a profile, a kubeconfig and
+// a client of its own.
 type manyMembers struct {
 	*httptest.Server
 
@@ -174,8 +175,8 @@ func TestController_UntilNextSpread(t *testing.T) {
 	assert.Len(t, tenths, 10)
 }
 
-// BenchmarkProbe and BenchmarkBareGet tell what a probe costs over a GET by net/http of the same path on a connection that is kept.
-// The server is in the same process, so both pay for it.
+// BenchmarkProbe and BenchmarkBareGet tell what a probe costs over a GET by net/http of the same
+// path on a connection that is kept. The server is in the same process, so both pay for it.
 func BenchmarkProbe(b *testing.B) {
 	h := newHub(b, newManyMembers(b), 1)
 	h.round(b.Context())

@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// unseenPeriod is when to check again for a write that the watch has not delivered. Its event enqueues the placement, too.
+	// unseenPeriod is when to check again for a write that the watch has not delivered. Its event
+	// enqueues the placement, too.
 	unseenPeriod = time.Second
 	// unseenLimit bounds the wait for such a write.
 	unseenLimit = 10 * time.Second
@@ -33,8 +34,9 @@ const (
 // errBehind says that a slice differs from the cache. An event with the current one is on its way.
 var errBehind = errors.New("the cache is behind")
 
-// syncDecisions writes the slices, and the status, as the last pass has decided. It returns false if the cache lacks the last write:
-// writing before that could remove a cluster from its only slice.
+// syncDecisions writes the slices, and the status, as the last pass has decided. It returns false
+// if the cache lacks the last write: writing before that could remove a cluster from its only
+// slice.
 func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
 	if c.isBehind(placement, p, now) {
 		return false, nil
@@ -59,7 +61,8 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 	return true, c.updateStatus(ctx, placement, p, groups)
 }
 
-// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their order.
+// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their
+// order.
 func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alpha1.PlacementDecision, error) {
 	objs, err := c.Decisions.Informer().GetIndexer().ByIndex(byOwner, string(placement.UID))
 	if err != nil {
@@ -141,15 +144,16 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 	return nil
 }
 
-// sign notes the controller as the writer of a slice. A slice with the same content by another writer is written again.
+// sign notes the controller as the writer of a slice. A slice with the same content by another
+// writer is written again.
 func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
 	if c.User != "" {
 		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, c.User)
 	}
 }
 
-// applyStep writes one step, and returns the slice as it was written, nil for one that was deleted. A slice that differs from the cache is
-// not changed.
+// applyStep writes one step, and returns the slice as it was written, nil for one that was deleted.
+// A slice that differs from the cache is not changed.
 func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
 	switch {
 	case s.want == nil:
@@ -186,8 +190,8 @@ func behind(err error) error {
 // errTaken says that a PlacementDecision with the name of a slice belongs to something else.
 var errTaken = errors.New("it belongs to something else, and is left alone")
 
-// explainTaken returns why a slice that was to be created exists: errTaken if it belongs to something else, errBehind if it is newer than the
-// cache.
+// explainTaken returns why a slice that was to be created exists: errTaken if it belongs to
+// something else, errBehind if it is newer than the cache.
 func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.PlacementDecision) error {
 	have, err := c.Inventory.ApisV1alpha1().PlacementDecisions(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -214,7 +218,8 @@ func sliceName(placement string, index int) string {
 	return fmt.Sprintf("%s-decision-%d", placement, index+1)
 }
 
-// divide returns the PlacementDecisions for groups of clusters, in their order, and what the status says of the groups.
+// divide returns the PlacementDecisions for groups of clusters, in their order, and what the status
+// says of the groups.
 func divide(
 	placement *v1alpha1.Placement, groups []scheduling.Group,
 ) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {

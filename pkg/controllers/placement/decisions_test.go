@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// TestSliceName makes the slices of the Placement with the longest name, for as many clusters as a hub may ever have.
+// TestSliceName makes the slices of the Placement with the longest name, for as many clusters as a
+// hub may ever have.
 func TestSliceName(t *testing.T) {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("p", 63)}}
 	clusters := make([]types.NamespacedName, 100_000)
@@ -50,7 +51,8 @@ func TestSliceName(t *testing.T) {
 	assert.Equal(t, "gpu-decision-1", sliceName("gpu", 0), "as earlier releases have named it")
 }
 
-// TestDecisionKeys_LongestNames is about Placements that are not the server's: it lets in no name that is no label's value.
+// TestDecisionKeys_LongestNames is about Placements that are not the server's: it lets in no name
+// that is no label's value.
 func TestDecisionKeys_LongestNames(t *testing.T) {
 	seen := sets.New[string]()
 	for _, name := range []string{

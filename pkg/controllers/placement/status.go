@@ -26,7 +26,8 @@ const (
 	maxNamed = 10
 )
 
-// latest returns the newer of the cached placement and the last one that was written: the cache may lack it.
+// latest returns the newer of the cached placement and the last one that was written: the cache may
+// lack it.
 func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
 	if p.lastStatus == nil || p.lastStatus.UID != cached.UID {
 		return cached
@@ -37,7 +38,8 @@ func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
 	return p.lastStatus
 }
 
-// updateStatus writes the result of the last pass into the status of a placement, if that changes it.
+// updateStatus writes the result of the last pass into the status of a placement, if that changes
+// it.
 func (c *Controller) updateStatus(
 	ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus,
 ) error {
@@ -81,7 +83,8 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	}
 }
 
-// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision of the last good spec stays.
+// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision
+// of the last good spec stays.
 func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
 	if len(p.mistakes) == 0 {
 		return nil

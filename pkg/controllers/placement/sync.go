@@ -22,16 +22,19 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// reviewPeriod is how often the access of an author who chooses from other namespaces is reviewed again.
+// reviewPeriod is how often the access of an author who chooses from other namespaces is reviewed
+// again.
 const reviewPeriod = 5 * time.Minute
 
 // plan is how a placement is followed.
 type plan struct {
-	// compiled is false until the spec was. policy and plan are nil until then, and while the placement has mistakes.
+	// compiled is false until the spec was. policy and plan are nil until then, and while the
+	// placement has mistakes.
 	compiled bool
 	policy   *scheduling.Policy
 	plan     *scheduling.Plan
-	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the author's access to these was reviewed.
+	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the
+	// author's access to these was reviewed.
 	uid        types.UID
 	generation int64
 	namespaces sets.Set[string]
@@ -43,8 +46,8 @@ type plan struct {
 	passDue, unreviewed bool
 	// unsynced says that the slices may differ from result.
 	unsynced bool
-	// result is that of the last pass, nil before the first. decided are the clusters that the last pass of this plan, or of the plan before
-	// it, has selected.
+	// result is that of the last pass, nil before the first. decided are the clusters that the last
+	// pass of this plan, or of the plan before it, has selected.
 	result  *scheduling.Result
 	decided []types.NamespacedName
 	// unseen are writes that the cache lacks.
@@ -131,7 +134,8 @@ func (c *Controller) setDue(p *plan, passDue, unsynced bool) {
 	p.passDue, p.unsynced = p.passDue || passDue, p.unsynced || unsynced
 }
 
-// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may choose from, have changed.
+// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may
+// choose from, have changed.
 func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement, now time.Time) (*plan, error) {
 	name := cache.MetaObjectToName(placement)
 	c.mu.Lock()
@@ -168,8 +172,8 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	return made, nil
 }
 
-// compile compiles the spec that the plan is for, once. If the expressions of the namespace have used up their share, it returns how long to
-// wait.
+// compile compiles the spec that the plan is for, once. If the expressions of the namespace have
+// used up their share, it returns how long to wait.
 func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.Duration) {
 	if p.compiled {
 		return 0
@@ -193,8 +197,9 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 	return 0
 }
 
-// namespacesOf returns the namespaces a placement chooses from, and when the author's access to them was reviewed. Of namespaces other than
-// the placement's own it returns those whose ClusterProfiles the author may list.
+// namespacesOf returns the namespaces a placement chooses from, and when the author's access to
+// them was reviewed. Of namespaces other than the placement's own it returns those whose
+// ClusterProfiles the author may list.
 func (c *Controller) namespacesOf(
 	ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time,
 ) (sets.Set[string], time.Time, error) {
@@ -244,7 +249,8 @@ func (c *Controller) setUnreviewed(p *plan) {
 	}
 }
 
-// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it returns how long to wait.
+// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it
+// returns how long to wait.
 func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, now time.Time) (decided bool, wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
 	if p.policy.Evaluates() {

@@ -64,7 +64,8 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Retention is how long a grant is kept after the last of its tokens has expired.
 	Retention time.Duration
-	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one member.
+	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one
+	// member.
 	Workers int
 	// Clock is the source of the time.
 	Clock clock.WithTicker
@@ -169,7 +170,8 @@ func (c *Controller) forget(obj any) {
 	c.Members.Forget(g.Spec.ClusterProfile.UID)
 }
 
-// profile returns the ClusterProfile of g as of the last event, or nil if there is none with its UID.
+// profile returns the ClusterProfile of g as of the last event, or nil if there is none with its
+// UID.
 func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	of := g.Spec.ClusterProfile
 	profile, err := c.profiles.ClusterProfiles(of.Namespace).Get(of.Name)
@@ -188,7 +190,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile does what is due for a grant. It returns after how long to do so again, zero if only a change of the grant makes that necessary.
+// reconcile does what is due for a grant. It returns after how long to do so again, zero if only a
+// change of the grant makes that necessary.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	g, err := c.grants.AuthTokenGrants(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -207,8 +210,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return 0, c.endExpired(ctx, g)
 }
 
-// expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or after its
-// creation if it never had any.
+// expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or
+// after its creation if it never had any.
 func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	if g.Status.ExpirationCeiling != nil {
 		return g.Status.ExpirationCeiling.Add(c.Retention)
@@ -249,7 +252,8 @@ type limiter struct {
 	busy map[types.UID]int
 }
 
-// enter returns whether one more grant of a ClusterProfile may be reconciled. If so, the caller must call leave afterwards.
+// enter returns whether one more grant of a ClusterProfile may be reconciled. If so, the caller
+// must call leave afterwards.
 func (l *limiter) enter(profile types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

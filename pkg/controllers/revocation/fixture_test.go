@@ -135,7 +135,8 @@ func at(t time.Time) *metav1.Time {
 	return &stamp
 }
 
-// newGrant returns a grant on the fake member, an hour old, of which a token may be out for an hour more.
+// newGrant returns a grant on the fake member, an hour old, of which a token may be out for an hour
+// more.
 func newGrant(account string) *v1alpha1.AuthTokenGrant {
 	g := fakemember.NewGrant(account)
 	g.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))

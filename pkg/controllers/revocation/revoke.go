@@ -70,9 +70,10 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	return 0, nil
 }
 
-// client returns a client for the member of g: by its ClusterProfile, or, if that is deleted, gives no access any more, or leads
-// elsewhere, by the access that the grant has noted. So a user who edits the status of the profile cannot keep a grant alive. A client for
-// another cluster than the grant's is never returned.
+// client returns a client for the member of g: by its ClusterProfile, or, if that is deleted, gives
+// no access any more, or leads elsewhere, by the access that the grant has noted. So a user who
+// edits the status of the profile cannot keep a grant alive. A client for another cluster than the
+// grant's is never returned.
 func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*member.Client, error) {
 	profile := c.profile(g)
 	if profile == nil {
@@ -93,7 +94,8 @@ func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*m
 	return nil, err
 }
 
-// clientBy returns the client for the cluster of profile, and an error if that is not the cluster of g, or is not known to be.
+// clientBy returns the client for the cluster of profile, and an error if that is not the cluster
+// of g, or is not known to be.
 func (c *Controller) clientBy(
 	ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile,
 ) (*member.Client, error) {
@@ -122,8 +124,8 @@ func remembered(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	return profile
 }
 
-// tokensEnd returns how long tokens of g may still be accepted by the member, now that their rights have ended. It
-// notes when that was.
+// tokensEnd returns how long tokens of g may still be accepted by the member, now that their rights
+// have ended. It notes when that was.
 func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) (time.Duration, error) {
 	if g.Status.ExpirationCeiling == nil {
 		return 0, nil // no token was ever issued
@@ -142,7 +144,8 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 	return grant.TokenCacheTTL + rounding, err
 }
 
-// memberFailed is failed for the error of a call to the member. If the member does not answer, it also waits for its return.
+// memberFailed is failed for the error of a call to the member. If the member does not answer, it
+// also waits for its return.
 func (c *Controller) memberFailed(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, err error) error {
 	why := client.Error(err, "revoke the grant")
 	if isAway(why) {
@@ -199,8 +202,8 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 	return ignoreGone(err, g)
 }
 
-// isOnlyNoted returns whether a grant differs only in what a revocation notes on it. To enqueue it for that would cut short the backoff
-// between two tries that fail with different words.
+// isOnlyNoted returns whether a grant differs only in what a revocation notes on it. To enqueue it
+// for that would cut short the backoff between two tries that fail with different words.
 func isOnlyNoted(before, after any) bool {
 	was, ok := before.(*v1alpha1.AuthTokenGrant)
 	is, also := after.(*v1alpha1.AuthTokenGrant)
@@ -242,8 +245,8 @@ func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 	return err
 }
 
-// endWithoutProfile deletes a grant whose ClusterProfile is deleted, or was replaced under its name. It reads the profile without the
-// cache.
+// endWithoutProfile deletes a grant whose ClusterProfile is deleted, or was replaced under its
+// name. It reads the profile without the cache.
 func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	of := g.Spec.ClusterProfile
 	profile, err := c.Inventory.ApisV1alpha1().ClusterProfiles(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
@@ -261,7 +264,8 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	return ignoreGone(err, g)
 }
 
-// ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its own.
+// ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its
+// own.
 func ignoreGone(err error, g *v1alpha1.AuthTokenGrant) error {
 	if isGone(err, g) || apierrors.IsConflict(err) {
 		return nil

@@ -103,7 +103,8 @@ func TestController_Revoke(t *testing.T) {
 	assert.Equal(t, []string{"Normal Revoked All that this grant owned on cluster default/bravelion is gone"}, f.told())
 }
 
-// expectInOrder expects deletions alone: first of resources that end as the first of resources does, then the next.
+// expectInOrder expects deletions alone: first of resources that end as the first of resources
+// does, then the next.
 func expectInOrder(t *testing.T, writes []string, resources ...string) {
 	t.Helper()
 	var ranks []int
@@ -118,8 +119,8 @@ func expectInOrder(t *testing.T, writes []string, resources ...string) {
 	assert.Len(t, slices.Compact(ranks), len(resources), "not all of %v: %q", resources, writes)
 }
 
-// What has the UID of the grant in its name goes, whoever has changed its labels. An account that is not the
-// grant's stays.
+// What has the UID of the grant in its name goes, whoever has changed its labels. An account that
+// is not the grant's stays.
 func TestController_RevokeForeignObjects(t *testing.T) {
 	labels := func(hub, uid string) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hub, grant.LabelGrantUID: uid}

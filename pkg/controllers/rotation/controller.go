@@ -39,7 +39,8 @@ import (
 )
 
 const (
-	// recheck is how often a credential is checked, because another user may have replaced it. A check makes no call.
+	// recheck is how often a credential is checked, because another user may have replaced it. A check
+	// makes no call.
 	recheck = 30 * time.Second
 	// leastBackoff is the minimum delay before a retry after a failure. The maximum is recheck.
 	leastBackoff = time.Second
@@ -103,7 +104,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile renews the credential for one member if that is due. It returns after how long to reconcile it again.
+// reconcile renews the credential for one member if that is due. It returns after how long to
+// reconcile it again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -116,7 +118,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return again, err
 }
 
-// sync renews the credential for the cluster of profile if that is due. It returns after how long to check again.
+// sync renews the credential for the cluster of profile if that is due. It returns after how long
+// to check again.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	own := c.credential(profile)
 	if own == nil {

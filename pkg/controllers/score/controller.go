@@ -40,7 +40,8 @@ const (
 	// that took. A member with 50,000 pods is read less often than the period, and its API server
 	// is busy with it for at most a twentieth of the time.
 	costFactor = 20
-	// validPeriods is how many periods a score is valid. freshPeriods is how many must be left after a collection: two collections may fail.
+	// validPeriods is how many periods a score is valid. freshPeriods is how many must be left after a
+	// collection: two collections may fail.
 	validPeriods = 5
 	freshPeriods = 3
 )

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sweep is the controller that compares, slowly and one member cluster after the other, what is
-// there of grants with what should be: it repairs what was changed, and removes what belongs to no grant.
+// Package sweep is the controller that compares, slowly and one member cluster after the other,
+// what is there of grants with what should be: it repairs what was changed, and removes what
+// belongs to no grant.
 package sweep
 
 import (
@@ -151,7 +152,8 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 		c.left(profile.UID, 0)
 		return nil
 	}
-	// A list that was cut short, or is a lie, would make all grants of a fleet be compared, and reported as repaired.
+	// A list that was cut short, or is a lie, would make all grants of a fleet be compared, and
+	// reported as repaired.
 	again, err := c.list(ctx, client)
 	if err != nil {
 		return err
@@ -173,7 +175,8 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 	return found, nil
 }
 
-// differs returns whether what was found is not what the grants say, as far as the cache knows them.
+// differs returns whether what was found is not what the grants say, as far as the cache knows
+// them.
 func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {

@@ -44,8 +44,8 @@ type fixture struct {
 	profile *inventoryv1alpha1.ClusterProfile
 }
 
-// newFixture returns a Controller for one profile, whose member has all that grants name. The hub has the grants, and
-// the informers have seen them.
+// newFixture returns a Controller for one profile, whose member has all that grants name. The hub
+// has the grants, and the informers have seen them.
 func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 	t.Helper()
 	f := &fixture{hub: fake.NewClientset(), clock: testingclock.NewFakeClock(now), events: events.NewFakeRecorder(100)}

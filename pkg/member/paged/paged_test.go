@@ -46,7 +46,8 @@ func raw(t testing.TB, fields []byte) []byte {
 	return append([]byte("k8s\x00"), body...)
 }
 
-// each returns the names of the nodes of a member that answers as handler does, and how many pages it was asked for.
+// each returns the names of the nodes of a member that answers as handler does, and how many pages
+// it was asked for.
 func each(t *testing.T, handler func(call int) []byte) (names []string, calls int, err error) {
 	t.Helper()
 	m := fakemember.New(t, clock.RealClock{})
@@ -146,7 +147,8 @@ func message(field protowire.Number, value []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), value)
 }
 
-// node returns a Node in protobuf with that amount of cpu as its capacity, which the encoder of Node does not take for one.
+// node returns a Node in protobuf with that amount of cpu as its capacity, which the encoder of
+// Node does not take for one.
 func node(amount string) []byte {
 	return message(3, message(1, append(message(1, []byte("cpu")), message(2, message(1, []byte(amount)))...)))
 }

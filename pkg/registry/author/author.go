@@ -20,10 +20,12 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Field is the path of the author in an object. No field manager owns it, because the server sets it.
+// Field is the path of the author in an object. No field manager owns it, because the server sets
+// it.
 var Field = fieldpath.MakePathOrDie("spec", "author")
 
-// Of returns the user of a request, since now. Without one nobody is the author, and nothing is done in anybody's name.
+// Of returns the user of a request, since now. Without one nobody is the author, and nothing is
+// done in anybody's name.
 func Of(ctx context.Context) *v1alpha1.Author {
 	user, ok := genericapirequest.UserFrom(ctx)
 	if !ok {
@@ -66,8 +68,9 @@ func WithPatch(handler http.Handler) http.Handler {
 	})
 }
 
-// CheckWhole returns what is wrong with a change of a spec whose author was another user: a patch would put what that user has written, and the
-// sender has not seen, in the name of the sender. how says what the sender may do instead.
+// CheckWhole returns what is wrong with a change of a spec whose author was another user: a patch
+// would put what that user has written, and the sender has not seen, in the name of the sender. how
+// says what the sender may do instead.
 func CheckWhole(ctx context.Context, is, was *v1alpha1.Author, how string) field.ErrorList {
 	if ctx.Value(partial{}) == nil || is != nil && was != nil && is.Username == was.Username {
 		return nil

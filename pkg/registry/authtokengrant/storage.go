@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-// Storage has the storages of grants for their different users. All share one store, and so one cache.
+// Storage has the storages of grants for their different users. All share one store, and so one
+// cache.
 type Storage struct {
 	Grants   *REST
 	Status   *status.REST

@@ -105,7 +105,8 @@ func (*AuthorREST) New() runtime.Object { return &v1alpha1.ClusterCredentialSet{
 // Destroy implements rest.Storage. The main resource destroys the store.
 func (*AuthorREST) Destroy() {}
 
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements
+// rest.SubresourceObjectMetaPreserver: the UID is a precondition.
 func (*AuthorREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // Create makes the user of the request the author of a set, without any other change of its spec,

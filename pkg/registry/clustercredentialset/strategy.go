@@ -23,8 +23,8 @@ import (
 
 // Rights tells what is wrong with what is asked for on member clusters.
 type Rights interface {
-	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's name, by fields under path. The lifetime of the
-	// token is not looked at.
+	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's
+	// name, by fields under path. The lifetime of the token is not looked at.
 	ValidateRights(spec *multiclusterv1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList
 }
 
@@ -57,7 +57,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = strategy{}
 
-// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
+// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor
+// somebody else as the author.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	set := toSet(obj)
 	s.defaultWriters(&set.Spec.Clusters)
@@ -69,8 +70,8 @@ func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts changes of the spec, and who makes
-// one is the author from then on.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts
+// changes of the spec, and who makes one is the author from then on.
 func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	set, oldSet := toSet(obj), toSet(old)
 	set.Status = oldSet.Status

@@ -67,7 +67,8 @@ func (*TokenREST) New() runtime.Object { return &multiclusterv1alpha1.AuthTokenR
 // Destroy implements rest.Storage.
 func (*TokenREST) Destroy() {}
 
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements
+// rest.SubresourceObjectMetaPreserver: the UID is a precondition.
 func (*TokenREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // NamespaceScoped implements rest.Scoper.

@@ -52,7 +52,8 @@ func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object
 	return s.set.DeepCopy(), nil
 }
 
-// newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those write Secrets who are named.
+// newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those
+// write Secrets who are named.
 func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST, *recorder) {
 	minter := &recorder{}
 	return &TokenREST{sets: stored{set}, minter: minter, clock: testClock, authorizer: authorizer.AuthorizerFunc(

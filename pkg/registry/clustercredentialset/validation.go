@@ -49,8 +49,9 @@ func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.Error
 	return append(errs, s.validateSpec(set, field.NewPath("spec"))...)
 }
 
-// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the controller manager is down. It lets a
-// spec stay as it is, which an earlier release may have found nothing wrong with: such a set can be deleted, too.
+// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the
+// controller manager is down. It lets a spec stay as it is, which an earlier release may have found
+// nothing wrong with: such a set can be deleted, too.
 func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.ErrorList {
 	if apiequality.Semantic.DeepEqual(set.Spec, old.Spec) {
 		return nil
@@ -167,8 +168,9 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
 }
 
-// validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could not use. An AdmissionCheck
-// refers to its MultiKueueConfig by a name without dots, of 63 characters at most.
+// validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could
+// not use. An AdmissionCheck refers to its MultiKueueConfig by a name without dots, of 63
+// characters at most.
 func validateMultiKueue(set *v1alpha1.ClusterCredentialSet, path *field.Path) field.ErrorList {
 	spec, kueue, at := &set.Spec, set.Spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
 	name := credentialset.ConfigName(set)

@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
-// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use NewGetter.
+// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use
+// NewGetter.
 type Getter struct {
 	store  rest.Getter
 	stored *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]

@@ -42,7 +42,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = strategy{}
 
-// PrepareForCreate implements rest.RESTCreateStrategy: it resets the status, and sets the author to the user of the request.
+// PrepareForCreate implements rest.RESTCreateStrategy: it resets the status, and sets the author to
+// the user of the request.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	placement := toPlacement(obj)
 	placement.Status = v1alpha1.PlacementStatus{}

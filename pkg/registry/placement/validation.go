@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// maxName is the limit of a label's value: PlacementDecisions have a label with the name of their placement.
+	// maxName is the limit of a label's value: PlacementDecisions have a label with the name of their
+	// placement.
 	maxName = utilvalidation.LabelValueMaxLength
 	// maxTolerationValue is the limit of OCM's CRD.
 	maxTolerationValue = 1024

@@ -43,7 +43,8 @@ const (
 	v1beta1 = "client.authentication.k8s.io/v1beta1"
 )
 
-// provide has the member's ClusterProfile say that it is reached through the hub, as account, and returns it.
+// provide has the member's ClusterProfile say that it is reached through the hub, as account, and
+// returns it.
 func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
 	request := credential.Request{AuthTokenRequestSpec: v1alpha1.AuthTokenRequestSpec{
@@ -140,7 +141,8 @@ func TestPlugin_Flags(t *testing.T) {
 	assert.Equal(t, "system:serviceaccount:default:chosen-by-consumer", name)
 }
 
-// TestPlugin_Refresh has client-go run the plugin anew every few seconds, each time for a new token.
+// TestPlugin_Refresh has client-go run the plugin anew every few seconds, each time for a new
+// token.
 func TestPlugin_Refresh(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--max-age=1s")
 	client := client(t, from, provide(t, shared.Bravelion, "watching"))
@@ -182,7 +184,8 @@ func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
 	}
 }
 
-// TestPlugin_RefusedToken takes a token's Secret away on the member, which ends the token, in the middle of its use.
+// TestPlugin_RefusedToken takes a token's Secret away on the member, which ends the token, in the
+// middle of its use.
 func TestPlugin_RefusedToken(t *testing.T) {
 	h := newHome(t, consumer)
 	client := client(t, library(t, h, v1), provide(t, shared.Smartfish, "refused"))

@@ -14,8 +14,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// maxPluginSize bounds the plugin in bytes: it is copied into the images and volumes of others. Symbols are a third of that, which
-// releases are built without.
+// maxPluginSize bounds the plugin in bytes: it is copied into the images and volumes of others.
+// Symbols are a third of that, which releases are built without.
 const maxPluginSize = 18 << 20
 
 // The plugin is small and static.

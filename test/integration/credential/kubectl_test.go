@@ -46,7 +46,8 @@ func TestKubectl_MergedContext(t *testing.T) {
 	t.Run("as the current context", func(t *testing.T) {
 		h.output(t, shared.kubectl, "config", "use-context", "bravelion")
 		h.output(t, shared.kubectl, "get", "namespaces")
-		// The hub is pinned, so that a token can be had from within a member's context; to ask for others is an error that says so.
+		// The hub is pinned, so that a token can be had from within a member's context; to ask for others
+		// is an error that says so.
 		cmd := h.command(t, shared.kubectl, "clusterpass", "token", "smartfish")
 		output, err := cmd.CombinedOutput()
 		assert.Error(t, err)
@@ -92,7 +93,8 @@ func TestKubectl_TenAtOnce(t *testing.T) {
 	assert.Equal(t, before+1, mints(t, crowd))
 }
 
-// TestKubectl_InContainers runs kubectl as process 1 of PID namespaces of its own, as containers do.
+// TestKubectl_InContainers runs kubectl as process 1 of PID namespaces of its own, as containers
+// do.
 func TestKubectl_InContainers(t *testing.T) {
 	container := []string{"--user", "--map-root-user", "--pid", "--fork", "--mount-proc"}
 	if output, err := exec.CommandContext(t.Context(), "unshare", append(container, "true")...).CombinedOutput(); err != nil {

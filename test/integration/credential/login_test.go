@@ -26,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// account makes a ServiceAccount on the hub and returns a function that returns another token of it each time.
+// account makes a ServiceAccount on the hub and returns a function that returns another token of it
+// each time.
 func account(t *testing.T, name string, entitled bool) func() string {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
@@ -64,7 +65,8 @@ func relay(t *testing.T) (address string, closeRelay func()) {
 	return "https://" + listener.Addr().String(), func() { listener.Close() }
 }
 
-// TestKubectl_LoginByEnvironment logs in to the hub with an exec plugin that goes by a variable, as people do who are several users.
+// TestKubectl_LoginByEnvironment logs in to the hub with an exec plugin that goes by a variable, as
+// people do who are several users.
 func TestKubectl_LoginByEnvironment(t *testing.T) {
 	const alice, bob, carol = "login-alice", "login-bob", "login-carol"
 	newToken := map[string]func() string{alice: account(t, alice, true), bob: account(t, bob, true), carol: account(t, carol, false)}
@@ -137,7 +139,8 @@ func TestKubectl_LoginByCertificate(t *testing.T) {
 	assert.Contains(t, string(output), stranger)
 }
 
-// TestPlugin_RequireTicket runs every command that asks for a token under the policy of the examples.
+// TestPlugin_RequireTicket runs every command that asks for a token under the policy of the
+// examples.
 func TestPlugin_RequireTicket(t *testing.T) {
 	policy := filepath.Join(testenv.Must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
 	h := newHome(t, consumer)

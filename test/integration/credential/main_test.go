@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credential tests how people and programs log in to members: with upstream's access library and our plugin,
-// and with kubectl and the contexts that our kubectl plugin writes, against a real hub and real members.
+// Package credential tests how people and programs log in to members: with upstream's access
+// library and our plugin, and with kubectl and the contexts that our kubectl plugin writes, against
+// a real hub and real members.
 package credential
 
 import (
@@ -37,7 +38,8 @@ const (
 // shared is a hub with two members, joined in namespace default, and our programs.
 var shared struct {
 	testenv.Fleet
-	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is the real one.
+	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is
+	// the real one.
 	plugin, kubectlPlugin, kubectl string
 }
 
@@ -72,7 +74,8 @@ func build(ctx context.Context) (err error) {
 	return nil
 }
 
-// entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for view on any cluster.
+// entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for
+// view on any cluster.
 func entitle(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
 	if err != nil {
@@ -97,7 +100,8 @@ func entitle(ctx context.Context) error {
 	return err
 }
 
-// home is a user's home, with a kubeconfig for the hub, and the environment of programs that run there.
+// home is a user's home, with a kubeconfig for the hub, and the environment of programs that run
+// there.
 type home struct {
 	dir, kubeconfig string
 	env             []string

@@ -35,7 +35,8 @@ const (
 	// managerUser and memberUser are whom the hub's audit log, and the members', see in clusterpass.
 	managerUser = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager"
 	memberUser  = "system:serviceaccount:clusterpass-system:clusterpass"
-	// hubCalls are to the hub for each credential: the request for the token, and to read and to write its Secret.
+	// hubCalls are to the hub for each credential: the request for the token, and to read and to write
+	// its Secret.
 	hubCalls = 3
 	// coldCalls bounds those to the member for the first credential, warmCalls for each one after.
 	coldCalls, warmCalls = 10, 1
@@ -68,7 +69,8 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	assertCalls(t, hubCalls, hub.about, "to the hub")
 	assertCalls(t, coldCalls, onMembers, "to the members")
 
-	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new process has looked at all.
+	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new
+	// process has looked at all.
 	f.setMany(t, "p7", "false")
 	one := f.versions(t, *manyProfiles-1)
 	assert.Equal(t, 1, differences(first, one))
@@ -92,7 +94,8 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	assertCalls(t, 1, hub.writes-hubBefore.writes, "that write Secrets")
 }
 
-// assertCalls wants at most so many calls for each credential, and room for retries: less than one more for each.
+// assertCalls wants at most so many calls for each credential, and room for retries: less than one
+// more for each.
 func assertCalls(t *testing.T, each, calls int, what string) {
 	t.Helper()
 	want := each * *manyProfiles
@@ -112,7 +115,8 @@ func (f *fleet) connect(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret of its own.
+// copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret
+// of its own.
 func (f *fleet) copyProfiles(t *testing.T) []*testenv.Cluster {
 	t.Helper()
 	var members []*testenv.Cluster
@@ -168,7 +172,8 @@ func (f *fleet) setMany(t *testing.T, name, value string) {
 	require.NoError(t, err)
 }
 
-// versions waits until there are so many Secrets of sets, and returns their resource versions by name.
+// versions waits until there are so many Secrets of sets, and returns their resource versions by
+// name.
 func (f *fleet) versions(t *testing.T, count int) map[string]string {
 	t.Helper()
 	var versions map[string]string
@@ -200,11 +205,12 @@ func differences(before, after map[string]string) int {
 	return count
 }
 
-// hubCount are calls of the controller manager to the hub: all about tokens and Secrets of sets, and writes of these Secrets.
+// hubCount are calls of the controller manager to the hub: all about tokens and Secrets of sets,
+// and writes of these Secrets.
 type hubCount struct{ about, writes int }
 
-// calls counts those of the controller manager to the hub, and those to the members but for the lists that sweeps and scores are
-// made of.
+// calls counts those of the controller manager to the hub, and those to the members but for the
+// lists that sweeps and scores are made of.
 func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, onMembers int) {
 	t.Helper()
 	f.hub.EachAuditEvent(t, func(event *auditv1.Event) {

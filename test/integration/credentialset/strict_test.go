@@ -35,8 +35,8 @@ import (
 // maxAuthorAge is that of the hub of TestCredentialSets_StrictHub.
 const maxAuthorAge = 20 * time.Second
 
-// TestCredentialSets_StrictHub is about a hub on which nobody in system:masters becomes the author of a set, others are authors for maxAuthorAge, and
-// namespaces have small limits.
+// TestCredentialSets_StrictHub is about a hub on which nobody in system:masters becomes the author
+// of a set, others are authors for maxAuthorAge, and namespaces have small limits.
 func TestCredentialSets_StrictHub(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
 	f.admin = f.kube(t)

@@ -63,7 +63,8 @@ func (f *fleet) testFacts(t *testing.T) {
 
 var idle = flag.Duration("idle", 16*time.Second, "how long a healthy fleet is watched")
 
-// testIdle has twenty profiles, and watches them while each is probed several times, and its score collected.
+// testIdle has twenty profiles, and watches them while each is probed several times, and its score
+// collected.
 func (f *fleet) testIdle(t *testing.T) {
 	t.Helper()
 	for i := range 18 {

@@ -68,7 +68,8 @@ func TestHostileMembers(t *testing.T) {
 	})
 }
 
-// ask asks for a token of an account of its own on a member, once: client-go would try again for as long as the answer says.
+// ask asks for a token of an account of its own on a member, once: client-go would try again for as
+// long as the answer says.
 func (f *fleet) ask(ctx context.Context, client versioned.Interface, cluster string, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, testenv.WaitTimeout)
 	defer cancel()
@@ -187,8 +188,8 @@ func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 	}
 }
 
-// told returns nil where a profile says what its member is: the liars about everything are not healthy, but for those that answer all
-// questions, /readyz among them, by a 200; all others are.
+// told returns nil where a profile says what its member is: the liars about everything are not
+// healthy, but for those that answer all questions, /readyz among them, by a 200; all others are.
 func told(profile *inventoryv1alpha1.ClusterProfile) error {
 	condition := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	healthy := condition != nil && condition.Status == metav1.ConditionTrue

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hostile tests what members can do to a hub that lie in every way there is, about everything that they are asked: against the
-// server, the controller manager and what users see of both.
+// Package hostile tests what members can do to a hub that lie in every way there is, about
+// everything that they are asked: against the server, the controller manager and what users see of
+// both.
 package hostile
 
 import (
@@ -35,7 +36,8 @@ const (
 	honest = "smartfish"
 )
 
-// fleet is a hub with both programs, an honest member, and one member for each lie and what it is about.
+// fleet is a hub with both programs, an honest member, and one member for each lie and what it is
+// about.
 type fleet struct {
 	hub      *testenv.Cluster
 	server   *testenv.Server

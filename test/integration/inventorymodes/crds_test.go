@@ -36,7 +36,8 @@ func installProfileCRDs(t *testing.T) {
 	}
 }
 
-// installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or not.
+// installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or
+// not.
 func installServiceCRDs(t *testing.T, alpha bool) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "mcs-api.yaml"))
@@ -82,8 +83,8 @@ func removeCRD(ctx context.Context, t *testing.T, name string) {
 		assert.NoError(t, err)
 	}
 	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
-		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the next change of
-		// the CRD, or at a resync five minutes later.
+		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the
+		// next change of the CRD, or at a resync five minutes later.
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"example.com/removed-at":%q}}}`, time.Now().Truncate(removalNudge).Format(time.RFC3339))
 		_, err := crds.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 		if apierrors.IsNotFound(err) {

@@ -50,8 +50,8 @@ func TestServer_Forbidden(t *testing.T) {
 	}
 }
 
-// denyServer takes a resource out of the server's ClusterRole, as an upgrade that forgets artifacts/deploy/rbac leaves
-// it, and waits until the hub's authoriser knows.
+// denyServer takes a resource out of the server's ClusterRole, as an upgrade that forgets
+// artifacts/deploy/rbac leaves it, and waits until the hub's authoriser knows.
 func denyServer(t *testing.T, group, resource string) {
 	t.Helper()
 	client := kube(t, hub.RESTConfig())

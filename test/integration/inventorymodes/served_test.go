@@ -80,7 +80,8 @@ func TestServed_CRDsLater(t *testing.T) {
 	})
 }
 
-// expectClash waits until the server is not ready because of all CRDs, and the hub has no part of it, but its own whole.
+// expectClash waits until the server is not ready because of all CRDs, and the hub has no part of
+// it, but its own whole.
 func expectClash(t *testing.T, s *server) {
 	t.Helper()
 	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/migration.md")...)
@@ -109,7 +110,8 @@ func TestServed_CRDsBefore(t *testing.T) {
 			}
 			return err
 		})
-		// The hub's aggregator follows its APIServices: until it has seen this one, it sends requests to our Service.
+		// The hub's aggregator follows its APIServices: until it has seen this one, it sends requests to
+		// our Service.
 		testenv.Eventually(t, func(ctx context.Context) error {
 			resources, err := discovered(ctx, multicluster)
 			if err == nil && !slices.Equal(allCRDs, resources) {

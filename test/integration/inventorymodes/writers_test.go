@@ -25,8 +25,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of the controller manager, under the policy
-// that is deployed.
+// expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of
+// the controller manager, under the policy that is deployed.
 func expectDecisionWriters(t *testing.T) {
 	t.Helper()
 	const writer, controller, mallory = v1alpha1.AnnotationDecisionWriter, v1alpha1.ControllerManagerUser, "mallory"

@@ -34,7 +34,8 @@ import (
 
 const selfSubjectReviews = "/selfsubjectreviews"
 
-// withoutBasicUser takes from everybody on bravelion, until the test ends, the right to ask who they are.
+// withoutBasicUser takes from everybody on bravelion, until the test ends, the right to ask who
+// they are.
 func withoutBasicUser(t *testing.T) {
 	t.Helper()
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
@@ -48,7 +49,8 @@ func withoutBasicUser(t *testing.T) {
 	})
 }
 
-// adminBehind returns the path of a kubeconfig for an admin of bravelion behind a proxy that ends TLS, as an account with a token.
+// adminBehind returns the path of a kubeconfig for an admin of bravelion behind a proxy that ends
+// TLS, as an account with a token.
 func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Helper()
 	const name = "admin-behind-a-proxy"

@@ -44,8 +44,9 @@ func hubSecret(t *testing.T) *corev1.Secret {
 	return secret
 }
 
-// aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was issued and when it ends. The
-// member takes it: it is signed with the member's own key. It returns the Secret that it wrote, and the token.
+// aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was
+// issued and when it ends. The member takes it: it is signed with the member's own key. It returns
+// the Secret that it wrote, and the token.
 func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 	t.Helper()
 	secret := hubSecret(t)
@@ -223,7 +224,8 @@ func TestRotation_HubShutOut(t *testing.T) {
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 }
 
-// TestJoin_AccountMadeAnew joins while the member's authenticator still accepts the token of the account that was deleted.
+// TestJoin_AccountMadeAnew joins while the member's authenticator still accepts the token of the
+// account that was deleted.
 func TestJoin_AccountMadeAnew(t *testing.T) {
 	joined(t, "bravelion")
 	old := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")

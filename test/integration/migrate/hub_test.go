@@ -56,8 +56,9 @@ func newClients(t *testing.T) clients {
 	return c
 }
 
-// newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a clusterpass-apiserver of its
-// own that is to take their place. It returns the clients and the port of its Service.
+// newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a
+// clusterpass-apiserver of its own that is to take their place. It returns the clients and the port
+// of its Service.
 func newHub(t *testing.T) (c clients, port int32) {
 	t.Helper()
 	c = newClients(t)
@@ -70,7 +71,8 @@ func newHub(t *testing.T) (c clients, port int32) {
 	return c, c.startServer(t)
 }
 
-// startServer runs the server as deployed on a hub with the definitions: only its own group is registered.
+// startServer runs the server as deployed on a hub with the definitions: only its own group is
+// registered.
 func (c clients) startServer(t *testing.T) (port int32) {
 	t.Helper()
 	ports, err := testenv.FreePorts(1)
@@ -92,7 +94,8 @@ func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResou
 	})
 }
 
-// clean removes both APIServices and all CustomResourceDefinitions, and waits until the hub has forgotten the group.
+// clean removes both APIServices and all CustomResourceDefinitions, and waits until the hub has
+// forgotten the group.
 func (c clients) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, name := range []string{inventoryAPI, ourAPI} {

@@ -198,7 +198,8 @@ func (f *fleet) testLost(t *testing.T) {
 	testenv.Eventually(t, func(ctx context.Context) error { return f.members[1].runs(ctx, t, made.Name) })
 }
 
-// submitFor creates a Job on the hub that names a Placement, none if that is empty, and returns its name.
+// submitFor creates a Job on the hub that names a Placement, none if that is empty, and returns its
+// name.
 func (f *fleet) submitFor(t *testing.T, placement string) string {
 	t.Helper()
 	job := f.exampleJob(t)
@@ -335,8 +336,8 @@ func (f *fleet) requireOnlyOn(t *testing.T, job, cluster string) {
 	}
 }
 
-// settled waits until the Workload of a Job is nominated for clusters, and Kueue has a copy of it there and on no other. A copy that
-// gets quota before Kueue has taken it back would stay.
+// settled waits until the Workload of a Job is nominated for clusters, and Kueue has a copy of it
+// there and on no other. A copy that gets quota before Kueue has taken it back would stay.
 func (f *fleet) settled(t *testing.T, job string, clusters ...string) {
 	t.Helper()
 	testenv.Eventually(t, f.nominated(t, job, clusters...))

@@ -122,7 +122,8 @@ func (f *fleet) allJobs(t *testing.T) []string {
 	return names
 }
 
-// watchClusters returns a function that returns what Kueue has said since of clusters that it was not connected to.
+// watchClusters returns a function that returns what Kueue has said since of clusters that it was
+// not connected to.
 func (f *fleet) watchClusters(t *testing.T) func() []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package placement tests that Placements are decided upon, and their decisions written so that nobody misses a cluster.
+// Package placement tests that Placements are decided upon, and their decisions written so that
+// nobody misses a cluster.
 package placement
 
 import (
@@ -35,7 +36,8 @@ const (
 	other = "other"
 )
 
-// fleet is a hub with both programs, and with ClusterProfiles that lead nowhere: nobody asks the clusters anything.
+// fleet is a hub with both programs, and with ClusterProfiles that lead nowhere: nobody asks the
+// clusters anything.
 type fleet struct {
 	hub       *testenv.Cluster
 	admin     kubernetes.Interface

@@ -14,7 +14,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on a member, but for Secrets.
+// callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on
+// a member, but for Secrets.
 const callsPerSweep = 5
 
 // A sweep that finds nothing is five calls, however many grants there are.
@@ -22,9 +23,9 @@ func TestSweep_Cost(t *testing.T) {
 	for _, account := range []string{"idle-a", "idle-b", "idle-c"} {
 		mint(t, "default", "smartfish", account, everyKind)
 	}
-	// A sweep may be under way when the metrics are read, and grants of other tests are still being worked on
-	// for a while: what counts is that then, and for six sweeps, nothing else calls a member. A call that was cut
-	// off is made again, after which it begins anew.
+	// A sweep may be under way when the metrics are read, and grants of other tests are still being
+	// worked on for a while: what counts is that then, and for six sweeps, nothing else calls a
+	// member. A call that was cut off is made again, after which it begins anew.
 	var from cost
 	testenv.Eventually(t, func(context.Context) error {
 		now := costSoFar(t)

@@ -42,13 +42,14 @@ import (
 const (
 	// pluginProvider is the access provider that has a credential for both members.
 	pluginProvider = "fleet-plugin"
-	// boundNamespace has a ClusterProfile that is bound to bravelion, and trustingNamespace is bound to both members.
+	// boundNamespace has a ClusterProfile that is bound to bravelion, and trustingNamespace is bound
+	// to both members.
 	boundNamespace, boundProfile = "exec-bound", "bound"
 	trustingNamespace            = "exec-trusting"
 )
 
-// accessConfig writes an AccessConfiguration with a credential plugin, and the plugin, into dir. The plugin shows what is in the file
-// that has the port of the server as its name.
+// accessConfig writes an AccessConfiguration with a credential plugin, and the plugin, into dir.
+// The plugin shows what is in the file that has the port of the server as its name.
 func accessConfig(dir string) (file string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -97,7 +98,8 @@ func fillPlugin(t *testing.T) {
 	}
 }
 
-// execFixture is a ClusterProfile that is reached by the plugin, and somebody who may edit its status and nothing else.
+// execFixture is a ClusterProfile that is reached by the plugin, and somebody who may edit its
+// status and nothing else.
 type execFixture struct {
 	namespace, name string
 	editor          inventoryclient.ClusterProfileInterface
@@ -185,7 +187,8 @@ func cmpError(err error) error {
 	return err
 }
 
-// TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the plugin's servers.
+// TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the
+// plugin's servers.
 func TestExec_BoundProfile(t *testing.T) {
 	f := newExecFixture(t, boundNamespace, boundProfile)
 	g := mint(t, "default", f.name, "exec-bound", f.target)
@@ -205,8 +208,8 @@ func TestExec_BoundProfile(t *testing.T) {
 	assert.NoError(t, errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)))
 }
 
-// TestExec_ProfileToSeveral is about one that may lead to either member: what was granted is on the cluster that says
-// to be the one of the grant, and nowhere else.
+// TestExec_ProfileToSeveral is about one that may lead to either member: what was granted is on the
+// cluster that says to be the one of the grant, and nowhere else.
 func TestExec_ProfileToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
 	g := mint(t, "default", f.name, "exec-trusting", f.target)

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package revocation tests that what was granted stays as it was granted, and ends when its grant does: on real
-// members, with the controller manager as it is deployed.
+// Package revocation tests that what was granted stays as it was granted, and ends when its grant
+// does: on real members, with the controller manager as it is deployed.
 package revocation
 
 import (
@@ -58,7 +58,8 @@ type granted struct {
 	client kubernetes.Interface
 }
 
-// mint has the hub answer a request from namespace for account on the ClusterProfile default/cluster.
+// mint has the hub answer a request from namespace for account on the ClusterProfile
+// default/cluster.
 func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha1.AuthTokenRequestSpec)) granted {
 	t.Helper()
 	request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{

@@ -35,12 +35,13 @@ const (
 	rightsEndWithin   = time.Second
 	tokensEndWithin   = 12 * time.Second
 	objectsGoneWithin = 22 * time.Second
-	// slack is for a machine that has other work. It is less than what tells one of these bounds from the next.
+	// slack is for a machine that has other work. It is less than what tells one of these bounds from
+	// the next.
 	slack = 5 * time.Second
 )
 
-// inUse uses the token of a grant all the time, and returns when it was first refused for lack of rights (403)
-// and when it was first refused altogether (401).
+// inUse uses the token of a grant all the time, and returns when it was first refused for lack of
+// rights (403) and when it was first refused altogether (401).
 func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
 	var ended [2]time.Time
 	defer func() { ends <- ended }()
@@ -235,8 +236,8 @@ func TestRevocation_ProfileDeleted(t *testing.T) {
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
 }
 
-// TestRevocation_EditedProfiles is about whoever may edit a ClusterProfile, or its status, and would have tokens outlive
-// their grant.
+// TestRevocation_EditedProfiles is about whoever may edit a ClusterProfile, or its status, and
+// would have tokens outlive their grant.
 func TestRevocation_EditedProfiles(t *testing.T) {
 	newNamespace(t, "fleet-held")
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
@@ -314,7 +315,8 @@ func TestRevocation_MemberDown(t *testing.T) {
 
 	require.NoError(t, shared.Smartfish.Restart(t.Context(), "kube-apiserver"))
 	back := time.Now()
-	// It may have been revoked before this test knew that the member is back: then 401 is all there is to see.
+	// It may have been revoked before this test knew that the member is back: then 401 is all there is
+	// to see.
 	refused := testenv.Eventually(t, func(ctx context.Context) error {
 		if err := g.use(ctx); !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token still works"), err)

@@ -11,8 +11,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestSecrecy_Logs runs last: it looks for every token that any test here has got in what both programs have
-// printed, at the highest verbosity.
+// TestSecrecy_Logs runs last: it looks for every token that any test here has got in what both
+// programs have printed, at the highest verbosity.
 func TestSecrecy_Logs(t *testing.T) {
 	if len(shared.tokens) == 0 {
 		t.Skip("no tokens were minted")

@@ -161,7 +161,8 @@ func TestSweep_ForeignAccount(t *testing.T) {
 	assert.Equal(t, theirs.UID, found.UID, "the account was removed with the grant")
 }
 
-// lose makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
+// lose makes the hub lose a grant without revoking it, as one does that is restored from an old
+// backup.
 func lose(t *testing.T, g granted) {
 	t.Helper()
 	annotate := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)

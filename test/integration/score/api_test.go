@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// admin has all rights; keeper those of clusterpass:score-keeper in namespace default; viewer those of view there.
+	// admin has all rights; keeper those of clusterpass:score-keeper in namespace default; viewer
+	// those of view there.
 	admin, keeper, viewer, stranger = "admin", "keeper", "viewer", "stranger"
 	namespace                       = "default"
 )

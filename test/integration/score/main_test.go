@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package score tests what a hub says of what is free on its members: on a real member whose nodes and pods are API
-// objects without a kubelet, with the controller manager as it is deployed.
+// Package score tests what a hub says of what is free on its members: on a real member whose nodes
+// and pods are API objects without a kubelet, with the controller manager as it is deployed.
 package score
 
 import (

@@ -27,7 +27,8 @@ const (
 	typed = gpu + "@Tesla-T4"
 )
 
-// addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real cluster would leave it.
+// addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real
+// cluster would leave it.
 func addNode(t *testing.T, name string, unschedulable bool) {
 	t.Helper()
 	nodes := shared.Bravelion.Kube(t).CoreV1().Nodes()
@@ -55,7 +56,8 @@ func container(name string, requests corev1.ResourceList) corev1.Container {
 	return corev1.Container{Name: name, Image: "pause", Resources: corev1.ResourceRequirements{Requests: requests, Limits: requests}}
 }
 
-// addPod makes a pod of one core, which change may alter before it is made; phase is what its status says then.
+// addPod makes a pod of one core, which change may alter before it is made; phase is what its
+// status says then.
 func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(*corev1.PodSpec)) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{

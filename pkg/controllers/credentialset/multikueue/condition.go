@@ -15,8 +15,8 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
-// that says so.
+// IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something
+// about, and returns the condition that says so.
 func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition, bool) {
 	if _, ok := errors.AsType[kueue.ForbiddenError](err); ok {
 		return condition(set, v1alpha1.MultiKueueReasonForbidden, err.Error()), true
@@ -67,7 +67,8 @@ func (p *pass) author() string {
 	return p.set.Spec.Author.Username
 }
 
-// active counts the clusters that Kueue is connected to, and returns what it says of the first of the others.
+// active counts the clusters that Kueue is connected to, and returns what it says of the first of
+// the others.
 func (p *pass) active() (count int, first string) {
 	for _, name := range p.kept {
 		says := "Kueue has not reported on it yet"

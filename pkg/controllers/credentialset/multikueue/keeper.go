@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package multikueue tells Kueue of the clusters of a ClusterCredentialSet: it keeps a MultiKueueCluster for each, a MultiKueueConfig and an
-// AdmissionCheck. It writes what the set's author may write, and nothing that is another's.
+// Package multikueue tells Kueue of the clusters of a ClusterCredentialSet: it keeps a
+// MultiKueueCluster for each, a MultiKueueConfig and an AdmissionCheck. It writes what the set's
+// author may write, and nothing that is another's.
 package multikueue
 
 import (
@@ -49,8 +50,9 @@ func New(ctx context.Context, hub kubernetes.Interface, objects dynamic.Interfac
 	return k
 }
 
-// Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them, and no others. It returns the
-// condition MultiKueueReady, with an error, too, where it is to be called again.
+// Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them,
+// and no others. It returns the condition MultiKueueReady, with an error, too, where it is to be
+// called again.
 func (k *Keeper) Sync(ctx context.Context, set *v1alpha1.ClusterCredentialSet, workers []Worker) (metav1.Condition, error) {
 	listers, err := k.informers.Start(ctx, metav1.NamespaceAll)
 	if err != nil {
@@ -139,7 +141,8 @@ func (p *pass) keep(ctx context.Context, of kind, want *unstructured.Unstructure
 	case have == nil:
 		return p.create(ctx, of, want)
 	case have.GetDeletionTimestamp() != nil:
-		// It is made anew once it is gone. Kueue holds an AdmissionCheck back while a ClusterQueue names it, and goes by it.
+		// It is made anew once it is gone. Kueue holds an AdmissionCheck back while a ClusterQueue names
+		// it, and goes by it.
 		return false, nil
 	case !isOf(have, p.set):
 		p.taken = append(p.taken, of.name+" "+want.GetName())

@@ -81,7 +81,8 @@ func workers(count int) []Worker {
 	return all
 }
 
-// until calls Sync until the condition has a reason, with a cache that has followed what was written.
+// until calls Sync until the condition has a reason, with a cache that has followed what was
+// written.
 func (h *hub) until(t *testing.T, set *v1alpha1.ClusterCredentialSet, all []Worker, reason string) metav1.Condition {
 	t.Helper()
 	var is metav1.Condition

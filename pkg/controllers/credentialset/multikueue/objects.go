@@ -42,7 +42,8 @@ const (
 type Worker struct {
 	// Name is that of its ClusterProfile.
 	Name string
-	// Secret is the name of the Secret with its kubeconfig; empty if Kueue is to go by the ClusterProfile.
+	// Secret is the name of the Secret with its kubeconfig; empty if Kueue is to go by the
+	// ClusterProfile.
 	Secret string
 }
 

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kueue has what the controllers know of Kueue's API, and checks whether they can use it. It
-// reads and writes no objects of Kueue.
+// Package kueue has what the controllers know of Kueue's API, and checks whether they can use it.
+// It reads and writes no objects of Kueue.
 package kueue
 
 import (
@@ -36,8 +36,8 @@ const MultiKueue = "kueue.x-k8s.io/multikueue"
 // ErrNotInstalled says that the hub has no Kueue, or an older one.
 var ErrNotInstalled = fmt.Errorf("the hub does not serve %s: Kueue is not installed there, or too old", GroupVersion)
 
-// ForbiddenError has what the controller manager may not do with objects of Kueue: the verbs that are
-// missing, and their resource.
+// ForbiddenError has what the controller manager may not do with objects of Kueue: the verbs that
+// are missing, and their resource.
 type ForbiddenError []string
 
 // Error implements error.
@@ -46,8 +46,8 @@ func (e ForbiddenError) Error() string {
 }
 
 // Usable returns nil if the hub serves GroupVersion and its client has the verbs on each of the
-// resources, or RESOURCE/SUBRESOURCE. Otherwise the error is ErrNotInstalled or a ForbiddenError, or
-// it says why this is unknown.
+// resources, or RESOURCE/SUBRESOURCE. Otherwise the error is ErrNotInstalled or a ForbiddenError,
+// or it says why this is unknown.
 func Usable(ctx context.Context, hub kubernetes.Interface, verbs []string, resources ...string) error {
 	_, err := hub.Discovery().ServerResourcesForGroupVersion(GroupVersion.String())
 	if apierrors.IsNotFound(err) {

@@ -25,9 +25,9 @@ const (
 	perDoubling = 7
 )
 
-// Values returns no more than most amounts of the cluster, ordered by name, and whether there are more.
-// Resources of nodes have priority over resources that only pods request: users who may create pods
-// can request anything, under any name.
+// Values returns no more than most amounts of the cluster, ordered by name, and whether there are
+// more. Resources of nodes have priority over resources that only pods request: users who may
+// create pods can request anything, under any name.
 func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	total, largest := amounts{}, amounts{}
 	for _, n := range c.nodes {

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package status serves the status of a stored resource as a subresource that behaves like that of a custom resource.
+// Package status serves the status of a stored resource as a subresource that behaves like that of
+// a custom resource.
 package status
 
 import (

@@ -35,7 +35,8 @@ func (Namespaced) NamespaceScoped() bool { return true }
 // apply does, whatever is returned here.
 func (Namespaced) AllowCreateOnUpdate(context.Context) bool { return false }
 
-// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT names the resourceVersion it is based on.
+// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT names the resourceVersion it
+// is based on.
 func (Namespaced) AllowUnconditionalUpdate(context.Context) bool { return false }
 
 // WarningsOnCreate implements rest.RESTCreateStrategy.
@@ -49,7 +50,8 @@ func (Namespaced) WarningsOnUpdate(context.Context, runtime.Object, runtime.Obje
 // Canonicalize implements rest.RESTCreateStrategy and rest.RESTUpdateStrategy.
 func (Namespaced) Canonicalize(runtime.Object) {}
 
-// Main is the part of the strategy of a resource that has a subresource status, and leaves that alone.
+// Main is the part of the strategy of a resource that has a subresource status, and leaves that
+// alone.
 type Main struct {
 	Namespaced
 
@@ -68,7 +70,8 @@ func (m Main) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields(m.version, m.reset...)
 }
 
-// Status is the strategy of a subresource status: of everything else, only the managed fields change, as with a custom resource.
+// Status is the strategy of a subresource status: of everything else, only the managed fields
+// change, as with a custom resource.
 type Status[T metav1.ObjectMetaAccessor] struct {
 	Namespaced
 
@@ -82,8 +85,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = Status[*metav1.PartialObjectMetadata]{}
 
-// NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an object to that of the old one, and validate
-// returns what is wrong with the status of one.
+// NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an
+// object to that of the old one, and validate returns what is wrong with the status of one.
 func NewStatus[T metav1.ObjectMetaAccessor](
 	typer runtime.ObjectTyper, version schema.GroupVersion, keepSpec func(changed, old T), validate func(T) field.ErrorList,
 ) Status[T] {

@@ -71,7 +71,8 @@ func (c *Convertor[T]) row(obj runtime.Object, _ metav1.Object, name, age string
 	return slices.Insert(slices.Insert(c.cells(typed), c.age, any(age)), 0, any(name)), nil
 }
 
-// Condition returns the cell for a condition: True, or the reason why it is not, or Unknown if there is none.
+// Condition returns the cell for a condition: True, or the reason why it is not, or Unknown if
+// there is none.
 func Condition(conditions []metav1.Condition, kind string) string {
 	condition := meta.FindStatusCondition(conditions, kind)
 	switch {

@@ -15,7 +15,8 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// Key returns an error if key, of an entry in a list of type map, is empty or in seen. It adds key to seen.
+// Key returns an error if key, of an entry in a list of type map, is empty or in seen. It adds key
+// to seen.
 func Key(key string, seen sets.Set[string], path *field.Path) field.ErrorList {
 	if key == "" {
 		return field.ErrorList{field.Required(path, "")}
