@@ -28,6 +28,28 @@ func (h *Hub) list(ctx context.Context, k kind) ([]*unstructured.Unstructured, e
 	return objects, nil
 }
 
+// listCRD returns all objects of a kind that the hub's CustomResourceDefinition has. The hub may go
+// on forwarding requests to clusterpass for a while after its APIService leads there no more, and
+// clusterpass would answer with its own objects, or with none. So listCRD waits until it does not.
+func (m *Migration) listCRD(ctx context.Context, k kind) ([]*unstructured.Unstructured, error) {
+	if err := m.poll(ctx, m.notForwarded); err != nil {
+		return nil, err
+	}
+	live, err := m.hub.list(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return live, m.notForwarded(ctx)
+}
+
+func (m *Migration) notForwarded(ctx context.Context) error {
+	forwarded, err := m.forwarded(ctx)
+	if forwarded {
+		err = fmt.Errorf("the hub forwards requests for %s to clusterpass, which hides the objects that are to be moved", inventory)
+	}
+	return err
+}
+
 // findObjects reads what is to be moved: from the hub while a CustomResourceDefinition is there to
 // stay, else from the folder.
 func (m *Migration) findObjects(ctx context.Context, found *findings) error {
@@ -35,7 +57,7 @@ func (m *Migration) findObjects(ctx context.Context, found *findings) error {
 		k := &found.kinds[i]
 		var err error
 		if k.crd != nil && !k.terminating() {
-			k.live, err = m.hub.list(ctx, k.kind)
+			k.live, err = m.listCRD(ctx, k.kind)
 		} else if export := m.folder.export(k.resource); export != nil {
 			k.wanted, err = m.folder.load(export)
 		}

@@ -130,16 +130,23 @@ func (m *Migration) served(ctx context.Context) error {
 	if err := available(service); err != nil {
 		return err
 	}
-	list := &metav1.APIResourceList{}
-	// Not what client-go's discovery makes of it: that is fetched in one piece with the groups of
-	// others.
-	if err := m.hub.Kube.Discovery().RESTClient().Get().AbsPath("/apis", inventory.Group, inventory.Version).Do(ctx).Into(list); err != nil {
-		return fmt.Errorf("asking for %s: %w", inventory, err)
+	forwarded, err := m.forwarded(ctx)
+	if err == nil && !forwarded {
+		err = fmt.Errorf("%s is not served by clusterpass: there are no %s", inventory, ourResource)
 	}
-	if !slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }) {
-		return fmt.Errorf("%s is not served by clusterpass: there are no %s", inventory, ourResource)
+	return err
+}
+
+// forwarded returns whether the hub forwards requests for the inventory to clusterpass.
+func (m *Migration) forwarded(ctx context.Context) (bool, error) {
+	list, err := m.hub.Kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, inventory.String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("asking for %s: %w", inventory, err)
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }), nil
 }
 
 // available returns nil, or what the hub says is wrong.

@@ -103,7 +103,7 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 
 // compare returns an error that names the objects of a kind that are not as they were exported.
 func (m *Migration) compare(ctx context.Context, k kind) error {
-	live, err := m.hub.list(ctx, k)
+	live, err := m.listCRD(ctx, k)
 	if err != nil {
 		return err
 	}
