@@ -62,7 +62,7 @@ func TestCheckSets(t *testing.T) {
 		onHub  []runtime.Object
 		want   verdict
 	}{
-		"a set is listed with its author, and since when": {nil, hub.InventoryServed, nil, verdict{OK, `its author is "kim", for 40d`, ""}},
+		"a set is listed with its author, and since when": {nil, hub.InventoryServed, nil, verdict{OK, `its author has been "kim" for 40d`, ""}},
 		"one of system:masters is found": {func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 			set.Spec.Author.Groups = []string{"system:masters"}
 		}, hub.InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
@@ -71,11 +71,11 @@ func TestCheckSets(t *testing.T) {
 		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), hub.InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
 		"one that may not select so many is found":       {condition("Ready", "TooManyClusters"), hub.InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
 		"one that is not ready is found":                 {conditionIs("Ready", metav1.ConditionFalse, "NotIssued"), hub.InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
-		"one that is ready is listed":                    {condition("Ready", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author is "kim"`, ""}},
+		"one that is ready is listed":                    {condition("Ready", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author has been "kim"`, ""}},
 		"with External the policy has to be there":       {byDecisions("controller"), hub.InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
 		"and its binding":                                {byDecisions("controller"), hub.InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
 		"which is enough":                                {byDecisions("controller"), hub.InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
-		"where no set goes by decisions it need not be":  {nil, hub.InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
+		"where no set goes by decisions it need not be":  {nil, hub.InventoryExternal, nil, verdict{OK, `its author has been "kim"`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.expect(t, examineSets(t, test.mode, test.onHub, newSet("gpu", "kim", 40*24*time.Hour, test.change)))

@@ -63,7 +63,7 @@ func TestCheckToken(t *testing.T) {
 		want                      string
 	}{
 		"it says that it is us":                               {who: is(us)},
-		"it says that it is somebody else":                    {who: is("alice"), want: `takes the token for "alice"`},
+		"it says that it is somebody else":                    {who: is("alice"), want: `takes the token for that of user "alice"`},
 		"it refuses the token":                                {who: junk, want: "Unauthorized"},
 		"it forbids the review to us":                         {who: forbidden, user: us},
 		"it forbids the review to nobody: a proxy dropped it": {who: forbidden, user: "system:anonymous", want: "system:anonymous"},

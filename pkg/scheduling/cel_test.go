@@ -152,7 +152,7 @@ func TestExpression_IsBounded(t *testing.T) {
 			CelExpressions: slices.Repeat([]string{loop}, 100),
 		}}).Predicates, field.NewPath("predicates"))
 		require.Len(t, errs, 1)
-		assert.Contains(t, errs[0].Error(), "are allowed 100000")
+		assert.Contains(t, errs[0].Error(), "may take more than 100000")
 	})
 }
 
