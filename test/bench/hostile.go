@@ -79,7 +79,9 @@ func measureHostile(ctx context.Context, s settings, env *environment) ([]compar
 type siege struct {
 	send func(ctx context.Context) error
 	// pace is how often something is sent at most; zero for as often as it is answered.
-	pace    rate.Limit
+	pace rate.Limit
+	// clients is how many send at once; zero for hostileClients.
+	clients int
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -106,7 +108,7 @@ func (b *siege) begin(ctx context.Context) {
 	b.end()
 	ctx, b.stop = context.WithCancel(ctx)
 	pace := rate.NewLimiter(cmp.Or(b.pace, rate.Inf), 1)
-	for range hostileClients {
+	for range cmp.Or(b.clients, hostileClients) {
 		b.running.Go(func() {
 			for pace.Wait(ctx) == nil {
 				if err := b.send(ctx); ctx.Err() == nil {
