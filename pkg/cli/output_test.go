@@ -119,8 +119,8 @@ func TestGrants_Output(t *testing.T) {
 		"names":                {[]string{"-o", "name"}, "authtokengrant.clusterpass.dev/one\nauthtokengrant.clusterpass.dev/two\n"},
 		"a JSONPath":           {[]string{"-o", "jsonpath={.items[*].metadata.name}"}, "one two"},
 		"the kind of the list": {[]string{"-o", "jsonpath={.apiVersion} {.kind}"}, "clusterpass.dev/v1alpha1 AuthTokenGrantList"},
-		"the kind of each":     {[]string{"-o", "jsonpath={.items[*].kind}"}, "AuthTokenGrant AuthTokenGrant"},
-		"the version of each":  {[]string{"-o", "jsonpath={.items[*].apiVersion}"}, "clusterpass.dev/v1alpha1 clusterpass.dev/v1alpha1"},
+		"the kind of each":     {[]string{"-o", "jsonpath={.items[0].kind},{.items[1].kind}"}, "AuthTokenGrant,AuthTokenGrant"},
+		"the version of each":  {[]string{"-o", "jsonpath={.items[1].apiVersion}"}, "clusterpass.dev/v1alpha1"},
 		"a template":           {[]string{"-o", "go-template={{range .items}}{{.metadata.name}},{{end}}"}, "one,two,"},
 		"--template alone":     {[]string{"--template={{range .items}}{{.metadata.name}},{{end}}"}, "one,two,"},
 	} {

@@ -20,7 +20,7 @@ const cut = "..."
 // MaxMessage bounds a message, in bytes. The note of an event may have at most 1 KiB.
 const MaxMessage = 900
 
-// Some joins the first texts by separator, at most most of them, and counts the others.
+// Some joins the first texts by separator, as many as most, and counts the others.
 func Some(texts []string, separator string, most int) string {
 	some := strings.Join(texts[:min(len(texts), most)], separator)
 	if more := len(texts) - most; more > 0 {

@@ -15,7 +15,7 @@ const (
 	// GrantFinalizer keeps a grant that is being deleted until the controller manager has removed
 	// what the grant owns on the member cluster.
 	GrantFinalizer = "clusterpass.dev/revoke"
-	// AnnotationAbandonMember, with the value "true", releases a grant that is being deleted,
+	// AnnotationAbandonMember with the value "true" releases a grant that is being deleted,
 	// although its member cluster cannot be reached. What the grant owns there stays until the
 	// controller manager sweeps the member, if ever.
 	AnnotationAbandonMember = "clusterpass.dev/abandon-member"
