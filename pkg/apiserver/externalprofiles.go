@@ -18,16 +18,16 @@ import (
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/hub"
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/profiles"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 // externalProfiles reads ClusterProfiles that the hub serves with a CRD.
 type externalProfiles struct {
 	informer *follower
 	lister   listers.ClusterProfileLister
-	stored   *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
+	stored   *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
 var (
@@ -44,7 +44,7 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	return &externalProfiles{
 		informer: informer,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
-		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, key types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+		stored: sharedread.NewReader(clock.RealClock{}, func(ctx context.Context, key types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
 			found, err := hub.Resource(profiles.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err

@@ -62,25 +62,25 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 	all := maps.Clone(defaultLimits)
 	var errs []error
 	for name, count := range o.MaxObjectsPerNamespace {
-		is, ok := all[name]
+		limit, ok := all[name]
 		if !ok || count < 1 {
 			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1",
 				name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
-		is.Objects = count
-		all[name] = is
+		limit.Objects = count
+		all[name] = limit
 	}
 	for name, text := range o.MaxBytesPerNamespace {
-		is, ok := all[name]
+		limit, ok := all[name]
 		bytes, err := resource.ParseQuantity(text)
 		if !ok || err != nil || bytes.Value() < 1 {
 			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1",
 				name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
-		is.Bytes = bytes.Value()
-		all[name] = is
+		limit.Bytes = bytes.Value()
+		all[name] = limit
 	}
 	return all, errors.Join(errs...)
 }
@@ -225,11 +225,11 @@ func (n *namespaces) beginUpdate(
 	if user, ok := genericapirequest.UserFrom(ctx); ok && user.GetName() == n.exempt {
 		return finish, nil
 	}
-	is, err := encodedSize(obj)
+	size, err := encodedSize(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	if is <= freeBytes {
+	if size <= freeBytes {
 		return finish, nil
 	}
 	was, err := encodedSize(old)
@@ -237,14 +237,14 @@ func (n *namespaces) beginUpdate(
 		return nil, apierrors.NewInternalError(err)
 	}
 	switch {
-	case is <= was:
+	case size <= was:
 		return finish, nil
 	case creator == n.exempt:
 		// It is not counted: what others add to it would never be.
 		return nil, apierrors.NewForbidden(n.resource, object.GetName(),
 			fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
-	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
+	return n.take(ctx, object.GetName(), 0, size-was, options.DryRun)
 }
 
 func setCreator(object metav1.Object, name string) {

@@ -29,9 +29,9 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/hub"
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 const (
@@ -91,7 +91,7 @@ func NewOptions() *Options {
 		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
 	recommended.SecureServing.BindPort = 8443
 	// A user who gets a right after a refusal tries again at once.
-	recommended.Authorization.DenyCacheTTL = live.Interval
+	recommended.Authorization.DenyCacheTTL = sharedread.Interval
 	run := genericoptions.NewServerRunOptions()
 	// The hub's kube-apiservers and every informer hold watches. Without this limit, the server
 	// would wait for them to end until it is killed.

@@ -32,20 +32,20 @@ const (
 // is the object as it is stored or nil, may stay: a list may be as long as the longest of its field
 // was. Whoever gets an error looks at nothing else of object.
 func Check(object, old any) field.ErrorList {
-	is := count(object)
-	if len(is.long) == 0 && is.total <= MaxTotal {
+	counted := count(object)
+	if len(counted.long) == 0 && counted.total <= MaxTotal {
 		return nil
 	}
 	was := count(old)
 	var errs field.ErrorList
-	for path, entries := range is.long {
+	for path, entries := range counted.long {
 		if entries > was.long[path] && !ofServer.Has(path) {
 			errs = append(errs, field.TooMany(field.NewPath(path), entries, MaxEntries))
 		}
 	}
 	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
-	if len(errs) == 0 && is.total > max(MaxTotal, was.total) {
-		total := field.TooMany(nil, is.total, MaxTotal)
+	if len(errs) == 0 && counted.total > max(MaxTotal, was.total) {
+		total := field.TooMany(nil, counted.total, MaxTotal)
 		total.Field, total.Detail = "", "all lists and maps together "+total.Detail
 		return field.ErrorList{total}
 	}
@@ -148,25 +148,25 @@ func holdsEntries(t reflect.Type) bool {
 	if known, ok := holding.Load(t); ok {
 		return known.(bool) //nolint:forcetypeassert,errcheck // Nothing else is stored.
 	}
-	is := false
+	holds := false
 	switch t.Kind() {
 	case reflect.Interface:
-		is = true
+		holds = true
 	case reflect.Slice, reflect.Array:
-		is = t.Elem().Kind() != reflect.Uint8
+		holds = t.Elem().Kind() != reflect.Uint8
 	case reflect.Map:
-		is = true
+		holds = true
 	case reflect.Pointer:
-		is = !t.Implements(marshaler) && holdsEntries(t.Elem())
+		holds = !t.Implements(marshaler) && holdsEntries(t.Elem())
 	case reflect.Struct:
-		is = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
+		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
 			func(f reflect.StructField) bool {
 				return f.IsExported() && len(f.Index) == 1 && f.Type != t && holdsEntries(f.Type)
 			})
 	default:
 	}
-	holding.Store(t, is)
-	return is
+	holding.Store(t, holds)
+	return holds
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -88,7 +89,8 @@ func (o *tokenOptions) run(ctx context.Context, cluster string) error {
 	var printed bytes.Buffer
 	// A printer's own error quotes the answer, and with it the token.
 	if printer.PrintObj(answer, &printed) != nil {
-		return errors.New("the answer can't be printed: the template does not fit its fields, which -o json shows")
+		return fmt.Errorf("the answer can't be printed: the template does not fit its fields, which -o json shows. "+
+			"The token was issued: kubectl clusterpass revoke %s ends it", status.GrantName)
 	}
 	_, err = printed.WriteTo(o.streams.Out)
 	return err

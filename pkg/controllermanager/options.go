@@ -225,7 +225,7 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("--%s must be at least 1", flag))
 		}
 	}
-	for flag, period := range map[string]struct{ is, least time.Duration }{
+	for flag, period := range map[string]struct{ value, least time.Duration }{
 		"member-sweep-period":            {o.SweepPeriod, time.Second},
 		"member-probe-period":            {o.ProbePeriod, time.Second},
 		"score-period":                   {o.ScorePeriod, time.Second},
@@ -234,7 +234,7 @@ func (o *Options) Validate() error {
 		"max-set-author-age":             {o.MaxSetAuthorAge, 0},
 		"grant-retention":                {o.GrantRetention, 0},
 	} {
-		if period.is < period.least {
+		if period.value < period.least {
 			errs = append(errs, fmt.Errorf("--%s must be at least %s", flag, period.least))
 		}
 	}

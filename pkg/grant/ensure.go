@@ -62,18 +62,18 @@ type worker struct {
 // An object of one of these names that is not the grant's is a *RefusedError, and is not touched.
 func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	w := &worker{Keeper: k, fence: newFence(k.Clock, k.Grant)}
-	account, err := w.serviceAccountReady(ctx)
+	account, err := w.ensureServiceAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := w.secretReady(ctx, account)
+	secret, err := w.ensureSecret(ctx, account)
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
 	if err := k.Remove(ctx, Without(k.Grant.Status.MemberObjects, Objects(k.Grant))); err != nil {
 		return nil, fmt.Errorf("what the grant no longer names: %w", err)
 	}
-	if err := w.eachRole(ctx, w.roleReady); err != nil {
+	if err := w.eachRole(ctx, w.ensureRole); err != nil {
 		return nil, err
 	}
 	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created,
@@ -102,18 +102,18 @@ func (k *Keeper) CheckAccount(ctx context.Context) error {
 func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
 	switch {
 	case account.Labels[LabelManagedBy] != ManagedBy:
-		return k.conflict("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
+		return k.refuse("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
 	case !k.owns(account):
-		return k.conflict("ServiceAccount %s belongs to another grant: "+
+		return k.refuse("ServiceAccount %s belongs to another grant: "+
 			"of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
 	case account.DeletionTimestamp != nil:
-		return k.conflict("ServiceAccount %s is being deleted; try again", Account(k.Grant))
+		return k.refuse("ServiceAccount %s is being deleted; try again", Account(k.Grant))
 	}
 	return nil
 }
 
-// serviceAccountReady returns the ServiceAccount, created where it was missing.
-func (w *worker) serviceAccountReady(ctx context.Context) (*corev1.ServiceAccount, error) {
+// ensureServiceAccount returns the ServiceAccount, created where it was missing.
+func (w *worker) ensureServiceAccount(ctx context.Context) (*corev1.ServiceAccount, error) {
 	accounts := w.Client.CoreV1().ServiceAccounts(w.Grant.Spec.ServiceAccount.Namespace)
 	account, err := accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -162,18 +162,18 @@ func (w *worker) inNamespace(ctx context.Context, name string, do func() error) 
 	return do()
 }
 
-// secretReady returns the Secret of this generation of the grant. One of an earlier
+// ensureSecret returns the Secret of this generation of the grant. One of an earlier
 // generation is replaced; one of a later tells that we are late. The ServiceAccount owns it, so
 // that the member's garbage collector leaves no Secret without an account.
-func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
+func (w *worker) ensureSecret(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
 	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
 	want.Annotations[AnnotationGeneration] = w.generation()
 	want.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: kindServiceAccount, Name: account.Name, UID: account.UID}}
-	secret, err := ownedReady(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
+	secret, err := ensureOwned(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
 		generation := generationOf(found)
 		switch {
 		case generation > w.Grant.Generation:
-			return keep, w.conflict("grant %s has been changed meanwhile; try again", w.Grant.Name)
+			return keep, w.refuse("grant %s has been changed meanwhile; try again", w.Grant.Name)
 		case generation < w.Grant.Generation, !slices.Contains(found.OwnerReferences, want.OwnerReferences[0]):
 			// Others may own it, too: that is no reason to end the tokens.
 			return replace, nil

@@ -5,13 +5,8 @@ package grant
 
 import (
 	"context"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -85,57 +80,4 @@ func (f fenced[T]) Update(ctx context.Context, object T, opts metav1.UpdateOptio
 		return object, err
 	}
 	return f.objects.Update(ctx, object, opts)
-}
-
-// Probes are access reviews, one for each role, that a token of a grant passes once the member's
-// authoriser knows the bindings.
-type Probes struct {
-	mu  sync.Mutex
-	all []authorizationv1.SelfSubjectAccessReviewSpec
-}
-
-// All returns the probes.
-func (p *Probes) All() []authorizationv1.SelfSubjectAccessReviewSpec {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.all)
-}
-
-// add adds a probe for one of the rules of a role. namespace is that of a Role, and empty for a
-// ClusterRole. A role without rules needs no probe.
-func (p *Probes) add(namespace string, rules []rbacv1.PolicyRule) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, rule := range rules {
-		if spec, ok := probe(namespace, rule); ok {
-			p.all = append(p.all, spec)
-			return
-		}
-	}
-}
-
-// probe returns a review that rule allows. It keeps a wildcard in the rule: RBAC allows "*" only to
-// users who hold "*".
-func probe(namespace string, rule rbacv1.PolicyRule) (authorizationv1.SelfSubjectAccessReviewSpec, bool) {
-	first := func(all []string) string {
-		if len(all) == 0 {
-			return ""
-		}
-		return all[0]
-	}
-	switch {
-	case len(rule.Verbs) == 0:
-		return authorizationv1.SelfSubjectAccessReviewSpec{}, false
-	case len(rule.Resources) > 0 && len(rule.APIGroups) > 0:
-		resource, subresource, _ := strings.Cut(rule.Resources[0], "/")
-		return authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: rule.Verbs[0], Group: rule.APIGroups[0],
-			Resource: resource, Subresource: subresource, Name: first(rule.ResourceNames),
-		}}, true
-	case len(rule.NonResourceURLs) > 0:
-		return authorizationv1.SelfSubjectAccessReviewSpec{NonResourceAttributes: &authorizationv1.NonResourceAttributes{
-			Verb: rule.Verbs[0], Path: rule.NonResourceURLs[0],
-		}}, true
-	}
-	return authorizationv1.SelfSubjectAccessReviewSpec{}, false
 }

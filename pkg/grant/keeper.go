@@ -68,8 +68,8 @@ func IsRefused(err error) bool {
 	return errors.As(err, &ours) || denied && !retryable || !denied && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
-// conflict returns a *RefusedError for an object on the member that is not the grant's.
-func (k *Keeper) conflict(format string, args ...any) error {
+// refuse returns a *RefusedError for an object on the member that is not the grant's.
+func (k *Keeper) refuse(format string, args ...any) error {
 	return &RefusedError{apierrors.NewConflict(authTokenRequests, k.Grant.Spec.ServiceAccount.Name,
 		fmt.Errorf("cluster %s: %s", Cluster(k.Grant), fmt.Sprintf(format, args...)))}
 }

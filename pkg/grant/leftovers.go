@@ -88,7 +88,7 @@ func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 func (k *Keeper) checkLeftovers(all []leftover) error {
 	for _, binding := range all {
 		if !binding.ours {
-			return k.conflict("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
+			return k.refuse("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
 				binding.GetName(), Account(k.Grant))
 		}
 	}

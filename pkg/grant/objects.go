@@ -84,10 +84,10 @@ const (
 	replace
 )
 
-// ownedReady returns the object of the grant that want describes, created where it is
+// ensureOwned returns the object of the grant that want describes, created where it is
 // missing. One that is there is mended: mend changes what it finds and says what
 // that takes. One of that name that is not the grant's is a *RefusedError and is not touched.
-func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
+func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
 	found, err := api.Get(ctx, want.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		found, err = api.Create(ctx, want, metav1.CreateOptions{})
@@ -101,7 +101,7 @@ func ownedReady[T metav1.Object](ctx context.Context, w *worker, api objects[T],
 		return found, err
 	}
 	if !w.owns(found) {
-		return found, w.conflict("%T %s exists and is not this grant's", want, want.GetName())
+		return found, w.refuse("%T %s exists and is not this grant's", want, want.GetName())
 	}
 	needed, err := mend(found)
 	if err != nil {

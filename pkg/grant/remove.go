@@ -150,7 +150,9 @@ func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T]
 	return deleteExactly(ctx, found, api.Delete)
 }
 
-// isOfGrant returns whether an object is the grant's to remove. UIDs are unique among hubs, too.
+// isOfGrant returns whether an object is the grant's to remove. It is laxer than Owns, because the
+// labels may have been changed on the member, or written by this hub under another id. UIDs are
+// unique among hubs, too.
 func (k *Keeper) isOfGrant(object metav1.Object) bool {
 	uid := string(k.Grant.UID)
 	return uid != "" && (object.GetLabels()[LabelGrantUID] == uid || strings.Contains(object.GetName(), uid))

@@ -73,29 +73,29 @@ func (k *Keeper) eachRole(ctx context.Context, do func(ctx context.Context, role
 	return group.Wait()
 }
 
-// roleReady makes the member have a role of the grant, and its binding.
-func (w *worker) roleReady(ctx context.Context, role Role) error {
-	rules, err := w.rulesReady(ctx, role)
+// ensureRole makes the member have a role of the grant, and its binding.
+func (w *worker) ensureRole(ctx context.Context, role Role) error {
+	rules, err := w.ensureRules(ctx, role)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", role.Kind, role, err)
 	}
 	w.probes.add(role.Namespace, rules)
-	if err := w.bindingReady(ctx, role); err != nil {
+	if err := w.ensureBinding(ctx, role); err != nil {
 		return fmt.Errorf("%s of %s: %w", role.bindingKind(), role, err)
 	}
 	return nil
 }
 
-// rulesReady returns the rules of a role: of the one that is made for the grant, in a namespace
+// ensureRules returns the rules of a role: of the one that is made for the grant, in a namespace
 // that is created if it is missing, or of the one that exists.
-func (w *worker) rulesReady(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
+func (w *worker) ensureRules(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
 	rbac := w.Client.RbacV1()
 	switch {
 	case role.Exists():
 		return w.existingRole(ctx, role)
 	case role.OfCluster():
 		api := fenced[*rbacv1.ClusterRole]{rbac.ClusterRoles(), &w.fence}
-		_, err := ownedReady(ctx, w, api, w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
+		_, err := ensureOwned(ctx, w, api, w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
 			if found.AggregationRule == nil && equality.Semantic.DeepEqual(found.Rules, role.Rules) {
 				return keep, nil
 			}
@@ -106,7 +106,7 @@ func (w *worker) rulesReady(ctx context.Context, role Role) ([]rbacv1.PolicyRule
 	}
 	api := fenced[*rbacv1.Role]{rbac.Roles(role.Namespace), &w.fence}
 	return role.Rules, w.inNamespace(ctx, role.Namespace, func() error {
-		_, err := ownedReady(ctx, w, api, w.role(role), func(found *rbacv1.Role) (repair, error) {
+		_, err := ensureOwned(ctx, w, api, w.role(role), func(found *rbacv1.Role) (repair, error) {
 			if equality.Semantic.DeepEqual(found.Rules, role.Rules) {
 				return keep, nil
 			}
@@ -117,18 +117,18 @@ func (w *worker) rulesReady(ctx context.Context, role Role) ([]rbacv1.PolicyRule
 	})
 }
 
-// bindingReady makes the member have the binding for a role of the grant.
-func (w *worker) bindingReady(ctx context.Context, role Role) (err error) {
+// ensureBinding makes the member have the binding for a role of the grant.
+func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
 	rbac := w.Client.RbacV1()
 	if role.OfCluster() {
 		want, api := w.clusterRoleBinding(role), fenced[*rbacv1.ClusterRoleBinding]{rbac.ClusterRoleBindings(), &w.fence}
-		_, err = ownedReady(ctx, w, api, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
+		_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
 			return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
 		})
 		return err
 	}
 	want, api := w.roleBinding(role), fenced[*rbacv1.RoleBinding]{rbac.RoleBindings(role.Namespace), &w.fence}
-	_, err = ownedReady(ctx, w, api, want, func(found *rbacv1.RoleBinding) (repair, error) {
+	_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.RoleBinding) (repair, error) {
 		return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
 	})
 	return err

@@ -34,12 +34,12 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	if e.member == nil || e.abandon || !hasFailed(g) {
 		return nil
 	}
-	is := e.cleaned[g.UID]
-	if is == nil {
-		is = &cleaning{}
-		e.cleaned[g.UID] = is
+	state := e.cleaned[g.UID]
+	if state == nil {
+		state = &cleaning{}
+		e.cleaned[g.UID] = state
 	}
-	if is.done {
+	if state.done {
 		return nil
 	}
 	keeper, err := e.keeper(ctx, g)
@@ -49,23 +49,23 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	what := "what " + refOf(o) + " owns"
 	if e.DryRun != DryRunNone {
 		e.report.did("member", "deleted", what)
-		is.done = true
+		state.done = true
 		return e.letGo(ctx, o)
 	}
-	if is.rightsEnded.IsZero() {
+	if state.rightsEnded.IsZero() {
 		if err := keeper.EndRights(ctx); err != nil {
 			return e.member.failed("delete", what, err)
 		}
-		is.rightsEnded = time.Now()
+		state.rightsEnded = time.Now()
 	}
-	if time.Since(is.rightsEnded) < grant.TokenCacheTTL {
+	if time.Since(state.rightsEnded) < grant.TokenCacheTTL {
 		return nil
 	}
 	if err := keeper.Remove(ctx, grant.AllObjects(g)); err != nil {
 		return e.member.failed("delete", what, err)
 	}
 	e.report.did("member", "deleted", what)
-	is.done = true
+	state.done = true
 	return e.letGo(ctx, o)
 }
 

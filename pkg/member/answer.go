@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"clusterpass.dev/pkg/bounds"
@@ -27,18 +28,24 @@ const (
 	maxPage = 8 << 20
 	// maxObject bounds an answer with an object, in bytes: what etcd takes.
 	maxObject = 1536 << 10
-	// maxShort bounds an answer with a token, with the checks of /readyz, with a version, or with an
-	// error, in bytes.
+	// maxTokenAnswer bounds an answer with a token, in bytes. Audiences of the most bytes that a
+	// request may have, each of which JSON escapes by six, take some 280 KiB there and in the token.
+	maxTokenAnswer = 384 << 10
+	// maxShort bounds an answer with the checks of /readyz, with a version, or with an error, in
+	// bytes.
 	maxShort = 64 << 10
 	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole
 	// of thousands of rules has fewer.
 	maxFields = 50_000
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
-	// maxUnread bounds what a member may send of one answer before it is read, in bytes, and
-	// maxUnreadOfOne the same of all answers on one connection. An answer of several maxUnread takes
-	// as many round trips.
-	maxUnread, maxUnreadOfOne = 512 << 10, 4 << 20
+	// maxUnread bounds what a member may send of one answer before it is read, in bytes. An answer of
+	// several maxUnread takes as many round trips.
+	maxUnread = 128 << 10
+	// maxUnreadOfOne bounds the same of all answers on one connection. It is for more answers than
+	// wait at once by default (maxInFlight), so they do not hold up others. net/http takes less than 4
+	// MiB.
+	maxUnreadOfOne = 4<<20 - 1
 	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for
 	// the first maxShort of each.
 	maxHeld = 32 << 20
@@ -97,18 +104,20 @@ func IsTooLarge(err error) bool {
 // isPage returns whether req asks for a page of a list.
 func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
 
-// maxAnswer returns what an answer to req may have, in bytes.
-func maxAnswer(req *http.Request) int64 {
+// boundOf returns what an answer to req may have, in bytes, and whether users choose what it has,
+// as in the objects that requests name, and in lists. An API server with other limits than usual
+// may then send more.
+func boundOf(req *http.Request) (limit int64, chosen bool) {
 	path := req.URL.Path
 	switch {
 	case isPage(req):
-		return maxPage
+		return maxPage, true
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
-		return maxShort
+		return maxTokenAnswer, false
 	case strings.HasSuffix(path, "/readyz"), strings.HasSuffix(path, "/livez"), strings.HasSuffix(path, "/version"):
-		return maxShort
+		return maxShort, false
 	}
-	return maxObject
+	return maxObject, !strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem)
 }
 
 // answerBody is the whole body of an answer.
@@ -139,11 +148,12 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
 	refused := resp.StatusCode >= http.StatusMultipleChoices
-	limit, tooLarge := maxAnswer(req), error(nil)
+	limit, chosen := boundOf(req)
+	var tooLarge error
 	if refused {
 		limit = maxShort
 	} else {
-		tooLarge = newTooLarge(req, limit)
+		tooLarge = newTooLarge(limit, chosen)
 	}
 	body := &answerBody{held: t.held}
 	err := body.read(req.Context(), resp, limit, tooLarge)
@@ -159,12 +169,13 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// newTooLarge returns the failure for an answer to req of more than limit bytes. No API server
-// sends one, but for a page of large objects. So it counts as no answer: a member that sends such
-// answers again and again is not contacted for a while, and costs nothing then.
-func newTooLarge(req *http.Request, limit int64) *failure {
+// newTooLarge returns the failure for an answer of more than limit bytes. Unless users choose what
+// it has, no API server sends one, so it counts as no answer: a member that sends such answers
+// again and again is not contacted for a while, and costs nothing then. No request may cause that
+// on a member that is honest.
+func newTooLarge(limit int64, chosen bool) *failure {
 	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
-	if isPage(req) {
+	if chosen {
 		tooLarge.blame = answered
 	}
 	return tooLarge

@@ -229,8 +229,8 @@ func checkCluster(cluster *clientcmdapi.Cluster) error {
 // checkUser returns what of a kubeconfig's user is refused, or missing.
 func checkUser(user *clientcmdapi.AuthInfo) error {
 	refused := []struct {
-		is  bool
-		why string
+		expected bool
+		why      string
 	}{
 		{user.Exec != nil, "exec is refused: programs are not run"},
 		{user.AuthProvider != nil, "auth-provider is refused"},
@@ -244,7 +244,7 @@ func checkUser(user *clientcmdapi.AuthInfo) error {
 		},
 	}
 	for _, r := range refused {
-		if r.is {
+		if r.expected {
 			return errors.New(r.why)
 		}
 	}

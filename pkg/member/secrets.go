@@ -20,8 +20,8 @@ import (
 	"k8s.io/utils/clock"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/profiles"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 const (
@@ -62,7 +62,7 @@ type Secrets interface {
 type SecretInformers struct {
 	hub        kubernetes.Interface
 	namespaces map[string]*namespaceSecrets
-	stored     *live.Reader[types.NamespacedName, *corev1.Secret]
+	stored     *sharedread.Reader[types.NamespacedName, *corev1.Secret]
 }
 
 var _ Secrets = (*SecretInformers)(nil)
@@ -77,7 +77,7 @@ type namespaceSecrets struct {
 // needs the rights to get, list and watch Secrets in these namespaces and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
-	s.stored = live.NewReader(clock.RealClock{}, s.read)
+	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
 	for _, namespace := range SecretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
@@ -146,7 +146,7 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 
 // Stored returns what Get returns, as the hub stores it now. It is for callers that are about to
 // refuse something because of the result of Get. Callers share the read, and may wait for up to
-// live.Interval.
+// sharedread.Interval.
 func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return s.readBy(ctx, s.stored.Get, namespace, name)
 }

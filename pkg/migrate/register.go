@@ -43,6 +43,7 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 	remote := err == nil && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == ""
 	switch {
 	case remote && !found.target.leads(service):
+		found.hidden = true
 		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
 			name, service.Spec.Service.Namespace, service.Spec.Service.Name)
 	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -38,6 +39,29 @@ func (t *issuedToken) lifetime() time.Duration { return t.expires.Sub(t.issued) 
 // refreshAfter returns when clients should request the next token.
 func (t *issuedToken) refreshAfter() time.Time {
 	return t.issued.Add(time.Duration(float64(t.lifetime()) * refreshAt)).Truncate(time.Second)
+}
+
+// extendedSeconds is a lifetime that kube-apiserver uses to recognise Pods that do not renew their
+// token. For such a request it issues a token that is valid for a year
+// (WarnOnlyBoundTokenExpirationPeriod).
+const extendedSeconds = 3607
+
+// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter
+// than requested.
+func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
+	seconds = v1alpha1.DefaultExpirationSeconds
+	if asked != nil {
+		seconds = *asked
+	}
+	if seconds == extendedSeconds {
+		seconds--
+	}
+	longest := int64(m.MaxExpiration / time.Second)
+	if seconds <= longest {
+		return seconds, nil
+	}
+	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server",
+		seconds, longest)}
 }
 
 // issue requests a token from the member, for exactly the ServiceAccount that was prepared, and

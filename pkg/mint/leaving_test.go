@@ -194,7 +194,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
 			r.Spec.ClusterRoles = nil
 			if test.there != nil {
-				target, err := m.cached(t.Context(), r.Spec.TargetClusterProfile)
+				target, err := m.cachedTarget(t.Context(), r.Spec.TargetClusterProfile)
 				require.NoError(t, err)
 				grants.grant = m.newTask(r, target).want.DeepCopy()
 				grants.grant.UID, grants.grant.Generation = "grant-1", 1

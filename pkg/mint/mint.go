@@ -31,13 +31,17 @@ const (
 	verifiedEntries = 50_000
 )
 
-// Profiles reads ClusterProfiles. The caller must not change them. The error satisfies
-// apierrors.IsNotFound if there is none.
+// Of the three interfaces below, Cached reads a cache, Stored shares one read of what the hub
+// stores with other callers, and Live reads what the hub stores for one caller.
+
+// Profiles reads ClusterProfiles: pkg/registry/clusterprofile or, with --inventory=External,
+// pkg/apiserver does. The caller must not change them. The error satisfies apierrors.IsNotFound if
+// there is none.
 type Profiles interface {
 	// Cached returns a ClusterProfile from a cache, which may be slightly stale.
 	Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for
-	// up to live.Interval.
+	// up to sharedread.Interval.
 	Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 }
 
@@ -47,7 +51,7 @@ type Members interface {
 	// Cached returns the client for the cluster of profile, according to the cached Secret.
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 	// StoredWithLeaving returns what Cached and CachedLeaving return, with the Secret as the hub
-	// stores it. Callers share the read, and may wait for up to live.Interval.
+	// stores it. Callers share the read, and may wait for up to sharedread.Interval.
 	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
 	// CachedLeaving returns nil, except for a profile whose member is being removed from the hub,
 	// according to the cached Secret.
@@ -57,7 +61,8 @@ type Members interface {
 	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
-// Grants stores the AuthTokenGrants of the hub. Errors are metav1.Status errors.
+// Grants stores the AuthTokenGrants of the hub: pkg/registry/authtokengrant does. Errors are
+// metav1.Status errors.
 type Grants interface {
 	// Cached returns a grant from a cache, which may be slightly stale. The caller must not change it.
 	Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
@@ -74,7 +79,7 @@ type Grants interface {
 	// Count returns the approximate number of grants in a namespace.
 	Count(ctx context.Context, namespace string) (int64, error)
 	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may
-	// wait for up to live.Interval.
+	// wait for up to sharedread.Interval.
 	CountStored(ctx context.Context, namespace string) (int64, error)
 }
 
@@ -160,7 +165,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err := m.authorize(ctx, r); err != nil {
 		return nil, err
 	}
-	known, err := m.cached(ctx, r.Spec.TargetClusterProfile)
+	known, err := m.cachedTarget(ctx, r.Spec.TargetClusterProfile)
 	if err == nil {
 		var result *Result
 		if result, err = m.mintFor(ctx, r, known); err == nil || !isAboutAccess(err) {
@@ -168,7 +173,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 		}
 	}
 	// The caches may be stale.
-	current, storedErr := m.stored(ctx, r.Spec.TargetClusterProfile)
+	current, storedErr := m.storedTarget(ctx, r.Spec.TargetClusterProfile)
 	switch {
 	case storedErr != nil:
 		return nil, storedErr
@@ -202,27 +207,4 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 		Warnings:         warnings,
 		AuditAnnotations: auditAnnotations(g, token),
 	}, nil
-}
-
-// extendedSeconds is a lifetime that kube-apiserver uses to recognise Pods that do not renew their
-// token. For such a request it issues a token that is valid for a year
-// (WarnOnlyBoundTokenExpirationPeriod).
-const extendedSeconds = 3607
-
-// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter
-// than requested.
-func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
-	seconds = v1alpha1.DefaultExpirationSeconds
-	if asked != nil {
-		seconds = *asked
-	}
-	if seconds == extendedSeconds {
-		seconds--
-	}
-	longest := int64(m.MaxExpiration / time.Second)
-	if seconds <= longest {
-		return seconds, nil
-	}
-	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server",
-		seconds, longest)}
 }

@@ -52,9 +52,9 @@ func (t *task) recordEnsured(
 	return confirmed, err
 }
 
-// isHere returns whether g is known to be on the member, although it does not say where it is. One
-// that was there already, as its ServiceAccount shows, is, and one that was nowhere before. Any
-// other may be on another cluster.
+// isHere returns whether g is known to be on the member, although it does not say where it is. It
+// is if its ServiceAccount was already there, or if it was never on any member. Any other may be on
+// another cluster.
 func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured) bool {
 	return ready.AccountFound || g.Status.ObservedGeneration == 0 || t.joined != ""
 }

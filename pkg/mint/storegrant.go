@@ -28,7 +28,8 @@ const (
 
 var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
 
-// errRaced says that somebody else was quicker; what was read is no longer so.
+// errRaced says that somebody else was quicker: the grant has changed on the hub, an equal request
+// has just made its ServiceAccount, or what tokens are bound to is gone from the member.
 var errRaced = errors.New("the grant has changed meanwhile")
 
 // storeGrant returns the grant of the request, as it is stored: found, changed to what is
@@ -61,7 +62,7 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 	case !grant.IsFor(live, t.want):
 		return nil, false, t.conflict(
 			"its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
-	case !t.owns(live):
+	case !t.mayUse(live):
 		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
 	}
 	if err := grant.CheckMember(live, t.want.Status.MemberUID); err != nil {
@@ -104,8 +105,9 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 		}
 		return nil, t.memberError(err, "look up what the request names")
 	}
-	// Whoever takes the member out waits for the grants that there are, and for no others.
-	if err := t.stays(); err != nil {
+	// Whoever removes the member waits only for the grants that exist when it lists them. So create
+	// none after that.
+	if err := t.checkCachedNotLeaving(); err != nil {
 		return nil, err
 	}
 	created, err := t.Grants.Create(ctx, t.want)

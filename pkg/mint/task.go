@@ -43,9 +43,9 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	return t
 }
 
-// owns returns whether g is the request's to use: a grant with an owner is for the owner's
-// requests, and these use no other.
-func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
+// mayUse returns whether the request may use g. Requests of a set use only grants of that set, and
+// requests of users only grants of no set.
+func (t *task) mayUse(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	if t.request.Owner == nil {
 		return grant.SetOf(g) == ""
 	}
@@ -117,7 +117,7 @@ func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.
 // since has deleted the Secret on the member, and no token is issued for that one.
 func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, grant.Bound, bool) {
 	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
-	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.owns(g) || difference(g, t.want) != "" {
+	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.mayUse(g) || difference(g, t.want) != "" {
 		return nil, grant.Bound{}, false
 	}
 	value, ok := t.verified.Get(keyOf(g))
@@ -137,7 +137,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.confirmMemberStays(ctx, g, created); err != nil {
+	if err := t.undoIfLeaving(ctx, g, created); err != nil {
 		return nil, nil, err
 	}
 	ready, err := t.ensure(ctx, g)
@@ -185,13 +185,14 @@ func (t *task) identify(ctx context.Context) error {
 	return nil
 }
 
-// confirmMemberStays refuses the first token of a grant for a member that began to leave while the
-// grant was stored. A grant that had a token was seen by whoever takes the member out.
-func (t *task) confirmMemberStays(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
+// undoIfLeaving refuses the first token of a grant for a member that began to leave while the grant
+// was stored, and takes back a grant that was created for it. A grant that had a token was seen by
+// whoever removes the member.
+func (t *task) undoIfLeaving(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
 	if g.Status.ExpirationCeiling != nil {
 		return nil
 	}
-	err := t.confirmStays(ctx)
+	err := t.checkLiveNotLeaving(ctx)
 	// That a requester did not wait says nothing of the member.
 	if err != nil && created && !errors.Is(ctx.Err(), context.Canceled) {
 		t.undo(ctx, g)

@@ -90,8 +90,8 @@ func compileExpression(text string) (cel.Program, int64, error) {
 	if ast, issues = env.Check(ast); issues.Err() != nil {
 		return nil, 0, issues.Err()
 	}
-	if is := ast.OutputType(); !is.IsExactType(cel.BoolType) {
-		return nil, 0, fmt.Errorf("it is of type %s, and must be true or false", is)
+	if output := ast.OutputType(); !output.IsExactType(cel.BoolType) {
+		return nil, 0, fmt.Errorf("it is of type %s, and must be true or false", output)
 	}
 	steps, err := checkExpression(env, ast)
 	if err != nil {

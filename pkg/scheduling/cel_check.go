@@ -153,8 +153,8 @@ func units(cost uint64) string {
 }
 
 func checkNode(ast *celast.AST, e celast.Expr) error {
-	if is := ast.GetType(e.ID()); is != nil {
-		if err := checkType(is); err != nil {
+	if t := ast.GetType(e.ID()); t != nil {
+		if err := checkType(t); err != nil {
 			return err
 		}
 	}
@@ -166,13 +166,13 @@ func checkNode(ast *celast.AST, e celast.Expr) error {
 
 // checkType allows what has a type, and lists and maps of single values and of what a
 // ClusterProfile has.
-func checkType(is *types.Type) error {
-	if is.Kind() == types.DynKind {
+func checkType(t *types.Type) error {
+	if t.Kind() == types.DynKind {
 		return errors.New("the type of a part of it is not known: dyn() and lists of different types are not supported")
 	}
-	for _, parameter := range is.Parameters() {
-		if isAggregate(is) && isAggregate(parameter) {
-			return fmt.Errorf("%s: lists and maps of lists and maps are not supported", is)
+	for _, parameter := range t.Parameters() {
+		if isAggregate(t) && isAggregate(parameter) {
+			return fmt.Errorf("%s: lists and maps of lists and maps are not supported", t)
 		}
 		if err := checkType(parameter); err != nil {
 			return err
@@ -182,25 +182,25 @@ func checkType(is *types.Type) error {
 }
 
 // isAggregate returns whether values of the type are lists or maps, or may be.
-func isAggregate(is *types.Type) bool {
-	switch is.Kind() {
+func isAggregate(t *types.Type) bool {
+	switch t.Kind() {
 	case types.ListKind, types.MapKind:
 		return true
 	case types.OpaqueKind:
-		return slices.ContainsFunc(is.Parameters(), isAggregate)
+		return slices.ContainsFunc(t.Parameters(), isAggregate)
 	default:
 		return false
 	}
 }
 
 // isPart returns whether values of the type are, or may be, a part of a variable that has fields.
-func isPart(is *types.Type) bool {
-	switch is.Kind() {
+func isPart(t *types.Type) bool {
+	switch t.Kind() {
 	case types.StructKind:
-		_, found := celTypes.FindDeclType(is.TypeName())
+		_, found := celTypes.FindDeclType(t.TypeName())
 		return found
 	case types.OpaqueKind:
-		return slices.ContainsFunc(is.Parameters(), isPart)
+		return slices.ContainsFunc(t.Parameters(), isPart)
 	default:
 		return false
 	}
@@ -221,11 +221,11 @@ func checkCall(ast *celast.AST, e celast.Expr) error {
 		return fmt.Errorf("%s supports only UTC here", function)
 	}
 	for i, arg := range args {
-		is := ast.GetType(arg.ID())
-		if is == nil || !isAggregate(is) && !isPart(is) || takesAll.Has(function) || function == operators.In && i == 1 {
+		t := ast.GetType(arg.ID())
+		if t == nil || !isAggregate(t) && !isPart(t) || takesAll.Has(function) || function == operators.In && i == 1 {
 			continue
 		}
-		return fmt.Errorf("%s of %s is not supported here: compare single values", displayName(function), is)
+		return fmt.Errorf("%s of %s is not supported here: compare single values", displayName(function), t)
 	}
 	return nil
 }
@@ -334,7 +334,7 @@ func countPattern(e *syntax.Regexp) int {
 
 // displayName returns what a function is called in an expression.
 func displayName(function string) string {
-	if name, is := operators.FindReverse(function); is && name != "" {
+	if name, found := operators.FindReverse(function); found && name != "" {
 		return name
 	}
 	return function

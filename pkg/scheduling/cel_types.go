@@ -58,8 +58,8 @@ var celTypes = apiservercel.NewDeclTypeProvider(celProfileType, celManagedCluste
 
 func celObject(name string, fields map[string]*apiservercel.DeclType) *apiservercel.DeclType {
 	declared := make(map[string]*apiservercel.DeclField, len(fields))
-	for field, is := range fields {
-		declared[field] = apiservercel.NewDeclField(field, is, true, nil, nil)
+	for field, t := range fields {
+		declared[field] = apiservercel.NewDeclField(field, t, true, nil, nil)
 	}
 	return apiservercel.NewObjectType(name, declared)
 }
@@ -82,8 +82,8 @@ func (celSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 
 // mostItems returns how many entries a list or map of that type has at most, if it is not written
 // down.
-func mostItems(is *types.Type) int64 {
-	if is.IsExactType(celConditionList.CelType()) {
+func mostItems(t *types.Type) int64 {
+	if t.IsExactType(celConditionList.CelType()) {
 		return maxCELConditions
 	}
 	return maxCELItems

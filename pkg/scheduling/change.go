@@ -34,7 +34,7 @@ func (p *Policy) Touched(change *Change) bool {
 // WeighsOthers returns whether what other placements select makes a difference.
 func (p *Policy) WeighsOthers() bool {
 	for i := range p.prioritizers {
-		if _, is := p.prioritizers[i].prioritizer.(balance); is {
+		if _, balances := p.prioritizers[i].prioritizer.(balance); balances {
 			return true
 		}
 	}

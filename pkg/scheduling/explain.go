@@ -80,7 +80,7 @@ func (p *Plan) explain(slot int32) Explanation {
 		if !ok && e.RefusedBy == "" {
 			e.RefusedBy, e.Reason = f.name(), f.reason(&c)
 		}
-		if _, is := f.(tolerations); is && ok {
+		if _, tolerates := f.(tolerations); tolerates && ok {
 			e.ToleratedUntil = instant(until)
 		}
 	}

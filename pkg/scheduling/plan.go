@@ -288,7 +288,7 @@ func (p *Plan) read(slot int32, c *candidate) (until int64) {
 // observeOthers takes the readings that depend on what other placements have selected.
 func (p *Plan) observeOthers() {
 	for i := range p.policy.prioritizers {
-		if _, is := p.policy.prioritizers[i].prioritizer.(balance); !is {
+		if _, balances := p.policy.prioritizers[i].prioritizer.(balance); !balances {
 			continue
 		}
 		values := p.values[i]

@@ -31,8 +31,8 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/sharedread"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -269,7 +269,7 @@ func TestRefusal_Reads(t *testing.T) {
 		require.ErrorContains(t, err, "there is no Secret")
 	}
 	now := readsSoFar(t, cluster)
-	most := int(took/live.Interval) + 1
+	most := int(took/sharedread.Interval) + 1
 	t.Logf("%d refused requests in %s: %d reads of the Secret, %d of the profile", callers*rounds, took, now.secrets-before.secrets, now.profiles-before.profiles)
 	assert.LessOrEqual(t, now.secrets-before.secrets, most, "reads of the Secret in %s", took)
 	assert.NotEqual(t, before.secrets, now.secrets, "reads of the Secret in %s", took)

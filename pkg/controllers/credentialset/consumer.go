@@ -31,8 +31,8 @@ func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentia
 	if err != nil {
 		return nil, err
 	}
-	is, err := c.kueue.Sync(ctx, set, workers)
-	return &is, err
+	ready, err := c.kueue.Sync(ctx, set, workers)
+	return &ready, err
 }
 
 // workers returns the clusters that Kueue can reach, in their order: those whose Secret exists.
@@ -79,11 +79,11 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	consumer, consumerErr := c.consume(ctx, set, chosen.clusters)
 	next.Status.Selected = int32(len(chosen.clusters)) //nolint:gosec // a hub has no such number of objects
 	next.Status.Ready = next.Status.Selected
-	is := condition(next, "")
-	if is.Status == metav1.ConditionTrue {
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
+	ready := condition(next, "")
+	if ready.Status == metav1.ConditionTrue {
+		ready.Reason, ready.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
-	if err := c.setReady(ctx, next, is, chosen); err != nil {
+	if err := c.setReady(ctx, next, ready, chosen); err != nil {
 		return 0, err
 	}
 	setOptional(next, v1alpha1.MultiKueueReady, consumer)
@@ -98,9 +98,9 @@ func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentia
 		return nil
 	}
 	err := c.kueue.Remove(ctx, set)
-	if is, ok := multikueue.IsBlocked(set, err); ok {
+	if blocked, ok := multikueue.IsBlocked(set, err); ok {
 		next := set.DeepCopy()
-		meta.SetStatusCondition(&next.Status.Conditions, is)
+		meta.SetStatusCondition(&next.Status.Conditions, blocked)
 		return errors.Join(err, c.writeStatus(ctx, set, next))
 	}
 	return err

@@ -225,21 +225,21 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if err := c.secrets.watch(ctx, set); err != nil {
 		return 0, c.updateBlocked(ctx, set, err)
 	}
-	is, err := c.selected(ctx, set)
+	selection, err := c.selected(ctx, set)
 	if err != nil {
 		return 0, err
 	}
-	consumer, consumerErr := c.consume(ctx, set, is.clusters)
-	again, err := c.prune(ctx, set, is.clusters)
+	consumer, consumerErr := c.consume(ctx, set, selection.clusters)
+	again, err := c.prune(ctx, set, selection.clusters)
 	if err != nil {
 		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 	}
-	again = is.requeueAfter(again)
-	if c.enqueueUnknown(set, is.clusters) {
+	again = selection.requeueAfter(again)
+	if c.enqueueUnknown(set, selection.clusters) {
 		// Each updates the status when it is reconciled.
 		return again, consumerErr
 	}
-	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, is, consumer))
+	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selection, consumer))
 }
 
 // enqueueUnknown enqueues the credentials without a state, and returns whether there are any.

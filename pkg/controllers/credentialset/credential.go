@@ -134,18 +134,18 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	if secret == nil || !isOf(secret, w.set.UID) {
 		return time.Time{}, mint, "there is no Secret"
 	}
-	is := secret.Annotations
+	annotations := secret.Annotations
 	issued, expires := times(secret)
 	switch {
-	case is[annotationFor] != w.purpose() && is[annotationRights] != w.rights():
+	case annotations[annotationFor] != w.purpose() && annotations[annotationRights] != w.rights():
 		return time.Time{}, mint, "the request has changed"
-	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
+	case annotations[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
 		return issued.Add(rotatePause), mint, "a rotation was requested"
 	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
 		return time.Time{}, repair, "the Secret was changed"
-	case !grants(is[annotationGrant]):
+	case !grants(annotations[annotationGrant]):
 		return issued.Add(grantLag), mint, whyRevoked
-	case is[annotationFor] != w.purpose():
+	case annotations[annotationFor] != w.purpose():
 		return time.Time{}, repair, "the contents of the Secret are to change"
 	}
 	part := float64(v1alpha1.DefaultRefreshAtPercent)
@@ -169,7 +169,7 @@ func times(secret *corev1.Secret) (issued, expires time.Time) {
 func (w *wanted) annotations(
 	answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte,
 ) map[string]string {
-	is := map[string]string{
+	annotations := map[string]string{
 		annotationCluster:    w.profile.Name,
 		annotationClusterUID: string(w.profile.UID),
 		annotationIssued:     issued.UTC().Format(time.RFC3339),
@@ -181,9 +181,9 @@ func (w *wanted) annotations(
 		annotationToken:      digest(answer.Token),
 	}
 	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
-		is[annotationRotate] = value
+		annotations[annotationRotate] = value
 	}
-	return is
+	return annotations
 }
 
 // isOf returns whether a set may overwrite and delete a Secret.

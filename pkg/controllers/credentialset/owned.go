@@ -58,8 +58,8 @@ func isOurs(key string) bool { return strings.HasPrefix(key, annotationPrefix) }
 // noted returns the keys that a Secret notes; false if it notes none.
 func noted(secret *corev1.Secret) (keys, bool) {
 	var of keys
-	is := secret.Annotations[annotationKeys]
-	return of, is != "" && json.Unmarshal([]byte(is), &of) == nil
+	encoded := secret.Annotations[annotationKeys]
+	return of, encoded != "" && json.Unmarshal([]byte(encoded), &of) == nil
 }
 
 // checksum is a digest of the content of a Secret by the controller's keys.

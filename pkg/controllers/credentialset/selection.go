@@ -54,8 +54,8 @@ type chosen struct {
 
 // requeueAfter returns when to look at a set again that is to be looked at after a time, zero for
 // none: the rights of its author are no object that could be watched.
-func (is *chosen) requeueAfter(after time.Duration) time.Duration {
-	if is.refused != "" && (after == 0 || after > refusedPeriod) {
+func (s *chosen) requeueAfter(after time.Duration) time.Duration {
+	if s.refused != "" && (after == 0 || after > refusedPeriod) {
 		return refusedPeriod
 	}
 	return after
@@ -67,28 +67,28 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	if err != nil {
 		return nil, err
 	}
-	is := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
+	selection := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
 	if refused == "" {
-		if is.clusters, err = c.matching(ctx, set); err != nil {
+		if selection.clusters, err = c.matching(ctx, set); err != nil {
 			return nil, err
 		}
-		is.refused, is.reason = c.limits.reserve(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
+		selection.refused, selection.reason = c.limits.reserve(set, len(selection.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
-	if is.refused == "" {
-		is.missing = c.missing(set)
+	if selection.refused == "" {
+		selection.missing = c.missing(set)
 	} else {
-		if is.clusters, err = c.granted(set); err != nil {
+		if selection.clusters, err = c.granted(set); err != nil {
 			return nil, err
 		}
 	}
-	for name, profile := range is.clusters {
+	for name, profile := range selection.clusters {
 		if c.Members.CachedLeaving(profile) != nil {
-			is.leaving = append(is.leaving, name)
-			delete(is.clusters, name)
+			selection.leaving = append(selection.leaving, name)
+			delete(selection.clusters, name)
 		}
 	}
-	slices.Sort(is.leaving)
-	return is, nil
+	slices.Sort(selection.leaving)
+	return selection, nil
 }
 
 // missing returns which names that set selects are no ClusterProfile's. Those of decisions are not

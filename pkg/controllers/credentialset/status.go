@@ -65,8 +65,8 @@ func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) stat
 }
 
 // setState stores the state of a credential, and enqueues the set to update its status.
-func (c *Controller) setState(want *wanted, is state) {
-	is.ClusterProfile = want.profile.Name
+func (c *Controller) setState(want *wanted, next state) {
+	next.ClusterProfile = want.profile.Name
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.states[want.set.UID]
@@ -74,8 +74,8 @@ func (c *Controller) setState(want *wanted, is state) {
 		of = map[string]state{}
 		c.states[want.set.UID] = of
 	}
-	if was, ok := of[is.ClusterProfile]; !ok || was != is {
-		of[is.ClusterProfile] = is
+	if was, ok := of[next.ClusterProfile]; !ok || was != next {
+		of[next.ClusterProfile] = next
 		c.setQueue.AddAfter(cache.MetaObjectToName(want.set), statusDelay)
 	}
 }
@@ -84,8 +84,8 @@ func (c *Controller) setState(want *wanted, is state) {
 func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	is, ok := c.states[set.UID][cluster]
-	return ok && is.generation == set.Generation
+	known, ok := c.states[set.UID][cluster]
+	return ok && known.generation == set.Generation
 }
 
 // clusters returns those with a state.
@@ -201,42 +201,42 @@ func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selectio
 }
 
 func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Condition {
-	is := metav1.Condition{
+	ready := metav1.Condition{
 		Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, ObservedGeneration: set.Generation,
 		Reason:  v1alpha1.CredentialSetReasonNotReady,
 		Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
 	}
 	switch {
 	case set.Status.Selected == 0:
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
+		ready.Reason, ready.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
 	case set.Status.Ready < set.Status.Selected:
 	case first != "":
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed,
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed,
 			"some credentials are valid but were not renewed; "+first
 	default:
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
 	}
-	return is
+	return ready
 }
 
 // setReady sets the condition Ready in the status of a set, and adds to its message what else there
 // is to say of the selection.
-func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
-	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
+func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, ready metav1.Condition, chosen *chosen) error {
+	ready.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
-		is.Reason, is.Message = chosen.reason, chosen.refused
+		ready.Reason, ready.Message = chosen.reason, chosen.refused
 	case chosen.refused != "":
-		is.Reason, is.Message = chosen.reason, "only clusters that already have a credential are selected: "+chosen.refused+"; "+is.Message
+		ready.Reason, ready.Message = chosen.reason, "only clusters that already have a credential are selected: "+chosen.refused+"; "+ready.Message
 	case set.Spec.Clusters.DecisionKey != "":
 		_, others, err := c.decisions.of(ctx, set)
 		if err != nil {
 			return err
 		}
-		is.Message += notCounting(others)
+		ready.Message += notCounting(others)
 	}
-	is.Message = words.Message(is.Message)
-	meta.SetStatusCondition(&set.Status.Conditions, is)
+	ready.Message = words.Message(ready.Message)
+	meta.SetStatusCondition(&set.Status.Conditions, ready)
 	return nil
 }
 

@@ -95,10 +95,10 @@ func (c *Controller) write(ctx context.Context, w *workload, p *progress, cluste
 }
 
 // report records one event on a Workload about what it was nominated for, or why it was not.
-func (c *Controller) report(w *workload, p *progress, is nomination) {
-	kind, message := corev1.EventTypeNormal, strings.Join(is.clusters, ", ")+": "+is.why
-	if is.reason != reasonNominated {
-		kind, message = corev1.EventTypeWarning, is.why
+func (c *Controller) report(w *workload, p *progress, nominated nomination) {
+	kind, message := corev1.EventTypeNormal, strings.Join(nominated.clusters, ", ")+": "+nominated.why
+	if nominated.reason != reasonNominated {
+		kind, message = corev1.EventTypeWarning, nominated.why
 	}
 	if p.told == message {
 		return
@@ -107,7 +107,7 @@ func (c *Controller) report(w *workload, p *progress, is nomination) {
 	c.Recorder.Eventf(&corev1.ObjectReference{
 		APIVersion: kueue.GroupVersion.String(), Kind: "Workload",
 		Namespace: w.Namespace, Name: w.Name, UID: w.UID, ResourceVersion: w.ResourceVersion,
-	}, nil, kind, is.reason, "Nominate", "%s", message)
+	}, nil, kind, nominated.reason, "Nominate", "%s", message)
 }
 
 // progress is what was done for a waiting Workload.

@@ -157,8 +157,8 @@ func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
 func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
 	switch {
 	case s.want == nil:
-		is := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
-		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &is})
+		precondition := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
+		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &precondition})
 		return nil, behind(err)
 	case s.have == nil:
 		c.sign(s.want)
@@ -224,7 +224,7 @@ func divide(
 	placement *v1alpha1.Placement, groups []scheduling.Group,
 ) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
 	var all []*inventoryv1alpha1.PlacementDecision
-	var lastStatus []v1alpha1.DecisionGroupStatus
+	var statuses []v1alpha1.DecisionGroupStatus
 	for i, group := range groups {
 		status := v1alpha1.DecisionGroupStatus{
 			//nolint:gosec // a hub has no such number of objects
@@ -237,9 +237,9 @@ func divide(
 			status.Decisions = append(status.Decisions, slice.Name)
 			all = append(all, slice)
 		}
-		lastStatus = append(lastStatus, status)
+		statuses = append(statuses, status)
 	}
-	return all, lastStatus
+	return all, statuses
 }
 
 func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []types.NamespacedName) *inventoryv1alpha1.PlacementDecision {
@@ -273,7 +273,7 @@ func same(have, want *inventoryv1alpha1.PlacementDecision) bool {
 
 func hasAll(have, want map[string]string) bool {
 	for key, value := range want {
-		if is, ok := have[key]; !ok || is != value {
+		if actual, ok := have[key]; !ok || actual != value {
 			return false
 		}
 	}

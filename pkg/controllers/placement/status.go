@@ -127,10 +127,10 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 
 // recordMove records an event with the clusters that were added and removed.
 func (c *Controller) recordMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
-	was, is := sets.New(before...), sets.New(after...)
+	was, now := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
 		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s",
-			is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
+			now.Len(), list(now.Difference(was)), list(was.Difference(now)))))
 }
 
 func list(clusters sets.Set[types.NamespacedName]) string {

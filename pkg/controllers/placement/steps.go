@@ -63,8 +63,8 @@ func compare(have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	}
 	var needed []step
 	for _, slice := range want {
-		if is := there[slice.Name]; is == nil || !same(is, slice) {
-			needed = append(needed, step{is, slice})
+		if existing := there[slice.Name]; existing == nil || !same(existing, slice) {
+			needed = append(needed, step{existing, slice})
 		}
 		delete(there, slice.Name)
 	}

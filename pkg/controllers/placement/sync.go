@@ -77,7 +77,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	}
 	passDue, unsynced := c.due(p)
 	decided, wait := c.pass(placement, p, passDue, now)
-	// A share that is used up puts off a pass, but not the repair of slices that somebody has changed.
+	// A share that is used up puts off a pass that is due. If none is, slices that somebody has
+	// changed are repaired nevertheless.
 	if wait > 0 && (passDue || p.result == nil || !unsynced) {
 		c.setDue(p, passDue, unsynced)
 		return wait, nil
@@ -283,10 +284,10 @@ func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *
 		c.recordMove(placement, p.decided, result.Decisions)
 	}
 	p.decided = result.Decisions
-	is := scheduling.Decision{Clusters: result.Decisions}
+	decided := scheduling.Decision{Clusters: result.Decisions}
 	if p.moved != nil {
-		is.MovedAt = p.moved.Time
+		decided.MovedAt = p.moved.Time
 	}
 	p.result = result
-	c.fleet.SetDecision(nameOf(placement), is)
+	c.fleet.SetDecision(nameOf(placement), decided)
 }

@@ -206,8 +206,8 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 // for that would cut short the backoff between two tries that fail with different words.
 func isOnlyNoted(before, after any) bool {
 	was, ok := before.(*v1alpha1.AuthTokenGrant)
-	is, also := after.(*v1alpha1.AuthTokenGrant)
-	return ok && also && equality.Semantic.DeepEqual(withoutNotes(was), withoutNotes(is))
+	next, also := after.(*v1alpha1.AuthTokenGrant)
+	return ok && also && equality.Semantic.DeepEqual(withoutNotes(was), withoutNotes(next))
 }
 
 func withoutNotes(g *v1alpha1.AuthTokenGrant) *v1alpha1.AuthTokenGrant {

@@ -71,8 +71,8 @@ func WithPatch(handler http.Handler) http.Handler {
 // CheckWhole returns what is wrong with a change of a spec whose author was another user: a patch
 // would put what that user has written, and the sender has not seen, in the name of the sender. how
 // says what the sender may do instead.
-func CheckWhole(ctx context.Context, is, was *v1alpha1.Author, how string) field.ErrorList {
-	if ctx.Value(partial{}) == nil || is != nil && was != nil && is.Username == was.Username {
+func CheckWhole(ctx context.Context, next, was *v1alpha1.Author, how string) field.ErrorList {
+	if ctx.Value(partial{}) == nil || next != nil && was != nil && next.Username == was.Username {
 		return nil
 	}
 	by := "nobody known"

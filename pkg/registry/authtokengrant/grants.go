@@ -17,8 +17,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 // Grants reads and writes AuthTokenGrants in the store of this process, for the minting pipeline.
@@ -26,7 +26,7 @@ import (
 type Grants struct {
 	store *Internal
 	// counted counts the grants of a namespace in etcd.
-	counted *live.Reader[string, int64]
+	counted *sharedread.Reader[string, int64]
 }
 
 var _ mint.Grants = Grants{}
@@ -34,7 +34,7 @@ var _ mint.Grants = Grants{}
 // NewGrants returns the Grants of a store.
 func NewGrants(store *Internal) Grants {
 	g := Grants{store: store}
-	g.counted = live.NewReader(clock.RealClock{}, func(ctx context.Context, namespace string) (int64, error) {
+	g.counted = sharedread.NewReader(clock.RealClock{}, func(ctx context.Context, namespace string) (int64, error) {
 		return g.count(ctx, namespace, "")
 	})
 	return g

@@ -110,10 +110,10 @@ func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) [
 		return nil
 	}
 	warnings := s.masters.warn(set)
-	is, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
-	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(is.DecisionWriters) > 0 {
+	next, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
+	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(next.DecisionWriters) > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on only PlacementDecisions written by %s count; "+
-			"until now those of any writer did", strings.Join(is.DecisionWriters, ", ")))
+			"until now those of any writer did", strings.Join(next.DecisionWriters, ", ")))
 	}
 	return warnings
 }

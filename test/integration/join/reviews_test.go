@@ -141,7 +141,7 @@ func TestJoin_ProxyDropsTokens(t *testing.T) {
 		waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 	})
 	_, err := clusterpass(t.Context(), "join", "bravelion", "--member-kubeconfig="+kubeconfig, "--wait=false")
-	require.ErrorContains(t, err, `does not work: the member takes the token for "system:anonymous"`)
+	require.ErrorContains(t, err, `does not work: the member takes the token for that of user "system:anonymous"`)
 	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, notFound(err), "the hub has no credential that does not work")
 }

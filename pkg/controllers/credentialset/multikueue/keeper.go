@@ -118,8 +118,8 @@ func (p *pass) run(ctx context.Context, workers []Worker) error {
 		if len(p.kept) == v1alpha1.MaxMultiKueueClusters {
 			break
 		}
-		is, err := p.keep(ctx, clusterKind, newCluster(p.set, w))
-		if is {
+		kept, err := p.keep(ctx, clusterKind, newCluster(p.set, w))
+		if kept {
 			p.kept = append(p.kept, w.Name)
 		}
 		errs = append(errs, err)

@@ -90,10 +90,10 @@ func isOf(object *unstructured.Unstructured, set *v1alpha1.ClusterCredentialSet)
 
 // says tells whether have is as want in each field of want's spec. Others are whoever's.
 func says(have, want *unstructured.Unstructured) bool {
-	is, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
+	actual, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
 	spec, _, _ := unstructured.NestedMap(want.Object, "spec")
 	for field, value := range spec {
-		if !equality.Semantic.DeepEqual(is[field], value) {
+		if !equality.Semantic.DeepEqual(actual[field], value) {
 			return false
 		}
 	}

@@ -1,11 +1,11 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package live confirms refusals. A cache may be some milliseconds behind what is stored, so that a
-// refusal that rests on it may be wrong: before it is given, the object is read as it is stored.
+// Package sharedread confirms refusals. A cache may be some milliseconds behind what is stored, so
+// a refusal that rests on it may be wrong: before it is given, the object is read as it is stored.
 //
-// It is no cache: whoever finds what is needed in theirs has no use for it.
-package live
+// It is no cache. Look in your cache first, and read only before you refuse.
+package sharedread
 
 import (
 	"context"
