@@ -44,7 +44,9 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	return &externalProfiles{
 		informer: informer,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
-		stored: sharedread.NewReader(clock.RealClock{}, func(ctx context.Context, key types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+		stored: sharedread.NewReader(clock.RealClock{}, func(
+			ctx context.Context, key types.NamespacedName,
+		) (*inventoryv1alpha1.ClusterProfile, error) {
 			found, err := hub.Resource(profiles.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err

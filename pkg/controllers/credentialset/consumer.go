@@ -81,7 +81,8 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	next.Status.Ready = next.Status.Selected
 	ready := condition(next, "")
 	if ready.Status == metav1.ConditionTrue {
-		ready.Reason, ready.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
+		ready.Reason = v1alpha1.CredentialSetReasonNoneKept
+		ready.Message = "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
 	if err := c.setReady(ctx, next, ready, chosen); err != nil {
 		return 0, err

@@ -214,7 +214,8 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed,
 			"some credentials are valid but were not renewed; "+first
 	default:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
+		ready.Status, ready.Reason = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady
+		ready.Message = "each selected cluster has a credential"
 	}
 	return ready
 }
@@ -227,7 +228,8 @@ func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredenti
 	case chosen.refused != "" && set.Status.Selected == 0:
 		ready.Reason, ready.Message = chosen.reason, chosen.refused
 	case chosen.refused != "":
-		ready.Reason, ready.Message = chosen.reason, "only clusters that already have a credential are selected: "+chosen.refused+"; "+ready.Message
+		ready.Reason = chosen.reason
+		ready.Message = "only clusters that already have a credential are selected: " + chosen.refused + "; " + ready.Message
 	case set.Spec.Clusters.DecisionKey != "":
 		_, others, err := c.decisions.of(ctx, set)
 		if err != nil {

@@ -158,7 +158,8 @@ func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.
 	switch {
 	case s.want == nil:
 		precondition := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
-		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &precondition})
+		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).
+			Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &precondition})
 		return nil, behind(err)
 	case s.have == nil:
 		c.sign(s.want)
