@@ -58,6 +58,10 @@ fleet:
 generate: ## Regenerate all generated code.
 	@hack/with-progress.sh generating hack/update-codegen.sh
 
+.PHONY: update
+update: ## Run every hack/update-*.sh: format, modules, what linters can fix, generated code.
+	@hack/update.sh
+
 ##### Use
 
 .PHONY: demo

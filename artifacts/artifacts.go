@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package artifacts has the manifests that programs need, too: what a member has to have, and what the programs may do on the hub.
+// Package artifacts has the manifests that programs need, too: what a member has to have, and what
+// the programs may do on the hub.
 package artifacts
 
 import (
@@ -19,7 +20,8 @@ var files embed.FS
 
 const readSize = 4096
 
-// Objects returns the objects of files below this folder, in their order. It panics if there is no such file.
+// Objects returns the objects of files below this folder, in their order. It panics if there is no
+// such file.
 func Objects(paths ...string) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for _, path := range paths {

@@ -27,8 +27,8 @@ import (
 const name = "clusterpass-credential-plugin"
 
 const usage = `Run by programs that build clients from ClusterProfiles, for the access provider clusterpass:
-it prints a token for the member cluster as an ExecCredential. Flags that say which token is wanted
-win over what the ClusterProfile says.
+it prints a token for the member cluster as an ExecCredential. Flags override what the ClusterProfile
+says about the token.
 
 Usage:
   ` + name + ` [flags]
@@ -91,7 +91,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
+		"Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
 	flags.StringVar(&o.context, "context", "", "Context of the kubeconfig that is the hub; by default the current one.")
 	flags.BoolVar(&o.version, "version", false, "Print the version.")
 	o.source.AddFlags(flags)

@@ -38,7 +38,8 @@ func newBuilder() *builder {
 	return &builder{definitions: map[string]*spec.Schema{}, unused: maps.Clone(descriptions)}
 }
 
-// addKind adds the definitions of the kind with Go type t, of its list and of all that it consists of.
+// addKind adds the definitions of the kind with Go type t, of its list and of all that it consists
+// of.
 func (b *builder) addKind(t reflect.Type, props *apiextensionsv1.JSONSchemaProps) error {
 	if t == nil {
 		return errors.New("the CRD has no Go type here")
@@ -82,7 +83,8 @@ func (b *builder) visit(schema *spec.Schema, t reflect.Type) error {
 	}
 }
 
-// visitItems leaves the words about an entry of a list to its definition: kubectl explain prints both.
+// visitItems leaves the words about an entry of a list to its definition: kubectl explain prints
+// both.
 func (b *builder) visitItems(items *spec.Schema, t reflect.Type) error {
 	if err := b.visit(items, t); err != nil {
 		return err
@@ -151,7 +153,8 @@ func sameButDescription(a, b *spec.Schema) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// jsonFields returns the types of the fields of struct t by their names in JSON, inlined ones included.
+// jsonFields returns the types of the fields of struct t by their names in JSON, inlined ones
+// included.
 func jsonFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	for field := range t.Fields() {

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command openapi-schema prints the OpenAPI definitions of our types, as the generator of apply configurations reads them: without them, its
-// Extract functions do not know which field is whose.
+// Command openapi-schema prints the OpenAPI definitions of our types, as the generator of apply
+// configurations reads them: without them, its Extract functions do not know which field is whose.
 package main
 
 import (
@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/pkg/generated/openapi/inventory"
 )
 
-// friendly returns the name of a definition without slashes, which the generator takes for those of a path.
+// friendly returns the name of a definition without slashes, which the generator takes for those of
+// a path.
 func friendly(name string) string {
 	if strings.Contains(name, "/") {
 		return util.ToRESTFriendlyName(name)

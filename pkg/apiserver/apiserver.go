@@ -9,10 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -37,13 +42,14 @@ type ExtraConfig struct {
 	Members *member.Pool
 	// MemberSecrets are the Secrets with the kubeconfigs of the member clusters.
 	MemberSecrets *member.SecretInformers
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
+	// the request.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration
 	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
 	MaxGrantsPerNamespace int64
-	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
@@ -53,7 +59,8 @@ type ExtraConfig struct {
 	CredentialSets clustercredentialset.Options
 	// HubWatch watches objects of the hub, depending on --inventory.
 	HubWatch hubWatch
-	// ExternalProfiles reads the ClusterProfiles that another server serves. It is nil if this server serves them.
+	// ExternalProfiles reads the ClusterProfiles that another server serves. It is nil if this server
+	// serves them.
 	ExternalProfiles mint.Profiles
 }
 
@@ -225,4 +232,34 @@ func install(generic *genericapiserver.GenericAPIServer, group string, storage m
 		return fmt.Errorf("API group %s: %w", group, err)
 	}
 	return nil
+}
+
+// withoutTokens evaluates an audit policy. It limits the level of token resources to Metadata,
+// whatever the policy says, because higher levels would write responses, and with them tokens, to
+// the audit log.
+type withoutTokens struct {
+	audit.PolicyRuleEvaluator
+}
+
+// EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
+func (e withoutTokens) EvaluatePolicyRule(attributes authorizer.Attributes) audit.RequestAuditConfig {
+	config := e.PolicyRuleEvaluator.EvaluatePolicyRule(attributes)
+	if isCreateOnly(attributes.GetResource(), attributes.GetSubresource()) && auditinternal.LevelMetadata.Less(config.Level) {
+		config.Level = auditinternal.LevelMetadata
+	}
+	return config
+}
+
+// withoutProtobuf offers the same media types as a CustomResourceDefinition's resources. The types
+// have no protobuf encoding. Clients that prefer protobuf and also accept JSON get JSON, and not an
+// error.
+type withoutProtobuf struct {
+	runtime.NegotiatedSerializer
+}
+
+// SupportedMediaTypes implements runtime.NegotiatedSerializer.
+func (s withoutProtobuf) SupportedMediaTypes() []runtime.SerializerInfo {
+	return slices.DeleteFunc(slices.Clone(s.NegotiatedSerializer.SupportedMediaTypes()), func(info runtime.SerializerInfo) bool {
+		return info.MediaType == runtime.ContentTypeProtobuf
+	})
 }

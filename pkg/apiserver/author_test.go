@@ -24,7 +24,8 @@ import (
 	"clusterpass.dev/pkg/registry/clustercredentialset"
 )
 
-// TestAuthor_CancelledRequest has a user become the author of a set by requests that end before they are answered.
+// TestAuthor_CancelledRequest has a user become the author of a set by requests that end before
+// they are answered.
 func TestAuthor_CancelledRequest(t *testing.T) {
 	storage, err := clustercredentialset.NewStorage(Scheme, onEtcd(t, clusterpassv1alpha1.Resource("clustercredentialsets"), genericregistry.StorageWithCacher()),
 		mint.New(mint.Config{}), authorizerfactory.NewAlwaysAllowAuthorizer(), clustercredentialset.Options{})

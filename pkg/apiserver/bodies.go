@@ -53,7 +53,8 @@ var (
 	smallBody = bodyLimit{1 << 20, maxBodyEntries, false}
 	// scoreBody is for objects with quantities.
 	scoreBody = bodyLimit{1 << 20, maxBodyEntries, true}
-	// placementBody is also for objects with quantities. It accepts specs from before there was a limit for all CEL expressions together.
+	// placementBody is also for objects with quantities. It accepts specs from before there was a
+	// limit for all CEL expressions together.
 	placementBody = bodyLimit{2 << 20, maxBodyEntries, true}
 )
 

@@ -131,7 +131,8 @@ func TestScheme_ListBounds(t *testing.T) {
 	assert.Equal(t, []string{"AuthTokenGrant", "AuthTokenRequest", "ClusterCredentialSet", "ClusterProfile", "ClusterScore", "Placement", "PlacementDecision"}, sets.List(seen))
 }
 
-// walk calls visit for each list and map in a type, with the indices of the fields that lead there and with its path.
+// walk calls visit for each list and map in a type, with the indices of the fields that lead there
+// and with its path.
 func walk(of reflect.Type, steps []int, path string, visit func(steps []int, path string)) {
 	switch of.Kind() {
 	case reflect.Pointer:

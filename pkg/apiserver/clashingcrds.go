@@ -21,6 +21,7 @@ import (
 	"k8s.io/klog/v2"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this
@@ -61,15 +62,6 @@ func withoutSchemas(object any) (any, error) {
 	return reduced, nil
 }
 
-// clashes returns whether crd serves anything in the group-version multicluster.x-k8s.io/v1alpha1.
-func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	return crd.Spec.Group == ours.Group && slices.ContainsFunc(crd.Spec.Versions,
-		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-			return v.Name == ours.Version && v.Served
-		})
-}
-
 // names returns the sorted names of the CRDs that clash.
 func (c *clashingCRDs) names() ([]string, error) {
 	crds, err := c.lister.List(labels.Everything())
@@ -78,7 +70,7 @@ func (c *clashingCRDs) names() ([]string, error) {
 	}
 	var names []string
 	for _, crd := range crds {
-		if clashes(crd) {
+		if hub.Clashes(crd) {
 			names = append(names, crd.Name)
 		}
 	}
@@ -135,7 +127,8 @@ func (c *clashingCRDs) Check(*http.Request) error {
 // explainCRDs returns an error that says why it is unknown whether CRDs clash.
 func explainCRDs(err error) error {
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("whether CustomResourceDefinitions clash with this server is not known: it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
+		return fmt.Errorf("cannot tell whether CustomResourceDefinitions clash with this server: "+
+			"it needs list and watch on them, see artifacts/deploy/rbac: %w", err)
 	}
 	return fmt.Errorf("the hub's CustomResourceDefinitions are not read yet: %w", err)
 }
@@ -146,5 +139,5 @@ func clashError(names []string) error {
 	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+
 		"Their resources can't be reached beside it, and the hub's OpenAPI breaks. "+
 		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/migration.md",
-		ours, strings.Join(names, ", "), InventoryExternal, ours.Version, ours.Group)
+		ours, strings.Join(names, ", "), hub.InventoryExternal, ours.Version, ours.Group)
 }

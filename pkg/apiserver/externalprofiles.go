@@ -17,16 +17,17 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/profiles"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 // externalProfiles reads ClusterProfiles that the hub serves with a CRD.
 type externalProfiles struct {
 	informer *follower
 	lister   listers.ClusterProfileLister
-	stored   *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
+	stored   *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
 var (
@@ -36,15 +37,17 @@ var (
 
 func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profileWithoutManagedFields, explainProfiles)
+	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profiles.WithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
 	return &externalProfiles{
 		informer: informer,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
-		stored: live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
-			found, err := hub.Resource(profiles.Resource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		stored: sharedread.NewReader(clock.RealClock{}, func(
+			ctx context.Context, key types.NamespacedName,
+		) (*inventoryv1alpha1.ClusterProfile, error) {
+			found, err := hub.Resource(profiles.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err
 			}
@@ -53,15 +56,8 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 	}, nil
 }
 
-// profileWithoutManagedFields saves memory: nothing here reads managedFields.
-func profileWithoutManagedFields(object any) (any, error) {
-	if profile, ok := object.(*inventoryv1alpha1.ClusterProfile); ok {
-		profile.ManagedFields = nil
-	}
-	return object, nil
-}
-
-// Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache has synced.
+// Cached implements mint.Profiles: it reads the informer's cache. It returns 503 until the cache
+// has synced.
 func (p *externalProfiles) Cached(_ context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	if err := p.ready(); err != nil {
 		return nil, err
@@ -102,10 +98,11 @@ func (p *externalProfiles) Check(*http.Request) error { return p.informer.Err() 
 func explainProfiles(err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, or run with --inventory=%s: %w",
-			inventoryv1alpha1.Group, inventoryv1alpha1.Version, InventoryServed, err)
+		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, "+
+			"or run with --inventory=%s: %w", inventoryv1alpha1.Group, inventoryv1alpha1.Version, hub.InventoryServed, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w", err)
+		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w",
+			err)
 	default:
 		return fmt.Errorf("the hub's ClusterProfiles are not read yet: %w", err)
 	}

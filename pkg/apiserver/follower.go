@@ -20,7 +20,8 @@ type follower struct {
 	failure atomic.Pointer[error]
 }
 
-// newFollower returns a follower of informer, which must not have been started. transform reduces objects in the cache.
+// newFollower returns a follower of informer, which must not have been started. transform reduces
+// objects in the cache.
 func newFollower(informer cache.SharedIndexInformer, transform cache.TransformFunc, explain func(error) error) (*follower, error) {
 	f := &follower{SharedIndexInformer: informer, explain: explain}
 	if err := informer.SetTransform(transform); err != nil {

@@ -45,8 +45,9 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// FuzzBody has the body of a request be anything. It goes the way that the server sends it, for each resource that is served: bounds, decoding
-// with defaults, validation as a new object, and as a change of itself. A new kind is fuzzed as soon as it is served.
+// FuzzBody has the body of a request be anything. It goes the way that the server sends it, for
+// each resource that is served: bounds, decoding with defaults, validation as a new object, and as
+// a change of itself. A new kind is fuzzed as soon as it is served.
 func FuzzBody(f *testing.F) {
 	for _, seed := range seeds(f) {
 		f.Add(seed.body, seed.contentType)
@@ -91,7 +92,8 @@ type seed struct {
 	contentType string
 }
 
-// seeds returns all objects of the examples that the server serves, as YAML and as JSON, and bodies that the examples have not.
+// seeds returns all objects of the examples that the server serves, as YAML and as JSON, and bodies
+// that the examples have not.
 func seeds(tb testing.TB) []seed {
 	tb.Helper()
 	grant, err := runtime.Encode(Codecs.LegacyCodec(clusterpassv1alpha1.SchemeGroupVersion), newGrant("default", "bravelion-work"))
@@ -160,7 +162,8 @@ type fuzzed struct {
 	stored   *stored
 }
 
-// newFuzzed returns all that is served with the inventory, where a namespace has limits. Nobody is allowed anything on a member.
+// newFuzzed returns all that is served with the inventory, where a namespace has limits. Nobody is
+// allowed anything on a member.
 func newFuzzed(tb testing.TB, limits map[string]namespaceLimit) []*fuzzed {
 	tb.Helper()
 	objects := &stored{}
@@ -209,8 +212,9 @@ func (f *fuzzed) String() string {
 	return strings.TrimSuffix(f.GroupResource().String()+"/"+f.subresource, "/")
 }
 
-// serve has a body be that of a request for the resource, and says whether the server would have taken it. It fails t where the server
-// would have panicked, answered without a bound, or refused a second time what it has taken.
+// serve has a body be that of a request for the resource, and says whether the server would have
+// taken it. It fails t where the server would have panicked, answered without a bound, or refused a
+// second time what it has taken.
 func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 	t.Helper()
 	obj := f.decode(t, body, contentType)
@@ -275,7 +279,8 @@ func (f *fuzzed) decode(t *testing.T, body []byte, contentType string) runtime.O
 	return obj
 }
 
-// updateStored has obj be stored, perhaps by an earlier release, and be written again as it is. It says whether that is taken.
+// updateStored has obj be stored, perhaps by an earlier release, and be written again as it is. It
+// says whether that is taken.
 func (f *fuzzed) updateStored(t *testing.T, obj runtime.Object) bool {
 	t.Helper()
 	if _, ok := f.storage.(rest.Updater); !ok {
@@ -290,7 +295,8 @@ func (f *fuzzed) updateStored(t *testing.T, obj runtime.Object) bool {
 	return true
 }
 
-// keepsWhatItHasTaken requires that an object which the server has taken can be written again, and that it is left as it is.
+// keepsWhatItHasTaken requires that an object which the server has taken can be written again, and
+// that it is left as it is.
 func (f *fuzzed) keepsWhatItHasTaken(t *testing.T, obj runtime.Object) {
 	t.Helper()
 	f.stored.keep(t, obj)
@@ -327,8 +333,8 @@ func (f *fuzzed) context(t *testing.T, object metav1.Object) context.Context {
 // maxCauses is what bounds.Limit leaves of the metadata's and of all others.
 const maxCauses = 2 * (bounds.MaxErrors + 1)
 
-// check requires that the answer to a hostile request is bounded, and no error of the server's own. It says whether the request was found
-// valid: that nobody may have a token comes after that.
+// check requires that the answer to a hostile request is bounded, and no error of the server's own.
+// It says whether the request was found valid: that nobody may have a token comes after that.
 func (f *fuzzed) check(t *testing.T, err error) bool {
 	t.Helper()
 	if err == nil {

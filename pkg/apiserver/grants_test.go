@@ -35,7 +35,8 @@ const (
 	testPoll    = 5 * time.Millisecond
 )
 
-// onEtcd returns how a resource is stored on an etcd that runs until the test ends, with the watch cache or without.
+// onEtcd returns how a resource is stored on an etcd that runs until the test ends, with the watch
+// cache or without.
 func onEtcd(t *testing.T, resource schema.GroupResource, decorator generic.StorageDecorator) generic.RESTOptions {
 	t.Helper()
 	// t.TempDir holds the name of the test and leaves no room for the path of a socket.

@@ -15,17 +15,10 @@ import (
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/clusterprofile"
 	"clusterpass.dev/pkg/registry/placementdecision"
-)
-
-const (
-	// InventoryServed is the mode in which this server stores and serves the group multicluster.x-k8s.io.
-	InventoryServed = "Served"
-	// InventoryExternal is the mode in which the hub's CRD of ClusterProfile, and another manager,
-	// serve that group. This server reads ClusterProfiles, and serves only clusterpass.dev.
-	InventoryExternal = "External"
 )
 
 // hubWatch watches objects of the hub to make sure that ClusterProfiles exist and only one side
@@ -37,13 +30,13 @@ type hubWatch interface {
 	Run(ctx context.Context)
 }
 
-// addInventory fills in the fields for the mode, InventoryServed or InventoryExternal. It sends no
-// request to the hub. It may change hub.
-func (c *ExtraConfig) addInventory(mode string, hub *restclient.Config) error {
-	if mode == InventoryServed {
-		return c.addClashingCRDs(hub)
+// addInventory fills in the fields for the mode, hub.InventoryServed or hub.InventoryExternal. It
+// sends no request to the hub. It may change config.
+func (c *ExtraConfig) addInventory(mode string, config *restclient.Config) error {
+	if mode == hub.InventoryServed {
+		return c.addClashingCRDs(config)
 	}
-	return c.addExternalProfiles(hub)
+	return c.addExternalProfiles(config)
 }
 
 func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {

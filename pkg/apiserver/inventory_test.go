@@ -8,15 +8,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/fake"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -57,22 +57,18 @@ func TestClashingCRDs_Check(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			follow(t, crds, crds.informer)
 			err = crds.Check(nil)
-			if test.want == "" && err != nil {
-				t.Errorf("a clash: %v", err)
-			}
-			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("got %v, want an error with %q", err, test.want)
+			if test.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, test.want)
 			}
 			for _, kept := range crds.informer.GetStore().List() {
-				c, ok := kept.(*apiextensionsv1.CustomResourceDefinition)
-				if !ok || c.ManagedFields != nil || c.Spec.Versions[0].Schema != nil {
-					t.Errorf("more is kept than is needed: %v", kept)
-				}
+				c := kept.(*apiextensionsv1.CustomResourceDefinition)
+				assert.Nil(t, c.ManagedFields)
+				assert.Nil(t, c.Spec.Versions[0].Schema)
 			}
 		})
 	}
@@ -82,19 +78,14 @@ func TestClashingCRDs_CheckAfterDeletion(t *testing.T) {
 	clashing := crd("clusterprofiles", "multicluster.x-k8s.io", "v1alpha1")
 	hub := apiextensions.NewClientset()
 	crds, err := newClashingCRDs(hub)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	follow(t, crds, crds.informer)
 	client := hub.ApiextensionsV1().CustomResourceDefinitions()
-	if _, err := client.Create(t.Context(), clashing, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool { return crds.Check(nil) != nil })
-	if err := client.Delete(t.Context(), clashing.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool { return crds.Check(nil) == nil })
+	_, err = client.Create(t.Context(), clashing, metav1.CreateOptions{})
+	require.NoError(t, err)
+	eventually(t, "the clash is found", func() bool { return crds.Check(nil) != nil })
+	require.NoError(t, client.Delete(t.Context(), clashing.Name, metav1.DeleteOptions{}))
+	eventually(t, "the clash is over", func() bool { return crds.Check(nil) == nil })
 }
 
 // A server that may not look is not ready.
@@ -106,9 +97,7 @@ func TestInventory_Forbidden(t *testing.T) {
 		hub := apiextensions.NewClientset()
 		refuse(&hub.Fake, forbidden)
 		crds, err := newClashingCRDs(hub)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		start(t, crds)
 		untilSays(t, crds, "it needs list and watch on them")
 	})
@@ -120,15 +109,12 @@ func TestInventory_Forbidden(t *testing.T) {
 			hub := newHubOfProfiles(t)
 			refuse(&hub.Fake, err)
 			profiles, err := newExternalProfiles(hub)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			start(t, profiles)
 			untilSays(t, profiles, says)
 			for _, get := range []func(context.Context, string, string) (*inventoryv1alpha1.ClusterProfile, error){profiles.Cached, profiles.Stored} {
-				if _, err := get(t.Context(), "default", "any"); !apierrors.IsServiceUnavailable(err) {
-					t.Errorf("got %v, want a 503 before anything is read", err)
-				}
+				_, err := get(t.Context(), "default", "any")
+				assert.True(t, apierrors.IsServiceUnavailable(err), "before anything is read: %v", err)
 			}
 		})
 	}
@@ -138,9 +124,7 @@ func TestInventory_Forbidden(t *testing.T) {
 func newHubOfProfiles(t *testing.T, known ...runtime.Object) *dynamicfake.FakeDynamicClient {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := inventoryv1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
 	return dynamicfake.NewSimpleDynamicClient(scheme, known...)
 }
 
@@ -151,9 +135,7 @@ func TestExternalProfiles(t *testing.T) {
 	}}
 	hub := newHubOfProfiles(t, known)
 	profiles, err := newExternalProfiles(hub)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	follow(t, profiles, profiles.informer)
 	// The informer never hears of it, as it has not yet of one that was created a moment ago.
 	hub.PrependReactor("get", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -169,24 +151,19 @@ func TestExternalProfiles(t *testing.T) {
 	hub.ClearActions()
 
 	profile, err := profiles.Cached(t.Context(), "default", "known")
-	if err != nil || profile.Name != "known" || profile.ManagedFields != nil {
-		t.Errorf("got %v, %v", profile, err)
-	}
-	if calls := hub.Actions(); len(calls) > 0 {
-		t.Errorf("a known profile cost calls to the hub: %v", calls)
-	}
-	if _, err := profiles.Cached(t.Context(), "default", "new"); !apierrors.IsNotFound(err) {
-		t.Errorf("got %v, want 404 of the cache", err)
-	}
-	if profile, err := profiles.Stored(t.Context(), "default", "new"); err != nil || profile.Name != "new" {
-		t.Errorf("got %v, %v", profile, err)
-	}
-	if _, err := profiles.Stored(t.Context(), "default", "none"); !apierrors.IsNotFound(err) {
-		t.Errorf("got %v, want 404", err)
-	}
-	if _, err := profiles.Stored(t.Context(), "other", "known"); !apierrors.IsNotFound(err) {
-		t.Errorf("got %v, want 404 in another namespace", err)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, "known", profile.Name)
+	assert.Nil(t, profile.ManagedFields)
+	assert.Empty(t, hub.Actions(), "a known profile costs no calls")
+	_, err = profiles.Cached(t.Context(), "default", "new")
+	assert.True(t, apierrors.IsNotFound(err), "of the cache: %v", err)
+	profile, err = profiles.Stored(t.Context(), "default", "new")
+	require.NoError(t, err)
+	assert.Equal(t, "new", profile.Name)
+	_, err = profiles.Stored(t.Context(), "default", "none")
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+	_, err = profiles.Stored(t.Context(), "other", "known")
+	assert.True(t, apierrors.IsNotFound(err), "in another namespace: %v", err)
 }
 
 // refuse has the hub answer every list and watch with err.
@@ -211,22 +188,13 @@ func start(t *testing.T, w hubWatch) {
 func follow(t *testing.T, w hubWatch, f *follower) {
 	t.Helper()
 	start(t, w)
-	until(t, func() bool { return f.Err() == nil })
+	eventually(t, "the hub is read", func() bool { return f.Err() == nil })
 }
 
 func untilSays(t *testing.T, w hubWatch, words string) {
 	t.Helper()
-	until(t, func() bool {
+	eventually(t, words, func() bool {
 		err := w.Check(nil)
 		return err != nil && strings.Contains(err.Error(), words)
 	})
-}
-
-func until(t *testing.T, condition func() bool) {
-	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return condition(), nil
-	}); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -30,14 +30,16 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// namespaceLimit is the most that a namespace may have of a kind. A create that would pass it is refused, and so is an update that makes a large
-// object larger; what is there may be updated otherwise, and deleted.
+// namespaceLimit is the most that a namespace may have of a kind. A create that would pass it is
+// refused, and so is an update that makes a large object larger; what is there may be updated
+// otherwise, and deleted.
 type namespaceLimit struct {
 	// Objects is how many, and Bytes how many bytes all of them have together, as JSON.
 	Objects, Bytes int64
 }
 
-// defaultLimits hold a fleet of 5,000 ClusterProfiles in one namespace, and programs that keep three scores of each.
+// defaultLimits hold a fleet of 5,000 ClusterProfiles in one namespace, and programs that keep
+// three scores of each.
 var defaultLimits = map[string]namespaceLimit{
 	"clusterprofiles":       {10_000, 256 << 20},
 	"placementdecisions":    {5_000, 64 << 20},
@@ -60,23 +62,25 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 	all := maps.Clone(defaultLimits)
 	var errs []error
 	for name, count := range o.MaxObjectsPerNamespace {
-		is, ok := all[name]
+		limit, ok := all[name]
 		if !ok || count < 1 {
-			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1", name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1",
+				name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
-		is.Objects = count
-		all[name] = is
+		limit.Objects = count
+		all[name] = limit
 	}
 	for name, text := range o.MaxBytesPerNamespace {
-		is, ok := all[name]
+		limit, ok := all[name]
 		bytes, err := resource.ParseQuantity(text)
 		if !ok || err != nil || bytes.Value() < 1 {
-			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1", name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1",
+				name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
 			continue
 		}
-		is.Bytes = bytes.Value()
-		all[name] = is
+		limit.Bytes = bytes.Value()
+		all[name] = limit
 	}
 	return all, errors.Join(errs...)
 }
@@ -89,20 +93,23 @@ func (c completedConfig) limit(stores ...*genericregistry.Store) {
 }
 
 const (
-	// recountPeriod is for how long the objects of a namespace are not counted again while there is room: updates and other replicas are
-	// not noticed sooner.
+	// recountPeriod is for how long the objects of a namespace are not counted again while there is
+	// room: updates and other replicas are not noticed sooner.
 	recountPeriod = 30 * time.Second
-	// recountPause is the same where there seems to be none: deletions are not noticed sooner. To count is to look at every object.
+	// recountPause is the same where there seems to be none: deletions are not noticed sooner. To
+	// count is to look at every object.
 	recountPause = 250 * time.Millisecond
-	// freeBytes is up to which size an object may always be updated: status and metadata of what there is are kept when a namespace is full.
+	// freeBytes is up to which size an object may always be updated: status and metadata of what there
+	// is are kept when a namespace is full.
 	freeBytes = 16 << 10
-	// maxSizes and maxTallies bound what is remembered. All is forgotten then: what is gone is among it.
+	// maxSizes and maxTallies bound what is remembered. All is forgotten then: what is gone is among
+	// it.
 	maxSizes   = 100_000
 	maxTallies = 10_000
 )
 
-// namespaces keeps a store within its limit. It goes by the watch cache, so that replicas, and requests of the same moment, may pass the
-// limit by a few.
+// namespaces keeps a store within its limit. It goes by the watch cache, so that replicas, and
+// requests of the same moment, may pass the limit by a few.
 type namespaces struct {
 	resource schema.GroupResource
 	// list lists the objects of the namespace of ctx, as the watch cache has them.
@@ -118,7 +125,8 @@ type namespaces struct {
 	sizes   map[types.UID]size
 }
 
-// tally is what there is in a namespace: as it was counted last, and what has been created, or is being created, since.
+// tally is what there is in a namespace: as it was counted last, and what has been created, or is
+// being created, since.
 type tally struct {
 	mu             sync.Mutex
 	objects, bytes int64
@@ -127,8 +135,8 @@ type tally struct {
 	counts int
 }
 
-// giveBack returns the room for so many objects and bytes that were not stored after all. Where t was counted since the room was taken, in
-// the count-th count, they are not in it.
+// giveBack returns the room for so many objects and bytes that were not stored after all. Where t
+// was counted since the room was taken, in the count-th count, they are not in it.
 func (t *tally) giveBack(objects, bytes int64, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,8 +152,9 @@ type size struct {
 	bytes   int64
 }
 
-// limitNamespaces has store refuse creates that would pass limit in their namespace, but for those of the user exempt. What that one
-// creates has its name in the annotation clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
+// limitNamespaces has store refuse creates that would pass limit in their namespace, but for those
+// of the user exempt. What that one creates has its name in the annotation
+// clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
 func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt string) {
 	n := &namespaces{
 		resource: store.DefaultQualifiedResource, limit: limit, exempt: exempt, clock: clock.RealClock{},
@@ -161,7 +170,9 @@ func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt 
 func finish(context.Context, bool) {}
 
 // beginCreate implements genericregistry.BeginCreateFunc.
-func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, options *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
+func (n *namespaces) beginCreate(
+	ctx context.Context, obj runtime.Object, options *metav1.CreateOptions,
+) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -179,7 +190,8 @@ func (n *namespaces) beginCreate(ctx context.Context, obj runtime.Object, option
 	return n.take(ctx, object.GetName(), 1, own, options.DryRun)
 }
 
-// take takes room for so many objects and bytes until the request has failed. A dry run needs the room, and does not take it.
+// take takes room for so many objects and bytes until the request has failed. A dry run needs the
+// room, and does not take it.
 func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
 	giveBack, err := n.admit(ctx, name, objects, bytes)
 	if err != nil {
@@ -197,7 +209,9 @@ func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64
 }
 
 // beginUpdate implements genericregistry.BeginUpdateFunc. It keeps the annotation as it is.
-func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+func (n *namespaces) beginUpdate(
+	ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions,
+) (genericregistry.FinishFunc, error) {
 	object, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -211,11 +225,11 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 	if user, ok := genericapirequest.UserFrom(ctx); ok && user.GetName() == n.exempt {
 		return finish, nil
 	}
-	is, err := encodedSize(obj)
+	size, err := encodedSize(obj)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	if is <= freeBytes {
+	if size <= freeBytes {
 		return finish, nil
 	}
 	was, err := encodedSize(old)
@@ -223,13 +237,14 @@ func (n *namespaces) beginUpdate(ctx context.Context, obj, old runtime.Object, o
 		return nil, apierrors.NewInternalError(err)
 	}
 	switch {
-	case is <= was:
+	case size <= was:
 		return finish, nil
 	case creator == n.exempt:
 		// It is not counted: what others add to it would never be.
-		return nil, apierrors.NewForbidden(n.resource, object.GetName(), fmt.Errorf("only %s may make larger than %s what it has created", creator, quantity(freeBytes)))
+		return nil, apierrors.NewForbidden(n.resource, object.GetName(),
+			fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
-	return n.take(ctx, object.GetName(), 0, is-was, options.DryRun)
+	return n.take(ctx, object.GetName(), 0, size-was, options.DryRun)
 }
 
 func setCreator(object metav1.Object, name string) {
@@ -247,7 +262,8 @@ func setCreator(object metav1.Object, name string) {
 	object.SetAnnotations(annotations)
 }
 
-// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx, and returns what gives it back; where there is none, 403.
+// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx, and
+// returns what gives it back; where there is none, 403.
 func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64) (giveBack func(), err error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	t := n.tallyOf(namespace)
@@ -273,10 +289,11 @@ func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int6
 		count := t.counts
 		return func() { t.giveBack(objects, bytes, count) }, nil
 	case !hasRoom():
-		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, of at most %d (--max-objects-per-namespace of clusterpass-apiserver)",
-			namespace, t.objects, n.resource.Resource, n.limit.Objects))
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, "+
+			"of at most %d (--max-objects-per-namespace of clusterpass-apiserver)", namespace, t.objects, n.resource.Resource, n.limit.Objects))
 	default:
-		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
+		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf(
+			"the %s of namespace %q have %s, and with this one would have more than %s (--max-bytes-per-namespace of clusterpass-apiserver)",
 			n.resource.Resource, namespace, quantity(t.bytes), quantity(n.limit.Bytes)))
 	}
 }
@@ -297,7 +314,8 @@ func (n *namespaces) tallyOf(namespace string) *tally {
 	return t
 }
 
-// count returns how many objects of list count, and their bytes. Of an object that it has seen in this version it has the size.
+// count returns how many objects of list count, and their bytes. Of an object that it has seen in
+// this version it has the size.
 func (n *namespaces) count(list runtime.Object) (objects, bytes int64, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

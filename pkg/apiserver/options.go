@@ -28,9 +28,10 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
-	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 const (
@@ -40,7 +41,8 @@ const (
 	requestCeiling = 34 * time.Second
 	// shutdownWatchGrace is how long watches may take to end when the server stops.
 	shutdownWatchGrace = 10 * time.Second
-	// leastTokenExpiration is the minimum of --max-token-expiration: the shortest lifetime that requests can ask for.
+	// leastTokenExpiration is the minimum of --max-token-expiration: the shortest lifetime that
+	// requests can ask for.
 	leastTokenExpiration = time.Duration(multiclusterv1alpha1.MinExpirationSeconds) * time.Second
 )
 
@@ -50,22 +52,26 @@ type Options struct {
 	Recommended *genericoptions.RecommendedOptions
 	Logs        *logs.Options
 
-	// EmbeddedEtcdDir is the data folder of the etcd inside this process. If empty, there is no such etcd.
+	// EmbeddedEtcdDir is the data folder of the etcd inside this process. If empty, there is no such
+	// etcd.
 	EmbeddedEtcdDir string
 	// AccessConfigFile is the file with the AccessConfiguration. If empty, it is member.DefaultConfig.
 	AccessConfigFile string
-	// HubID distinguishes this hub from others. If empty, it is the UID of the hub's namespace kube-system.
+	// HubID distinguishes this hub from others. If empty, it is the UID of the hub's namespace
+	// kube-system.
 	HubID string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
-	// SetAuthorMasters is the MastersPolicy for ClusterCredentialSets with an author in system:masters.
+	// SetAuthorMasters is the MastersPolicy for ClusterCredentialSets with an author in
+	// system:masters.
 	SetAuthorMasters string
 	// MaxSetAuthorAge is how long after the author of a ClusterCredentialSet was recorded its
 	// credentials are renewed. Zero means no limit.
 	MaxSetAuthorAge time.Duration
-	// Inventory says who serves the ClusterProfiles: InventoryServed or InventoryExternal.
+	// Inventory says who serves the ClusterProfiles: hub.InventoryServed or hub.InventoryExternal.
 	Inventory string
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of the request.
+	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
+	// the request.
 	MemberRequestTimeout time.Duration
 	// MaxTokenExpiration is the maximum lifetime of a token.
 	MaxTokenExpiration time.Duration
@@ -75,7 +81,7 @@ type Options struct {
 	// by resource. Bytes are quantities. Each entry replaces the default of its resource.
 	MaxObjectsPerNamespace map[string]int64
 	MaxBytesPerNamespace   map[string]string
-	// AllowedMemberNamespaces are the exceptions to mint.ReservedNamespaces.
+	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
 	AllowedMemberNamespaces []string
 }
 
@@ -85,7 +91,7 @@ func NewOptions() *Options {
 		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
 	recommended.SecureServing.BindPort = 8443
 	// A user who gets a right after a refusal tries again at once.
-	recommended.Authorization.DenyCacheTTL = live.Interval
+	recommended.Authorization.DenyCacheTTL = sharedread.Interval
 	run := genericoptions.NewServerRunOptions()
 	// The hub's kube-apiservers and every informer hold watches. Without this limit, the server
 	// would wait for them to end until it is killed.
@@ -96,7 +102,7 @@ func NewOptions() *Options {
 		Logs:                  logs.NewOptions(),
 		ControllerManagerUser: clusterpassv1alpha1.ControllerManagerUser,
 		SetAuthorMasters:      string(clustercredentialset.MastersWarn),
-		Inventory:             InventoryServed,
+		Inventory:             hub.InventoryServed,
 		MemberRequestTimeout:  10 * time.Second,
 		MaxTokenExpiration:    24 * time.Hour,
 		// 5,000 grants are 10 MB in etcd, and in every cache.
@@ -109,29 +115,52 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sections cliflag.NamedFlagSets
 	hub := sections.FlagSet("hub")
 	o.Recommended.CoreAPI.AddFlags(hub)
-	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; a label value. Default: the UID of the hub's namespace kube-system.")
-	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
-	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
+	hub.Lookup("kubeconfig").Usage = "Kubeconfig file of this server's identity on the hub. " +
+		"It is also the default of --authentication-kubeconfig and --authorization-kubeconfig. Without it the in-cluster configuration is used."
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, a label value. It marks the objects of this hub on member clusters, "+
+		"and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager "+
+		"on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
+	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the "+
+		"group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub "+
+		"has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	limits := sections.FlagSet("limits")
-	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace, "Most objects of a kind that a namespace of the hub may have, as RESOURCE=COUNT. What clusterpass-controller-manager creates is neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
-	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "The like for how many bytes they have together, as RESOURCE=QUANTITY. Updates always pass. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
+	limits.StringToInt64Var(&o.MaxObjectsPerNamespace, "max-objects-per-namespace", o.MaxObjectsPerNamespace,
+		"Maximum number of objects of a kind in a namespace of the hub, as RESOURCE=COUNT. What clusterpass-controller-manager creates is "+
+			"neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
+	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "Maximum size of all objects of a "+
+		"kind in a namespace of the hub together, as RESOURCE=QUANTITY. An update that makes an object of more than 16 KiB larger must fit, "+
+		"too. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
-	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir, "Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
+	storage.StringVar(&o.EmbeddedEtcdDir, "embedded-etcd-dir", o.EmbeddedEtcdDir,
+		"Folder of an etcd that runs inside this process, instead of --etcd-servers. It is created with mode 0700. For one replica only.")
 
 	sets := sections.FlagSet("credential sets")
-	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters, "What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. Refuse: refuse it. Sets that have such an author are renewed in both cases.")
-	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "For how long after the author of a ClusterCredentialSet was noted its credentials are renewed: users leave, and their groups in a set do not change. kubectl clusterpass renew-author notes the author anew. 0: for ever. ServiceAccounts have no end but that of their bindings. clusterpass-controller-manager has to have the same.")
+	sets.StringVar(&o.SetAuthorMasters, "set-author-masters", o.SetAuthorMasters,
+		"What to do with a request that makes a user in system:masters the author of a ClusterCredentialSet. Warn: answer with a warning. "+
+			"Refuse: refuse it. Sets that have such an author are renewed in both cases.")
+	sets.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge,
+		"How long the credentials of a ClusterCredentialSet are renewed after its author was recorded: users leave, and their groups in a set "+
+			"do not change. kubectl clusterpass renew-author records the author again. 0: for ever. The limit does not apply to ServiceAccounts: "+
+			"to end those, delete their bindings. clusterpass-controller-manager must have the same value.")
 
 	members := sections.FlagSet("member clusters")
-	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout, "Longest time that the calls to a member cluster of one phase of a request may take.")
-	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration, "Longest lifetime granted to a token. A longer one that is asked for is shortened, with a warning.")
-	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace, "Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. Replicas that create at the same time may exceed it by a few.")
-	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces, "Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile,
+		"File with an AccessConfiguration (config.clusterpass.dev/v1alpha1) that says by which access providers member clusters are reached. "+
+			"Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	members.DurationVar(&o.MemberRequestTimeout, "member-request-timeout", o.MemberRequestTimeout,
+		"Maximum time that the calls to a member cluster may take in one phase of a request.")
+	members.DurationVar(&o.MaxTokenExpiration, "max-token-expiration", o.MaxTokenExpiration,
+		"Maximum lifetime of a token. Requests for a longer one are shortened, with a warning.")
+	members.Int64Var(&o.MaxGrantsPerNamespace, "max-grants-per-namespace", o.MaxGrantsPerNamespace,
+		"Maximum number of AuthTokenGrants in a namespace of the hub: there is one for each ServiceAccount on each cluster. "+
+			"Replicas that create at the same time may exceed it by a few.")
+	members.StringSliceVar(&o.AllowedMemberNamespaces, "allow-member-namespaces", o.AllowedMemberNamespaces,
+		"Namespaces of member clusters that requests may name although they are refused by default: kube-system, kube-public, "+
+			"kube-node-lease and clusterpass-system. Whoever gets a ServiceAccount there can take over the member cluster.")
 
 	o.ServerRun.AddUniversalFlags(sections.FlagSet("generic"))
 	o.Recommended.SecureServing.AddFlags(sections.FlagSet("secure serving"))
@@ -181,11 +210,12 @@ func (o completedOptions) Validate() error {
 		errs = append(errs, o.Recommended.Etcd.Validate()...)
 		errs = append(errs, validateEtcdServers(servers)...)
 	}
-	if o.Inventory != InventoryServed && o.Inventory != InventoryExternal {
-		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", InventoryServed, InventoryExternal, o.Inventory))
+	if o.Inventory != hub.InventoryServed && o.Inventory != hub.InventoryExternal {
+		errs = append(errs, fmt.Errorf("--inventory must be %s or %s, not %q", hub.InventoryServed, hub.InventoryExternal, o.Inventory))
 	}
 	if longest := requestCeiling - grant.TokenCacheTTL; o.MemberRequestTimeout <= 0 || o.MemberRequestTimeout >= longest {
-		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up to %s longer, and the API server gives one up after %s", longest, grant.TokenCacheTTL, requestCeiling))
+		errs = append(errs, fmt.Errorf("--member-request-timeout must be more than 0 and less than %s: a request that changes a grant takes up "+
+			"to %s longer, and the API server times requests out after %s", longest, grant.TokenCacheTTL, requestCeiling))
 	}
 	errs = append(errs, o.validateSets()...)
 	errs = append(errs, o.validateLimits()...)
@@ -245,8 +275,10 @@ func (o completedOptions) validateSets() []error {
 	if o.ControllerManagerUser == "" || len(o.ControllerManagerUser) > clusterpassv1alpha1.MaxDecisionWriter {
 		errs = append(errs, fmt.Errorf("--controller-manager-user must have 1 to %d bytes", clusterpassv1alpha1.MaxDecisionWriter))
 	}
-	if policy := clustercredentialset.MastersPolicy(o.SetAuthorMasters); policy != clustercredentialset.MastersWarn && policy != clustercredentialset.MastersRefuse {
-		errs = append(errs, fmt.Errorf("--set-author-masters must be %s or %s, not %q", clustercredentialset.MastersWarn, clustercredentialset.MastersRefuse, o.SetAuthorMasters))
+	policy := clustercredentialset.MastersPolicy(o.SetAuthorMasters)
+	if policy != clustercredentialset.MastersWarn && policy != clustercredentialset.MastersRefuse {
+		errs = append(errs, fmt.Errorf("--set-author-masters must be %s or %s, not %q",
+			clustercredentialset.MastersWarn, clustercredentialset.MastersRefuse, o.SetAuthorMasters))
 	}
 	if o.MaxSetAuthorAge < 0 {
 		errs = append(errs, errors.New("--max-set-author-age must not be negative"))
@@ -256,7 +288,8 @@ func (o completedOptions) validateSets() []error {
 
 // Config returns the Config for o. It reads the hub's ID from the hub if there is none in o.
 func (o completedOptions) Config(ctx context.Context) (*Config, error) {
-	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+	serving := o.Recommended.SecureServing
+	if err := serving.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
 	generic := genericapiserver.NewRecommendedConfig(Codecs)
@@ -316,7 +349,8 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		return ExtraConfig{}, err
 	}
 	secrets := member.NewSecretInformers(hub, access)
-	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live, Clock: clock.RealClock{}})
+	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live,
+		Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}
@@ -331,7 +365,8 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		ControllerManagerUser:   o.ControllerManagerUser,
 		Limits:                  limits,
 		CredentialSets: clustercredentialset.Options{
-			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters), MaxAuthorAge: o.MaxSetAuthorAge,
+			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters),
+			MaxAuthorAge: o.MaxSetAuthorAge,
 		},
 	}, nil
 }

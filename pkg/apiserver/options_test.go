@@ -4,10 +4,11 @@
 package apiserver
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestOptions_Validate(t *testing.T) {
@@ -37,16 +38,13 @@ func TestOptions_Validate(t *testing.T) {
 			for _, section := range options.Flags().FlagSets {
 				flags.AddFlagSet(section)
 			}
-			if err := flags.Parse(test.args); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, flags.Parse(test.args))
 			err := options.Complete().Validate()
-			if test.want == "" && err != nil {
-				t.Errorf("refused: %v", err)
+			if test.want == "" {
+				require.NoError(t, err)
+				return
 			}
-			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("got %v, want an error with %q", err, test.want)
-			}
+			require.ErrorContains(t, err, test.want)
 		})
 	}
 }
@@ -57,10 +55,6 @@ func TestOptions_Complete(t *testing.T) {
 	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = "hub.yaml"
 	options.Recommended.Authorization.RemoteKubeConfigFile = "other.yaml"
 	completed := options.Complete()
-	if got := completed.Recommended.Authentication.RemoteKubeConfigFile; got != "hub.yaml" {
-		t.Errorf("--authentication-kubeconfig is %q", got)
-	}
-	if got := completed.Recommended.Authorization.RemoteKubeConfigFile; got != "other.yaml" {
-		t.Errorf("--authorization-kubeconfig is %q, although it was given", got)
-	}
+	assert.Equal(t, "hub.yaml", completed.Recommended.Authentication.RemoteKubeConfigFile)
+	assert.Equal(t, "other.yaml", completed.Recommended.Authorization.RemoteKubeConfigFile, "it was given")
 }

@@ -44,7 +44,8 @@ func newFairAuthorizer(a authorizer.Authorizer, alwaysAllowPaths []string) (*fai
 	return &fairAuthorizer{Authorizer: a, always: always, users: map[string]*userReviews{}}, nil
 }
 
-// Authorize implements authorizer.Authorizer. It waits while the maximum number of reviews of the user is in flight.
+// Authorize implements authorizer.Authorizer. It waits while the maximum number of reviews of the
+// user is in flight.
 func (a *fairAuthorizer) Authorize(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 	if decision, reason, err := a.always.Authorize(ctx, attributes); decision == authorizer.DecisionAllow {
 		return decision, reason, err
@@ -58,7 +59,9 @@ func (a *fairAuthorizer) Authorize(ctx context.Context, attributes authorizer.At
 }
 
 // ConditionsAwareAuthorize implements authorizer.Authorizer. It waits as Authorize does.
-func (a *fairAuthorizer) ConditionsAwareAuthorize(ctx context.Context, attributes authorizer.Attributes) authorizer.ConditionsAwareDecision {
+func (a *fairAuthorizer) ConditionsAwareAuthorize(
+	ctx context.Context, attributes authorizer.Attributes,
+) authorizer.ConditionsAwareDecision {
 	if decision, reason, err := a.always.Authorize(ctx, attributes); decision == authorizer.DecisionAllow {
 		return authorizer.ConditionsAwareDecisionFromParts(decision, reason, err)
 	}

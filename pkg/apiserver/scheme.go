@@ -48,7 +48,8 @@ func init() {
 	utilruntime.Must(authtokengrant.AddFieldLabelConversion(Scheme))
 	utilruntime.Must(clusterscore.AddFieldLabelConversion(Scheme))
 
-	// The API machinery needs types of the group "" to decode options and to write discovery documents.
+	// The API machinery needs types of the group "" to decode options and to write discovery
+	// documents.
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(Scheme, unversioned)
 	Scheme.AddUnversionedTypes(unversioned,

@@ -1,13 +1,14 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bounds keeps an object that a client sends from costing more than its bytes do: it bounds the entries of
-// its lists and maps, and what is said about its mistakes.
+// Package bounds keeps an object that a client sends from costing more than its bytes do: it bounds
+// the entries of its lists and maps, and what is said about its mistakes.
 package bounds
 
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"clusterpass.dev/pkg/words"
 )
 
 const (
@@ -24,24 +27,25 @@ const (
 	MaxTotal = 20_000
 )
 
-// Check returns an error for each list or map of object that has too many entries, by its field. A list within a list
-// has one error, whose field has [] in place of the index. What old has, which is the object as it is stored or nil,
-// may stay: a list may be as long as the longest of its field was. Whoever gets an error looks at nothing else of object.
+// Check returns an error for each list or map of object that has too many entries, by its field. A
+// list within a list has one error, whose field has [] in place of the index. What old has, which
+// is the object as it is stored or nil, may stay: a list may be as long as the longest of its field
+// was. Whoever gets an error looks at nothing else of object.
 func Check(object, old any) field.ErrorList {
-	is := count(object)
-	if len(is.long) == 0 && is.total <= MaxTotal {
+	counted := count(object)
+	if len(counted.long) == 0 && counted.total <= MaxTotal {
 		return nil
 	}
 	was := count(old)
 	var errs field.ErrorList
-	for path, entries := range is.long {
+	for path, entries := range counted.long {
 		if entries > was.long[path] && !ofServer.Has(path) {
 			errs = append(errs, field.TooMany(field.NewPath(path), entries, MaxEntries))
 		}
 	}
 	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
-	if len(errs) == 0 && is.total > max(MaxTotal, was.total) {
-		total := field.TooMany(nil, is.total, MaxTotal)
+	if len(errs) == 0 && counted.total > max(MaxTotal, was.total) {
+		total := field.TooMany(nil, counted.total, MaxTotal)
 		total.Field, total.Detail = "", "all lists and maps together "+total.Detail
 		return field.ErrorList{total}
 	}
@@ -53,7 +57,8 @@ var ofServer = sets.New("spec.author.groups", "spec.requester.groups", "status.l
 
 // tally is how many entries an object has.
 type tally struct {
-	// long are the most entries that a list or map has, by the path of its field, where these are more than MaxEntries.
+	// long are the most entries that a list or map has, by the path of its field, where these are more
+	// than MaxEntries.
 	long  map[string]int
 	total int
 }
@@ -137,28 +142,71 @@ func fieldsOf(t reflect.Type) []structField {
 	return all
 }
 
-// holdsEntries returns whether there can be lists or maps in a value of a type. Bytes, and what encodes itself, are one value.
+// holdsEntries returns whether there can be lists or maps in a value of a type. Bytes, and what
+// encodes itself, are one value.
 func holdsEntries(t reflect.Type) bool {
 	if known, ok := holding.Load(t); ok {
 		return known.(bool) //nolint:forcetypeassert,errcheck // Nothing else is stored.
 	}
-	is := false
+	holds := false
 	switch t.Kind() {
 	case reflect.Interface:
-		is = true
+		holds = true
 	case reflect.Slice, reflect.Array:
-		is = t.Elem().Kind() != reflect.Uint8
+		holds = t.Elem().Kind() != reflect.Uint8
 	case reflect.Map:
-		is = true
+		holds = true
 	case reflect.Pointer:
-		is = !t.Implements(marshaler) && holdsEntries(t.Elem())
+		holds = !t.Implements(marshaler) && holdsEntries(t.Elem())
 	case reflect.Struct:
-		is = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
+		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
 			func(f reflect.StructField) bool {
 				return f.IsExported() && len(f.Index) == 1 && f.Type != t && holdsEntries(f.Type)
 			})
 	default:
 	}
-	holding.Store(t, is)
-	return is
+	holding.Store(t, holds)
+	return holds
+}
+
+const (
+	// MaxErrors bounds the field errors of an answer.
+	MaxErrors = 20
+	// maxText bounds each of the field, the value and the words of an error, in bytes. The longest
+	// words of ours are those of apimachinery about names.
+	maxText = 1024
+)
+
+// Enough returns whether a list of errors is long enough, so that no more need to be looked for.
+func Enough(errs field.ErrorList) bool { return len(errs) > MaxErrors }
+
+// Limit returns the first MaxErrors of errs, bounded in length, and where there are more, one that
+// counts the rest. An API server joins the words of all in a time that grows with their square, and
+// sends each twice.
+func Limit(errs field.ErrorList) field.ErrorList {
+	limited := make(field.ErrorList, 0, min(len(errs), MaxErrors+1))
+	for _, err := range errs[:min(len(errs), MaxErrors)] {
+		limited = append(limited, clipped(err))
+	}
+	if more := len(errs) - MaxErrors; more > 0 {
+		limited = append(limited, &field.Error{
+			Type: field.ErrorTypeInvalid, Field: words.Clean(errs[MaxErrors].Field, maxText), BadValue: field.OmitValueType{},
+			Detail: fmt.Sprintf("and at least %d more", more),
+		})
+	}
+	return limited
+}
+
+// clipped returns err with bounded texts. A value that is no scalar is left out.
+func clipped(err *field.Error) *field.Error {
+	short := *err
+	short.Field, short.Detail = words.Clean(err.Field, maxText), words.Clean(err.Detail, maxText)
+	switch value := reflect.ValueOf(err.BadValue); value.Kind() {
+	case reflect.String:
+		short.BadValue = words.Clean(value.String(), maxText)
+	case reflect.Slice, reflect.Array, reflect.Map, reflect.Struct, reflect.Pointer, reflect.Interface:
+		short.BadValue = field.OmitValueType{}
+	default:
+	}
+	return &short
 }

@@ -36,16 +36,18 @@ type Limits struct {
 	Numbers bool
 }
 
-// largeNumber matches numbers of which a resource.Quantity takes much more time and memory to read or to compare than the text has
-// bytes: 1e1000000000 has a billion digits, and e1000000000, which is nought, takes as long. Exponents of three digits are beyond any amount
-// that means something.
+// largeNumber matches numbers of which a resource.Quantity takes much more time and memory to read
+// or to compare than the text has bytes: 1e1000000000 has a billion digits, and e1000000000, which
+// is nought, takes as long. Exponents of three digits are beyond any amount that means something.
 var largeNumber = regexp.MustCompile(`^[+-]?([0-9.]*[eE][+-]?[0-9]{4,}|[0-9.]{100,}([a-zA-Z]{0,2}|[eE][+-]?[0-9]+))$`)
 
 // EncodedError says how an encoded object goes beyond its limits.
 type EncodedError struct {
-	// Field is the path of the list or map that has too many entries, without indices. It is empty if all together are too many.
+	// Field is the path of the list or map that has too many entries, without indices. It is empty if
+	// all together are too many.
 	Field string
-	// IsMalformed says that not the entries are too many, but the levels, or that a number is too large.
+	// IsMalformed says that not the entries are too many, but the levels, or that a number is too
+	// large.
 	IsMalformed bool
 	message     string
 }
@@ -53,8 +55,8 @@ type EncodedError struct {
 // Error implements error.
 func (e *EncodedError) Error() string { return e.message }
 
-// CheckJSON returns an *EncodedError where an object in JSON has more entries than limits allow. Nothing is kept of what is
-// read, and what is no JSON is for the decoder to refuse.
+// CheckJSON returns an *EncodedError where an object in JSON has more entries than limits allow.
+// Nothing is kept of what is read, and what is no JSON is for the decoder to refuse.
 func CheckJSON(object []byte, limits Limits) error {
 	c := &entryCounter{decoder: json.NewDecoder(bytes.NewReader(object)), limits: limits}
 	// What is too large for a float is no end of the document.
@@ -106,7 +108,8 @@ func (c *entryCounter) next(token json.Token) error {
 	}
 	in.hasKey = false
 	if c.limits.Numbers && isLargeNumber(token) {
-		return &EncodedError{IsMalformed: true, message: fmt.Sprintf("%s has a number that is too large: %s", cmp.Or(c.path(), "the body"), words.Clean(fmt.Sprint(token), maxNumber))}
+		return &EncodedError{IsMalformed: true,
+			message: fmt.Sprintf("%s has a number that is too large: %s", cmp.Or(c.path(), "the body"), words.Clean(fmt.Sprint(token), maxNumber))}
 	}
 	if !in.isMap {
 		if err := c.entry(in, &c.items, c.limits.Items); err != nil {
@@ -160,10 +163,12 @@ func isLargeNumber(token json.Token) bool {
 	}
 }
 
-// CheckProtobuf returns an *EncodedError where a message in protobuf has a quantity that is a largeNumber, or more than most fields that are
-// messages, strings or bytes, together with those of the messages in it. A field of two bytes may become an object of hundreds. Nothing is decoded: whatever could be
-// a message counts as one, and what is none at all is for the decoder to refuse. No text has so many that it would be refused for
-// them: of what can be printed, a field has at least 34 bytes.
+// CheckProtobuf returns an *EncodedError where a message in protobuf has a quantity that is a
+// largeNumber, or more than most fields that are messages, strings or bytes, together with those of
+// the messages in it. A field of two bytes may become an object of hundreds. Nothing is decoded:
+// whatever could be a message counts as one, and what is none at all is for the decoder to refuse.
+// No text has so many that it would be refused for them: of what can be printed, a field has at
+// least 34 bytes.
 func CheckProtobuf(message []byte, most int) error {
 	var number string
 	fields, _ := fieldsOfMessage(message, 0, maxMessageDepth, most, &number)
@@ -176,10 +181,11 @@ func CheckProtobuf(message []byte, most int) error {
 	return nil
 }
 
-// fieldsOfMessage returns how many fields there are in the message that is field number of another, or one more than most as soon as there
-// are; and false if it is no message. It sets large to a largeNumber that may be a quantity: the text of a resource.Quantity is its
-// field 1, and no quantity that is read here is itself a field 1. So the names of objects, which are in their metadata, are left out; the keys
-// of labels are not, and are words in practice.
+// fieldsOfMessage returns how many fields there are in the message that is field number of another,
+// or one more than most as soon as there are; and false if it is no message. It sets large to a
+// largeNumber that may be a quantity: the text of a resource.Quantity is its field 1, and no
+// quantity that is read here is itself a field 1. So the names of objects, which are in their
+// metadata, are left out; the keys of labels are not, and are words in practice.
 func fieldsOfMessage(message []byte, number int32, depth, most int, large *string) (fields int, ok bool) {
 	for len(message) > 0 {
 		field, value, rest, ok := nextField(message)
@@ -205,9 +211,11 @@ func fieldsOfMessage(message []byte, number int32, depth, most int, large *strin
 	return fields, true
 }
 
-// nextField returns the number of the first field of a message, what it holds where that is bytes, which is not nil then, and the rest of the
-// message; and false if Kubernetes' decoders refuse the message. They take more than the specification of protobuf allows: numbers of any size, of which they drop bits,
-// and groups that end by another number. What is refused here and taken there is not counted.
+// nextField returns the number of the first field of a message, what it holds where that is bytes,
+// which is not nil then, and the rest of the message; and false if Kubernetes' decoders refuse the
+// message. They take more than the specification of protobuf allows: numbers of any size, of which
+// they drop bits, and groups that end by another number. What is refused here and taken there is
+// not counted.
 func nextField(message []byte) (field int32, value, rest []byte, ok bool) {
 	tag, rest, ok := nextVarint(message)
 	field = int32(tag >> 3) //nolint:gosec // As they do.
@@ -237,7 +245,8 @@ func nextField(message []byte) (field int32, value, rest []byte, ok bool) {
 	return field, nil, rest, true
 }
 
-// nextValue returns what a field of a kind that is no group holds, where that is bytes, and what follows it.
+// nextValue returns what a field of a kind that is no group holds, where that is bytes, and what
+// follows it.
 func nextValue(kind protowire.Type, message []byte) (value, rest []byte, ok bool) {
 	var length uint64
 	switch kind {
@@ -268,7 +277,8 @@ func nextValue(kind protowire.Type, message []byte) (value, rest []byte, ok bool
 // maxVarint is how many bytes a number may have.
 const maxVarint = 10
 
-// nextVarint returns the number that a message begins with, without the bits that are too many, and what follows it.
+// nextVarint returns the number that a message begins with, without the bits that are too many, and
+// what follows it.
 func nextVarint(message []byte) (number uint64, rest []byte, ok bool) {
 	for i := range min(len(message), maxVarint) {
 		number |= uint64(message[i]&0x7f) << (7 * i)

@@ -143,7 +143,8 @@ func TestCheckProtobuf_Numbers(t *testing.T) {
 	require.NoError(t, CheckProtobuf(message(1, message(1, []byte("12e4567"))), 100), "the name of an object")
 }
 
-// TestCheckProtobuf_Lenient has messages with rules that are no protobuf by its specification, and are decoded all the same.
+// TestCheckProtobuf_Lenient has messages with rules that are no protobuf by its specification, and
+// are decoded all the same.
 func TestCheckProtobuf_Lenient(t *testing.T) {
 	rules := bytes.Repeat([]byte{2<<3 | 2, 0}, 3)
 	for name, before := range map[string][]byte{

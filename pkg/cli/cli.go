@@ -1,13 +1,18 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the command line of `kubectl clusterpass`: flags become options, and answers become lines. What the
-// commands do is in packages of their own.
+// Package cli is the command line of `kubectl clusterpass`: flags become options, and answers
+// become lines. What the commands do is in packages of their own.
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/url"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/component-base/version"
+	"k8s.io/utils/ptr"
 )
 
 // NewCommand returns `kubectl clusterpass`. The kubeconfig's current context is the hub.
@@ -54,7 +63,8 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 	return cmd
 }
 
-// addHints has the commands below cmd say what an error means that is not about what they were asked for.
+// addHints has the commands below cmd say what an error means that is not about what they were
+// asked for.
 func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
 	for _, sub := range cmd.Commands() {
 		if run := sub.RunE; run != nil {
@@ -64,7 +74,8 @@ func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
 	}
 }
 
-// withHint adds to the error of a cluster that does not answer, or that serves nothing of clusterpass.
+// withHint adds to the error of a cluster that does not answer, or that serves nothing of
+// clusterpass.
 func withHint(err error, flags *genericclioptions.ConfigFlags) error {
 	if isUnreachable(err, flags) {
 		return fmt.Errorf("the hub does not answer: %w\nIs this the hub? %s", err, nameTheHub)
@@ -76,12 +87,13 @@ func withHint(err error, flags *genericclioptions.ConfigFlags) error {
 	return err
 }
 
-// names has a command take names, as many as count allows, and say where the namespace goes that somebody has put before one.
+// names has a command take names, as many as count allows, and say where the namespace goes that
+// somebody has put before one.
 func names(count cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if namespace, name, found := strings.Cut(arg, "/"); found {
-				return fmt.Errorf("%q is not a name: the namespace has a flag of its own, %s %s --namespace=%s", arg, cmd.CommandPath(), name, namespace)
+				return fmt.Errorf("%q is not a name: give the namespace by its flag, %s %s --namespace=%s", arg, cmd.CommandPath(), name, namespace)
 			}
 		}
 		return count(cmd, args)
@@ -98,4 +110,62 @@ func newVersionCommand(out io.Writer) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// nameTheHub says how a user names the hub.
+const nameTheHub = "Name the hub's kubeconfig with --kubeconfig or $KUBECONFIG. " +
+	"If the hub is not its current context, name the context with --context"
+
+// hubConfig returns the client configuration for the hub that the flags lead to.
+func hubConfig(flags *genericclioptions.ConfigFlags) (*rest.Config, error) {
+	loader := flags.ToRawKubeConfigLoader()
+	config, err := flags.ToRESTConfig()
+	return config, checkHub(config, err, loader, flags)
+}
+
+// checkHub returns an error where config, which loader has made of a kubeconfig and flags, is for
+// no hub: client-go takes localhost:8080 for one that nothing names. err is the error of loader.
+func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no kubeconfig: %w. %s", err, nameTheHub)
+	case err != nil && !clientcmd.IsEmptyConfig(err):
+		return err
+	case err == nil && isGetToken(config.ExecProvider):
+		return errNotHub
+	case err == nil && (config.Host != clientcmd.ClusterDefaults.Server || os.Getenv("KUBERNETES_MASTER") != ""):
+		return nil
+	}
+	raw, _ := loader.RawConfig() // what can't be read has been told
+	if err == nil && (ptr.Deref(flags.APIServer, "") == config.Host || hasServer(&raw, config.Host)) {
+		return nil
+	}
+	files := strings.Join(loader.ConfigAccess().GetLoadingPrecedence(), ", ")
+	if explicit := loader.ConfigAccess().GetExplicitFile(); explicit != "" {
+		files = explicit
+	}
+	if len(raw.Contexts) > 0 {
+		return fmt.Errorf("no hub: the kubeconfig (%s) has no current context. %s", files, nameTheHub)
+	}
+	return fmt.Errorf("no hub: the kubeconfig is missing or empty (%s). %s", files, nameTheHub)
+}
+
+// hasServer returns whether a kubeconfig has a cluster of that address.
+func hasServer(config *clientcmdapi.Config, server string) bool {
+	for _, cluster := range config.Clusters {
+		if cluster.Server == server {
+			return true
+		}
+	}
+	return false
+}
+
+// isUnreachable returns whether err is that of a hub which does not answer at all.
+func isUnreachable(err error, flags *genericclioptions.ConfigFlags) bool {
+	asked, ok := errors.AsType[*url.Error](err)
+	if !ok || errors.Is(err, context.Canceled) {
+		return false
+	}
+	config, err := flags.ToRESTConfig()
+	return err == nil && strings.HasPrefix(asked.URL, strings.TrimRight(config.Host, "/")+"/")
 }

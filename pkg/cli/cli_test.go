@@ -5,6 +5,7 @@ package cli
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,10 +46,10 @@ func TestRevoke_Arguments(t *testing.T) {
 		"all namespaces alone":           {[]string{"-A"}, "which grants?"},
 		"names and a filter":             {[]string{"one", "--requester=alice"}, "not both"},
 		"names and all":                  {[]string{"one", "--all-in-namespace"}, "not both"},
-		"names in all namespaces":        {[]string{"one", "-A"}, "a name is one of a namespace"},
-		"all of all namespaces":          {[]string{"--all-in-namespace", "-A"}, "no other flag"},
+		"names in all namespaces":        {[]string{"one", "-A"}, "--all-namespaces can't be used with names"},
+		"all of all namespaces":          {[]string{"--all-in-namespace", "-A"}, "can't be used with other flags"},
 		"an empty filter is no filter":   {[]string{"--requester="}, "which grants?"},
-		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "no other flag"},
+		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "can't be used with other flags"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := run(append([]string{"revoke"}, test.args...)...)
@@ -57,13 +58,14 @@ func TestRevoke_Arguments(t *testing.T) {
 	}
 }
 
-// TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then; afterwards the grant is gone.
+// TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then;
+// afterwards the grant is gone.
 func TestRevoke_Output(t *testing.T) {
 	grantIn := func(annotations map[string]string) *clusterpassv1alpha1.AuthTokenGrant {
 		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}
 	}
 	abandoned := map[string]string{clusterpassv1alpha1.AnnotationAbandonMember: "true"}
-	const ended, letGo = "their tokens have ended\n", "were let go: their tokens may work until they expire\n"
+	const ended, letGo = "their tokens have ended\n", "were abandoned: their tokens may work until they expire\n"
 	for name, test := range map[string]struct {
 		found *clusterpassv1alpha1.AuthTokenGrant
 		later []*clusterpassv1alpha1.AuthTokenGrant
@@ -167,5 +169,83 @@ func TestMemberFlags_Load(t *testing.T) {
 		_, err = (&memberFlags{kubeconfig: file}).load(hub)
 		require.ErrorContains(t, err, "its "+field+" is not a URL")
 		assert.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// TestCommands_NoHub is for users who have set nothing up yet, or are in another shell.
+func TestCommands_NoHub(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	// A cluster that nobody answers for.
+	away := "https://" + listener.Addr().String()
+	dir := t.TempDir()
+	hub := clientcmdapi.Config{
+		Clusters:  map[string]*clientcmdapi.Cluster{"hub": {Server: away}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"alice": {Token: "s3cret"}},
+		Contexts:  map[string]*clientcmdapi.Context{"hub": {Cluster: "hub", AuthInfo: "alice"}},
+	}
+	noneCurrent, empty, unreachable := filepath.Join(dir, "none-current"), filepath.Join(dir, "empty"), filepath.Join(dir, "unreachable")
+	require.NoError(t, clientcmd.WriteToFile(hub, noneCurrent))
+	hub.CurrentContext = "hub"
+	require.NoError(t, clientcmd.WriteToFile(hub, unreachable))
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	t.Setenv("HOME", dir)
+	t.Setenv("KUBERNETES_MASTER", "")
+
+	commands := []string{
+		"doctor", "doctor --uninstall", "token bravelion", "get-token bravelion", "kubeconfig bravelion", "grants", "revoke one",
+		"join bravelion --member-context=hub", "unjoin bravelion", "migrate --dry-run", "explain placement gpu", "renew-author gpu",
+	}
+	for name, test := range map[string]struct {
+		env, flags string
+		want       []string
+	}{
+		"no kubeconfig":             {filepath.Join(dir, "nowhere"), "", []string{"no hub: the kubeconfig is missing or empty", "nowhere"}},
+		"an empty one":              {empty, "", []string{"no hub: the kubeconfig is missing or empty", "empty"}},
+		"no context is current":     {noneCurrent, "", []string{"no hub: the kubeconfig", "has no current context"}},
+		"a flag that leads nowhere": {unreachable, " --kubeconfig=" + filepath.Join(dir, "nowhere"), []string{"no kubeconfig: ", "no such file"}},
+		"a hub that is away":        {unreachable, "", []string{"does not answer", away}},
+	} {
+		for _, command := range commands {
+			t.Run(name+"/"+command, func(t *testing.T) {
+				t.Setenv("KUBECONFIG", test.env)
+				out, err := run(strings.Fields(command + test.flags)...)
+				require.Error(t, err)
+				told := out + err.Error()
+				first, _, _ := strings.Cut(told, "\n")
+				for _, words := range test.want {
+					assert.Contains(t, first, words)
+				}
+				assert.Contains(t, told, nameTheHub)
+				assert.NotContains(t, told, "localhost")
+				assert.NotContains(t, told, "s3cret")
+			})
+		}
+	}
+}
+
+// TestCommands_HubOnDefaultAddress is for whoever means localhost:8080.
+func TestCommands_HubOnDefaultAddress(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"hub": {Server: "http://localhost:8080"}},
+		Contexts:       map[string]*clientcmdapi.Context{"hub": {Cluster: "hub"}},
+		CurrentContext: "hub",
+	}, file))
+	for name, test := range map[string]struct{ env, flag string }{
+		"by its kubeconfig": {file, ""},
+		"by a flag":         {filepath.Join(t.TempDir(), "none"), "--server=http://localhost:8080"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("KUBECONFIG", test.env)
+			args := []string{"grants", "--request-timeout=1s"}
+			if test.flag != "" {
+				args = append(args, test.flag)
+			}
+			_, err := run(args...)
+			require.Error(t, err)
+			assert.NotContains(t, err.Error(), "no hub")
+		})
 	}
 }

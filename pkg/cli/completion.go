@@ -32,8 +32,8 @@ func completeClusters(flags *genericclioptions.ConfigFlags, most int) cobra.Comp
 	return completeNames(flags, inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles"), most)
 }
 
-// completeNames completes arguments, at most so many if that is not 0, with the names of objects in the namespace. A hub that does not
-// answer completes nothing.
+// completeNames completes arguments, at most so many if that is not 0, with the names of objects in
+// the namespace. A hub that does not answer completes nothing.
 func completeNames(flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
@@ -46,7 +46,9 @@ func completeNames(flags *genericclioptions.ConfigFlags, of schema.GroupVersionR
 }
 
 // listNames returns the names that are wanted, as far as they were read in time.
-func listNames(ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool) []string {
+func listNames(
+	ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool,
+) []string {
 	hub, err := hubConfig(flags)
 	if err != nil {
 		return nil
@@ -85,7 +87,8 @@ func registerFlagCompletions(cmd *cobra.Command, flags *genericclioptions.Config
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("context", completeContexts(flags.ToRawKubeConfigLoader)))
 }
 
-// completeContexts completes with the contexts of a kubeconfig, which is read when all flags are known.
+// completeContexts completes with the contexts of a kubeconfig, which is read when all flags are
+// known.
 func completeContexts(load func() clientcmd.ClientConfig) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		config, err := load().RawConfig()

@@ -20,7 +20,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// serveNames is a hub with some objects in the namespace fleet, two on a page, and many in crowd, whatever page is asked for.
+// serveNames is a hub with some objects in the namespace fleet, two on a page, and many in crowd,
+// whatever page is asked for.
 func serveNames(w http.ResponseWriter, r *http.Request) {
 	var list metav1.PartialObjectMetadataList
 	switch r.URL.Path {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/pkg/doctor"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -43,8 +44,8 @@ type doctorOptions struct {
 	memberContexts []string
 }
 
-// newDoctorCommand returns the command that checks an installation. Where a check fails it returns an error, so that
-// the exit code is not 0.
+// newDoctorCommand returns the command that checks an installation. Where a check fails it returns
+// an error, so that the exit code is not 0.
 func newDoctorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &doctorOptions{
 		flags: flags, streams: streams,
@@ -52,21 +53,21 @@ func newDoctorCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 	}
 	cmd := &cobra.Command{
 		Use:   "doctor [[NAMESPACE/]CLUSTER...]",
-		Short: "Check clusterpass on the hub and say how to mend what is wrong",
-		Long: `Check clusterpass on the hub, with your own rights there, and say how to mend what is wrong.
+		Short: "Check clusterpass on the hub and say how to fix what is wrong",
+		Long: `Check clusterpass on the hub, with your own rights there, and say how to fix what is wrong.
 
-Nothing is changed, no token and no key is shown, and no member cluster is called, unless --mint names one.
-What you may not read is skipped. The exit code is 1 if a check fails.`,
-		Example: `  # All of the installation
+doctor changes nothing, shows no token or key, and calls no member cluster unless --mint names one.
+It skips what you may not read. The exit code is 1 if a check fails.`,
+		Example: `  # Check the whole installation
   kubectl clusterpass doctor
 
-  # Of the members only bravelion; have a token for it made and revoked, too
+  # Of the members check only bravelion; also request a token for it, and revoke that
   kubectl clusterpass doctor bravelion --mint bravelion
 
-  # What is left to do until clusterpass is uninstalled, members included
+  # Show what is left to uninstall, on the members, too
   kubectl clusterpass doctor --uninstall --member-context bravelion,smartfish
 
-  # What fails, for a script
+  # List the failed checks, for a script
   kubectl clusterpass doctor -o json | jq '.[] | select(.verdict == "FAIL")'`,
 		ValidArgsFunction: completeClusters(flags, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,18 +85,23 @@ What you may not read is skipped. The exit code is 1 if a check fails.`,
 func (o *doctorOptions) addFlags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&o.output, "output", "o", o.output, "Print the findings as a list: json or yaml.")
-	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig, "The file that clusterpass-apiserver has as its --access-config. Default: kubeconfig Secrets in the namespace clusterpass-system.")
-	fs.StringVar(&o.inventory, "inventory", o.inventory, "The --inventory that clusterpass-apiserver runs with, Served or External. Default: found out from the hub's APIServices.")
+	fs.StringVar(&o.accessConfig, "access-config", o.accessConfig,
+		"The --access-config file of clusterpass-apiserver. Default: kubeconfig Secrets in the namespace clusterpass-system.")
+	fs.StringVar(&o.inventory, "inventory", o.inventory,
+		"The --inventory that clusterpass-apiserver runs with, Served or External. Default: what the hub's APIServices say.")
 	fs.StringVar(&o.serverUser, "server-user", o.serverUser, "User name that clusterpass-apiserver has on the hub.")
 	fs.StringVar(&o.managerUser, "manager-user", o.managerUser, "User name that clusterpass-controller-manager has on the hub.")
-	fs.StringSliceVar(&o.mint, "mint", o.mint, "Clusters, as [NAMESPACE/]CLUSTER, to request a real token for, without any role; its grant is deleted again.")
+	fs.StringSliceVar(&o.mint, "mint", o.mint,
+		"Clusters, as [NAMESPACE/]CLUSTER, to request a real token for. The token has no roles, and its grant is deleted afterwards.")
 	fs.StringVar(&o.mintNamespace, "mint-namespace", o.mintNamespace, "Namespace on the member in which --mint creates a ServiceAccount.")
-	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall, "Say what is left of clusterpass, in the order in which it has to go, and the next command. The exit code is 0 when nothing is left.")
-	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts, "With --uninstall: contexts of your kubeconfig for admins of members. These members are checked, too.")
+	fs.BoolVar(&o.uninstall, "uninstall", o.uninstall,
+		"List what is left of clusterpass, in the order to remove it, and the next command. The exit code is 0 when nothing is left.")
+	fs.StringSliceVar(&o.memberContexts, "member-context", o.memberContexts,
+		"With --uninstall: contexts of your kubeconfig for admins of members. doctor then checks these members, too.")
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("member-context", completeContexts(o.flags.ToRawKubeConfigLoader)))
 	for flag, values := range map[string][]string{
 		"output":    {"json", "yaml"},
-		"inventory": {string(doctor.InventoryServed), string(doctor.InventoryExternal)},
+		"inventory": {hub.InventoryServed, hub.InventoryExternal},
 	} {
 		utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
@@ -109,10 +115,10 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(o.memberContexts) > 0 && !o.uninstall {
-		return errors.New("--member-context goes with --uninstall alone: doctor calls no member")
+		return errors.New("--member-context requires --uninstall: without it, doctor calls no member")
 	}
 	if len(args) > 0 && o.uninstall {
-		return errors.New("--uninstall is about all of the hub: name no cluster")
+		return errors.New("--uninstall checks the whole hub: name no cluster")
 	}
 	config, err := hubConfig(o.flags)
 	if err != nil {
@@ -142,19 +148,23 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	return failed(findings, clients, config.Host)
 }
 
-// failed returns an error if a check has failed, and says so if it may be because the cluster is no hub.
+// failed returns an error if a check has failed, and says so if it may be because the cluster is no
+// hub.
 func failed(findings []doctor.Finding, clients *doctor.Clients, host string) error {
 	switch {
 	case doctor.Worst(findings) != doctor.Fail:
 		return nil
 	case !clients.IsHub():
-		return fmt.Errorf("%s serves nothing of clusterpass. Is it the hub? %s", host, nameTheHub)
+		return fmt.Errorf("%s serves no API of clusterpass. Is it the hub? %s", host, nameTheHub)
 	}
 	return fmt.Errorf("a check has failed on %s", host)
 }
 
-// lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it returns an error.
-func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error) error {
+// lookForLeftovers says what is left until clusterpass is uninstalled. While something is, it
+// returns an error.
+func (o *doctorOptions) lookForLeftovers(
+	ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error,
+) error {
 	members := map[string]doctor.Cluster{}
 	for _, name := range o.memberContexts {
 		raw, err := o.flags.ToRawKubeConfigLoader().RawConfig()
@@ -183,12 +193,12 @@ func (o *doctorOptions) lookForLeftovers(ctx context.Context, clients *doctor.Cl
 func (o *doctorOptions) complete(args []string) (doctor.Options, error) {
 	options := doctor.Options{
 		ServerUser: o.serverUser, ManagerUser: o.managerUser,
-		Access: member.DefaultConfig(), Inventory: doctor.Inventory(o.inventory), MintNamespace: o.mintNamespace,
+		Access: member.DefaultConfig(), Inventory: o.inventory, MintNamespace: o.mintNamespace,
 	}
 	switch options.Inventory {
-	case doctor.InventoryUnknown, doctor.InventoryServed, doctor.InventoryExternal:
+	case "", hub.InventoryServed, hub.InventoryExternal:
 	default:
-		return doctor.Options{}, fmt.Errorf("--inventory %q: must be %s or %s", o.inventory, doctor.InventoryServed, doctor.InventoryExternal)
+		return doctor.Options{}, fmt.Errorf("--inventory %q: must be %s or %s", o.inventory, hub.InventoryServed, hub.InventoryExternal)
 	}
 	var err error
 	if o.accessConfig != "" {

@@ -20,12 +20,13 @@ import (
 	"clusterpass.dev/pkg/doctor"
 )
 
-// runDoctor runs the command against a hub that answers everything but what everybody may see with status.
+// runDoctor runs the command against a hub that answers everything but what everybody may see with
+// status.
 func runDoctor(t *testing.T, status int, args ...string) (stdout string, err error) {
 	t.Helper()
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && status == http.StatusOK {
-			t.Errorf("%s %s", r.Method, r.URL)
+		if status == http.StatusOK {
+			assert.Equal(t, http.MethodGet, r.Method, r.URL.Path)
 		}
 		if r.URL.Path == "/version" || r.URL.Path == "/openapi/v2" {
 			return
@@ -63,7 +64,7 @@ func TestDoctor(t *testing.T) {
 	})
 	t.Run("a cluster that is no hub", func(t *testing.T) {
 		_, err := runDoctor(t, http.StatusNotFound)
-		require.ErrorContains(t, err, "serves nothing of clusterpass. Is it the hub? ")
+		require.ErrorContains(t, err, "serves no API of clusterpass. Is it the hub? ")
 	})
 }
 

@@ -40,12 +40,12 @@ func newExplainCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 func newExplainPlacementCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "placement NAME",
-		Short: "Say of each cluster why a Placement selects it, or why not",
-		Long: `Say of each cluster that a Placement chooses from why it is selected, or why not: which need the cluster does not meet, or
-its scores, each with its weight.
+		Short: "Say why a Placement selects each cluster, or why not",
+		Long: `Say why each cluster that a Placement chooses from is selected, or why not: the requirement that the cluster does not meet, or
+its scores and their weights.
 
-The command decides as the controller does, from what you may read on the hub now. Namespaces whose ClusterProfiles you cannot
-list are omitted. If there is no cluster to choose from, it says why.`,
+The command decides as the controller does, from the objects that you may read on the hub now. It omits namespaces whose
+ClusterProfiles you cannot list. If there is no cluster to choose from, it says why.`,
 		Example:           `  kubectl clusterpass explain placement gpu -n team-a`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(flags, v1alpha1.SchemeGroupVersion.WithResource("placements"), 1),
@@ -83,22 +83,24 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 	}
 	printLeftOut(streams.ErrOut, answer)
 	if told := answer.Condition; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
-		fmt.Fprintf(streams.ErrOut, "warning: these clusters are out of reach for the controller: %s: %s\n", told.Reason, told.Message)
+		fmt.Fprintf(streams.ErrOut, "warning: the controller cannot choose these clusters: %s: %s\n", told.Reason, told.Message)
 	}
 	return printExplanations(streams.Out, answer.Explanations)
 }
 
-// printLeftOut warns of what is not among the explanations, and of what may be among them and be none of the controller's.
+// printLeftOut warns of what is not among the explanations, and of what may be among them and be
+// none of the controller's.
 func printLeftOut(out io.Writer, answer *explain.Placement) {
 	for _, namespace := range answer.Hidden {
-		fmt.Fprintf(out, "warning: you may not list the ClusterProfiles of namespace %s: they are left out\n", namespace)
+		fmt.Fprintf(out, "warning: you may not list the ClusterProfiles of namespace %s: they are omitted\n", namespace)
 	}
 	for _, namespace := range answer.Refused {
-		fmt.Fprintf(out, "warning: the author of the Placement may not list the ClusterProfiles of namespace %s: it does not choose from them\n", namespace)
+		fmt.Fprintf(out,
+			"warning: the author of the Placement may not list the ClusterProfiles of namespace %s: it does not choose from them\n", namespace)
 	}
 	if len(answer.Unreviewed) > 0 {
-		fmt.Fprintf(out, "warning: you may not create SubjectAccessReviews, so it is not known whether the author of the Placement may list the ClusterProfiles of %s\n",
-			strings.Join(answer.Unreviewed, ", "))
+		fmt.Fprintf(out, "warning: you may not create SubjectAccessReviews, "+
+			"so it is not known whether the author of the Placement may list the ClusterProfiles of %s\n", strings.Join(answer.Unreviewed, ", "))
 	}
 	for _, why := range answer.Unreadable {
 		fmt.Fprintf(out, "warning: %s: the controller does not choose it\n", why)
@@ -117,7 +119,8 @@ func printNone(out io.Writer, placement string, answer *explain.Placement) error
 	return err
 }
 
-// printExplanations prints the selected clusters, best first, then those that could be, then the others.
+// printExplanations prints the selected clusters, best first, then those that could be, then the
+// others.
 func printExplanations(out io.Writer, all []scheduling.Explanation) error {
 	slices.SortStableFunc(all, func(a, b scheduling.Explanation) int {
 		return cmp.Or(last(a.Selected)-last(b.Selected), last(a.Rank)-last(b.Rank))
@@ -160,7 +163,7 @@ func why(e *scheduling.Explanation) string {
 	}
 	scores := strings.Join(parts, ", ")
 	if e.Reason == "" {
-		return cmp.Or(scores, "meets all needs")
+		return cmp.Or(scores, "meets all requirements")
 	}
 	return e.Reason + strings.TrimSuffix(" ("+scores+")", " ()")
 }

@@ -5,15 +5,24 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credential"
 )
 
@@ -39,21 +48,22 @@ func newGetTokenCommand(flags *genericclioptions.ConfigFlags, streams genericioo
 		Short: "Print a token for a member cluster as an exec credential, for use in kubeconfigs",
 		Long: `Print a token for a member cluster as an ExecCredential (client.authentication.k8s.io v1 or v1beta1).
 
-The contexts that "kubectl clusterpass kubeconfig" writes run this command. Tokens are kept in a folder
-that only you may enter until 80 % of their lifetime is over. The expirationTimestamp in the answer is
-that time, so clients ask again while the token still works. A client that says where it is
-about to connect (provideClusterInfo) gets a token only if the hub says the same of CLUSTER.
+The contexts that "kubectl clusterpass kubeconfig" writes run this command. It caches tokens in a folder
+that only you can enter, until 80 % of their lifetime is over. The expirationTimestamp in the answer is
+that time, so clients ask again while the token still works. If a client says which server it will
+connect to (provideClusterInfo), it gets a token only if the hub names the same server for CLUSTER.
 
-Without --cluster-role and --role the token is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+Without --cluster-role and --role the token has the rights of ClusterRole view. Without --service-account it is for
+a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass get-token bravelion`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
-	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "", "Kubeconfig file for the hub, or several as in $KUBECONFIG; wins over --kubeconfig.")
-	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; wins over --context.")
+	cmd.Flags().StringVar(&o.hubKubeconfig, flagHubKubeconfig, "",
+		"Kubeconfig file for the hub, or several as in $KUBECONFIG; overrides --kubeconfig.")
+	cmd.Flags().StringVar(&o.hubContext, flagHubContext, "", "Context of the kubeconfig that is the hub; overrides --context.")
 	o.request.AddFlags(cmd.Flags())
 	o.source.AddFlags(cmd.Flags())
 	return cmd
@@ -84,7 +94,8 @@ func (o *getTokenOptions) run(ctx context.Context, cluster string) error {
 	return exec.Answer(o.streams.Out, c.ExecStatus(time.Now()))
 }
 
-// clientConfig returns the configuration for the hub: of the flags for it alone, or else of kubectl's.
+// clientConfig returns the configuration for the hub: of the flags for it alone, or else of
+// kubectl's.
 func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 	if o.hubKubeconfig == "" && o.hubContext == "" {
 		return o.flags.ToRawKubeConfigLoader()
@@ -92,8 +103,11 @@ func (o *getTokenOptions) clientConfig() clientcmd.ClientConfig {
 	return credential.HubConfig(o.hubKubeconfig, o.hubContext)
 }
 
-// hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles are meant to be in.
-func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (*rest.Config, string, error) {
+// hubClient returns the client configuration for the hub, and the namespace that ClusterProfiles
+// are meant to be in.
+func hubClient(
+	config clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams,
+) (*rest.Config, string, error) {
 	hub, err := config.ClientConfig()
 	if err := checkHub(hub, err, config, flags); err != nil {
 		return nil, "", err
@@ -104,4 +118,78 @@ func hubClient(config clientcmd.ClientConfig, flags *genericclioptions.ConfigFla
 	}
 	namespace, _, err := config.Namespace()
 	return hub, namespace, err
+}
+
+const (
+	// program is the name of the kubectl plugin's binary.
+	program = "kubectl-clusterpass"
+	// defaultClusterRole may read all but Secrets.
+	defaultClusterRole = "view"
+	// accountName bounds how much of a user's name is in a ServiceAccount's, and accountHash how much
+	// of a hash, in characters.
+	accountName = 40
+	accountHash = 8
+)
+
+// errNotHub is that of a context which leads to a member cluster by this very program, which would
+// run itself without end.
+var errNotHub = errors.New(
+	"this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
+
+// isGetToken returns whether a credential plugin is our get-token, as contexts run it.
+func isGetToken(plugin *clientcmdapi.ExecConfig) bool {
+	return plugin != nil && len(plugin.Args) > 0 && plugin.Args[0] == getTokenName &&
+		slices.ContainsFunc(plugin.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })
+}
+
+// userNamer knows the name that the hub knows its client by.
+type userNamer interface {
+	Username(ctx context.Context) (string, error)
+}
+
+// newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no
+// role is named, and a ServiceAccount named for the user.
+func newRequest(ctx context.Context, hub userNamer, namespace, cluster string, flags *credential.RequestFlags) (credential.Request, error) {
+	r := credential.Request{Namespace: namespace}
+	r.TargetClusterProfile = v1alpha1.ClusterProfileReference{Namespace: namespace, Name: cluster}
+	if !flags.NamesRoles() {
+		r.ClusterRoles = []v1alpha1.ClusterRole{{Name: defaultClusterRole}}
+	}
+	if err := flags.Apply(&r); err != nil {
+		return r, err
+	}
+	if r.ServiceAccountNamespace == "" {
+		r.ServiceAccountNamespace = metav1.NamespaceDefault
+	}
+	if r.ServiceAccountName != "" {
+		return r, nil
+	}
+	user, err := hub.Username(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.ServiceAccountName, err = accountFor(user, r)
+	return r, err
+}
+
+// accountFor returns the name of the ServiceAccount that is user's for requests like r.
+//
+// A ServiceAccount belongs to one grant, and a request for other rights changes that, which ends
+// the tokens it gave out. So what is asked for is in the name, by a hash: contexts with other
+// rights, or of other people, leave each other alone. How long a token lives and which cluster it
+// is for is not in it.
+func accountFor(user string, r credential.Request) (string, error) {
+	encoded, err := json.Marshal([]any{user, r.Namespace, r.ServiceAccountNamespace, r.ClusterRoles, r.Roles, r.Audiences})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(encoded)
+	name := strings.Map(func(c rune) rune {
+		if (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(user))
+	name = strings.Trim(name[:min(len(name), accountName)], "-")
+	return strings.Join([]string{"clusterpass", name, hex.EncodeToString(sum[:])[:accountHash]}, "-"), nil
 }

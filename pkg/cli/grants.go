@@ -12,13 +12,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
-	"k8s.io/utils/ptr"
 
-	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassscheme "clusterpass.dev/pkg/generated/clientset/versioned/scheme"
 )
@@ -40,7 +40,7 @@ type grantFilter struct {
 func (f *grantFilter) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.allNamespaces, "all-namespaces", "A", false, "Grants of requests from all namespaces.")
 	flags.StringVar(&f.serviceAccount, "service-account", "", "Only grants for this ServiceAccount of the member: NAME or NAMESPACE/NAME.")
-	flags.StringVar(&f.requester, "requester", "", "Only grants that this user of the hub asked for.")
+	flags.StringVar(&f.requester, "requester", "", "Only grants that this user of the hub requested.")
 }
 
 // selector returns the field selector of the filter.
@@ -92,14 +92,14 @@ type grantsOptions struct {
 }
 
 func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("").WithTypeSetter(clusterpassscheme.Scheme)}
+	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("")}
 	cmd := &cobra.Command{
 		Use:   "grants [CLUSTER]",
 		Short: "List who was given tokens for which cluster",
 		Long: `List AuthTokenGrants: who was given tokens, for which cluster, with which roles, and until when at most.
 
-A grant is in the namespace that the token was asked for from. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
-		Example: `  # What was granted on bravelion, to whomever
+A grant is in the namespace from which the token was requested. CLUSTER is the name of a ClusterProfile, or NAMESPACE/NAME.`,
+		Example: `  # What was granted on bravelion, to anybody
   kubectl clusterpass grants bravelion -A
 
   # What alice has been granted in this namespace
@@ -123,54 +123,50 @@ func (o *grantsOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options := metav1.ListOptions{FieldSelector: o.selector()}
-	output := ptr.Deref(o.print.OutputFormat, "")
-	if output == "" || output == outputWide {
-		return o.printTable(ctx, client, namespace, options, output == outputWide)
+	output := *o.print.OutputFormat
+	if output == outputWide || (output == "" && *o.print.TemplatePrinterFlags.TemplateArgument == "") {
+		return o.printTable(ctx, client, namespace, output == outputWide)
 	}
 	printer, err := o.print.ToPrinter()
 	if err != nil {
 		return err
 	}
-	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
+	data, err := o.list(ctx, client, namespace, runtime.ContentTypeJSON)
 	if err != nil {
 		return err
 	}
-	if output == "name" {
-		return printEach(grants, printer, o.streams)
+	// The codec sets the kind of each grant, which the hub's list leaves out.
+	grants, err := runtime.Decode(unstructured.UnstructuredJSONScheme, data)
+	if err != nil {
+		return fmt.Errorf("the hub's list of grants: %w", err)
 	}
 	return printer.PrintObj(grants, o.streams.Out)
 }
 
-// printEach prints one grant after the other, for printers that make nothing of a list.
-func printEach(grants *clusterpassv1alpha1.AuthTokenGrantList, printer printers.ResourcePrinter, streams genericiooptions.IOStreams) error {
-	for i := range grants.Items {
-		if err := printer.PrintObj(&grants.Items[i], streams.Out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printTable prints the grants in the columns that the server gives them.
-func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, options metav1.ListOptions, wide bool) error {
+// list returns the hub's list of the grants in the format that accept names.
+func (o *grantsOptions) list(ctx context.Context, client versioned.Interface, namespace, accept string) ([]byte, error) {
 	result := client.ClusterpassV1alpha1().RESTClient().Get().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource(grantsResource).
-		VersionedParams(&options, clusterpassscheme.ParameterCodec).
-		SetHeader("Accept", tableAccept).
+		VersionedParams(&metav1.ListOptions{FieldSelector: o.selector()}, clusterpassscheme.ParameterCodec).
+		SetHeader("Accept", accept).
 		Do(ctx)
 	// Raw's own error knows nothing of what the hub says.
 	if err := result.Error(); err != nil {
-		return err
+		return nil, err
 	}
-	data, err := result.Raw()
+	return result.Raw()
+}
+
+// printTable prints the grants in the columns that the server gives them.
+func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interface, namespace string, wide bool) error {
+	data, err := o.list(ctx, client, namespace, tableAccept)
 	if err != nil {
 		return err
 	}
 	table := &metav1.Table{}
 	if err := json.Unmarshal(data, table); err != nil {
-		return fmt.Errorf("the hub's table of grants: %w", err)
+		return fmt.Errorf("decoding the hub's table of grants: %w", err)
 	}
 	if len(table.Rows) == 0 {
 		_, err := fmt.Fprintln(o.streams.ErrOut, "No grants found")
@@ -188,7 +184,7 @@ func decodeRows(table *metav1.Table) error {
 	for i := range table.Rows {
 		metadata := &metav1.PartialObjectMetadata{}
 		if err := json.Unmarshal(table.Rows[i].Object.Raw, metadata); err != nil {
-			return fmt.Errorf("the hub's table of grants: %w", err)
+			return fmt.Errorf("decoding the hub's table of grants: %w", err)
 		}
 		table.Rows[i].Object.Object = metadata
 	}

@@ -37,9 +37,10 @@ type targetFlags struct {
 func (f *targetFlags) addFlags(flags *pflag.FlagSet) {
 	f.member.addFlags(flags)
 	flags.StringVar(&f.clusterManager, "cluster-manager", join.DefaultClusterManager, "The ClusterProfile's spec.clusterManager.name.")
-	flags.StringVar(&f.dryRun, "dry-run", string(join.DryRunNone), `"none"; "client" only reads and says what would be done; "server" has the clusters try the changes to what is there, too.`)
+	flags.StringVar(&f.dryRun, "dry-run", string(join.DryRunNone),
+		`"none"; "client" only reads and says what would be done; "server" also sends changes of existing objects as dry runs.`)
 	flags.Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
-	flags.DurationVar(&f.timeout, "timeout", time.Minute, "Bound of each wait.")
+	flags.DurationVar(&f.timeout, "timeout", time.Minute, "How long each wait may take.")
 }
 
 // target returns the ClusterProfile called name in the namespace of the flags.
@@ -88,15 +89,15 @@ func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptio
 		Long: `Make a cluster a member of the hub: ClusterProfile NAME in the namespace of --namespace.
 
 On the member, this creates the ServiceAccount clusterpass in namespace clusterpass-system. The hub may then bind the ClusterRoles of
---allow-cluster-roles, and make ServiceAccounts and bind Roles in the namespaces of --allow-namespaces. The member enforces that: the
-hub cannot give anybody more. Unless you say --allow-usage=false, the hub may also list nodes and pods, to count what is free. On the
+--allow-cluster-roles, and create ServiceAccounts and bind Roles in the namespaces of --allow-namespaces. The member enforces that: the
+hub cannot give anybody more. Unless you set --allow-usage=false, the hub may also list nodes and pods, to count what is free. On the
 hub, join creates a Secret with a kubeconfig for that account, and the ClusterProfile.
 
 Run it again to allow other roles or namespaces: it changes only what differs.`,
-		Example: `  # Let the hub give view and edit in namespaces default and team-a of the cluster
+		Example: `  # Let the hub bind view and edit, and create ServiceAccounts in namespaces default and team-a of the cluster
   kubectl clusterpass join bravelion --member-context bravelion-admin --allow-cluster-roles view,edit --allow-namespaces default,team-a
 
-  # The hub reaches the cluster by another address than you do
+  # The hub reaches the cluster at another address than you do
   kubectl clusterpass join bravelion --member-context bravelion-admin --member-server https://bravelion.internal:6443
 
   # No placement chooses the cluster until you have tried it out and removed the taint
@@ -115,7 +116,8 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 	}
 	o.addFlags(cmd.Flags())
 	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
-	for _, flag := range []string{"labels", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
+	for _, flag := range []string{"labels", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules",
+		"allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	o.member.registerCompletion(cmd, flags)
@@ -125,17 +127,27 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 	o.targetFlags.addFlags(flags)
 	o.member.addServerFlag(flags)
-	flags.StringToStringVar(&o.labels, "labels", nil, "Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
-	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: NoSelect keeps placements from choosing the cluster until it is removed. Those that are there stay.")
+	flags.StringToStringVar(&o.labels, "labels", nil,
+		"Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
+	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: "+
+		"NoSelect keeps placements from choosing the cluster until you remove the taint. Existing taints stay.")
 	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
 	flags.BoolVar(&o.allowed.AllClusterRoles, "allow-all-cluster-roles", false, "Let the hub bind every ClusterRole, cluster-admin included.")
-	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member for ServiceAccounts and Roles; created if missing. The hub can use every ServiceAccount and read every Secret in them.")
-	flags.BoolVar(&o.allowed.Rules, "allow-rules", false, "Let the hub make roles from the rules of a request, by the verb escalate. The member then trusts the hub to enforce what its users are entitled to.")
-	flags.BoolVar(&o.allowed.Usage, "allow-usage", true, "Let the hub list nodes and pods, to count what is free for its ClusterScore. Environment variables of containers are in pods.")
-	flags.StringVar(&o.consumers, flagConsumers, "", "Also write the access provider clusterpass, for programs with clusterpass-credential-plugin: they log in with this ServiceAccount of the member, as NAMESPACE/NAME. The hub decides by the rights of each program whether it may.")
-	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"}, "ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
-	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only repair the access of the hub to a member that is joined: a new token if it needs one, and its account and its rights on the member, as they were, if they were lost.")
-	flags.BoolVar(&o.revokeGrants, "revoke-grants", false, "Revoke the grants that need what an earlier join allowed and this one does not. Without this flag, join names them and changes nothing.")
+	flags.StringSliceVar(&o.allowed.Namespaces, "allow-namespaces", []string{"default"}, "Namespaces of the member for ServiceAccounts and "+
+		"Roles; created if missing. The hub can use every ServiceAccount and read every Secret in them.")
+	flags.BoolVar(&o.allowed.Rules, "allow-rules", false,
+		"Let the hub create roles from the rules of a request, by the verb escalate. The member then trusts the hub to limit what users get.")
+	flags.BoolVar(&o.allowed.Usage, "allow-usage", true,
+		"Let the hub list nodes and pods, to count what is free for its ClusterScore. Pods show the environment variables of their containers.")
+	flags.StringVar(&o.consumers, flagConsumers, "",
+		"Also write the access provider clusterpass, for programs with clusterpass-credential-plugin: "+
+			"they get tokens for this ServiceAccount of the member, given as NAMESPACE/NAME, if their own rights on the hub allow it.")
+	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"},
+		"ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
+	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only repair the hub's access to a joined member: "+
+		"renew its token if needed, and restore its account and rights on the member if they were lost.")
+	flags.BoolVar(&o.revokeGrants, "revoke-grants", false,
+		"Revoke the grants that need what an earlier join allowed and this one does not. Without this flag, join names them and changes nothing.")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
 }
 
@@ -155,7 +167,8 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	options := &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
+	options := &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels,
+		CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
 	for _, written := range o.taints {
 		taint, err := join.ParseTaint(written)
 		if err != nil {
@@ -166,7 +179,8 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 	return join.Run(ctx, options)
 }
 
-// forConsumers returns what consumers of the access provider clusterpass ask for, nil if there is to be none.
+// forConsumers returns what consumers of the access provider clusterpass ask for, nil if there is
+// to be none.
 func (o *joinOptions) forConsumers() (*multiclusterv1alpha1.AuthTokenRequestSpec, error) {
 	if o.consumers == "" {
 		return nil, nil //nolint:nilnil // that there is none is an answer

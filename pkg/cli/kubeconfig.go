@@ -5,10 +5,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -35,20 +42,20 @@ func newKubeconfigCommand(flags *genericclioptions.ConfigFlags, streams generici
 		Use:   "kubeconfig CLUSTER...",
 		Short: "Print contexts for member clusters, or merge them into your kubeconfig",
 		Long: `Print a kubeconfig with a context for each member cluster, named for it, or merge the contexts into the kubeconfig
-that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/config. Whatever else is in there
-stays as it is, the current context too. A context of that name that leads elsewhere is an error.
+that kubectl uses: the file of --kubeconfig, those of $KUBECONFIG, or ~/.kube/config. Everything else in it
+stays, the current context included. If a context of that name leads elsewhere, the command fails.
 
-There is no secret in what is written. The contexts run "kubectl-clusterpass get-token" when a
-token is needed, with the kubeconfig and the context of the hub as they are now. The command requests one
-token for each cluster: that shows that it works, and says how to reach the cluster.
+The contexts hold no secret. They run "kubectl-clusterpass get-token" when a token is needed, with the hub's
+kubeconfig and context as they are now. The command requests one token for each cluster, to check that this
+works and to learn the cluster's address.
 
-Without --cluster-role and --role a context is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
-		Example: `  # Use bravelion and smartfish by contexts of these names, with the rights of ClusterRole view
+Without --cluster-role and --role a context has the rights of ClusterRole view. Without --service-account it is for
+a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
+		Example: `  # Add contexts bravelion and smartfish, with the rights of ClusterRole view
   kubectl clusterpass kubeconfig bravelion smartfish --merge
   kubectl --context=bravelion get namespaces
 
-  # The same for one command, and another role
+  # Use a context for one command, with another role
   kubectl --kubeconfig=<(kubectl clusterpass kubeconfig bravelion --cluster-role=edit) get pods`,
 		Args:              names(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 0),
@@ -152,8 +159,8 @@ func (o *kubeconfigOptions) entries(ctx context.Context, hub *pinnedHub, cluster
 		entries.AuthInfos[name] = &clientcmdapi.AuthInfo{Exec: hub.stanza(cluster, append(r.Args(), keeping...))}
 		if size := execInfoSize(entries.Clusters[name]); size > maxExecInfo {
 			entries.AuthInfos[name].Exec.ProvideClusterInfo = false
-			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to be passed to a credential plugin: "+
-				"the context has provideClusterInfo: false, and get-token can't check that a token goes to the server that the hub names\n",
+			fmt.Fprintf(o.streams.ErrOut, "Warning: the certificate authorities of cluster %s have %d KiB, too much to pass to a credential "+
+				"plugin: the context has provideClusterInfo: false, so get-token can't check that a token goes to the server that the hub names\n",
 				r.Cluster(), len(c.Cluster.CertificateAuthorityData)>>10)
 		}
 		entries.Contexts[cluster] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
@@ -207,4 +214,68 @@ type pinnedHub struct {
 	command string
 	// kubeconfig is a list of absolute paths as in $KUBECONFIG, and context one of theirs.
 	kubeconfig, context string
+}
+
+const (
+	// maxExecInfo is how long KUBERNETES_EXEC_INFO may be: Linux takes 128 KiB for one variable
+	// (MAX_ARG_STRLEN), its name included. The rest is for what else client-go puts there.
+	maxExecInfo = 120 << 10
+	// lockSuffix is that of the lock file that every program of client-go makes beside a kubeconfig
+	// while it writes it.
+	lockSuffix = ".lock"
+	// lockTimeout is for how long to wait for a program that writes a kubeconfig now: it takes
+	// milliseconds.
+	lockTimeout = 2 * time.Second
+	lockPoll    = 50 * time.Millisecond
+)
+
+// execInfoSize returns about how long what client-go passes to a credential plugin is.
+func execInfoSize(cluster *clientcmdapi.Cluster) int {
+	// JSON has bytes in base64.
+	return (len(cluster.CertificateAuthorityData)+2)/3*4 + len(cluster.Server) + len(cluster.TLSServerName) + len(cluster.ProxyURL)
+}
+
+// unlocked returns nil when a kubeconfig can be written: all its files can be locked as
+// clientcmd.ModifyConfig does.
+func unlocked(ctx context.Context, paths *clientcmd.PathOptions) error {
+	for _, file := range paths.GetLoadingPrecedence() {
+		var failed error
+		err := wait.PollUntilContextTimeout(ctx, lockPoll, lockTimeout, true, func(context.Context) (bool, error) {
+			failed = probeLock(file)
+			return !errors.Is(failed, fs.ErrExist), nil
+		})
+		if failed == nil {
+			failed = err
+		}
+		if failed != nil {
+			return lockedBy(failed, time.Now())
+		}
+	}
+	return nil
+}
+
+// probeLock makes the lock file of a kubeconfig and removes it.
+func probeLock(file string) error {
+	if _, err := os.Stat(filepath.Dir(file)); errors.Is(err, fs.ErrNotExist) {
+		return nil // the folder is made with the file
+	}
+	lock, err := os.OpenFile(file+lockSuffix, os.O_CREATE|os.O_EXCL, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(lock.Close(), os.Remove(lock.Name()))
+}
+
+// lockedBy returns err, or what to do where it says that a lock file is there already.
+func lockedBy(err error, now time.Time) error {
+	var exists *fs.PathError
+	if !errors.As(err, &exists) || !errors.Is(err, fs.ErrExist) || !strings.HasSuffix(exists.Path, lockSuffix) {
+		return err
+	}
+	age := "an unknown time"
+	if info, err := os.Stat(exists.Path); err == nil {
+		age = duration.HumanDuration(now.Sub(info.ModTime()))
+	}
+	return fmt.Errorf("kubeconfig %s is locked by %s, which was made %s ago: another kubectl is writing it, or was stopped while writing. "+
+		"If no kubectl is running, remove the lock: rm %s", strings.TrimSuffix(exists.Path, lockSuffix), exists.Path, age, exists.Path)
 }

@@ -18,8 +18,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// pinHub returns the hub's context and the files that it is made of. A context names them, since it would else
-// look for the hub in the current context, which may be itself.
+// pinHub returns the hub's context and the files that it is made of. A context names them, since it
+// would else look for the hub in the current context, which may be itself.
 func pinHub(raw clientcmdapi.Config, flags *genericclioptions.ConfigFlags) (*pinnedHub, error) {
 	if err := unpinnable(flags); err != nil {
 		return nil, err
@@ -52,7 +52,8 @@ func pinHub(raw clientcmdapi.Config, flags *genericclioptions.ConfigFlags) (*pin
 	return &pinnedHub{kubeconfig: strings.Join(pinned, string(filepath.ListSeparator)), context: name}, nil
 }
 
-// unpinnable refuses flags that change the hub's context for this one run: a kubeconfig would have to repeat them, secrets and all.
+// unpinnable refuses flags that change the hub's context for this one run: a kubeconfig would have
+// to repeat them, secrets and all.
 func unpinnable(flags *genericclioptions.ConfigFlags) error {
 	given := map[string]*string{
 		"cluster": flags.ClusterName, "user": flags.AuthInfoName, "server": flags.APIServer, "token": flags.BearerToken,
@@ -62,7 +63,7 @@ func unpinnable(flags *genericclioptions.ConfigFlags) error {
 	}
 	for name, value := range given {
 		if value != nil && *value != "" {
-			return fmt.Errorf("--%s does not become part of the contexts: make a context of the hub that has it", name)
+			return fmt.Errorf("contexts of members can't take --%s: put it into a context of the hub", name)
 		}
 	}
 	return nil
@@ -110,7 +111,8 @@ func (h *pinnedHub) mergeable(clusters []string, paths *clientcmd.PathOptions) e
 	return nil
 }
 
-// owns returns nil when config has nothing under the names of a cluster's entries but what was written for that cluster of that hub.
+// owns returns nil when config has nothing under the names of a cluster's entries but what was
+// written for that cluster of that hub.
 func (h *pinnedHub) owns(config *clientcmdapi.Config, cluster string) error {
 	if context := config.Contexts[cluster]; context != nil && !h.wrote(config.AuthInfos[context.AuthInfo], cluster) {
 		return fmt.Errorf("your kubeconfig has another context %q: rename it with kubectl config rename-context, or leave out --merge", cluster)
@@ -131,8 +133,9 @@ func (h *pinnedHub) wrote(user *clientcmdapi.AuthInfo, cluster string) bool {
 	return len(user.Exec.Args) >= len(pins) && slices.Equal(user.Exec.Args[:len(pins)], pins)
 }
 
-// executable returns the absolute path of this program: where $PATH has it, if that is us. Tools that install plugins
-// keep a link there across upgrades, and the file that it leads to is another with each.
+// executable returns the absolute path of this program: where $PATH has it, if that is us. Tools
+// that install plugins keep a link there across upgrades, and the file that it leads to is another
+// with each.
 func executable() (string, error) {
 	self, err := os.Executable()
 	if err != nil {

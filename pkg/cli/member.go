@@ -26,16 +26,18 @@ type memberFlags struct {
 }
 
 func (f *memberFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.context, flagMemberContext, "", "Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
-	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "", "Kubeconfig file of the member. Default: the hub's, and then --member-context is required.")
+	flags.StringVar(&f.context, flagMemberContext, "",
+		"Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
+	flags.StringVar(&f.kubeconfig, flagMemberKubeconfig, "",
+		"Kubeconfig file of the member. Default: the hub's kubeconfig; --member-context is required then.")
 }
 
 func (f *memberFlags) addServerFlag(flags *pflag.FlagSet) {
-	flags.StringVar(&f.server, "member-server", "", "URL by which the hub reaches the member. Default: that of --member-context.")
+	flags.StringVar(&f.server, "member-server", "", "URL at which the hub reaches the member. Default: that of --member-context.")
 }
 
-// load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig alone is its current
-// context.
+// load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig
+// alone is its current context.
 func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, error) {
 	if f.context == "" && f.kubeconfig == "" {
 		return nil, nil //nolint:nilnil // that there is none is an answer
@@ -60,7 +62,8 @@ func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, er
 	return &join.Member{Config: client, Endpoint: *endpoint}, nil
 }
 
-// clientConfig returns the kubeconfig that the member's context is in, with that context as the current one.
+// clientConfig returns the kubeconfig that the member's context is in, with that context as the
+// current one.
 func (f *memberFlags) clientConfig(hub *genericclioptions.ConfigFlags) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
@@ -77,7 +80,8 @@ func (f *memberFlags) registerCompletion(cmd *cobra.Command, hub *genericcliopti
 	})))
 }
 
-// endpoint returns the cluster of the context, with its CA inline and by the address that the hub is to use.
+// endpoint returns the cluster of the context, with its CA inline and by the address that the hub
+// is to use.
 func (f *memberFlags) endpoint(config *clientcmdapi.Config, name string) (*clientcmdapi.Cluster, error) {
 	context, ok := config.Contexts[name]
 	if !ok {

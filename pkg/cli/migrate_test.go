@@ -17,7 +17,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// denyingHub answers that nothing is allowed, and fails the test when it is asked for anything else.
+// denyingHub answers that nothing is allowed, and fails the test when it is asked for anything
+// else.
 func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -35,12 +35,12 @@ func newRenewAuthorCommand(flags *genericclioptions.ConfigFlags, streams generic
 		Long: `Make yourself, with the groups that you are in now, the author of a ClusterCredentialSet.
 
 A set gets the credentials that its author may have. The author is the user who last changed the set's spec;
-applying an unchanged spec does not change the author. What you may not have, the set does not get any more.
+applying an unchanged spec does not change the author. After this command, the set gets only what you may have.
 
-Without --generation and --uid the command shows what the set says, and the command that makes you the author of
-just that. If somebody has changed or replaced the set since, that command fails. It takes create on
+Without --generation and --uid the command shows the set, and the command that makes you the author of exactly
+that. If somebody has changed or replaced the set since, that command fails. You need the right to create
 clustercredentialsets/author.`,
-		Example: `  # See what the set says, and take it over from an author who has left
+		Example: `  # Look at the set, and take it over from an author who has left
   kubectl clusterpass renew-author gpu -n default
   kubectl clusterpass renew-author gpu -n default --generation=4 --uid=5a1cbd3c-5b0e-4f0c-9d3e-2f1f5f3f6a11`,
 		Args:              names(cobra.ExactArgs(1)),
@@ -93,5 +93,6 @@ func (o *renewAuthorOptions) show(set *clusterpassv1alpha1.ClusterCredentialSet)
 	if _, err := o.streams.Out.Write(spec); err != nil {
 		return err
 	}
-	return fmt.Errorf("the set would request these tokens in your name, and everybody who reads the Secrets gets them. To become the author: %s", credentialset.RenewCommand(set))
+	return fmt.Errorf("the set would request these tokens in your name, and everybody who reads the Secrets gets them. "+
+		"To become the author: %s", credentialset.RenewCommand(set))
 }

@@ -41,7 +41,7 @@ func newRevokeCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 	o := &revokeOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
 		Use:   "revoke NAME... | --cluster-profile CLUSTER | --requester USER | --service-account ACCOUNT | --all-in-namespace",
-		Short: "End tokens that were given",
+		Short: "Revoke grants, and so end their tokens",
 		Long: `Delete AuthTokenGrants, by name or by what they are for, and wait until none of their tokens works.
 
 Several flags select the grants that match all of them. Tokens lose their rights within
@@ -49,7 +49,7 @@ milliseconds, and are refused after ten seconds at most; the command returns a l
 		Example: `  # End the tokens of one grant
   kubectl clusterpass revoke bravelion-work-6f3c2a
 
-  # End all that bob was given
+  # End all tokens that bob was given
   kubectl clusterpass revoke --requester bob -A`,
 		Args:              names(cobra.ArbitraryArgs),
 		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource(grantsResource), 0),
@@ -60,7 +60,7 @@ milliseconds, and are refused after ten seconds at most; the command returns a l
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc("cluster-profile", completeClusters(flags, 0)))
 	cmd.Flags().BoolVar(&o.all, "all-in-namespace", false, "All grants of requests from the namespace.")
 	cmd.Flags().BoolVar(&o.wait, "wait", true, "Wait until the tokens have ended.")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "Bound of the wait.")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "How long the wait may take.")
 	return cmd
 }
 
@@ -69,11 +69,11 @@ func (o *revokeOptions) validate(names []string) error {
 	filtered := o.selector() != ""
 	switch {
 	case len(names) > 0 && (filtered || o.all):
-		return errors.New("give names of grants, or flags that select them, not both")
+		return errors.New("give either names of grants or flags that select grants, not both")
 	case len(names) > 0 && o.allNamespaces:
-		return errors.New("a name is one of a namespace: --all-namespaces goes with flags that select grants")
+		return errors.New("--all-namespaces can't be used with names of grants: give flags that select grants, or --namespace")
 	case o.all && (filtered || o.allNamespaces):
-		return errors.New("--all-in-namespace goes with no other flag that selects grants")
+		return errors.New("--all-in-namespace can't be used with other flags that select grants")
 	case len(names) == 0 && !filtered && !o.all:
 		return errors.New("which grants? Give names, --cluster-profile, --requester, --service-account, or --all-in-namespace")
 	default:
@@ -109,7 +109,9 @@ func (o *revokeOptions) run(ctx context.Context, names []string) error {
 }
 
 // find returns the grants that are to be revoked.
-func (o *revokeOptions) find(ctx context.Context, client versioned.Interface, namespace string, names []string) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
+func (o *revokeOptions) find(
+	ctx context.Context, client versioned.Interface, namespace string, names []string,
+) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
 	if len(names) == 0 {
 		list, err := client.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, metav1.ListOptions{FieldSelector: o.selector()})
 		if err != nil {
@@ -130,9 +132,8 @@ func (o *revokeOptions) find(ctx context.Context, client versioned.Interface, na
 
 // delete deletes the grant that was seen, and not one that has taken its name since.
 func (o *revokeOptions) delete(ctx context.Context, client versioned.Interface, grant *clusterpassv1alpha1.AuthTokenGrant) error {
-	err := client.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace).Delete(ctx, grant.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &grant.UID},
-	})
+	grants := client.ClusterpassV1alpha1().AuthTokenGrants(grant.Namespace)
+	err := grants.Delete(ctx, grant.Name, *metav1.NewPreconditionDeleteOptions(string(grant.UID)))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s/%s: %w", grant.Namespace, grant.Name, err)
 	}
@@ -167,7 +168,8 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 			return err
 		}
 		if last.Annotations[clusterpassv1alpha1.AnnotationAbandonMember] == "true" {
-			ended = "those with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember + " were let go: their tokens may work until they expire"
+			ended = "grants with the annotation " + clusterpassv1alpha1.AnnotationAbandonMember +
+				" were abandoned: their tokens may work until they expire"
 		}
 	}
 	_, err := fmt.Fprintln(o.streams.Out, ended)
@@ -178,7 +180,7 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 func whyNot(grant *clusterpassv1alpha1.AuthTokenGrant) string {
 	condition := apimeta.FindStatusCondition(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
 	if condition == nil {
-		return "the controller manager has not said anything about it; is it running?"
+		return "the controller manager has not reported anything; is it running?"
 	}
 	return strings.TrimSpace(condition.Reason + ": " + condition.Message)
 }

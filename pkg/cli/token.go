@@ -4,18 +4,20 @@
 package cli
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
+	"k8s.io/cli-runtime/pkg/printers"
 
-	"clusterpass.dev/apis/multicluster/v1alpha1"
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credential"
 )
 
@@ -24,36 +26,41 @@ type tokenOptions struct {
 	streams genericiooptions.IOStreams
 	flags   *genericclioptions.ConfigFlags
 	request credential.RequestFlags
-	output  string
+	print   *genericclioptions.PrintFlags
 }
 
 func newTokenCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &tokenOptions{flags: flags, streams: streams}
+	o := &tokenOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("")}
+	o.print.NamePrintFlags = nil // an answer has no name
 	cmd := &cobra.Command{
 		Use:   "token CLUSTER",
 		Short: "Print a new token for a member cluster",
-		Long: `Print a new token for a member cluster, and nothing else. With -o, print the whole answer of the hub: the token, when it
+		Long: `Print a new token for a member cluster, and nothing else. With -o, print the hub's whole answer: the token, when it
 expires and when to replace it, how to reach the cluster, a kubeconfig, and the grant that records it.
 
-The token is not stored. Without --cluster-role and --role it is for ClusterRole view, and without
---service-account for a ServiceAccount in namespace default that is named for you and for what is asked for.`,
+The token is not stored. Without --cluster-role and --role it has the rights of ClusterRole view. Without
+--service-account it is for a ServiceAccount in namespace default, whose name is made from your user name and the request.`,
 		Example: `  # A token that may read everything on bravelion but Secrets
   kubectl clusterpass token bravelion
 
   # A kubeconfig for two hours
-  kubectl clusterpass token bravelion --expiration-seconds=7200 -o json | jq -r .kubeconfig | base64 -d`,
+  kubectl clusterpass token bravelion --expiration-seconds=7200 -o go-template='{{.kubeconfig | base64decode}}'`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "Print the whole answer, as json or yaml.")
+	o.print.AddFlags(cmd)
 	o.request.AddFlags(cmd.Flags())
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions(o.print.AllowedFormats(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
 func (o *tokenOptions) run(ctx context.Context, cluster string) error {
-	encode, err := encoding(o.output)
+	printer, err := o.print.ToPrinter()
+	if *o.print.OutputFormat == "" && genericclioptions.IsNoCompatiblePrinterError(err) {
+		printer, err = printers.NewJSONPathPrinter(`{.token}{"\n"}`)
+	}
 	if err != nil {
 		return err
 	}
@@ -73,26 +80,18 @@ func (o *tokenOptions) run(ctx context.Context, cluster string) error {
 	if err != nil {
 		return err
 	}
-	encoded, err := encode(status)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		return errors.New("the answer can't be encoded")
 	}
-	_, err = o.streams.Out.Write(encoded)
-	return err
-}
-
-// encoding returns how an answer is written in an output format.
-func encoding(output string) (func(*v1alpha1.AuthTokenRequestStatus) ([]byte, error), error) {
-	switch output {
-	case "":
-		return func(s *v1alpha1.AuthTokenRequestStatus) ([]byte, error) { return []byte(s.Token + "\n"), nil }, nil
-	case "json":
-		return func(s *v1alpha1.AuthTokenRequestStatus) ([]byte, error) {
-			encoded, err := json.MarshalIndent(s, "", "  ")
-			return append(encoded, '\n'), err
-		}, nil
-	case "yaml":
-		return func(s *v1alpha1.AuthTokenRequestStatus) ([]byte, error) { return yaml.Marshal(s) }, nil
+	answer := &unstructured.Unstructured{Object: content}
+	answer.SetGroupVersionKind(clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequestStatus"))
+	var printed bytes.Buffer
+	// A printer's own error quotes the answer, and with it the token.
+	if printer.PrintObj(answer, &printed) != nil {
+		return fmt.Errorf("the answer can't be printed: the template does not fit its fields, which -o json shows. "+
+			"The token was issued: kubectl clusterpass revoke %s ends it", status.GrantName)
 	}
-	return nil, fmt.Errorf("--output %q is neither json nor yaml", output)
+	_, err = printed.WriteTo(o.streams.Out)
+	return err
 }

@@ -25,17 +25,18 @@ func newUnjoinCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 	o := &unjoinOptions{flags: flags, streams: streams}
 	cmd := &cobra.Command{
 		Use:   "unjoin NAME [--member-context CONTEXT | --member-kubeconfig FILE]",
-		Short: "Take a member out of the hub",
-		Long: `Take a member out of the hub: undo what join has done.
+		Short: "Remove a member from the hub",
+		Long: `Remove a member from the hub: undo join.
 
-First it marks the member as leaving: requests for tokens are refused, and ClusterCredentialSets give it up. Then it deletes the
+First it marks the member as leaving: requests for tokens are refused, and ClusterCredentialSets drop the member. Then it deletes the
 AuthTokenGrants of the member, and waits until their tokens have ended. Then it removes the ClusterProfile and the Secret on the hub. With
---member-context or --member-kubeconfig it also removes what join made on the member, and what the hub could not revoke there. Namespaces that
-were allowed stay, with all that others have in them. If interrupted, run the same command to resume; join removes the mark.`,
-		Example: `  # Take bravelion out, and clean it
+--member-context or --member-kubeconfig it also removes what join made on the member, and what the hub could not revoke there. The
+namespaces of --allow-namespaces stay, and everything that others have in them. If interrupted, run the same command to resume. To keep
+the member instead, join it again: that removes the mark.`,
+		Example: `  # Remove bravelion, and clean it up
   kubectl clusterpass unjoin bravelion --member-context bravelion-admin
 
-  # Take out a cluster that is gone for ever
+  # Remove a cluster that is gone for ever
   kubectl clusterpass unjoin bravelion --abandon-member`,
 		Args:              names(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeClusters(flags, 1),

@@ -20,10 +20,12 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// maxInstance is how long the reportingInstance of an event may be, which is made of this program's name and its host's.
+// maxInstance is how long the reportingInstance of an event may be, which is made of this program's
+// name and its host's.
 const maxInstance = 128
 
-// TestEvents_LongestNames is about names that client-go makes, and that no hub would store if they were too long.
+// TestEvents_LongestNames is about names that client-go makes, and that no hub would store if they
+// were too long.
 func TestEvents_LongestNames(t *testing.T) {
 	stored := make(chan *eventsv1.Event, 2)
 	hub := fake.NewClientset()

@@ -21,14 +21,13 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 
 	"clusterpass.dev/pkg/controllers/score/usage"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// name is that of the program, its Lease, and the source of its events.
-	name = "clusterpass-controller-manager"
-	// systemNamespace is clusterpass's own on the hub.
-	systemNamespace = "clusterpass-system"
-	defaultPort     = 8444
+	name        = hub.ManagerName
+	defaultPort = 8444
 	// minCredentialLifetime is the least that a kube-apiserver makes a token for.
 	minCredentialLifetime = 10 * time.Minute
 )
@@ -53,7 +52,8 @@ type Options struct {
 	// MaxOrphanRemovals bounds what one sweep of a member removes because it belongs to no grant.
 	MaxOrphanRemovals int
 
-	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to write.
+	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to
+	// write.
 	ClusterManager string
 	// ProbePeriod is how often each member is asked how it is.
 	ProbePeriod time.Duration
@@ -62,14 +62,17 @@ type Options struct {
 	// ProfileWriteInterval is the least time between two writes to a ClusterProfile.
 	ProfileWriteInterval time.Duration
 
-	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed by.
+	// CredentialLifetime is that of the tokens that the hub's own credentials for members are renewed
+	// by.
 	CredentialLifetime time.Duration
 
 	// CredentialSyncs is how many credentials of ClusterCredentialSets are reconciled at once.
 	CredentialSyncs int
-	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select together.
+	// MaxCredentials bounds how many credentials the ClusterCredentialSets of one namespace select
+	// together.
 	MaxCredentials int
-	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server renews its credentials; 0: for ever.
+	// MaxSetAuthorAge is for how long after the author of a ClusterCredentialSet was noted the server
+	// renews its credentials; 0: for ever.
 	MaxSetAuthorAge time.Duration
 	// PlacementSyncs is how many Placements are decided upon at once.
 	PlacementSyncs int
@@ -120,7 +123,7 @@ func NewOptions() *Options {
 			RetryPeriod:       metav1.Duration{Duration: 2 * time.Second},
 			ResourceLock:      "leases",
 			ResourceName:      name,
-			ResourceNamespace: systemNamespace,
+			ResourceNamespace: hub.SystemNamespace,
 		},
 		SecureServing:  genericoptions.NewSecureServingOptions(),
 		Authentication: genericoptions.NewDelegatingAuthenticationOptions(),
@@ -131,7 +134,8 @@ func NewOptions() *Options {
 	// Without a certificate of its own it makes one, in memory: there may be no disk to write to.
 	o.SecureServing.ServerCert.CertDirectory = ""
 	o.SecureServing.ServerCert.PairName = name
-	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks gets in.
+	// Metrics are no reason not to start: without the hub's configuration nobody but the health checks
+	// gets in.
 	o.Authentication.RemoteKubeConfigFileOptional = true
 	o.Authorization.RemoteKubeConfigFileOptional = true
 	return o
@@ -141,42 +145,62 @@ func NewOptions() *Options {
 func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sections cliflag.NamedFlagSets
 	hub := sections.FlagSet("hub")
-	hub.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "Kubeconfig file of the controller manager's identity on the hub. Without it the in-cluster configuration is used.")
-	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub in the labels of what it makes on member clusters, which tells hubs apart; the same as for clusterpass-apiserver. Default: the UID of the hub's namespace kube-system.")
+	hub.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
+		"Kubeconfig file of the controller manager's identity on the hub. Without it the in-cluster configuration is used.")
+	hub.StringVar(&o.HubID, "hub-id", o.HubID, "Name of this hub, the same as for clusterpass-apiserver. It marks the objects of this hub "+
+		"on member clusters, and distinguishes them from those of other hubs. Default: the UID of the hub's namespace kube-system.")
 
 	members := sections.FlagSet("member clusters")
-	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile, "File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as for clusterpass-apiserver.")
+	members.StringVar(&o.AccessConfigFile, "access-config", o.AccessConfigFile,
+		"File with an AccessConfiguration (config.clusterpass.dev/v1alpha1), the same as for clusterpass-apiserver.")
 
-	members.DurationVar(&o.CredentialLifetime, "member-credential-lifetime", o.CredentialLifetime, "Lifetime of the hub's own tokens for member clusters. They are renewed after 75 to 80 % of it. A member cluster may give less. At least 10m, the minimum of Kubernetes.")
+	members.DurationVar(&o.CredentialLifetime, "member-credential-lifetime", o.CredentialLifetime, "Lifetime of the hub's own tokens for "+
+		"member clusters. They are renewed after 75 to 80 % of it. A member cluster may give less. At least 10m, the minimum of Kubernetes.")
 
 	grants := sections.FlagSet("grants")
-	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs, "How many grants are worked on at once. One member cluster gets an eighth of them, so one that does not answer delays no other.")
-	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention, "How long an AuthTokenGrant is kept after the last of its tokens has expired.")
+	grants.IntVar(&o.GrantSyncs, "concurrent-grant-syncs", o.GrantSyncs,
+		"How many grants are worked on at once. One member cluster gets an eighth of them, so one that does not answer delays no other.")
+	grants.DurationVar(&o.GrantRetention, "grant-retention", o.GrantRetention,
+		"How long an AuthTokenGrant is kept after the last of its tokens has expired.")
 
 	sweeps := sections.FlagSet("sweeps")
-	sweeps.DurationVar(&o.SweepPeriod, "member-sweep-period", o.SweepPeriod, "How often each member cluster is compared with what grants say: five lists. What was changed there is repaired, what belongs to no grant removed.")
+	sweeps.DurationVar(&o.SweepPeriod, "member-sweep-period", o.SweepPeriod, "How often each member cluster is compared with the grants, "+
+		"by five lists. What was changed there is repaired, and what belongs to no grant is removed.")
 	sweeps.IntVar(&o.MemberSweeps, "concurrent-member-sweeps", o.MemberSweeps, "How many member clusters are swept at once.")
-	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Most objects that one sweep of a member cluster removes because they belong to no grant; 0 only counts them. More than that, as after grants were lost, takes several sweeps, an event and clusterpass_orphans_left.")
+	sweeps.IntVar(&o.MaxOrphanRemovals, "max-orphan-removals", o.MaxOrphanRemovals, "Maximum number of objects that one sweep removes from "+
+		"a member cluster because they belong to no grant; 0 only counts them. If there are more, for example because grants were lost, "+
+		"the rest waits for later sweeps, and an event and the metric clusterpass_orphans_left say so.")
 
 	inventory := sections.FlagSet("inventory")
-	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of others are left alone.")
-	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod, "How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
-	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes, "How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
-	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval, "Least time between two writes to one ClusterProfile (KEP-4322: 30s).")
+	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager,
+		"The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of other managers are left alone.")
+	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod,
+		"How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
+	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes,
+		"How many member clusters are probed at once. One that does not answer takes one of them for up to 5 s.")
+	inventory.DurationVar(&o.ProfileWriteInterval, "cluster-profile-write-interval", o.ProfileWriteInterval,
+		"Minimum time between two writes to one ClusterProfile (KEP-4322: 30s).")
 
 	credentials := sections.FlagSet("credential sets")
-	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs, "How many credentials of ClusterCredentialSets are issued at once.")
+	credentials.IntVar(&o.CredentialSyncs, "concurrent-credential-syncs", o.CredentialSyncs,
+		"How many credentials of ClusterCredentialSets are issued at once.")
 
-	credentials.IntVar(&o.MaxCredentials, "max-credentials-per-namespace", o.MaxCredentials, "How many credentials the ClusterCredentialSets of one namespace select together. A set that would select more gets no new ones, and its condition Ready says so.")
-	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge, "The same as for clusterpass-apiserver. A condition and an event of a set say when its author expires.")
+	credentials.IntVar(&o.MaxCredentials, "max-credentials-per-namespace", o.MaxCredentials, "How many credentials the "+
+		"ClusterCredentialSets of one namespace select together. A set that would select more gets no new ones, and its condition Ready says so.")
+	credentials.DurationVar(&o.MaxSetAuthorAge, "max-set-author-age", o.MaxSetAuthorAge,
+		"The same as for clusterpass-apiserver. A condition and an event of a set say when its author expires.")
 
 	placements := sections.FlagSet("placements")
-	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs, "How many Placements are decided at once. Half of them may evaluate expressions.")
+	placements.IntVar(&o.PlacementSyncs, "concurrent-placement-syncs", o.PlacementSyncs,
+		"How many Placements are decided at once. Half of them may evaluate expressions.")
 
 	scores := sections.FlagSet("scores")
-	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
-	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections, "How many member clusters are read at once for their ClusterScores.")
-	scores.StringSliceVar(&o.DeviceLabels, "device-labels", o.DeviceLabels, "Labels of nodes that name the type of a device in ClusterScores, as RESOURCE=LABEL. Of several for one resource, the first that a node has counts.")
+	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its "+
+		"ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
+	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections,
+		"How many member clusters are read at once for their ClusterScores.")
+	scores.StringSliceVar(&o.DeviceLabels, "device-labels", o.DeviceLabels, "Labels of nodes that name the type of a device in "+
+		"ClusterScores, as RESOURCE=LABEL. Of several for one resource, the first that a node has counts.")
 
 	componentbaseoptions.BindLeaderElectionFlags(&o.LeaderElection, sections.FlagSet("leader election"))
 	o.SecureServing.AddFlags(sections.FlagSet("secure serving"))
@@ -194,14 +218,14 @@ func (o *Options) Validate() error {
 	}
 	for flag, count := range map[string]int{
 		"concurrent-grant-syncs": o.GrantSyncs, "concurrent-member-sweeps": o.MemberSweeps, "concurrent-member-probes": o.MemberProbes,
-		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-placement-syncs": o.PlacementSyncs, "concurrent-score-collections": o.ScoreCollections,
-		"max-credentials-per-namespace": o.MaxCredentials,
+		"concurrent-credential-syncs": o.CredentialSyncs, "concurrent-placement-syncs": o.PlacementSyncs,
+		"concurrent-score-collections": o.ScoreCollections, "max-credentials-per-namespace": o.MaxCredentials,
 	} {
 		if count < 1 {
 			errs = append(errs, fmt.Errorf("--%s must be at least 1", flag))
 		}
 	}
-	for flag, period := range map[string]struct{ is, least time.Duration }{
+	for flag, period := range map[string]struct{ value, least time.Duration }{
 		"member-sweep-period":            {o.SweepPeriod, time.Second},
 		"member-probe-period":            {o.ProbePeriod, time.Second},
 		"score-period":                   {o.ScorePeriod, time.Second},
@@ -210,7 +234,7 @@ func (o *Options) Validate() error {
 		"max-set-author-age":             {o.MaxSetAuthorAge, 0},
 		"grant-retention":                {o.GrantRetention, 0},
 	} {
-		if period.is < period.least {
+		if period.value < period.least {
 			errs = append(errs, fmt.Errorf("--%s must be at least %s", flag, period.least))
 		}
 	}

@@ -1,6 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package controllermanager runs the controllers of clusterpass together, under one leader
+// election. Options become a running manager.
 package controllermanager
 
 import (
@@ -12,11 +14,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
@@ -25,7 +31,13 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register"                         // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // who leads, at /metrics
+	"k8s.io/component-base/term"
+	"k8s.io/component-base/version"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -67,7 +79,8 @@ type controller interface {
 	Run(ctx context.Context)
 }
 
-// Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error if the replica stops being the leader.
+// Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error
+// if the replica stops being the leader.
 func (o *Options) Run(ctx context.Context) error {
 	config, err := o.hub()
 	if err != nil {
@@ -124,17 +137,20 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 		}
 	}
 	m.secrets = member.NewSecretInformers(m.kubernetes, m.access)
-	if m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock}); err != nil {
+	m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock})
+	if err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}
-	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(withoutManagedFields))
-	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(m.inventory, 0, inventoryinformers.WithTransform(withoutManagedFields))
+	m.grants = externalversions.NewSharedInformerFactoryWithOptions(m.client, 0, externalversions.WithTransform(profiles.WithoutManagedFields))
+	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(
+		m.inventory, 0, inventoryinformers.WithTransform(profiles.WithoutManagedFields))
 	// The factory gives this one to whoever asks it for ClusterProfiles.
 	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(_ inventory.Interface, resync time.Duration) cache.SharedIndexInformer {
 		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	})
 	scheme := runtime.NewScheme()
-	if err := errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme)); err != nil {
+	err = errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme))
+	if err != nil {
 		return nil, err
 	}
 	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})
@@ -200,7 +216,7 @@ func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) erro
 		<-done
 	}
 	if ctx.Err() == nil {
-		return errors.New("another replica has the lead now")
+		return errors.New("another replica is the leader now")
 	}
 	return nil
 }
@@ -226,4 +242,40 @@ func (m *manager) run(ctx context.Context, controllers []controller) {
 		running.Go(func() { c.Run(ctx) })
 	}
 	running.Wait()
+}
+
+// NewCommand returns the command line of the controller manager.
+func NewCommand() *cobra.Command {
+	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+	options := NewOptions()
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: "Revoke, repair and clean up what clusterpass has granted on member clusters",
+		Long: `The clusterpass controller manager works beside the clusterpass API server. It revokes the
+AuthTokenGrants that are deleted, repairs on member clusters what grants own there, and
+removes what is left over. One of its replicas works, and the others wait.`,
+		Args:         cobra.NoArgs,
+		Version:      version.Get().GitVersion,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := logsapi.ValidateAndApply(options.Logs, utilfeature.DefaultFeatureGate); err != nil {
+				return err
+			}
+			cliflag.PrintFlags(cmd.Flags())
+			if err := options.Validate(); err != nil {
+				return err
+			}
+			return options.Run(cmd.Context())
+		},
+	}
+	cmd.SetContext(genericapiserver.SetupSignalContext())
+
+	sections := options.Flags()
+	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name())
+	for _, section := range sections.FlagSets {
+		cmd.Flags().AddFlagSet(section)
+	}
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	return cmd
 }

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
@@ -81,21 +80,16 @@ func (m *manager) routes() http.Handler {
 }
 
 // protected returns handler with authentication and authorization by the hub.
-func protected(handler http.Handler, authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo) http.Handler {
+func protected(
+	handler http.Handler, authentication *genericapiserver.AuthenticationInfo, authorization *genericapiserver.AuthorizationInfo,
+) http.Handler {
 	scheme := runtime.NewScheme()
 	codecs := serializer.NewCodecFactory(scheme)
 	info := &genericapirequest.RequestInfoFactory{} // no path here is a resource
 	handler = genericapifilters.WithAuthorization(handler, authorization.Authorizer, codecs)
-	handler = genericapifilters.WithAuthentication(handler, authentication.Authenticator, genericapifilters.Unauthorized(codecs), authentication.APIAudiences, authentication.RequestHeaderConfig)
+	handler = genericapifilters.WithAuthentication(handler, authentication.Authenticator, genericapifilters.Unauthorized(codecs),
+		authentication.APIAudiences, authentication.RequestHeaderConfig)
 	handler = genericapifilters.WithRequestInfo(handler, info)
 	handler = genericapifilters.WithCacheControl(handler)
 	return genericfilters.WithPanicRecovery(handler, info)
-}
-
-// withoutManagedFields saves memory: nothing here reads managedFields.
-func withoutManagedFields(obj any) (any, error) {
-	if accessor, err := meta.Accessor(obj); err == nil {
-		accessor.SetManagedFields(nil)
-	}
-	return obj, nil
 }

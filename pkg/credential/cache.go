@@ -28,7 +28,8 @@ const (
 	// entrySuffix and temporaryPrefix tell the files of the cache from those of others.
 	entrySuffix     = ".json"
 	temporaryPrefix = "tmp-"
-	// maxEntry bounds an entry in bytes. A token has some 1,500, the authorities of a cluster rarely more.
+	// maxEntry bounds an entry in bytes. A token has some 1,500, the authorities of a cluster rarely
+	// more.
 	maxEntry = 1 << 20
 	// maxCallers bounds the processes that an entry remembers.
 	maxCallers = 64
@@ -36,10 +37,12 @@ const (
 	temporaryAge = time.Hour
 )
 
-// errUnsafe says that others could put tokens where the cache would read them, or read what it writes.
+// errUnsafe says that others could put tokens where the cache would read them, or read what it
+// writes.
 var errUnsafe = errors.New("unsafe token cache")
 
-// DefaultCacheDir returns clusterpass/tokens in the user's folder for caches ($XDG_CACHE_HOME or ~/.cache on Linux).
+// DefaultCacheDir returns clusterpass/tokens in the user's folder for caches ($XDG_CACHE_HOME or
+// ~/.cache on Linux).
 func DefaultCacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -58,7 +61,8 @@ type entry struct {
 	// Retry, where not zero, is when to ask the hub again after it could not be reached.
 	Retry   time.Time        `json:"retryAfter,omitzero"`
 	Cluster v1alpha1.Cluster `json:"cluster"`
-	// Hub is a hash of the hub, and Profile is the ClusterProfile there that the token was asked for by.
+	// Hub is a hash of the hub, and Profile is the ClusterProfile there that the token was asked for
+	// by.
 	Hub     string `json:"hub"`
 	Profile string `json:"profile"`
 	// Grant is the name of the grant, which is another for a ClusterProfile of another UID.
@@ -88,18 +92,21 @@ func (e *entry) forcedBy(caller string, before *entry) {
 	}
 }
 
-// replaces returns whether the ClusterProfile that e was minted for has taken the place of the one of before, or says
-// otherwise than then how its cluster is reached. Both are for the same hub and the same request.
+// replaces returns whether the ClusterProfile that e was minted for has taken the place of the one
+// of before, or says otherwise than then how its cluster is reached. Both are for the same hub and
+// the same request.
 func (e *entry) replaces(before *entry) bool {
 	return before != nil && (e.Grant != before.Grant || !equality.Semantic.DeepEqual(e.Cluster, before.Cluster))
 }
 
-// cache keeps tokens in a folder that only its owner may enter, one file a token. The zero value keeps none.
+// cache keeps tokens in a folder that only its owner may enter, one file a token. The zero value
+// keeps none.
 type cache struct {
 	dir string
 }
 
-// openCache returns the cache in dir, which is created. It is an error when it cannot be, and when others than its owner may enter it.
+// openCache returns the cache in dir, which is created. It is an error when it cannot be, and when
+// others than its owner may enter it.
 func openCache(dir string) (cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cache{}, err
@@ -117,27 +124,30 @@ func openCache(dir string) (cache, error) {
 	return cache{dir: dir}, nil
 }
 
-// lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can be locked, as on a
-// read-only filesystem, it goes on without: the caller then finds that it cannot write.
+// lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can
+// be locked, as on a read-only filesystem, it goes on without: the caller then finds that it cannot
+// write.
 func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) {
 	if c.dir == "" {
 		return func() {}, nil
 	}
-	// A file for each key would stay for ever: one that is removed while another process waits for it locks nobody out.
-	// By the first byte of the key there are 256 at most, and few keys that share one.
+	// A file for each key would stay for ever: one that is removed while another process waits for it
+	// locks nobody out. By the first byte of the key there are 256 at most, and few keys that share
+	// one.
 	path := filepath.Join(c.dir, "lock-"+key[:2])
 	unlock, err = lockFile(ctx, path)
 	switch {
 	case err == nil:
 		return unlock, nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("waiting for another process that asks the hub, which holds %s: %w", path, ctx.Err())
+		return nil, fmt.Errorf("waiting for another process that is asking the hub and holds %s: %w", path, ctx.Err())
 	}
 	klog.FromContext(ctx).V(1).Info("Going on without a lock", "file", path, "err", err)
 	return func() {}, nil
 }
 
-// read returns the entry of key, or nil when there is none that can be used. A file that is not the user's own, or a link, is an error.
+// read returns the entry of key, or nil when there is none that can be used. A file that is not the
+// user's own, or a link, is an error.
 func (c cache) read(ctx context.Context, key string) (*entry, error) {
 	if c.dir == "" {
 		return nil, nil
@@ -201,7 +211,8 @@ func (c cache) prune(now time.Time, unwanted func(e *entry) bool) {
 	}
 }
 
-// stale returns whether a file of the cache is of no more use. One that cannot be read is left to who asks for it.
+// stale returns whether a file of the cache is of no more use. One that cannot be read is left to
+// who asks for it.
 func stale(path string, file fs.DirEntry, now time.Time, unwanted func(e *entry) bool) bool {
 	switch {
 	case strings.HasPrefix(file.Name(), temporaryPrefix):

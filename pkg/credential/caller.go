@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// Caller returns the process that client-go runs in, so that no other one ever has its name, or nothing when it is not client-go
-// that runs us.
+// Caller returns the process that client-go runs in, so that no other one ever has its name, or
+// nothing when it is not client-go that runs us.
 //
-// A process ID alone is not enough. They are used again, and in each container kubectl may be 1: of that number nothing is said
-// where the system does not tell more.
+// A process ID alone is not enough. They are used again, and in each container kubectl may be 1: of
+// that number nothing is said where the system does not tell more.
 func Caller() string {
 	if os.Getenv(ExecInfoEnv) == "" {
 		return ""

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// startField is the place of a process's start time, in clock ticks since boot, in /proc/PID/stat behind its name: the 22nd of
-// proc(5), counted from the third.
+// startField is the place of a process's start time, in clock ticks since boot, in /proc/PID/stat
+// behind its name: the 22nd of proc(5), counted from the third.
 const startField = 22 - 3
 
-// processStart returns when a process was started, since which boot, and in which namespace its ID is one.
+// processStart returns when a process was started, since which boot, and in which namespace its ID
+// is one.
 func processStart(pid int) (string, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

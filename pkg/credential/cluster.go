@@ -17,10 +17,11 @@ import (
 	"clusterpass.dev/pkg/endpoint"
 )
 
-// checkDestination returns nil when a client that connects as it says in to is certain to reach the cluster that the
-// hub means, and else in what they differ: client-go would send the token there. The client may trust fewer authorities
-// than the hub names, and no others. It may leave the TLS server name out, as upstream's access library does, and then
-// expects the host of the URL. A proxy sees nothing of what TLS protects. A nil to is nobody in particular.
+// checkDestination returns nil when a client that connects as it says in to is certain to reach the
+// cluster that the hub means, and else in what they differ: client-go would send the token there.
+// The client may trust fewer authorities than the hub names, and no others. It may leave the TLS
+// server name out, as upstream's access library does, and then expects the host of the URL. A proxy
+// sees nothing of what TLS protects. A nil to is nobody in particular.
 func checkDestination(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) error {
 	if to == nil {
 		return nil
@@ -67,7 +68,7 @@ func checkAuthorities(trusted, named []byte) error {
 		return nil
 	}
 	if len(trusted) == 0 || len(named) == 0 {
-		return errors.New("either the client or the hub has some and the other has none")
+		return errors.New("only one of the client and the hub has any")
 	}
 	mine, err := endpoint.ParseBundle(trusted)
 	if err != nil {

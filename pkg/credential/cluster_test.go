@@ -61,13 +61,13 @@ func TestCheckDestination(t *testing.T) {
 			name: "the authorities of the system in place of the hub's",
 			to:   clientauthenticationv1.Cluster{Server: server},
 			hub:  v1alpha1.Cluster{Server: server, CertificateAuthorityData: ours},
-			err:  "the other has none",
+			err:  "only one of the client and the hub has any",
 		},
 		{
 			name: "an authority in place of the system's",
 			to:   clientauthenticationv1.Cluster{Server: server, CertificateAuthorityData: thief},
 			hub:  v1alpha1.Cluster{Server: server},
-			err:  "the other has none",
+			err:  "only one of the client and the hub has any",
 		},
 		{
 			name: "no authority, in some bytes",

@@ -12,8 +12,9 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// minValidity is for how long client-go does not ask again at the least. It asks for each request once the time it was
-// told is over, and a clock that is fast, or a very short lifetime, must not make that a call to the hub each.
+// minValidity is for how long client-go does not ask again at the least. It asks for each request
+// once the time it was told is over, and a clock that is fast, or a very short lifetime, must not
+// make that a call to the hub each.
 const minValidity = 3 * time.Second
 
 // Credential is a token for a member cluster and what to know of it.
@@ -30,10 +31,11 @@ type Credential struct {
 
 // ExecStatus returns the credential for client-go.
 //
-// Its expirationTimestamp is not the token's: it is when the next one is to be asked for. client-go runs the plugin again once
-// that time is over and uses the token until then. With the token's own expiry, a request that is sent in the last moment, or
-// with a slow clock, would meet a member that no longer takes the token; and nobody would ask at the hub
-// while there is time left to wait for a hub that is down. It is never less than three seconds ahead.
+// Its expirationTimestamp is not the token's: it is when the next one is to be asked for. client-go
+// runs the plugin again once that time is over and uses the token until then. With the token's own
+// expiry, a request that is sent in the last moment, or with a slow clock, would meet a member that
+// no longer takes the token; and nobody would ask at the hub while there is time left to wait for a
+// hub that is down. It is never less than three seconds ahead.
 func (c *Credential) ExecStatus(now time.Time) *clientauthenticationv1.ExecCredentialStatus {
 	expiration := c.AskAgain
 	if soonest := now.Add(minValidity); expiration.Before(soonest) {

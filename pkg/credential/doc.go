@@ -1,15 +1,16 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credential gets tokens for member clusters from the hub, keeps them on disk while they are fresh, and hands
-// them to client-go as an exec credential (KEP-541). It is what `kubectl clusterpass get-token` and the plugin
-// clusterpass-credential-plugin of KEP-5339 have in common. It knows nothing of terminals.
+// Package credential gets tokens for member clusters from the hub, keeps them on disk while they
+// are fresh, and hands them to client-go as an exec credential (KEP-541). It is what `kubectl
+// clusterpass get-token` and the plugin clusterpass-credential-plugin of KEP-5339 have in common.
+// It knows nothing of terminals.
 //
 // # The access provider clusterpass
 //
-// A ClusterProfile says by an access provider of the name clusterpass that its cluster is reached through the hub. The
-// extension that KEP-5339 reserves for the plugin holds a Request: the spec of an AuthTokenRequest, with the namespace
-// that it is made in where that is not the profile's.
+// A ClusterProfile says by an access provider of the name clusterpass that its cluster is reached
+// through the hub. The extension that KEP-5339 reserves for the plugin holds a Request: the spec of
+// an AuthTokenRequest, with the namespace that it is made in where that is not the profile's.
 //
 //	status:
 //	  accessProviders:
@@ -26,7 +27,8 @@
 //	          serviceAccountName: kueue
 //	          clusterRoles: [{name: multikueue}]
 //
-// The consumer configures upstream's access library with the plugin; apiVersion may be v1beta1, too:
+// The consumer configures upstream's access library with the plugin; apiVersion may be v1beta1,
+// too:
 //
 //	{"providers": [{"name": "clusterpass", "execConfig": {
 //	  "apiVersion": "client.authentication.k8s.io/v1",
@@ -35,14 +37,17 @@
 //
 // # Trust
 //
-// The extension is whatever the writers of the profile say. It can make the consumer ask for any cluster and any role, so the
-// hub decides by the consumer's own rights, and the consumer's flags, where given, win over the extension. The answer of
-// the hub names the server and the authorities of the cluster, and a token goes to no client that is about to use others.
+// The extension is whatever the writers of the profile say. It can make the consumer ask for any
+// cluster and any role, so the hub decides by the consumer's own rights, and the consumer's flags,
+// where given, win over the extension. The answer of the hub names the server and the authorities
+// of the cluster, and a token goes to no client that is about to use others.
 //
-// A cached token belongs to a user of the hub, as the hub names them in a SelfSubjectReview, and not to a kubeconfig: an exec plugin
-// may log in as anybody. The hub is asked once for each credential of a login, whose keyed hash is kept. Annotations of a request are
-// the requester's: an extension that has some is refused.
+// A cached token belongs to a user of the hub, as the hub names them in a SelfSubjectReview, and
+// not to a kubeconfig: an exec plugin may log in as anybody. The hub is asked once for each
+// credential of a login, whose keyed hash is kept. Annotations of a request are the requester's: an
+// extension that has some is refused.
 //
-// What cannot be known here is which profile the client was built from. A writer of profiles who puts another cluster's server,
-// authority and name into one leads its consumers to that cluster, as far as they have rights there.
+// What cannot be known here is which profile the client was built from. A writer of profiles who
+// puts another cluster's server, authority and name into one leads its consumers to that cluster,
+// as far as they have rights there.
 package credential

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,7 +31,8 @@ type Exec struct {
 	scheme  *runtime.Scheme
 }
 
-// ParseExec reads what client-go says in ExecInfoEnv. Where info is empty, somebody else runs us, and is answered in version v1.
+// ParseExec reads what client-go says in ExecInfoEnv. Where info is empty, somebody else runs us,
+// and is answered in version v1.
 func ParseExec(info string) (*Exec, error) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -79,9 +81,11 @@ type Plugin struct {
 // Name returns the name of the access provider.
 func (*Plugin) Name() string { return ProviderName }
 
-// GetToken returns the credential that the profile's extension asks for, if it is one for the cluster that the client is about to
-// connect to.
-func (p *Plugin) GetToken(ctx context.Context, in clientauthenticationv1.ExecCredential) (clientauthenticationv1.ExecCredentialStatus, error) {
+// GetToken returns the credential that the profile's extension asks for, if it is one for the
+// cluster that the client is about to connect to.
+func (p *Plugin) GetToken(
+	ctx context.Context, in clientauthenticationv1.ExecCredential,
+) (clientauthenticationv1.ExecCredentialStatus, error) {
 	none := clientauthenticationv1.ExecCredentialStatus{}
 	cluster := in.Spec.Cluster
 	if cluster == nil || cluster.Server == "" {
@@ -105,3 +109,37 @@ func (p *Plugin) GetToken(ctx context.Context, in clientauthenticationv1.ExecCre
 	}
 	return *c.ExecStatus(p.Source.clock.Now()), nil
 }
+
+const (
+	// maxAnswer bounds what is read of an answer of the hub, in bytes: a token, and twice the
+	// authorities of its cluster at most.
+	maxAnswer = 1 << 20
+	// maxRefusal bounds what is read of what says that a request has failed, in bytes: all of it may
+	// end on a terminal.
+	maxRefusal = 64 << 10
+)
+
+// boundedTransport reads the beginning of each answer: a hub that sends without an end costs no
+// more. What is cut is no answer.
+type boundedTransport struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	limit := int64(maxAnswer)
+	if resp.StatusCode >= http.StatusBadRequest {
+		limit = maxRefusal
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(resp.Body, limit), resp.Body}
+	return resp, nil
+}
+
+// WrappedRoundTripper implements utilnet.RoundTripperWrapper, by which client-go finds what is
+// below.
+func (t boundedTransport) WrappedRoundTripper() http.RoundTripper { return t.RoundTripper }

@@ -17,7 +17,8 @@ func lockFile(context.Context, string) (unlock func(), err error) { return func(
 // openNoFollow opens a file for reading.
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }
 
-// ownedByUs is not known here: the user's folder for caches is closed to others by the system's defaults.
+// ownedByUs is not known here: the user's folder for caches is closed to others by the system's
+// defaults.
 func ownedByUs(fs.FileInfo) bool { return true }
 
 // ownerOnly is not known here: modes say nothing about who may read a file.

@@ -17,10 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// lockPoll is how often a lock that another process holds is tried. The kernel can wait, too, but not until a context ends.
+// lockPoll is how often a lock that another process holds is tried. The kernel can wait, too, but
+// not until a context ends.
 const lockPoll = 10 * time.Millisecond
 
-// lockFile waits until no other process holds the lock on the file at path, which is created. The kernel releases it when we die.
+// lockFile waits until no other process holds the lock on the file at path, which is created. The
+// kernel releases it when we die.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -40,7 +42,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// openNoFollow opens a file for reading, and no file that a link leads to. It does not wait for the other end of a pipe.
+// openNoFollow opens a file for reading, and no file that a link leads to. It does not wait for the
+// other end of a pipe.
 func openNoFollow(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) {

@@ -49,20 +49,28 @@ type RequestFlags struct {
 	expirationSeconds                       int64
 }
 
-// AddFlags adds the flags to flags. Their defaults are empty: Apply changes nothing that no flag is given for.
+// AddFlags adds the flags to flags. Their defaults are empty: Apply changes nothing that no flag is
+// given for.
 func (f *RequestFlags) AddFlags(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVar(&f.serviceAccount, flagServiceAccount, "", "ServiceAccount on the member cluster that the token is for; clusterpass creates it.")
+	flags.StringVar(&f.serviceAccount, flagServiceAccount, "",
+		"ServiceAccount on the member cluster that the token is for; clusterpass creates it.")
 	flags.StringVar(&f.serviceAccountNamespace, flagServiceAccountNamespace, "", "Namespace of the ServiceAccount on the member cluster.")
-	flags.StringSliceVar(&f.clusterRoles, flagClusterRole, nil, "ClusterRole of the member cluster that the ServiceAccount is bound to. May be repeated; empty for none.")
-	flags.StringSliceVar(&f.roles, flagRole, nil, "Role of the member cluster that the ServiceAccount is bound to, as NAMESPACE/NAME. May be repeated.")
-	flags.StringSliceVar(&f.audiences, flagAudience, nil, "Audience of the token; by default that of the member's API server. May be repeated.")
+	flags.StringSliceVar(&f.clusterRoles, flagClusterRole, nil,
+		"ClusterRole of the member cluster that the ServiceAccount is bound to. May be repeated; empty for none.")
+	flags.StringSliceVar(&f.roles, flagRole, nil,
+		"Role of the member cluster that the ServiceAccount is bound to, as NAMESPACE/NAME. May be repeated.")
+	flags.StringSliceVar(&f.audiences, flagAudience, nil,
+		"Audience of the token; by default that of the member's API server. May be repeated.")
 	flags.Int64Var(&f.expirationSeconds, flagExpirationSeconds, 0, fmt.Sprintf("Lifetime of a token in seconds, at least %d; by default %d.",
 		v1alpha1.MinExpirationSeconds, v1alpha1.DefaultExpirationSeconds))
 	// No list by commas: a value may have some.
-	flags.StringArrayVar(&f.annotations, flagAnnotation, nil, "Annotation of the request, as KEY=VALUE, for the hub's admission policies and its audit log. May be repeated.")
-	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "", "Namespace of the hub to ask in, which the grant is recorded in; by default that of the ClusterProfile.")
-	flags.StringVar(&f.clusterUID, flagClusterUID, "", "UID that the ClusterProfile must have: a cluster replaced under its old name is then refused.")
+	flags.StringArrayVar(&f.annotations, flagAnnotation, nil,
+		"Annotation of the request, as KEY=VALUE, for the hub's admission policies and its audit log. May be repeated.")
+	flags.StringVar(&f.requestNamespace, flagRequestNamespace, "",
+		"Namespace of the hub for the request and its grant; by default that of the ClusterProfile.")
+	flags.StringVar(&f.clusterUID, flagClusterUID, "",
+		"UID that the ClusterProfile must have: a cluster replaced under its old name is then refused.")
 }
 
 // Apply puts into r what flags were given for, in place of what it says.
@@ -124,15 +132,18 @@ func (f *RequestFlags) annotate(r *Request) error {
 
 // checkForms refuses a namespace in a flag that takes a name, with the flags to use in its place.
 func (f *RequestFlags) checkForms() error {
-	for _, flag := range []struct{ name, value string }{{flagServiceAccount, f.serviceAccount}, {flagServiceAccountNamespace, f.serviceAccountNamespace}} {
+	for _, flag := range []struct{ name, value string }{
+		{flagServiceAccount, f.serviceAccount}, {flagServiceAccountNamespace, f.serviceAccountNamespace},
+	} {
 		if namespace, account, found := strings.Cut(flag.value, "/"); found {
-			return fmt.Errorf("--%s %q is not a name: the namespace has a flag of its own, --%s=%s --%s=%s",
+			return fmt.Errorf("--%s %q is not a name: give the namespace by its flag, --%s=%s --%s=%s",
 				flag.name, flag.value, flagServiceAccount, account, flagServiceAccountNamespace, namespace)
 		}
 	}
 	for _, role := range f.clusterRoles {
 		if strings.Contains(role, "/") {
-			return fmt.Errorf("--%s %q is not the name of a ClusterRole, which has no namespace; for a Role use --%s=NAMESPACE/NAME", flagClusterRole, role, flagRole)
+			return fmt.Errorf("--%s %q is not the name of a ClusterRole, which has no namespace; for a Role use --%s=NAMESPACE/NAME",
+				flagClusterRole, role, flagRole)
 		}
 	}
 	return nil
@@ -143,7 +154,8 @@ func (f *RequestFlags) NamesRoles() bool {
 	return f.flags.Changed(flagClusterRole) || f.flags.Changed(flagRole)
 }
 
-// Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules have none.
+// Args returns the flags that make up r, but for the ClusterProfile's namespace and name. Rules
+// have none.
 func (r Request) Args() []string {
 	var args []string
 	add := func(name, value string) { args = append(args, "--"+name+"="+value) }
@@ -178,8 +190,9 @@ func (r Request) Args() []string {
 
 // AddFlags adds the flags that say how credentials are kept.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.CacheDir, flagCacheDir, "", "Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
-	flags.DurationVar(&o.MaxAge, flagMaxAge, 0, "For how long a token is used at most; by default for 80 % of its lifetime.")
+	flags.StringVar(&o.CacheDir, flagCacheDir, "",
+		"Folder that tokens are kept in; by default clusterpass/tokens in the user's folder for caches.")
+	flags.DurationVar(&o.MaxAge, flagMaxAge, 0, "Maximum time for which a token is used; by default 80 % of its lifetime.")
 }
 
 // Args returns the flags that make up o, wherever they are used.

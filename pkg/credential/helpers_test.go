@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -90,9 +91,7 @@ func (h *fakeHub) Username(context.Context) (string, error) { return "alice", ni
 func (h *fakeHub) source(t *testing.T, dir string, caller int) *Source {
 	t.Helper()
 	opened, err := openCache(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return &Source{
 		minter: h, cache: opened, hub: "hub", who: somebody("alice"), options: Options{Caller: strconv.Itoa(caller)}, clock: h.clock,
 		warn: func(text string) {
@@ -132,17 +131,11 @@ func request() Request {
 func newAuthority(t *testing.T, name string) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	certificate, err := certutil.NewSelfSignedCACert(certutil.Config{CommonName: name}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	encoded, err := certutil.EncodeCertificates(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return encoded
 }
 
@@ -150,8 +143,6 @@ func newAuthority(t *testing.T, name string) []byte {
 func entries(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*"+entrySuffix))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return files
 }

@@ -33,9 +33,9 @@ const (
 	bodyLogLevel = 8
 )
 
-// HubConfig returns the configuration of the client for the hub: the kubeconfig files in kubeconfig, several as in $KUBECONFIG,
-// or without any those that kubectl would use, or that of the pod that this runs in; and of them the named
-// context, or the current one.
+// HubConfig returns the configuration of the client for the hub: the kubeconfig files in
+// kubeconfig, several as in $KUBECONFIG, or without any those that kubectl would use, or that of
+// the pod that this runs in; and of them the named context, or the current one.
 func HubConfig(kubeconfig, context string) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if files := filepath.SplitList(kubeconfig); len(files) > 1 {
@@ -80,8 +80,9 @@ func NewHub(config *rest.Config) (*Hub, error) {
 	return &Hub{client: client, config: config, host: config.Host, id: id}, nil
 }
 
-// Mint has the hub answer r. The status returned holds a token, when it expires and is to be replaced, and how to reach the
-// cluster. Errors say which hub and which cluster, and never hold a token.
+// Mint has the hub answer r. The status returned holds a token, when it expires and is to be
+// replaced, and how to reach the cluster. Errors say which hub and which cluster, and never hold a
+// token.
 func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error) {
 	r, err := r.complete()
 	if err != nil {
@@ -97,7 +98,7 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	answer := &v1alpha1.AuthTokenRequest{}
 	if err := result.Into(answer); err != nil {
 		// The decoder's words could hold a part of the token.
-		return nil, fmt.Errorf("hub %s answered for cluster %s with something else than an AuthTokenRequest", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.host, r.Cluster())
 	}
 	status := &answer.Status
 	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {
@@ -114,8 +115,8 @@ func quiet(ctx context.Context) context.Context {
 	return ctx
 }
 
-// refused returns whether the hub has decided against a request. All else may pass: it could not be reached, or it, or
-// the member cluster behind it, is not well.
+// refused returns whether the hub has decided against a request. All else may pass: it could not be
+// reached, or it, or the member cluster behind it, is not well.
 func refused(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

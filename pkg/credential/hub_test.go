@@ -80,10 +80,10 @@ func TestHub_MintFailures(t *testing.T) {
 		{name: "a refusal is told in the hub's words", code: http.StatusForbidden, answer: forbiddenAnswer, want: "missing: bind:view"},
 		{name: "no token", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest"}`, want: "without a token"},
 		{name: "a token that says no time", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `"}}`, want: "without a token"},
-		{name: "half an answer", code: http.StatusCreated, answer: answered[:len(answered)-2], want: "something else"},
-		{name: "times that are none", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, want: "something else"},
-		{name: "another kind", code: http.StatusCreated, answer: `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, want: "something else"},
-		{name: "no JSON", code: http.StatusCreated, answer: secretToken, want: "something else"},
+		{name: "half an answer", code: http.StatusCreated, answer: answered[:len(answered)-2], want: "something other"},
+		{name: "times that are none", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, want: "something other"},
+		{name: "another kind", code: http.StatusCreated, answer: `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, want: "something other"},
+		{name: "no JSON", code: http.StatusCreated, answer: secretToken, want: "something other"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -26,17 +26,20 @@ const (
 	reviewPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 	// reviewTimeout bounds one SelfSubjectReview.
 	reviewTimeout = 10 * time.Second
-	// ownExtra is the prefix of what Kubernetes' own authenticators say of a credential, as its ID: each token has another.
+	// ownExtra is the prefix of what Kubernetes' own authenticators say of a credential, as its ID:
+	// each token has another.
 	ownExtra = "authentication.kubernetes.io/"
 )
 
 // identifier says who we are on the hub.
 type identifier interface {
-	// identity returns what tells apart people on the hub, and the username there where the hub says it.
+	// identity returns what tells apart people on the hub, and the username there where the hub says
+	// it.
 	identity(ctx context.Context) (id, username string, err error)
 }
 
-// person finds out who the hub says we are, and asks again only when the login sends another credential.
+// person finds out who the hub says we are, and asks again only when the login sends another
+// credential.
 type person struct {
 	hub    *Hub
 	logins logins
@@ -44,9 +47,10 @@ type person struct {
 
 // identity implements identifier.
 //
-// A kubeconfig does not say who logs in: an exec plugin may go by an environment variable, and a token file changes. So it is the
-// credential that counts, and the hub says whose that is. A hub that does not say so, as before Kubernetes 1.28, has each
-// credential be a person of its own. Without an answer there is no identity, and no cached token is used.
+// A kubeconfig does not say who logs in: an exec plugin may go by an environment variable, and a
+// token file changes. So it is the credential that counts, and the hub says whose that is. A hub
+// that does not say so, as before Kubernetes 1.28, has each credential be a person of its own.
+// Without an answer there is no identity, and no cached token is used.
 func (p *person) identity(ctx context.Context) (id, username string, err error) {
 	sent, err := p.hub.credential(ctx)
 	if err != nil {
@@ -80,7 +84,8 @@ func (p *person) identity(ctx context.Context) (id, username string, err error) 
 	return known.Identity, known.Username, nil
 }
 
-// hashUser returns a hash of who a user is and of what is decided by, without what is only about the credential.
+// hashUser returns a hash of who a user is and of what is decided by, without what is only about
+// the credential.
 func hashUser(user authenticationv1.UserInfo) (string, error) {
 	extra := map[string]authenticationv1.ExtraValue{}
 	for key, value := range user.Extra {
@@ -109,8 +114,9 @@ func (h *Hub) Username(ctx context.Context) (string, error) {
 	return user.Username, nil
 }
 
-// credential returns what a request to the hub would log in with now: headers and client certificates, as client-go makes them. It
-// runs the exec plugin where there is one, and sends nothing.
+// credential returns what a request to the hub would log in with now: headers and client
+// certificates, as client-go makes them. It runs the exec plugin where there is one, and sends
+// nothing.
 func (h *Hub) credential(ctx context.Context) ([]byte, error) {
 	config, err := h.config.TransportConfig()
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// loginsName is the file of the cache that says whose the credentials were which the hub was asked about.
+	// loginsName is the file of the cache that says whose the credentials were which the hub was asked
+	// about.
 	loginsName = "logins"
 	// loginsVersion is its format.
 	loginsVersion = 1
@@ -31,8 +32,9 @@ const (
 	loginKeySize = 32
 )
 
-// logins remembers whose credential is whose. Credentials are kept as keyed hashes alone, by a random key of the
-// folder: the file does not tell whether a guess of a password is right to whoever gets hold of another file of it.
+// logins remembers whose credential is whose. Credentials are kept as keyed hashes alone, by a
+// random key of the folder: the file does not tell whether a guess of a password is right to
+// whoever gets hold of another file of it.
 type logins struct {
 	cache cache
 	// hub is a hash of the hub that the credentials are for.
@@ -69,7 +71,8 @@ func (l *logins) find(ctx context.Context, credential []byte) (login, error) {
 	return login{Credential: sum}, nil
 }
 
-// remember keeps whose a credential is. Where that is not possible, the hub is asked again the next time.
+// remember keeps whose a credential is. Where that is not possible, the hub is asked again the next
+// time.
 func (l *logins) remember(ctx context.Context, credential []byte, found login) error {
 	unlock, err := l.cache.lock(ctx, loginsName)
 	if err != nil {
@@ -89,7 +92,8 @@ func (l *logins) remember(ctx context.Context, credential []byte, found login) e
 	return l.cache.replace(loginsName, file)
 }
 
-// open returns what is kept. Where there is nothing that can be used, it begins anew, with another key.
+// open returns what is kept. Where there is nothing that can be used, it begins anew, with another
+// key.
 func (l *logins) open(ctx context.Context) (*loginsFile, error) {
 	if file, err := l.load(); file != nil || err != nil {
 		return file, err

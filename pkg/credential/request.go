@@ -17,27 +17,30 @@ import (
 const (
 	// ProviderName is the name of the access provider in the status of ClusterProfiles.
 	ProviderName = "clusterpass"
-	// ExecExtension is the extension of an access provider's cluster that client-go hands to the plugin: here, a Request.
+	// ExecExtension is the extension of an access provider's cluster that client-go hands to the
+	// plugin: here, a Request.
 	ExecExtension = "client.authentication.k8s.io/exec"
 
-	// defaultServiceAccountNamespace is the namespace of the ServiceAccount on the member where a request names none.
+	// defaultServiceAccountNamespace is the namespace of the ServiceAccount on the member where a
+	// request names none.
 	defaultServiceAccountNamespace = "default"
 )
 
 // Request says which token is wanted, as an AuthTokenRequest does.
 type Request struct {
-	// Namespace of the hub that the request is made in: its grant is recorded there. Empty: that of the ClusterProfile.
+	// Namespace of the hub that the request is made in: its grant is recorded there. Empty: that of
+	// the ClusterProfile.
 	Namespace string `json:"requestNamespace,omitempty"`
 
 	v1alpha1.AuthTokenRequestSpec `json:",inline"`
 
-	// Annotations of the request, for admission policies of the hub and its audit log. They are the requester's to say: an
-	// access provider cannot.
+	// Annotations of the request, for admission policies of the hub and its audit log. They are the
+	// requester's to say: an access provider cannot.
 	Annotations map[string]string `json:"-"`
 }
 
-// ParseRequest reads a Request from the extension of an access provider. Fields that it does not know are an error, since
-// leaving out what was asked for would be a surprise.
+// ParseRequest reads a Request from the extension of an access provider. Fields that it does not
+// know are an error, since leaving out what was asked for would be a surprise.
 func ParseRequest(extension []byte) (Request, error) {
 	var r Request
 	if err := yaml.UnmarshalStrict(extension, &r); err != nil {
@@ -72,7 +75,8 @@ func (r Request) complete() (Request, error) {
 	return r, nil
 }
 
-// object returns the AuthTokenRequest for r. Nothing is stored under its name: it is what refusals call it.
+// object returns the AuthTokenRequest for r. Nothing is stored under its name: it is what refusals
+// call it.
 func (r Request) object() *v1alpha1.AuthTokenRequest {
 	return &v1alpha1.AuthTokenRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: r.TargetClusterProfile.Name, Annotations: r.Annotations},

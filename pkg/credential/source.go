@@ -19,16 +19,20 @@ import (
 )
 
 const (
-	// getTimeout bounds what is done for one credential: to wait for another process that has the hub asked, and to ask it.
+	// getTimeout bounds what is done for one credential: to wait for another process that has the hub
+	// asked, and to ask it.
 	getTimeout = 90 * time.Second
-	// renewTimeout bounds one request to the hub while there is a token that still works: client-go holds the requests of
-	// its user up meanwhile.
+	// renewTimeout bounds one request to the hub while there is a token that still works: client-go
+	// holds the requests of its user up meanwhile.
 	renewTimeout = 5 * time.Second
-	// renewRetry is after what time to ask a hub again that could not be reached, while there is a token that still works.
+	// renewRetry is after what time to ask a hub again that could not be reached, while there is a
+	// token that still works.
 	renewRetry = 30 * time.Second
-	// minTokenAge is for how long a token that was just minted is not replaced because its user asks again.
+	// minTokenAge is for how long a token that was just minted is not replaced because its user asks
+	// again.
 	minTokenAge = 5 * time.Second
-	// forcedPause is for how long a process that had a token replaced before its time has no other one replaced.
+	// forcedPause is for how long a process that had a token replaced before its time has no other one
+	// replaced.
 	forcedPause = 10 * time.Minute
 )
 
@@ -45,7 +49,8 @@ type Minter interface {
 type Options struct {
 	// CacheDir is the folder of the cache. Empty: DefaultCacheDir.
 	CacheDir string
-	// MaxAge is for how long a token is used at most, before its own time to be replaced. Zero: until then.
+	// MaxAge is for how long a token is used at most, before its own time to be replaced. Zero: until
+	// then.
 	MaxAge time.Duration
 	// Caller is the process that client-go runs in, or empty when that is not known.
 	Caller string
@@ -65,8 +70,8 @@ type Source struct {
 	warn func(text string)
 }
 
-// NewSource returns a source that asks the hub which config leads to. Where no token can be cached safely, none is, and config's
-// handler of warnings hears why.
+// NewSource returns a source that asks the hub which config leads to. Where no token can be cached
+// safely, none is, and config's handler of warnings hears why.
 func NewSource(config *rest.Config, options Options) (*Source, error) {
 	hub, err := NewHub(config)
 	if err != nil {
@@ -93,7 +98,8 @@ func cacheOf(options Options) (cache, error) {
 	return openCache(dir)
 }
 
-// warner returns a function that has config's handler print a warning of ours beside those of the hub.
+// warner returns a function that has config's handler print a warning of ours beside those of the
+// hub.
 func warner(config *rest.Config) func(text string) {
 	return func(text string) {
 		if config.WarningHandler != nil {
@@ -112,20 +118,22 @@ func (s *Source) Username(ctx context.Context) (string, error) {
 	return s.minter.Username(ctx)
 }
 
-// Get returns a credential that answers r. Where to is not nil, it is how the client will connect, and only a credential
-// for the cluster that it then reaches is returned.
+// Get returns a credential that answers r. Where to is not nil, it is how the client will connect,
+// and only a credential for the cluster that it then reaches is returned.
 //
-// A token is used until its refreshAfter, by who got it. From then on the hub is asked, and where that fails for other reasons than a
-// refusal, the token goes on being used until it expires. Of several processes that want the same, one asks and the others wait for it.
+// A token is used until its refreshAfter, by who got it. From then on the hub is asked, and where
+// that fails for other reasons than a refusal, the token goes on being used until it expires. Of
+// several processes that want the same, one asks and the others wait for it.
 //
-// client-go runs its plugin again after a 401, and does not say so. But it would not have asked again for a token that is fresh: a
-// process that has this one already is taken to have been refused with it, and gets another, once.
+// client-go runs its plugin again after a 401, and does not say so. But it would not have asked
+// again for a token that is fresh: a process that has this one already is taken to have been
+// refused with it, and gets another, once.
 func (s *Source) Get(ctx context.Context, r Request, to *clientauthenticationv1.Cluster) (*Credential, error) {
 	return s.get(ctx, r, to, false)
 }
 
-// Renew returns a credential as Get does, of a token that the hub gives now: it knows how the cluster is reached, and that it is
-// still the one of its name.
+// Renew returns a credential as Get does, of a token that the hub gives now: it knows how the
+// cluster is reached, and that it is still the one of its name.
 func (s *Source) Renew(ctx context.Context, r Request) (*Credential, error) {
 	return s.get(ctx, r, nil, true)
 }
@@ -184,7 +192,8 @@ func (s *Source) locked(ctx context.Context, w want, renew bool) (*Credential, e
 	return s.keep(ctx, w, kept, minted)
 }
 
-// current returns the credential of cached, whose token works, or another where it is time for that, or where cached was refused.
+// current returns the credential of cached, whose token works, or another where it is time for
+// that, or where cached was refused.
 func (s *Source) current(ctx context.Context, w want, cached *entry) (*Credential, error) {
 	forced := s.wasRefused(cached)
 	if !forced && s.clock.Now().Before(s.askAgain(cached)) {
@@ -257,7 +266,8 @@ func (s *Source) usable(cached *entry, to *clientauthenticationv1.Cluster) *entr
 	return cached
 }
 
-// askAgain returns when the hub is to be asked for the next token, in whole seconds, as client-go reads it.
+// askAgain returns when the hub is to be asked for the next token, in whole seconds, as client-go
+// reads it.
 func (s *Source) askAgain(e *entry) time.Time {
 	at := e.Refresh
 	if s.options.MaxAge > 0 {
@@ -269,9 +279,10 @@ func (s *Source) askAgain(e *entry) time.Time {
 	return earlier(at, e.Expiration).Truncate(time.Second)
 }
 
-// wasRefused returns whether our caller must have been refused with this token. A token of the last seconds is kept
-// all the same, and so is one of a caller who had another replaced a while ago: a member that refuses every token, and a program
-// that makes one client after the other, would else have a new one each time.
+// wasRefused returns whether our caller must have been refused with this token. A token of the last
+// seconds is kept all the same, and so is one of a caller who had another replaced a while ago: a
+// member that refuses every token, and a program that makes one client after the other, would else
+// have a new one each time.
 func (s *Source) wasRefused(e *entry) bool {
 	now := s.clock.Now()
 	if at, found := e.Forced[s.options.Caller]; found && now.Sub(at) < forcedPause {
@@ -305,8 +316,8 @@ func (s *Source) mint(ctx context.Context, r Request, haveOne bool) (*entry, err
 	}, nil
 }
 
-// hand keeps e, with our caller among those who have its token, and returns its credential. Not being able to keep it is no
-// reason to keep the token from its user.
+// hand keeps e, with our caller among those who have its token, and returns its credential. Not
+// being able to keep it is no reason to keep the token from its user.
 func (s *Source) hand(key string, e *entry) *Credential {
 	e.handTo(s.options.Caller)
 	if err := s.cache.write(key, e); err != nil {
@@ -319,7 +330,8 @@ func (s *Source) credential(e *entry) *Credential {
 	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: s.askAgain(e), Cluster: e.Cluster}
 }
 
-// isFor returns whether a token of cluster may be handed to a client that connects as it says in to.
+// isFor returns whether a token of cluster may be handed to a client that connects as it says in
+// to.
 func isFor(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) bool {
 	return checkDestination(to, cluster) == nil
 }

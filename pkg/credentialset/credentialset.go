@@ -8,10 +8,15 @@ package credentialset
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -41,7 +46,8 @@ func Expand(template string, set *v1alpha1.ClusterCredentialSet, cluster string)
 	return strings.NewReplacer(ClusterName, cluster, ClusterNamespace, ProfileNamespace(set), SetName, set.Name).Replace(template)
 }
 
-// ExpandDisplay returns the name that a template gives for profile. The name need not be valid for an object.
+// ExpandDisplay returns the name that a template gives for profile. The name need not be valid for
+// an object.
 func ExpandDisplay(template string, set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) string {
 	return strings.NewReplacer(
 		ClusterName, profile.Name, ClusterNamespace, profile.Namespace, SetName, set.Name,
@@ -54,7 +60,8 @@ func ProfileNamespace(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Clusters.Namespace, set.Namespace)
 }
 
-// SecretName returns the namespace and name of the Secret for a cluster. A name that is too long for a Secret ends in a hash.
+// SecretName returns the namespace and name of the Secret for a cluster. A name that is too long
+// for a Secret ends in a hash.
 func SecretName(set *v1alpha1.ClusterCredentialSet, cluster string) types.NamespacedName {
 	return types.NamespacedName{
 		Namespace: cmp.Or(set.Spec.Secret.Namespace, set.Namespace),
@@ -62,7 +69,8 @@ func SecretName(set *v1alpha1.ClusterCredentialSet, cluster string) types.Namesp
 	}
 }
 
-// ServiceAccountName returns the name of the ServiceAccount on the cluster of the ClusterProfile with name and uid.
+// ServiceAccountName returns the name of the ServiceAccount on the cluster of the ClusterProfile
+// with name and uid.
 func ServiceAccountName(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) string {
 	if template := set.Spec.Template.ServiceAccountName; template != "" {
 		return names.Fit(Expand(template, set, cluster))
@@ -90,12 +98,14 @@ func Request(set *v1alpha1.ClusterCredentialSet, cluster string, uid types.UID) 
 	}
 }
 
-// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set whose consumer is MultiKueue.
+// ConfigName returns the name of the MultiKueueConfig and of the AdmissionCheck of a set whose
+// consumer is MultiKueue.
 func ConfigName(set *v1alpha1.ClusterCredentialSet) string {
 	return cmp.Or(set.Spec.Consumer.MultiKueue.ConfigName, set.Name)
 }
 
-// KeepsCredentials returns whether set has a Secret for each cluster. It returns false if the consumer of set uses a credential plugin.
+// KeepsCredentials returns whether set has a Secret for each cluster. It returns false if the
+// consumer of set uses a credential plugin.
 func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	kueue := set.Spec.Consumer.MultiKueue
 	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile
@@ -104,4 +114,44 @@ func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 // Owner returns the owner reference of the grants of set.
 func Owner(set *v1alpha1.ClusterCredentialSet) metav1.OwnerReference {
 	return *metav1.NewControllerRef(set, v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"))
+}
+
+// AuthorSince returns when the author of set was recorded. If an earlier release recorded no time,
+// it returns the creation time of set.
+func AuthorSince(set *v1alpha1.ClusterCredentialSet) time.Time {
+	if author := set.Spec.Author; author != nil && author.Since != nil {
+		return author.Since.Time
+	}
+	return set.CreationTimestamp.Time
+}
+
+// AuthorEnd returns when the author of set reaches maxAge, and the credentials are no longer
+// renewed. It returns zero for never: if maxAge is 0, and for ServiceAccounts, which do not leave.
+// The rights of a ServiceAccount end with its bindings.
+func AuthorEnd(set *v1alpha1.ClusterCredentialSet, maxAge time.Duration) time.Time {
+	if maxAge == 0 || set.Spec.Author == nil {
+		return time.Time{}
+	}
+	if _, _, err := serviceaccount.SplitUsername(set.Spec.Author.Username); err == nil {
+		return time.Time{}
+	}
+	return AuthorSince(set).Add(maxAge)
+}
+
+// ShowCommand returns a command that shows what a new author of set would take responsibility for,
+// and how to become the author.
+func ShowCommand(set *v1alpha1.ClusterCredentialSet) string {
+	return fmt.Sprintf("kubectl clusterpass renew-author %s -n %s", set.Name, set.Namespace)
+}
+
+// RenewCommand returns the command that makes its user the author of set. The command fails if set
+// has changed since, or if another set has its name.
+func RenewCommand(set *v1alpha1.ClusterCredentialSet) string {
+	return fmt.Sprintf("%s --generation=%d --uid=%s", ShowCommand(set), set.Generation, set.UID)
+}
+
+// IsUnrestricted returns whether an author is in the group system:masters. Its users may do
+// everything on the hub, regardless of RBAC.
+func IsUnrestricted(author *v1alpha1.Author) bool {
+	return author != nil && slices.Contains(author.Groups, user.SystemPrivilegedGroup)
 }

@@ -18,11 +18,13 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too long for one.
+// keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too
+// long for one.
 const keyHash = 10
 
-// Key returns the value of the labels multicluster.x-k8s.io/decision-key and placement-key of a Placement's PlacementDecisions: its
-// name, or, if that is not valid as a label, a part of it and a hash.
+// Key returns the value of the labels multicluster.x-k8s.io/decision-key and placement-key of a
+// Placement's PlacementDecisions: its name, or, if that is not valid as a label, a part of it and a
+// hash.
 func Key(placement string) string {
 	if len(validation.IsValidLabelValue(placement)) == 0 {
 		return placement
@@ -31,7 +33,8 @@ func Key(placement string) string {
 	return placement[:min(len(placement), validation.LabelValueMaxLength-keyHash-1)] + "-" + hex.EncodeToString(sum[:])[:keyHash]
 }
 
-// Sorted returns the slices of one decision in the order of their decision-index. Those that have none come last, by name.
+// Sorted returns the slices of one decision in the order of their decision-index. Those that have
+// none come last, by name.
 func Sorted(all []*inventoryv1alpha1.PlacementDecision) []*inventoryv1alpha1.PlacementDecision {
 	return slices.SortedFunc(slices.Values(all), func(a, b *inventoryv1alpha1.PlacementDecision) int {
 		return cmp.Or(cmp.Compare(index(a), index(b)), cmp.Compare(a.Name, b.Name))
@@ -56,8 +59,8 @@ func Clusters(slice *inventoryv1alpha1.PlacementDecision) []types.NamespacedName
 	return clusters
 }
 
-// AllClusters returns the clusters in the slices of one decision, best first, each once: one that is being moved from one slice
-// into another is in both.
+// AllClusters returns the clusters in the slices of one decision, best first, each once: one that
+// is being moved from one slice into another is in both.
 func AllClusters(all []*inventoryv1alpha1.PlacementDecision) []types.NamespacedName {
 	var clusters []types.NamespacedName
 	seen := sets.New[types.NamespacedName]()

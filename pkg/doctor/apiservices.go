@@ -6,6 +6,9 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,27 +18,30 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 	"k8s.io/utils/ptr"
-)
 
-// automanagedLabel is on the APIServices that kube-apiserver makes for CustomResourceDefinitions, and resets.
-const automanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
+)
 
 const (
 	mendRegister = "Register it: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 	mendServer   = "See why the server is not ready: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
-	mendBundle   = "Have it trust the server's CA, as the component for certificates of your overlay does (cert-manager's cainjector, or gen-certs.sh): kubectl apply -k artifacts/deploy/overlays/OVERLAY"
+	mendBundle   = "Have it trust the server's CA, as the component for certificates of your overlay does (cert-manager's cainjector, " +
+		"or gen-certs.sh): kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 )
 
 // expectedServices names the APIServices that have to lead to clusterpass.
 func (e *examination) expectedServices() []string {
-	if e.mode() == InventoryExternal {
+	if e.mode() == hub.InventoryExternal {
 		return []string{clusterpassService}
 	}
 	return []string{multiclusterService, clusterpassService}
 }
 
-// checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets there.
+// checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets
+// there.
 func checkAPIServices(ctx context.Context, e *examination) findings {
 	var f findings
 	if err := e.hub.apiServices.err; err != nil {
@@ -63,43 +69,30 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 // apiService looks at one that should lead to clusterpass.
 func (f *findings) apiService(service *apiregistrationv1.APIService) {
 	about := "APIService " + service.Name
-	if label, ok := service.Labels[automanagedLabel]; ok {
-		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then have it made anew: kubectl delete apiservice "+service.Name,
-			"it has the label %s=%s: kube-apiserver undoes every change to it", automanagedLabel, label)
+	if label, ok := service.Labels[hub.AutomanagedLabel]; ok {
+		f.fail(about, "Remove the CustomResourceDefinitions that the check crds names, then delete it and apply the overlay again: "+
+			"kubectl delete apiservice "+service.Name,
+			"it has the label %s=%s: kube-apiserver undoes every change to it", hub.AutomanagedLabel, label)
 		return
 	}
 	if service.Spec.Service == nil {
-		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group by itself")
+		f.fail(about, mendRegister, "it leads to no Service: the hub serves the group itself")
 		return
 	}
-	condition := availability(service)
-	if condition.Status == apiregistrationv1.ConditionTrue {
+	if helper.IsAPIServiceConditionTrue(service, apiregistrationv1.Available) {
 		f.ok(about, "available")
 		return
 	}
+	condition := ptr.Deref(helper.GetAPIServiceConditionByType(service, apiregistrationv1.Available), apiregistrationv1.APIServiceCondition{})
 	f.fail(about, mendAvailability(service, condition), "not available: %s: %s",
 		cmp.Or(condition.Reason, "Unknown"), cmp.Or(condition.Message, "the hub has not tried it yet"))
-}
-
-// availability returns the condition Available, empty if there is none.
-func availability(service *apiregistrationv1.APIService) apiregistrationv1.APIServiceCondition {
-	for _, condition := range service.Status.Conditions {
-		if condition.Type == apiregistrationv1.Available {
-			return condition
-		}
-	}
-	return apiregistrationv1.APIServiceCondition{}
-}
-
-func isAvailable(service *apiregistrationv1.APIService) bool {
-	return availability(service).Status == apiregistrationv1.ConditionTrue
 }
 
 // mendAvailability goes by the reasons of kube-aggregator's controller.
 func mendAvailability(service *apiregistrationv1.APIService, condition apiregistrationv1.APIServiceCondition) string {
 	switch condition.Reason {
 	case "ServiceNotFound", "ServicePortError":
-		return "Make the Service as it is deployed: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
+		return "Create the Service from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY"
 	case "EndpointsNotFound", "MissingEndpoints":
 		return mendServer
 	}
@@ -109,7 +102,7 @@ func mendAvailability(service *apiregistrationv1.APIService, condition apiregist
 	if strings.Contains(condition.Message, "bad status") {
 		return mendServer
 	}
-	return "See what the hub says of it, and whether a NetworkPolicy or firewall is between them: kubectl describe apiservice " + service.Name
+	return "See what the hub says about it, and whether a NetworkPolicy or firewall blocks it: kubectl describe apiservice " + service.Name
 }
 
 // checkService looks at the Service behind the APIServices and its endpoints.
@@ -118,7 +111,8 @@ func (e *examination) checkService(ctx context.Context, f *findings, name types.
 	service, err := e.Kubernetes.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		f.fail(about, "Make it as it is deployed: kubectl apply -k artifacts/deploy/overlays/OVERLAY", "it is missing, and the APIServices lead to it")
+		f.fail(about, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
+			"it is missing, and the APIServices lead to it")
 		return
 	case err != nil:
 		f.unknown(about, err)
@@ -127,7 +121,8 @@ func (e *examination) checkService(ctx context.Context, f *findings, name types.
 		f.ok(about, "leads to %s", service.Spec.ExternalName)
 		return
 	}
-	endpoints, err := e.Kubernetes.DiscoveryV1().EndpointSlices(name.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name})
+	endpoints, err := e.Kubernetes.DiscoveryV1().EndpointSlices(name.Namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name})
 	if err != nil {
 		f.unknown(about, err)
 		return
@@ -152,4 +147,97 @@ func countEndpoints(list []discoveryv1.EndpointSlice) (ready, all int) {
 		}
 	}
 	return ready, all
+}
+
+const (
+	// openAPIv2 is as kubectl and Helm ask for it: a quarter of the JSON, and kept ready by the hub.
+	openAPIv2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+	// maxBody bounds what is read of an answer. A hub with hundreds of CustomResourceDefinitions has
+	// some megabytes.
+	maxBody = 256 << 20
+	// maxWords bounds what is shown of the hub's own words.
+	maxWords = 300
+)
+
+// checkOpenAPI asks for what a clash of an APIService with CustomResourceDefinitions breaks for the
+// whole hub.
+func checkOpenAPI(ctx context.Context, e *examination) findings {
+	var f findings
+	const path = "/openapi/v2"
+	response, err := e.Get(ctx, path, openAPIv2)
+	if err != nil {
+		f.unknown(path, err)
+		return f
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusForbidden {
+		f.skip(path, "you may not read this: %s", response.Status)
+		return f
+	}
+	if response.StatusCode != http.StatusOK {
+		words, _ := io.ReadAll(io.LimitReader(response.Body, maxWords))
+		f.fail(path,
+			"Resolve the clash of CustomResourceDefinitions that the check crds names, then see the log of kube-apiserver: kubectl get --raw "+path,
+			"the hub answers %s, which stops kubectl apply, Helm and Argo CD: %s", response.Status, strings.TrimSpace(string(words)))
+		return f
+	}
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxBody)); err != nil {
+		f.unknown(path, err)
+		return f
+	}
+	f.ok(path, "the hub describes its whole API")
+	return f
+}
+
+// checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a
+// whole, or, where the hub serves it without clusterpass, for the one of ClusterProfile.
+func checkCRDs(_ context.Context, e *examination) findings {
+	var f findings
+	switch {
+	case e.hub.crds.err != nil:
+		f.unknown("CustomResourceDefinitions", e.hub.crds.err)
+	case e.mode() == hub.InventoryExternal:
+		e.expectProfilesCRD(&f)
+	default:
+		e.expectNoCRDs(&f)
+	}
+	return f
+}
+
+func (e *examination) expectNoCRDs(f *findings) {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	names := e.hub.crds.value
+	if len(names) == 0 {
+		f.ok("", "none in %s, which clusterpass serves as a whole", ours)
+		return
+	}
+	for _, name := range names {
+		f.fail("CustomResourceDefinition "+name,
+			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): "+
+				"kubectl delete crd "+name,
+			"it serves %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
+	}
+}
+
+func (e *examination) expectProfilesCRD(f *findings) {
+	ours := multiclusterv1alpha1.SchemeGroupVersion
+	if !slices.Contains(e.hub.crds.value, profilesCRD) {
+		f.fail("CustomResourceDefinition "+profilesCRD,
+			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: "+
+				"kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
+			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it",
+			ours, hub.InventoryExternal)
+		return
+	}
+	served, ok := e.hub.apiServices.value[clusterpassService]
+	if e.Inventory == "" && ok && !helper.IsAPIServiceConditionTrue(served, apiregistrationv1.Available) {
+		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
+			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), "+
+				"else check that it runs with --inventory=External: kubectl -n "+
+				SystemNamespace+" get deployment "+serverName+" -o yaml",
+			"the hub serves %s from them, and clusterpass is not available: without --inventory=%s it is not ready beside them",
+			ours, hub.InventoryExternal)
+		return
+	}
+	f.ok("CustomResourceDefinition "+profilesCRD, "the hub serves ClusterProfiles from it (--inventory=%s)", hub.InventoryExternal)
 }

@@ -15,17 +15,19 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"clusterpass.dev/pkg/endpoint"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// servingSecret holds the serving certificate as it is deployed.
-	servingSecret = serverName + "-cert"
+	servingSecret = hub.ServingSecret
 	// caSoon is when a CA that is about to end is reported: its successor has to get everywhere.
 	caSoon = 60 * 24 * time.Hour
 	// certificateSoon is the like for the serving certificate. cert-manager renews it 30 days before.
 	certificateSoon = 14 * 24 * time.Hour
 
-	mendServing = "Renew it (gen-certs.sh and apply, or see what keeps cert-manager): kubectl -n " + SystemNamespace + " describe certificate " + serverName
+	mendServing = "Renew it (run gen-certs.sh and apply, or see why cert-manager does not): kubectl -n " + SystemNamespace +
+		" describe certificate " + serverName
 )
 
 // checkCertificates looks at what the hub trusts the server by, and how long.
@@ -58,7 +60,8 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		return nil
 	}
 	if len(service.Spec.CABundle) == 0 {
-		f.fail(about, mendBundle, "it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and not clusterpass")
+		f.fail(about, mendBundle,
+			"it has no caBundle: the hub trusts any server with a certificate from the CAs of its machine, and does not trust clusterpass")
 		return nil
 	}
 	bundle, err := endpoint.ParseBundle(service.Spec.CABundle)
@@ -91,7 +94,8 @@ func (f *findings) expiry(about, mend, subject string, now, end time.Time, soon 
 	}
 }
 
-// checkServing looks at the serving certificate, where it is in the Secret that it is deployed in. The key beside it is not touched.
+// checkServing looks at the serving certificate, where it is in the Secret that it is deployed in.
+// The key beside it is not touched.
 func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*x509.Certificate) {
 	about := "Secret " + SystemNamespace + "/" + servingSecret
 	secret, err := e.Kubernetes.CoreV1().Secrets(SystemNamespace).Get(ctx, servingSecret, metav1.GetOptions{})
@@ -117,8 +121,8 @@ func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*
 	}
 }
 
-// verifies returns nil if trusted vouch for chain as kube-aggregator wants it. That a certificate has expired is no
-// matter here.
+// verifies returns nil if trusted vouch for chain as kube-aggregator wants it. That a certificate
+// has expired is no matter here.
 func verifies(chain, trusted []*x509.Certificate, now time.Time) error {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, certificate := range trusted {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -52,12 +54,9 @@ type verdict struct {
 func (v verdict) expect(t *testing.T, found findings) {
 	t.Helper()
 	assert.Equal(t, v.verdict, Worst(found), "%+v", found)
-	for _, f := range found {
-		if f.Verdict == v.verdict && strings.Contains(f.Message, v.message) && strings.Contains(f.Mend, v.mend) {
-			return
-		}
-	}
-	t.Errorf("no %+v in %+v", v, found)
+	assert.True(t, slices.ContainsFunc(found, func(f Finding) bool {
+		return f.Verdict == v.verdict && strings.Contains(f.Message, v.message) && strings.Contains(f.Mend, v.mend)
+	}), "no %+v in %+v", v, found)
 }
 
 // service returns an APIService as it is registered, available.
@@ -104,13 +103,13 @@ func TestAPIServices(t *testing.T) {
 	}
 	tests := map[string]struct {
 		services map[string]*apiregistrationv1.APIService
-		mode     Inventory
+		mode     string
 		objects  []runtime.Object
 		want     verdict
 	}{
 		"both lead to a ready server":    {both, "", []runtime.Object{lead, endpoints(true, false)}, verdict{verdict: OK, message: "1 of 2 endpoints are ready"}},
-		"neither is there":               {nil, InventoryServed, nil, verdict{Fail, "it is missing", "kubectl apply -k artifacts/deploy/overlays/"}},
-		"External takes one of them":     {services(service(clusterpassService, nil)), InventoryExternal, []runtime.Object{lead, endpoints(true)}, verdict{verdict: OK}},
+		"neither is there":               {nil, hub.InventoryServed, nil, verdict{Fail, "it is missing", "kubectl apply -k artifacts/deploy/overlays/"}},
+		"External takes one of them":     {services(service(clusterpassService, nil)), hub.InventoryExternal, []runtime.Object{lead, endpoints(true)}, verdict{verdict: OK}},
 		"no Service":                     {both, "", nil, verdict{Fail, "the APIServices lead to it", "kubectl apply -k"}},
 		"no endpoint is ready":           {both, "", []runtime.Object{lead, endpoints(false, false)}, verdict{Fail, "none of its 2 endpoints is ready", "logs deployment/clusterpass-apiserver"}},
 		"the hub has no endpoint for it": {one(unavailable("MissingEndpoints", "endpoints have no addresses")), "", []runtime.Object{lead, endpoints(true)}, verdict{Fail, "MissingEndpoints", "logs deployment"}},
@@ -127,11 +126,11 @@ func TestAPIServices(t *testing.T) {
 			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "not tried it yet", "describe apiservice"},
 		},
 		"the label is left of the CRDs' own": {
-			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{automanagedLabel: "true"} }), "",
+			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{hub.AutomanagedLabel: "true"} }), "",
 			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "kube-apiserver undoes every change", "kubectl delete apiservice " + multiclusterService},
 		},
 		"it is the CRDs' and should be ours": {
-			one(func(s *apiregistrationv1.APIService) { s.Spec.Service = nil }), InventoryServed,
+			one(func(s *apiregistrationv1.APIService) { s.Spec.Service = nil }), hub.InventoryServed,
 			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "it leads to no Service", "kubectl apply -k"},
 		},
 	}
@@ -149,7 +148,7 @@ func TestCRDs(t *testing.T) {
 	tests := map[string]struct {
 		crds     []string
 		services map[string]*apiregistrationv1.APIService
-		mode     Inventory
+		mode     string
 		err      error
 		want     verdict
 	}{
@@ -161,9 +160,9 @@ func TestCRDs(t *testing.T) {
 		"ClusterProfile's, and the hub serves the group":                 {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
 		"ClusterProfile's, and the hub has no APIService yet":            {crds: []string{profilesCRD}, services: services(service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
 		"others, and the hub serves the group":                           {crds: []string{"serviceimports.multicluster.x-k8s.io"}, services: services(local), want: verdict{Fail, "it is missing", "cluster-inventory-api"}},
-		"ClusterProfile's, and clusterpass is to serve the group":        {crds: []string{profilesCRD}, services: services(local), mode: InventoryServed, want: verdict{Fail, "serves as a whole", "kubectl delete crd"}},
+		"ClusterProfile's, and clusterpass is to serve the group":        {crds: []string{profilesCRD}, services: services(local), mode: hub.InventoryServed, want: verdict{Fail, "serves as a whole", "kubectl delete crd"}},
 		"ClusterProfile's, and clusterpass is not ready for some reason": {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, unavailable("MissingEndpoints", ""))), want: verdict{Warn, "not available", "--inventory=External"}},
-		"they may not be listed":                                         {err: apierrors.NewForbidden(apiextensionsv1.Resource("customresourcedefinitions"), "", errors.New("no")), want: verdict{verdict: Skip, message: "you may not look"}},
+		"they may not be listed":                                         {err: apierrors.NewForbidden(apiextensionsv1.Resource("customresourcedefinitions"), "", errors.New("no")), want: verdict{verdict: Skip, message: "you may not read this"}},
 		"the hub does not answer":                                        {err: context.DeadlineExceeded, want: verdict{verdict: Fail, message: "does not answer"}},
 	}
 	for name, test := range tests {
@@ -173,18 +172,6 @@ func TestCRDs(t *testing.T) {
 			test.want.expect(t, checkCRDs(t.Context(), e))
 		})
 	}
-}
-
-func TestServesOurs(t *testing.T) {
-	crd := func(group, version string, served bool) *apiextensionsv1.CustomResourceDefinition {
-		return &apiextensionsv1.CustomResourceDefinition{Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: version, Served: served}},
-		}}
-	}
-	assert.True(t, servesOurs(crd("multicluster.x-k8s.io", "v1alpha1", true)))
-	assert.False(t, servesOurs(crd("multicluster.x-k8s.io", "v1alpha1", false)), "it is there and not served")
-	assert.False(t, servesOurs(crd("multicluster.x-k8s.io", "v1beta1", true)), "it is another version")
-	assert.False(t, servesOurs(crd("example.com", "v1alpha1", true)), "it is another group")
 }
 
 func TestLeases(t *testing.T) {
@@ -273,13 +260,13 @@ func TestHealth(t *testing.T) {
 func TestHealth_NoProfiles(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
-	verdict{verdict: Fail, message: "there is none"}.expect(t, checkHealth(t.Context(), e))
+	verdict{verdict: Fail, message: "it does not exist"}.expect(t, checkHealth(t.Context(), e))
 
 	e.hub.profiles.value = profiles{partial: "default"}
 	verdict{verdict: OK, message: "there is no ClusterProfile"}.expect(t, checkHealth(t.Context(), e))
 
 	e.hub.profiles.err = apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "", errors.New("no"))
-	verdict{verdict: Skip, message: "you may not look"}.expect(t, checkAccess(t.Context(), e))
+	verdict{verdict: Skip, message: "you may not read this"}.expect(t, checkAccess(t.Context(), e))
 }
 
 func TestCheckAccess_Plugin(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 const (
 	// slightSkew is where a difference is worth a word: more than networks and whole seconds make up.
 	slightSkew = 5 * time.Second
-	// grossSkew is half of the 120 s that a token of 10 minutes, the shortest, has left when it is to be refreshed.
+	// grossSkew is half of the 120 s that a token of 10 minutes, the shortest, has left when it is to
+	// be refreshed.
 	grossSkew = time.Minute
 )
 
@@ -39,7 +40,8 @@ func (s skew) String() string {
 	return fmt.Sprintf("is %s (± %s) ahead of", s.value.Round(exact), uncertainty)
 }
 
-// newSkew compares the Date of an answer with our clock before the request and after the answer. A Date is cut off to seconds.
+// newSkew compares the Date of an answer with our clock before the request and after the answer. A
+// Date is cut off to seconds.
 func newSkew(date, before, after time.Time) skew {
 	least, most := date.Sub(after), date.Add(time.Second).Sub(before)
 	return skew{value: (least + most) / 2, uncertainty: (most - least) / 2}
@@ -76,7 +78,7 @@ func (e *examination) askDate(ctx context.Context) (skew, error) {
 // checkClock compares this machine's clock with the hub's. All other checks go by the hub's.
 func checkClock(_ context.Context, e *examination) findings {
 	var f findings
-	const mend = "Set the clock of whichever is wrong, and keep it by NTP: timedatectl timesync-status"
+	const mend = "Correct the clock that is wrong, and keep it in sync by NTP: timedatectl timesync-status"
 	measured := e.hub.skew
 	switch {
 	case measured.err != nil:

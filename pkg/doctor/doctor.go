@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package doctor looks at an installation of clusterpass from the outside, with the rights that its caller has on the
-// hub, and says what is wrong and how to mend it. It changes nothing, unless it is asked to try a token out.
+// Package doctor looks at an installation of clusterpass from the outside, with the rights that its
+// caller has on the hub, and says what is wrong and how to mend it. It changes nothing, unless it
+// is asked to try a token out.
 package doctor
 
 import (
@@ -26,13 +27,14 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
 	// SystemNamespace is where clusterpass is deployed on the hub.
-	SystemNamespace = "clusterpass-system"
-	serverName      = "clusterpass-apiserver"
-	managerName     = "clusterpass-controller-manager"
+	SystemNamespace = hub.SystemNamespace
+	serverName      = hub.ServerName
+	managerName     = hub.ManagerName
 
 	// DefaultServerUser is whom the hub sees in clusterpass-apiserver as it is deployed.
 	DefaultServerUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
@@ -43,36 +45,26 @@ const (
 const (
 	// checkTimeout bounds one check.
 	checkTimeout = 30 * time.Second
-	// parallelChecks and parallelCalls bound what is under way at once: of checks, and of calls in one check.
+	// parallelChecks and parallelCalls bound what is under way at once: of checks, and of calls in one
+	// check.
 	parallelChecks = 4
 	parallelCalls  = 8
-)
-
-// Inventory says who serves the hub's ClusterProfiles, as the flag --inventory of clusterpass-apiserver does.
-type Inventory string
-
-// The values of Inventory.
-const (
-	// InventoryUnknown has it found out from the hub's APIServices.
-	InventoryUnknown Inventory = ""
-	// InventoryServed: clusterpass-apiserver.
-	InventoryServed Inventory = "Served"
-	// InventoryExternal: the hub, from a CustomResourceDefinition.
-	InventoryExternal Inventory = "External"
 )
 
 // Options say what to look at, and how.
 type Options struct {
 	// Clusters are the ClusterProfiles to look at; none: all.
 	Clusters []types.NamespacedName
-	// Namespace is where ClusterProfiles and grants are looked at if the caller may not list them in all namespaces.
+	// Namespace is where ClusterProfiles and grants are looked at if the caller may not list them in
+	// all namespaces.
 	Namespace string
 	// ServerUser and ManagerUser are whom the hub sees in the two programs.
 	ServerUser, ManagerUser string
-	// Access is the configuration that the two programs have, from member.LoadFile or member.DefaultConfig.
+	// Access is the configuration that the two programs have, from member.LoadFile or
+	// member.DefaultConfig.
 	Access *configv1alpha1.AccessConfiguration
-	// Inventory is the mode of clusterpass-apiserver, or InventoryUnknown.
-	Inventory Inventory
+	// Inventory is hub.InventoryServed or hub.InventoryExternal; empty: as the hub's APIServices say.
+	Inventory string
 	// Mint are the ClusterProfiles that a token is really asked for, and revoked again.
 	Mint []types.NamespacedName
 	// MintNamespace is the namespace of the members that the ServiceAccounts for that are made in.
@@ -94,7 +86,8 @@ type Clients struct {
 	Clock clock.PassiveClock
 }
 
-// IsHub returns whether the cluster serves clusterpass's API. One that does not answer is taken for a hub.
+// IsHub returns whether the cluster serves clusterpass's API. One that does not answer is taken for
+// a hub.
 func (c *Clients) IsHub() bool {
 	_, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(v1alpha1.SchemeGroupVersion.String())
 	return !apierrors.IsNotFound(err)
@@ -167,10 +160,11 @@ var checks = []check{
 type examination struct {
 	Options
 	*Clients
-	hub hub
+	hub answers
 }
 
-// Run runs all checks and returns what they have found, in the order of the checks; each has at least one finding.
+// Run runs all checks and returns what they have found, in the order of the checks; each has at
+// least one finding.
 func Run(ctx context.Context, clients *Clients, options Options) []Finding {
 	e := &examination{Options: options, Clients: clients}
 	e.hub = e.observe(ctx)

@@ -25,11 +25,13 @@ import (
 )
 
 const (
-	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the controller manager.
+	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the
+	// controller manager.
 	grantStuck = 10 * time.Minute
 	// grantPage is how many grants are read at once.
 	grantPage = 500
-	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its own up.
+	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its
+	// own up.
 	maxStuck = 20
 )
 
@@ -53,7 +55,8 @@ func checkGrants(ctx context.Context, e *examination) findings {
 	return found
 }
 
-// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there are.
+// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there
+// are.
 func (e *examination) walkGrants(ctx context.Context, namespace string) (f findings, seen int, err error) {
 	selected := sets.New(e.Clusters...)
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -84,24 +87,26 @@ func (e *examination) walkGrants(ctx context.Context, namespace string) (f findi
 		return nil
 	})
 	if stuck > maxStuck {
-		f.fail("", "Look at all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
+		f.fail("", "List all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
 	}
 	e.reportUnidentified(&f, unidentified)
 	return f, seen, err
 }
 
-// saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and does not.
+// saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and
+// does not.
 func saysNoMember(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) bool {
 	return grant.Status.MemberUID == "" && grant.DeletionTimestamp == nil && now.Sub(grant.CreationTimestamp.Time) > grantStuck &&
 		meta.IsStatusConditionTrue(grant.Status.Conditions, clusterpassv1alpha1.GrantReady)
 }
 
-// reportUnidentified reports the clusters that have grants which do not say where they are, and how many.
+// reportUnidentified reports the clusters that have grants which do not say where they are, and how
+// many.
 func (e *examination) reportUnidentified(f *findings, grants map[types.NamespacedName]int) {
 	clusters := slices.SortedFunc(maps.Keys(grants), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for i, cluster := range clusters {
 		if i == maxStuck {
-			f.warn("", "Look at all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
+			f.warn("", "List all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
 			return
 		}
 		f.warn("ClusterProfile "+cluster.String(), e.mendIdentity(cluster),
@@ -119,7 +124,7 @@ func (e *examination) mendIdentity(cluster types.NamespacedName) string {
 	if i >= 0 && profiles[i].Annotations[member.MemberUIDAnnotation] != "" {
 		return member.MendCredential(&profiles[i])
 	}
-	return "Apply the manifests there anew: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
+	return "Apply the manifests there again: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
 }
 
 // grantFinding returns what is wrong with a grant, nil if nothing is.
@@ -129,8 +134,9 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 	switch {
 	case grant.DeletionTimestamp != nil:
 		if now.Sub(grant.DeletionTimestamp.Time) > grantStuck {
-			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, let the grant go: kubectl -n %s annotate authtokengrant %s %s=true",
-				grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name, grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
+			f.fail(about, fmt.Sprintf("Bring cluster %s/%s back, or, if it is gone for ever, abandon the grant: "+
+				"kubectl -n %s annotate authtokengrant %s %s=true", grant.Spec.ClusterProfile.Namespace, grant.Spec.ClusterProfile.Name,
+				grant.Namespace, grant.Name, clusterpassv1alpha1.AnnotationAbandonMember),
 				"it was deleted at %s and is not revoked: %s", grant.DeletionTimestamp.UTC().Format(time.RFC3339),
 				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "the controller manager has not said why"))
 		}
@@ -140,8 +146,10 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 			since = ready.LastTransitionTime.Time
 		}
 		if now.Sub(since) > grantStuck {
-			f.warn(about, fmt.Sprintf("Ask for a token again, or, if it is not needed any more, delete it: kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
-				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339), conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
+			f.warn(about, fmt.Sprintf("Request a token again, or, if it is no longer needed, delete the grant: "+
+				"kubectl -n %s delete authtokengrant %s", grant.Namespace, grant.Name),
+				"it is not ready since %s: %s", since.UTC().Format(time.RFC3339),
+				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}
 	if len(f) == 0 {

@@ -10,23 +10,27 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // The APIServices of the two groups.
 var (
-	multiclusterService = multiclusterv1alpha1.SchemeGroupVersion.Version + "." + multiclusterv1alpha1.SchemeGroupVersion.Group
-	clusterpassService  = clusterpassv1alpha1.SchemeGroupVersion.Version + "." + clusterpassv1alpha1.SchemeGroupVersion.Group
+	multiclusterService = hub.APIServiceName(multiclusterv1alpha1.SchemeGroupVersion)
+	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 )
 
 // profilesCRD is the CustomResourceDefinition of ClusterProfile.
@@ -38,8 +42,8 @@ type observed[T any] struct {
 	err   error
 }
 
-// hub is what several checks want to know.
-type hub struct {
+// answers are what several checks want to know of the hub.
+type answers struct {
 	skew observed[skew]
 	// apiServices are those of ours that exist, by name.
 	apiServices observed[map[string]*apiregistrationv1.APIService]
@@ -57,8 +61,8 @@ type profiles struct {
 	partial string
 }
 
-// Reach returns a finding where the hub, which is called host, does not answer at all, and nothing where it does, whatever it says: no check
-// could say more. mend says how another one is named.
+// Reach returns a finding where the hub, which is called host, does not answer at all, and nothing
+// where it does, whatever it says: no check could say more. mend says how another one is named.
 func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -71,10 +75,10 @@ func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 }
 
 // observe asks the hub for all of it at once.
-func (e *examination) observe(ctx context.Context) hub {
+func (e *examination) observe(ctx context.Context) answers {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	var h hub
+	var h answers
 	var asking sync.WaitGroup
 	asking.Go(func() { h.skew.value, h.skew.err = e.measureSkew(ctx) })
 	asking.Go(func() { h.apiServices.value, h.apiServices.err = e.getAPIServices(ctx) })
@@ -101,7 +105,8 @@ func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregist
 
 func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 	// The schemas of all are many megabytes. The name of each ends with its group.
-	list, err := e.Metadata.Resource(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")).List(ctx, metav1.ListOptions{})
+	definitions := apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
+	list, err := e.Metadata.Resource(definitions).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -115,25 +120,11 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, err
 		}
-		if err == nil && servesOurs(crd) {
+		if err == nil && hub.Clashes(crd) {
 			found.Insert(name)
 		}
 	}
 	return sets.List(found), nil
-}
-
-// servesOurs returns whether crd serves anything in the group-version of ClusterProfile.
-func servesOurs(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	if crd.Spec.Group != ours.Group {
-		return false
-	}
-	for _, version := range crd.Spec.Versions {
-		if version.Name == ours.Version && version.Served {
-			return true
-		}
-	}
-	return false
 }
 
 func (e *examination) getProfiles(ctx context.Context) (profiles, error) {
@@ -183,24 +174,25 @@ func isUnknownObject(err error) bool {
 }
 
 // mode returns who serves the ClusterProfiles, as far as the caller may see: Served if in doubt.
-func (e *examination) mode() Inventory {
-	if e.Inventory != InventoryUnknown {
+func (e *examination) mode() string {
+	if e.Inventory != "" {
 		return e.Inventory
 	}
 	service, ok := e.hub.apiServices.value[multiclusterService]
 	switch {
 	case e.hub.apiServices.err != nil:
-		return InventoryServed
+		return hub.InventoryServed
 	case ok && service.Spec.Service == nil:
 		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
-		return InventoryExternal
+		return hub.InventoryExternal
 	case !ok && slices.Contains(e.hub.crds.value, profilesCRD):
-		return InventoryExternal
+		return hub.InventoryExternal
 	}
-	return InventoryServed
+	return hub.InventoryServed
 }
 
-// looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them are known, any namespace may.
+// looksInto returns whether namespace has ClusterProfiles that are looked at. Where not all of them
+// are known, any namespace may.
 func (e *examination) looksInto(namespace string) bool {
 	known := e.hub.profiles
 	if known.err != nil || known.value.partial != "" {
@@ -212,4 +204,50 @@ func (e *examination) looksInto(namespace string) bool {
 		}
 	}
 	return false
+}
+
+const (
+	// leaseGrace is how much later than its Lease says the controller manager may be. A successor may
+	// be waiting for as long as that to take over.
+	leaseGrace = 10 * time.Second
+	// defaultLease is what a Lease that names no duration is taken to last.
+	defaultLease = 15 * time.Second
+
+	mendManager = "Start it, or see why it stopped: kubectl -n " + SystemNamespace + " logs deployment/" + managerName
+)
+
+// checkManager looks at the Lease of the controller manager that is at work.
+func checkManager(ctx context.Context, e *examination) findings {
+	var f findings
+	lease, err := e.Kubernetes.CoordinationV1().Leases(SystemNamespace).Get(ctx, managerName, metav1.GetOptions{})
+	about := "Lease " + SystemNamespace + "/" + managerName
+	switch {
+	case apierrors.IsNotFound(err):
+		f.fail(about, mendManager, "there is none: no controller manager has run here (or with --leader-elect=false), and nothing is revoked")
+	case err != nil:
+		f.unknown(about, err)
+	default:
+		f.lease(about, lease, e.now())
+	}
+	return f
+}
+
+func (f *findings) lease(about string, lease *coordinationv1.Lease, now time.Time) {
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	if holder == "" || lease.Spec.RenewTime == nil {
+		f.fail(about, mendManager, "it has no holder: the controller manager was stopped, and nothing is revoked")
+		return
+	}
+	renewed := lease.Spec.RenewTime.Time
+	age := now.Sub(renewed)
+	lasts := defaultLease
+	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil {
+		lasts = time.Duration(*seconds) * time.Second
+	}
+	if age > lasts+leaseGrace {
+		f.fail(about, mendManager, "%s has not renewed it since %s: the controller manager does not run, and nothing is revoked",
+			holder, renewed.UTC().Format(time.RFC3339))
+		return
+	}
+	f.ok(about, "held by %s, renewed %s ago", holder, max(age, 0).Round(time.Second))
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,12 +20,13 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/waiting"
 )
 
 const (
-	// mintTimeout bounds the check for all clusters: a revocation takes the 11 s until members have forgotten the
-	// token, and some more.
+	// mintTimeout bounds the check for all clusters: a revocation takes the 11 s until members have
+	// forgotten the token, and some more.
 	mintTimeout = 3 * time.Minute
 	// revocationTimeout bounds how long one revocation is waited for.
 	revocationTimeout = time.Minute
@@ -35,12 +35,12 @@ const (
 	deleteTimeout = 15 * time.Second
 )
 
-// checkMint asks for tokens without any role, throws them away and has their grants revoked. It is the one check that
-// changes anything, and runs for the clusters that were named for it alone.
+// checkMint asks for tokens without any role, throws them away and has their grants revoked. It is
+// the one check that changes anything, and runs for the clusters that were named for it alone.
 func checkMint(ctx context.Context, e *examination) findings {
 	var f findings
 	if len(e.Mint) == 0 {
-		f.skip("", "not asked for: --mint CLUSTER has a token made and revoked")
+		f.skip("", "not requested: --mint CLUSTER requests a token and revokes it")
 		return f
 	}
 	for _, cluster := range e.Mint {
@@ -63,7 +63,8 @@ func (e *examination) mintOne(ctx context.Context, f *findings, cluster types.Na
 	}
 	request := e.throwaway(profile)
 	// Known beforehand, so that it is found even if no answer comes.
-	grantName := types.NamespacedName{Namespace: cluster.Namespace, Name: grant.New(cluster.Namespace, request.Spec, profile.UID, clusterpassv1alpha1.Requester{}).Name}
+	grantName := types.NamespacedName{Namespace: cluster.Namespace,
+		Name: grant.New(cluster.Namespace, request.Spec, profile.UID, clusterpassv1alpha1.Requester{}).Name}
 	defer e.revoke(ctx, f, about, grantName)
 	e.mintFor(ctx, f, about, request)
 }
@@ -82,12 +83,13 @@ func (e *examination) mintFor(ctx context.Context, f *findings, about string, re
 		return
 	}
 	if err != nil {
-		f.fail(about, fmt.Sprintf("Look its words up in the README (When something is refused): kubectl -n %s describe clusterprofile %s", target.Namespace, target.Name),
+		f.fail(about, fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages): kubectl -n %s describe clusterprofile %s",
+			target.Namespace, target.Name),
 			"no token: %v", err)
 		return
 	}
 	answered := e.now()
-	f.ok(about, "a token in %s", answered.Sub(started).Round(time.Millisecond))
+	f.ok(about, "got a token in %s", answered.Sub(started).Round(time.Millisecond))
 	f.memberClock(about, answer.Status.Token, started, answered)
 }
 
@@ -100,21 +102,21 @@ func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 		}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("whether you may delete a grant is not known: %w", err)
+		return fmt.Errorf("cannot tell whether you may delete a grant: %w", err)
 	}
 	if !review.Status.Allowed {
-		return fmt.Errorf("no token is made that you could not revoke: you lack delete on %s in namespace %s", resource, namespace)
+		return fmt.Errorf("no token was requested, because you could not revoke it: you lack delete on %s in namespace %s", resource, namespace)
 	}
 	return nil
 }
 
 // throwaway asks for a token of a new ServiceAccount without roles, for as short as can be.
-func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
+func (e *examination) throwaway(target *inventoryv1alpha1.ClusterProfile) *multiclusterv1alpha1.AuthTokenRequest {
 	return &multiclusterv1alpha1.AuthTokenRequest{
 		// What a refusal calls the request.
-		ObjectMeta: metav1.ObjectMeta{Name: profile.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: target.Name},
 		Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
-			TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: profile.Namespace, Name: profile.Name, UID: profile.UID},
+			TargetClusterProfile:    multiclusterv1alpha1.ClusterProfileReference{Namespace: target.Namespace, Name: target.Name, UID: target.UID},
 			ServiceAccountNamespace: e.MintNamespace,
 			ServiceAccountName:      "clusterpass-doctor-" + utilrand.String(8),
 			ExpirationSeconds:       ptr.To(multiclusterv1alpha1.MinExpirationSeconds),
@@ -124,16 +126,12 @@ func (e *examination) throwaway(profile *inventoryv1alpha1.ClusterProfile) *mult
 
 // memberClock compares when the member says that it issued a token with the hub's clock meanwhile.
 func (f *findings) memberClock(about, token string, before, after time.Time) {
-	const mend = "Set the member's clock, and keep it by NTP: timedatectl timesync-status"
-	parsed, err := jwt.ParseSigned(token)
-	if err != nil {
+	const mend = "Correct the member's clock, and keep it in sync by NTP: timedatectl timesync-status"
+	issued := member.TokenValidity(token).NotBefore
+	if issued.IsZero() {
 		return // not a token that says when it was issued
 	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.IssuedAt == nil {
-		return
-	}
-	measured := newSkew(claims.IssuedAt.Time(), before, after)
+	measured := newSkew(issued, before, after)
 	switch {
 	case measured.exceeds(grossSkew):
 		f.fail(about, mend, "the member's clock %s the hub's", measured)
@@ -144,7 +142,8 @@ func (f *findings) memberClock(about, token string, before, after time.Time) {
 	}
 }
 
-// revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it is gone.
+// revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it
+// is gone.
 func (e *examination) revoke(ctx context.Context, f *findings, about string, name types.NamespacedName) {
 	mend := fmt.Sprintf("See why, and delete it if it is still there: kubectl -n %s delete authtokengrant %s", name.Namespace, name.Name)
 	grants := e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(name.Namespace)
@@ -169,9 +168,9 @@ func (e *examination) revoke(ctx context.Context, f *findings, about string, nam
 	took := e.Clock.Since(started).Round(time.Second)
 	switch {
 	case wait.Interrupted(err):
-		f.fail(about, mend, "grant %s was deleted and is not revoked after %s", name, took)
+		f.fail(about, mend, "grant %s was deleted but was not revoked within %s", name, took)
 	case err != nil:
-		f.fail(about, mend, "grant %s was deleted; whether it is revoked is not known: %v", name, err)
+		f.fail(about, mend, "grant %s was deleted; cannot tell whether it was revoked: %v", name, err)
 	default:
 		f.ok(about, "its grant was revoked in %s", took)
 	}

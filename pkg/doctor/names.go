@@ -27,8 +27,8 @@ type bareName struct {
 	resources []schema.GroupResource
 }
 
-// checkNames looks for names of clusterpass's resources that resources of other groups have, too, and says whose
-// kubectl takes. It asks as kubectl does, by the same code.
+// checkNames looks for names of clusterpass's resources that resources of other groups have, too,
+// and says whose kubectl takes. It asks as kubectl does, by the same code.
 func checkNames(ctx context.Context, e *examination) findings {
 	var f findings
 	hub := discovery.ToDiscoveryInterfaceWithContext(memory.NewMemCacheClient(e.Kubernetes.Discovery()))
@@ -55,7 +55,8 @@ func isOurs(group string) bool {
 	return group == multiclusterv1alpha1.GroupName || group == clusterpassv1alpha1.GroupName
 }
 
-// contestedNames returns the names that a resource of ours shares with one of another group, sorted.
+// contestedNames returns the names that a resource of ours shares with one of another group,
+// sorted.
 func contestedNames(groups []*restmapper.APIGroupResources) []bareName {
 	byName := map[string][]schema.GroupResource{}
 	for _, group := range groups {
@@ -93,7 +94,8 @@ func resourcesOf(group *restmapper.APIGroupResources) []metav1.APIResource {
 	return all
 }
 
-// namesOf returns what kubectl accepts for a resource. It knows a kind in lower case as a singular, too.
+// namesOf returns what kubectl accepts for a resource. It knows a kind in lower case as a singular,
+// too.
 func namesOf(resource *metav1.APIResource) []string {
 	names := sets.New(append(resource.ShortNames, resource.Name, strings.ToLower(resource.Kind))...)
 	if resource.SingularName != "" {
@@ -107,20 +109,22 @@ func (f *findings) name(ctx context.Context, mapper meta.RESTMapperWithContext, 
 	about := "kubectl get " + contested.name
 	taken, err := mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Resource: contested.name})
 	if err != nil {
-		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl takes it for none of %s: %v", fullNames(contested.resources, nil), err)
+		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl cannot tell which of %s it means: %v",
+			fullNames(contested.resources, nil), err)
 		return
 	}
 	hidden := fullNames(contested.resources, func(group string) bool { return group != taken.Group })
 	if isOurs(taken.Group) {
-		f.ok(about, "it shows clusterpass's %s; by full name alone: %s", taken.GroupResource(), hidden)
+		f.ok(about, "it shows clusterpass's %s; only the full name shows %s", taken.GroupResource(), hidden)
 		return
 	}
 	f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs)+
 		"; or have clusterpass's come first, by the groupPriorityMinimum of its APIService: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
-		"it shows %s, which is not clusterpass's; by full name alone: %s", taken.GroupResource(), hidden)
+		"it shows %s, which is not clusterpass's; only the full name shows %s", taken.GroupResource(), hidden)
 }
 
-// fullNames returns the resources of the groups that are wanted, nil: of all, as kubectl takes them.
+// fullNames returns the resources of the groups that are wanted, nil: of all, as kubectl takes
+// them.
 func fullNames(resources []schema.GroupResource, wanted func(group string) bool) string {
 	var names []string
 	for _, resource := range resources {

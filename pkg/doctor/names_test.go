@@ -34,7 +34,7 @@ func TestNames(t *testing.T) {
 	}{
 		"names of our own":                      {[]*metav1.APIResourceList{profiles, placements}, verdict{verdict: OK, message: "no other group"}},
 		"one name in both our groups":           {[]*metav1.APIResourceList{group("multicluster.x-k8s.io/v1alpha1", "authtokenrequests", "authtokenrequest", "AuthTokenRequest", "atr"), requests}, verdict{verdict: OK, message: "no other group"}},
-		"ours come first":                       {[]*metav1.APIResourceList{profiles, placements, ocm}, verdict{verdict: OK, message: "it shows clusterpass's placements.clusterpass.dev; by full name alone: placements.cluster.open-cluster-management.io"}},
+		"ours come first":                       {[]*metav1.APIResourceList{profiles, placements, ocm}, verdict{verdict: OK, message: "it shows clusterpass's placements.clusterpass.dev; only the full name shows placements.cluster.open-cluster-management.io"}},
 		"another's come first":                  {[]*metav1.APIResourceList{ocm, profiles, placements}, verdict{Warn, "it shows placements.cluster.open-cluster-management.io, which is not clusterpass's", "kubectl get placements.clusterpass.dev"}},
 		"another's short name comes first":      {[]*metav1.APIResourceList{group("example.com/v1", "checkpoints", "checkpoint", "Checkpoint", "cp"), profiles}, verdict{Warn, "it shows checkpoints.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io"}},
 		"a plural beats a short name of ours":   {[]*metav1.APIResourceList{profiles, group("example.com/v1", "cp", "cp", "Copy")}, verdict{Warn, "it shows cp.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io"}},
@@ -47,7 +47,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// discovering returns a client of a hub that has these resources, in this order. client-go's fake shuffles the groups.
+// discovering returns a client of a hub that has these resources, in this order. client-go's fake
+// shuffles the groups.
 func discovering(t *testing.T, lists []*metav1.APIResourceList) kubernetes.Interface {
 	t.Helper()
 	mux := http.NewServeMux()

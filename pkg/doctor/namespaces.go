@@ -21,26 +21,31 @@ import (
 )
 
 const (
-	// namespaceStuck is how long a namespace may take to be deleted: the grants in it are revoked first.
+	// namespaceStuck is how long a namespace may take to be deleted: the grants in it are revoked
+	// first.
 	namespaceStuck = time.Minute
 	// maxNamespaces bounds how many namespaces are reported one by one.
 	maxNamespaces = 20
-	// maxCondition bounds what is shown of a condition, in bytes: it names the kinds and finalizers of whoever has some.
+	// maxCondition bounds what is shown of a condition, in bytes: it names the kinds and finalizers of
+	// whoever has some.
 	maxCondition = 300
 )
 
-// inTheWay are the conditions of a namespace by which Kubernetes says why it is not deleted yet. What it cannot discover comes
-// first: it does not know then what else there is.
+// inTheWay are the conditions of a namespace by which Kubernetes says why it is not deleted yet.
+// What it cannot discover comes first: it does not know then what else there is.
 var inTheWay = []corev1.NamespaceConditionType{
-	corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining, corev1.NamespaceFinalizersRemaining,
+	corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining,
+	corev1.NamespaceFinalizersRemaining,
 }
 
-// ourMarks are how such a condition names clusterpass: its groups, its kinds and its finalizers. The group of ClusterProfile is not ours alone.
+// ourMarks are how such a condition names clusterpass: its groups, its kinds and its finalizers.
+// The group of ClusterProfile is not ours alone.
 var ourMarks = []string{
 	groupClusterpass, groupMulticluster + "/v1alpha1", "clusterprofiles." + groupMulticluster, "placementdecisions." + groupMulticluster,
 }
 
-// checkNamespaces looks for namespaces of the hub that cannot be deleted because of what clusterpass serves.
+// checkNamespaces looks for namespaces of the hub that cannot be deleted because of what
+// clusterpass serves.
 func checkNamespaces(ctx context.Context, e *examination) findings {
 	var f findings
 	all, err := hanging(ctx, e.Kubernetes)
@@ -53,7 +58,7 @@ func checkNamespaces(ctx context.Context, e *examination) findings {
 		f.fail("Namespace "+namespace.Name, mendNamespace(namespace), "it is %s", goingNamespace(namespace))
 	}
 	if left := len(stuck) - maxNamespaces; left > 0 {
-		f.fail("", "Look at all of them: kubectl get namespaces --field-selector=status.phase=Terminating", "%d more hang like that", left)
+		f.fail("", "List all of them: kubectl get namespaces --field-selector=status.phase=Terminating", "%d more hang like that", left)
 	}
 	if len(stuck) == 0 {
 		f.ok("", "none that is being deleted waits for clusterpass")
@@ -110,15 +115,17 @@ func goingNamespace(namespace *corev1.Namespace) string {
 func mendNamespace(namespace *corev1.Namespace) string {
 	for _, condition := range held(namespace) {
 		if isOfOurs(condition) && condition.Type != corev1.NamespaceContentRemaining && condition.Type != corev1.NamespaceFinalizersRemaining {
-			return fmt.Sprintf("Have the server answer, as the check apiservices says. If it is gone for good, delete what leads to it: kubectl delete apiservice %s %s",
-				multiclusterService, clusterpassService)
+			return fmt.Sprintf("Make the server answer, as the check apiservices says. "+
+				"If it is gone for good, delete its APIServices: kubectl delete apiservice %s %s", multiclusterService, clusterpassService)
 		}
 	}
-	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. To remove grants for a member that is gone for ever: kubectl -n %s annotate authtokengrants --all %s=true",
+	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. "+
+		"To remove grants for a member that is gone for ever: kubectl -n %s annotate authtokengrants --all %s=true",
 		namespace.Name, namespace.Name, clusterpassv1alpha1.AnnotationAbandonMember)
 }
 
-// leftNamespaces looks for namespaces that hang. They finish by themselves when the stages before are done.
+// leftNamespaces looks for namespaces that hang. They finish by themselves when the stages before
+// are done.
 func leftNamespaces(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no namespace that is being deleted waits for clusterpass"}
 	found, err := hanging(ctx, u.Kubernetes)

@@ -26,7 +26,8 @@ const (
 	podsRemain   = "Some resources are remaining: pods. has 1 resource instances"
 )
 
-// terminating returns a namespace that is being deleted for some time, with conditions of a type and a message each.
+// terminating returns a namespace that is being deleted for some time, with conditions of a type
+// and a message each.
 func terminating(name string, since time.Duration, conditions ...string) *corev1.Namespace {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, DeletionTimestamp: &metav1.Time{Time: testTime.Add(-since)}, Finalizers: []string{"kept/by-the-fake"}}}
 	for i := 0; i < len(conditions); i += 2 {
@@ -83,5 +84,5 @@ func TestCheckNamespaces_Forbidden(t *testing.T) {
 	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("namespaces"), "", nil)
 	})
-	verdict{Skip, "you may not look", ""}.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: client})))
+	verdict{Skip, "you may not read this", ""}.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: client})))
 }

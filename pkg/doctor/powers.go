@@ -18,11 +18,12 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// powerfulVerbs are those on clusterprofiles by which, with `create` on clusterprofiles/token, a token can hold any
-// right. The verb * includes them.
+// powerfulVerbs are those on clusterprofiles by which, with `create` on clusterprofiles/token, a
+// token can hold any right. The verb * includes them.
 var powerfulVerbs = []string{rbacv1.VerbAll, "escalate", "bind:cluster-admin"}
 
-// everybody are groups that hardly anybody is not in. Anonymous users get no tokens whatever they hold.
+// everybody are groups that hardly anybody is not in. Anonymous users get no tokens whatever they
+// hold.
 var everybody = sets.New(user.AllAuthenticated, serviceaccount.AllServiceAccountsGroup)
 
 // power is what a rule gives on ClusterProfiles.
@@ -81,7 +82,8 @@ func checkPowers(ctx context.Context, e *examination) findings {
 }
 
 func (f *findings) holding(h holding) {
-	mend := "If that is not meant, name the clusters and verbs that are needed (README, Who may have what) and take this away: " + h.deleteCommand()
+	mend := "If this is not intended, grant only the verbs and the clusters that are needed (docs/entitlement.md), and delete this binding: " +
+		h.deleteCommand()
 	message := "it holds " + h.gives()
 	if h.subject.Kind == rbacv1.GroupKind && everybody.Has(h.subject.Name) {
 		f.fail(h.String(), mend, "%s, and so does everybody with an account on the hub", message)
@@ -125,8 +127,8 @@ func (h holding) deleteCommand() string {
 	return "kubectl -n " + h.binding.Namespace + " delete rolebinding " + h.binding.Name
 }
 
-// holdings returns who holds powers by which binding, sorted; system:masters, whom the authoriser asks for nothing,
-// is left out.
+// holdings returns who holds powers by which binding, sorted; system:masters, whom the authoriser
+// asks for nothing, is left out.
 func (p *policy) holdings() []holding {
 	powers := p.powers()
 	var all []holding
@@ -176,8 +178,8 @@ func (p *policy) powers() map[roleKey][]power {
 	return given
 }
 
-// powersOf returns what rules give on ClusterProfiles, as RBAC's authoriser reads them: the verb *, the group * and
-// the resource * stand for all, and nothing else in them is a pattern.
+// powersOf returns what rules give on ClusterProfiles, as RBAC's authoriser reads them: the verb *,
+// the group * and the resource * stand for all, and nothing else in them is a pattern.
 func powersOf(rules []rbacv1.PolicyRule) []power {
 	var powers []power
 	for i := range rules {

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"clusterpass.dev/pkg/member"
 )
 
 func checkServerRBAC(ctx context.Context, e *examination) findings {
@@ -41,13 +43,13 @@ func (e *examination) checkRBAC(ctx context.Context, username, deployed string, 
 	}
 	if err := group.Wait(); err != nil {
 		if apierrors.IsForbidden(err) {
-			f.skip(username, "you may not ask what others may do, which takes create on subjectaccessreviews.authorization.k8s.io")
+			f.skip(username, "you may not ask what others may do: that takes create on subjectaccessreviews.authorization.k8s.io")
 			return f
 		}
 		f.unknown(username, err)
 		return f
 	}
-	mend := "Apply it as it is delivered: kubectl apply -k artifacts/deploy/rbac"
+	mend := "Apply the roles as they are delivered: kubectl apply -k artifacts/deploy/rbac"
 	if username != deployed {
 		mend = "Bind the roles of artifacts/deploy/rbac to this user instead of " + deployed + ": kubectl kustomize artifacts/deploy/rbac"
 	}
@@ -62,15 +64,15 @@ func (e *examination) checkRBAC(ctx context.Context, username, deployed string, 
 	return f
 }
 
-// applicable returns those of needs that the hub's mode takes; Secrets are read in the namespaces of the
-// access configuration.
+// applicable returns those of needs that the hub's mode takes; Secrets are read in the namespaces
+// of the access configuration.
 func (e *examination) applicable(needs []need) []need {
 	var all []need
 	for _, n := range needs {
 		switch {
 		case n.mode != "" && n.mode != e.mode():
 		case n.group == "" && n.resources[0] == resourceSecrets:
-			for _, namespace := range e.secretNamespaces() {
+			for _, namespace := range member.SecretNamespaces(e.Access) {
 				n.namespace = namespace
 				all = append(all, n)
 			}
@@ -79,17 +81,6 @@ func (e *examination) applicable(needs []need) []need {
 		}
 	}
 	return all
-}
-
-// secretNamespaces are those that members' kubeconfigs are read from.
-func (e *examination) secretNamespaces() []string {
-	namespaces := sets.New[string]()
-	for _, provider := range e.Access.Providers {
-		if provider.KubeconfigSecret != nil {
-			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
-		}
-	}
-	return sets.List(namespaces)
 }
 
 // lacks returns what of n the user does not have, as a person would grant it; empty: nothing.
@@ -151,7 +142,8 @@ func (e *examination) allowed(ctx context.Context, username string, attributes *
 	return review.Status.Allowed, nil
 }
 
-// groupsOf returns the groups that the hub's authenticator puts a user into, as far as the name tells them.
+// groupsOf returns the groups that the hub's authenticator puts a user into, as far as the name
+// tells them.
 func groupsOf(username string) []string {
 	groups := []string{user.AllAuthenticated}
 	namespace, _, err := serviceaccount.SplitUsername(username)

@@ -5,20 +5,21 @@ package doctor
 
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"clusterpass.dev/artifacts"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	namespaceOfKubeSystem = "kube-system"
-	resourceSecrets       = "secrets"
-	resourceNamespaces    = "namespaces"
-	groupMulticluster     = "multicluster.x-k8s.io"
-	groupClusterpass      = "clusterpass.dev"
-	verbDelete            = "delete"
+	resourceSecrets    = "secrets"
+	resourceNamespaces = "namespaces"
+	groupMulticluster  = "multicluster.x-k8s.io"
+	groupClusterpass   = "clusterpass.dev"
+	verbDelete         = "delete"
 )
 
 // need is a right that one of the programs has to have on the hub: one rule of a role.
@@ -32,7 +33,7 @@ type need struct {
 	name  string
 	verbs []string
 	// mode is that of --inventory which takes the right; empty: both.
-	mode Inventory
+	mode string
 	// without says what comes of it if the right is missing.
 	without string
 }
@@ -41,9 +42,9 @@ type need struct {
 func (n need) key() string { return n.verbs[0] + " " + n.resources[0] }
 
 // modes are those of the rights that take one.
-var modes = map[string]Inventory{
-	"list customresourcedefinitions": InventoryServed,
-	"get clusterprofiles":            InventoryExternal,
+var modes = map[string]string{
+	"list customresourcedefinitions": hub.InventoryServed,
+	"get clusterprofiles":            hub.InventoryExternal,
 }
 
 const (
@@ -51,11 +52,13 @@ const (
 	withoutKubeconfigs = "it reads no member's kubeconfig, and is not ready"
 	withoutReviews     = "every request is refused"
 	withoutCallers     = "direct callers, such as Prometheus, are refused"
-	withoutDelegates   = "it can't tell the hub's aggregator from others, and users not from each other"
+	withoutDelegates   = "it can't tell the hub's aggregator from other callers, nor users from each other"
 	withoutSets        = "ClusterCredentialSets have no credentials"
+	withoutDecisions   = "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials"
 )
 
-// consequences say what comes of it if a program lacks a right, by the first verb and resource of the rule.
+// consequences say what comes of it if a program lacks a right, by the first verb and resource of
+// the rule.
 var consequences = map[string]map[string]string{
 	serverName: {
 		"get namespaces":                 withoutPolicies + ", and the hub's id is not known",
@@ -72,23 +75,23 @@ var consequences = map[string]map[string]string{
 	managerName: {
 		"get namespaces":                      "it does not know the hub's id, and does not start",
 		"get authtokengrants":                 "grants are not revoked, nor removed when they have expired",
-		"update authtokengrants/status":       "grants are not revoked: it can't record how far it is",
+		"update authtokengrants/status":       "grants are not revoked: it can't record its progress",
 		"get clusterprofiles":                 "it reaches no member",
-		"patch clusterprofiles/status":        "ClusterProfiles do not say how their members are",
+		"patch clusterprofiles/status":        "ClusterProfiles do not show whether their members are healthy",
 		"get clustercredentialsets":           withoutSets,
-		"update clustercredentialsets/status": "ClusterCredentialSets do not say what became of their credentials",
+		"update clustercredentialsets/status": "ClusterCredentialSets do not show the state of their credentials",
 		"create clustercredentialsets/token":  withoutSets,
 		"list placements":                     "Placements choose no cluster",
-		"update placements/status":            "Placements do not say what they have chosen",
-		"get placementdecisions":              "Placements have no PlacementDecisions, and ClusterCredentialSets that select by decisions no credentials",
+		"update placements/status":            "Placements do not show what they have chosen",
+		"get placementdecisions":              withoutDecisions,
 		"list namespaces":                     "it does not know which cluster sets there are, and Placements choose no cluster",
 		"get clusterscores":                   "there are no ClusterScores",
-		"update clusterscores/status":         "ClusterScores do not say what is free",
+		"update clusterscores/status":         "ClusterScores do not show what is free",
 		"create events":                       "there are no events on grants and ClusterProfiles",
 		"get secrets":                         withoutKubeconfigs,
-		"update secrets":                      "its credentials for members end, and are not renewed",
-		"create leases":                       "on a new hub it never begins to work",
-		"get leases":                          "it never begins to work",
+		"update secrets":                      "its credentials for members expire, and are not renewed",
+		"create leases":                       "on a new hub it never starts working",
+		"get leases":                          "it never starts working",
 		"create tokenreviews":                 withoutCallers,
 		"create subjectaccessreviews":         withoutReviews,
 		"get configmaps":                      withoutDelegates,
@@ -103,7 +106,7 @@ func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
 			{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: create},
 			{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: create},
 		},
-		{Namespace: namespaceOfKubeSystem, Name: "extension-apiserver-authentication-reader"}: {{
+		{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication-reader"}: {{
 			APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"},
 			Verbs: []string{"get", "list", "watch"},
 		}},
@@ -114,7 +117,8 @@ func builtInRoles() map[types.NamespacedName][]rbacv1.PolicyRule {
 func needsOf(account string) []need {
 	roles := builtInRoles()
 	var bindings []rbacv1.RoleBinding
-	objects := artifacts.Objects("deploy/rbac/clusterrole.yaml", "deploy/rbac/controller-manager.yaml", "deploy/rbac/delegation.yaml", "deploy/rbac/member-secrets.yaml")
+	objects := artifacts.Objects("deploy/rbac/clusterrole.yaml", "deploy/rbac/controller-manager.yaml",
+		"deploy/rbac/delegation.yaml", "deploy/rbac/member-secrets.yaml")
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Role", "ClusterRole":

@@ -16,8 +16,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with the ClusterRole view may
-// read. It names the field, and shows nothing of what is in there.
+// checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with
+// the ClusterRole view may read. It names the field, and shows nothing of what is in there.
 func checkSecrets(_ context.Context, e *examination) findings {
 	var f findings
 	if !e.haveProfiles(&f) {
@@ -30,8 +30,9 @@ func checkSecrets(_ context.Context, e *examination) findings {
 			f.ok(aboutProfile(profile), "there is no secret in its access providers")
 			continue
 		}
-		f.fail(aboutProfile(profile), fmt.Sprintf("Change the secret, as it has been seen, and take it out: kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
-			"who may read it reads what should be secret, in %s", strings.Join(fields, ", "))
+		f.fail(aboutProfile(profile), fmt.Sprintf("Replace the secret, because others may have seen it, and remove it here: "+
+			"kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name),
+			"everybody who may read it sees what should be secret, in %s", strings.Join(fields, ", "))
 	}
 	return f
 }
@@ -96,7 +97,8 @@ var (
 	tokenWords = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 )
 
-// hasSecret returns whether there is a secret in what an extension has under a name, by the name or by the looks of it.
+// hasSecret returns whether there is a secret in what an extension has under a name, by the name or
+// by the looks of it.
 func hasSecret(name string, content any) bool {
 	switch value := content.(type) {
 	case string:

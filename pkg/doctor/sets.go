@@ -19,16 +19,20 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	// maxSets bounds how many ClusterCredentialSets are reported one by one, those with a finding first.
+	// maxSets bounds how many ClusterCredentialSets are reported one by one, those with a finding
+	// first.
 	maxSets = 50
-	// writersPolicy keeps the annotation of who has written a PlacementDecision, where the hub serves these.
+	// writersPolicy keeps the annotation of who has written a PlacementDecision, where the hub serves
+	// these.
 	writersPolicy = "clusterpass-decision-writers"
 )
 
-// checkSets lists ClusterCredentialSets by their authors, and looks for those that somebody else may steer, or that no RBAC ends.
+// checkSets lists ClusterCredentialSets by their authors, and looks for those that somebody else
+// may steer, or that no RBAC ends.
 func checkSets(ctx context.Context, e *examination) findings {
 	var f findings
 	all, err := e.sets(ctx, metav1.NamespaceAll)
@@ -56,9 +60,10 @@ func checkSets(ctx context.Context, e *examination) findings {
 		f = append(f, report...)
 	}
 	if left := len(reports) - maxSets; left > 0 {
-		f.skip("", "%d more sets are not listed: kubectl get clustercredentialsets -A -o custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,AUTHOR:.spec.author.username,SINCE:.spec.author.since", left)
+		f.skip("", "%d more sets are not listed: kubectl get clustercredentialsets -A -o "+
+			"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,AUTHOR:.spec.author.username,SINCE:.spec.author.since", left)
 	}
-	if byDecisions > 0 && e.mode() == InventoryExternal {
+	if byDecisions > 0 && e.mode() == hub.InventoryExternal {
 		e.expectWritersPolicy(ctx, &f)
 	}
 	if len(all) == 0 {
@@ -67,7 +72,8 @@ func checkSets(ctx context.Context, e *examination) findings {
 	return f
 }
 
-// sets returns the ClusterCredentialSets of a namespace, by their authors, those of one by their age, the oldest first.
+// sets returns the ClusterCredentialSets of a namespace, by their authors, those of one by their
+// age, the oldest first.
 func (e *examination) sets(ctx context.Context, namespace string) ([]*clusterpassv1alpha1.ClusterCredentialSet, error) {
 	var all []*clusterpassv1alpha1.ClusterCredentialSet
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -101,10 +107,11 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 	about := "ClusterCredentialSet " + set.Namespace + "/" + set.Name
 	renew := "Have somebody with fewer rights become its author: " + credentialset.RenewCommand(set)
 	if credentialset.IsUnrestricted(set.Spec.Author) {
-		f.warn(about, renew, "its author %q is in system:masters: no RBAC ends what it gets", authorOf(set))
+		f.warn(about, renew, "its author %q is in system:masters: RBAC cannot limit what the set gets", authorOf(set))
 	}
 	if clusters := &set.Spec.Clusters; clusters.DecisionKey != "" && len(clusters.DecisionWriters) == 0 {
-		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
+		f.warn(about, fmt.Sprintf(`Become its author (%s), and name whose decisions count: `+
+			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			credentialset.ShowCommand(set), set.Namespace, set.Name, writer),
 			"any user who may write PlacementDecisions in its namespace chooses its clusters, with the rights of its author")
 	}
@@ -116,19 +123,20 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 		f.warn(about, "The message says how", "%s: %s", ready.Reason, ready.Message)
 	}
 	if len(f) == 0 {
-		f.ok(about, "its author is %q, for %s", authorOf(set), duration.HumanDuration(now.Sub(credentialset.AuthorSince(set))))
+		f.ok(about, "its author has been %q for %s", authorOf(set), duration.HumanDuration(now.Sub(credentialset.AuthorSince(set))))
 	}
 	return f
 }
 
-// isAsWanted returns whether the condition Ready of a set says that all that it is to select has a credential. A set is ready, too, if it has all
-// credentials that it may have.
+// isAsWanted returns whether the condition Ready of a set says that all that it is to select has a
+// credential. A set is ready, too, if it has all credentials that it may have.
 func isAsWanted(ready *metav1.Condition) bool {
 	return ready.Status != metav1.ConditionFalse && ready.Reason != clusterpassv1alpha1.CredentialSetReasonAuthorForbidden &&
 		ready.Reason != clusterpassv1alpha1.CredentialSetReasonTooManyClusters
 }
 
-// expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions may do so in the name of others.
+// expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions
+// may do so in the name of others.
 func (e *examination) expectWritersPolicy(ctx context.Context, f *findings) {
 	about := "ValidatingAdmissionPolicy " + writersPolicy
 	policies := e.Kubernetes.AdmissionregistrationV1()
@@ -139,7 +147,8 @@ func (e *examination) expectWritersPolicy(ctx context.Context, f *findings) {
 	switch {
 	case apierrors.IsNotFound(err):
 		f.fail(about, "Apply it: kubectl apply -f artifacts/deploy/components/external-inventory/decision-writers.yaml",
-			"it or its binding is missing: users who may write PlacementDecisions may name any writer, and so choose the clusters of sets that select by decisions")
+			"it or its binding is missing: "+
+				"users who may write PlacementDecisions may name any writer, and so choose the clusters of sets that select by decisions")
 	case err != nil:
 		f.unknown(about, err)
 	default:

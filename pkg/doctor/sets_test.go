@@ -17,6 +17,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
+	"clusterpass.dev/pkg/hub"
 )
 
 func newSet(name, author string, age time.Duration, change func(set *clusterpassv1alpha1.ClusterCredentialSet)) *clusterpassv1alpha1.ClusterCredentialSet {
@@ -29,7 +30,7 @@ func newSet(name, author string, age time.Duration, change func(set *clusterpass
 	return set
 }
 
-func examineSets(t *testing.T, mode Inventory, onHub []runtime.Object, sets ...runtime.Object) findings {
+func examineSets(t *testing.T, mode string, onHub []runtime.Object, sets ...runtime.Object) findings {
 	t.Helper()
 	return checkSets(t.Context(), &examination{
 		Options: Options{Inventory: mode},
@@ -57,31 +58,31 @@ func TestCheckSets(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		change func(set *clusterpassv1alpha1.ClusterCredentialSet)
-		mode   Inventory
+		mode   string
 		onHub  []runtime.Object
 		want   verdict
 	}{
-		"a set is listed with its author, and since when": {nil, InventoryServed, nil, verdict{OK, `its author is "kim", for 40d`, ""}},
+		"a set is listed with its author, and since when": {nil, hub.InventoryServed, nil, verdict{OK, `its author has been "kim" for 40d`, ""}},
 		"one of system:masters is found": {func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 			set.Spec.Author.Groups = []string{"system:masters"}
-		}, InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
-		"one that goes by anybody's decisions is found":  {byDecisions(), InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
-		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
-		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
-		"one that may not select so many is found":       {condition("Ready", "TooManyClusters"), InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
-		"one that is not ready is found":                 {conditionIs("Ready", metav1.ConditionFalse, "NotIssued"), InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
-		"one that is ready is listed":                    {condition("Ready", "Ready"), InventoryServed, nil, verdict{OK, `its author is "kim"`, ""}},
-		"with External the policy has to be there":       {byDecisions("controller"), InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
-		"and its binding":                                {byDecisions("controller"), InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
-		"which is enough":                                {byDecisions("controller"), InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
-		"where no set goes by decisions it need not be":  {nil, InventoryExternal, nil, verdict{OK, `its author is "kim"`, ""}},
+		}, hub.InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
+		"one that goes by anybody's decisions is found":  {byDecisions(), hub.InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
+		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), hub.InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
+		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), hub.InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
+		"one that may not select so many is found":       {condition("Ready", "TooManyClusters"), hub.InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
+		"one that is not ready is found":                 {conditionIs("Ready", metav1.ConditionFalse, "NotIssued"), hub.InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
+		"one that is ready is listed":                    {condition("Ready", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author has been "kim"`, ""}},
+		"with External the policy has to be there":       {byDecisions("controller"), hub.InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
+		"and its binding":                                {byDecisions("controller"), hub.InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
+		"which is enough":                                {byDecisions("controller"), hub.InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
+		"where no set goes by decisions it need not be":  {nil, hub.InventoryExternal, nil, verdict{OK, `its author has been "kim"`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.expect(t, examineSets(t, test.mode, test.onHub, newSet("gpu", "kim", 40*24*time.Hour, test.change)))
 		})
 	}
 	t.Run("sets are by author, those of one by age, and what is wrong comes first", func(t *testing.T) {
-		found := examineSets(t, InventoryServed, nil, newSet("a", "kim", time.Hour, nil), newSet("b", "kim", 2*time.Hour, nil),
+		found := examineSets(t, hub.InventoryServed, nil, newSet("a", "kim", time.Hour, nil), newSet("b", "kim", 2*time.Hour, nil),
 			newSet("c", "alice", time.Minute, nil), newSet("d", "zoe", time.Hour, byDecisions()))
 		var names []string
 		for _, f := range found {
@@ -94,7 +95,7 @@ func TestCheckSets(t *testing.T) {
 		for i := range maxSets + 3 {
 			many = append(many, newSet(fmt.Sprintf("set-%d", i), "kim", time.Hour, nil))
 		}
-		found := examineSets(t, InventoryServed, nil, many...)
+		found := examineSets(t, hub.InventoryServed, nil, many...)
 		require.Len(t, found, maxSets+1)
 		assert.Contains(t, found[maxSets].Message, "3 more sets are not listed")
 	})

@@ -22,12 +22,14 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 const (
 	// partOfSelector selects what is deployed, on the hub and by join on members.
 	partOfSelector = "app.kubernetes.io/part-of=clusterpass"
-	// ourManager is the cluster manager of the profiles that join makes where it is not told of another.
+	// ourManager is the cluster manager of the profiles that join makes where it is not told of
+	// another.
 	ourManager = "clusterpass"
 	// maxLeft bounds how many objects of a kind are named.
 	maxLeft = 5
@@ -53,15 +55,15 @@ type leftovers struct {
 	skipped string
 }
 
-// stages are in the order of an uninstallation. What ends tokens comes first, while the server and the members can be
-// reached: unjoin marks a member as leaving and revokes its grants, so that no requester gets another token, and other
-// grants are of members without a Secret. The APIServices go before the server: while they lead nowhere, no namespace
-// of the hub can be deleted.
+// stages are in the order of an uninstallation. What ends tokens comes first, while the server and
+// the members can be reached: unjoin marks a member as leaving and revokes its grants, so that no
+// requester gets another token, and other grants are of members without a Secret. The APIServices
+// go before the server: while they lead nowhere, no namespace of the hub can be deleted.
 var stages = []stage{
 	{name: "sets", left: leftSets, mend: mendUnserved},
 	{name: "members", left: leftMembers, mend: mendHub},
 	{name: "grants", left: leftGrants, mend: mendUnserved},
-	{name: "on-members", left: leftOnMembers, mend: "Ask again when the member answers, or without its --member-context"},
+	{name: "on-members", left: leftOnMembers, mend: "Run the command again when the member answers, or without its --member-context"},
 	{name: "apiservices", left: leftAPIServices, mend: mendHub},
 	{name: resourceNamespaces, left: leftNamespaces, mend: mendHub},
 	{name: "hub", left: leftOnHub, mend: mendHub},
@@ -90,8 +92,9 @@ func NewCluster(config *rest.Config) (Cluster, error) {
 	return Cluster{Kubernetes: client, Metadata: withoutData}, err
 }
 
-// Uninstall says what is left of clusterpass on the hub, and on the members that are given by the names of their
-// contexts, in the order in which it has to go. The first thing that is left has the command that is next.
+// Uninstall says what is left of clusterpass on the hub, and on the members that are given by the
+// names of their contexts, in the order in which it has to go. The first thing that is left has the
+// command that is next.
 func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster) []Finding {
 	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // annotations of Secrets may quote what is in them
 	defer cancel()
@@ -103,19 +106,19 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 		left, err := s.left(ctx, u)
 		switch {
 		case err != nil && waits:
-			f.warn("", "", "not known: %v", err)
+			f.warn("", "", "unknown: %v", err)
 		case apierrors.IsForbidden(err):
-			f.fail("", "Have somebody look who may: a cluster-admin of the hub", "you may not look: %v", err)
+			f.fail("", "Have a cluster-admin of the hub run the command", "you may not read this: %v", err)
 		case err != nil:
-			f.fail("", s.mend, "what is left is not known: %v", err)
+			f.fail("", s.mend, "cannot tell what is left: %v", err)
 		case left.skipped != "":
 			f.skip("", "%s", left.skipped)
 		case len(left.things) == 0:
 			f.ok("", "%s", left.gone)
 		case waits:
-			f.warn("", "", "later: %s", enumerate(left.things))
+			f.warn("", "", "later: %s", words.Some(left.things, ", ", maxLeft))
 		default:
-			f.fail("", left.next, "%s", enumerate(left.things))
+			f.fail("", left.next, "%s", words.Some(left.things, ", ", maxLeft))
 		}
 		waits = waits || Worst(f) == Fail
 		for _, finding := range f {
@@ -126,25 +129,17 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster
 	return all
 }
 
-const mendHub = "Ask again when the hub answers"
+const mendHub = "Run the command again when the hub answers"
 
-const mendUnserved = "Let the server answer again, since it has to end what it has granted: kubectl -n " + SystemNamespace + " get pods. " +
-	"If it or its storage is lost for ever, nothing can be revoked from here: kubectl delete apiservice " +
+const mendUnserved = "Make the server answer again, as it must revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
+	"If it or its storage is lost for ever, nothing can be revoked from here; go on with: kubectl delete apiservice " +
 	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
 
-// enumerate names some of the things and counts the rest.
-func enumerate(things []string) string {
-	if len(things) <= maxLeft {
-		return strings.Join(things, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(things[:maxLeft], ", "), len(things)-maxLeft)
-}
-
-// unserved turns the hub's answer that it does not know a resource into words: without APIServices nobody can tell what
-// there is.
+// unserved turns the hub's answer that it does not know a resource into words: without APIServices
+// nobody can tell what there is.
 func unserved(left leftovers, resource string, err error) (leftovers, error) {
 	if apierrors.IsNotFound(err) {
-		left.skipped = "not known: the hub does not serve " + resource + " any more"
+		left.skipped = "unknown: the hub does not serve " + resource + " any more"
 		return left, nil
 	}
 	return left, err
@@ -161,7 +156,8 @@ func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range sets.Items {
 		set := &sets.Items[i]
-		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
+		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+
+			going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
 	}
 	return left, nil
 }
@@ -179,32 +175,35 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 	}
 	for i := range grants.Items {
 		g := &grants.Items[i]
-		left.things = append(left.things, "AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
+		left.things = append(left.things,
+			"AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
 	}
 	return left, nil
 }
 
-// going says that an object is being deleted, what holds it, and what its condition says about that.
+// going says that an object is being deleted, what holds it, and what its condition says about
+// that.
 func going(object metav1.Object, condition string) string {
 	if object.GetDeletionTimestamp() == nil {
 		return ""
 	}
-	words := " (being deleted"
+	text := " (being deleted"
 	if finalizers := object.GetFinalizers(); len(finalizers) > 0 {
-		words += "; finalizers " + strings.Join(finalizers, ", ")
+		text += "; finalizers " + strings.Join(finalizers, ", ")
 	}
 	if condition != "" {
-		words += "; " + condition
+		text += "; " + condition
 	}
-	return words + ")"
+	return text + ")"
 }
 
-// leftMembers looks for the hub's credentials of members. Each is one member that is still joined. The command is for
-// the first: those that were joined by hand come before others, as unjoin leaves the account on the member that it shares
-// with one of them.
+// leftMembers looks for the hub's credentials of members. Each is one member that is still joined.
+// The command is for the first: those that were joined by hand come before others, as unjoin leaves
+// the account on the member that it shares with one of them.
 func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	left := leftovers{gone: "no member is joined"}
-	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	secrets, err := u.Metadata.Resource(secretsResource).Namespace(SystemNamespace).List(ctx,
+		metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
 		return left, err
 	}
@@ -217,7 +216,7 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 		namespace, name := of.Namespace, of.Name
 		if err != nil || len(utilvalidation.IsDNS1123Label(namespace)) > 0 || len(utilvalidation.IsDNS1123Subdomain(name)) > 0 {
 			left.things = append(left.things, "Secret "+SystemNamespace+"/"+secret.Name+" with a credential for no ClusterProfile")
-			left.next = cmp.Or(left.next, "It serves nobody: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
+			left.next = cmp.Or(left.next, "It is for no cluster: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
 			continue
 		}
 		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
@@ -250,20 +249,21 @@ func (u *uninstallation) takeOut(ctx context.Context, secret metav1.Object, name
 			manager = " --cluster-manager MANAGER" // it may be anything, and is not for a shell
 		}
 	}
-	return "Take it out, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
+	return "Remove it, with a context for an admin of the member: kubectl clusterpass unjoin " + name + " --namespace " + namespace + manager +
 		" --member-context CONTEXT", nil
 }
 
-// leftOnMembers looks on the members that it was given contexts of, for what is this hub's or nobody's.
+// leftOnMembers looks on the members that it was given contexts of, for what is this hub's or
+// nobody's.
 func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	if len(u.members) == 0 {
-		return leftovers{skipped: "not looked at: name the members' contexts with --member-context"}, nil
+		return leftovers{skipped: "not checked: name the members' contexts with --member-context"}, nil
 	}
 	hubID, err := grant.HubID(ctx, u.Kubernetes)
 	if err != nil {
 		return leftovers{}, err
 	}
-	grantsOf, err := grant.ServerHubID(ctx, u.Kubernetes, SystemNamespace)
+	grantsOf, err := grant.ServerHubID(ctx, u.Kubernetes)
 	if err != nil {
 		return leftovers{}, err
 	}
@@ -276,8 +276,9 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	return left, nil
 }
 
-// on adds what is left on a member: what join has made there for the hub, and what is of grants of grantsOf, which is
-// the hub's id too, unless the server was given another. The command is for the first kind of these.
+// on adds what is left on a member: what join has made there for the hub, and what is of grants of
+// grantsOf, which is the hub's id too, unless the server was given another. The command is for the
+// first kind of these.
 func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID, grantsOf string) error {
 	memberID, err := grant.HubID(ctx, cluster.Kubernetes)
 	if err != nil {
@@ -288,7 +289,8 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 		partOfSelector + "," + member.LabelJoinedBy + "=" + hubID,
 		partOfSelector + "," + member.LabelCreatedBy + "=" + hubID,
 	}
-	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's, it may be the installation itself.
+	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's,
+	// it may be the installation itself.
 	isHub, err := hasInstallation(ctx, cluster.Metadata)
 	if err != nil {
 		return err
@@ -314,7 +316,8 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 
 // hasInstallation returns whether clusterpass itself is deployed on a cluster.
 func hasInstallation(ctx context.Context, client metadata.Interface) (bool, error) {
-	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
+	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx,
+		metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
 	if err != nil {
 		return false, err
 	}

@@ -39,7 +39,8 @@ func leftAPIServices(ctx context.Context, u *uninstallation) (leftovers, error) 
 		}
 	}
 	left.next = "Delete them before the server, or no namespace of the hub can be deleted after it. " +
-		"ClusterProfiles, Placements and scores are kept in the server's etcd, and are out of reach then: kubectl delete apiservice " + strings.Join(names, " ")
+		"ClusterProfiles, Placements and scores are kept in the server's etcd, and are out of reach then: kubectl delete apiservice " +
+		strings.Join(names, " ")
 	return left, nil
 }
 
@@ -69,7 +70,7 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 	case err == nil && namespace.DeletionTimestamp != nil:
 		left.things = slices.DeleteFunc(left.things, func(thing string) bool { return strings.HasPrefix(thing, "Namespace "+SystemNamespace) })
 		left.things = append([]string{"Namespace " + SystemNamespace + " (" + goingNamespace(namespace) + ")"}, left.things...)
-		left.next = "Wait until it is gone, or see to what it names: " + waitNamespace(SystemNamespace)
+		left.next = "Wait until it is gone, or remove what it names: " + waitNamespace(SystemNamespace)
 		return left, nil
 	case err == nil:
 		if !slices.Contains(kinds, "namespace") {
@@ -78,18 +79,20 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 		left.next = "Delete them. What an overlay has added goes with the namespace: kubectl delete -k artifacts/deploy/base --ignore-not-found"
 		return left, nil
 	}
-	left.next = "Delete what no overlay has: " + deleteLabelled("", kinds, partOfSelector)
+	left.next = "Delete what is in no overlay: " + deleteLabelled("", kinds, partOfSelector)
 	return left, nil
 }
 
-// boundByOperators returns the bindings of roles that are shipped which are not shipped themselves, and the commands
-// that delete them.
+// boundByOperators returns the bindings of roles that are shipped which are not shipped themselves,
+// and the commands that delete them.
 func boundByOperators(ctx context.Context, client kubernetes.Interface) (bindings, commands []string, err error) {
-	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
+	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx,
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
 	if err != nil {
 		return nil, nil, err
 	}
-	ofTheHub, err := client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
+	ofTheHub, err := client.RbacV1().ClusterRoleBindings().List(ctx,
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,12 +115,13 @@ func isShipped(role rbacv1.RoleRef) bool {
 	return role.Kind == "ClusterRole" && strings.HasPrefix(role.Name, shippedRolePrefix)
 }
 
-// deleteLabelled returns the command that deletes what labelled has found, by a context, or the current one.
+// deleteLabelled returns the command that deletes what labelled has found, by a context, or the
+// current one.
 func deleteLabelled(contextName string, kinds []string, selector string) string {
 	if contextName != "" {
 		contextName = "--context=" + contextName + " "
 	}
-	return "kubectl " + contextName + "delete " + strings.Join(kinds, ",") + " --all-namespaces -l '" + selector + "'" // a selector may have a !
+	return "kubectl " + contextName + "delete " + strings.Join(kinds, ",") + " --all-namespaces -l '" + selector + "'" // it may have a !
 }
 
 // deployedKinds are the kinds that clusterpass makes on a hub or on a member: rights first.
@@ -149,8 +153,8 @@ var (
 	deploymentsResource = appsv1.SchemeGroupVersion.WithResource("deployments")
 )
 
-// labelled names the objects with these labels, of all kinds that clusterpass makes, and the kinds as kubectl knows them. It
-// reads metadata alone: what is in Secrets is nobody's business here.
+// labelled names the objects with these labels, of all kinds that clusterpass makes, and the kinds
+// as kubectl knows them. It reads metadata alone: what is in Secrets is nobody's business here.
 func labelled(ctx context.Context, client metadata.Interface, selector string) (names, kinds []string, err error) {
 	var errs []error
 	for _, kind := range deployedKinds {

@@ -39,7 +39,7 @@ func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
 	t.Helper()
 	client := fake.NewClientset(objects...)
 	client.PrependReactor("*", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		t.Errorf("%s of Secrets with their data", action.GetVerb())
+		assert.Fail(t, "Secrets are asked for with their data", action.GetVerb())
 		return false, nil, nil
 	})
 	partial := make([]runtime.Object, 0, len(objects))
@@ -57,7 +57,8 @@ func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
 	return Cluster{Kubernetes: client, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...)}
 }
 
-// TestUninstall takes an installation away stage by stage. Only the first that is left has a command.
+// TestUninstall takes an installation away stage by stage. Only the first that is left has a
+// command.
 func TestUninstall(t *testing.T) {
 	ours := map[string]string{"app.kubernetes.io/part-of": "clusterpass"}
 	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gpu"}}
@@ -222,7 +223,7 @@ func TestUninstall(t *testing.T) {
 		},
 		"whoever may not look is told so": {
 			services: []runtime.Object{service}, unserved: apierrors.NewForbidden(gvr("clustercredentialsets").GroupResource(), "", nil),
-			stage: "sets", left: "you may not look", is: "cluster-admin",
+			stage: "sets", left: "you may not read this", is: "cluster-admin",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,8 @@ func Endpoint(dir string) (string, error) {
 	}
 	socket := filepath.Join(abs, "etcd.sock")
 	if len(socket) > maxSocketPath {
-		return "", fmt.Errorf("embedded etcd: the path of its socket, %s, has %d bytes and a unix socket's may have %d: choose a shorter folder", socket, len(socket), maxSocketPath)
+		return "", fmt.Errorf("embedded etcd: the path of its socket, %s, has %d bytes and a unix socket's may have %d: choose a shorter folder",
+			socket, len(socket), maxSocketPath)
 	}
 	return "unix://" + socket, nil
 }
@@ -106,7 +107,8 @@ func claim(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("embedded etcd: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("embedded etcd: folder %s has mode %04o and must be 0700: users who can enter it can read and write the database", dir, mode)
+		return nil, fmt.Errorf("embedded etcd: folder %s has mode %04o and must be 0700: users who can enter it can read and write the database",
+			dir, mode)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

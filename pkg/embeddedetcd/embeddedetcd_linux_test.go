@@ -16,11 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// listening is the state of a TCP socket that waits for connections, as in proc(5) and the kernel's tcp_states.h.
+// listening is the state of a TCP socket that waits for connections, as in proc(5) and the kernel's
+// tcp_states.h.
 const listening = "0A"
 
-// listeners returns the addresses, in the kernel's notation, at which this process listens for TCP connections: the
-// listening sockets of its network namespace that are among its open files.
+// listeners returns the addresses, in the kernel's notation, at which this process listens for TCP
+// connections: the listening sockets of its network namespace that are among its open files.
 func listeners(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/fd/*")

@@ -20,7 +20,8 @@ import (
 // startTimeout is far above what a start takes, which is a fraction of a second.
 const startTimeout = time.Minute
 
-// newDir returns a folder whose path leaves room for the socket: that of t.TempDir holds the name of the test.
+// newDir returns a folder whose path leaves room for the socket: that of t.TempDir holds the name
+// of the test.
 func newDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "etcd-") //nolint:usetesting // See above.

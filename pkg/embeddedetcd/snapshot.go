@@ -44,7 +44,8 @@ func Save(ctx context.Context, config clientv3.Config, path string) error {
 	return nil
 }
 
-// ping asks the etcd that config reaches for its status. A client's own requests wait for a connection without end.
+// ping asks the etcd that config reaches for its status. A client's own requests wait for a
+// connection without end.
 func ping(ctx context.Context, config clientv3.Config) error {
 	client, err := clientv3.New(config)
 	if err != nil {

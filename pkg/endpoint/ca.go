@@ -35,8 +35,8 @@ type Bundle struct {
 
 // ParseBundle returns the certificates of a PEM bundle that kubectl and other clients in Go would
 // trust. As they do, it ignores what stands between the certificates, blocks of other kinds, and
-// certificates that crypto/x509 cannot read. A bundle without any certificate that it can read is an
-// error, which reads on from the name of a field.
+// certificates that crypto/x509 cannot read. A bundle without any certificate that it can read is
+// an error, which reads on from the name of a field.
 func ParseBundle(data []byte) (*Bundle, error) {
 	blocks := decode(data)
 	total := 0
@@ -88,7 +88,8 @@ func (b *Bundle) Expired(now time.Time) []string {
 	var notes []string
 	for i, certificate := range b.Certificates {
 		if now.After(certificate.NotAfter) && len(notes) < maxNotes {
-			notes = append(notes, fmt.Sprintf("CA %d of %d expired at %s", i+1, len(b.Certificates), certificate.NotAfter.UTC().Format(time.RFC3339)))
+			notes = append(notes,
+				fmt.Sprintf("CA %d of %d expired at %s", i+1, len(b.Certificates), certificate.NotAfter.UTC().Format(time.RFC3339)))
 		}
 	}
 	return notes

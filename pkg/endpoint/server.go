@@ -109,7 +109,7 @@ func ParseServerPattern(pattern string) (ServerPattern, error) {
 	labels := strings.Split(strings.ToLower(host), ".")
 	for _, label := range labels {
 		if label == "" || label != wildcard && strings.Contains(label, wildcard) {
-			return ServerPattern{}, errors.New(`the host must be of labels, each of them plain or "*"`)
+			return ServerPattern{}, errors.New(`each label of the host must be plain or "*"`)
 		}
 	}
 	if labels[len(labels)-1] == wildcard {

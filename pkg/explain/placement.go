@@ -38,17 +38,21 @@ type Hub struct {
 type Placement struct {
 	// Explanations are those of all clusters that it may choose and the user may see, by name.
 	Explanations []scheduling.Explanation
-	// Hidden are the namespaces that it may choose from, and whose ClusterProfiles the user may not list.
+	// Hidden are the namespaces that it may choose from, and whose ClusterProfiles the user may not
+	// list.
 	Hidden []string
-	// Refused are the namespaces in its cluster sets whose ClusterProfiles its author may not list: it does not choose from them.
+	// Refused are the namespaces in its cluster sets whose ClusterProfiles its author may not list: it
+	// does not choose from them.
 	Refused []string
-	// Unreviewed are those of which the user may not ask whether the author may. They are taken for namespaces that it chooses from.
+	// Unreviewed are those of which the user may not ask whether the author may. They are taken for
+	// namespaces that it chooses from.
 	Unreviewed []string
 	// Unreadable says of each ClusterProfile that cannot be understood why it is left out.
 	Unreadable []string
 	// None says why it has no cluster to choose from that the user may see; empty if it has one.
 	None string
-	// Told is what the controller has said last of this Placement, where that is more than is worked out here.
+	// Told is what the controller has said last of this Placement, where that is more than is worked
+	// out here.
 	Condition *metav1.Condition
 }
 
@@ -76,7 +80,7 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	}
 	policy, mistakes := scheduling.Compile(placement, namespaces)
 	if len(mistakes) > 0 {
-		return nil, fmt.Errorf("it is not followed, and the last good decision stays: %w", mistakes.ToAggregate())
+		return nil, fmt.Errorf("the controller does not follow it, and the last good decision stays: %w", mistakes.ToAggregate())
 	}
 	_, answer.Explanations = scheduling.NewPlan(fleet, policy).Explain(now)
 	if len(answer.Explanations) == 0 {
@@ -85,7 +89,8 @@ func (h *Hub) Placement(ctx context.Context, namespace, name string, now time.Ti
 	return answer, nil
 }
 
-// controllerCondition returns the condition PlacementSatisfied, where it is about the spec as it is, and neither True nor what is explained here.
+// controllerCondition returns the condition PlacementSatisfied, where it is about the spec as it
+// is, and neither True nor what is explained here.
 func controllerCondition(placement *v1alpha1.Placement) *metav1.Condition {
 	condition := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied)
 	switch {
@@ -102,11 +107,13 @@ func whyNone(placement *v1alpha1.Placement, namespaces []string, answer *Placeme
 	seen := slices.DeleteFunc(slices.Clone(namespaces), func(namespace string) bool { return slices.Contains(hidden, namespace) })
 	switch sets := placement.Spec.ClusterSets; {
 	case len(sets) == 0:
-		return "namespace " + placement.Namespace + " has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
+		return "namespace " + placement.Namespace +
+			" has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"
 	case len(namespaces) == 0 && len(answer.Refused) > 0:
 		return "its author may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(answer.Refused, ", ")
 	case len(namespaces) == 0:
-		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets", scheduling.ClusterSetLabel, strings.Join(sets, " or "))
+		return fmt.Sprintf("no namespace has the label %s=%s: none is in a cluster set of spec.clusterSets",
+			scheduling.ClusterSetLabel, strings.Join(sets, " or "))
 	case len(seen) == 0:
 		return "you may not list the ClusterProfiles of the namespaces in its cluster sets: " + strings.Join(hidden, ", ")
 	case len(hidden) > 0:
@@ -117,8 +124,9 @@ func whyNone(placement *v1alpha1.Placement, namespaces []string, answer *Placeme
 	}
 }
 
-// namespaces returns those that the placement chooses from, as the controller has it: those of others than its own whose ClusterProfiles its
-// author may list. The answer has those that are left out, and those that the user may not ask about.
+// namespaces returns those that the placement chooses from, as the controller has it: those of
+// others than its own whose ClusterProfiles its author may list. The answer has those that are left
+// out, and those that the user may not ask about.
 func (h *Hub) namespaces(ctx context.Context, placement *v1alpha1.Placement, answer *Placement) ([]string, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return []string{placement.Namespace}, nil
@@ -174,7 +182,8 @@ func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace strin
 	return nil
 }
 
-// readDecisions tells fleet what placements have decided: all, or those of the placement's own namespace for who may not list more.
+// readDecisions tells fleet what placements have decided: all, or those of the placement's own
+// namespace for who may not list more.
 func (h *Hub) readDecisions(ctx context.Context, fleet *scheduling.Fleet, placement *v1alpha1.Placement) error {
 	list, err := h.Inventory.ApisV1alpha1().PlacementDecisions(corev1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {

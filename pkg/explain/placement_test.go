@@ -29,7 +29,8 @@ import (
 const (
 	// author is that of the placements.
 	author = "author"
-	// refused is a namespace whose ClusterProfiles the author may not list, and unreviewed one of which the user may not ask that.
+	// refused is a namespace whose ClusterProfiles the author may not list, and unreviewed one of
+	// which the user may not ask that.
 	refused, unreviewed = "refused", "unreviewed"
 )
 
@@ -37,7 +38,8 @@ func namespace(name, set string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
 }
 
-// hub returns one with a Placement of namespace team and namespaces, whose user may not list the ClusterProfiles of some.
+// hub returns one with a Placement of namespace team and namespaces, whose user may not list the
+// ClusterProfiles of some.
 func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden []string, profiles ...runtime.Object) *Hub {
 	h := &Hub{Client: fake.NewSimpleClientset(placement)}
 	var all []runtime.Object

@@ -11,11 +11,12 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // parallelRoles bounds how many roles of one grant are made or checked at once.
@@ -61,21 +62,22 @@ type worker struct {
 // An object of one of these names that is not the grant's is a *RefusedError, and is not touched.
 func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	w := &worker{Keeper: k, fence: newFence(k.Clock, k.Grant)}
-	account, err := w.serviceAccountReady(ctx)
+	account, err := w.ensureServiceAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := w.secretReady(ctx, account)
+	secret, err := w.ensureSecret(ctx, account)
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
 	if err := k.Remove(ctx, Without(k.Grant.Status.MemberObjects, Objects(k.Grant))); err != nil {
 		return nil, fmt.Errorf("what the grant no longer names: %w", err)
 	}
-	if err := w.rolesReady(ctx); err != nil {
+	if err := w.eachRole(ctx, w.ensureRole); err != nil {
 		return nil, err
 	}
-	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created, Changed: w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created,
+		Changed: w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
@@ -100,17 +102,18 @@ func (k *Keeper) CheckAccount(ctx context.Context) error {
 func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
 	switch {
 	case account.Labels[LabelManagedBy] != ManagedBy:
-		return k.conflict("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
+		return k.refuse("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
 	case !k.owns(account):
-		return k.conflict("ServiceAccount %s belongs to another grant: of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
+		return k.refuse("ServiceAccount %s belongs to another grant: "+
+			"of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another name", Account(k.Grant))
 	case account.DeletionTimestamp != nil:
-		return k.conflict("ServiceAccount %s is being deleted; try again", Account(k.Grant))
+		return k.refuse("ServiceAccount %s is being deleted; try again", Account(k.Grant))
 	}
 	return nil
 }
 
-// serviceAccountReady returns the ServiceAccount, created where it was missing.
-func (w *worker) serviceAccountReady(ctx context.Context) (*corev1.ServiceAccount, error) {
+// ensureServiceAccount returns the ServiceAccount, created where it was missing.
+func (w *worker) ensureServiceAccount(ctx context.Context) (*corev1.ServiceAccount, error) {
 	accounts := w.Client.CoreV1().ServiceAccounts(w.Grant.Spec.ServiceAccount.Namespace)
 	account, err := accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -159,18 +162,18 @@ func (w *worker) inNamespace(ctx context.Context, name string, do func() error) 
 	return do()
 }
 
-// secretReady returns the Secret of this generation of the grant. One of an earlier
+// ensureSecret returns the Secret of this generation of the grant. One of an earlier
 // generation is replaced; one of a later tells that we are late. The ServiceAccount owns it, so
 // that the member's garbage collector leaves no Secret without an account.
-func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
+func (w *worker) ensureSecret(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
 	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
 	want.Annotations[AnnotationGeneration] = w.generation()
 	want.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: kindServiceAccount, Name: account.Name, UID: account.UID}}
-	secret, err := ownedReady(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
+	secret, err := ensureOwned(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
 		generation := generationOf(found)
 		switch {
 		case generation > w.Grant.Generation:
-			return keep, w.conflict("grant %s has been changed meanwhile; try again", w.Grant.Name)
+			return keep, w.refuse("grant %s has been changed meanwhile; try again", w.Grant.Name)
 		case generation < w.Grant.Generation, !slices.Contains(found.OwnerReferences, want.OwnerReferences[0]):
 			// Others may own it, too: that is no reason to end the tokens.
 			return replace, nil
@@ -182,26 +185,14 @@ func (w *worker) secretReady(ctx context.Context, account *corev1.ServiceAccount
 	return secret, err
 }
 
-// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not say.
+// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not
+// say.
 func generationOf(secret *corev1.Secret) int64 {
 	generation, err := strconv.ParseInt(secret.Annotations[AnnotationGeneration], 10, 64)
 	if err != nil {
 		return 0
 	}
 	return generation
-}
-
-// rolesReady makes the member have the roles of the grant, and their bindings.
-func (w *worker) rolesReady(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelRoles)
-	for _, role := range w.Grant.Spec.ClusterRoles {
-		group.Go(func() error { return w.clusterRoleReady(ctx, role) })
-	}
-	for _, role := range w.Grant.Spec.Roles {
-		group.Go(func() error { return w.roleReady(ctx, role) })
-	}
-	return group.Wait()
 }
 
 // isNamespaceMissing tells a missing namespace from a missing object.
@@ -212,4 +203,49 @@ func isNamespaceMissing(err error) bool {
 	}
 	details := status.Status().Details
 	return details != nil && details.Kind == "namespaces"
+}
+
+// Store reads the grants of the hub.
+type Store interface {
+	// Live returns a grant with a read from the hub's storage. Its error satisfies
+	// apierrors.IsNotFound only if there is no such grant.
+	Live(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error)
+}
+
+// IsCurrent returns whether now, a grant as the hub stores it, is still g: the same object with the
+// same spec, and not being deleted.
+func IsCurrent(now, g *v1alpha1.AuthTokenGrant) bool {
+	return now.UID == g.UID && now.Generation == g.Generation && now.DeletionTimestamp == nil
+}
+
+// Confirm checks, after a call of Ensure, that the hub still stores the grant of k, and returns the
+// stored grant. It prevents that a grant that was deleted or changed meanwhile comes back on the
+// member. Call it unless the hub already stores that the member has the grant. If the grant was
+// deleted or changed, Confirm removes from the member what Ensure has made and the stored grant
+// does not name, and returns nil. Errors are those of the store and of Remove.
+func (k *Keeper) Confirm(ctx context.Context, store Store) (*v1alpha1.AuthTokenGrant, error) {
+	now, err := store.Live(ctx, k.Grant.Namespace, k.Grant.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, k.withdraw(ctx, nil)
+	case err != nil:
+		return nil, err
+	case IsCurrent(now, k.Grant):
+		return now, nil
+	}
+	return nil, k.withdraw(ctx, now)
+}
+
+// withdraw removes what Ensure has made and the stored grant does not name. now is the stored
+// grant, or nil if it is gone. While the grant is being revoked, its ServiceAccount stays, as
+// EndRights explains.
+func (k *Keeper) withdraw(ctx context.Context, now *v1alpha1.AuthTokenGrant) error {
+	switch {
+	case now == nil || now.UID != k.Grant.UID:
+		return k.Remove(ctx, AllObjects(k.Grant))
+	case now.DeletionTimestamp != nil:
+		return k.EndRights(ctx)
+	default:
+		return k.Remove(ctx, Without(AllObjects(k.Grant), Objects(now)))
+	}
 }

@@ -34,7 +34,8 @@ func newFence(c clock.Clock, g *v1alpha1.AuthTokenGrant) fence {
 	return fence{clock: c, needed: IsChanging(g) && issued}
 }
 
-// IsChanging returns whether the spec of g has been changed and the member does not have all of that yet.
+// IsChanging returns whether the spec of g has been changed and the member does not have all of
+// that yet.
 func IsChanging(g *v1alpha1.AuthTokenGrant) bool {
 	return g.Generation > 1 && g.Status.ObservedGeneration < g.Generation
 }

@@ -27,10 +27,11 @@ import (
 )
 
 const (
-	// maxFound bounds what is kept of a member, in bytes as they are sent: the objects of some 30,000 grants.
+	// maxFound bounds what is kept of a member, in bytes as they are sent: the objects of some 30,000
+	// grants.
 	maxFound = 128 << 20
-	// maxName bounds the name of an object on a member, in bytes. Names of RBAC have no bound of their own; ours, of a role with the longest
-	// name, have 302.
+	// maxName bounds the name of an object on a member, in bytes. Names of RBAC have no bound of their
+	// own; ours, of a role with the longest name, have 302.
 	maxName = 512
 )
 
@@ -58,9 +59,9 @@ type Found struct {
 	size int
 }
 
-// List lists the objects of all the grants of a hub on a member, by five calls. Kinds that the member does not
-// let clusterpass list are left out: see Found.Unread. Any other error is returned, also
-// where there is more than is kept of one member.
+// List lists the objects of all the grants of a hub on a member, by five calls. Kinds that the
+// member does not let clusterpass list are left out: see Found.Unread. Any other error is returned,
+// also where there is more than is kept of one member.
 func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Found, error) {
 	f := &Found{objects: map[v1alpha1.MemberObject]Object{}, unread: map[string]error{}}
 	rbac, core := client.RbacV1().RESTClient(), client.CoreV1().RESTClient()
@@ -135,7 +136,8 @@ func (f *Found) add(kind string, o metav1.Object, size int) error {
 	return nil
 }
 
-// hasUsualNames returns whether the names of an object are no longer than any that we make or look for: they are in URLs, logs and conditions.
+// hasUsualNames returns whether the names of an object are no longer than any that we make or look
+// for: they are in URLs, logs and conditions.
 func hasUsualNames(o metav1.Object) bool {
 	return len(o.GetName()) <= maxName && len(o.GetNamespace()) <= validation.DNS1123LabelMaxLength
 }
@@ -179,8 +181,8 @@ func (f *Found) HasAccount(g *v1alpha1.AuthTokenGrant) bool {
 	return ok && object.Grant == g.UID
 }
 
-// Drift returns in what the member differs from what g takes, in words, by kind. Kinds that could not be listed
-// are taken to be right.
+// Drift returns in what the member differs from what g takes, in words, by kind. Kinds that could
+// not be listed are taken to be right.
 func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	drift := map[string]string{}
 	k := &Keeper{Grant: g}
@@ -200,18 +202,11 @@ func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	}
 	account := g.Spec.ServiceAccount
 	expect(kindServiceAccount, account.Namespace, account.Name, nil)
-	for _, role := range g.Spec.ClusterRoles {
-		binding := k.clusterRoleBinding(role)
-		expect(kindClusterRoleBinding, "", binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
-		if len(role.Rules) > 0 {
-			expect(kindClusterRole, "", binding.Name, func(o Object) bool { return o.allows(role.Rules) })
-		}
-	}
-	for _, role := range g.Spec.Roles {
-		binding := k.roleBinding(role)
-		expect(kindRoleBinding, role.Namespace, binding.Name, func(o Object) bool { return o.binds(binding.Subjects, binding.RoleRef) })
-		if len(role.Rules) > 0 {
-			expect(kindRole, role.Namespace, binding.Name, func(o Object) bool { return o.allows(role.Rules) })
+	for _, role := range rolesOf(g) {
+		name := BindingName(g.UID, role.Name)
+		expect(role.bindingKind(), role.Namespace, name, func(o Object) bool { return o.binds(k.subjects(), k.roleRef(role)) })
+		if !role.Exists() {
+			expect(role.Kind, role.Namespace, name, func(o Object) bool { return o.allows(role.Rules) })
 		}
 	}
 	return drift

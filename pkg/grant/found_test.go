@@ -9,7 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,17 +25,26 @@ import (
 	"clusterpass.dev/test/fakemember"
 )
 
-// ensured returns a grant of every kind of role, a member that has all of it, and the client for that.
+// ensured returns a grant of every kind of role, a member that has all of it, and the client for
+// that.
 func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fakemember.Member, kubernetes.Interface) {
 	t.Helper()
 	g := fakemember.NewGrant("work")
 	member := fakemember.New(t, clock.RealClock{}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ml"}})
 	member.Ensure(t, "hub", g)
 	client, err := member.For(t.Context(), member.Profile())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return g, member, client.Kubernetes()
+}
+
+// allKinds are those of what ensured has on the member, in the order of removal.
+var allKinds = []string{"ClusterRoleBinding", "ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount"}
+
+func kinds(found *grant.Found) (all []string) {
+	for _, o := range found.Objects() {
+		all = append(all, o.Kind)
+	}
+	return all
 }
 
 // Drift is found, and told in words.
@@ -113,16 +123,10 @@ func TestFound_Drift(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			g, _, client := ensured(t)
-			if err := test.change(t.Context(), client); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, test.change(t.Context(), client))
 			found, err := grant.List(t.Context(), client, "hub")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, found.Drift(g)); diff != "" {
-				t.Errorf("drift (-want +got):\n%s", diff)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, test.want, found.Drift(g))
 		})
 	}
 }
@@ -134,36 +138,20 @@ func TestList_ForbiddenKind(t *testing.T) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "", nil)
 	})
 	found, err := grant.List(t.Context(), client, "hub")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if drift := found.Drift(g); len(drift) > 0 {
-		t.Errorf("drift %v", drift)
-	}
-	if found.Unread() == nil {
-		t.Error("nobody is told")
-	}
+	require.NoError(t, err)
+	assert.Empty(t, found.Drift(g))
+	assert.Error(t, found.Unread(), "somebody is told")
 }
 
 // Only this hub's objects are found, in the order of removal.
 func TestFound_Objects(t *testing.T) {
 	_, _, client := ensured(t)
 	found, err := grant.List(t.Context(), client, "hub")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kinds []string
-	for _, o := range found.Objects() {
-		kinds = append(kinds, o.Kind)
-	}
-	want := []string{"ClusterRoleBinding", "ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount"}
-	if diff := cmp.Diff(want, kinds); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, allKinds, kinds(found))
 	others, err := grant.List(t.Context(), client, "another-hub")
-	if err != nil || len(others.Objects()) > 0 {
-		t.Errorf("another hub finds %v, %v", others.Objects(), err)
-	}
+	require.NoError(t, err)
+	assert.Empty(t, others.Objects(), "another hub finds nothing")
 }
 
 // What is kept of a member is bounded.
@@ -176,10 +164,6 @@ func TestList_IsBounded(t *testing.T) {
 		return true, &rbacv1.ClusterRoleList{ListMeta: metav1.ListMeta{Continue: "more"}, Items: []rbacv1.ClusterRole{large}}, nil
 	})
 	_, err := grant.List(t.Context(), client, "hub")
-	if err == nil || !strings.Contains(err.Error(), "listing what grants own, ClusterRole: its clusterroles: more than 134217728 bytes") {
-		t.Errorf("error %v", err)
-	}
-	if asked := pages.Load(); asked > 200 {
-		t.Errorf("%d pages were asked for", asked)
-	}
+	assert.ErrorContains(t, err, "listing what grants own, ClusterRole: its clusterroles: more than 134217728 bytes")
+	assert.LessOrEqual(t, pages.Load(), int32(200), "pages were asked for")
 }

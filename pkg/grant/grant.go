@@ -22,6 +22,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/names"
 )
 
@@ -67,27 +68,20 @@ func HubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	return strings.ToLower(string(system.UID)), nil
 }
 
-// serverName is the name of the server's Deployment.
-const serverName = "clusterpass-apiserver"
-
 // ServerHubID returns the ID in the labels of grants' objects. It is the --hub-id of the server's
 // Deployment in the namespace of clusterpass. It is HubID if the Deployment has no such flag, or if
 // the server runs outside of the hub.
-func ServerHubID(ctx context.Context, hub kubernetes.Interface, namespace string) (string, error) {
-	server, err := hub.AppsV1().Deployments(namespace).Get(ctx, serverName, metav1.GetOptions{})
+func ServerHubID(ctx context.Context, client kubernetes.Interface) (string, error) {
+	server, err := client.AppsV1().Deployments(hub.SystemNamespace).Get(ctx, hub.ServerName, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return "", fmt.Errorf("id of the hub: %w", err)
 	}
 	if err == nil {
-		for _, container := range server.Spec.Template.Spec.Containers {
-			for _, arg := range slices.Concat(container.Command, container.Args) {
-				if id, ok := strings.CutPrefix(arg, "--hub-id="); ok {
-					return id, nil
-				}
-			}
+		if id := hub.Flag(server, "--hub-id"); id != "" {
+			return id, nil
 		}
 	}
-	return HubID(ctx, hub)
+	return HubID(ctx, client)
 }
 
 // Name returns the name of the grant for requests from namespace, for a ServiceAccount of the
@@ -103,7 +97,9 @@ func Name(namespace string, cluster v1alpha1.GrantedClusterProfile, account v1al
 
 // New returns the grant for spec, which must have its defaults and be valid. The grant is not
 // stored. Its lists are sorted, so requests for the same rights give equal grants.
-func New(namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profile types.UID, requester v1alpha1.Requester) *v1alpha1.AuthTokenGrant {
+func New(
+	namespace string, spec multiclusterv1alpha1.AuthTokenRequestSpec, profile types.UID, requester v1alpha1.Requester,
+) *v1alpha1.AuthTokenGrant {
 	g := &v1alpha1.AuthTokenGrant{Spec: v1alpha1.AuthTokenGrantSpec{
 		ClusterProfile: v1alpha1.GrantedClusterProfile{
 			Namespace: spec.TargetClusterProfile.Namespace,
@@ -163,7 +159,8 @@ func SecretName(uid types.UID) string { return "clusterpass-" + string(uid) }
 // existing one.
 func BindingName(uid types.UID, role string) string { return Prefix + string(uid) + ":" + role }
 
-// RoleName returns the name on the member of a role of a grant, which has rules unless it is an existing role.
+// RoleName returns the name on the member of a role of a grant, which has rules unless it is an
+// existing role.
 func RoleName(uid types.UID, role string, rules []rbacv1.PolicyRule) string {
 	if len(rules) == 0 {
 		return role

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,9 +40,7 @@ func TestName(t *testing.T) {
 	cluster := v1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion", UID: "uid-1"}
 	account := v1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
 	base := Name("default", cluster, account)
-	if !strings.HasPrefix(base, "bravelion-work-") {
-		t.Errorf("%q does not say what it is for", base)
-	}
+	assert.Regexp(t, "^bravelion-work-", base)
 	replaced, other := cluster, account
 	replaced.UID = "uid-2"
 	other.Namespace = "other"
@@ -57,13 +55,9 @@ func TestName(t *testing.T) {
 		"names that are cut at the same letters": Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 253), UID: "x"}, account),
 		"names with dots where they are cut":     Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a.", 126) + "b", UID: "x"}, account),
 	} {
-		if seen.Has(name) {
-			t.Errorf("%s: the same name", what)
-		}
+		assert.NotContains(t, seen, name, what)
 		seen.Insert(name)
-		if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
-			t.Errorf("%s: %q: %v", what, name, msgs)
-		}
+		assert.Empty(t, validation.IsDNS1123Subdomain(name), what)
 	}
 }
 
@@ -74,23 +68,16 @@ func TestObjects_Names(t *testing.T) {
 	for _, name := range []string{
 		BindingName(one, longest), BindingName(other, longest), BindingName(one, longest[1:]), BindingName(one, "system:a:b"),
 	} {
-		if msgs := content.IsPathSegmentName(name); len(msgs) > 0 || len(name) > validation.DNS1123SubdomainMaxLength {
-			t.Errorf("%q: %v", name, msgs)
-		}
+		assert.Empty(t, content.IsPathSegmentName(name), name)
+		assert.LessOrEqual(t, len(name), validation.DNS1123SubdomainMaxLength, name)
 		seen.Insert(name)
 	}
 	for _, uid := range []types.UID{one, other} {
-		if msgs := validation.IsDNS1123Subdomain(SecretName(uid)); len(msgs) > 0 {
-			t.Errorf("%q: %v", SecretName(uid), msgs)
-		}
+		assert.Empty(t, validation.IsDNS1123Subdomain(SecretName(uid)))
 		seen.Insert(SecretName(uid))
 	}
-	if seen.Len() != 6 {
-		t.Errorf("some share a name: %v", sets.List(seen))
-	}
-	if name := BindingName(one, "view"); name != "clusterpass:6f1c0d9e-0000-4000-8000-000000000001:view" {
-		t.Errorf("the binding of earlier releases has another name than %q", name)
-	}
+	assert.Len(t, seen, 6, "some share a name")
+	assert.Equal(t, "clusterpass:6f1c0d9e-0000-4000-8000-000000000001:view", BindingName(one, "view"), "earlier releases name it so")
 }
 
 // Requests for the same are equal, whatever their order.
@@ -99,9 +86,7 @@ func TestNew(t *testing.T) {
 	slices.Reverse(spec.ClusterRoles)
 	got := New("default", spec, "profile-1", v1alpha1.Requester{Username: "jane"})
 	got.UID, got.Generation = "grant-1", 1
-	if diff := cmp.Diff(testGrant(), got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	assert.Equal(t, testGrant(), got)
 }
 
 func TestObjects(t *testing.T) {
@@ -119,14 +104,10 @@ func TestObjects(t *testing.T) {
 		{Kind: "RoleBinding", Namespace: "ml", Name: "clusterpass:grant-1:own"},
 		{Kind: "Role", Namespace: "ml", Name: "clusterpass:grant-1:own"},
 	}
-	if diff := cmp.Diff(want, Objects(g)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, Objects(g))
 	left := v1alpha1.MemberObject{Kind: "ClusterRoleBinding", Name: "clusterpass:grant-1:cluster-admin"}
 	g.Status.MemberObjects = []v1alpha1.MemberObject{want[0], left}
-	if diff := cmp.Diff(append(want, left), AllObjects(g)); diff != "" {
-		t.Errorf("with what an update has left (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, append(want, left), AllObjects(g), "with what an update has left")
 }
 
 func TestValidAuditID(t *testing.T) {
@@ -139,9 +120,7 @@ func TestValidAuditID(t *testing.T) {
 		"urn:uuid:" + id:       id,
 		"not-a-uuid-but-short": "",
 	} {
-		if got := ValidAuditID(given); got != want {
-			t.Errorf("ValidAuditID(%q) = %q, want %q", given, got, want)
-		}
+		assert.Equal(t, want, ValidAuditID(given), given)
 	}
 }
 
@@ -169,9 +148,7 @@ func TestOwns(t *testing.T) {
 			if test.uid != "" {
 				g.UID = testGrant().UID
 			}
-			if got := Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}); got != test.want {
-				t.Errorf("Owns = %v, want %v", got, test.want)
-			}
+			assert.Equal(t, test.want, Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}))
 		})
 	}
 }
@@ -191,9 +168,7 @@ func TestSetOf(t *testing.T) {
 		"a grant that somebody has given an owner, no manager": {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{UID: "a"}}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := SetOf(&v1alpha1.AuthTokenGrant{ObjectMeta: test.meta}); got != test.want {
-				t.Errorf("%q, not %q", got, test.want)
-			}
+			assert.Equal(t, test.want, SetOf(&v1alpha1.AuthTokenGrant{ObjectMeta: test.meta}))
 		})
 	}
 }

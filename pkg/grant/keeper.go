@@ -4,6 +4,7 @@
 package grant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -43,7 +44,8 @@ type Keeper struct {
 	Clock clock.Clock
 }
 
-// NewKeeper returns the Keeper of g for the hub with that ID. client acts as clusterpass on the member.
+// NewKeeper returns the Keeper of g for the hub with that ID. client acts as clusterpass on the
+// member.
 func NewKeeper(hubID string, g *v1alpha1.AuthTokenGrant, client kubernetes.Interface, clock clock.Clock) *Keeper {
 	return &Keeper{HubID: hubID, Grant: g, Client: client, Clock: clock}
 }
@@ -66,8 +68,8 @@ func IsRefused(err error) bool {
 	return errors.As(err, &ours) || denied && !retryable || !denied && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
-// conflict returns a *RefusedError for an object on the member that is not the grant's.
-func (k *Keeper) conflict(format string, args ...any) error {
+// refuse returns a *RefusedError for an object on the member that is not the grant's.
+func (k *Keeper) refuse(format string, args ...any) error {
 	return &RefusedError{apierrors.NewConflict(authTokenRequests, k.Grant.Spec.ServiceAccount.Name,
 		fmt.Errorf("cluster %s: %s", Cluster(k.Grant), fmt.Sprintf(format, args...)))}
 }
@@ -97,14 +99,40 @@ func (k *Keeper) owns(object metav1.Object) bool { return Owns(k.HubID, k.Grant.
 
 func (k *Keeper) generation() string { return strconv.FormatInt(k.Grant.Generation, 10) }
 
-func (k *Keeper) bindingName(role string) string { return BindingName(k.Grant.UID, role) }
-
-func (k *Keeper) roleName(role string, rules []rbacv1.PolicyRule) string {
-	return RoleName(k.Grant.UID, role, rules)
-}
-
 // subjects returns the ServiceAccount as the subject of a binding.
 func (k *Keeper) subjects() []rbacv1.Subject {
 	account := k.Grant.Spec.ServiceAccount
 	return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}}
+}
+
+// CheckMember returns a metav1.Status error, 409 with member.CauseIdentity, if g is on another
+// cluster than the one with the UID. It returns nil if either UID is unknown.
+func CheckMember(g *v1alpha1.AuthTokenGrant, uid types.UID) error {
+	if g.Status.MemberUID == "" || uid == "" || g.Status.MemberUID == uid {
+		return nil
+	}
+	return NewOtherMember(g.Name, fmt.Sprintf("ClusterProfile %s leads to another cluster than the one that has the grant: "+
+		"the UID of its namespace kube-system is %s, and that of the grant's cluster is %s. Nothing was made or removed there. "+
+		"Have the ClusterProfile lead to the grant's cluster again, or, if that is gone for ever, delete the grant and annotate it with %s=true",
+		Cluster(g), uid, g.Status.MemberUID, v1alpha1.AnnotationAbandonMember))
+}
+
+// NewOtherMember returns the error of CheckMember for the grant of that name.
+func NewOtherMember(name, message string) *apierrors.StatusError {
+	err := apierrors.NewConflict(v1alpha1.Resource("authtokengrants"), name, errors.New(message))
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: member.CauseIdentity, Message: message}}
+	return err
+}
+
+// CheckMemberOf is CheckMember for the cluster that client reaches. It asks that cluster for its
+// UID only if g has one. Other errors are those of member.Client.MemberUID.
+func CheckMemberOf(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client) error {
+	if g.Status.MemberUID == "" {
+		return nil
+	}
+	uid, err := client.MemberUID(ctx)
+	if err != nil {
+		return err
+	}
+	return CheckMember(g, uid)
 }

@@ -67,7 +67,7 @@ func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bindings that wait for the service account: %w", err)
+		return nil, fmt.Errorf("looking for bindings that name the service account: %w", err)
 	}
 	return all, nil
 }
@@ -88,7 +88,8 @@ func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 func (k *Keeper) checkLeftovers(all []leftover) error {
 	for _, binding := range all {
 		if !binding.ours {
-			return k.conflict("binding %q is for a ServiceAccount %s, which does not exist, and was not made by this hub; choose another name", binding.GetName(), Account(k.Grant))
+			return k.refuse("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
+				binding.GetName(), Account(k.Grant))
 		}
 	}
 	return nil
@@ -105,9 +106,10 @@ func (k *Keeper) clearLeftovers(ctx context.Context) error {
 		return err
 	}
 	for _, binding := range all {
-		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount", "cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
+		klog.FromContext(ctx).Info("Removing a binding left over from a deleted ServiceAccount",
+			"cluster", Cluster(k.Grant), "binding", binding.GetName(), "serviceAccount", Account(k.Grant))
 		if err := deleteExactly(ctx, &binding, binding.remove); err != nil {
-			return fmt.Errorf("binding %s left over: %w", binding.GetName(), err)
+			return fmt.Errorf("removing leftover binding %s: %w", binding.GetName(), err)
 		}
 	}
 	return nil

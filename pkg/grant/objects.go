@@ -4,7 +4,11 @@
 package grant
 
 import (
+	"context"
 	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -37,18 +41,11 @@ func Objects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 		{Kind: kindServiceAccount, Namespace: account.Namespace, Name: account.Name},
 		{Kind: kindSecret, Namespace: account.Namespace, Name: SecretName(g.UID)},
 	}
-	for _, role := range g.Spec.ClusterRoles {
+	for _, role := range rolesOf(g) {
 		name := BindingName(g.UID, role.Name)
-		objects = append(objects, v1alpha1.MemberObject{Kind: kindClusterRoleBinding, Name: name})
-		if len(role.Rules) > 0 {
-			objects = append(objects, v1alpha1.MemberObject{Kind: kindClusterRole, Name: name})
-		}
-	}
-	for _, role := range g.Spec.Roles {
-		name := BindingName(g.UID, role.Name)
-		objects = append(objects, v1alpha1.MemberObject{Kind: kindRoleBinding, Namespace: role.Namespace, Name: name})
-		if len(role.Rules) > 0 {
-			objects = append(objects, v1alpha1.MemberObject{Kind: kindRole, Namespace: role.Namespace, Name: name})
+		objects = append(objects, v1alpha1.MemberObject{Kind: role.bindingKind(), Namespace: role.Namespace, Name: name})
+		if !role.Exists() {
+			objects = append(objects, v1alpha1.MemberObject{Kind: role.Kind, Namespace: role.Namespace, Name: name})
 		}
 	}
 	return objects
@@ -68,4 +65,60 @@ func Union(a, b []v1alpha1.MemberObject) []v1alpha1.MemberObject {
 // Without returns the objects that are not among others.
 func Without(objects, others []v1alpha1.MemberObject) []v1alpha1.MemberObject {
 	return slices.DeleteFunc(slices.Clone(objects), func(o v1alpha1.MemberObject) bool { return slices.Contains(others, o) })
+}
+
+// objects is the part of a typed client that a kind of object is kept by.
+type objects[T metav1.Object] interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
+	Create(ctx context.Context, object T, opts metav1.CreateOptions) (T, error)
+	Update(ctx context.Context, object T, opts metav1.UpdateOptions) (T, error)
+	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
+}
+
+// repair is what it takes to make an object as it should be.
+type repair int
+
+const (
+	keep repair = iota
+	update
+	replace
+)
+
+// ensureOwned returns the object of the grant that want describes, created where it is
+// missing. One that is there is mended: mend changes what it finds and says what
+// that takes. One of that name that is not the grant's is a *RefusedError and is not touched.
+func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
+	found, err := api.Get(ctx, want.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found, err = api.Create(ctx, want, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			w.changed.Store(true)
+			return found, err
+		}
+		found, err = api.Get(ctx, want.GetName(), metav1.GetOptions{})
+	}
+	if err != nil {
+		return found, err
+	}
+	if !w.owns(found) {
+		return found, w.refuse("%T %s exists and is not this grant's", want, want.GetName())
+	}
+	needed, err := mend(found)
+	if err != nil {
+		return found, err
+	}
+	if needed != keep {
+		w.changed.Store(true)
+	}
+	switch needed {
+	case update:
+		return api.Update(ctx, found, metav1.UpdateOptions{})
+	case replace:
+		if err := deleteExactly(ctx, found, api.Delete); err != nil {
+			return found, err
+		}
+		return api.Create(ctx, want, metav1.CreateOptions{})
+	default:
+		return found, nil
+	}
 }

@@ -56,7 +56,8 @@ func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) er
 // EndTokens removes the Secret that the tokens of the grant are bound to. Existing tokens end
 // within TokenCacheTTL, and the member issues no more for that Secret.
 func (k *Keeper) EndTokens(ctx context.Context) error {
-	return k.Remove(ctx, []v1alpha1.MemberObject{{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}})
+	secret := v1alpha1.MemberObject{Kind: kindSecret, Namespace: k.Grant.Spec.ServiceAccount.Namespace, Name: SecretName(k.Grant.UID)}
+	return k.Remove(ctx, []v1alpha1.MemberObject{secret})
 }
 
 // EndRights removes all objects that the grant may own, except for the ServiceAccount. After that
@@ -149,7 +150,9 @@ func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T]
 	return deleteExactly(ctx, found, api.Delete)
 }
 
-// isOfGrant returns whether an object is the grant's to remove. UIDs are unique among hubs, too.
+// isOfGrant returns whether an object is the grant's to remove. It is laxer than Owns, because the
+// labels may have been changed on the member, or written by this hub under another id. UIDs are
+// unique among hubs, too.
 func (k *Keeper) isOfGrant(object metav1.Object) bool {
 	uid := string(k.Grant.UID)
 	return uid != "" && (object.GetLabels()[LabelGrantUID] == uid || strings.Contains(object.GetName(), uid))

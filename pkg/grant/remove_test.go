@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// TestKeeper_Remove removes a grant whose objects carry labels that are not what the keeper would give them.
+// TestKeeper_Remove removes a grant whose objects carry labels that are not what the keeper would
+// give them.
 func TestKeeper_Remove(t *testing.T) {
 	for name, test := range map[string]struct {
 		labels  map[string]string

@@ -12,100 +12,126 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// clusterRoleReady makes the member have a ClusterRole of the grant, and its binding.
-func (w *worker) clusterRoleReady(ctx context.Context, role multiclusterv1alpha1.ClusterRole) error {
-	rules, err := w.clusterRole(ctx, w.roleName(role.Name, role.Rules), role.Rules)
-	if len(role.Rules) == 0 {
-		err = w.checkRole(err, field.NewPath("spec", "clusterRoles"), role.Name)
-	}
-	if err != nil {
-		return fmt.Errorf("cluster role %s: %w", role.Name, err)
-	}
-	w.probes.add("", rules)
-
-	want := w.clusterRoleBinding(role)
-	bindings := fenced[*rbacv1.ClusterRoleBinding]{w.Client.RbacV1().ClusterRoleBindings(), &w.fence}
-	_, err = ownedReady(ctx, w, bindings, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
-		return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
-	})
-	if err != nil {
-		return fmt.Errorf("binding of cluster role %s: %w", role.Name, err)
-	}
-	return nil
+// Role is a role that a request or a grant names.
+type Role struct {
+	// Kind is ClusterRole or Role. A ClusterRole has no Namespace.
+	Kind, Namespace, Name string
+	// Rules are those of a role that is created for the grant. There are none for one that exists.
+	Rules []rbacv1.PolicyRule
 }
 
-// clusterRole returns the rules of the ClusterRole: the one made for the grant
-// where it has rules, else the one that exists.
-func (w *worker) clusterRole(ctx context.Context, name string, rules []rbacv1.PolicyRule) ([]rbacv1.PolicyRule, error) {
-	api := w.Client.RbacV1().ClusterRoles()
-	if len(rules) == 0 {
-		found, err := api.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, err
-		}
-		return found.Rules, nil
+// Roles returns the ClusterRoles and the Roles of a request or a grant, in this order.
+func Roles(clusterRoles []multiclusterv1alpha1.ClusterRole, roles []multiclusterv1alpha1.Role) []Role {
+	all := make([]Role, 0, len(clusterRoles)+len(roles))
+	for _, r := range clusterRoles {
+		all = append(all, Role{Kind: kindClusterRole, Name: r.Name, Rules: r.Rules})
 	}
-	want := &rbacv1.ClusterRole{ObjectMeta: w.meta("", name), Rules: rules}
-	_, err := ownedReady(ctx, w, fenced[*rbacv1.ClusterRole]{api, &w.fence}, want, func(found *rbacv1.ClusterRole) (repair, error) {
-		if found.AggregationRule == nil && equality.Semantic.DeepEqual(found.Rules, rules) {
-			return keep, nil
-		}
-		found.Rules, found.AggregationRule = rules, nil
-		return update, nil
-	})
-	return rules, err
+	for _, r := range roles {
+		all = append(all, Role{Kind: kindRole, Namespace: r.Namespace, Name: r.Name, Rules: r.Rules})
+	}
+	return all
 }
 
-// roleReady makes the member have a Role of the grant, and its binding.
-func (w *worker) roleReady(ctx context.Context, role multiclusterv1alpha1.Role) error {
-	rules, err := w.role(ctx, role.Namespace, w.roleName(role.Name, role.Rules), role.Rules)
-	if len(role.Rules) == 0 {
-		err = w.checkRole(err, field.NewPath("spec", "roles"), role.Namespace+"/"+role.Name)
+// rolesOf returns the roles of g.
+func rolesOf(g *v1alpha1.AuthTokenGrant) []Role { return Roles(g.Spec.ClusterRoles, g.Spec.Roles) }
+
+// Exists returns whether the role is one that the member has already.
+func (r Role) Exists() bool { return len(r.Rules) == 0 }
+
+// OfCluster returns whether r is a ClusterRole.
+func (r Role) OfCluster() bool { return r.Kind == kindClusterRole }
+
+// String returns the name, after the namespace of a Role and a slash.
+func (r Role) String() string {
+	if r.OfCluster() {
+		return r.Name
 	}
+	return r.Namespace + "/" + r.Name
+}
+
+// On returns the role as the member has it for the grant with that UID, without its Rules.
+func (r Role) On(uid types.UID) Role {
+	return Role{Kind: r.Kind, Namespace: r.Namespace, Name: RoleName(uid, r.Name, r.Rules)}
+}
+
+func (r Role) bindingKind() string { return r.Kind + "Binding" }
+
+// eachRole calls do for the roles of the grant, several at once, and returns the first error.
+func (k *Keeper) eachRole(ctx context.Context, do func(ctx context.Context, role Role) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelRoles)
+	for _, role := range rolesOf(k.Grant) {
+		group.Go(func() error { return do(ctx, role) })
+	}
+	return group.Wait()
+}
+
+// ensureRole makes the member have a role of the grant, and its binding.
+func (w *worker) ensureRole(ctx context.Context, role Role) error {
+	rules, err := w.ensureRules(ctx, role)
 	if err != nil {
-		return fmt.Errorf("role %s/%s: %w", role.Namespace, role.Name, err)
+		return fmt.Errorf("%s %s: %w", role.Kind, role, err)
 	}
 	w.probes.add(role.Namespace, rules)
-
-	want := w.roleBinding(role)
-	bindings := fenced[*rbacv1.RoleBinding]{w.Client.RbacV1().RoleBindings(role.Namespace), &w.fence}
-	_, err = ownedReady(ctx, w, bindings, want, func(found *rbacv1.RoleBinding) (repair, error) {
-		return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
-	})
-	if err != nil {
-		return fmt.Errorf("binding of role %s/%s: %w", role.Namespace, role.Name, err)
+	if err := w.ensureBinding(ctx, role); err != nil {
+		return fmt.Errorf("%s of %s: %w", role.bindingKind(), role, err)
 	}
 	return nil
 }
 
-// role returns the rules of the Role: the one made for the grant, in a
-// namespace created where it is missing, or the one that exists.
-func (w *worker) role(ctx context.Context, namespace, name string, rules []rbacv1.PolicyRule) ([]rbacv1.PolicyRule, error) {
-	api := w.Client.RbacV1().Roles(namespace)
-	if len(rules) == 0 {
-		found, err := api.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, err
-		}
-		return found.Rules, nil
-	}
-	want := &rbacv1.Role{ObjectMeta: w.meta(namespace, name), Rules: rules}
-	err := w.inNamespace(ctx, namespace, func() error {
-		_, err := ownedReady(ctx, w, fenced[*rbacv1.Role]{api, &w.fence}, want, func(found *rbacv1.Role) (repair, error) {
-			if equality.Semantic.DeepEqual(found.Rules, rules) {
+// ensureRules returns the rules of a role: of the one that is made for the grant, in a namespace
+// that is created if it is missing, or of the one that exists.
+func (w *worker) ensureRules(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
+	rbac := w.Client.RbacV1()
+	switch {
+	case role.Exists():
+		return w.existingRole(ctx, role)
+	case role.OfCluster():
+		api := fenced[*rbacv1.ClusterRole]{rbac.ClusterRoles(), &w.fence}
+		_, err := ensureOwned(ctx, w, api, w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
+			if found.AggregationRule == nil && equality.Semantic.DeepEqual(found.Rules, role.Rules) {
 				return keep, nil
 			}
-			found.Rules = rules
+			found.Rules, found.AggregationRule = role.Rules, nil
+			return update, nil
+		})
+		return role.Rules, err
+	}
+	api := fenced[*rbacv1.Role]{rbac.Roles(role.Namespace), &w.fence}
+	return role.Rules, w.inNamespace(ctx, role.Namespace, func() error {
+		_, err := ensureOwned(ctx, w, api, w.role(role), func(found *rbacv1.Role) (repair, error) {
+			if equality.Semantic.DeepEqual(found.Rules, role.Rules) {
+				return keep, nil
+			}
+			found.Rules = role.Rules
 			return update, nil
 		})
 		return err
 	})
-	return rules, err
+}
+
+// ensureBinding makes the member have the binding for a role of the grant.
+func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
+	rbac := w.Client.RbacV1()
+	if role.OfCluster() {
+		want, api := w.clusterRoleBinding(role), fenced[*rbacv1.ClusterRoleBinding]{rbac.ClusterRoleBindings(), &w.fence}
+		_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
+			return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
+		})
+		return err
+	}
+	want, api := w.roleBinding(role), fenced[*rbacv1.RoleBinding]{rbac.RoleBindings(role.Namespace), &w.fence}
+	_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.RoleBinding) (repair, error) {
+		return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
+	})
+	return err
 }
 
 // mendBinding gives a binding that was found its subjects back. The role that a
@@ -125,91 +151,89 @@ func mendBinding(found *[]rbacv1.Subject, subjects []rbacv1.Subject, foundRole, 
 // not: the token would hold less than its owner believes, until somebody creates a
 // role of that name.
 func (k *Keeper) CheckRoles(ctx context.Context) error {
-	rbac := k.Client.RbacV1()
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelRoles)
-	for _, role := range k.Grant.Spec.ClusterRoles {
-		if len(role.Rules) == 0 {
-			group.Go(func() error {
-				_, err := rbac.ClusterRoles().Get(ctx, role.Name, metav1.GetOptions{})
-				return k.checkRole(err, field.NewPath("spec", "clusterRoles"), role.Name)
-			})
+	return k.eachRole(ctx, func(ctx context.Context, role Role) error {
+		if !role.Exists() {
+			return nil
 		}
-	}
-	for _, role := range k.Grant.Spec.Roles {
-		if len(role.Rules) == 0 {
-			group.Go(func() error {
-				_, err := rbac.Roles(role.Namespace).Get(ctx, role.Name, metav1.GetOptions{})
-				return k.checkRole(err, field.NewPath("spec", "roles"), role.Namespace+"/"+role.Name)
-			})
+		if _, err := k.existingRole(ctx, role); err != nil {
+			return fmt.Errorf("%s %s: %w", role.Kind, role, err)
 		}
-	}
-	return group.Wait()
+		return nil
+	})
 }
 
-// checkRole turns the error of looking for an existing role into the one to report.
-func (k *Keeper) checkRole(err error, path *field.Path, name string) error {
-	switch {
-	case err == nil:
-		return nil
-	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("role %s: %w", name, err)
+// existingRole returns the rules of a role that is to exist, or a *RefusedError if it does not.
+func (k *Keeper) existingRole(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
+	rules, err := k.readRole(ctx, role)
+	if !apierrors.IsNotFound(err) {
+		return rules, err
 	}
-	missing := field.NotFound(path, name)
-	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it made", Cluster(k.Grant))
-	return &RefusedError{apierrors.NewInvalid(authTokenRequestKind, k.Grant.Spec.ClusterProfile.Name, field.ErrorList{missing})}
+	path := field.NewPath("spec", map[string]string{kindClusterRole: "clusterRoles", kindRole: "roles"}[role.Kind])
+	missing := field.NotFound(path, role.String())
+	missing.Detail = fmt.Sprintf("cluster %s has no such role; give it rules to have it created", Cluster(k.Grant))
+	return nil, &RefusedError{apierrors.NewInvalid(authTokenRequestKind, k.Grant.Spec.ClusterProfile.Name, field.ErrorList{missing})}
+}
+
+func (k *Keeper) readRole(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
+	if role.OfCluster() {
+		found, err := k.Client.RbacV1().ClusterRoles().Get(ctx, role.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return found.Rules, nil
+	}
+	found, err := k.Client.RbacV1().Roles(role.Namespace).Get(ctx, role.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return found.Rules, nil
 }
 
 // CheckBindings has the member say whether it lets us make what the grant gives, without
 // making any of it: its error is the member's. A role with rules is tried without its binding.
 func (k *Keeper) CheckBindings(ctx context.Context) error {
-	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	rbac := k.Client.RbacV1()
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelRoles)
-	for _, role := range k.Grant.Spec.ClusterRoles {
-		group.Go(func() (err error) {
-			if len(role.Rules) > 0 {
-				_, err = rbac.ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: k.meta("", k.bindingName(role.Name)), Rules: role.Rules}, dryRun)
-			} else {
-				_, err = rbac.ClusterRoleBindings().Create(ctx, k.clusterRoleBinding(role), dryRun)
-			}
-			return notExisting(err)
-		})
-	}
-	for _, role := range k.Grant.Spec.Roles {
-		group.Go(func() (err error) {
-			if len(role.Rules) > 0 {
-				_, err = rbac.Roles(role.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: k.meta(role.Namespace, k.bindingName(role.Name)), Rules: role.Rules}, dryRun)
-			} else {
-				_, err = rbac.RoleBindings(role.Namespace).Create(ctx, k.roleBinding(role), dryRun)
-			}
-			return notExisting(err)
-		})
-	}
-	return group.Wait()
+	rbac, dryRun := k.Client.RbacV1(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	return k.eachRole(ctx, func(ctx context.Context, role Role) (err error) {
+		switch {
+		case role.OfCluster() && role.Exists():
+			_, err = rbac.ClusterRoleBindings().Create(ctx, k.clusterRoleBinding(role), dryRun)
+		case role.OfCluster():
+			_, err = rbac.ClusterRoles().Create(ctx, k.clusterRole(role), dryRun)
+		case role.Exists():
+			_, err = rbac.RoleBindings(role.Namespace).Create(ctx, k.roleBinding(role), dryRun)
+		default:
+			_, err = rbac.Roles(role.Namespace).Create(ctx, k.role(role), dryRun)
+		}
+		// The object may exist already, and its namespace not yet.
+		if apierrors.IsAlreadyExists(err) || isNamespaceMissing(err) {
+			return nil
+		}
+		return err
+	})
 }
 
-// notExisting drops the error of a dry run that says that the object exists, or that its namespace does not yet.
-func notExisting(err error) error {
-	if apierrors.IsAlreadyExists(err) || isNamespaceMissing(err) {
-		return nil
-	}
-	return err
+// bindingMeta returns the metadata of the binding for a role, and of the role if it is made for the
+// grant.
+func (k *Keeper) bindingMeta(role Role) metav1.ObjectMeta {
+	return k.meta(role.Namespace, BindingName(k.Grant.UID, role.Name))
 }
 
-func (k *Keeper) clusterRoleBinding(role multiclusterv1alpha1.ClusterRole) *rbacv1.ClusterRoleBinding {
-	return &rbacv1.ClusterRoleBinding{
-		ObjectMeta: k.meta("", k.bindingName(role.Name)),
-		Subjects:   k.subjects(),
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kindClusterRole, Name: k.roleName(role.Name, role.Rules)},
-	}
+func (k *Keeper) roleRef(role Role) rbacv1.RoleRef {
+	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: role.Kind, Name: role.On(k.Grant.UID).Name}
 }
 
-func (k *Keeper) roleBinding(role multiclusterv1alpha1.Role) *rbacv1.RoleBinding {
-	return &rbacv1.RoleBinding{
-		ObjectMeta: k.meta(role.Namespace, k.bindingName(role.Name)),
-		Subjects:   k.subjects(),
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kindRole, Name: k.roleName(role.Name, role.Rules)},
-	}
+func (k *Keeper) clusterRole(role Role) *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{ObjectMeta: k.bindingMeta(role), Rules: role.Rules}
+}
+
+func (k *Keeper) role(role Role) *rbacv1.Role {
+	return &rbacv1.Role{ObjectMeta: k.bindingMeta(role), Rules: role.Rules}
+}
+
+func (k *Keeper) clusterRoleBinding(role Role) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{ObjectMeta: k.bindingMeta(role), Subjects: k.subjects(), RoleRef: k.roleRef(role)}
+}
+
+func (k *Keeper) roleBinding(role Role) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{ObjectMeta: k.bindingMeta(role), Subjects: k.subjects(), RoleRef: k.roleRef(role)}
 }

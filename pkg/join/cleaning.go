@@ -27,18 +27,19 @@ type cleaning struct {
 	done        bool
 }
 
-// clean ends a grant on the member that the hub could not: its credential may have ended there, or the member may no longer allow what
-// it takes. It does so in the order and with the wait that the hub keeps, and lets the grant go when nothing is left of it.
+// clean ends a grant on the member that the hub could not: its credential may have ended there, or
+// the member may no longer allow what it takes. It does so in the order and with the wait that the
+// hub keeps, and lets the grant go when nothing is left of it.
 func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, o *unstructured.Unstructured) error {
 	if e.member == nil || e.abandon || !hasFailed(g) {
 		return nil
 	}
-	is := e.cleaned[g.UID]
-	if is == nil {
-		is = &cleaning{}
-		e.cleaned[g.UID] = is
+	state := e.cleaned[g.UID]
+	if state == nil {
+		state = &cleaning{}
+		e.cleaned[g.UID] = state
 	}
-	if is.done {
+	if state.done {
 		return nil
 	}
 	keeper, err := e.keeper(ctx, g)
@@ -48,62 +49,68 @@ func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	what := "what " + refOf(o) + " owns"
 	if e.DryRun != DryRunNone {
 		e.report.did("member", "deleted", what)
-		is.done = true
+		state.done = true
 		return e.letGo(ctx, o)
 	}
-	if is.rightsEnded.IsZero() {
+	if state.rightsEnded.IsZero() {
 		if err := keeper.EndRights(ctx); err != nil {
 			return e.member.failed("delete", what, err)
 		}
-		is.rightsEnded = time.Now()
+		state.rightsEnded = time.Now()
 	}
-	if time.Since(is.rightsEnded) < grant.TokenCacheTTL {
+	if time.Since(state.rightsEnded) < grant.TokenCacheTTL {
 		return nil
 	}
 	if err := keeper.Remove(ctx, grant.AllObjects(g)); err != nil {
 		return e.member.failed("delete", what, err)
 	}
 	e.report.did("member", "deleted", what)
-	is.done = true
+	state.done = true
 	return e.letGo(ctx, o)
 }
 
-// keeper returns what removes the objects of a grant, and no others. On a member that is another one than the grant's it would find
-// nothing and take that for done: it is an error that nothing shows the member to be the grant's.
+// keeper returns what removes the objects of a grant, and no others. On a member that is another
+// one than the grant's it would find nothing and take that for done: it is an error that nothing
+// shows the member to be the grant's.
 func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*grant.Keeper, error) {
 	hubID, err := j.serverHubID(ctx)
 	if err != nil {
 		return nil, err
 	}
 	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
-	account, err := j.member.kube.CoreV1().ServiceAccounts(g.Spec.ServiceAccount.Namespace).Get(ctx, g.Spec.ServiceAccount.Name, metav1.GetOptions{})
+	of := g.Spec.ServiceAccount
+	account, err := j.member.kube.CoreV1().ServiceAccounts(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
 	switch {
 	case err != nil && !apierrors.IsNotFound(err):
-		return nil, j.member.failed("read", "serviceaccount/"+g.Spec.ServiceAccount.Name+" in "+g.Spec.ServiceAccount.Namespace, err)
+		return nil, j.member.failed("read", "serviceaccount/"+of.Name+" in "+of.Namespace, err)
 	case g.Status.MemberUID != "" && g.Status.MemberUID != types.UID(j.memberID):
-		return nil, fmt.Errorf("member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
-			"If the grant's cluster is gone for ever, let it go with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
+		return nil, fmt.Errorf(
+			"member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
+				"If the grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
 	case err == nil && account.Labels[grant.LabelGrantUID] == string(g.UID):
 		k.HubID = account.Labels[grant.LabelHubID]
 	case !j.sameMember && g.Status.MemberUID == "":
-		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret has the UID of the member's namespace kube-system, "+
-			"and the member has no ServiceAccount of that grant. If this grant's cluster is gone for ever, let it go with --abandon-member", g.Namespace, g.Name, j.profileName())
+		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret "+
+			"has the UID of the member's namespace kube-system, and the member has no ServiceAccount of that grant. "+
+			"If this grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, j.profileName())
 	}
 	return k, nil
 }
 
-// serverHubID returns the id that what grants own on members carries. The server may have been given another one than what join has
-// made carries. Who may not read the server's Deployment goes by the latter.
+// serverHubID returns the id that what grants own on members carries. The server may have been
+// given another one than what join has made carries. Who may not read the server's Deployment goes
+// by the latter.
 func (j *joiner) serverHubID(ctx context.Context) (string, error) {
-	id, err := grant.ServerHubID(ctx, j.hub.kube, SystemNamespace)
+	id, err := grant.ServerHubID(ctx, j.hub.kube)
 	if apierrors.IsForbidden(err) {
 		return j.hubID, nil
 	}
 	return id, err
 }
 
-// removeOrphans removes from the member what this hub's grants have left there that are gone: those that were let go when the member
-// was taken for gone for ever. Their ServiceAccounts would keep their names from new grants. What another hub has is left alone.
+// removeOrphans removes from the member what this hub's grants have left there that are gone: those
+// that were let go when the member was taken for gone for ever. Their ServiceAccounts would keep
+// their names from new grants. What another hub has is left alone.
 func (j *joiner) removeOrphans(ctx context.Context) error {
 	hubID, err := j.serverHubID(ctx)
 	if err != nil {
@@ -117,7 +124,8 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 	if len(objects) == 0 {
 		return nil
 	}
-	// A grant is stored before anything is made for it: what was found, and belongs to none that is stored now, belongs to none.
+	// A grant is stored before anything is made for it: what was found, and belongs to none that is
+	// stored now, belongs to none.
 	stored, err := j.storedGrants(ctx)
 	if apierrors.IsForbidden(err) {
 		j.report.found("member", "what grants have left there", "left to the hub: you may not list its authtokengrants")
@@ -141,7 +149,8 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 	return j.removeAccounts(ctx, hubID, accounts)
 }
 
-// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others can have accounts of these names.
+// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others
+// can have accounts of these names.
 func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []grant.Object) error {
 	if len(accounts) > 0 && j.DryRun == DryRunNone {
 		for _, o := range accounts {
@@ -151,7 +160,7 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 				return j.member.failed("delete", "the secret of serviceaccount/"+o.Name+" in "+o.Namespace, err)
 			}
 		}
-		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of grants that are gone have ended\n", grant.TokenCacheTTL)
+		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of deleted grants have ended\n", grant.TokenCacheTTL)
 		select {
 		case <-time.After(grant.TokenCacheTTL):
 		case <-ctx.Done():

@@ -31,7 +31,8 @@ import (
 const (
 	// bootstrapLifetime is how long the hub has for replacing the token that join writes.
 	bootstrapLifetime = 24 * time.Hour
-	// reuseShare of a token's lifetime has to be left for it to be kept: a fifth, which is when the hub renews its own.
+	// reuseShare of a token's lifetime has to be left for it to be kept: a fifth, which is when the
+	// hub renews its own.
 	reuseShare = 5
 	// rightsTimeout bounds how long a member takes to know of rights that it has just been given.
 	rightsTimeout = 10 * time.Second
@@ -42,8 +43,9 @@ const (
 
 func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
 
-// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in SystemNamespace: the plain one, if it is not too
-// long, and one with a hash for where the plain one is another's. a-b/c and a/b-c share the plain one.
+// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in
+// SystemNamespace: the plain one, if it is not too long, and one with a hash for where the plain
+// one is another's. a-b/c and a/b-c share the plain one.
 func secretNames(namespace, name string) []string {
 	plain := "member-" + namespace + "-" + name
 	hashed := names.WithHash(plain, namespace, name)
@@ -53,8 +55,9 @@ func secretNames(namespace, name string) []string {
 	return []string{plain, hashed}
 }
 
-// secret returns the hub's Secret, nil if there is none. Whose a Secret is says its annotation. From then on j.secretName is its name, or
-// that under which it is to be made: the first that nobody has.
+// secret returns the hub's Secret, nil if there is none. Whose a Secret is says its annotation.
+// From then on j.secretName is its name, or that under which it is to be made: the first that
+// nobody has.
 func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	j.secretName = ""
 	var taken error
@@ -96,7 +99,8 @@ func (j *joiner) checkOurSecret(found *unstructured.Unstructured) error {
 	return nil
 }
 
-// checkNotJoinedElsewhere refuses a member that this hub has under another name: the two would share one account.
+// checkNotJoinedElsewhere refuses a member that this hub has under another name: the two would
+// share one account.
 func (j *joiner) checkNotJoinedElsewhere(ctx context.Context) error {
 	others, err := j.otherProfiles(ctx)
 	if err != nil || len(others) == 0 {
@@ -105,8 +109,8 @@ func (j *joiner) checkNotJoinedElsewhere(ctx context.Context) error {
 	return fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
 }
 
-// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the member: by its UID, or, where they were
-// joined by hand and say none, by one of ways.
+// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the
+// member: by its UID, or, where they were joined by hand and say none, by one of ways.
 func (j *joiner) otherProfiles(ctx context.Context, ways ...*clientcmdapi.Cluster) ([]string, error) {
 	secrets, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
@@ -136,15 +140,17 @@ func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Sec
 	return j.store(ctx, old, kubeconfig)
 }
 
-// renew gives the hub a token that works where the one it has does not, or is about to expire. What that takes on the member, and the
-// rights that it had there, are made again where they are lost. It changes nothing else.
+// renew gives the hub a token that works where the one it has does not, or is about to expire. What
+// that takes on the member, and the rights that it had there, are made again where they are lost.
+// It changes nothing else.
 func (j *joiner) renew(ctx context.Context, m *Member) error {
 	old, err := j.secret(ctx)
 	if err != nil {
 		return err
 	}
 	if old == nil {
-		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was taken out again", j.secretName, SystemNamespace, j.profileName())
+		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was unjoined",
+			j.secretName, SystemNamespace, j.profileName())
 	}
 	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q. "+
@@ -189,7 +195,8 @@ func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byt
 	return j.hub.apply(ctx, secret, j.checkOurSecret)
 }
 
-// token returns the one that the hub has, if it works and is not about to expire, else a new one, which works.
+// token returns the one that the hub has, if it works and is not about to expire, else a new one,
+// which works.
 func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (string, error) {
 	if old != nil {
 		token := member.KubeconfigToken(old.Data[kubeconfigKey], "")
@@ -221,8 +228,9 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 	return request.Status.Token, nil
 }
 
-// isBound returns whether a token is for the ServiceAccount and the Secret that the member has now. The member's authenticator accepts a token
-// for up to 10 s after these were deleted, and one for objects that were created again under their names ends then.
+// isBound returns whether a token is for the ServiceAccount and the Secret that the member has now.
+// The member's authenticator accepts a token for up to 10 s after these were deleted, and one for
+// objects that were created again under their names ends then.
 func (j *joiner) isBound(ctx context.Context, token string) (bool, error) {
 	claims, err := member.ParseToken(token)
 	if err != nil {

@@ -24,22 +24,24 @@ import (
 // abandonPatch lets a grant go although its member cannot be reached.
 var abandonPatch = []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
 
-// ending ends the grants for a profile: it deletes them, and waits until all are gone, which is when none of their tokens
-// works any more.
+// ending ends the grants for a profile: it deletes them, and waits until all are gone, which is
+// when none of their tokens works any more.
 type ending struct {
 	*joiner
 	// only selects grants; nil: all.
 	only func(*clusterpassv1alpha1.AuthTokenGrant) bool
 	// abandon lets them go without revoking them on the member.
 	abandon bool
-	// begun are the grants, by UID, that were deleted here; cleaned those that are ended on the member from here.
+	// begun are the grants, by UID, that were deleted here; cleaned those that are ended on the member
+	// from here.
 	begun   map[types.UID]bool
 	cleaned map[types.UID]*cleaning
 	// left are those that were there when they were last listed.
 	left []clusterpassv1alpha1.AuthTokenGrant
 }
 
-// endGrants ends the grants for the profile, in whatever namespace and whatever UID it had: all, or those that only selects.
+// endGrants ends the grants for the profile, in whatever namespace and whatever UID it had: all, or
+// those that only selects.
 func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.AuthTokenGrant) bool, abandon bool) error {
 	e := &ending{joiner: j, only: only, abandon: abandon, begun: map[types.UID]bool{}, cleaned: map[types.UID]*cleaning{}}
 	if err := e.step(ctx); err != nil || len(e.left) == 0 || j.DryRun != DryRunNone {
@@ -62,7 +64,8 @@ func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.A
 	return err
 }
 
-// step deletes what grants there are: one that was asked for just before the member was marked as leaving may come late.
+// step deletes what grants there are: one that was asked for just before the member was marked as
+// leaving may come late.
 func (e *ending) step(ctx context.Context) error {
 	grants, err := e.grants(ctx)
 	if err != nil {
@@ -134,7 +137,8 @@ func (j *joiner) letGo(ctx context.Context, grant *unstructured.Unstructured) er
 	return nil
 }
 
-// timeout says what is left, why, and what to do. last is why it was not known whether anything was, or nil.
+// timeout says what is left, why, and what to do. last is why it was not known whether anything
+// was, or nil.
 func (e *ending) timeout(last error) error {
 	if len(e.left) == 0 {
 		return last
@@ -146,13 +150,14 @@ func (e *ending) timeout(last error) error {
 		names = append(names, g.Namespace+"/"+g.Name+whyRevoking(g))
 		failed = failed || hasFailed(g)
 	}
-	advice := "They are being revoked: run the same command again to wait for the rest. Where nothing changes, see whether clusterpass-controller-manager runs on the hub"
+	advice := "They are being revoked: run the same command again to wait for the rest. " +
+		"If nothing changes, check that clusterpass-controller-manager runs on the hub"
 	switch {
 	case failed && e.member == nil:
-		advice = "If you can reach the member, run the command again with --member-context: what the hub can't revoke is then removed from there. " +
-			"If the member is gone for ever, let its grants go with --abandon-member"
+		advice = "If you can reach the member, run the command again with --member-context: " +
+			"what the hub can't revoke is then removed from there. If the member is gone for ever, abandon its grants with --abandon-member"
 	case failed:
-		advice = "Run the same command again when the cause is removed"
+		advice = "Remove the cause, and run the same command again"
 	}
 	err := fmt.Errorf("hub: not revoked within %s: %s\n%s", e.Timeout, strings.Join(names, "; "), advice)
 	return errors.Join(err, last)

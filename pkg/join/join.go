@@ -32,15 +32,16 @@ type joiner struct {
 	hubID, memberID string
 	// sameMember says that the ClusterProfile or its Secret has the member's UID.
 	sameMember bool
-	// noSecret says that the hub cannot reach the member, to revoke what there is: it has no kubeconfig for it.
+	// noSecret says that the hub cannot reach the member, to revoke what there is: it has no
+	// kubeconfig for it.
 	noSecret bool
 	// secretName is that of the hub's Secret, once secret has looked for it.
 	secretName string
 	report     *report
 }
 
-// Run joins a member. What is there already and right is left alone, so that Run can be repeated, also after an
-// error half way, which says so.
+// Run joins a member. What is there already and right is left alone, so that Run can be repeated,
+// also after an error half way, which says so.
 func Run(ctx context.Context, o *Options) error {
 	if err := o.Validate(); err != nil {
 		return err
@@ -106,7 +107,8 @@ func (j *joiner) halfWay(err error) error {
 		"or `kubectl clusterpass unjoin %s -n %s` with the same --member-context to undo it", err, j.Name, j.Namespace)
 }
 
-// warnOfMissingRoles says which ClusterRoles are allowed that the member does not have: they may be made later, or be spelt wrongly.
+// warnOfMissingRoles says which ClusterRoles are allowed that the member does not have: they may be
+// made later, or be spelt wrongly.
 func (j *joiner) warnOfMissingRoles(ctx context.Context, allowed *Allowed) error {
 	for _, name := range allowed.ClusterRoles {
 		role, err := j.member.get(ctx, rbacv1.SchemeGroupVersion.WithKind(kindClusterRole), "", name)
@@ -158,8 +160,9 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	return j.stay(ctx)
 }
 
-// preflight returns the hub's Secret for the profile, nil if there is none, after it has made sure that what is
-// there on both sides is not for another cluster, and not another hub's. It changes nothing.
+// preflight returns the hub's Secret for the profile, nil if there is none, after it has made sure
+// that what is there on both sides is not for another cluster, and not another hub's. It changes
+// nothing.
 func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, error) {
 	if err := j.checkHubNamespaces(ctx); err != nil {
 		return nil, err
@@ -200,15 +203,17 @@ func (j *joiner) checkHubNamespaces(ctx context.Context) error {
 	return nil
 }
 
-// checkOurs refuses an object of the member that is not clusterpass's, or that is another hub's. One that was applied
-// from artifacts/deploy/member names no hub, and is taken over.
+// checkOurs refuses an object of the member that is not clusterpass's, or that is another hub's.
+// One that was applied from artifacts/deploy/member names no hub, and is taken over.
 func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 	labels := existing.GetLabels()
 	if labels[partOfLabel] != partOf {
-		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. Nothing of it is touched", refOf(existing), partOfLabel, partOf)
+		return fmt.Errorf("member: %s exists and is not clusterpass's: it has no label %s=%s. It was not changed",
+			refOf(existing), partOfLabel, partOf)
 	}
 	if by := labels[member.LabelJoinedBy]; by != "" && by != j.hubID {
-		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first", refOf(existing), member.LabelJoinedBy, by, j.hubID)
+		return fmt.Errorf("member: %s belongs to another hub (%s=%s; this one is %s). A member has one hub: unjoin it there first",
+			refOf(existing), member.LabelJoinedBy, by, j.hubID)
 	}
 	return nil
 }
@@ -253,8 +258,8 @@ func (j *joiner) label(o *unstructured.Unstructured, key string) {
 	o.SetLabels(labels)
 }
 
-// systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as it is: the member may
-// be a hub itself.
+// systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as
+// it is: the member may be a hub itself.
 func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstructured) error {
 	existing, err := j.namespace(ctx, o.GetName())
 	if err != nil {
@@ -280,8 +285,8 @@ func (j *joiner) namespaceReady(ctx context.Context, name string) error {
 	return j.member.apply(ctx, o, nil)
 }
 
-// namespace returns a namespace of the member, nil if there is none. It waits for one that is being deleted, as
-// after an unjoin: nothing can be created in it.
+// namespace returns a namespace of the member, nil if there is none. It waits for one that is being
+// deleted, as after an unjoin: nothing can be created in it.
 func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 	found, err := j.member.get(ctx, namespaceKind, "", name)
 	if err != nil || found == nil || found.GetDeletionTimestamp() == nil {
@@ -297,7 +302,8 @@ func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unst
 		return err == nil && (now == nil || now.GetUID() != found.GetUID()), err
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
-		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone", refOf(found), j.Timeout, err)
+		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone",
+			refOf(found), j.Timeout, err)
 	}
 	if err != nil {
 		return nil, err

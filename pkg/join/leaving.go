@@ -17,8 +17,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for it, and sets let go of it. A
-// mark that is there is kept.
+// leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for
+// it, and sets let go of it. A mark that is there is kept.
 func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
 	what := "secret/" + secret.Name + " in " + SystemNamespace + " as leaving"
 	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
@@ -29,7 +29,8 @@ func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
 	return j.mark(ctx, secret, &now, "marked", what)
 }
 
-// stay takes the mark of an unjoin that was begun away, also of one that was begun during this join.
+// stay takes the mark of an unjoin that was begun away, also of one that was begun during this
+// join.
 func (j *joiner) stay(ctx context.Context) error {
 	secret, err := j.secret(ctx)
 	if err != nil || secret == nil {
@@ -48,13 +49,15 @@ func (j *joiner) checkStays(ctx context.Context) error {
 		return err
 	}
 	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: "+
+			"requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
 	}
 	return nil
 }
 
-// mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing else of it is touched: it is not
-// applied, as what is applied would have to name all that join has applied.
+// mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing
+// else of it is touched: it is not applied, as what is applied would have to name all that join has
+// applied.
 func (j *joiner) mark(ctx context.Context, secret *corev1.Secret, value *string, verb, what string) error {
 	if j.DryRun != DryRunNone {
 		j.report.did("hub", verb, what)
@@ -66,7 +69,8 @@ func (j *joiner) mark(ctx context.Context, secret *corev1.Secret, value *string,
 	if err != nil {
 		return err
 	}
-	_, err = j.hub.kube.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	_, err = j.hub.kube.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch,
+		metav1.PatchOptions{FieldManager: FieldManager})
 	switch {
 	case apierrors.IsNotFound(err) && value != nil:
 		return nil // without it nobody gets a token, either

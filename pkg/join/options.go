@@ -12,7 +12,6 @@ import (
 	"time"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
@@ -20,21 +19,18 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 // DefaultClusterManager is the cluster manager of profiles that are joined without another.
 const DefaultClusterManager = "clusterpass"
 
-// reservedNamespaces are those that no hub gets at by join: who has a ServiceAccount there can take over the
-// member. They are the same that clusterpass-apiserver refuses.
-var reservedNamespaces = sets.New("kube-system", "kube-public", "kube-node-lease", SystemNamespace)
-
 // Member is the cluster that is joined.
 type Member struct {
 	// Config is how who joins it reaches it.
 	Config *rest.Config
-	// Endpoint is how the hub is to reach it: server, CA, and what else of a kubeconfig's cluster a connection takes.
-	// Its CA is inline.
+	// Endpoint is how the hub is to reach it: server, CA, and what else of a kubeconfig's cluster a
+	// connection takes. Its CA is inline.
 	Endpoint clientcmdapi.Cluster
 }
 
@@ -64,11 +60,14 @@ type Options struct {
 	Labels map[string]string
 	// Taints are added to those of the ClusterProfile; optional.
 	Taints []clusterpassv1alpha1.ClusterTaint
-	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its target is filled in.
+	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its
+	// target is filled in.
 	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
-	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else as it is.
+	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else
+	// as it is.
 	CredentialOnly bool
-	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are named, and nothing is done.
+	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are
+	// named, and nothing is done.
 	RevokeGrants bool
 	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
 	Wait bool
@@ -138,11 +137,13 @@ func (a *Allowed) validate() error {
 func checkClusterRole(role string) error {
 	switch {
 	case strings.Contains(role, "*"):
-		return fmt.Errorf("ClusterRole %q: there are no wildcards here. To let the hub bind every ClusterRole, cluster-admin included, ask for it by name: --allow-all-cluster-roles", role)
+		return fmt.Errorf("ClusterRole %q: wildcards are not supported. "+
+			"To let the hub bind every ClusterRole, cluster-admin included, use --allow-all-cluster-roles", role)
 	case role == mainRole, strings.HasPrefix(role, mainRole+":"):
-		return fmt.Errorf("ClusterRole %q is clusterpass's own, and not given to others", role)
+		return fmt.Errorf("ClusterRole %q is clusterpass's own, and can't be granted to others", role)
 	case strings.Contains(role, "/"):
-		return fmt.Errorf("ClusterRole %q: a ClusterRole has no namespace; where its bindings and ServiceAccounts may be, --allow-namespaces says", role)
+		return fmt.Errorf("ClusterRole %q: a ClusterRole has no namespace; --allow-namespaces says where its bindings and ServiceAccounts may be",
+			role)
 	case role == "" || strings.TrimSpace(role) != role:
 		return fmt.Errorf("ClusterRole %q: not a name", role)
 	default:
@@ -153,9 +154,10 @@ func checkClusterRole(role string) error {
 func checkNamespace(namespace string) error {
 	switch {
 	case strings.Contains(namespace, "*"):
-		return fmt.Errorf("namespace %q: there are no wildcards here: in a namespace that is allowed the hub can get at every ServiceAccount and Secret, so name each", namespace)
-	case reservedNamespaces.Has(namespace):
-		return fmt.Errorf("namespace %s is never allowed: who has a ServiceAccount there can take over the member", namespace)
+		return fmt.Errorf("namespace %q: wildcards are not supported: "+
+			"in an allowed namespace the hub can use every ServiceAccount and every Secret, so name each namespace", namespace)
+	case hub.ReservedNamespaces.Has(namespace):
+		return fmt.Errorf("namespace %s is never allowed: whoever has a ServiceAccount there can take over the member", namespace)
 	}
 	for _, problem := range validation.IsDNS1123Label(namespace) {
 		return fmt.Errorf("namespace %q: %s", namespace, problem)
@@ -170,7 +172,8 @@ func (a *Allowed) warnings() []string {
 		all = append(all, "the hub may bind every ClusterRole of this member, cluster-admin included")
 	}
 	if a.Rules && !a.AllClusterRoles && !slices.Contains(a.ClusterRoles, "cluster-admin") {
-		all = append(all, "with --allow-rules the hub can make and bind roles of any rights: --allow-cluster-roles no longer bounds what a broken hub can do")
+		all = append(all, "with --allow-rules the hub can create and bind roles with any rights: "+
+			"--allow-cluster-roles no longer limits what a compromised hub can do")
 	}
 	return all
 }

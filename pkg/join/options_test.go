@@ -15,8 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	certutil "k8s.io/client-go/util/cert"
-
-	"clusterpass.dev/pkg/mint"
 )
 
 func TestOptions_Refusals(t *testing.T) {
@@ -40,7 +38,7 @@ func TestOptions_Refusals(t *testing.T) {
 		"a CA that no Secret can hold":               {func(o *Options) { o.Member.Endpoint.CertificateAuthorityData = authorities(t, 900) }, "takes 480 KiB at most"},
 		"a member that is not verified":              {func(o *Options) { o.Member.Endpoint.InsecureSkipTLSVerify = true }, "insecure-skip-tls-verify"},
 		"all ClusterRoles by a wildcard":             {func(o *Options) { o.Allowed.ClusterRoles = []string{"*"} }, "--allow-all-cluster-roles"},
-		"some ClusterRoles by a wildcard":            {func(o *Options) { o.Allowed.ClusterRoles = []string{"view", "team-*"} }, "there are no wildcards here"},
+		"some ClusterRoles by a wildcard":            {func(o *Options) { o.Allowed.ClusterRoles = []string{"view", "team-*"} }, "wildcards are not supported"},
 		"clusterpass's own role":                     {func(o *Options) { o.Allowed.ClusterRoles = []string{"clusterpass"} }, "clusterpass's own"},
 		"its role for rules":                         {func(o *Options) { o.Allowed.ClusterRoles = []string{"clusterpass:allow-rules"} }, "clusterpass's own"},
 		"a namespace before a ClusterRole":           {func(o *Options) { o.Allowed.ClusterRoles = []string{"team-a/view"} }, "a ClusterRole has no namespace"},
@@ -49,7 +47,7 @@ func TestOptions_Refusals(t *testing.T) {
 		"kube-system":                                {func(o *Options) { o.Allowed.Namespaces = []string{"default", "kube-system"} }, "kube-system is never allowed"},
 		"kube-public":                                {func(o *Options) { o.Allowed.Namespaces = []string{"kube-public"} }, "never allowed"},
 		"clusterpass's namespace":                    {func(o *Options) { o.Allowed.Namespaces = []string{"clusterpass-system"} }, "never allowed"},
-		"namespaces by a wildcard":                   {func(o *Options) { o.Allowed.Namespaces = []string{"*"} }, "no wildcards"},
+		"namespaces by a wildcard":                   {func(o *Options) { o.Allowed.Namespaces = []string{"*"} }, "wildcards are not supported"},
 		"no namespace":                               {func(o *Options) { o.Allowed.Namespaces = nil }, "at least one namespace"},
 		"a namespace that can't be":                  {func(o *Options) { o.Allowed.Namespaces = []string{"Team"} }, `namespace "Team"`},
 		"a name that can't be":                       {func(o *Options) { o.Name = "Brave Lion" }, "not the name of a ClusterProfile"},
@@ -124,11 +122,6 @@ func TestCheckEndpoint(t *testing.T) {
 			assert.Contains(t, warnings[0], test.want)
 		})
 	}
-}
-
-// Reserved namespaces are those of the server.
-func TestReservedNamespaces(t *testing.T) {
-	assert.Equal(t, mint.ReservedNamespaces, reservedNamespaces)
 }
 
 // Wide-open modes are warned of.

@@ -4,26 +4,35 @@
 package join
 
 import (
+	"context"
+	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/artifacts"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // Names on a member, as artifacts/deploy/member has them.
 const (
 	// SystemNamespace is the namespace of clusterpass on the hub and on every member.
-	SystemNamespace = "clusterpass-system"
+	SystemNamespace = hub.SystemNamespace
 	// ServiceAccount is whom a hub is on a member, in SystemNamespace.
 	ServiceAccount = "clusterpass"
-	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of the member.
+	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of
+	// the member.
 	CredentialSecret = member.CredentialSecret
 
 	mainRole       = "clusterpass"
@@ -100,13 +109,15 @@ func (a *Allowed) inNamespace(namespace string) []*unstructured.Unstructured {
 	return objects
 }
 
-// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know which cluster the member is has a role of its own,
-// so a member that an earlier release joined gets it without a change of what it allows.
+// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know
+// which cluster the member is has a role of its own, so a member that an earlier release joined
+// gets it without a change of what it allows.
 func credentialObjects() []*unstructured.Unstructured {
 	return manifests("base/serviceaccount.yaml", "base/credential.yaml", "base/identity.yaml")
 }
 
-// manifests returns the objects of files in artifacts/deploy/member, with the label that the kustomization there adds.
+// manifests returns the objects of files in artifacts/deploy/member, with the label that the
+// kustomization there adds.
 func manifests(files ...string) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
@@ -140,3 +151,108 @@ func bindingOf(role *unstructured.Unstructured) *unstructured.Unstructured {
 }
 
 func core(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
+
+// rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order
+// to take them away in.
+var rightsKinds = []schema.GroupVersionKind{
+	rbacv1.SchemeGroupVersion.WithKind(kindClusterBinding),
+	rbacv1.SchemeGroupVersion.WithKind(kindRoleBinding),
+	rbacv1.SchemeGroupVersion.WithKind(kindClusterRole),
+	rbacv1.SchemeGroupVersion.WithKind(kindRole),
+}
+
+// manifestNames are the names in artifacts/deploy/member, which a member may have been given
+// without join.
+var manifestNames = sets.New(mainRole, credentialRole, rulesRole, usageRole)
+
+// prune removes the rights that the hub was given before and that are not among objects, such as
+// those in a namespace that is not allowed any more.
+func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured) error {
+	wanted := sets.New[string]()
+	for _, o := range objects {
+		wanted.Insert(refOf(o))
+	}
+	for _, kind := range rightsKinds {
+		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			if o := &found[i]; !wanted.Has(refOf(o)) && j.isOurs(o) {
+				if err := j.member.remove(ctx, o); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isOurs returns whether an object, which is clusterpass's, is one of this hub on the member, or of
+// the manifests.
+func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
+	by := o.GetLabels()[member.LabelJoinedBy]
+	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
+}
+
+// maxNamed bounds the grants that a message names.
+const maxNamed = 10
+
+// lacks returns what a grant needs of the member that a does not allow, sorted, each once.
+func (a *Allowed) lacks(g *clusterpassv1alpha1.AuthTokenGrant) []string {
+	missing := sets.New[string]()
+	namespace := func(name string) {
+		if !slices.Contains(a.Namespaces, name) {
+			missing.Insert("namespace " + name)
+		}
+	}
+	namespace(g.Spec.ServiceAccount.Namespace)
+	for _, role := range g.Spec.ClusterRoles {
+		switch {
+		case len(role.Rules) > 0 && !a.Rules:
+			missing.Insert("--allow-rules")
+		case len(role.Rules) == 0 && !a.AllClusterRoles && !slices.Contains(a.ClusterRoles, role.Name):
+			missing.Insert("ClusterRole " + role.Name)
+		}
+	}
+	for _, role := range g.Spec.Roles {
+		namespace(role.Namespace)
+		if len(role.Rules) > 0 && !a.Rules {
+			missing.Insert("--allow-rules")
+		}
+	}
+	return sets.List(missing)
+}
+
+// checkNarrowing refuses to take away what grants need that are there: the hub could not revoke
+// them any more, or their tokens would keep what is not allowed. It says whether there are any,
+// where they are to be revoked.
+func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, err error) {
+	grants, err := j.grants(ctx)
+	if err != nil {
+		return false, fmt.Errorf(
+			"%w. Joining again needs `list` on authtokengrants, to check whether any of them needs what is no longer allowed", err)
+	}
+	var names []string
+	for i := range grants {
+		g := &clusterpassv1alpha1.AuthTokenGrant{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(grants[i].Object, g); err != nil {
+			return false, fmt.Errorf("hub: %s: %w", refOf(&grants[i]), err)
+		}
+		lacks := o.Allowed.lacks(g)
+		if len(lacks) == 0 {
+			continue
+		}
+		why := strings.Join(lacks, ", ")
+		if owner := metav1.GetControllerOfNoCopy(g); owner != nil {
+			why += "; of " + owner.Kind + " " + owner.Name
+		}
+		names = append(names, fmt.Sprintf("%s/%s (%s)", g.Namespace, g.Name, why))
+	}
+	if len(names) == 0 || o.RevokeGrants {
+		return len(names) > 0, nil
+	}
+	return false, fmt.Errorf("hub: grants need what would no longer be allowed: %s.\n"+
+		"Keep allowing it, or end them first: change the ClusterCredentialSets, and revoke the others with `kubectl clusterpass revoke`. "+
+		"With --revoke-grants join revokes them all", words.Some(names, "; ", maxNamed))
+}

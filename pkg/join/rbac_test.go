@@ -13,7 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// rules returns all rules of what is allowed, with the namespace that each holds in, empty for the whole cluster.
+// rules returns all rules of what is allowed, with the namespace that each holds in, empty for the
+// whole cluster.
 func rules(t *testing.T, a *Allowed) map[string][]rbacv1.PolicyRule {
 	t.Helper()
 	all := map[string][]rbacv1.PolicyRule{}

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// allowedAnnotation is, on clusterpass's ServiceAccount on a member, what that was joined with: Allowed as JSON. The hub cannot change
-// it, so it can be gone by when something of it is lost.
+// allowedAnnotation is, on clusterpass's ServiceAccount on a member, what that was joined with:
+// Allowed as JSON. The hub cannot change it, so it can be gone by when something of it is lost.
 const allowedAnnotation = "clusterpass.dev/allowed"
 
 // note has the ServiceAccount say what is allowed.
@@ -31,8 +31,9 @@ func (a *Allowed) note(o *unstructured.Unstructured) error {
 	return nil
 }
 
-// restore makes anew what join has made on the member and is lost there, as far as the member itself tells what it was: what the hub's
-// credential takes, and the rights that it was given. What is there is left as it is, and nobody gets more than before.
+// restore makes anew what join has made on the member and is lost there, as far as the member
+// itself tells what it was: what the hub's credential takes, and the rights that it was given. What
+// is there is left as it is, and nobody gets more than before.
 func (j *joiner) restore(ctx context.Context) error {
 	account, err := j.member.get(ctx, corev1.SchemeGroupVersion.WithKind(kindServiceAccount), SystemNamespace, ServiceAccount)
 	if err != nil {
@@ -87,12 +88,13 @@ func (j *joiner) checkMainRole(ctx context.Context) error {
 	if err != nil || found != nil {
 		return err
 	}
-	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and nothing says what was allowed; join it again, and say what is: "+
-		"kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT --allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES",
-		mainRole, j.Name, j.Namespace)
+	return fmt.Errorf("member: there is no clusterrole.rbac.authorization.k8s.io/%s, and no note of what was allowed; "+
+		"join it again, and say what is allowed: kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT "+
+		"--allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES", mainRole, j.Name, j.Namespace)
 }
 
-// restoreOne makes an object where it is missing. A namespace that was allowed and is gone stays so, with what was in it.
+// restoreOne makes an object where it is missing. A namespace that was allowed and is gone stays
+// so, with what was in it.
 func (j *joiner) restoreOne(ctx context.Context, o *unstructured.Unstructured) error {
 	if o.GetKind() == kindNamespace {
 		existing, err := j.namespace(ctx, o.GetName())

@@ -141,9 +141,11 @@ func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.
 	return s.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
 }
 
-// apply makes the cluster have an object as it is given, by server-side apply. check sees the one that is there
-// before, nil if there is none, and may refuse; it may be nil.
-func (s *side) apply(ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string) error {
+// apply makes the cluster have an object as it is given, by server-side apply. check sees the one
+// that is there before, nil if there is none, and may refuse; it may be nil.
+func (s *side) apply(
+	ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
+) error {
 	return s.applyAs(ctx, FieldManager, object, check, subresources...)
 }
 
@@ -177,7 +179,8 @@ func (s *side) applyAs(
 	return nil
 }
 
-// patch applies o as far as it is no dry run, and returns what has come of it: o itself where nothing was sent.
+// patch applies o as far as it is no dry run, and returns what has come of it: o itself where
+// nothing was sent.
 func (s *side) patch(
 	ctx context.Context, client dynamic.ResourceInterface, manager string, o, before *unstructured.Unstructured, subresources []string,
 ) (*unstructured.Unstructured, error) {
@@ -192,8 +195,8 @@ func (s *side) patch(
 	return client.Apply(ctx, o.GetName(), o, options, subresources...)
 }
 
-// printChange prints what has come of an object. In a client dry run, after is what would be applied: nothing would change where the object
-// has all of that.
+// printChange prints what has come of an object. In a client dry run, after is what would be
+// applied: nothing would change where the object has all of that.
 func (s *side) printChange(what string, before, after *unstructured.Unstructured) {
 	switch {
 	case before == nil:
@@ -205,7 +208,8 @@ func (s *side) printChange(what string, before, after *unstructured.Unstructured
 	}
 }
 
-// equalButForBookkeeping compares by resourceVersion where it is new, and else, as after a dry run, by content.
+// equalButForBookkeeping compares by resourceVersion where it is new, and else, as after a dry run,
+// by content.
 func equalButForBookkeeping(before, after *unstructured.Unstructured) bool {
 	if before.GetResourceVersion() == after.GetResourceVersion() && before.GetGeneration() == after.GetGeneration() {
 		a, b := before.DeepCopy(), after.DeepCopy()
@@ -224,8 +228,7 @@ func (s *side) remove(ctx context.Context, o *unstructured.Unstructured) error {
 		if err != nil {
 			return err
 		}
-		uid := o.GetUID()
-		err = client.Delete(ctx, o.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err = client.Delete(ctx, o.GetName(), *metav1.NewPreconditionDeleteOptions(string(o.GetUID())))
 		if err != nil && !apierrors.IsNotFound(err) {
 			return s.failed("delete", what, err)
 		}

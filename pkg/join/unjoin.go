@@ -29,15 +29,16 @@ type UnjoinOptions struct {
 	AbandonMember bool
 }
 
-// Undo takes a member out of the inventory. It is marked as leaving first, so that nobody gets another token for it. Then its grants
-// go, which ends their tokens, the ClusterProfile, the hub's Secret, and what join has made on the member. What is gone already is no
-// error, so that Undo can be repeated.
+// Undo takes a member out of the inventory. It is marked as leaving first, so that nobody gets
+// another token for it. Then its grants go, which ends their tokens, the ClusterProfile, the hub's
+// Secret, and what join has made on the member. What is gone already is no error, so that Undo can
+// be repeated.
 func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
 	if o.Member != nil && o.AbandonMember {
-		return errors.New("--abandon-member is for a member that is gone for ever; it has no --member-context, and no --member-kubeconfig")
+		return errors.New("--abandon-member is for a member that is gone for ever: it can't be used with --member-context or --member-kubeconfig")
 	}
 	ctx = member.Quiet(ctx) // the hub's Secret is read
 	j, err := newJoiner(ctx, &o.Target, o.Member)
@@ -48,7 +49,8 @@ func Undo(ctx context.Context, o *UnjoinOptions) error {
 		if j.report.changes == 0 {
 			return fmt.Errorf("%w\nNothing was changed on either cluster", err)
 		}
-		return fmt.Errorf("%w\nWhat is listed above as deleted is gone, and a member that is marked as leaving gets no more tokens. Run the same command again to go on from here, or join it again to keep it", err)
+		return fmt.Errorf("%w\nWhat is listed above as deleted is gone, and a member that is marked as leaving gets no more tokens. "+
+			"Run the same command again to go on from here, or join it again to keep it", err)
 	}
 	return nil
 }
@@ -81,7 +83,8 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 		if err := j.removeTyped(ctx, profile); err != nil {
 			return err
 		}
-		// A request that was under way when the member was marked may have got a grant. Now nobody gets another.
+		// A request that was under way when the member was marked may have got a grant. Now nobody gets
+		// another.
 		if err := j.endGrants(ctx, nil, abandon); err != nil {
 			return err
 		}
@@ -94,13 +97,14 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 		}
 	}
 	if j.member == nil {
-		fmt.Fprintln(j.Out, "member: left as it is; with --member-context, what join has made there is removed")
+		fmt.Fprintln(j.Out, "member: left as it is; to remove what join made there, give --member-context")
 		return nil
 	}
 	return j.cleanMember(ctx, ways)
 }
 
-// checkSameMember refuses to take out a profile of another manager, or to clean a member that the profile is not for.
+// checkSameMember refuses to take out a profile of another manager, or to clean a member that the
+// profile is not for.
 func (j *joiner) checkSameMember(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) error {
 	noted := ""
 	if secret != nil {
@@ -114,7 +118,8 @@ func (j *joiner) checkSameMember(profile *inventoryv1alpha1.ClusterProfile, secr
 	}
 	j.sameMember = j.member != nil && noted == j.memberID
 	if j.member != nil && noted != "" && !j.sameMember {
-		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s", j.profileName(), noted, j.memberID)
+		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s",
+			j.profileName(), noted, j.memberID)
 	}
 	return nil
 }
@@ -127,8 +132,9 @@ func (j *joiner) removeTyped(ctx context.Context, object runtime.Object) error {
 	return j.hub.remove(ctx, o)
 }
 
-// cleanMember removes what join has made on the member for this hub, rights first. Namespaces that were allowed stay. Nothing is removed
-// while another ClusterProfile is for the member, be it that it was joined by hand: it shares the account.
+// cleanMember removes what join has made on the member for this hub, rights first. Namespaces that
+// were allowed stay. Nothing is removed while another ClusterProfile is for the member, be it that
+// it was joined by hand: it shares the account.
 func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) error {
 	others, err := j.otherProfiles(ctx, ways...)
 	if err != nil {
@@ -139,7 +145,8 @@ func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) 
 		return nil
 	}
 	removed := 0
-	for _, kind := range append(slices.Clone(rightsKinds), corev1.SchemeGroupVersion.WithKind(kindSecret), corev1.SchemeGroupVersion.WithKind(kindServiceAccount)) {
+	for _, kind := range append(slices.Clone(rightsKinds), corev1.SchemeGroupVersion.WithKind(kindSecret),
+		corev1.SchemeGroupVersion.WithKind(kindServiceAccount)) {
 		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf+","+member.LabelJoinedBy+"="+j.hubID)
 		if err != nil {
 			return err
@@ -160,7 +167,8 @@ func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) 
 	return nil
 }
 
-// removeSystemNamespace removes clusterpass's namespace from the member if join has created it and nothing else is in it.
+// removeSystemNamespace removes clusterpass's namespace from the member if join has created it and
+// nothing else is in it.
 func (j *joiner) removeSystemNamespace(ctx context.Context) error {
 	namespace, err := j.member.get(ctx, namespaceKind, "", SystemNamespace)
 	if err != nil || namespace == nil || namespace.GetLabels()[member.LabelCreatedBy] != j.hubID || j.memberID == j.hubID {
@@ -182,8 +190,8 @@ func (j *joiner) removeSystemNamespace(ctx context.Context) error {
 	return j.member.remove(ctx, namespace)
 }
 
-// left returns an object of the kind in clusterpass's namespace that neither join nor Kubernetes has put there, nil where
-// there is none.
+// left returns an object of the kind in clusterpass's namespace that neither join nor Kubernetes
+// has put there, nil where there is none.
 func (j *joiner) left(ctx context.Context, kind string) (*unstructured.Unstructured, error) {
 	found, err := j.member.list(ctx, corev1.SchemeGroupVersion.WithKind(kind), SystemNamespace, "")
 	if err != nil {

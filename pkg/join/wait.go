@@ -28,14 +28,15 @@ var unreachable = sets.New("Timeout", "ConnectionRefused", "Unreachable", "TLSFa
 const (
 	// reasonReady is why a member is healthy, by the controller manager.
 	reasonReady = "Ready"
-	// reasonRejoined is in place of it until the member was probed by the address that it is joined with now. The status stays True: a
-	// new address is no reason for placements to drop a cluster.
+	// reasonRejoined is in place of it until the member was probed by the address that it is joined
+	// with now. The status stays True: a new address is no reason for placements to drop a cluster.
 	reasonRejoined = "Rejoined"
 )
 
-// doubtHealth adds to status, with which the profile gets another way to the member, that its condition ControlPlaneHealthy is of the one
-// before. The controller manager probes then, and writes the reason anew. Nothing else would tell the two conditions apart: where
-// the member is healthy by both ways, nothing changes.
+// doubtHealth adds to status, with which the profile gets another way to the member, that its
+// condition ControlPlaneHealthy is of the one before. The controller manager probes then, and
+// writes the reason anew. Nothing else would tell the two conditions apart: where the member is
+// healthy by both ways, nothing changes.
 func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]any) error {
 	profile, err := j.profile(ctx)
 	if err != nil || profile == nil {
@@ -51,13 +52,14 @@ func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]
 		return nil
 	}
 	doubtful := *healthy
-	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined by another address, CA or proxy, and was not probed by that yet"
+	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined with another address, CA or proxy, and not probed with it yet"
 	condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&doubtful)
 	status["conditions"] = []any{condition}
 	return err
 }
 
-// leadsAnotherWay returns whether our access provider of a profile does not lead to the member as m does.
+// leadsAnotherWay returns whether our access provider of a profile does not lead to the member as m
+// does.
 func leadsAnotherWay(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
 	for i := range profile.Status.AccessProviders {
 		if cluster := profile.Status.AccessProviders[i].Cluster; profile.Status.AccessProviders[i].Name == configv1alpha1.DefaultProviderName {
@@ -67,7 +69,8 @@ func leadsAnotherWay(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool 
 	return true
 }
 
-// waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the hub looks for the member.
+// waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the
+// hub looks for the member.
 func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	const condition = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
 	fmt.Fprintf(j.Out, "hub: waiting for condition %s\n", condition)
@@ -85,7 +88,8 @@ func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	})
 	switch {
 	case wait.Interrupted(err) && ctx.Err() == nil:
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but its condition %s was not True within %s: %s", j.profileName(), condition, j.Timeout, notHealthy(last, server, err))
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but its condition %s was not True within %s: %s",
+			j.profileName(), condition, j.Timeout, notHealthy(last, server, err))
 	case err != nil:
 		return err
 	}
@@ -93,14 +97,16 @@ func (j *joiner) waitHealthy(ctx context.Context, server string) error {
 	return nil
 }
 
-// notHealthy says why a member is not healthy, and what to do. last is its condition, err the end of the wait.
+// notHealthy says why a member is not healthy, and what to do. last is its condition, err the end
+// of the wait.
 func notHealthy(last *metav1.Condition, server string, err error) string {
 	if last == nil {
 		return fmt.Sprintf("no controller has set it yet (%v); see --wait and --timeout", err)
 	}
 	why := fmt.Sprintf("it is %s (%s): %s", last.Status, last.Reason, last.Message)
 	if unreachable.Has(last.Reason) {
-		return why + fmt.Sprintf("\nYou reach the member, and the hub does not, at %s. If the hub needs another address for it, run the same command again with --member-server=URL", server)
+		return why + fmt.Sprintf("\nYou reach the member, and the hub does not, at %s. "+
+			"If the hub needs another address for it, run the same command again with --member-server=URL", server)
 	}
 	return why + "; see --wait and --timeout"
 }

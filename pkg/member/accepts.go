@@ -41,7 +41,7 @@ type OtherUserError struct {
 
 // Error implements error.
 func (e *OtherUserError) Error() string {
-	return fmt.Sprintf("the member takes the token for %q", e.Username)
+	return fmt.Sprintf("the member takes the token for that of user %q", e.Username)
 }
 
 // CheckToken returns nil if a cluster accepts token as that of a ServiceAccount that may create
@@ -79,7 +79,7 @@ func CheckToken(ctx context.Context, as func(token string) Reviews, token, names
 	_, err = mayRenew(ctx, as(nobodysToken), namespace, account)
 	switch {
 	case err == nil:
-		return errors.New("the member takes any token for somebody's: what is in front of it does not pass tokens on")
+		return errors.New("the member accepts any token: a proxy in front of it does not pass tokens on")
 	case apierrors.IsUnauthorized(err), apierrors.IsForbidden(err):
 		return nil
 	default:

@@ -57,12 +57,13 @@ func TestCheckToken(t *testing.T) {
 		return fmt.Sprintf(`{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":%t}}`, allowed)
 	}
 	for name, test := range map[string]struct {
-		// who and rights answer the two reviews, user is in a 403, others answers the second for a token of nobody.
+		// who and rights answer the two reviews, user is in a 403, others answers the second for a token
+		// of nobody.
 		who, rights, user, others string
 		want                      string
 	}{
 		"it says that it is us":                               {who: is(us)},
-		"it says that it is somebody else":                    {who: is("alice"), want: `takes the token for "alice"`},
+		"it says that it is somebody else":                    {who: is("alice"), want: `takes the token for that of user "alice"`},
 		"it refuses the token":                                {who: junk, want: "Unauthorized"},
 		"it forbids the review to us":                         {who: forbidden, user: us},
 		"it forbids the review to nobody: a proxy dropped it": {who: forbidden, user: "system:anonymous", want: "system:anonymous"},
@@ -73,7 +74,7 @@ func TestCheckToken(t *testing.T) {
 			who: notThere, rights: forbidden, user: "system:anonymous", want: "system:anonymous",
 		},
 		"it has no such review, and refuses the token":  {who: notThere, rights: junk, want: "Unauthorized"},
-		"it has no such review, and takes any token":    {who: notThere, rights: may(true), others: may(true), want: "takes any token"},
+		"it has no such review, and accepts any token":  {who: notThere, rights: may(true), others: may(true), want: "accepts any token"},
 		"it has neither review":                         {who: notThere, rights: notThere, want: "could not find"},
 		"a proxy forbids the review, and we may renew":  {who: unnamed, rights: may(true), others: junk},
 		"a proxy forbids both":                          {who: unnamed, rights: unnamed, want: "<html>no</html>"},

@@ -16,46 +16,62 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"clusterpass.dev/pkg/bounds"
 )
 
 const (
-	// maxPage bounds an answer with a page of a list, in bytes. pkg/member/paged asks for smaller pages where one has more.
+	// maxPage bounds an answer with a page of a list, in bytes. pkg/member/paged asks for smaller
+	// pages where one has more.
 	maxPage = 8 << 20
 	// maxObject bounds an answer with an object, in bytes: what etcd takes.
 	maxObject = 1536 << 10
-	// maxShort bounds an answer with a token, with the checks of /readyz, with a version, or with an error, in bytes.
+	// maxTokenAnswer bounds an answer with a token, in bytes. Audiences of the most bytes that a
+	// request may have, each of which JSON escapes by six, take some 280 KiB there and in the token.
+	maxTokenAnswer = 384 << 10
+	// maxShort bounds an answer with the checks of /readyz, with a version, or with an error, in
+	// bytes.
 	maxShort = 64 << 10
-	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole of thousands of rules has fewer.
+	// maxFields bounds the fields of an object, of which two bytes may become hundreds. A ClusterRole
+	// of thousands of rules has fewer.
 	maxFields = 50_000
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 64 << 10
-	// maxUnread bounds what a member may send of one answer before it is read, in bytes, and maxUnreadOfOne the same of all answers on
-	// one connection. An answer of several maxUnread takes as many round trips.
-	maxUnread, maxUnreadOfOne = 512 << 10, 4 << 20
-	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for the first maxShort of each.
+	// maxUnread bounds what a member may send of one answer before it is read, in bytes. An answer of
+	// several maxUnread takes as many round trips.
+	maxUnread = 128 << 10
+	// maxUnreadOfOne bounds the same of all answers on one connection. It is for more answers than
+	// wait at once by default (maxInFlight), so they do not hold up others. net/http takes less than 4
+	// MiB.
+	maxUnreadOfOne = 4<<20 - 1
+	// maxHeld bounds what is held of the answers of all members of a pool together, in bytes, but for
+	// the first maxShort of each.
 	maxHeld = 32 << 20
-	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have room.
+	// maxHeldOfOne is the same of the answers of one member: one page, of which the others still have
+	// room.
 	maxHeldOfOne = maxPage
 	// heldStep is in what steps, in bytes, it is asked for.
 	heldStep = 256 << 10
 )
 
-// pageParam is in the query of those who read a list in pages, as pkg/member/paged does, and decode nothing whole.
+// pageParam is in the query of those who read a list in pages, as pkg/member/paged does, and decode
+// nothing whole.
 const pageParam = "limit="
 
 // protobufPrefix begins what Kubernetes writes in protobuf.
 var protobufPrefix = []byte("k8s\x00")
 
-// The causes of giving up waiting for other answers to be done with: those of all members, and those of the same.
+// The causes of giving up waiting for other answers to be done with: those of all members, and
+// those of the same.
 var (
-	errHeld      = fmt.Errorf("the answers of members take %d MiB already", maxHeld>>20)
-	errHeldOfOne = fmt.Errorf("its other answers take %d MiB already", maxHeldOfOne>>20)
+	errHeld      = fmt.Errorf("answers of members already take %d MiB", maxHeld>>20)
+	errHeldOfOne = fmt.Errorf("its other answers already take %d MiB", maxHeldOfOne>>20)
 )
 
-// heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of all.
+// heldBytes counts the bytes of answers that are not decoded yet: those of one member, and those of
+// all.
 type heldBytes struct{ one, all *semaphore.Weighted }
 
 func newHeldBytes(all *semaphore.Weighted) heldBytes {
@@ -85,18 +101,23 @@ func IsTooLarge(err error) bool {
 	return ok && failed.tooLarge
 }
 
-// maxAnswer returns what an answer to req may have, in bytes.
-func maxAnswer(req *http.Request) int64 {
+// isPage returns whether req asks for a page of a list.
+func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
+
+// boundOf returns what an answer to req may have, in bytes, and whether users choose what it has,
+// as in the objects that requests name, and in lists. An API server with other limits than usual
+// may then send more.
+func boundOf(req *http.Request) (limit int64, chosen bool) {
 	path := req.URL.Path
 	switch {
-	case strings.Contains(req.URL.RawQuery, pageParam):
-		return maxPage
+	case isPage(req):
+		return maxPage, true
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
-		return maxShort
+		return maxTokenAnswer, false
 	case strings.HasSuffix(path, "/readyz"), strings.HasSuffix(path, "/livez"), strings.HasSuffix(path, "/version"):
-		return maxShort
+		return maxShort, false
 	}
-	return maxObject
+	return maxObject, !strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem)
 }
 
 // answerBody is the whole body of an answer.
@@ -117,21 +138,26 @@ func (b *answerBody) letGo() {
 	b.release.Do(func() { b.held.release(b.holds) })
 }
 
-// receive reads the body of an answer to req, which resp has then whole, and refuses one that costs more than it should to keep or to
-// decode. Of what says that a request has failed, the beginning is enough.
+// receive reads the body of an answer to req, which resp has then whole, and refuses one that costs
+// more than it should to keep or to decode. Of what says that a request has failed, the beginning
+// is enough.
 func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode < http.StatusOK {
 		resp.Body.Close()
-		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
+		return &failure{cause: CauseAnswer, blame: answered,
+			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
-	failed := resp.StatusCode >= http.StatusMultipleChoices
-	limit := maxAnswer(req)
-	if failed {
+	refused := resp.StatusCode >= http.StatusMultipleChoices
+	limit, chosen := boundOf(req)
+	var tooLarge error
+	if refused {
 		limit = maxShort
+	} else {
+		tooLarge = newTooLarge(limit, chosen)
 	}
 	body := &answerBody{held: t.held}
-	err := body.read(req.Context(), resp, limit, failed)
-	if err == nil && !failed {
+	err := body.read(req.Context(), resp, limit, tooLarge)
+	if err == nil && !refused {
 		err = checkAnswer(req, resp, body.Bytes())
 	}
 	resp.Body.Close()
@@ -143,10 +169,22 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// read reads at most limit bytes; to have more is an error, but for what is cut.
-func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, cut bool) error {
-	tooLarge := &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
-	if resp.ContentLength > limit && !cut {
+// newTooLarge returns the failure for an answer of more than limit bytes. Unless users choose what
+// it has, no API server sends one, so it counts as no answer: a member that sends such answers
+// again and again is not contacted for a while, and costs nothing then. No request may cause that
+// on a member that is honest.
+func newTooLarge(limit int64, chosen bool) *failure {
+	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
+	if chosen {
+		tooLarge.blame = answered
+	}
+	return tooLarge
+}
+
+// read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that
+// is nil.
+func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, tooLarge error) error {
+	if resp.ContentLength > limit && tooLarge != nil {
 		return tooLarge
 	}
 	for step := int64(maxShort); ; step = heldStep {
@@ -167,7 +205,7 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 			return newFailure(ctx, err)
 		}
 	}
-	if cut {
+	if tooLarge == nil {
 		return nil
 	}
 	switch n, err := io.CopyN(io.Discard, resp.Body, 1); {
@@ -197,14 +235,14 @@ func (b *answerBody) hold(ctx context.Context, step int64) error {
 	return nil
 }
 
-// checkAnswer refuses an object that takes much more memory than its bytes, and encodings that nobody has asked for, in which a few
-// bytes may be many objects.
+// checkAnswer refuses an object that takes much more memory than its bytes, and encodings that
+// nobody has asked for, in which a few bytes may be many objects.
 func checkAnswer(req *http.Request, resp *http.Response, body []byte) error {
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if mediaType == runtime.ContentTypeYAML || mediaType == runtime.ContentTypeCBOR {
 		return &failure{cause: CauseAnswer, blame: answered, err: fmt.Errorf("it answers in %s, which was not asked for", mediaType)}
 	}
-	if strings.Contains(req.URL.RawQuery, pageParam) {
+	if isPage(req) {
 		return nil
 	}
 	var err error

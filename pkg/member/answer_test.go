@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -86,7 +88,7 @@ func TestClient_BoundsAnswers(t *testing.T) {
 		words  string
 	}{
 		"an object without end":            {getRole, endless, "its answer has more than 1572864 bytes"},
-		"a token without end":              {getToken, endless, "its answer has more than 65536 bytes"},
+		"a token without end":              {getToken, endless, "its answer has more than 393216 bytes"},
 		"a readyz without end":             {readyz, endless, "its answer has more than 65536 bytes"},
 		"a page without end":               {page, endless, "its answer has more than 8388608 bytes"},
 		"an object that says how large":    {getRole, sending(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), "its answer has more than 1572864 bytes"},
@@ -116,6 +118,60 @@ func TestClient_BoundsAnswers(t *testing.T) {
 	}
 }
 
+func TestClient_BreakerOfTooLargeAnswers(t *testing.T) {
+	for name, test := range map[string]struct {
+		path  string
+		opens bool
+	}{
+		"what nobody chooses": {path: "/api/v1/namespaces/kube-system", opens: true},
+		"checks":              {path: "/readyz", opens: true},
+		"an object that a requester has named may be large": {path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/large"},
+		"a page may have many large objects":                {path: "/api/v1/namespaces?limit=500"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newMemberServer(t, time.Now().Add(time.Hour), endless)
+			config := DefaultConfig()
+			client := clientFor(t, server.URL, server.ca.pem, config, nil)
+			ask := func() metav1.Status {
+				return statusErr(t, client.Error(client.Kubernetes().Discovery().RESTClient().Get().RequestURI(test.path).Do(t.Context()).Error(), "ask"))
+			}
+			for range config.Limits.Breaker.Failures {
+				assert.Equal(t, CauseAnswer, ask().Details.Causes[0].Type)
+			}
+			seen := len(server.seen())
+			status := ask()
+			if !test.opens {
+				assert.Equal(t, CauseAnswer, status.Details.Causes[0].Type)
+				return
+			}
+			assert.Equal(t, CauseBreakerOpen, status.Details.Causes[0].Type)
+			assert.Contains(t, status.Message, "5 calls in a row failed, the last one with: its answer has more than")
+			assert.Len(t, server.seen(), seen, "it is not contacted")
+		})
+	}
+}
+
+// An answer with a token is within its bound, whatever audiences it is for.
+func TestClient_AnswerWithLargestAudiences(t *testing.T) {
+	audiences := make([]string, 20)
+	for i := range audiences {
+		audiences[i] = strings.Repeat("<", 1024)
+	}
+	claims, err := json.Marshal(map[string]any{"aud": audiences})
+	require.NoError(t, err)
+	body, err := json.Marshal(&authenticationv1.TokenRequest{
+		Spec:   authenticationv1.TokenRequestSpec{Audiences: audiences},
+		Status: authenticationv1.TokenRequestStatus{Token: "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".e30"},
+	})
+	require.NoError(t, err)
+	assert.Greater(t, len(body), maxTokenAnswer/2)
+	server := newMemberServer(t, time.Now().Add(time.Hour), sending(runtime.ContentTypeJSON, body))
+	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	_, err = client.Kubernetes().CoreV1().ServiceAccounts("default").
+		CreateToken(t.Context(), "work", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
 func TestClient_BoundsUnread(t *testing.T) {
 	var sent atomic.Int64
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
@@ -129,7 +185,7 @@ func TestClient_BoundsUnread(t *testing.T) {
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	require.NoError(t, client.held.all.Acquire(t.Context(), maxHeld))
 	_, err := client.Kubernetes().RbacV1().ClusterRoles().Get(t.Context(), "view", metav1.GetOptions{})
-	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "the answers of members take 32 MiB already", "reading has stopped after its beginning")
+	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "answers of members already take 32 MiB", "reading has stopped after its beginning")
 	assert.LessOrEqual(t, sent.Load(), int64(maxShort+maxUnread), "and so has sending")
 	assert.Greater(t, sent.Load(), int64(maxShort))
 }
@@ -230,7 +286,7 @@ func TestPool_HeldBytesOfOneMember(t *testing.T) {
 	require.NoError(t, greedy.held.acquire(t.Context(), maxHeldOfOne))
 	status := statusErr(t, greedy.Error(get(greedy), "ask"))
 	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
-	assert.Contains(t, status.Message, "its other answers take 8 MiB already")
+	assert.Contains(t, status.Message, "its other answers already take 8 MiB")
 	require.NoError(t, get(modest), "the answers of one member leave room for those of others")
 	greedy.held.release(maxHeldOfOne)
 	require.NoError(t, get(greedy))

@@ -21,7 +21,7 @@ const (
 	inconclusive outcome = iota
 	// answered: the member sent an answer, of any kind.
 	answered
-	// failed: the member sent no answer, or not in time.
+	// failed: the member sent no answer, or not in time, or one that no API server sends.
 	failed
 )
 
@@ -37,7 +37,7 @@ const (
 	breakerOpen
 )
 
-// breaker stops calls to a member that did not answer a number of calls in a row. It is closed at
+// breaker stops calls to a member that failed a number of calls in a row. It is closed at
 // first. Once open, it lets nothing through for a delay, and then one call, the probe. If the
 // member answers the probe, the breaker closes. If the probe fails, the delay doubles, up to a
 // maximum. If its caller cancels the probe, the next call is the probe.

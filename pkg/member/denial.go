@@ -19,7 +19,8 @@ import (
 const (
 	// ReasonQuotaExceeded: a ResourceQuota of the member leaves no room.
 	ReasonQuotaExceeded metav1.StatusReason = "MemberQuotaExceeded"
-	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the request.
+	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the
+	// request.
 	ReasonPolicyDenied metav1.StatusReason = "MemberPolicyDenied"
 	// ReasonNamespaceTerminating: the namespace on the member is being deleted.
 	ReasonNamespaceTerminating metav1.StatusReason = "MemberNamespaceTerminating"
@@ -59,7 +60,8 @@ var (
 // The words of k8s.io/apiserver. Errors of quotas and policies have no type of their own.
 var (
 	quotaWords  = regexp.MustCompile(`\b(?:exceeded|failed|status unknown for) quota: |\binsufficient quota to match these scopes: `)
-	policyWords = regexp.MustCompile(`\b(?:Validating|Mutating)AdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request\b|\badmission webhook "[^"]*" denied the request\b`)
+	policyWords = regexp.MustCompile(`\b(?:Validating|Mutating)AdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request\b|` +
+		`\badmission webhook "[^"]*" denied the request\b`)
 )
 
 // denialOf returns which denial a member's answer is, or nil if admission did not deny the request.

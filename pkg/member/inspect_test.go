@@ -28,7 +28,7 @@ func TestValidityOf(t *testing.T) {
 		certificate []byte
 		from, until time.Time
 	}{
-		"a token says from when until when":           {token: token(fmt.Sprintf(`{"iat":%d,"exp":%d}`, issued.Unix(), expires.Unix())), from: issued, until: expires},
+		"a token says when it becomes valid":          {token: token(fmt.Sprintf(`{"iat":%d,"exp":%d}`, issued.Unix(), expires.Unix())), from: issued, until: expires},
 		"one of the old kind never ends":              {token: token(`{"sub":"system:serviceaccount:a:b"}`)},
 		"one that is no JWT says nothing":             {token: "abcdef.0123456789abcdef"},
 		"one with other claims than a JWT's neither":  {token: token(`{"exp":"soon"}`)},

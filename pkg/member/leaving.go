@@ -15,7 +15,8 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// CauseLeaving is the type of the cause in the details of a Status that refuses a token for a member that is leaving.
+// CauseLeaving is the type of the cause in the details of a Status that refuses a token for a
+// member that is leaving.
 const CauseLeaving metav1.CauseType = "MemberLeaving"
 
 // Leaving says that a member is being taken out of the hub: its Secret has LeavingAnnotation.
@@ -30,7 +31,7 @@ func (l *Leaving) String() string {
 	if !l.Since.IsZero() {
 		since = ", since " + l.Since.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` takes it out; joining it again keeps it", since)
+	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` is removing it; to keep it, join it again", since)
 }
 
 // leavingOf returns what the Secret of a member says.
@@ -43,8 +44,9 @@ func leavingOf(secret *corev1.Secret) *Leaving {
 	return &Leaving{Since: since}
 }
 
-// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, by its Secret as of the last
-// event. It calls nobody. A member that is not reached by a kubeconfig in a Secret never is, nor one that there is no access to.
+// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, by its
+// Secret as of the last event. It calls nobody. A member that is not reached by a kubeconfig in a
+// Secret never is, nor one that there is no access to.
 func (p *Pool) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *Leaving {
 	return p.leaving(profile, p.cachedSecret)
 }
@@ -54,8 +56,8 @@ func (p *Pool) StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.Clu
 	return p.leaving(profile, p.by(ctx, p.stored))
 }
 
-// LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access to the member any more, or it is not
-// known, its error is that of Stored.
+// LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access
+// to the member any more, or it is not known, its error is that of Stored.
 func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Leaving, error) {
 	provider, _, source, err := p.source(profile, p.by(ctx, p.live))
 	switch {
@@ -75,8 +77,8 @@ func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret)
 	return source.leaving
 }
 
-// OnLeaving has changed called with the name of a ClusterProfile whose member begins to leave the hub, or stays after
-// all. It is called before Run.
+// OnLeaving has changed called with the name of a ClusterProfile whose member begins to leave the
+// hub, or stays after all. It is called before Run.
 func (s *SecretInformers) OnLeaving(changed func(profile cache.ObjectName)) error {
 	// tell is about the Secrets before and after an event; nil stands for none.
 	tell := func(before, after *corev1.Secret) {

@@ -61,7 +61,7 @@ var (
 	credentials = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "clusterpass",
 		Name:      "member_credentials_total",
-		Help: "Tries to get access to a member cluster from its ClusterProfile, by access provider (empty: it has none that is configured) " +
+		Help: "Attempts to get access to a member cluster from its ClusterProfile, by access provider (empty: it has none that is configured) " +
 			"and by result: Obtained or Refused.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"provider", "result"})
@@ -77,13 +77,14 @@ var (
 		"Calls to a member cluster that are under way, by namespace/name of its ClusterProfile.", []string{"cluster"}, nil, metrics.ALPHA, "")
 
 	breakerDesc = metrics.NewDesc("clusterpass_member_breaker_state",
-		"Whether a member cluster is left alone since it did not answer, by namespace/name of its ClusterProfile: 0 no, 1 one call tries it out or the next one will, 2 yes.",
-		[]string{"cluster"}, nil, metrics.ALPHA, "")
+		"State of the breaker of a member cluster, by namespace/name of its ClusterProfile: 0 closed, 1 half-open (one call tries the member, "+
+			"or the next one will), 2 open (the member is not contacted).", []string{"cluster"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges show the clients of p.
+// RegisterMetrics registers the metrics of this package with the legacy registry. The gauges show
+// the clients of p.
 func RegisterMetrics(p *Pool) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(calls, credentials, pluginRuns)

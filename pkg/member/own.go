@@ -77,5 +77,6 @@ func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
 	if profile.Annotations[MemberUIDAnnotation] == "" {
 		return "Put a new kubeconfig into the Secret that its access provider names"
 	}
-	return fmt.Sprintf("Run: kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT", profile.Name, profile.Namespace)
+	return fmt.Sprintf("Run: kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT",
+		profile.Name, profile.Namespace)
 }

@@ -56,6 +56,13 @@ type Options struct {
 	UserAgent string
 }
 
+// Members provides clients for member clusters, as Pool does.
+type Members interface {
+	// For returns the client for the cluster of profile, or a metav1.Status error that says
+	// why there is none.
+	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error)
+}
+
 // Pool keeps one client for each ClusterProfile in use. A profile that replaces another of the same
 // name has its own client: while the grants of the old profile are revoked, both are in use. Pool
 // is safe for concurrent use.
@@ -194,7 +201,7 @@ func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 }
 
 // errOutdated says that the cache is known to be stale, and that the stored data gives no access.
-var errOutdated = errors.New("the kubeconfig has been taken away")
+var errOutdated = errors.New("the kubeconfig has been removed")
 
 // get returns the client for a source of access, and opens the source if there is no client yet.
 // stored says that the source comes from stored data, which replaces the client of cached data.

@@ -117,7 +117,8 @@ func TestPool_ForKeepsClient(t *testing.T) {
 	assert.Empty(t, pool.activity())
 }
 
-// TestPool_ForStaleCache is about a cache that is stuck: what it has is asked for first with each request.
+// TestPool_ForStaleCache is about a cache that is stuck: what it has is asked for first with each
+// request.
 func TestPool_ForStaleCache(t *testing.T) {
 	ca := newAuthority(t, "ca").pem
 	was := kubeconfig(t, memberURL, ca, nil)

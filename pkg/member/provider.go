@@ -8,9 +8,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -30,7 +34,8 @@ type provider interface {
 	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error)
 }
 
-// getSecret returns a Secret, which the caller must not change. Its error satisfies apierrors.IsNotFound if there is none.
+// getSecret returns a Secret, which the caller must not change. Its error satisfies
+// apierrors.IsNotFound if there is none.
 type getSecret func(namespace, name string) (*corev1.Secret, error)
 
 // source is where access to a cluster comes from.
@@ -100,7 +105,9 @@ func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, 
 // choose returns the first provider, in the order of the configuration, that profile has an entry
 // for, and that entry, which the caller must not change. As in upstream's library, an entry in
 // accessProviders takes precedence over one in the deprecated credentialProviders.
-func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+func choose(
+	providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile,
+) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	for _, provider := range providers {
 		for _, entries := range [][]inventoryv1alpha1.AccessProvider{profile.Status.AccessProviders, profile.Status.CredentialProviders} {
 			for i := range entries {
@@ -120,8 +127,8 @@ func choose(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile
 	if len(offered) == 0 {
 		offered = []string{"none"}
 	}
-	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: status.accessProviders has %s, clusterpass knows %s",
-		strings.Join(offered, ", "), strings.Join(known, ", "))
+	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: "+
+		"status.accessProviders has %s, clusterpass knows %s", strings.Join(offered, ", "), strings.Join(known, ", "))
 }
 
 // setProxy sets the proxy of config; if proxyURL is empty, the one that the environment names.
@@ -136,4 +143,43 @@ func setProxy(config *rest.Config, proxyURL string) error {
 	}
 	config.Proxy = http.ProxyURL(proxy)
 	return nil
+}
+
+// DefaultConfig returns the configuration that is used without a file: it reads member kubeconfigs
+// from Secrets of the namespace clusterpass-system, and runs no plugins.
+func DefaultConfig() *configv1alpha1.AccessConfiguration {
+	config := &configv1alpha1.AccessConfiguration{}
+	configScheme().Default(config)
+	return config
+}
+
+// LoadFile reads an AccessConfiguration in YAML or JSON. The file has to have apiVersion and kind;
+// an unknown or repeated field is an error. The result has defaults and is valid. The error for an
+// invalid file names the path of every wrong field.
+func LoadFile(path string) (*configv1alpha1.AccessConfiguration, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	scheme := configScheme()
+	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
+	object, _, err := decoder.Decode(data, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	config, ok := object.(*configv1alpha1.AccessConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("%s: it is a %s, not an AccessConfiguration", path, object.GetObjectKind().GroupVersionKind())
+	}
+	scheme.Default(config)
+	if err := Validate(config).ToAggregate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return config, nil
+}
+
+func configScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(configv1alpha1.AddToScheme(scheme))
+	return scheme
 }

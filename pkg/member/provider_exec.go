@@ -35,15 +35,16 @@ type execProvider struct {
 	servers  []endpoint.ServerPattern
 	bindings []execBinding
 	cas      *endpoint.Bundle
-	// opened are the access data that clients were made of, and openings the limits of new ones, by ClusterProfile.
+	// opened are the access data that clients were made of, and openings the limits of new ones, by
+	// ClusterProfile.
 	opened, openings *utilcache.LRUExpireCache
 }
 
 const (
 	// maxExtension bounds the extension that a plugin is given, in bytes.
 	maxExtension = 16 << 10
-	// Of new access data, a ClusterProfile may have openBurst, and one more each openPeriod: client-go keeps what it makes of any access data with
-	// a plugin until the process ends.
+	// Of new access data, a ClusterProfile may have openBurst, and one more each openPeriod: client-go
+	// keeps what it makes of any access data with a plugin until the process ends.
 	openBurst  = 10
 	openPeriod = 5 * time.Minute
 	// openEntries and openTTL bound what is remembered of that.
@@ -101,7 +102,9 @@ func parseServerPatterns(servers []string) ([]endpoint.ServerPattern, error) {
 	return patterns, nil
 }
 
-func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret) (*source, error) {
+func (p *execProvider) find(
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret,
+) (*source, error) {
 	cluster := *entry.Cluster.DeepCopy()
 	// The plugin is given what the profile says of the cluster, but not what it says
 	// of arguments and environment: those extensions stay behind.
@@ -120,7 +123,7 @@ func (p *execProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *in
 	name, key := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, newAccessKey(data)
 	return &source{key: key, open: func() (*access, error) {
 		if !p.mayOpen(name, key) {
-			return nil, fmt.Errorf("its access data change too often: after %d times, once in %s", openBurst, openPeriod)
+			return nil, fmt.Errorf("its access data change too often: after %d changes, one every %s is allowed", openBurst, openPeriod)
 		}
 		return p.open(name, cluster)
 	}}, nil
@@ -184,10 +187,12 @@ func (p *execProvider) bound(profile types.NamespacedName, server *url.URL, serv
 			}
 		}
 		if !anyMatches(servers, server) {
-			return false, fmt.Errorf("the access configuration binds the ClusterProfile to no server %s: see bindings of access provider %q in --access-config", server, p.name)
+			return false, fmt.Errorf("the access configuration binds the ClusterProfile to no server %s: "+
+				"see bindings of access provider %q in --access-config", server, p.name)
 		}
 	} else if named {
-		return false, fmt.Errorf("a tls-server-name may lead to another cluster, and the access configuration does not bind the ClusterProfile: see bindings of access provider %q in --access-config", p.name)
+		return false, fmt.Errorf("a tls-server-name may lead to another cluster, "+
+			"and the access configuration does not bind the ClusterProfile: see bindings of access provider %q in --access-config", p.name)
 	}
 	return named || leadsToSeveral(p.config, servers), nil
 }
@@ -247,7 +252,8 @@ func (p *execProvider) allowed(cluster clientcmdv1.Cluster) (clientcmdv1.Cluster
 	}, server, nil
 }
 
-// trusted returns the CAs to verify a member with. named are those of its profile, and may be empty.
+// trusted returns the CAs to verify a member with. named are those of its profile, and may be
+// empty.
 func (p *execProvider) trusted(named []byte) ([]byte, error) {
 	if len(named) == 0 {
 		return p.cas.PEM, nil

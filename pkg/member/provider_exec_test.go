@@ -48,7 +48,8 @@ func execConfig(t *testing.T, mode string, ca []byte, servers ...string) *config
 	return config
 }
 
-// pluginProfile returns a profile whose entry tries to pass arguments and environment to the plugin.
+// pluginProfile returns a profile whose entry tries to pass arguments and environment to the
+// plugin.
 func pluginProfile(name string, cluster clientcmdv1.Cluster) *inventoryv1alpha1.ClusterProfile {
 	extension := func(name, raw string) clientcmdv1.NamedExtension {
 		return clientcmdv1.NamedExtension{Name: name, Extension: runtime.RawExtension{Raw: []byte(raw)}}
@@ -137,7 +138,8 @@ func TestExecProvider_Servers(t *testing.T) {
 	}
 }
 
-// TestExecProvider_Extension looks at what the plugin of a profile is given as the cluster's config.
+// TestExecProvider_Extension looks at what the plugin of a profile is given as the cluster's
+// config.
 func TestExecProvider_Extension(t *testing.T) {
 	ca := newAuthority(t, "configured")
 	given := func(t *testing.T, pass bool, name string) (any, error) {
@@ -171,7 +173,8 @@ func TestExecProvider_Extension(t *testing.T) {
 	})
 }
 
-// TestExecProvider_Openings changes access data again and again: client-go keeps what it makes of each.
+// TestExecProvider_Openings changes access data again and again: client-go keeps what it makes of
+// each.
 func TestExecProvider_Openings(t *testing.T) {
 	ca := newAuthority(t, "configured")
 	p, err := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
@@ -207,7 +210,8 @@ func TestExecProvider_Bindings(t *testing.T) {
 		namespace, name string
 		server          string
 		serverName      string
-		// wantErr is in the refusal; empty: there is none, and several says whether the profile has a choice.
+		// wantErr is in the refusal; empty: there is none, and several says whether the profile has a
+		// choice.
 		wantErr string
 		several bool
 	}{

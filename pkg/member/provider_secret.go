@@ -43,7 +43,9 @@ type SecretReference struct {
 	Context string `json:"context"`
 }
 
-func (p *secretProvider) find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error) {
+func (p *secretProvider) find(
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret,
+) (*source, error) {
 	reference, err := p.reference(entry)
 	if err != nil {
 		return nil, err
@@ -93,8 +95,9 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 	return reference, nil
 }
 
-// secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile chooses the name: the error is the same whether there
-// is another cluster's Secret of that name, or none.
+// secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile
+// chooses the name: the error is the same whether there is another cluster's Secret of that name,
+// or none.
 func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get getSecret) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
 	secret, err := get(reference.Namespace, reference.Name)
@@ -108,7 +111,8 @@ func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReferen
 	return secret, nil
 }
 
-// CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's cluster.
+// CheckSecret returns an error where secret is not meant to hold the kubeconfig for profile's
+// cluster.
 func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfile) error {
 	name := secret.Namespace + "/" + secret.Name
 	if secret.Labels[KubeconfigLabel] != labelled {
@@ -120,8 +124,8 @@ func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfil
 	return nil
 }
 
-// checkKey returns an error where a key is the profile's choice and not the Secret's: whoever edits a profile's status would
-// have another credential used than the Secret is for.
+// checkKey returns an error where a key is the profile's choice and not the Secret's: whoever edits
+// a profile's status would have another credential used than the Secret is for.
 func checkKey(secret *corev1.Secret, key string) error {
 	name := secret.Namespace + "/" + secret.Name
 	switch allowed := secret.Annotations[KeyAnnotation]; {
@@ -133,19 +137,21 @@ func checkKey(secret *corev1.Secret, key string) error {
 	return nil
 }
 
-// checkContext is checkKey for the context of a kubeconfig; allowed is the one that the Secret names, or empty.
+// checkContext is checkKey for the context of a kubeconfig; allowed is the one that the Secret
+// names, or empty.
 func checkContext(config *clientcmdapi.Config, name, allowed string) error {
 	switch {
 	case allowed != "" && allowed != name:
 		return fmt.Errorf("the annotation %s names the context %q, and not %q", ContextAnnotation, allowed, name)
 	case allowed == "" && name != config.CurrentContext && len(config.Contexts) > 1:
-		return fmt.Errorf("the kubeconfig has several contexts: annotate the Secret with %s=%s if that one is for this cluster", ContextAnnotation, name)
+		return fmt.Errorf("the kubeconfig has several contexts: annotate the Secret with %s=%s if that one is for this cluster",
+			ContextAnnotation, name)
 	}
 	return nil
 }
 
-// openKubeconfig returns the access that a context of a kubeconfig gives, which the Secret allows; the empty
-// context is the current one. Parsers' errors are left out: they may quote.
+// openKubeconfig returns the access that a context of a kubeconfig gives, which the Secret allows;
+// the empty context is the current one. Parsers' errors are left out: they may quote.
 func openKubeconfig(kubeconfig []byte, contextName, allowed string) (*access, error) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
@@ -223,8 +229,8 @@ func checkCluster(cluster *clientcmdapi.Cluster) error {
 // checkUser returns what of a kubeconfig's user is refused, or missing.
 func checkUser(user *clientcmdapi.AuthInfo) error {
 	refused := []struct {
-		is  bool
-		why string
+		expected bool
+		why      string
 	}{
 		{user.Exec != nil, "exec is refused: programs are not run"},
 		{user.AuthProvider != nil, "auth-provider is refused"},
@@ -238,7 +244,7 @@ func checkUser(user *clientcmdapi.AuthInfo) error {
 		},
 	}
 	for _, r := range refused {
-		if r.is {
+		if r.expected {
 			return errors.New(r.why)
 		}
 	}
@@ -251,7 +257,7 @@ func checkCredential(user *clientcmdapi.AuthInfo) error {
 		return errors.New("the user has neither token nor client-certificate-data")
 	}
 	if user.Token != "" && !IsToken(user.Token) {
-		return errors.New("the token has characters that no token has")
+		return errors.New("the token has characters that are not allowed in a bearer token")
 	}
 	if !certificate {
 		return nil

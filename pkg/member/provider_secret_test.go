@@ -116,7 +116,7 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 		{name: "a proxy of another kind", config: func(c *clusterT, _ *userT) { c.ProxyURL = "file:///x" }, want: "proxy-url must be"},
 		{name: "no credential", config: func(_ *clusterT, u *userT) { u.Token = "" }, want: "neither token nor"},
 		{name: "a token in a file", config: func(_ *clusterT, u *userT) { u.TokenFile = "/token" }, want: "tokenFile"},
-		{name: "a token with a line break", config: func(_ *clusterT, u *userT) { u.Token = "hub-token\nx" }, want: "characters that no token has"},
+		{name: "a token with a line break", config: func(_ *clusterT, u *userT) { u.Token = "hub-token\nx" }, want: "characters that are not allowed in a bearer token"},
 		{name: "a certificate in a file", config: func(_ *clusterT, u *userT) { u.ClientCertificate = "/c" }, want: "client-certificate is refused"},
 		{name: "a key in a file", config: func(_ *clusterT, u *userT) { u.ClientKey = "/k" }, want: "client-key is refused"},
 		{name: "a certificate without its key", config: func(_ *clusterT, u *userT) { u.ClientCertificateData = cert }, want: "not a certificate and its key"},

@@ -20,7 +20,8 @@ import (
 	"k8s.io/utils/clock"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	"clusterpass.dev/pkg/live"
+	"clusterpass.dev/pkg/profiles"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 const (
@@ -61,37 +62,37 @@ type Secrets interface {
 type SecretInformers struct {
 	hub        kubernetes.Interface
 	namespaces map[string]*namespaceSecrets
-	stored     *live.Reader[types.NamespacedName, *corev1.Secret]
+	stored     *sharedread.Reader[types.NamespacedName, *corev1.Secret]
 }
 
 var _ Secrets = (*SecretInformers)(nil)
 
 type namespaceSecrets struct {
-	factory   informers.SharedInformerFactory
-	informer  cache.SharedIndexInformer
-	lister    corelisters.SecretNamespaceLister
-	hasSynced cache.InformerSynced
+	factory  informers.SharedInformerFactory
+	informer cache.SharedIndexInformer
+	lister   corelisters.SecretNamespaceLister
 }
 
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub
 // needs the rights to get, list and watch Secrets in these namespaces and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
 	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
-	s.stored = live.NewReader(clock.RealClock{}, s.read)
-	for namespace := range secretNamespaces(config) {
+	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
+	for _, namespace := range SecretNamespaces(config) {
 		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
 	}
 	return s
 }
 
-func secretNamespaces(config *configv1alpha1.AccessConfiguration) sets.Set[string] {
+// SecretNamespaces returns the namespaces of the hub in which config lets kubeconfigs be, in order.
+func SecretNamespaces(config *configv1alpha1.AccessConfiguration) []string {
 	namespaces := sets.New[string]()
 	for _, provider := range config.Providers {
 		if provider.KubeconfigSecret != nil {
 			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
 		}
 	}
-	return namespaces
+	return sets.List(namespaces)
 }
 
 func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceSecrets {
@@ -100,22 +101,13 @@ func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceS
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) {
 			options.LabelSelector = KubeconfigLabel + "=" + labelled
 		}),
-		informers.WithTransform(withoutManagedFields))
+		informers.WithTransform(profiles.WithoutManagedFields))
 	secrets := factory.Core().V1().Secrets()
 	return &namespaceSecrets{
-		factory:   factory,
-		informer:  secrets.Informer(),
-		lister:    secrets.Lister().Secrets(namespace),
-		hasSynced: secrets.Informer().HasSynced,
+		factory:  factory,
+		informer: secrets.Informer(),
+		lister:   secrets.Lister().Secrets(namespace),
 	}
-}
-
-// withoutManagedFields saves memory: nothing here reads managedFields.
-func withoutManagedFields(object any) (any, error) {
-	if secret, ok := object.(*corev1.Secret); ok {
-		secret.ManagedFields = nil
-	}
-	return object, nil
 }
 
 // Run watches until ctx ends. It returns when all informers have stopped.
@@ -132,7 +124,7 @@ func (s *SecretInformers) Run(ctx context.Context) {
 // Synced returns whether the informers of all namespaces have synced.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
-		if !secrets.hasSynced() {
+		if !secrets.informer.HasSynced() {
 			return false
 		}
 	}
@@ -146,7 +138,7 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 	}
-	if !secrets.hasSynced() {
+	if !secrets.informer.HasSynced() {
 		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
 	}
 	return secrets.lister.Get(name)
@@ -154,7 +146,7 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 
 // Stored returns what Get returns, as the hub stores it now. It is for callers that are about to
 // refuse something because of the result of Get. Callers share the read, and may wait for up to
-// live.Interval.
+// sharedread.Interval.
 func (s *SecretInformers) Stored(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return s.readBy(ctx, s.stored.Get, namespace, name)
 }

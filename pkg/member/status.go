@@ -41,7 +41,8 @@ const (
 	CauseForbidden metav1.CauseType = "MemberForbidden"
 	// CauseQuota: a ResourceQuota of the member leaves no room for what the request needs.
 	CauseQuota metav1.CauseType = "MemberQuota"
-	// CausePolicy: an admission policy or an admission webhook of the member denies what the request needs.
+	// CausePolicy: an admission policy or an admission webhook of the member denies what the request
+	// needs.
 	CausePolicy metav1.CauseType = "MemberPolicy"
 	// CauseTerminating: the namespace on the member is being deleted.
 	CauseTerminating metav1.CauseType = "MemberNamespaceTerminating"
@@ -137,8 +138,8 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 	switch code := int(status.Code); {
 	case code == http.StatusUnauthorized:
 		return c.statusError(http.StatusServiceUnavailable, CauseUnauthorized, doing, fmt.Sprintf(
-			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, or is for another cluster, and has to be renewed",
-			words, c.entry.Name), 0)
+			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, "+
+				"or is for another cluster, and has to be renewed", words, c.entry.Name), 0)
 	case code == http.StatusForbidden:
 		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing, fmt.Sprintf(
 			"it does not allow clusterpass (not the requester) what this needs: %s. Ask for what it allows, or have it allow more: "+
@@ -207,7 +208,8 @@ var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\
 // jwtWords match tokens of ServiceAccounts. A proxy in between may quote the request.
 var jwtWords = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`)
 
-// withoutRules returns words without the rules that kube-apiserver lists when it refuses an escalation.
+// withoutRules returns words without the rules that kube-apiserver lists when it refuses an
+// escalation.
 func withoutRules(words string) string {
 	const lead = "attempting to grant RBAC permissions not currently held"
 	if before, _, found := strings.Cut(words, lead); found {

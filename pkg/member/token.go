@@ -59,7 +59,7 @@ func ParseToken(token string) (*BoundToken, error) {
 		return nil, errors.New("its claims can't be read")
 	}
 	if len(registered.ID) > maxTokenID || registered.ID != "" && !IsToken(registered.ID) {
-		return nil, fmt.Errorf("its id has other than printable characters, or more than %d bytes", maxTokenID)
+		return nil, fmt.Errorf("its id has characters that are not printable, or more than %d bytes", maxTokenID)
 	}
 	return &BoundToken{
 		Validity: claimedValidity(&registered), Namespace: ours.Kubernetes.Namespace,

@@ -4,6 +4,7 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
 )
 
 // maxRetryAfter bounds the Retry-After of a member. kubectl waits that long, up to ten times,
@@ -83,7 +85,8 @@ func closeBody(req *http.Request) {
 //   - an answer with Retry-After: client-go would wait and retry, up to ten times.
 func refuseAnswer(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
-		return &failure{cause: CauseRedirect, err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
+		return &failure{cause: CauseRedirect,
+			err: fmt.Errorf("it answers with a redirect%s, which is not followed with a credential", redirectTarget(resp))}
 	}
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
 		return nil
@@ -193,4 +196,61 @@ func (t *pluginTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body.Close()
 	return t.inner.RoundTrip(again)
+}
+
+type insistKey struct{}
+
+// Insist returns a context whose calls pass an open breaker. It is for callers that wait for a
+// member to come back; they limit how often they call. An answer to one of these calls closes the
+// breaker for everybody.
+func Insist(ctx context.Context) context.Context {
+	return context.WithValue(ctx, insistKey{}, true)
+}
+
+func insists(ctx context.Context) bool {
+	insisting, _ := ctx.Value(insistKey{}).(bool)
+	return insisting
+}
+
+// maxQuietLevel is the last level at which client-go logs no bodies.
+const maxQuietLevel = 7
+
+// Quiet returns ctx with a logger that drops everything above level 7. From level 8 on, client-go
+// logs the bodies of requests and answers. Every call with a token or a key in a body therefore
+// needs this context.
+func Quiet(ctx context.Context) context.Context {
+	logger := klog.FromContext(ctx)
+	sink := logger.GetSink()
+	if sink == nil {
+		return ctx
+	}
+	return klog.NewContext(ctx, logger.WithSink(quietSink{LogSink: sink}))
+}
+
+// quietSink drops what is above maxQuietLevel and passes the rest to another sink.
+type quietSink struct {
+	klog.LogSink
+}
+
+// Enabled returns whether level is logged.
+func (s quietSink) Enabled(level int) bool {
+	return level <= maxQuietLevel && s.LogSink.Enabled(level)
+}
+
+// WithValues returns the sink with more keys and values.
+func (s quietSink) WithValues(keysAndValues ...any) klog.LogSink {
+	return quietSink{LogSink: s.LogSink.WithValues(keysAndValues...)}
+}
+
+// WithName returns the sink with a name added.
+func (s quietSink) WithName(name string) klog.LogSink {
+	return quietSink{LogSink: s.LogSink.WithName(name)}
+}
+
+// WithCallDepth returns the sink for a caller that is depth frames further up.
+func (s quietSink) WithCallDepth(depth int) klog.LogSink {
+	if sink, ok := s.LogSink.(interface{ WithCallDepth(depth int) klog.LogSink }); ok {
+		return quietSink{LogSink: sink.WithCallDepth(depth)}
+	}
+	return s
 }

@@ -75,8 +75,8 @@ func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 	}
 	if u.uid == "" && u.required {
 		return "", newStatusError(c.name, http.StatusServiceUnavailable, CauseIdentity, fmt.Sprintf(
-			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system there "+
-				"(kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
+			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system "+
+				"there (kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
 	}
 	return u.uid, nil
 }
@@ -94,7 +94,7 @@ func (c *Client) askUID(ctx context.Context) error {
 	}
 	// The UID is stored on the hub and shown to users.
 	if system.UID == "" || len(validation.IsValidLabelValue(string(system.UID))) > 0 {
-		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not one"), blame: answered}
+		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not valid"), blame: answered}
 	}
 	u.uid, u.unknown = system.UID, nil
 	return nil

@@ -126,7 +126,8 @@ func validateBindings(provider *configv1alpha1.ExecProvider, servers []endpoint.
 	var errs field.ErrorList
 	if len(provider.Bindings) == 0 && leadsToSeveral(provider, servers) {
 		errs = append(errs, field.Required(path, "the access may lead to several servers (more than one, a \"*\", or proxyURLs): "+
-			"say by namespaces or profiles which ClusterProfiles may lead there. Otherwise a user who edits the status of one could lead it to the cluster of another"))
+			"say by namespaces or profiles which ClusterProfiles may lead there. "+
+			"Otherwise a user who edits the status of one could lead it to the cluster of another"))
 	}
 	for i := range provider.Bindings {
 		errs = append(errs, validateBinding(&provider.Bindings[i], servers, path.Index(i))...)
@@ -165,7 +166,8 @@ func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.Ser
 // provider. A proxy is such a choice: behind another proxy, an address may belong to another
 // cluster.
 func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern) bool {
-	return len(servers) > 1 || len(provider.ProxyURLs) > 0 || slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
+	return len(servers) > 1 || len(provider.ProxyURLs) > 0 ||
+		slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
 }
 
 func validateNamespaces(namespaces []string, path *field.Path) field.ErrorList {

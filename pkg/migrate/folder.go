@@ -23,15 +23,15 @@ import (
 const (
 	manifestName = "manifest.json"
 	stateName    = "state.json"
-	// dirMode is that of the folder: an inventory says where clusters are and how they are reached. Its files, as those
-	// of os.CreateTemp, are for their owner alone, too.
+	// dirMode is that of the folder: an inventory says where clusters are and how they are reached.
+	// Its files, as those of os.CreateTemp, are for their owner alone, too.
 	dirMode = 0o700
 	// hashLength is how much of a file's SHA-256, in hex digits, is in its name.
 	hashLength = 12
 )
 
-// folder is where a migration keeps what it exported and how far it is. A file is replaced as a whole or not at all,
-// and the manifest names others only once they are on disk.
+// folder is where a migration keeps what it exported and how far it is. A file is replaced as a
+// whole or not at all, and the manifest names others only once they are on disk.
 type folder struct {
 	path     string
 	manifest manifest
@@ -50,7 +50,8 @@ type resourceExport struct {
 	Resource string `json:"resource"`
 	// CRDUID is the UID of the CustomResourceDefinition that the objects were stored under.
 	CRDUID types.UID `json:"crdUID"`
-	// File has the objects as a List, CRDFile the definition. Their names end in the beginning of their SHA-256.
+	// File has the objects as a List, CRDFile the definition. Their names end in the beginning of
+	// their SHA-256.
 	File    string `json:"file"`
 	CRDFile string `json:"crdFile"`
 	// SHA256 is that of File, in hex.
@@ -95,7 +96,7 @@ func (f *folder) read(name string, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("%s in folder %s is not of a migration: %w", name, f.path, err)
+		return fmt.Errorf("%s in folder %s is not a file of a migration: %w", name, f.path, err)
 	}
 	return nil
 }
@@ -121,14 +122,16 @@ func (f *folder) moved() sets.Set[types.UID] {
 	return uids
 }
 
-// load returns the exported objects of a resource, in export form. It refuses a file that is not as it was written.
+// load returns the exported objects of a resource, in export form. It refuses a file that is not as
+// it was written.
 func (f *folder) load(export *resourceExport) ([]*unstructured.Unstructured, error) {
 	data, err := os.ReadFile(filepath.Join(f.path, export.File))
 	if err != nil {
 		return nil, fmt.Errorf("reading the export: %w", err)
 	}
 	if got := checksum(data); got != export.SHA256 {
-		return nil, fmt.Errorf("%s is not what was exported: its SHA-256 is %s and not %s", filepath.Join(f.path, export.File), got, export.SHA256)
+		return nil, fmt.Errorf("%s is not what was exported: its SHA-256 is %s and not %s",
+			filepath.Join(f.path, export.File), got, export.SHA256)
 	}
 	list := &unstructured.UnstructuredList{}
 	if err := list.UnmarshalJSON(data); err != nil {
@@ -141,7 +144,8 @@ func (f *folder) load(export *resourceExport) ([]*unstructured.Unstructured, err
 	return objects, nil
 }
 
-// save writes the definition of a kind and its objects, and returns what the manifest is to have of them.
+// save writes the definition of a kind and its objects, and returns what the manifest is to have of
+// them.
 func (f *folder) save(k kind, crd *apiextensionsv1.CustomResourceDefinition, live []*unstructured.Unstructured) (resourceExport, error) {
 	export := resourceExport{Resource: k.resource, CRDUID: crd.UID, Objects: []objectID{}}
 	items := make([]any, 0, len(live))
@@ -150,7 +154,8 @@ func (f *folder) save(k kind, crd *apiextensionsv1.CustomResourceDefinition, liv
 		export.Objects = append(export.Objects, identify(object))
 	}
 	var err error
-	if export.File, export.SHA256, err = f.writeNamed(k.resource, map[string]any{"apiVersion": "v1", "kind": "List", "items": items}); err != nil {
+	export.File, export.SHA256, err = f.writeNamed(k.resource, map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
 		return export, err
 	}
 	definition := &apiextensionsv1.CustomResourceDefinition{TypeMeta: crd.TypeMeta, Spec: crd.Spec}
@@ -192,8 +197,9 @@ func (f *folder) complete(step Step) error {
 	return nil
 }
 
-// writeNamed writes value to a file whose name begins with prefix and ends in a part of its content's SHA-256, so that no
-// file that a manifest names is ever written over. It returns the file's name and the SHA-256.
+// writeNamed writes value to a file whose name begins with prefix and ends in a part of its
+// content's SHA-256, so that no file that a manifest names is ever written over. It returns the
+// file's name and the SHA-256.
 func (f *folder) writeNamed(prefix string, value any) (name, sum string, err error) {
 	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
@@ -239,7 +245,8 @@ func (f *folder) write(name string, data []byte) error {
 	return nil
 }
 
-// syncDir has the names of files survive a crash of the machine where the operating system can do that for a folder.
+// syncDir has the names of files survive a crash of the machine where the operating system can do
+// that for a folder.
 func (f *folder) syncDir() {
 	dir, err := os.Open(f.path)
 	if err != nil {

@@ -162,7 +162,7 @@ func TestFolder_Tampered(t *testing.T) {
 			f := exported(t)
 			require.NoError(t, os.WriteFile(filepath.Join(f.path, manifestName), []byte(content), 0o600))
 			_, err := openFolder(f.path)
-			require.ErrorContains(t, err, "is not of a migration")
+			require.ErrorContains(t, err, "is not a file of a migration")
 		})
 	}
 }

@@ -25,7 +25,8 @@ type importer struct {
 	kept    []string
 }
 
-// errDiffers is that of an object which exists and is not what was exported. It is never written over.
+// errDiffers is that of an object which exists and is not what was exported. It is never written
+// over.
 var errDiffers = errors.New("409 it exists and differs from the export")
 
 // importAll creates what is missing and makes sure that everything is as it was exported.
@@ -59,12 +60,12 @@ func (i *importer) refusals() error {
 		said = append(said, fmt.Sprintf("and %d more", more))
 	}
 	return fmt.Errorf("%d objects were not imported, all others were:\n- %s\n"+
-		"Delete those that exist and are wrong, create by hand those that are refused, and have those that exist and differ kept as they are with --keep-existing",
+		"Delete those that exist and are wrong, create by hand those that are refused, and keep those that exist and differ with --keep-existing",
 		len(i.refused), strings.Join(said, "\n- "))
 }
 
-// importKind creates the objects of a kind and compares all of them with the export. It returns an error where going on
-// would be in vain.
+// importKind creates the objects of a kind and compares all of them with the export. It returns an
+// error where going on would be in vain.
 func (i *importer) importKind(ctx context.Context, k *foundKind) error {
 	wanted := make(map[string]*unstructured.Unstructured, len(k.wanted))
 	for _, exported := range k.wanted {
@@ -110,8 +111,8 @@ func (i *importer) withOwners(ctx context.Context, k kind, exported *unstructure
 	return object, nil
 }
 
-// importOne creates an object, if it is missing, and then writes its status, if it has none. It is the same whether or not
-// it was tried before.
+// importOne creates an object, if it is missing, and then writes its status, if it has none. It is
+// the same whether or not it was tried before.
 func (i *importer) importOne(ctx context.Context, k kind, wanted *unstructured.Unstructured) error {
 	client := i.hub.Objects.Resource(k.gvr()).Namespace(wanted.GetNamespace())
 	live, err := client.Create(ctx, wanted, metav1.CreateOptions{FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
@@ -170,7 +171,7 @@ func (i *importer) verify(ctx context.Context, k kind, wanted map[string]*unstru
 		}
 	}
 	for name := range wanted {
-		i.refused = append(i.refused, fmt.Errorf("%s %s: it was imported and is gone again", k.name, name))
+		i.refused = append(i.refused, fmt.Errorf("%s %s: it was imported but does not exist any more", k.name, name))
 	}
 	return nil
 }

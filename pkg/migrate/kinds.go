@@ -16,10 +16,16 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
-// inventory is the group-version that moves from CustomResourceDefinitions to clusterpass.
-var inventory = schema.GroupVersion{Group: inventoryv1alpha1.Group, Version: "v1alpha1"}
+// inventory is the group-version that moves from CustomResourceDefinitions to clusterpass, and
+// inventoryService its APIService.
+var (
+	inventory        = multiclusterv1alpha1.SchemeGroupVersion
+	inventoryService = hub.APIServiceName(inventory)
+)
 
 // statusSection is the one section that a create leaves empty: the subresource writes it.
 const statusSection = "status"
@@ -29,8 +35,8 @@ type kind struct {
 	// name is that of the kind, resource its plural in paths.
 	name, resource string
 	hasStatus      bool
-	// sections decodes an object in export form, as far as clusterpass can hold it. It returns an error for fields
-	// that clusterpass does not know and would lose.
+	// sections decodes an object in export form, as far as clusterpass can hold it. It returns an
+	// error for fields that clusterpass does not know and would lose.
 	sections func(*unstructured.Unstructured) (sections, error)
 }
 
@@ -53,7 +59,8 @@ func (k kind) count(n int) string {
 	return fmt.Sprintf("%d %ss", n, k.name)
 }
 
-// sections are the parts of an object that move with it, by the names in messages about differences.
+// sections are the parts of an object that move with it, by the names in messages about
+// differences.
 type sections map[string]any
 
 func profileSections(object *unstructured.Unstructured) (sections, error) {
@@ -85,7 +92,8 @@ func metadataSections(object metav1.Object) sections {
 	}
 }
 
-// othersAnnotations returns the annotations of object but for those that the server of clusterpass keeps.
+// othersAnnotations returns the annotations of object but for those that the server of clusterpass
+// keeps.
 func othersAnnotations(object metav1.Object) map[string]string {
 	others := map[string]string{}
 	for key, value := range object.GetAnnotations() {
@@ -96,7 +104,8 @@ func othersAnnotations(object metav1.Object) map[string]string {
 	return others
 }
 
-// decode returns what clusterpass would store of object as upstream's Go type T: times are kept to the second.
+// decode returns what clusterpass would store of object as upstream's Go type T: times are kept to
+// the second.
 func decode[T any](object *unstructured.Unstructured) (*T, error) {
 	var whole, stored T
 	const strict = true
@@ -113,7 +122,8 @@ func decode[T any](object *unstructured.Unstructured) (*T, error) {
 	return &stored, nil
 }
 
-// differences returns the sorted names of the sections in which two objects differ. Absent and empty are equal.
+// differences returns the sorted names of the sections in which two objects differ. Absent and
+// empty are equal.
 func (k kind) differences(a, b *unstructured.Unstructured) ([]string, error) {
 	first, err := k.sections(exportForm(a))
 	if err != nil {

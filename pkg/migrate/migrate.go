@@ -1,9 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package migrate moves a hub from ClusterProfiles and PlacementDecisions that are stored under upstream's
-// CustomResourceDefinitions to clusterpass serving them. Everything that moves is on disk before anything is
-// removed; if a run is interrupted, the next one resumes it.
+// Package migrate moves a hub from ClusterProfiles and PlacementDecisions that are stored under
+// upstream's CustomResourceDefinitions to clusterpass serving them. Everything that moves is on
+// disk before anything is removed; if a run is interrupted, the next one resumes it.
 package migrate
 
 import (
@@ -38,8 +38,8 @@ func (s Step) before(other Step) bool {
 
 // Options say how to migrate.
 type Options struct {
-	// Dir is the folder for the export and the state of the migration. Empty: clusterpass-migration- and the first
-	// eight digits of the hub's UID, in the working directory.
+	// Dir is the folder for the export and the state of the migration. Empty: clusterpass-migration-
+	// and the first eight digits of the hub's UID, in the working directory.
 	Dir string
 	// Yes removes the CustomResourceDefinitions without asking.
 	Yes bool
@@ -47,12 +47,13 @@ type Options struct {
 	DryRun bool
 	// KeepExisting takes objects that exist and differ from the export for moved.
 	KeepExisting bool
-	// Timeout bounds the wait for the CustomResourceDefinitions to go, and that for the APIService to be available.
+	// Timeout bounds the wait for the CustomResourceDefinitions to go, and that for the APIService to
+	// be available.
 	Timeout time.Duration
 	// Service is that of clusterpass-apiserver.
 	Service ServiceReference
-	// CAFile has the certificates that verify clusterpass-apiserver's. Empty: those of its other APIService, else those in
-	// the Secret with its certificate.
+	// CAFile has the certificates that verify clusterpass-apiserver's. Empty: those of its other
+	// APIService, else those in the Secret with its certificate.
 	CAFile string
 }
 
@@ -77,13 +78,14 @@ type Migration struct {
 	removing bool
 }
 
-// New returns a migration of hub. It tells one line a step on the standard output of streams, warnings on its
-// standard error, and asks for confirmation on its standard input.
+// New returns a migration of hub. It tells one line a step on the standard output of streams,
+// warnings on its standard error, and asks for confirmation on its standard input.
 func New(hub *Hub, options Options, streams genericiooptions.IOStreams) *Migration {
 	return &Migration{hub: hub, options: options, streams: streams}
 }
 
-// Run takes all steps that are left. The text of its error says which one failed, what the state is and how to go on.
+// Run takes all steps that are left. The text of its error says which one failed, what the state is
+// and how to go on.
 func (m *Migration) Run(ctx context.Context) error {
 	found, err := m.preflight(ctx)
 	if err != nil {
@@ -135,13 +137,13 @@ func (m *Migration) describe(found *findings) {
 		would(StepExport, fmt.Sprintf("write %s to %s", countAll(live), m.folder.path))
 		would(StepRemove, "delete "+crdNames(live)+", and so all their objects")
 	}
-	would(StepRegister, fmt.Sprintf("have APIService %s lead to Service %s", apiServiceName(inventory), m.options.Service))
+	would(StepRegister, fmt.Sprintf("have APIService %s lead to Service %s", inventoryService, m.options.Service))
 	would(StepImport, "create "+countAll(found.kinds)+" where they are missing, with their status")
 }
 
 // stopped adds to the error of a step what the state is and how to go on.
 func (m *Migration) stopped(step Step, err error) error {
-	again := "Run the same command again to go on"
+	again := "Run the same command again to resume"
 	if m.folder != nil {
 		again += ", with --dir=" + m.folder.path
 	}
@@ -173,4 +175,4 @@ func (e *stoppedError) Error() string {
 func (e *stoppedError) Unwrap() error { return e.cause }
 
 // errNotConfirmed is that of a run that nobody has told to remove anything.
-var errNotConfirmed = errors.New("not confirmed: answer yes, or give --yes")
+var errNotConfirmed = errors.New("not confirmed: answer yes, or use --yes")

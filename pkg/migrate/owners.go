@@ -21,7 +21,8 @@ import (
 // errOwnerMissing is that of an object whose owner moves, too, and is not there.
 var errOwnerMissing = errors.New("it has not been imported")
 
-// owners finds the owners of objects. An object whose owner is not there would be collected as soon as it is imported.
+// owners finds the owners of objects. An object whose owner is not there would be collected as soon
+// as it is imported.
 type owners struct {
 	hub *Hub
 	// moved are the UIDs that objects which move had before.
@@ -41,8 +42,9 @@ func newOwners(hub *Hub, moved sets.Set[types.UID]) *owners {
 	return &owners{hub: hub, moved: moved, known: map[ownerKey]types.UID{}}
 }
 
-// split returns the references of an object to owners that are there, with the UIDs they have now, and the others. An
-// owner of the same kind that moves, too, is among the others: it may be imported later than what it owns.
+// split returns the references of an object to owners that are there, with the UIDs they have now,
+// and the others. An owner of the same kind that moves, too, is among the others: it may be
+// imported later than what it owns.
 func (o *owners) split(ctx context.Context, k kind, object *unstructured.Unstructured) (kept, dropped []metav1.OwnerReference, err error) {
 	for _, reference := range object.GetOwnerReferences() {
 		if o.moved.Has(reference.UID) && reference.Kind == k.name {
@@ -63,8 +65,8 @@ func (o *owners) split(ctx context.Context, k kind, object *unstructured.Unstruc
 	return kept, dropped, nil
 }
 
-// uid returns the UID that an owner has now, or none where it is not there. It is an error where an owner that moves
-// is not there.
+// uid returns the UID that an owner has now, or none where it is not there. It is an error where an
+// owner that moves is not there.
 func (o *owners) uid(ctx context.Context, namespace string, reference metav1.OwnerReference) (types.UID, error) {
 	moved := o.moved.Has(reference.UID)
 	if moved && o.ahead {
@@ -101,7 +103,8 @@ func (o *owners) get(ctx context.Context, namespace string, reference metav1.Own
 	return client.Get(ctx, reference.Name, metav1.GetOptions{})
 }
 
-// resource finds that of an owner. Those that move are not looked for in the hub's discovery, which trails its APIServices.
+// resource finds that of an owner. Those that move are not looked for in the hub's discovery, which
+// trails its APIServices.
 func (o *owners) resource(reference metav1.OwnerReference) (resource schema.GroupVersionResource, namespaced bool, err error) {
 	gv, err := schema.ParseGroupVersion(reference.APIVersion)
 	if err != nil {

@@ -15,6 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"clusterpass.dev/pkg/hub"
+	"clusterpass.dev/pkg/words"
 )
 
 // namedAtMost bounds how many objects an answer names.
@@ -61,7 +64,7 @@ func (f *findings) blocked() error {
 	if len(f.blockers) == 0 {
 		return nil
 	}
-	return errors.New("something is in the way:\n- " + strings.Join(f.blockers, "\n- "))
+	return errors.New("the migration can't go on:\n- " + strings.Join(f.blockers, "\n- "))
 }
 
 // live returns the kinds whose objects are still the hub's.
@@ -111,7 +114,7 @@ func missingError(missing []right) error {
 func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 	system, err := m.hub.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("telling the hub from others: %w", err)
+		return fmt.Errorf("identifying the hub: %w", err)
 	}
 	found.hubUID = system.UID
 	dir := m.options.Dir
@@ -150,7 +153,7 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 	ours := map[string]*apiextensionsv1.CustomResourceDefinition{}
 	for i := range crds.Items {
 		crd := &crds.Items[i]
-		if !clashes(crd) {
+		if !hub.Clashes(crd) {
 			continue
 		}
 		if slices.ContainsFunc(kinds, func(k kind) bool { return k.crd() == crd.Name }) {
@@ -158,20 +161,13 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 			continue
 		}
 		found.block("CustomResourceDefinition %s is in %s, which clusterpass serves as a whole, and it is not one that moves. "+
-			"Have it stop serving that version (spec.versions[].served: false) or delete it, or leave the inventory where it is, with --inventory=External", crd.Name, inventory)
+			"Have it stop serving that version (spec.versions[].served: false) or delete it, "+
+			"or leave the inventory where it is, with --inventory=External", crd.Name, inventory)
 	}
 	for _, k := range kinds {
 		m.findCRD(found, foundKind{kind: k, crd: ours[k.crd()]})
 	}
 	return nil
-}
-
-// clashes returns whether crd serves anything in the group-version that moves.
-func clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	return crd.Spec.Group == inventory.Group && slices.ContainsFunc(crd.Spec.Versions,
-		func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
-			return v.Name == inventory.Version && v.Served
-		})
 }
 
 // findCRD adds a kind to the findings if there is anything of it, on the hub or in the folder.
@@ -186,13 +182,14 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 	}
 	for _, version := range k.crd.Spec.Versions {
 		if version.Name != inventory.Version && version.Served {
-			found.warn("CustomResourceDefinition %s serves version %s, too, which will be gone", k.crd.Name, version.Name)
+			found.warn("CustomResourceDefinition %s also serves version %s, which will be gone", k.crd.Name, version.Name)
 		}
 	}
 	switch {
 	case export != nil && export.CRDUID != k.crd.UID:
 		found.block("CustomResourceDefinition %s is not the one that was exported to %s: somebody has created it again. "+
-			"Stop who did, and delete it; or begin anew with another --dir, if what it has now is all that is to be moved", k.crd.Name, m.folder.path)
+			"Stop whoever did, and delete it; or start over with another --dir, if what it has now is all that is to be moved",
+			k.crd.Name, m.folder.path)
 	case export == nil && k.terminating():
 		found.block("CustomResourceDefinition %s is being deleted, and folder %s has no export of its objects. "+
 			"If another folder has, give it with --dir", k.crd.Name, m.folder.path)
@@ -219,8 +216,5 @@ func countAll(found []foundKind) string {
 
 // named joins the first of many names.
 func named(names []string) string {
-	if len(names) <= namedAtMost {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:namedAtMost], ", "), len(names)-namedAtMost)
+	return words.Some(names, ", ", namedAtMost)
 }

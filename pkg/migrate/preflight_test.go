@@ -29,13 +29,16 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/bounds"
+	"clusterpass.dev/pkg/hub"
 )
 
 // testService is where the server of these tests is.
 var testService = ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443}
 
-// fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given besides.
+// fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given
+// besides.
 type fakeHub struct {
 	*Hub
 	kube        *kubefake.Clientset
@@ -90,15 +93,15 @@ func (h *fakeHub) migration(t *testing.T) *Migration {
 	return New(h.Hub, options, streams)
 }
 
-// registration returns the APIService of a group-version, which leads to a Service of clusterpass-system or, without a name,
-// to the hub itself.
+// registration returns the APIService of a group-version, which leads to a Service of
+// clusterpass-system or, without a name, to the hub itself.
 func registration(gv schema.GroupVersion, service string, ca []byte) *apiregistrationv1.APIService {
 	registered := &apiregistrationv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: apiServiceName(gv), UID: "a1"},
+		ObjectMeta: metav1.ObjectMeta{Name: hub.APIServiceName(gv), UID: "a1"},
 		Spec:       apiregistrationv1.APIServiceSpec{Group: gv.Group, Version: gv.Version, CABundle: ca},
 	}
 	if service == "" {
-		registered.Labels = map[string]string{automanaged: "true"}
+		registered.Labels = map[string]string{hub.AutomanagedLabel: "true"}
 		return registered
 	}
 	port := testService.Port
@@ -124,7 +127,7 @@ func deployment(args ...string) *appsv1.Deployment {
 
 func TestPreflight(t *testing.T) {
 	ca := newCA(t)
-	ours := registration(ourGroup, testService.Name, ca)
+	ours := registration(v1alpha1.SchemeGroupVersion, testService.Name, ca)
 	unknown, deleted, unowned := object(t, stored), object(t, stored), object(t, stored)
 	set(unknown, "x", "status", "flavour")
 	large := object(t, stored)
@@ -190,7 +193,7 @@ func TestPreflight(t *testing.T) {
 		},
 		"another version of the definition": {
 			objects:  []runtime.Object{both, ours, deployment()},
-			warnings: []string{"serves version v1beta1, too, which will be gone"},
+			warnings: []string{"also serves version v1beta1, which will be gone"},
 		},
 		"no Deployment": {
 			objects:  []runtime.Object{profileCRD(), ours},
@@ -219,7 +222,7 @@ func requireEach(t *testing.T, want, got []string) {
 }
 
 func TestPreflight_FolderOfAnotherHub(t *testing.T) {
-	h := newFakeHub(t, profileCRD(), registration(ourGroup, testService.Name, newCA(t)))
+	h := newFakeHub(t, profileCRD(), registration(v1alpha1.SchemeGroupVersion, testService.Name, newCA(t)))
 	m := h.migration(t)
 	m.options.Dir = exported(t).path
 	_, err := m.preflight(t.Context())
@@ -228,8 +231,8 @@ func TestPreflight_FolderOfAnotherHub(t *testing.T) {
 
 func TestMigration_FindTarget(t *testing.T) {
 	first, second := newCA(t), newCA(t)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: servingSecret}, Data: map[string][]byte{caKey: second}}
-	injected := registration(ourGroup, testService.Name, first)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: "clusterpass-apiserver-cert"}, Data: map[string][]byte{caKey: second}}
+	injected := registration(v1alpha1.SchemeGroupVersion, testService.Name, first)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver", "other": "annotation"}
 
 	t.Run("is that of our other APIService, with cert-manager's annotation, and no Secret is read", func(t *testing.T) {
@@ -244,23 +247,14 @@ func TestMigration_FindTarget(t *testing.T) {
 	})
 	t.Run("is that of the Secret where the other APIService has none", func(t *testing.T) {
 		found := &findings{}
-		require.NoError(t, newFakeHub(t, registration(ourGroup, testService.Name, nil), secret).migration(t).findTarget(t.Context(), found))
+		require.NoError(t, newFakeHub(t, registration(v1alpha1.SchemeGroupVersion, testService.Name, nil), secret).migration(t).findTarget(t.Context(), found))
 		assert.Equal(t, second, found.target.caBundle)
 	})
 	t.Run("is that of the Secret where the other APIService leads elsewhere", func(t *testing.T) {
 		found := &findings{}
-		require.NoError(t, newFakeHub(t, registration(ourGroup, "elsewhere", first), secret).migration(t).findTarget(t.Context(), found))
+		require.NoError(t, newFakeHub(t, registration(v1alpha1.SchemeGroupVersion, "elsewhere", first), secret).migration(t).findTarget(t.Context(), found))
 		assert.Equal(t, second, found.target.caBundle)
 	})
-}
-
-func TestIsExternal(t *testing.T) {
-	for args, want := range map[string]bool{
-		"--inventory=External": true, "--inventory External": true, "--inventory=Served": false, "--inventory=Externally": false, "": false,
-	} {
-		assert.Equal(t, want, isExternal(deployment("--secure-port=8443", args, "--v=2")), args)
-	}
-	assert.True(t, isExternal(deployment("--inventory", "External")))
 }
 
 func TestMigration_EnsureAPIService(t *testing.T) {
@@ -293,10 +287,10 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 				}
 			}
 			assert.Equal(t, test.verbs, verbs)
-			got, err := h.apiServices.ApiregistrationV1().APIServices().Get(t.Context(), apiServiceName(inventory), metav1.GetOptions{})
+			got, err := h.apiServices.ApiregistrationV1().APIServices().Get(t.Context(), inventoryService, metav1.GetOptions{})
 			require.NoError(t, err)
 			assert.Equal(t, test.wantCA, got.Spec.CABundle)
-			assert.NotContains(t, got.Labels, automanaged)
+			assert.NotContains(t, got.Labels, hub.AutomanagedLabel)
 			assert.Equal(t, testService.Name, got.Spec.Service.Name)
 		})
 	}

@@ -13,15 +13,14 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
+
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	// automanaged is on the APIServices that kube-apiserver makes for CustomResourceDefinitions. It undoes every change to
-	// them as long as there are such definitions.
-	automanaged = "kube-aggregator.kubernetes.io/automanaged"
 	// The places of the group among the hub's and of the version in the group, as in artifacts/deploy.
 	groupPriority   = 1200
 	versionPriority = 100
@@ -33,23 +32,24 @@ const (
 	poll = 500 * time.Millisecond
 )
 
-func apiServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
-
 // findAPIService finds out who has the group-version now.
 func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
-	name := apiServiceName(inventory)
+	name := inventoryService
 	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("looking for the APIService of the inventory: %w", err)
 	}
 	// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
-	remote := err == nil && service.Spec.Service != nil && service.Labels[automanaged] == ""
+	remote := err == nil && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == ""
 	switch {
 	case remote && !found.target.leads(service):
-		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's", name, service.Spec.Service.Namespace, service.Spec.Service.Name)
+		found.hidden = true
+		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
+			name, service.Spec.Service.Namespace, service.Spec.Service.Name)
 	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
 		found.done = true
-		found.summary = fmt.Sprintf("clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
+		found.summary = fmt.Sprintf(
+			"clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
 	case remote && len(found.live()) > 0:
 		found.hidden = true
 		found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
@@ -64,24 +64,25 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 // register has the hub forward the group-version to clusterpass, and waits until it does.
 func (m *Migration) register(ctx context.Context, found *findings) (string, error) {
 	if err := m.poll(ctx, func(ctx context.Context) error { return m.ensureAPIService(ctx, found.target) }); err != nil {
-		return "", fmt.Errorf("registering APIService %s: %w", apiServiceName(inventory), err)
+		return "", fmt.Errorf("registering APIService %s: %w", inventoryService, err)
 	}
 	if err := m.poll(ctx, m.served); err != nil {
-		return "", fmt.Errorf("APIService %s is not available: %w. See whether clusterpass-apiserver is ready, with kubectl --namespace=%s get pods and its log",
-			apiServiceName(inventory), err, found.target.service.Namespace)
+		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
+			"kubectl --namespace=%s get pods, and its log", inventoryService, err, found.target.service.Namespace)
 	}
-	return fmt.Sprintf("APIService %s leads to Service %s and is available", apiServiceName(inventory), found.target.service), nil
+	return fmt.Sprintf("APIService %s leads to Service %s and is available", inventoryService, found.target.service), nil
 }
 
-// ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted first: without the
-// CustomResourceDefinitions that is about to happen anyway, and to a changed one as well, as it goes by the UID alone.
+// ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted
+// first: without the CustomResourceDefinitions that is about to happen anyway, and to a changed one
+// as well, as it goes by the UID alone.
 func (m *Migration) ensureAPIService(ctx context.Context, to target) error {
 	client := m.hub.APIServices.ApiregistrationV1().APIServices()
-	service, err := client.Get(ctx, apiServiceName(inventory), metav1.GetOptions{})
+	service, err := client.Get(ctx, inventoryService, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	if err == nil && to.leads(service) && service.Labels[automanaged] == "" {
+	if err == nil && to.leads(service) && service.Labels[hub.AutomanagedLabel] == "" {
 		return m.updateAPIService(ctx, service, to)
 	}
 	if err == nil {
@@ -109,7 +110,7 @@ func (m *Migration) updateAPIService(ctx context.Context, service *apiregistrati
 
 func (t target) apiService() *apiregistrationv1.APIService {
 	return &apiregistrationv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: apiServiceName(inventory), Annotations: t.annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: inventoryService, Annotations: t.annotations},
 		Spec: apiregistrationv1.APIServiceSpec{
 			Group:                inventory.Group,
 			Version:              inventory.Version,
@@ -123,39 +124,46 @@ func (t target) apiService() *apiregistrationv1.APIService {
 
 // served returns nil once the hub forwards requests for the inventory to clusterpass.
 func (m *Migration) served(ctx context.Context) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, apiServiceName(inventory), metav1.GetOptions{})
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, inventoryService, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	if err := available(service); err != nil {
 		return err
 	}
-	list := &metav1.APIResourceList{}
-	// Not what client-go's discovery makes of it: that is fetched in one piece with the groups of others.
-	if err := m.hub.Kube.Discovery().RESTClient().Get().AbsPath("/apis", inventory.Group, inventory.Version).Do(ctx).Into(list); err != nil {
-		return fmt.Errorf("asking for %s: %w", inventory, err)
+	forwarded, err := m.forwarded(ctx)
+	if err == nil && !forwarded {
+		err = fmt.Errorf("%s is not served by clusterpass: there are no %s", inventory, ourResource)
 	}
-	if !slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }) {
-		return fmt.Errorf("%s is served by something else than clusterpass: there are no %s", inventory, ourResource)
+	return err
+}
+
+// forwarded returns whether the hub forwards requests for the inventory to clusterpass.
+func (m *Migration) forwarded(ctx context.Context) (bool, error) {
+	list, err := m.hub.Kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, inventory.String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("asking for %s: %w", inventory, err)
+	}
+	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }), nil
 }
 
 // available returns nil, or what the hub says is wrong.
 func available(service *apiregistrationv1.APIService) error {
-	for _, condition := range service.Status.Conditions {
-		if condition.Type != apiregistrationv1.Available {
-			continue
-		}
-		if condition.Status == apiregistrationv1.ConditionTrue {
-			return nil
-		}
+	condition := helper.GetAPIServiceConditionByType(service, apiregistrationv1.Available)
+	switch {
+	case condition == nil:
+		return errors.New("the hub has not checked it yet")
+	case condition.Status != apiregistrationv1.ConditionTrue:
 		return fmt.Errorf("%s: %s", condition.Reason, condition.Message)
 	}
-	return errors.New("the hub has not looked yet")
+	return nil
 }
 
-// poll calls try until it returns nil, and returns its last error when the timeout has passed or ctx has ended.
+// poll calls try until it returns nil, and returns its last error when the timeout has passed or
+// ctx has ended.
 func (m *Migration) poll(ctx context.Context, try func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, poll, m.options.Timeout, true, func(ctx context.Context) (bool, error) {

@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// export writes the objects that are still the hub's to the folder. Those whose CustomResourceDefinition is gone, or about to
-// go, were written before.
+// export writes the objects that are still the hub's to the folder. Those whose
+// CustomResourceDefinition is gone, or about to go, were written before.
 func (m *Migration) export(_ context.Context, found *findings) (string, error) {
 	live := found.live()
 	if len(live) == 0 {
@@ -37,7 +37,8 @@ func (m *Migration) export(_ context.Context, found *findings) (string, error) {
 	return countAll(live) + " to " + m.folder.path, nil
 }
 
-// remove deletes the CustomResourceDefinitions if nothing has changed since the export, and waits until they are gone.
+// remove deletes the CustomResourceDefinitions if nothing has changed since the export, and waits
+// until they are gone.
 func (m *Migration) remove(ctx context.Context, found *findings) (string, error) {
 	live := found.live()
 	if len(live) > 0 {
@@ -53,7 +54,8 @@ func (m *Migration) remove(ctx context.Context, found *findings) (string, error)
 	for _, k := range found.kinds {
 		m.removing = m.removing || k.terminating()
 	}
-	// Owners last: what they own is collected with them, and would be missing if this run ended in between.
+	// Owners last: what they own is collected with them, and would be missing if this run ended in
+	// between.
 	for _, k := range slices.Backward(live) {
 		m.removing = true
 		err := m.hub.CRDs.ApiextensionsV1().CustomResourceDefinitions().
@@ -76,9 +78,10 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 		return nil
 	}
 	fmt.Fprintf(m.streams.ErrOut, "About to delete %s of hub %s with %s, all exported to %s. "+
-		"The cluster manager that owns them must be stopped: what it writes from now on is lost, and it may take this for the end of its clusters. "+
-		"Go on? Answer yes: ", crdNames(live), m.hub.URL, countAll(live), m.folder.path)
-	// A read from a terminal cannot be interrupted: it is left behind when ctx ends, and the program ends with it.
+		"The cluster manager that owns them must be stopped: what it writes from now on is lost, "+
+		"and it may treat this as the removal of its clusters. Continue? Answer yes: ", crdNames(live), m.hub.URL, countAll(live), m.folder.path)
+	// A read from a terminal cannot be interrupted: it is left behind when ctx ends, and the program
+	// ends with it.
 	answers := make(chan string, 1)
 	go func() {
 		answer, err := bufio.NewReader(m.streams.In).ReadString('\n')
@@ -100,12 +103,12 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 
 // compare returns an error that names the objects of a kind that are not as they were exported.
 func (m *Migration) compare(ctx context.Context, k kind) error {
-	live, err := m.hub.list(ctx, k)
+	live, err := m.listCRD(ctx, k)
 	if err != nil {
 		return err
 	}
 	if changed := changes(m.folder.export(k.resource).Objects, live); len(changed) > 0 {
-		return fmt.Errorf("%ss are not as they were exported: %s. Stop who changes them; the next run exports them anew", k.name, named(changed))
+		return fmt.Errorf("%ss are not as they were exported: %s. Stop their writer; the next run exports them again", k.name, named(changed))
 	}
 	return nil
 }

@@ -46,9 +46,9 @@ func (m *Migration) rights() []right {
 		{Verb: "list", Group: apiextensionsv1.GroupName, Resource: crds},
 	}
 	for _, verb := range []string{"get", "create", "update", "delete"} {
-		all = append(all, right{Verb: verb, Group: apiregistrationv1.GroupName, Resource: apiServices, Name: apiServiceName(inventory)})
+		all = append(all, right{Verb: verb, Group: apiregistrationv1.GroupName, Resource: apiServices, Name: inventoryService})
 	}
-	all = append(all, right{Verb: "get", Group: apiregistrationv1.GroupName, Resource: apiServices, Name: apiServiceName(ourGroup)})
+	all = append(all, right{Verb: "get", Group: apiregistrationv1.GroupName, Resource: apiServices, Name: ourService})
 	for _, k := range kinds {
 		all = append(all, right{Verb: "delete", Group: apiextensionsv1.GroupName, Resource: crds, Name: k.crd()})
 		for _, verb := range []string{"list", "get", "create"} {

@@ -7,30 +7,37 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
-	// servingSecret has the server's certificate, and under caKey the one that verifies it.
-	servingSecret = "clusterpass-apiserver-cert"
-	caKey         = "ca.crt"
+	// caKey is where hub.ServingSecret has the certificate that verifies the server's.
+	caKey = "ca.crt"
 	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
 	injectCA = "cert-manager.io/inject-ca-from"
-	// externalFlag is in the arguments of a server that leaves the inventory to the CustomResourceDefinitions.
-	externalFlag = "--inventory=External"
+	// externalFlag is in the arguments of a server that leaves the inventory to the
+	// CustomResourceDefinitions.
+	externalFlag = "--inventory=" + hub.InventoryExternal
 )
 
-// ourGroup is served by clusterpass-apiserver whoever serves the inventory.
-var ourGroup = schema.GroupVersion{Group: clusterpassv1alpha1.GroupName, Version: "v1alpha1"}
+// ourService is the APIService that leads to clusterpass-apiserver whoever serves the inventory.
+var ourService = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 
 // target is where the APIService is to lead.
 type target struct {
@@ -69,40 +76,32 @@ func (m *Migration) findDeployment(ctx context.Context, found *findings) error {
 	service := m.options.Service
 	deployment, err := m.hub.Kube.AppsV1().Deployments(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		found.warn("there is no Deployment %s/%s, so it is not known whether clusterpass-apiserver runs and would serve the inventory", service.Namespace, service.Name)
+		found.warn("there is no Deployment %s/%s, so it is not known whether clusterpass-apiserver runs and would serve the inventory",
+			service.Namespace, service.Name)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("looking for clusterpass-apiserver: %w", err)
 	}
-	if isExternal(deployment) {
+	if hub.Flag(deployment, "--inventory") == hub.InventoryExternal {
 		found.block("Deployment %s/%s runs with %s and would not serve the inventory: apply it without the component external-inventory first. "+
 			"Its new Pods are ready once the CustomResourceDefinitions are gone", service.Namespace, service.Name, externalFlag)
 	}
 	if status := deployment.Status; status.ObservedGeneration < deployment.Generation || status.UpdatedReplicas == 0 {
-		found.block("Deployment %s/%s has no Pods as it describes them: see kubectl --namespace=%s describe deployment %s",
+		found.block("Deployment %s/%s has no Pods of its current template: see kubectl --namespace=%s describe deployment %s",
 			service.Namespace, service.Name, service.Namespace, service.Name)
 	}
 	return nil
 }
 
-func isExternal(deployment *appsv1.Deployment) bool {
-	for _, container := range deployment.Spec.Template.Spec.Containers {
-		arguments := " " + strings.Join(append(container.Command, container.Args...), " ") + " "
-		if strings.Contains(strings.ReplaceAll(arguments, "--inventory External", externalFlag), " "+externalFlag+" ") {
-			return true
-		}
-	}
-	return false
-}
-
-// findCA finds the certificates that verify the server's: in the file that was given, in the APIService of our own group, or in the
-// Secret with the server's certificate, which has its key, too, and is read only if need be.
+// findCA finds the certificates that verify the server's: in the file that was given, in the
+// APIService of our own group, or in the Secret with the server's certificate, which has its key,
+// too, and is read only if need be.
 func (m *Migration) findCA(ctx context.Context, found *findings) error {
 	if err := m.copyRegistration(ctx, found); err != nil {
 		return err
 	}
-	from := "APIService " + apiServiceName(ourGroup)
+	from := "APIService " + ourService
 	var err error
 	switch {
 	case m.options.CAFile != "":
@@ -110,7 +109,7 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 		found.target.annotations = nil // cert-manager would put another one there
 		found.target.caBundle, err = os.ReadFile(m.options.CAFile)
 	case len(found.target.caBundle) == 0:
-		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, servingSecret)
+		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, hub.ServingSecret)
 		found.target.caBundle, err = m.caOfSecret(ctx)
 	}
 	if err != nil {
@@ -125,9 +124,9 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 
 // copyRegistration takes over what the APIService of our own group has for the same Service.
 func (m *Migration) copyRegistration(ctx context.Context, found *findings) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, apiServiceName(ourGroup), metav1.GetOptions{})
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, ourService, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		found.warn("there is no APIService %s: apply artifacts/deploy as a whole", apiServiceName(ourGroup))
+		found.warn("there is no APIService %s: apply artifacts/deploy as a whole", ourService)
 		return nil
 	}
 	if err != nil {
@@ -144,7 +143,7 @@ func (m *Migration) copyRegistration(ctx context.Context, found *findings) error
 }
 
 func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
-	secret, err := m.hub.Kube.CoreV1().Secrets(m.options.Service.Namespace).Get(ctx, servingSecret, metav1.GetOptions{})
+	secret, err := m.hub.Kube.CoreV1().Secrets(m.options.Service.Namespace).Get(ctx, hub.ServingSecret, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -152,4 +151,43 @@ func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("no %[3]s in Secret %[1]s/%[2]s", secret.Namespace, secret.Name, caKey)
 	}
 	return secret.Data[caKey], nil
+}
+
+// Hub has the clients for the hub that is migrated.
+type Hub struct {
+	// URL is that of its kube-apiserver, for people to know it by.
+	URL         string
+	Kube        kubernetes.Interface
+	CRDs        apiextensions.Interface
+	APIServices aggregator.Interface
+	Objects     dynamic.Interface
+	// Metadata and Mapper find the owners of objects, of whatever kind.
+	Metadata metadata.Interface
+	Mapper   meta.RESTMapper
+}
+
+// NewHub returns clients that act as config says, at their own pace: one request after the other.
+func NewHub(config *rest.Config) (*Hub, error) {
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	hub := &Hub{URL: config.Host}
+	var err error
+	if hub.Kube, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	if hub.CRDs, err = apiextensions.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
+	}
+	if hub.APIServices, err = aggregator.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub's APIServices: %w", err)
+	}
+	if hub.Objects, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub's inventory: %w", err)
+	}
+	if hub.Metadata, err = metadata.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("client for the hub's metadata: %w", err)
+	}
+	// In memory: what kubectl keeps on disk of the hub's discovery is out of date after the migration.
+	hub.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(hub.Kube.Discovery()))
+	return hub, nil
 }

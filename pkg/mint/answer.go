@@ -82,13 +82,15 @@ func conditions(g *clusterpassv1alpha1.AuthTokenGrant, one func(kind, what strin
 	}
 }
 
-// roleNames returns the names of the roles of g on the member. Names of Roles include the namespace.
+// roleNames returns the names of the roles of g on the member. Names of Roles include the
+// namespace.
 func roleNames(g *clusterpassv1alpha1.AuthTokenGrant) (clusterRoles, roles []string) {
-	for _, role := range g.Spec.ClusterRoles {
-		clusterRoles = append(clusterRoles, grant.RoleName(g.UID, role.Name, role.Rules))
-	}
-	for _, role := range g.Spec.Roles {
-		roles = append(roles, role.Namespace+"/"+grant.RoleName(g.UID, role.Name, role.Rules))
+	for _, role := range grant.Roles(g.Spec.ClusterRoles, g.Spec.Roles) {
+		if name := role.On(g.UID).String(); role.OfCluster() {
+			clusterRoles = append(clusterRoles, name)
+		} else {
+			roles = append(roles, name)
+		}
 	}
 	return clusterRoles, roles
 }

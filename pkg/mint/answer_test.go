@@ -4,9 +4,10 @@
 package mint
 
 import (
-	"bytes"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"sigs.k8s.io/yaml"
@@ -25,9 +26,7 @@ func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
 		ProxyURL:                 "https://proxy.example.com",
 	}
 	file, err := kubeconfig(g, cluster, "a-token")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 	return cluster, file
 }
 
@@ -35,21 +34,17 @@ func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
 func TestKubeconfig(t *testing.T) {
 	want, file := testKubeconfig(t)
 	config, err := clientcmd.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	current := config.Contexts[config.CurrentContext]
-	if current == nil || config.CurrentContext != "bravelion" || current.Namespace != "default" {
-		t.Fatalf("current context %q: %v", config.CurrentContext, current)
-	}
-	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
-	if cluster.Server != want.Server || !bytes.Equal(cluster.CertificateAuthorityData, want.CertificateAuthorityData) ||
-		cluster.TLSServerName != want.TLSServerName || cluster.ProxyURL != want.ProxyURL {
-		t.Errorf("cluster %v", cluster)
-	}
-	if user.Token != "a-token" {
-		t.Error("the user has another token")
-	}
+	require.NotNil(t, current)
+	assert.Equal(t, "bravelion", config.CurrentContext)
+	assert.Equal(t, "default", current.Namespace)
+	cluster := config.Clusters[current.Cluster]
+	assert.Equal(t, want.Server, cluster.Server)
+	assert.Equal(t, want.CertificateAuthorityData, cluster.CertificateAuthorityData)
+	assert.Equal(t, want.TLSServerName, cluster.TLSServerName)
+	assert.Equal(t, want.ProxyURL, cluster.ProxyURL)
+	assert.Equal(t, "a-token", config.AuthInfos[current.AuthInfo].Token)
 }
 
 // BenchmarkKubeconfig shows why the file is JSON.
@@ -62,9 +57,8 @@ func BenchmarkKubeconfig(b *testing.B) {
 	})
 	b.Run("as YAML of block style", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := yaml.JSONToYAML(file); err != nil {
-				b.Fatal(err)
-			}
+			_, err := yaml.JSONToYAML(file)
+			require.NoError(b, err)
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 // parallelReviews bounds the concurrent reviews of one request. The first review runs alone.
@@ -37,17 +38,13 @@ type permission struct {
 // docs/entitlement.md. Verbs with a colon follow KEP-5284 (constrained impersonation).
 func permissions(spec v1alpha1.AuthTokenRequestSpec) []permission {
 	verbs := sets.New("in:" + spec.ServiceAccountNamespace)
-	for _, role := range spec.ClusterRoles {
-		if len(role.Rules) > 0 {
+	for _, role := range grant.Roles(spec.ClusterRoles, spec.Roles) {
+		switch {
+		case !role.Exists():
 			verbs.Insert("escalate")
-		} else {
+		case role.OfCluster():
 			verbs.Insert("bind:" + role.Name)
-		}
-	}
-	for _, role := range spec.Roles {
-		if len(role.Rules) > 0 {
-			verbs.Insert("escalate")
-		} else {
+		default:
 			verbs.Insert("bind-role:" + role.Namespace + ":" + role.Name)
 		}
 	}
@@ -126,7 +123,9 @@ func (m *Minter) authorize(ctx context.Context, r Request) (err error) {
 }
 
 // review returns the permissions that u lacks on target. It reviews all of them in parallel.
-func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission) ([]permission, error) {
+func (m *Minter) review(
+	ctx context.Context, u user.Info, target v1alpha1.ClusterProfileReference, needed []permission,
+) ([]permission, error) {
 	held := make([]bool, len(needed))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range needed {
@@ -151,7 +150,8 @@ func (m *Minter) review(ctx context.Context, u user.Info, target v1alpha1.Cluste
 	return missing, nil
 }
 
-// forbidden returns 403 with the missing permissions, and those that were not reviewed because of them.
+// forbidden returns 403 with the missing permissions, and those that were not reviewed because of
+// them.
 func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing, unreviewed []permission) error {
 	on := func(all []permission) []string {
 		words := make([]string, len(all))

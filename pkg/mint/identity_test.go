@@ -228,7 +228,8 @@ func TestMinter_MintAnnotatedProfile(t *testing.T) {
 	}
 }
 
-// TestMinter_MintGrantWithoutCluster is about grants of earlier releases, and of members that did not tell.
+// TestMinter_MintGrantWithoutCluster is about grants of earlier releases, and of members that did
+// not tell.
 func TestMinter_MintGrantWithoutCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		// before is done after the grant was made on a cluster that did not tell, before that tells.

@@ -22,7 +22,8 @@ import (
 
 func seconds(unix int64) string { return strconv.FormatInt(unix, 10) }
 
-// TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what the grant's ceiling is above.
+// TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what
+// the grant's ceiling is above.
 func TestTask_CheckToken(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: "grant"}}
@@ -40,9 +41,9 @@ func TestTask_CheckToken(t *testing.T) {
 		"a clock that is a little ahead":  {old: "EXP", is: seconds(now.Add(time.Hour + 4*time.Minute).Unix()), expires: now.Add(time.Hour + 4*time.Minute)},
 		"an end in the year 9999":         {expires: year9999, words: "valid for longer than the 3600 seconds"},
 		"one in the claims alone":         {old: "EXP", is: seconds(year9999.Unix()), expires: now.Add(time.Hour), words: "valid for longer"},
-		"no end":                          {old: `"exp":EXP,`, expires: now.Add(time.Hour), words: "from when until when"},
-		"no beginning":                    {old: `"iat":IAT,`, expires: now.Add(time.Hour), words: "from when until when"},
-		"an end before the beginning":     {expires: now.Add(-time.Hour), words: "has ended before it was issued"},
+		"no end":                          {old: `"exp":EXP,`, expires: now.Add(time.Hour), words: "when it becomes valid"},
+		"no beginning":                    {old: `"iat":IAT,`, expires: now.Add(time.Hour), words: "when it becomes valid"},
+		"an end before the beginning":     {expires: now.Add(-time.Hour), words: "expires before it becomes valid"},
 		"another ServiceAccount":          {old: `"work"`, is: `"admin"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
 		"one of another namespace":        {old: `"default"`, is: `"kube-system"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
 		"one that has replaced it":        {old: `"account"`, is: `"other"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},

@@ -124,8 +124,8 @@ func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenG
 	return g, nil
 }
 
-// TestMinter_MintLeavingMember is about an unjoin that marks the member after the request was let in, and lists the grants
-// before that of the request is stored. The caches know of nothing.
+// TestMinter_MintLeavingMember is about an unjoin that marks the member after the request was let
+// in, and lists the grants before that of the request is stored. The caches know of nothing.
 func TestMinter_MintLeavingMember(t *testing.T) {
 	marked := func(s *corev1.Secret) { s.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z" }
 	old := metav1.NewTime(time.Now().Add(-time.Hour))
@@ -134,7 +134,8 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 		change func(*corev1.Secret)
 		// readError is why the Secret cannot be read then.
 		readError error
-		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester does not wait.
+		// adopted says that an equal request has got a token meanwhile, and cancelled that the requester
+		// does not wait.
 		adopted, cancelled bool
 		// there is the grant as it was before; nil: there was none.
 		there func(*clusterpassv1alpha1.AuthTokenGrant)
@@ -149,7 +150,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 			change: asSecret, readError: errors.New("the hub is away"), words: "can't be read: the hub is away", reads: 1,
 		},
 		"one of which an equal request has a token keeps its grant": {change: marked, adopted: true, words: "the cluster is leaving", kept: true, reads: 1},
-		"a requester who does not wait takes nothing back":          {readError: errors.New("unused"), cancelled: true, words: "is not known", kept: true, reads: 1},
+		"a requester who does not wait takes nothing back":          {readError: errors.New("unused"), cancelled: true, words: "cannot tell whether", kept: true, reads: 1},
 		"one that stays is asked":                                   {change: asSecret, kept: true, reads: 1},
 		"a grant of another request without any token":              {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
 		"a grant that has had tokens was seen by unjoin":            {change: marked, there: func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = &old }, kept: true},
@@ -193,7 +194,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
 			r.Spec.ClusterRoles = nil
 			if test.there != nil {
-				target, err := m.cached(t.Context(), r.Spec.TargetClusterProfile)
+				target, err := m.cachedTarget(t.Context(), r.Spec.TargetClusterProfile)
 				require.NoError(t, err)
 				grants.grant = m.newTask(r, target).want.DeepCopy()
 				grants.grant.UID, grants.grant.Generation = "grant-1", 1

@@ -36,9 +36,10 @@ const (
 // No label of these metrics has the name of a cluster or user, or a token.
 var (
 	tokenRequests = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "token_requests_total",
-		Help:           "Requests for tokens of member clusters, by result (Issued, DryRun, or the reason of the metav1.Status that was answered).",
+		Namespace: "clusterpass",
+		Name:      "token_requests_total",
+		Help: "Requests for tokens of member clusters, by result (Issued, DryRun, " +
+			"or the reason of the metav1.Status that was answered).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 

@@ -31,12 +31,17 @@ const (
 	verifiedEntries = 50_000
 )
 
-// Profiles reads ClusterProfiles. The caller must not change them. The error satisfies
-// apierrors.IsNotFound if there is none.
+// Of the three interfaces below, Cached reads a cache, Stored shares one read of what the hub
+// stores with other callers, and Live reads what the hub stores for one caller.
+
+// Profiles reads ClusterProfiles: pkg/registry/clusterprofile or, with --inventory=External,
+// pkg/apiserver does. The caller must not change them. The error satisfies apierrors.IsNotFound if
+// there is none.
 type Profiles interface {
 	// Cached returns a ClusterProfile from a cache, which may be slightly stale.
 	Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
-	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for up to live.Interval.
+	// Stored returns a ClusterProfile as the hub stores it. Callers share the read, and may wait for
+	// up to sharedread.Interval.
 	Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error)
 }
 
@@ -46,7 +51,7 @@ type Members interface {
 	// Cached returns the client for the cluster of profile, according to the cached Secret.
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 	// StoredWithLeaving returns what Cached and CachedLeaving return, with the Secret as the hub
-	// stores it. Callers share the read, and may wait for up to live.Interval.
+	// stores it. Callers share the read, and may wait for up to sharedread.Interval.
 	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
 	// CachedLeaving returns nil, except for a profile whose member is being removed from the hub,
 	// according to the cached Secret.
@@ -56,7 +61,8 @@ type Members interface {
 	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
-// Grants stores the AuthTokenGrants of the hub. Errors are metav1.Status errors.
+// Grants stores the AuthTokenGrants of the hub: pkg/registry/authtokengrant does. Errors are
+// metav1.Status errors.
 type Grants interface {
 	// Cached returns a grant from a cache, which may be slightly stale. The caller must not change it.
 	Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error)
@@ -67,11 +73,13 @@ type Grants interface {
 	// Update stores spec, status and metadata of a grant, and returns it. It returns a Conflict if
 	// the grant has changed since it was read.
 	Update(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error)
-	// Delete marks a grant as deleted. It returns a Conflict if the grant has changed since it was read.
+	// Delete marks a grant as deleted. It returns a Conflict if the grant has changed since it was
+	// read.
 	Delete(ctx context.Context, grant *clusterpassv1alpha1.AuthTokenGrant) error
 	// Count returns the approximate number of grants in a namespace.
 	Count(ctx context.Context, namespace string) (int64, error)
-	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may wait for up to live.Interval.
+	// CountStored returns the number of stored grants in a namespace. Callers share the read, and may
+	// wait for up to sharedread.Interval.
 	CountStored(ctx context.Context, namespace string) (int64, error)
 }
 
@@ -100,7 +108,7 @@ type Config struct {
 	// Clock is the clock.
 	Clock clock.Clock
 	// AllowedNamespaces are the member namespaces that may be used although they are
-	// refused by default: see ReservedNamespaces.
+	// refused by default: see hub.ReservedNamespaces.
 	AllowedNamespaces sets.Set[string]
 }
 
@@ -157,7 +165,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err := m.authorize(ctx, r); err != nil {
 		return nil, err
 	}
-	known, err := m.cached(ctx, r.Spec.TargetClusterProfile)
+	known, err := m.cachedTarget(ctx, r.Spec.TargetClusterProfile)
 	if err == nil {
 		var result *Result
 		if result, err = m.mintFor(ctx, r, known); err == nil || !isAboutAccess(err) {
@@ -165,7 +173,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 		}
 	}
 	// The caches may be stale.
-	current, storedErr := m.stored(ctx, r.Spec.TargetClusterProfile)
+	current, storedErr := m.storedTarget(ctx, r.Spec.TargetClusterProfile)
 	switch {
 	case storedErr != nil:
 		return nil, storedErr
@@ -199,25 +207,4 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 		Warnings:         warnings,
 		AuditAnnotations: auditAnnotations(g, token),
 	}, nil
-}
-
-// extendedSeconds is a lifetime that kube-apiserver uses to recognise Pods that do not renew their
-// token. For such a request it issues a token that is valid for a year
-// (WarnOnlyBoundTokenExpirationPeriod).
-const extendedSeconds = 3607
-
-// clamp returns the lifetime to request from the member, in seconds, and a warning if it is shorter than requested.
-func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
-	seconds = v1alpha1.DefaultExpirationSeconds
-	if asked != nil {
-		seconds = *asked
-	}
-	if seconds == extendedSeconds {
-		seconds--
-	}
-	longest := int64(m.MaxExpiration / time.Second)
-	if seconds <= longest {
-		return seconds, nil
-	}
-	return longest, []string{fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds, the maximum of this server", seconds, longest)}
 }

@@ -52,15 +52,18 @@ func (t *task) recordEnsured(
 	return confirmed, err
 }
 
-// isHere returns whether g is known to be on the member, although it does not say where it is. One that was there already, as its
-// ServiceAccount shows, is, and one that was nowhere before. Any other may be on another cluster.
+// isHere returns whether g is known to be on the member, although it does not say where it is. It
+// is if its ServiceAccount was already there, or if it was never on any member. Any other may be on
+// another cluster.
 func (t *task) isHere(g *clusterpassv1alpha1.AuthTokenGrant, ready *grant.Ensured) bool {
 	return ready.AccountFound || g.Status.ObservedGeneration == 0 || t.joined != ""
 }
 
 // amend reads g as it is stored now, and stores what mutate makes of it where that
 // differs. It returns 409 where g is being deleted, has been, or has another spec now.
-func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, mutate func(next *clusterpassv1alpha1.AuthTokenGrant)) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (t *task) amend(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, mutate func(next *clusterpassv1alpha1.AuthTokenGrant),
+) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	for range attempts {
 		live, err := t.Grants.Live(ctx, g.Namespace, g.Name)
 		switch {
@@ -80,7 +83,7 @@ func (t *task) amend(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant,
 			return updated, err
 		}
 	}
-	return nil, t.conflict("others change it at the same time; try again")
+	return nil, t.conflict("other requests are changing it; try again")
 }
 
 // covers returns whether no token of that lifetime, in seconds, can pass the ceiling of g.
@@ -160,7 +163,8 @@ func (t *task) withdraw(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	if _, err := t.keeper(g).Confirm(ctx, t.Grants); err != nil {
-		klog.FromContext(ctx).Error(err, "Left it to the controller manager to remove what was made for a grant while it changed", "grant", klog.KObj(g))
+		klog.FromContext(ctx).Error(err, "Left it to the controller manager to remove what was made for a grant while it changed",
+			"grant", klog.KObj(g))
 	}
 }
 

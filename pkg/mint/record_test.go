@@ -6,10 +6,11 @@ package mint
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,34 +109,24 @@ func TestTask_StoreGrant(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := testTask(&storedGrants{cached: test.cached, live: test.live}).storeGrant(t.Context())
-			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
-				t.Errorf("got %v, want 409 with %q", err, test.words)
-			}
+			assert.True(t, apierrors.IsConflict(err), "%v", err)
+			assert.ErrorContains(t, err, test.words)
 		})
 	}
 }
 
 func TestTask_StoreGrantTooMany(t *testing.T) {
 	_, _, err := testTask(&storedGrants{count: 3}).storeGrant(t.Context())
-	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "has 3 grants and may have 3") {
-		t.Errorf("got %v, want 403 with the bound", err)
-	}
+	assert.True(t, apierrors.IsForbidden(err), "%v", err)
+	assert.ErrorContains(t, err, "has 3 grants and may have 3")
 }
 
 func TestTask_CheckCount(t *testing.T) {
-	if err := testTask(&storedGrants{count: 3, deleted: 1}).checkCount(t.Context()); err != nil {
-		t.Errorf("got %v, and only two grants are stored", err)
-	}
+	require.NoError(t, testTask(&storedGrants{count: 3, deleted: 1}).checkCount(t.Context()), "only two grants are stored")
 }
 
 // Only what was verified is known.
 func TestTask_Known(t *testing.T) {
-	fresh := func(change func(g *clusterpassv1alpha1.AuthTokenGrant)) bool {
-		work := testTask(&storedGrants{cached: stored(change)})
-		work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
-		_, _, ok := work.known(t.Context())
-		return ok
-	}
 	tests := map[string]struct {
 		change func(g *clusterpassv1alpha1.AuthTokenGrant)
 		want   bool
@@ -149,9 +140,10 @@ func TestTask_Known(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := fresh(test.change); got != test.want {
-				t.Errorf("known: %v, want %v", got, test.want)
-			}
+			work := testTask(&storedGrants{cached: stored(test.change)})
+			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
+			_, _, known := work.known(t.Context())
+			assert.Equal(t, test.want, known)
 		})
 	}
 }
@@ -163,22 +155,16 @@ func TestTask_RaiseCeiling(t *testing.T) {
 	const hour = 3600
 	raise := func(expiration int64) *clusterpassv1alpha1.AuthTokenGrant {
 		g, err := work.amend(t.Context(), store.live, func(next *clusterpassv1alpha1.AuthTokenGrant) { work.raiseCeiling(next, expiration) })
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return g
 	}
 	first := raise(hour)
-	if left := first.Status.ExpirationCeiling.Sub(work.Clock.Now()); left != 3*time.Hour {
-		t.Errorf("the ceiling is %s ahead, want the token's hour and two more", left)
-	}
+	assert.Equal(t, 3*time.Hour, first.Status.ExpirationCeiling.Sub(work.Clock.Now()), "the token's hour and two more")
 	store.live, store.updated = first, nil
-	if raise(2 * hour); store.updated != nil {
-		t.Error("a token below the ceiling wrote the grant")
-	}
-	if raise(3 * hour); store.updated == nil {
-		t.Error("a token at the ceiling did not raise it")
-	}
+	raise(2 * hour)
+	assert.Nil(t, store.updated, "a token below the ceiling wrote the grant")
+	raise(3 * hour)
+	assert.NotNil(t, store.updated, "a token at the ceiling did not raise it")
 }
 
 func TestDifference(t *testing.T) {
@@ -191,12 +177,8 @@ func TestDifference(t *testing.T) {
 		g.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: rules}}
 	})
 	const words = "clusterRoles: granted [cluster-admin], asked for [pods (1 rules)]; roles: granted [ml/jobs], asked for []; audiences: granted [vault], asked for []"
-	if got := difference(granted, want); got != words {
-		t.Errorf("got  %s\nwant %s", got, words)
-	}
-	if got := difference(granted, granted); got != "" {
-		t.Errorf("a grant differs from itself: %s", got)
-	}
+	assert.Equal(t, words, difference(granted, want))
+	assert.Empty(t, difference(granted, granted))
 }
 
 func ownedBy(uid types.UID) func(g *clusterpassv1alpha1.AuthTokenGrant) {
@@ -225,13 +207,15 @@ func TestTask_StoreGrantOwner(t *testing.T) {
 				work.request.Owner = &metav1.OwnerReference{UID: test.owner}
 			}
 			_, _, err := work.storeGrant(t.Context())
-			if test.words == "" && err != nil || test.words != "" && (!apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words)) {
-				t.Errorf("got %v, want 409 with %q", err, test.words)
+			if test.words == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.True(t, apierrors.IsConflict(err), "%v", err)
+				assert.ErrorContains(t, err, test.words)
 			}
 			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
-			if _, _, known := work.known(t.Context()); known != (test.words == "") {
-				t.Errorf("known = %t", known)
-			}
+			_, _, known := work.known(t.Context())
+			assert.Equal(t, test.words == "", known)
 		})
 	}
 }
@@ -251,9 +235,7 @@ func TestTask_RunWarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			work := testTask(&storedGrants{live: stored(test.change), updateErr: test.updateErr})
 			_, _, err := work.runWarm(t.Context(), stored(asIs), grant.Bound{}, 3600)
-			if !errors.Is(err, test.want) {
-				t.Errorf("got %v, want %v", err, test.want)
-			}
+			require.ErrorIs(t, err, test.want)
 		})
 	}
 }

@@ -81,5 +81,6 @@ func (r *refusals) limiter(u user.Info) *rate.Limiter {
 }
 
 func tooManyRefusals(u user.Info) error {
-	return apierrors.NewTooManyRequests(fmt.Sprintf("user %q is refused more than %d times a second: requests wait", u.GetName(), refusalsPerSecond), 1)
+	return apierrors.NewTooManyRequests(fmt.Sprintf("more than %d requests of user %q are refused each second: wait and retry",
+		refusalsPerSecond, u.GetName()), 1)
 }

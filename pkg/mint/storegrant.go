@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 )
 
@@ -30,7 +28,8 @@ const (
 
 var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
 
-// errRaced says that somebody else was quicker; what was read is no longer so.
+// errRaced says that somebody else was quicker: the grant has changed on the hub, an equal request
+// has just made its ServiceAccount, or what tokens are bound to is gone from the member.
 var errRaced = errors.New("the grant has changed meanwhile")
 
 // storeGrant returns the grant of the request, as it is stored: found, changed to what is
@@ -45,7 +44,7 @@ func (t *task) storeGrant(ctx context.Context) (g *clusterpassv1alpha1.AuthToken
 			return g, created, err
 		}
 	}
-	return nil, false, t.conflict("others change it at the same time; try again")
+	return nil, false, t.conflict("other requests are changing it; try again")
 }
 
 func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
@@ -61,8 +60,9 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 		conflict.ErrStatus.Details.RetryAfterSeconds = revocationWait
 		return nil, false, conflict
 	case !grant.IsFor(live, t.want):
-		return nil, false, t.conflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
-	case !t.owns(live):
+		return nil, false, t.conflict(
+			"its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
+	case !t.mayUse(live):
 		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
 	}
 	if err := grant.CheckMember(live, t.want.Status.MemberUID); err != nil {
@@ -73,7 +73,8 @@ func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthT
 	}
 	g, err = t.update(ctx, live)
 	if of := live.Spec.Requester.Username; err == nil && t.request.Owner == nil && of != t.request.User.GetName() {
-		t.warnings = append(t.warnings, fmt.Sprintf("the tokens of ServiceAccount %s that user %q had have ended, as it has other rights now", grant.Account(live), of))
+		t.warnings = append(t.warnings, fmt.Sprintf(
+			"the earlier tokens of ServiceAccount %s, requested by user %q, have ended: its rights have changed", grant.Account(live), of))
 	}
 	return g, false, err
 }
@@ -102,10 +103,11 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 			// The ServiceAccount is there because an equal request has just made it.
 			return nil, errRaced
 		}
-		return nil, t.memberError(err, "look for what the request names")
+		return nil, t.memberError(err, "look up what the request names")
 	}
-	// Whoever takes the member out waits for the grants that there are, and for no others.
-	if err := t.stays(); err != nil {
+	// Whoever removes the member waits only for the grants that exist when it lists them. So create
+	// none after that.
+	if err := t.checkCachedNotLeaving(); err != nil {
 		return nil, err
 	}
 	created, err := t.Grants.Create(ctx, t.want)
@@ -126,7 +128,8 @@ func (t *task) checkCount(ctx context.Context) error {
 		return apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
 	case count >= t.MaxGrants:
 		return apierrors.NewForbidden(authTokenGrants, t.want.Name,
-			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised", t.want.Namespace, count, t.MaxGrants))
+			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised",
+				t.want.Namespace, count, t.MaxGrants))
 	}
 	return nil
 }
@@ -150,7 +153,7 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 		return nil, t.memberError(err, "bind what the request names")
 	}
 	if err := t.keeper(live).EndTokens(ctx); err != nil {
-		return nil, t.memberError(err, "end the tokens of the grant as it was")
+		return nil, t.memberError(err, "end the earlier tokens of the grant")
 	}
 	updated, err := t.Grants.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -177,8 +180,8 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 	case err != nil:
 		return apierrors.NewInternalError(fmt.Errorf("review of update on %s: %w", authTokenGrants, err))
 	}
-	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; choose another ServiceAccount name, or ask for the same",
-		difference(live, t.want), t.request.User.GetName())
+	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; "+
+		"choose another ServiceAccount name, or ask for the same", difference(live, t.want), t.request.User.GetName())
 }
 
 // conflict returns 409 about the grant of the request.
@@ -195,33 +198,23 @@ func difference(granted, want *clusterpassv1alpha1.AuthTokenGrant) string {
 		}
 	}
 	g, w := granted.Spec, want.Spec
-	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), clusterRoleList(g.ClusterRoles), clusterRoleList(w.ClusterRoles))
-	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(g.Roles), roleList(w.Roles))
+	add("clusterRoles", equality.Semantic.DeepEqual(g.ClusterRoles, w.ClusterRoles), roleList(grant.Roles(g.ClusterRoles, nil)),
+		roleList(grant.Roles(w.ClusterRoles, nil)))
+	add("roles", equality.Semantic.DeepEqual(g.Roles, w.Roles), roleList(grant.Roles(nil, g.Roles)), roleList(grant.Roles(nil, w.Roles)))
 	add("audiences", equality.Semantic.DeepEqual(g.Audiences, w.Audiences), g.Audiences, w.Audiences)
 	return strings.Join(all, "; ")
 }
 
-func clusterRoleList(roles []v1alpha1.ClusterRole) []string {
-	var names []string
+func roleList(roles []grant.Role) []string {
+	var all []string
 	for _, role := range roles {
-		names = append(names, role.Name+countRules(role.Rules))
+		text := role.String()
+		if !role.Exists() {
+			text += fmt.Sprintf(" (%d rules)", len(role.Rules))
+		}
+		all = append(all, text)
 	}
-	return names
-}
-
-func roleList(roles []v1alpha1.Role) []string {
-	var names []string
-	for _, role := range roles {
-		names = append(names, role.Namespace+"/"+role.Name+countRules(role.Rules))
-	}
-	return names
-}
-
-func countRules(rules []rbacv1.PolicyRule) string {
-	if len(rules) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%d rules)", len(rules))
+	return all
 }
 
 // requester returns u as a grant records it.

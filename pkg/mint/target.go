@@ -34,17 +34,18 @@ func newTarget(profile *inventoryv1alpha1.ClusterProfile, client *member.Client)
 	return &target{profile: profile.UID, client: client, joined: types.UID(profile.Annotations[member.MemberUIDAnnotation])}
 }
 
-// cached returns the target that a request names, by what is known of it without a call. Its error is no
-// refusal yet: the caches may be behind.
-func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
+// cachedTarget returns the target that a request names, by what is known of it without a call. Its
+// error is no refusal yet: the caches may be behind. Two targets are equal only if the pool gave
+// the same client for both, which it does for the same access.
+func (m *Minter) cachedTarget(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
 	profile, err := m.Profiles.Cached(ctx, of.Namespace, of.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := check(of, profile); err != nil {
+	if err := checkProfile(of, profile); err != nil {
 		return nil, err
 	}
-	if err := checkStays(of.Name, m.Members.CachedLeaving(profile)); err != nil {
+	if err := checkNotLeaving(of.Name, m.Members.CachedLeaving(profile)); err != nil {
 		return nil, err
 	}
 	client, err := m.Members.Cached(ctx, profile)
@@ -54,30 +55,32 @@ func (m *Minter) cached(ctx context.Context, of v1alpha1.ClusterProfileReference
 	return newTarget(profile, client), nil
 }
 
-// stored is cached by what is stored. It is for requests that have passed all reviews: nobody else has the hub read anything.
-func (m *Minter) stored(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
+// storedTarget is cachedTarget by what is stored. It is for requests that have passed all reviews:
+// nobody else has the hub read anything.
+func (m *Minter) storedTarget(ctx context.Context, of v1alpha1.ClusterProfileReference) (*target, error) {
 	profile, err := m.Profiles.Stored(ctx, of.Namespace, of.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := check(of, profile); err != nil {
+	if err := checkProfile(of, profile); err != nil {
 		return nil, err
 	}
 	client, leaving, err := m.Members.StoredWithLeaving(ctx, profile)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStays(of.Name, leaving); err != nil {
+	if err := checkNotLeaving(of.Name, leaving); err != nil {
 		return nil, err
 	}
 	return newTarget(profile, client), nil
 }
 
-// check returns 409 where profile is another one than the reference says, or is about to go.
-func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.ClusterProfile) error {
+// checkProfile returns 409 where profile is another one than the reference says, or is about to go.
+func checkProfile(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.ClusterProfile) error {
 	if of.UID != "" && of.UID != profile.UID {
 		return apierrors.NewConflict(clusterProfiles, of.Name,
-			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", of.UID, profile.UID))
+			fmt.Errorf("the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced",
+				of.UID, profile.UID))
 	}
 	if profile.DeletionTimestamp != nil {
 		return apierrors.NewConflict(clusterProfiles, of.Name, errors.New("the ClusterProfile is being deleted"))
@@ -85,8 +88,9 @@ func check(of v1alpha1.ClusterProfileReference, profile *inventoryv1alpha1.Clust
 	return nil
 }
 
-// checkStays refuses a token for a member that is being taken out of the hub: it would have to be ended at once.
-func checkStays(name string, leaving *member.Leaving) error {
+// checkNotLeaving refuses a token for a member that is being removed from the hub: it would have to
+// be ended at once.
+func checkNotLeaving(name string, leaving *member.Leaving) error {
 	if leaving == nil {
 		return nil
 	}
@@ -95,27 +99,31 @@ func checkStays(name string, leaving *member.Leaving) error {
 	return err
 }
 
-// stays is checkStays for the member of a request that has been let in: it may have begun to leave since.
-func (t *task) stays() error {
-	return checkStays(t.want.Spec.ClusterProfile.Name, t.Members.CachedLeaving(t.profile()))
+// checkCachedNotLeaving is checkNotLeaving for the member of a request that has been let in: it may
+// have begun to leave since.
+func (t *task) checkCachedNotLeaving() error {
+	return checkNotLeaving(t.want.Spec.ClusterProfile.Name, t.Members.CachedLeaving(t.profile()))
 }
 
-// confirmStays is stays by what is stored now. It is for a request whose grant is stored and may have been missed: whoever takes a member
-// out marks it first and lists the grants then, so that either they see the grant, or the mark is seen here.
-func (t *task) confirmStays(ctx context.Context) error {
+// checkLiveNotLeaving is checkNotLeaving by what is stored now. It is for a request whose grant is
+// stored. Whoever removes the member sets the mark, and then lists the grants; the request stores
+// its grant, and then reads the mark. So one of them sees the other.
+func (t *task) checkLiveNotLeaving(ctx context.Context) error {
 	reading, cancel := context.WithTimeoutCause(ctx, confirmTimeout, fmt.Errorf("it was not read within %s", confirmTimeout))
 	defer cancel()
 	leaving, err := t.Members.LiveLeaving(reading, t.profile())
 	if _, told := errors.AsType[*apierrors.StatusError](err); err != nil && !told {
-		return apierrors.NewTimeoutError(fmt.Sprintf("whether cluster %s stays on this hub is not known: %v", t.want.Spec.ClusterProfile.Name, err), 1)
+		return apierrors.NewTimeoutError(fmt.Sprintf("cannot tell whether cluster %s is leaving this hub: %v",
+			t.want.Spec.ClusterProfile.Name, err), 1)
 	}
 	if err != nil {
 		return err
 	}
-	return checkStays(t.want.Spec.ClusterProfile.Name, leaving)
+	return checkNotLeaving(t.want.Spec.ClusterProfile.Name, leaving)
 }
 
-// profile returns as much of the ClusterProfile as it takes to find the Secret that its member is reached by.
+// profile returns as much of the ClusterProfile as it takes to find the Secret that its member is
+// reached by.
 func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	of := t.want.Spec.ClusterProfile
 	return &inventoryv1alpha1.ClusterProfile{
@@ -124,8 +132,9 @@ func (t *task) profile() *inventoryv1alpha1.ClusterProfile {
 	}
 }
 
-// aboutAccess are the failures of members that may come from an old kubeconfig, or an old ClusterProfile: it may have been replaced a
-// moment ago. Those of a member that is left alone, or did not answer in time, are not among them: they are to cost nothing.
+// aboutAccess are the failures of members that may come from an old kubeconfig, or an old
+// ClusterProfile: it may have been replaced a moment ago. Those of a member that is left alone, or
+// did not answer in time, are not among them: they are to cost nothing.
 var aboutAccess = []metav1.CauseType{
 	member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,
 }

@@ -43,8 +43,9 @@ func (m *Minter) newTask(r Request, to *target) *task {
 	return t
 }
 
-// owns returns whether g is the request's to use: a grant with an owner is for the owner's requests, and these use no other.
-func (t *task) owns(g *clusterpassv1alpha1.AuthTokenGrant) bool {
+// mayUse returns whether the request may use g. Requests of a set use only grants of that set, and
+// requests of users only grants of no set.
+func (t *task) mayUse(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	if t.request.Owner == nil {
 		return grant.SetOf(g) == ""
 	}
@@ -81,9 +82,11 @@ func (t *task) run(ctx context.Context, expiration int64) (*clusterpassv1alpha1.
 	return t.runCold(ctx, expiration)
 }
 
-// runWarm has a token issued for what is known. The grant is written to only where its ceiling is too low. It returns errRaced where what was known
-// is no longer so.
-func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
+// runWarm has a token issued for what is known. The grant is written to only where its ceiling is
+// too low. It returns errRaced where what was known is no longer so.
+func (t *task) runWarm(
+	ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, bound grant.Bound, expiration int64,
+) (*clusterpassv1alpha1.AuthTokenGrant, *issuedToken, error) {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	if !t.covers(g, expiration) {
@@ -106,7 +109,7 @@ func (t *task) runWarm(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 // withTimeout bounds ctx by a deadline of ours, which counts against the member.
 func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("cluster %s did not do all that is needed within %s", t.client.Name(), timeout))
+		fmt.Errorf("cluster %s did not answer all calls within %s", t.client.Name(), timeout))
 }
 
 // known returns the grant, and what its tokens are issued for, where it is what is
@@ -114,7 +117,7 @@ func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.
 // since has deleted the Secret on the member, and no token is issued for that one.
 func (t *task) known(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, grant.Bound, bool) {
 	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
-	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.owns(g) || difference(g, t.want) != "" {
+	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || !t.mayUse(g) || difference(g, t.want) != "" {
 		return nil, grant.Bound{}, false
 	}
 	value, ok := t.verified.Get(keyOf(g))
@@ -134,7 +137,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.confirmMemberStays(ctx, g, created); err != nil {
+	if err := t.undoIfLeaving(ctx, g, created); err != nil {
 		return nil, nil, err
 	}
 	ready, err := t.ensure(ctx, g)
@@ -164,7 +167,8 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	return g, token, nil
 }
 
-// identify notes which cluster the member is, as far as it says so, before anything is stored or made for the request.
+// identify notes which cluster the member is, as far as it says so, before anything is stored or
+// made for the request.
 func (t *task) identify(ctx context.Context) error {
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
@@ -174,20 +178,21 @@ func (t *task) identify(ctx context.Context) error {
 	}
 	if uid != "" && t.joined != "" && uid != t.joined {
 		return grant.NewOtherMember(t.want.Name, fmt.Sprintf(
-			"ClusterProfile %s leads to another cluster than its annotation %s says: the UID of the namespace kube-system there is %s, and not %s. Nothing was made there",
-			grant.Cluster(t.want), member.MemberUIDAnnotation, uid, t.joined))
+			"ClusterProfile %s leads to another cluster than its annotation %s says: the UID of the namespace kube-system there is %s, "+
+				"and not %s. Nothing was made there", grant.Cluster(t.want), member.MemberUIDAnnotation, uid, t.joined))
 	}
 	t.want.Status.MemberUID = uid
 	return nil
 }
 
-// confirmMemberStays refuses the first token of a grant for a member that began to leave while the grant was stored. A grant that had a
-// token was seen by whoever takes the member out.
-func (t *task) confirmMemberStays(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
+// undoIfLeaving refuses the first token of a grant for a member that began to leave while the grant
+// was stored, and takes back a grant that was created for it. A grant that had a token was seen by
+// whoever removes the member.
+func (t *task) undoIfLeaving(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, created bool) error {
 	if g.Status.ExpirationCeiling != nil {
 		return nil
 	}
-	err := t.confirmStays(ctx)
+	err := t.checkLiveNotLeaving(ctx)
 	// That a requester did not wait says nothing of the member.
 	if err != nil && created && !errors.Is(ctx.Err(), context.Canceled) {
 		t.undo(ctx, g)
@@ -223,7 +228,8 @@ func isGone(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsConflict(err)
 }
 
-// memberError maps the error of a call to the member to the one for the requester. One that is a refusal of ours goes through as it is; nil stays nil.
+// memberError maps the error of a call to the member to the one for the requester. One that is a
+// refusal of ours goes through as it is; nil stays nil.
 func (t *task) memberError(err error, doing string) error {
 	if err == nil {
 		return nil

@@ -10,13 +10,13 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
@@ -27,11 +27,6 @@ const (
 	// reservedDomain is the prefix of labels and annotations that only the server sets.
 	reservedDomain = "clusterpass.dev/"
 )
-
-// ReservedNamespaces are the namespaces of a member in which no request may name a ServiceAccount
-// or a role, unless Config.AllowedNamespaces has them. A user with rights in one of them can take
-// over the member.
-var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, "kube-node-lease", "clusterpass-system")
 
 // Validate returns the errors in r, by field. r must have its defaults.
 func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
@@ -99,8 +94,8 @@ func (m *Minter) validateNamespace(namespace string, fldPath *field.Path) field.
 	if namespace == "" {
 		return field.ErrorList{field.Required(fldPath, "namespace on the member cluster")}
 	}
-	if ReservedNamespaces.Has(namespace) && !m.AllowedNamespaces.Has(namespace) {
-		return field.ErrorList{field.Forbidden(fldPath, fmt.Sprintf("namespace %q of a member cluster is not for requests", namespace))}
+	if hub.ReservedNamespaces.Has(namespace) && !m.AllowedNamespaces.Has(namespace) {
+		return field.ErrorList{field.Forbidden(fldPath, fmt.Sprintf("namespace %q of a member cluster is reserved", namespace))}
 	}
 	var errs field.ErrorList
 	for _, msg := range apimachineryvalidation.ValidateNamespaceName(namespace, false) {
@@ -164,7 +159,8 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 		errs = append(errs, field.TooLong(fldPath, name, maxRoleName))
 	}
 	if strings.HasPrefix(name, grant.Prefix) {
-		errs = append(errs, field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are those of roles made for one request", grant.Prefix)))
+		errs = append(errs,
+			field.Forbidden(fldPath, fmt.Sprintf("names that begin with %q are reserved for roles made for one request", grant.Prefix)))
 	}
 	return errs
 }
@@ -183,10 +179,12 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool, fldPath *field.Pa
 		}
 		switch {
 		case len(rule.NonResourceURLs) > 0 && namespaced:
-			errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a Role is of one namespace and can't hold non-resource URLs"))
+			errs = append(errs,
+				field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a Role is namespaced and can't hold non-resource URLs"))
 		case len(rule.NonResourceURLs) > 0:
 			if len(rule.APIGroups) > 0 || len(rule.Resources) > 0 || len(rule.ResourceNames) > 0 {
-				errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs, "a rule is for resources or for non-resource URLs, not for both"))
+				errs = append(errs, field.Invalid(idxPath.Child("nonResourceURLs"), rule.NonResourceURLs,
+					"a rule is for resources or for non-resource URLs, not for both"))
 			}
 		default:
 			if len(rule.APIGroups) == 0 {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -149,9 +149,7 @@ func TestValidate(t *testing.T) {
 			for _, err := range m.Validate(r) {
 				got = append(got, err.Field+": "+err.Type.String())
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("wrong errors (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, test.want, got)
 		})
 	}
 }

@@ -47,7 +47,8 @@ func Of(ctx context.Context, hub kubernetes.Interface, author *v1alpha1.Author, 
 		}
 		spec.Extra[key] = values
 	}
-	review, err := hub.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+	review, err := hub.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec},
+		metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("asking what %q may do: %w", author.Username, err)
 	}

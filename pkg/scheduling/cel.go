@@ -36,14 +36,15 @@ type expression struct {
 }
 
 const (
-	// celCostLimit bounds one evaluation, in the units of CEL. Kubernetes allows a hundred times as much to what is evaluated once a
-	// request; this is evaluated once a cluster.
+	// celCostLimit bounds one evaluation, in the units of CEL. Kubernetes allows a hundred times as
+	// much to what is evaluated once a request; this is evaluated once a cluster.
 	celCostLimit = 10_000
 	// celClusterLimit bounds what all expressions of a placement cost for one cluster.
 	celClusterLimit = 10 * celCostLimit
 )
 
-// celEnvironment has the variables with their types, and the functions of Kubernetes. checkExpression allows some of them.
+// celEnvironment has the variables with their types, and the functions of Kubernetes.
+// checkExpression allows some of them.
 var celEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 	extended, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
@@ -89,8 +90,8 @@ func compileExpression(text string) (cel.Program, int64, error) {
 	if ast, issues = env.Check(ast); issues.Err() != nil {
 		return nil, 0, issues.Err()
 	}
-	if is := ast.OutputType(); !is.IsExactType(cel.BoolType) {
-		return nil, 0, fmt.Errorf("it is of type %s, and has to be true or false", is)
+	if output := ast.OutputType(); !output.IsExactType(cel.BoolType) {
+		return nil, 0, fmt.Errorf("it is of type %s, and must be true or false", output)
 	}
 	steps, err := checkExpression(env, ast)
 	if err != nil {
@@ -115,8 +116,9 @@ func (e *expression) holds(c *candidate) (bool, error) {
 	return value == types.True, nil
 }
 
-// celObjects returns the variables of expressions: the ClusterProfile, and the same as OCM's ManagedCluster has it. They are as small as
-// celTypes say: a text that is too long is left out of a map, and else cut off, and of too many entries the first are there.
+// celObjects returns the variables of expressions: the ClusterProfile, and the same as OCM's
+// ManagedCluster has it. They are as small as celTypes say: a text that is too long is left out of
+// a map, and else cut off, and of too many entries the first are there.
 func celObjects(c *Cluster) map[string]any {
 	metadata := map[string]any{"name": c.Name, "namespace": c.Namespace, "labels": seen(c.Labels), "annotations": seen(c.Annotations)}
 	values := seen(c.Properties)

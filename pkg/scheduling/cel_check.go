@@ -20,27 +20,31 @@ import (
 	"k8s.io/apiserver/pkg/cel/library"
 )
 
-// CEL charges for a function after the call, and for some loops not at all. So nothing may be called that takes much more time or memory
-// than what it is given: text cannot be put together, lists and maps hold single values, and only single values are compared. And steps are
-// counted before anything is evaluated, for lists as long as they may be.
+// CEL charges for a function after the call, and for some loops not at all. So nothing may be
+// called that takes much more time or memory than what it is given: text cannot be put together,
+// lists and maps hold single values, and only single values are compared. And steps are counted
+// before anything is evaluated, for lists as long as they may be.
 
 const (
-	// celEstimateLimit bounds what one evaluation is estimated to cost at most, in the units of CEL. It is that of a rule in a
-	// CustomResourceDefinition.
+	// celEstimateLimit bounds what one evaluation is estimated to cost at most, in the units of CEL.
+	// It is that of a rule in a CustomResourceDefinition.
 	celEstimateLimit = 10_000_000
-	// celStepsLimit bounds the steps of an expression: how many of its parts are evaluated, however often. maxCELSteps is the bound of all
-	// expressions of a placement together.
+	// celStepsLimit bounds the steps of an expression: how many of its parts are evaluated, however
+	// often. maxCELSteps is the bound of all expressions of a placement together.
 	celStepsLimit = 20_000
 	maxCELSteps   = 5 * celStepsLimit
-	// maxPattern bounds a regular expression, in bytes, and maxPatternSteps what it may take for each byte of a text.
+	// maxPattern bounds a regular expression, in bytes, and maxPatternSteps what it may take for each
+	// byte of a text.
 	maxPattern      = 512
 	maxPatternSteps = 128
-	// maxParts bounds the parts of an expression: the check of their types takes more than linear time.
+	// maxParts bounds the parts of an expression: the check of their types takes more than linear
+	// time.
 	maxParts = 2000
 )
 
-// celFunctions are those that expressions may use, by the names that CEL has for them. All cost about as much as it takes to read their
-// arguments. quantity is not among them: to compare 1e1000000000 takes minutes and gigabytes.
+// celFunctions are those that expressions may use, by the names that CEL has for them. All cost
+// about as much as it takes to read their arguments. quantity is not among them: to compare
+// 1e1000000000 takes minutes and gigabytes.
 var celFunctions = sets.New(
 	operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional, operators.NotStrictlyFalse,
 	operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.In,
@@ -58,11 +62,13 @@ var celFunctions = sets.New(
 // celFind is a function of Kubernetes that takes a regular expression, as matches does.
 const celFind = "find"
 
-// takesAll are the functions that may be given lists, maps and parts of a profile: they do not look into them.
-var takesAll = sets.New(operators.Index, operators.OptIndex, operators.OptSelect, operators.Conditional, overloads.Size, "hasValue", "value", "or", "orValue")
+// takesAll are the functions that may be given lists, maps and parts of a profile: they do not look
+// into them.
+var takesAll = sets.New(operators.Index, operators.OptIndex, operators.OptSelect, operators.Conditional, overloads.Size,
+	"hasValue", "value", "or", "orValue")
 
-// checkExpression returns how many steps an evaluation has at most, or why the expression is not allowed: it might cost much in one step,
-// or costs too much in all.
+// checkExpression returns how many steps an evaluation has at most, or why the expression is not
+// allowed: it might cost much in one step, or costs too much in all.
 func checkExpression(env *cel.Env, checked *cel.Ast) (steps int64, err error) {
 	ast := checked.NativeRep()
 	celast.PreOrderVisit(ast.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
@@ -86,8 +92,8 @@ func checkExpression(env *cel.Env, checked *cel.Ast) (steps int64, err error) {
 	return steps, nil
 }
 
-// countSteps returns how many parts of an expression an evaluation has at most, counted as often as loops repeat them; no more than
-// celStepsLimit+1.
+// countSteps returns how many parts of an expression an evaluation has at most, counted as often as
+// loops repeat them; no more than celStepsLimit+1.
 func countSteps(ast *celast.AST, e celast.Expr) int64 {
 	steps := int64(1)
 	add := func(times int64, parts ...celast.Expr) {
@@ -147,8 +153,8 @@ func units(cost uint64) string {
 }
 
 func checkNode(ast *celast.AST, e celast.Expr) error {
-	if is := ast.GetType(e.ID()); is != nil {
-		if err := checkType(is); err != nil {
+	if t := ast.GetType(e.ID()); t != nil {
+		if err := checkType(t); err != nil {
 			return err
 		}
 	}
@@ -158,14 +164,15 @@ func checkNode(ast *celast.AST, e celast.Expr) error {
 	return nil
 }
 
-// checkType allows what has a type, and lists and maps of single values and of what a ClusterProfile has.
-func checkType(is *types.Type) error {
-	if is.Kind() == types.DynKind {
+// checkType allows what has a type, and lists and maps of single values and of what a
+// ClusterProfile has.
+func checkType(t *types.Type) error {
+	if t.Kind() == types.DynKind {
 		return errors.New("the type of a part of it is not known: dyn() and lists of different types are not supported")
 	}
-	for _, parameter := range is.Parameters() {
-		if isAggregate(is) && isAggregate(parameter) {
-			return fmt.Errorf("%s: lists and maps of lists and maps are not supported", is)
+	for _, parameter := range t.Parameters() {
+		if isAggregate(t) && isAggregate(parameter) {
+			return fmt.Errorf("%s: lists and maps of lists and maps are not supported", t)
 		}
 		if err := checkType(parameter); err != nil {
 			return err
@@ -175,25 +182,25 @@ func checkType(is *types.Type) error {
 }
 
 // isAggregate returns whether values of the type are lists or maps, or may be.
-func isAggregate(is *types.Type) bool {
-	switch is.Kind() {
+func isAggregate(t *types.Type) bool {
+	switch t.Kind() {
 	case types.ListKind, types.MapKind:
 		return true
 	case types.OpaqueKind:
-		return slices.ContainsFunc(is.Parameters(), isAggregate)
+		return slices.ContainsFunc(t.Parameters(), isAggregate)
 	default:
 		return false
 	}
 }
 
 // isPart returns whether values of the type are, or may be, a part of a variable that has fields.
-func isPart(is *types.Type) bool {
-	switch is.Kind() {
+func isPart(t *types.Type) bool {
+	switch t.Kind() {
 	case types.StructKind:
-		_, found := celTypes.FindDeclType(is.TypeName())
+		_, found := celTypes.FindDeclType(t.TypeName())
 		return found
 	case types.OpaqueKind:
-		return slices.ContainsFunc(is.Parameters(), isPart)
+		return slices.ContainsFunc(t.Parameters(), isPart)
 	default:
 		return false
 	}
@@ -211,24 +218,25 @@ func checkCall(ast *celast.AST, e celast.Expr) error {
 	case function == operators.Add:
 		return checkAdd(ast, e.ID(), args)
 	case strings.HasPrefix(function, "get") && len(args) > 1:
-		return fmt.Errorf("%s is for UTC alone here", function)
+		return fmt.Errorf("%s supports only UTC here", function)
 	}
 	for i, arg := range args {
-		is := ast.GetType(arg.ID())
-		if is == nil || !isAggregate(is) && !isPart(is) || takesAll.Has(function) || function == operators.In && i == 1 {
+		t := ast.GetType(arg.ID())
+		if t == nil || !isAggregate(t) && !isPart(t) || takesAll.Has(function) || function == operators.In && i == 1 {
 			continue
 		}
-		return fmt.Errorf("%s of %s is not supported here: compare single values", displayName(function), is)
+		return fmt.Errorf("%s of %s is not supported here: compare single values", displayName(function), t)
 	}
 	return nil
 }
 
-// checkAdd allows to add numbers and times, and what the macros map and filter do: one more item to their result.
+// checkAdd allows to add numbers and times, and what the macros map and filter do: one more item to
+// their result.
 func checkAdd(ast *celast.AST, id int64, args []celast.Expr) error {
 	for _, overload := range ast.GetOverloadIDs(id) {
 		switch overload {
 		case overloads.AddString, overloads.AddBytes:
-			return errors.New("text can't be put together by + here")
+			return errors.New("text can't be concatenated by + here")
 		case overloads.AddList:
 			if !isAppend(args) {
 				return errListsTogether
@@ -239,8 +247,9 @@ func checkAdd(ast *celast.AST, id int64, args []celast.Expr) error {
 	return nil
 }
 
-// checkParsed allows what is quick to check: there are bounds to what an expression consists of, since its types may be much larger than
-// its text, and its regular expressions are compiled by the check.
+// checkParsed allows what is quick to check: there are bounds to what an expression consists of,
+// since its types may be much larger than its text, and its regular expressions are compiled by the
+// check.
 func checkParsed(e celast.Expr) (err error) {
 	parts := 0
 	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) {
@@ -257,7 +266,7 @@ func checkParsed(e celast.Expr) (err error) {
 func checkPart(e celast.Expr) error {
 	switch e.Kind() {
 	case celast.MapKind, celast.StructKind:
-		return errors.New("maps and objects can't be made here")
+		return errors.New("maps and objects can't be created here")
 	case celast.CallKind:
 	default:
 		return nil
@@ -270,41 +279,45 @@ func checkPart(e celast.Expr) error {
 		}
 		return checkPattern(call.Args()[0])
 	case operators.Add:
-		if isList := func(e celast.Expr) bool { return e.Kind() == celast.ListKind }; slices.ContainsFunc(call.Args(), isList) && !isAppend(call.Args()) {
+		isList := func(e celast.Expr) bool { return e.Kind() == celast.ListKind }
+		if slices.ContainsFunc(call.Args(), isList) && !isAppend(call.Args()) {
 			return errListsTogether
 		}
 	}
 	return nil
 }
 
-var errListsTogether = errors.New("lists can't be put together by + here")
+var errListsTogether = errors.New("lists can't be concatenated by + here")
 
-// isAppend returns whether a sum is what the macros map and filter do: one more item to their result.
+// isAppend returns whether a sum is what the macros map and filter do: one more item to their
+// result.
 func isAppend(args []celast.Expr) bool {
 	return args[0].Kind() == celast.IdentKind && args[1].Kind() == celast.ListKind && args[1].AsList().Size() == 1
 }
 
-// checkPattern allows regular expressions that are written down, short, and take few steps for a character of text.
+// checkPattern allows regular expressions that are written down, short, and take few steps for a
+// character of text.
 func checkPattern(arg celast.Expr) error {
 	if arg.Kind() != celast.LiteralKind {
-		return errors.New("a regular expression has to be written down, and can't be computed")
+		return errors.New("a regular expression must be a literal, and can't be computed")
 	}
 	pattern, _ := arg.AsLiteral().Value().(string)
 	if len(pattern) > maxPattern {
-		return fmt.Errorf("a regular expression has %d bytes, and may have %d", len(pattern), maxPattern)
+		return fmt.Errorf("a regular expression has %d bytes, of at most %d", len(pattern), maxPattern)
 	}
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return err
 	}
 	if countPattern(parsed) > maxPatternSteps {
-		return fmt.Errorf("the regular expression %q takes more than %d steps for a character: it is too long, or repeats too much", pattern, maxPatternSteps)
+		return fmt.Errorf("the regular expression %q takes more than %d steps for a character: it is too long, or repeats too much",
+			pattern, maxPatternSteps)
 	}
 	return nil
 }
 
-// countPattern returns how many steps a regular expression takes for a character at most; no more than maxPatternSteps+1. It is not compiled
-// for that, since repetitions become as many copies.
+// countPattern returns how many steps a regular expression takes for a character at most; no more
+// than maxPatternSteps+1. It is not compiled for that, since repetitions become as many copies.
 func countPattern(e *syntax.Regexp) int {
 	steps := 1 + len(e.Rune)
 	if e.Op == syntax.OpCharClass {
@@ -321,7 +334,7 @@ func countPattern(e *syntax.Regexp) int {
 
 // displayName returns what a function is called in an expression.
 func displayName(function string) string {
-	if name, is := operators.FindReverse(function); is && name != "" {
+	if name, found := operators.FindReverse(function); found && name != "" {
 		return name
 	}
 	return function

@@ -42,15 +42,15 @@ func TestCompileExpressions(t *testing.T) {
 		{"a regular expression of a usual length", properties + `.exists(p, p.value.matches("^(NVIDIA-)?(A100|H100|H200|B200|L4|L40S)(-SXM[0-9]?|-PCIE)?(-[0-9]+GB)?$"))`, ""},
 		{"an annotation that is searched", annotation + `.contains("gpu") || ` + annotation + `.lowerAscii().find("v[0-9]+") == "v1"`, ""},
 
-		{"no condition", `clusterProfile.metadata.name`, "has to be true or false"},
+		{"no condition", `clusterProfile.metadata.name`, "must be true or false"},
 		{"a field that is not there", `clusterProfile.spec.displayName == "x"`, "undefined field 'spec'"},
 		{"text that is replaced", annotation + `.replace("", ` + annotation + `) == ""`, "replace is not supported"},
 		{"text that is replaced in a loop", properties + `.exists(p, p.value.replace("", "x") == "")`, "replace is not supported"},
 		{"text that is joined", properties + `.map(p, p.value).join(` + annotation + `) == ""`, "join is not supported"},
 		{"text that is formatted", `"%s".format([` + annotation + `]) == ""`, "format is not supported"},
-		{"text that is put together", annotation + ` + ` + annotation + ` == ""`, "can't be put together"},
-		{"text that is put together in the dark", `(` + annotation + ` + "a").size() > 1`, "can't be put together"},
-		{"lists that are put together", `(` + properties + ` + ` + properties + `).size() > 1`, "can't be put together"},
+		{"text that is put together", annotation + ` + ` + annotation + ` == ""`, "can't be concatenated"},
+		{"text that is put together in the dark", `(` + annotation + ` + "a").size() > 1`, "can't be concatenated"},
+		{"lists that are put together", `(` + properties + ` + ` + properties + `).size() > 1`, "can't be concatenated"},
 		{"lists that are put together in a loop", `[[1]].map(x, x + x).size() > 1`, "lists and maps of lists and maps"},
 		{"lists of lists", doubled + `.size() > 1`, "lists and maps of lists and maps"},
 		{"lists of lists in a choice", `(true ? [` + properties + `] : []).size() > 1`, "lists and maps of lists and maps"},
@@ -68,21 +68,21 @@ func TestCompileExpressions(t *testing.T) {
 		{"a loop that CEL charges nothing for", `!` + zeros(150) + `.exists_one(a, ` + zeros(150) + `.exists_one(b, false))`, "more than 20000 steps"},
 		{"a loop over what a loop has made", zeros(1900) + `.map(a, a).filter(a, a == 0).exists(a, a == 1)`, "more than 20000 steps"},
 		{"a loop with a long body", zeros(1000) + `.all(a, ` + strings.Repeat("true && ", 100) + `true)`, "more than 20000 steps"},
-		{"a message that is made", `google.protobuf.Struct{} == google.protobuf.Struct{}`, "can't be made"},
-		{"maps whose types double", `[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`, "can't be made"},
-		{"sums whose types nobody knows", `[` + strings.Repeat(`[] + [], `, 300) + `[]].size() == 1`, "can't be put together"},
+		{"a message that is made", `google.protobuf.Struct{} == google.protobuf.Struct{}`, "can't be created"},
+		{"maps whose types double", `[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`, "can't be created"},
+		{"sums whose types nobody knows", `[` + strings.Repeat(`[] + [], `, 300) + `[]].size() == 1`, "can't be concatenated"},
 		{"very many parts", zeros(3000) + `.size() == 1`, "more than 2000 parts"},
 		{"a loop over what may be one list or another", `(true ? ` + properties + `.map(p, clusterProfile.status.conditions[0]) : clusterProfile.status.conditions).all(c, ` +
 			strings.Repeat(`c.type == "a" || `, 20) + `false)`, "more than 20000 steps"},
 		{"a character that is looked up", `clusterProfile.metadata.name.charAt(0) == "a"`, "charAt is not supported"},
 		{"a regular expression in the place of the text", `matches("(?:` + strings.Repeat("a", 3300) + `){1000}", "x")`, "write TEXT.matches(PATTERN)"},
 		{"a regular expression of nothing, often", `"x".matches("(?:` + strings.Repeat("()", 251) + `){1000}")`, "repeats too much"},
-		{"a time somewhere", `timestamp("2030-01-01T00:00:00Z").getHours("Europe/Berlin") == 1`, "for UTC alone"},
+		{"a time somewhere", `timestamp("2030-01-01T00:00:00Z").getHours("Europe/Berlin") == 1`, "supports only UTC"},
 		{"a search that is slow", annotation + `.indexOf("ab") == 1`, "indexOf is not supported"},
-		{"a regular expression that is computed", `"x".matches(` + annotation + `)`, "has to be written down"},
+		{"a regular expression that is computed", `"x".matches(` + annotation + `)`, "must be a literal"},
 		{"a regular expression that repeats", `"x".matches("((a{1,30}){1,30})")`, "repeats too much"},
 		{"a regular expression of many steps", `"x".matches("` + strings.Repeat("a*", 200) + `")`, "repeats too much"},
-		{"a long regular expression", `"x".matches("` + strings.Repeat(".{999}", 1650) + `")`, "has 9900 bytes, and may have 512"},
+		{"a long regular expression", `"x".matches("` + strings.Repeat(".{999}", 1650) + `")`, "has 9900 bytes, of at most 512"},
 		{"a regular expression that is none", `"x".matches("(")`, "missing closing )"},
 		{"loops in loops", properties + `.exists(a, ` + properties + `.exists(b, a.name == b.name))`, "more than 20000 steps"},
 		{"a search of all annotations for long texts", `clusterProfile.metadata.annotations.exists(a, clusterProfile.metadata.annotations["a"].contains(a))`, "may cost"},
@@ -152,11 +152,12 @@ func TestExpression_IsBounded(t *testing.T) {
 			CelExpressions: slices.Repeat([]string{loop}, 100),
 		}}).Predicates, field.NewPath("predicates"))
 		require.Len(t, errs, 1)
-		assert.Contains(t, errs[0].Error(), "are allowed 100000")
+		assert.Contains(t, errs[0].Error(), "may take more than 100000")
 	})
 }
 
-// mostAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count its characters, for instance.
+// mostAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count
+// its characters, for instance.
 const mostAllocated = 64 << 20
 
 func allocated(do func()) uint64 {
@@ -186,8 +187,6 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		c.spent = 0
-		if used := allocated(func() { _, _ = compiled[0].holds(c) }); used > mostAllocated {
-			t.Errorf("%d bytes for %s", used, text)
-		}
+		assert.LessOrEqual(t, allocated(func() { _, _ = compiled[0].holds(c) }), uint64(mostAllocated), text)
 	})
 }

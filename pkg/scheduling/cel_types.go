@@ -13,13 +13,14 @@ import (
 const (
 	// maxCELText bounds each text that expressions see, in bytes.
 	maxCELText = 4096
-	// maxCELItems bounds the entries of labels, annotations and properties, and maxCELConditions the conditions.
+	// maxCELItems bounds the entries of labels, annotations and properties, and maxCELConditions the
+	// conditions.
 	maxCELItems      = 256
 	maxCELConditions = 32
 )
 
-// Types of the variables of expressions. All is declared, so that an expression about what is not there is refused when it is written,
-// and what one costs can be estimated then.
+// Types of the variables of expressions. All is declared, so that an expression about what is not
+// there is refused when it is written, and what one costs can be estimated then.
 var (
 	celText = func() *apiservercel.DeclType {
 		text := apiservercel.NewSimpleTypeWithMinSize("string", cel.StringType, types.String(""), apiservercel.MinStringSize)
@@ -32,7 +33,8 @@ var (
 	celMetadata = celObject("Metadata", map[string]*apiservercel.DeclType{
 		"name": celText, "namespace": celText, "labels": celTexts, "annotations": celTexts,
 	})
-	celProperties    = apiservercel.NewListType(celObject("Property", map[string]*apiservercel.DeclType{"name": celText, "value": celText}), maxCELItems)
+	celProperties = apiservercel.NewListType(celObject("Property", map[string]*apiservercel.DeclType{"name": celText, "value": celText}),
+		maxCELItems)
 	celConditionList = apiservercel.NewListType(celObject("Condition", map[string]*apiservercel.DeclType{
 		"type": celText, celStatus: celText, "reason": celText, "message": celText, "lastTransitionTime": apiservercel.TimestampType,
 	}), maxCELConditions)
@@ -56,13 +58,14 @@ var celTypes = apiservercel.NewDeclTypeProvider(celProfileType, celManagedCluste
 
 func celObject(name string, fields map[string]*apiservercel.DeclType) *apiservercel.DeclType {
 	declared := make(map[string]*apiservercel.DeclField, len(fields))
-	for field, is := range fields {
-		declared[field] = apiservercel.NewDeclField(field, is, true, nil, nil)
+	for field, t := range fields {
+		declared[field] = apiservercel.NewDeclField(field, t, true, nil, nil)
 	}
 	return apiservercel.NewObjectType(name, declared)
 }
 
-// celSizes estimates how long texts, lists and maps are at most. What is not a field of a variable, but made of one, is no longer.
+// celSizes estimates how long texts, lists and maps are at most. What is not a field of a variable,
+// but made of one, is no longer.
 type celSizes struct{}
 
 // EstimateSize implements checker.CostEstimator.
@@ -77,9 +80,10 @@ func (celSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	}
 }
 
-// mostItems returns how many entries a list or map of that type has at most, if it is not written down.
-func mostItems(is *types.Type) int64 {
-	if is.IsExactType(celConditionList.CelType()) {
+// mostItems returns how many entries a list or map of that type has at most, if it is not written
+// down.
+func mostItems(t *types.Type) int64 {
+	if t.IsExactType(celConditionList.CelType()) {
 		return maxCELConditions
 	}
 	return maxCELItems

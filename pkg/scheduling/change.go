@@ -14,8 +14,9 @@ type Change struct {
 	now           int64
 }
 
-// Touched returns whether a change can make the policy decide otherwise, or earlier or later: only then is a pass worth while. It evaluates
-// no expressions: a policy that has some is touched by every change of its candidates.
+// Touched returns whether a change can make the policy decide otherwise, or earlier or later: only
+// then is a pass worth while. It evaluates no expressions: a policy that has some is touched by
+// every change of its candidates.
 func (p *Policy) Touched(change *Change) bool {
 	if p.evaluates {
 		return p.isCandidate(change.before) || p.isCandidate(change.after)
@@ -33,7 +34,7 @@ func (p *Policy) Touched(change *Change) bool {
 // WeighsOthers returns whether what other placements select makes a difference.
 func (p *Policy) WeighsOthers() bool {
 	for i := range p.prioritizers {
-		if _, is := p.prioritizers[i].prioritizer.(balance); is {
+		if _, balances := p.prioritizers[i].prioritizer.(balance); balances {
 			return true
 		}
 	}
@@ -62,7 +63,8 @@ func (p *Policy) outlook(m *member, now int64) *outlook {
 	return &o
 }
 
-// differs returns whether the later outlook is another one. If the cluster will only pass for longer, nothing is to be done now.
+// differs returns whether the later outlook is another one. If the cluster will only pass for
+// longer, nothing is to be done now.
 func (o *outlook) differs(later *outlook) bool {
 	for i := range o {
 		if o[i].passes != later[i].passes || o[i].until > later[i].until {

@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Cluster has the data of one cluster that placements use. It must not be changed after it was added to a Fleet.
+// Cluster has the data of one cluster that placements use. It must not be changed after it was
+// added to a Fleet.
 type Cluster struct {
 	// NamespacedName is the namespace and name of the ClusterProfile.
 	types.NamespacedName
@@ -36,7 +37,8 @@ type Cluster struct {
 	Scores map[string]*Figures
 }
 
-// forever is the instant of events that never happen. Like all instants here, it is in nanoseconds since 1970.
+// forever is the instant of events that never happen. Like all instants here, it is in nanoseconds
+// since 1970.
 const forever int64 = math.MaxInt64
 
 // compareNames orders clusters by name, and those of one name by namespace.

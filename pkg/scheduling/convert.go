@@ -67,7 +67,8 @@ func (f *Fleet) Feed(profile *inventoryv1alpha1.ClusterProfile, scores []*v1alph
 // ClusterSetLabel is the label of a namespace with the name of its cluster set (KEP-4322).
 const ClusterSetLabel = "multicluster.x-k8s.io/clusterset"
 
-// ClusterSetOf returns the cluster set of a namespace. It is empty for none, and for a namespace that is being deleted.
+// ClusterSetOf returns the cluster set of a namespace. It is empty for none, and for a namespace
+// that is being deleted.
 func ClusterSetOf(namespace *corev1.Namespace) string {
 	if namespace.DeletionTimestamp != nil {
 		return ""
@@ -75,7 +76,8 @@ func ClusterSetOf(namespace *corev1.Namespace) string {
 	return namespace.Labels[ClusterSetLabel]
 }
 
-// MayList returns the right that the author of a placement needs to select clusters of another namespace.
+// MayList returns the right that the author of a placement needs to select clusters of another
+// namespace.
 func MayList(namespace string) authorizationv1.ResourceAttributes {
 	return authorizationv1.ResourceAttributes{
 		Namespace: namespace, Verb: "list", Group: inventoryv1alpha1.Group, Version: inventoryv1alpha1.Version, Resource: "clusterprofiles",
@@ -111,7 +113,8 @@ func newFigures(status *v1alpha1.ClusterScoreStatus) *Figures {
 	return f
 }
 
-// ownTaints returns the taints in the annotation of a ClusterProfile. Another server may have stored it without validation.
+// ownTaints returns the taints in the annotation of a ClusterProfile. Another server may have
+// stored it without validation.
 func ownTaints(profile *inventoryv1alpha1.ClusterProfile) ([]v1alpha1.ClusterTaint, error) {
 	annotation := profile.Annotations[v1alpha1.AnnotationTaints]
 	if annotation == "" {

@@ -11,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// FilterMissingScore is the name of the filter that refuses clusters of unknown scores, if the placement wants that.
+// FilterMissingScore is the name of the filter that refuses clusters of unknown scores, if the
+// placement wants that.
 const FilterMissingScore = "MissingScore"
 
 // Explanation says why a cluster is selected, or why not.
@@ -27,11 +28,13 @@ type Explanation struct {
 	Total int64
 	// Unknown says that a score is missing, and the cluster ranks after those of which all are known.
 	Unknown bool
-	// Rank is the place among all clusters that no filter refused, from 0, before stabilisation and spreading; -1 if one did.
+	// Rank is the place among all clusters that no filter refused, from 0, before stabilisation and
+	// spreading; -1 if one did.
 	Rank int
 	// Selected is the place in the decision, from 0; -1 if the cluster is not selected.
 	Selected int
-	// ToleratedUntil is the first instant at which a taint may not be tolerated any longer; zero if there is none.
+	// ToleratedUntil is the first instant at which a taint may not be tolerated any longer; zero if
+	// there is none.
 	ToleratedUntil time.Time
 }
 
@@ -77,7 +80,7 @@ func (p *Plan) explain(slot int32) Explanation {
 		if !ok && e.RefusedBy == "" {
 			e.RefusedBy, e.Reason = f.name(), f.reason(&c)
 		}
-		if _, is := f.(tolerations); is && ok {
+		if _, tolerates := f.(tolerations); tolerates && ok {
 			e.ToleratedUntil = instant(until)
 		}
 	}
@@ -114,7 +117,7 @@ func (p *Plan) passedOver(rank, selected int) string {
 	case p.dwells():
 		return "selected clusters keep their places for dwellSeconds"
 	default:
-		return "it is better than no selected cluster by minimumAdvantage"
+		return "it is not better than any selected cluster by minimumAdvantage"
 	}
 }
 

@@ -135,10 +135,10 @@ func TestTaints(t *testing.T) {
 		{name: "Equal does not tolerate another value", taint: taint("a", noSelect), tolerations: []v1alpha1.ClusterToleration{{Key: "gpu", Value: "b"}}, reason: "is not tolerated"},
 		{name: "an effect tolerates no other", taint: taint("a", noSelect), tolerations: []v1alpha1.ClusterToleration{{Key: "gpu", Value: "a", Effect: ifNew}}, reason: "is not tolerated"},
 		{name: "a toleration lasts", taint: taint("", noSelect), tolerations: []v1alpha1.ClusterToleration{seconds(61)}, next: start.Add(time.Second)},
-		{name: "a toleration ends at the very second", taint: taint("", noSelect), tolerations: []v1alpha1.ClusterToleration{seconds(60)}, reason: "is tolerated no longer"},
+		{name: "a toleration ends at the very second", taint: taint("", noSelect), tolerations: []v1alpha1.ClusterToleration{seconds(60)}, reason: "is no longer tolerated"},
 		{name: "a toleration that ended leaves room for another", taint: taint("", noSelect), tolerations: []v1alpha1.ClusterToleration{seconds(60), seconds(90)}, next: start.Add(30 * time.Second)},
 		{name: "a very long toleration lasts for ever", taint: taint("", noSelect), tolerations: []v1alpha1.ClusterToleration{seconds(1 << 62)}},
-		{name: "a taint of unknown age is too old", taint: v1alpha1.ClusterTaint{Key: "gpu", Effect: noSelect}, tolerations: []v1alpha1.ClusterToleration{seconds(1 << 40), seconds(60)}, reason: "is tolerated no longer"},
+		{name: "a taint of unknown age is too old", taint: v1alpha1.ClusterTaint{Key: "gpu", Effect: noSelect}, tolerations: []v1alpha1.ClusterToleration{seconds(1 << 40), seconds(60)}, reason: "is no longer tolerated"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

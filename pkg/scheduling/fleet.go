@@ -41,7 +41,8 @@ type view struct {
 // member is a cluster with data that is computed once.
 type member struct {
 	Cluster
-	// joined is the version of the fleet at which the cluster was added. It distinguishes clusters that had the same slot.
+	// joined is the version of the fleet at which the cluster was added. It distinguishes clusters
+	// that had the same slot.
 	joined uint64
 	// object returns the variables of CEL expressions.
 	object func() map[string]any

@@ -49,7 +49,8 @@ func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (group
 	var errs field.ErrorList
 	g := groups{size: 100, percent: true, byName: strategy.SortBy == v1alpha1.SortByClusterName}
 	if by := cmp.Or(strategy.SortBy, v1alpha1.SortByScore); by != v1alpha1.SortByScore && !g.byName {
-		errs = append(errs, field.NotSupported(path.Child("sortBy"), by, []v1alpha1.DecisionSortBy{v1alpha1.SortByScore, v1alpha1.SortByClusterName}))
+		errs = append(errs,
+			field.NotSupported(path.Child("sortBy"), by, []v1alpha1.DecisionSortBy{v1alpha1.SortByScore, v1alpha1.SortByClusterName}))
 	}
 	path = path.Child("groupStrategy")
 	if size := strategy.GroupStrategy.ClustersPerDecisionGroup; size != nil {
@@ -64,7 +65,8 @@ func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (group
 			errs = append(errs, field.Invalid(path.Child("groupName"), group.GroupName, problem))
 		}
 		selector := &group.GroupClusterSelector
-		byLabels, byProperties, selectorErrs := compileSelectors(&selector.LabelSelector, &selector.ClaimSelector, path.Child("groupClusterSelector"))
+		byLabels, byProperties, selectorErrs := compileSelectors(&selector.LabelSelector, &selector.ClaimSelector,
+			path.Child("groupClusterSelector"))
 		errs = append(errs, selectorErrs...)
 		g.named = append(g.named, namedGroup{group.GroupName, byLabels, byProperties})
 	}
@@ -109,7 +111,8 @@ func (g *groups) divide(selected []*member) []Group {
 // split returns the clusters that the group selects, and the others.
 func (n *namedGroup) split(from []*member) (taken, rest []*member) {
 	for _, m := range from {
-		if (n.labels == nil || n.labels.Matches(labels.Set(m.Labels))) && (n.properties == nil || n.properties.Matches(labels.Set(m.Properties))) {
+		if (n.labels == nil || n.labels.Matches(labels.Set(m.Labels))) &&
+			(n.properties == nil || n.properties.Matches(labels.Set(m.Properties))) {
 			taken = append(taken, m)
 		} else {
 			rest = append(rest, m)

@@ -100,7 +100,8 @@ func (n *named) shift(from, to int32) {
 	n.times[to]++
 }
 
-// most returns the highest number of decisions with the same cluster, not counting the decision without.
+// most returns the highest number of decisions with the same cluster, not counting the decision
+// without.
 func (n *named) most(without []types.NamespacedName, slots map[types.NamespacedName]int32) int32 {
 	own := map[types.NamespacedName]int32{}
 	for _, name := range without {

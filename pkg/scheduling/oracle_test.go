@@ -88,8 +88,8 @@ type oracleSlice struct {
 // oracleNamespace is where all clusters of the cases are: OCM's have no namespace.
 const oracleNamespace = "fleet"
 
-// TestOracle compares with OCM's scheduler. The placements say what OCM takes for granted: a missing score is 0, and groups are
-// sorted by name.
+// TestOracle compares with OCM's scheduler. The placements say what OCM takes for granted: a
+// missing score is 0, and groups are sorted by name.
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	for _, c := range oracleCases(t) {
@@ -122,8 +122,9 @@ func oracleCases(t *testing.T) []oracleCase {
 	return cases
 }
 
-// run returns what we make of the case. OCM reads predicates only if there is a cluster to try them on, and tolerations if one
-// matches the predicates: see docs/placement.md, "Differences from OCM". So mistakes in what it doesn't read are left out.
+// run returns what we make of the case. OCM reads predicates only if there is a cluster to try them
+// on, and tolerations if one matches the predicates: see docs/placement.md, "Differences from OCM".
+// So mistakes in what it doesn't read are left out.
 func (c *oracleCase) run() oracleAnswer {
 	placement := &v1alpha1.Placement{ObjectMeta: c.Placement.meta(), Spec: c.Placement.Spec}
 	placement.Spec.MissingScore = v1alpha1.MissingScoreZero
@@ -165,7 +166,8 @@ func (c *oracleCase) fleet() *Fleet {
 			Conditions:     o.Conditions,
 			Scores:         map[string]*Figures{},
 		}
-		// What can be allocated is no part of a ClusterProfile but an amount among its scores. OCM wants the capacity, too.
+		// What can be allocated is no part of a ClusterProfile but an amount among its scores. OCM wants
+		// the capacity, too.
 		usage := &Figures{Values: map[string]resource.Quantity{}}
 		for name, value := range o.Allocatable {
 			if _, here := o.Capacity[name]; here {
@@ -223,7 +225,8 @@ func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *
 		if e.RefusedBy != FilterPredicates {
 			answer.PredicateMatched = append(answer.PredicateMatched, e.Cluster.Name)
 		}
-		// OCM asks this of all clusters that the placement has selected, whether they still match its predicates or not.
+		// OCM asks this of all clusters that the placement has selected, whether they still match its
+		// predicates or not.
 		if until := e.ToleratedUntil; c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
 			answer.RequeueAt = &until
 		}
@@ -270,7 +273,8 @@ func (c *oracleCase) groups(groups []Group) []oracleGroup {
 	return written
 }
 
-// normalized returns the answer with prioritisers in order and without a difference between empty and absent.
+// normalized returns the answer with prioritisers in order and without a difference between empty
+// and absent.
 func (a oracleAnswer) normalized() oracleAnswer {
 	for _, list := range []*[]string{&a.PredicateMatched, &a.Filtered, &a.Ranking, &a.Decisions} {
 		if len(*list) == 0 {

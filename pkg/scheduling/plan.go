@@ -14,9 +14,10 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Plan follows one policy over a fleet. It remembers what it found, so that a pass looks again at those clusters only that
-// have changed, whose tolerations or figures have expired, or that the placement has selected or dropped since. What it
-// decides never depends on what it remembers. It is safe for concurrent use.
+// Plan follows one policy over a fleet. It remembers what it found, so that a pass looks again at
+// those clusters only that have changed, whose tolerations or figures have expired, or that the
+// placement has selected or dropped since. What it decides never depends on what it remembers. It
+// is safe for concurrent use.
 type Plan struct {
 	mu     sync.Mutex
 	fleet  *Fleet
@@ -28,7 +29,8 @@ type Plan struct {
 	candidates      int
 	eligible, stale int
 	next            int64
-	// looking is the candidate that is looked at, and were are its readings before. They are here so as not to be allocated each time.
+	// looking is the candidate that is looked at, and were are its readings before. They are here so
+	// as not to be allocated each time.
 	looking       candidate
 	were          []float64
 	dirty         []int32
@@ -52,11 +54,13 @@ type state struct {
 	joined uint64
 	// own is how often the placement's decision names the cluster.
 	own int32
-	// candidate is for clusters of the placement's namespaces, eligible for those of them that no filter refused.
+	// candidate is for clusters of the placement's namespaces, eligible for those of them that no
+	// filter refused.
 	candidate, eligible bool
 	// unknown is for eligible clusters that lack a score, stale for those of which one has expired.
 	unknown, stale bool
-	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, moved for those at a wrong place in it.
+	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, moved for those at a wrong
+	// place in it.
 	dirty, ranked, moved bool
 }
 
@@ -66,14 +70,15 @@ type Result struct {
 	Decisions []types.NamespacedName
 	// Groups are the same, divided. There is always one.
 	Groups []Group
-	// Candidates counts the clusters of the placement's namespaces, Eligible those that no filter refused, and Stale those
-	// of them that have a score which counts and has expired.
+	// Candidates counts the clusters of the placement's namespaces, Eligible those that no filter
+	// refused, and Stale those of them that have a score which counts and has expired.
 	Candidates, Eligible, Stale int
 	// Unscheduled is by how many clusters the decision is short of what is asked for.
 	Unscheduled int
 	// Moved says that the decision names other clusters than the one before.
 	Moved bool
-	// Next is the first instant at which a pass may decide otherwise though nothing has changed; zero if there is none.
+	// Next is the first instant at which a pass may decide otherwise though nothing has changed; zero
+	// if there is none.
 	Next time.Time
 }
 
@@ -88,14 +93,16 @@ func NewPlan(fleet *Fleet, policy *Policy) *Plan {
 	}
 }
 
-// Run returns what the policy decides at an instant. It writes nothing down: the fleet learns of the decision by SetDecision.
+// Run returns what the policy decides at an instant. It writes nothing down: the fleet learns of
+// the decision by SetDecision.
 func (p *Plan) Run(now time.Time) Result {
 	result, _ := p.RunWhile(now, unlimited)
 	return result
 }
 
-// RunWhile is Run, as far as it goes: before each cluster that is looked at it asks whether to go on. Where that is denied, nothing is
-// decided and false returned; the next call goes on from there.
+// RunWhile is Run, as far as it goes: before each cluster that is looked at it asks whether to go
+// on. Where that is denied, nothing is decided and false returned; the next call goes on from
+// there.
 func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finished bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,8 +113,10 @@ func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finishe
 	return p.result(p.choose()), true
 }
 
-// ObserveNext looks at what has changed, and returns the first instant, not before now, at which a pass may decide otherwise although no change touches the policy; zero
-// if there is none. What has been renewed since the last pass is taken into account: heartbeats put it off. More is asked as by RunWhile.
+// ObserveNext looks at what has changed, and returns the first instant, not before now, at which a
+// pass may decide otherwise although no change touches the policy; zero if there is none. What has
+// been renewed since the last pass is taken into account: heartbeats put it off. More is asked as
+// by RunWhile.
 func (p *Plan) ObserveNext(now time.Time, more func() bool) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,8 +188,8 @@ func (p *Plan) observeDecision(last *Decision) {
 	}
 }
 
-// lookAgain looks at the clusters that may have changed since a version of the fleet. It returns false if it was not to go on: those
-// that are left are looked at by the next.
+// lookAgain looks at the clusters that may have changed since a version of the fleet. It returns
+// false if it was not to go on: those that are left are looked at by the next.
 func (p *Plan) lookAgain(since uint64, more func() bool) (finished bool) {
 	slots, known := p.view.since(since)
 	for _, slot := range slots {
@@ -249,7 +258,8 @@ func (p *Plan) candidate(slot int32) candidate {
 	return candidate{member: p.view.member(slot), now: p.now, selected: s.own > 0, others: p.view.counts[slot] - s.own}
 }
 
-// read takes the readings of a cluster that no filter refused, and returns until when they are valid.
+// read takes the readings of a cluster that no filter refused, and returns until when they are
+// valid.
 func (p *Plan) read(slot int32, c *candidate) (until int64) {
 	s := &p.states[slot]
 	until, s.eligible = forever, true
@@ -278,7 +288,7 @@ func (p *Plan) read(slot int32, c *candidate) (until int64) {
 // observeOthers takes the readings that depend on what other placements have selected.
 func (p *Plan) observeOthers() {
 	for i := range p.policy.prioritizers {
-		if _, is := p.policy.prioritizers[i].prioritizer.(balance); !is {
+		if _, balances := p.policy.prioritizers[i].prioritizer.(balance); !balances {
 			continue
 		}
 		values := p.values[i]

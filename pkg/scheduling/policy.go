@@ -39,7 +39,8 @@ type weighted struct {
 	weight int64
 }
 
-// Compile returns the policy of a placement that selects from the clusters of these namespaces, or all errors in its spec.
+// Compile returns the policy of a placement that selects from the clusters of these namespaces, or
+// all errors in its spec.
 func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field.ErrorList) {
 	spec, path := placement.Spec.DeepCopy(), field.NewPath("spec")
 	p := &Policy{
@@ -83,7 +84,8 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 		errs = append(errs, field.Invalid(path.Child("stabilization", "minimumAdvantage"), advantage, "less than 0"))
 	}
 	if dwell := spec.Stabilization.DwellSeconds; dwell < 0 || dwell > v1alpha1.MaxDwellSeconds {
-		errs = append(errs, field.Invalid(path.Child("stabilization", "dwellSeconds"), dwell, fmt.Sprintf("not from 0 to %d", v1alpha1.MaxDwellSeconds)))
+		errs = append(errs,
+			field.Invalid(path.Child("stabilization", "dwellSeconds"), dwell, fmt.Sprintf("not from 0 to %d", v1alpha1.MaxDwellSeconds)))
 	}
 	switch spec.MissingScore {
 	case "", v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero:
@@ -97,7 +99,9 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 // compilePrioritizers returns all prioritisers with a weight, except for Spread, whose weight it
 // returns: its scores depend on the clusters that are already selected. If a built-in prioritiser
 // is listed twice, the last entry counts. Several add-on scores add up.
-func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (prioritizers []weighted, spread int64, errs field.ErrorList) {
+func compilePrioritizers(
+	policy *v1alpha1.PrioritizerPolicy, path *field.Path,
+) (prioritizers []weighted, spread int64, errs field.ErrorList) {
 	weights := map[string]int64{}
 	switch policy.Mode {
 	case "", v1alpha1.PrioritizerPolicyAdditive:
@@ -111,7 +115,8 @@ func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (
 		config, path := &policy.Configurations[i], path.Child("configurations").Index(i)
 		weight := ptr.Deref(config.Weight, v1alpha1.DefaultWeight)
 		if weight < v1alpha1.LeastWeight || weight > v1alpha1.MostWeight {
-			errs = append(errs, field.Invalid(path.Child("weight"), weight, fmt.Sprintf("not from %d to %d", v1alpha1.LeastWeight, v1alpha1.MostWeight)))
+			errs = append(errs,
+				field.Invalid(path.Child("weight"), weight, fmt.Sprintf("not from %d to %d", v1alpha1.LeastWeight, v1alpha1.MostWeight)))
 		}
 		source, sourceErrs := compileCoordinate(&config.ScoreCoordinate, weight, path.Child("scoreCoordinate"))
 		errs = append(errs, sourceErrs...)
@@ -125,7 +130,8 @@ func compilePrioritizers(policy *v1alpha1.PrioritizerPolicy, path *field.Path) (
 	return append(builtIns(weights), prioritizers...), weights[v1alpha1.PrioritizerSpread], errs
 }
 
-// compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0 may have any name.
+// compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0
+// may have any name.
 func compileCoordinate(coordinate *v1alpha1.ScoreCoordinate, weight int32, path *field.Path) (prioritizer, field.ErrorList) {
 	switch coordinate.Type {
 	case "", v1alpha1.ScoreCoordinateBuiltIn:

@@ -44,13 +44,15 @@ func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (pred
 		}
 	}
 	if steps > maxCELSteps {
-		errs = append(errs, field.Invalid(path, steps, fmt.Sprintf("the CEL expressions may take so many steps together, and are allowed %d", maxCELSteps)))
+		errs = append(errs, field.Invalid(path, steps, fmt.Sprintf("the CEL expressions may take more than %d steps in total", maxCELSteps)))
 	}
 	return compiled, errs
 }
 
 // compileSelectors returns nil for a selector that matches everything.
-func compileSelectors(byLabel *metav1.LabelSelector, byClaim *v1alpha1.ClusterClaimSelector, path *field.Path) (byLabels, byProperties labels.Selector, errs field.ErrorList) {
+func compileSelectors(
+	byLabel *metav1.LabelSelector, byClaim *v1alpha1.ClusterClaimSelector, path *field.Path,
+) (byLabels, byProperties labels.Selector, errs field.ErrorList) {
 	byLabels, errs = compileSelector(byLabel, path.Child("labelSelector"))
 	byProperties, claimErrs := compileSelector(&metav1.LabelSelector{MatchExpressions: byClaim.MatchExpressions}, path.Child("claimSelector"))
 	return byLabels, byProperties, append(errs, claimErrs...)

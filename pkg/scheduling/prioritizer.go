@@ -73,7 +73,7 @@ type addOn struct {
 func (a addOn) name() string { return "AddOn/" + a.ResourceName + "/" + a.ScoreName }
 
 func (a addOn) read(c *candidate) reading {
-	figures, expired := c.figures(a.ResourceName)
+	figures, expired := c.freshFigures(a.ResourceName)
 	if figures == nil {
 		return reading{until: forever, expired: expired}
 	}
@@ -111,7 +111,7 @@ type allocatable struct {
 func (a allocatable) name() string { return a.prioritizer }
 
 func (a allocatable) read(c *candidate) reading {
-	figures, expired := c.figures(v1alpha1.UsageResourceName)
+	figures, expired := c.freshFigures(v1alpha1.UsageResourceName)
 	if figures == nil {
 		return reading{until: forever, expired: expired}
 	}

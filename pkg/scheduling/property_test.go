@@ -25,7 +25,8 @@ import (
 // start is the time that tests begin at.
 var start = time.Date(2026, time.September, 1, 12, 0, 0, 0, time.UTC)
 
-// world makes up clusters, placements and changes. It keeps what the fleet was told last, to tell another one.
+// world makes up clusters, placements and changes. It keeps what the fleet was told last, to tell
+// another one.
 type world struct {
 	*rand.Rand
 	now       time.Time
@@ -44,8 +45,9 @@ func newWorld(seed uint64) *world {
 
 var itself = types.NamespacedName{Namespace: "team", Name: "it"}
 
-// TestPlan_Remembering has one plan follow many changes. After each of them it has to decide, and explain, as a new one
-// over a new fleet, which was told the same in another order, whether or not passes were cut short before.
+// TestPlan_Remembering has one plan follow many changes. After each of them it has to decide, and
+// explain, as a new one over a new fleet, which was told the same in another order, whether or not
+// passes were cut short before.
 func TestPlan_Remembering(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(150) {
@@ -99,7 +101,8 @@ func TestPlan_Next(t *testing.T) {
 	}
 }
 
-// change makes one change. It returns that if it is one of a cluster, and whether a decision changed.
+// change makes one change. It returns that if it is one of a cluster, and whether a decision
+// changed.
 func (w *world) change(fleet *Fleet) (change *Change, decided bool) {
 	switch w.IntN(12) {
 	case 0:
@@ -282,7 +285,8 @@ func maxTime(a, b time.Time) time.Time {
 	return b
 }
 
-// TestPlan_WorseCluster adds clusters that score less than all others. Whatever was selected stays, in its order.
+// TestPlan_WorseCluster adds clusters that score less than all others. Whatever was selected stays,
+// in its order.
 func TestPlan_WorseCluster(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
@@ -335,8 +339,8 @@ func TestPlan_Steady(t *testing.T) {
 	}
 }
 
-// TestPlan_Stabilization has all scores waver by less than the minimum advantage. What is selected first stays as it is,
-// rank included; without stabilisation it moves.
+// TestPlan_Stabilization has all scores waver by less than the minimum advantage. What is selected
+// first stays as it is, rank included; without stabilisation it moves.
 func TestPlan_Stabilization(t *testing.T) {
 	t.Parallel()
 	for _, advantage := range []int64{0, 21} {
@@ -366,7 +370,8 @@ func TestPlan_Stabilization(t *testing.T) {
 	}
 }
 
-// TestPlan_FixedPoint passes over random fleets until the decision was told: once it was, nothing moves.
+// TestPlan_FixedPoint passes over random fleets until the decision was told: once it was, nothing
+// moves.
 func TestPlan_FixedPoint(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {

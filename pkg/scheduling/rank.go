@@ -13,7 +13,8 @@ import (
 // all clusters takes no longer.
 const few = 8
 
-// rerank updates the order of eligible clusters. The totals of all clusters, or only of dirty ones, may have changed.
+// rerank updates the order of eligible clusters. The totals of all clusters, or only of dirty ones,
+// may have changed.
 func (p *Plan) rerank(all bool) {
 	if all {
 		p.retotalAll()

@@ -42,7 +42,7 @@ func compileRequirements(spec []v1alpha1.ScoreRequirement, path *field.Path) ([]
 
 // evaluate returns the amount or nil, until when it is valid, and whether it meets the requirement.
 func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until int64, within bool) {
-	figures, _ := c.figures(r.resourceName)
+	figures, _ := c.freshFigures(r.resourceName)
 	if amount = figures.amount(r.scoreName); amount == nil {
 		return nil, 0, false
 	}
@@ -53,7 +53,7 @@ func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until i
 // reason returns why the cluster does not meet the requirement.
 func (r *requirement) reason(c *candidate) string {
 	amount, _, _ := r.evaluate(c)
-	_, expired := c.figures(r.resourceName)
+	_, expired := c.freshFigures(r.resourceName)
 	switch {
 	case expired:
 		return fmt.Sprintf("%s of %s has expired", r.scoreName, r.resourceName)

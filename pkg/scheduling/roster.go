@@ -16,11 +16,14 @@ const pageSize = 256
 type roster struct {
 	// version counts the changes of clusters.
 	version uint64
-	// changes are the slots that changed last, the latest at the end. It is append-only: views share it.
+	// changes are the slots that changed last, the latest at the end. It is append-only: views share
+	// it.
 	changes []int32
-	// pages have the members by slot; nil for free slots. A cluster keeps its slot while it is in the fleet.
+	// pages have the members by slot; nil for free slots. A cluster keeps its slot while it is in the
+	// fleet.
 	pages [][]*member
-	// byName has the slots in the order of the clusters' names. position has the index in byName, by slot.
+	// byName has the slots in the order of the clusters' names. position has the index in byName, by
+	// slot.
 	byName, position []int32
 }
 
@@ -38,7 +41,8 @@ func (r *roster) since(version uint64) (slots []int32, known bool) {
 	return r.changes[uint64(len(r.changes))-count:], true
 }
 
-// log records that a slot changed. It drops old changes: a plan that missed more changes than there are clusters evaluates all.
+// log records that a slot changed. It drops old changes: a plan that missed more changes than there
+// are clusters evaluates all.
 func (r *roster) log(slot int32) {
 	if len(r.changes) > 2*r.size() {
 		r.changes = slices.Clone(r.changes[r.size():])

@@ -28,9 +28,9 @@ func (f *Figures) expiry() int64 {
 	return f.ValidUntil.UnixNano() + 1
 }
 
-// figures returns the valid figures of a resource name, or nil. expired says that there are figures
-// which have expired: the score is stale.
-func (c *candidate) figures(resourceName string) (figures *Figures, expired bool) {
+// freshFigures returns the valid figures of a resource name, or nil. expired says that there are
+// figures which have expired: the score is stale.
+func (c *candidate) freshFigures(resourceName string) (figures *Figures, expired bool) {
 	figures, here := c.Scores[resourceName]
 	if !here || c.now < figures.expiry() {
 		return figures, false

@@ -23,7 +23,8 @@ func inFleet(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "fleet", Name: name}
 }
 
-// fleetOf returns clusters that are called a, b, c and so on, with these scores; nil stands for a score that has expired.
+// fleetOf returns clusters that are called a, b, c and so on, with these scores; nil stands for a
+// score that has expired.
 func fleetOf(scores ...*int32) *Fleet {
 	fleet := NewFleet()
 	for i, score := range scores {
@@ -39,7 +40,8 @@ func fleetOf(scores ...*int32) *Fleet {
 // decided returns the names of the decisions, without anything in between.
 func decided(result *Result) string { return strings.Join(names(result.Decisions), "") }
 
-// selected tells the fleet that the placement has selected clusters, some time before the start of tests.
+// selected tells the fleet that the placement has selected clusters, some time before the start of
+// tests.
 func selected(fleet *Fleet, clusters string, ago time.Duration) {
 	decision := Decision{MovedAt: start.Add(-ago)}
 	for _, name := range clusters {
@@ -256,12 +258,13 @@ func TestPlan_ExplainNotSelected(t *testing.T) {
 		by     v1alpha1.Stabilization
 		number int32
 		before string
-		// reasons are those of a, b and c, which score 1, 2 and 3, and of d, if it is there, which scores 0.
+		// reasons are those of a, b and c, which score 1, 2 and 3, and of d, if it is there, which scores
+		// 0.
 		reasons []string
 	}{
 		{name: "others are better", number: 2, reasons: []string{"enough others rank before it", "", ""}},
 		{name: "the selected ones dwell", number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "b", reasons: []string{"enough others rank before it", "", "selected clusters keep their places for dwellSeconds"}},
-		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is better than no selected cluster by minimumAdvantage"}},
+		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is not better than any selected cluster by minimumAdvantage"}},
 		{name: "its region is full", number: 4, spread: strict, reasons: []string{"", "", "", "its topology has as many as maxSkew allows"}},
 		{name: "others spread better", number: 2, spread: strict, reasons: []string{"", "others spread better", ""}},
 	} {

@@ -84,7 +84,8 @@ func (t *topologies) keeps(id int) bool {
 	return id != noTopology && t.counts[id]+1-t.least <= t.maxSkew
 }
 
-// score returns 100 for topologies with the fewest selected clusters, and -100 for those with the most.
+// score returns 100 for topologies with the fewest selected clusters, and -100 for those with the
+// most.
 func (t *topologies) score(id int) int64 {
 	switch {
 	case id == noTopology:
@@ -144,7 +145,8 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 	constraints := make([]topologies, len(p.policy.spread.constraints))
 	for i := range constraints {
 		c := &p.policy.spread.constraints[i]
-		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)), ids: map[string]int{}}
+		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)),
+			ids: map[string]int{}}
 	}
 	byIDs := map[[v1alpha1.MaxSpreadConstraints]int]*bucket{}
 	var buckets []*bucket

@@ -25,7 +25,8 @@ func TestSpread(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		// clusters are region and zone of a, b, c and so on, which score less and less; a dot stands for none.
+		// clusters are region and zone of a, b, c and so on, which score less and less; a dot stands for
+		// none.
 		clusters    string
 		constraints []v1alpha1.SpreadConstraint
 		number      *int32

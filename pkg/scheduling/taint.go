@@ -26,13 +26,14 @@ func compileTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) (to
 		t, path := &spec[i], path.Index(i)
 		exists := t.Operator == v1alpha1.TolerationOpExists
 		if !exists && cmp.Or(t.Operator, v1alpha1.TolerationOpEqual) != v1alpha1.TolerationOpEqual {
-			errs = append(errs, field.NotSupported(path.Child("operator"), t.Operator, []v1alpha1.TolerationOperator{v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists}))
+			errs = append(errs, field.NotSupported(path.Child("operator"), t.Operator,
+				[]v1alpha1.TolerationOperator{v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists}))
 		}
 		if t.Key == "" && !exists {
-			errs = append(errs, field.Invalid(path.Child("operator"), t.Operator, "has to be Exists, as there is no key"))
+			errs = append(errs, field.Invalid(path.Child("operator"), t.Operator, "must be Exists, because there is no key"))
 		}
 		if t.Value != "" && exists {
-			errs = append(errs, field.Invalid(path.Child("value"), t.Value, "has to be empty with the operator Exists"))
+			errs = append(errs, field.Invalid(path.Child("value"), t.Value, "must be empty with the operator Exists"))
 		}
 	}
 	return spec, errs
@@ -60,7 +61,7 @@ func (t tolerations) reason(c *candidate) string {
 		}
 		for j := range t {
 			if matches(&t[j], taint) {
-				return fmt.Sprintf("the taint %s is tolerated no longer", name(taint))
+				return fmt.Sprintf("the taint %s is no longer tolerated", name(taint))
 			}
 		}
 		return fmt.Sprintf("the taint %s is not tolerated", name(taint))
@@ -100,7 +101,8 @@ func matches(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) bool {
 	return t.Operator == v1alpha1.TolerationOpExists || t.Value == taint.Value
 }
 
-// lasts returns the first instant at which a toleration no longer applies to a taint. A taint of unknown age is too old.
+// lasts returns the first instant at which a toleration no longer applies to a taint. A taint of
+// unknown age is too old.
 func lasts(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) int64 {
 	if t.TolerationSeconds == nil {
 		return forever

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package waiting polls an API server for a condition, through times in which the server does not answer: it is
-// restarted, or the network is gone for a moment. It makes no calls of its own.
+// Package waiting polls an API server for a condition, through times in which the server does not
+// answer: it is restarted, or the network is gone for a moment. It makes no calls of its own.
 package waiting
 
 import (
@@ -22,9 +22,9 @@ import (
 // anonymous is how a 403 names a user whom the server does not know.
 const anonymous = `User "` + user.Anonymous + `"`
 
-// Until calls condition every interval until it returns true, or an error that does not pass by itself. When the timeout
-// is over it returns an error for which wait.Interrupted is true. That says why the server did not answer last, where
-// it did not.
+// Until calls condition every interval until it returns true, or an error that does not pass by
+// itself. When the timeout is over it returns an error for which wait.Interrupted is true. That
+// says why the server did not answer last, where it did not.
 func Until(ctx context.Context, interval, timeout time.Duration, condition wait.ConditionWithContextFunc) error {
 	var last error
 	answered := false
@@ -49,9 +49,9 @@ func Until(ctx context.Context, interval, timeout time.Duration, condition wait.
 	return err
 }
 
-// passes returns whether a call may go well later without anybody's doing. A server that answered before, and now says
-// that it does not know who we are or what we may do, has just been started. So has one that takes us for
-// anonymous: it does not know the hub's aggregator yet.
+// passes returns whether a call may go well later without anybody's doing. A server that answered
+// before, and now says that it does not know who we are or what we may do, has just been started.
+// So has one that takes us for anonymous: it does not know the hub's aggregator yet.
 func passes(err error, answered bool) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {

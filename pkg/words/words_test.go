@@ -50,6 +50,19 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
+func TestSome(t *testing.T) {
+	for name, test := range map[string]struct {
+		texts []string
+		want  string
+	}{
+		"nothing":          {nil, ""},
+		"all that fit":     {[]string{"a", "b"}, "a; b"},
+		"more are counted": {[]string{"a", "b", "c", "d"}, "a; b and 2 more"},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, Some(test.texts, "; ", 2)) })
+	}
+}
+
 func TestNewWriter(t *testing.T) {
 	for name, test := range map[string]struct {
 		parts []string

@@ -63,9 +63,7 @@ func TestInventory_Writes(t *testing.T) {
 		written[side] = map[string]int{}
 		b.clients[side] = serve(t, true, func(_ http.ResponseWriter, r *http.Request) {
 			var profile inventoryv1alpha1.ClusterProfile
-			if err := json.NewDecoder(r.Body).Decode(&profile); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, json.NewDecoder(r.Body).Decode(&profile))
 			mu.Lock()
 			defer mu.Unlock()
 			written[side][r.Method+" "+r.URL.Path+" "+profile.Name]++

@@ -26,8 +26,9 @@ const (
 	contentMerge = string(types.MergePatchType)
 )
 
-// client sends requests to one API server as one user. It is client-go's transport with its defaults (HTTP/2,
-// compressed lists) and nothing on top that would hide anything: no limit on the rate, no retries, no decoding.
+// client sends requests to one API server as one user. It is client-go's transport with its
+// defaults (HTTP/2, compressed lists) and nothing on top that would hide anything: no limit on the
+// rate, no retries, no decoding.
 type client struct {
 	host string
 	http *http.Client
@@ -49,8 +50,8 @@ type request struct {
 	body                      string
 }
 
-// send sends r and copies what is answered to into. An answer other than 2xx, or by another protocol than HTTP/2, is
-// an error.
+// send sends r and copies what is answered to into. An answer other than 2xx, or by another
+// protocol than HTTP/2, is an error.
 func (c *client) send(ctx context.Context, r request, into io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, r.method, c.host+r.path, strings.NewReader(r.body))
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// benchUser sends all measured requests. It is no admin: those pass authorization without the question that an
-// aggregated server has to ask the hub for anybody else.
+// benchUser sends all measured requests. It is no admin: those pass authorization without the
+// question that an aggregated server has to ask the hub for anybody else.
 const benchUser = "bench"
 
 // environment is the processes of one part, and their files.
@@ -50,8 +50,9 @@ func (e *environment) end() {
 	e.stop = nil
 }
 
-// startClusters starts clusters side by side, with an etcd that syncs to disk as a real one does, and as the embedded
-// one of clusterpass-apiserver does. They are returned in the order of their names.
+// startClusters starts clusters side by side, with an etcd that syncs to disk as a real one does,
+// and as the embedded one of clusterpass-apiserver does. They are returned in the order of their
+// names.
 func (e *environment) startClusters(ctx context.Context, names ...string) ([]*testenv.Cluster, error) {
 	ports, err := testenv.FreePorts(4 * len(names))
 	if err != nil {

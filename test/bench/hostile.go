@@ -21,13 +21,14 @@ import (
 const (
 	// hostileUser may send requests for tokens and have none.
 	hostileUser = "mallory"
-	// hostileClients is how many requests of that user are under way at once, and hostileNames how many roles of each kind, and audiences,
-	// each of them asks for.
+	// hostileClients is how many requests of that user are under way at once, and hostileNames how
+	// many roles of each kind, and audiences, each of them asks for.
 	hostileClients = 8
 	hostileNames   = 20
 )
 
-// measureHostile compares what one user gets while another sends requests that are refused, with the same alone.
+// measureHostile compares what one user gets while another sends requests that are refused, with
+// the same alone.
 func measureHostile(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile: starting a hub, a member and clusterpass-apiserver")
 	hub, _, err := env.startFleet(ctx)
@@ -78,7 +79,9 @@ func measureHostile(ctx context.Context, s settings, env *environment) ([]compar
 type siege struct {
 	send func(ctx context.Context) error
 	// pace is how often something is sent at most; zero for as often as it is answered.
-	pace    rate.Limit
+	pace rate.Limit
+	// clients is how many send at once; zero for hostileClients.
+	clients int
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -105,7 +108,7 @@ func (b *siege) begin(ctx context.Context) {
 	b.end()
 	ctx, b.stop = context.WithCancel(ctx)
 	pace := rate.NewLimiter(cmp.Or(b.pace, rate.Inf), 1)
-	for range hostileClients {
+	for range cmp.Or(b.clients, hostileClients) {
 		b.running.Go(func() {
 			for pace.Wait(ctx) == nil {
 				if err := b.send(ctx); ctx.Err() == nil {

@@ -31,10 +31,16 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// lyingTokens is how many tokens of members that lie are asked for in a second, by all clients together.
+// lyingTokens is how many tokens of members that lie are asked for in a second, by all clients
+// together.
 const lyingTokens = 50
 
-// liars are members that answer everything alike, by their names: the lies of test/integration/hostile that cost the most.
+// lyingClients is how many clients ask for them: enough for that many a second, although some wait
+// for a member that answers slowly until the end of a slice.
+const lyingClients = 200
+
+// liars are members that answer everything alike, by their names: the lies of
+// test/integration/hostile that cost the most.
 func liars() (map[string]http.HandlerFunc, error) {
 	object := runtime.Unknown{
 		// Of the second field, the items of a list, there are a million that are empty.
@@ -73,7 +79,8 @@ func liars() (map[string]http.HandlerFunc, error) {
 	}, nil
 }
 
-// measureHostileMembers compares the tokens of an honest member while tokens of members that lie are asked for with the same alone.
+// measureHostileMembers compares the tokens of an honest member while tokens of members that lie
+// are asked for with the same alone.
 func measureHostileMembers(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile members: starting a hub, a member and clusterpass-apiserver")
 	hub, _, err := env.startFleet(ctx)
@@ -101,7 +108,7 @@ func measureHostileMembers(ctx context.Context, s settings, env *environment) ([
 		return nil, err
 	}
 	var asked atomic.Int64
-	b := &siege{pace: lyingTokens, send: func(ctx context.Context) error {
+	b := &siege{pace: lyingTokens, clients: lyingClients, send: func(ctx context.Context) error {
 		i := int(asked.Add(1))
 		r := mint
 		r.body = strings.Replace(r.body, fmt.Sprintf("%q:%q", "name", memberName), fmt.Sprintf("%q:%q", "name", names[i%len(names)]), 1)

@@ -19,17 +19,19 @@ import (
 
 const (
 	hostileNamespace = "hostile"
-	// dearPlacements is how many placements cost what they can, and dearExpressions how many expressions each of them has.
+	// dearPlacements is how many placements cost what they can, and dearExpressions how many
+	// expressions each of them has.
 	dearPlacements  = 4
 	dearExpressions = 25
-	// dearChanges is how often one of them changes, in a second: before all clusters were looked at for the change before.
+	// dearChanges is how often one of them changes, in a second: before all clusters were looked at
+	// for the change before.
 	dearChanges = 20
 	// dear costs about what an expression may, of each cluster.
 	dear = `clusterProfile.status.properties.exists(p, p.value.matches("^(%d|a|b)*c$"))`
 )
 
-// measureHostilePlacements compares how long a placement waits for its decision beside another tenant's expensive ones, which are looked at
-// all the time, with the same alone.
+// measureHostilePlacements compares how long a placement waits for its decision beside another
+// tenant's expensive ones, which are looked at all the time, with the same alone.
 func measureHostilePlacements(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

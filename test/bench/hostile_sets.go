@@ -28,8 +28,8 @@ const (
 	// hopelessSets are those whose author may have no token, of hopelessClusters each.
 	hopelessSets     = 50
 	hopelessClusters = 200
-	// hopelessChanges is how often one of them changes, in a second: each time all of its credentials are due, which are far more than can be
-	// looked at.
+	// hopelessChanges is how often one of them changes, in a second: each time all of its credentials
+	// are due, which are far more than can be looked at.
 	hopelessChanges = 10
 	realSet         = "real"
 	// writtenPoll is how often it is looked whether a credential was written.
@@ -43,8 +43,8 @@ type sets struct {
 	admin *client
 }
 
-// measureHostileSets compares how long it takes until a credential is written that is due, while those of sets which may have nothing are all
-// due, with the same while none of these is.
+// measureHostileSets compares how long it takes until a credential is written that is due, while
+// those of sets which may have nothing are all due, with the same while none of these is.
 func measureHostileSets(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("hostile sets: starting a hub, a member and both programs, with %d sets of %d clusters", hopelessSets, hopelessClusters)
 	hub, _, err := env.startFleet(ctx)
@@ -161,7 +161,8 @@ func (b *sets) renew(ctx context.Context, i int) error {
 	return b.written(ctx, strconv.Itoa(i), seenTimeout)
 }
 
-// written waits until the real set's Secret was written for a value of the annotation by which it was asked for.
+// written waits until the real set's Secret was written for a value of the annotation by which it
+// was asked for.
 func (b *sets) written(ctx context.Context, value string, timeout time.Duration) error {
 	return wait.PollUntilContextTimeout(ctx, writtenPoll, timeout, true, func(ctx context.Context) (bool, error) {
 		secret, err := b.kube.CoreV1().Secrets(homeNamespace).Get(ctx, realSet+"-"+memberName, metav1.GetOptions{})

@@ -21,19 +21,21 @@ const (
 	fleetNamespace  = "fleet"
 	warmUpNamespace = "warm-up"
 
-	// serialShare and parallelShare are the hundredths of all objects that one round writes one by one and in parallel:
-	// writeRounds rounds of both write them all.
+	// serialShare and parallelShare are the hundredths of all objects that one round writes one by one
+	// and in parallel: writeRounds rounds of both write them all.
 	serialShare   = 1
 	parallelShare = 9
 	writeRounds   = 10
 	// warmUpWrites bounds how many objects, in a namespace of their own, are written before it counts.
 	warmUpWrites = 100
 
-	// parallelLists is lower than parallel: a list of thousands of objects keeps a core busy for most of a second.
+	// parallelLists is lower than parallel: a list of thousands of objects keeps a core busy for most
+	// of a second.
 	parallelLists = 4
 	pageSize      = 500
 
-	// The moments at which memory is looked at: before the first object, when all are stored, and at the end.
+	// The moments at which memory is looked at: before the first object, when all are stored, and at
+	// the end.
 	momentEmpty  = "empty"
 	momentStored = "stored"
 	momentRead   = "read"
@@ -42,8 +44,8 @@ const (
 	readOrder = 4096
 )
 
-// inventory compares ClusterProfiles served by clusterpass-apiserver, through the hub, with the same served by a
-// kube-apiserver from upstream's CRD.
+// inventory compares ClusterProfiles served by clusterpass-apiserver, through the hub, with the
+// same served by a kube-apiserver from upstream's CRD.
 type inventory struct {
 	settings
 	clients   [2]*client
@@ -110,8 +112,8 @@ func (b *inventory) writes() []measurement {
 	}
 }
 
-// write returns the measurement that does one request for each of share hundredths of the objects per round, from the
-// object at first hundredths on.
+// write returns the measurement that does one request for each of share hundredths of the objects
+// per round, from the object at first hundredths on.
 func (b *inventory) write(
 	name string, concurrency, first, share int, build func(namespace string, i int) request,
 ) measurement {
@@ -193,8 +195,9 @@ func (c *client) listInPages(ctx context.Context, _ int) error {
 	}
 }
 
-// continueToken returns the token of a page, empty for the last. It looks for it and decodes nothing, because decoding
-// hundreds of objects would take about as long as serving them. No object here has a field of that name.
+// continueToken returns the token of a page, empty for the last. It looks for it and decodes
+// nothing, because decoding hundreds of objects would take about as long as serving them. No object
+// here has a field of that name.
 func continueToken(page []byte) string {
 	_, rest, _ := bytes.Cut(page, []byte(`"continue":"`))
 	token, _, _ := bytes.Cut(rest, []byte(`"`))

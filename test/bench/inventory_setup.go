@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// servedTimeout bounds the wait for ClusterProfiles to be served to a user whose rights were just written.
+// servedTimeout bounds the wait for ClusterProfiles to be served to a user whose rights were just
+// written.
 const servedTimeout = time.Minute
 
 // startInventory starts what is needed on both sides.

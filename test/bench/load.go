@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// call does the i-th request of a slice, from 0, and returns an error unless it was answered as it should be.
+// call does the i-th request of a slice, from 0, and returns an error unless it was answered as it
+// should be.
 type call func(ctx context.Context, i int) error
 
-// limit ends a slice after a number of calls or some time, whichever comes first. 0 is no bound; one has to be set.
+// limit ends a slice after a number of calls or some time, whichever comes first. 0 is no bound;
+// one has to be set.
 type limit struct {
 	calls int
 	time  time.Duration
@@ -59,7 +61,8 @@ func (s slice) rate() float64 {
 	return float64(len(s.latencies)) / s.elapsed.Seconds()
 }
 
-// runSlice has concurrency workers do calls, each the next one when its last is answered, until the limit.
+// runSlice has concurrency workers do calls, each the next one when its last is answered, until the
+// limit.
 func runSlice(ctx context.Context, concurrency int, limit limit, do call) slice {
 	var (
 		next    atomic.Int64
@@ -147,8 +150,8 @@ type measurement struct {
 	goal          goal
 }
 
-// run returns the comparison of the two sides. Failed calls are counted in it; only a failed warm-up and the end of
-// ctx are errors.
+// run returns the comparison of the two sides. Failed calls are counted in it; only a failed
+// warm-up and the end of ctx are errors.
 func (m measurement) run(ctx context.Context) (comparison, error) {
 	for _, side := range m.sides {
 		if warm := runSlice(ctx, m.concurrency, m.warmUp, side.warmUp); warm.failed > 0 {

@@ -28,10 +28,11 @@ type machine struct {
 	CPU    string `json:"cpu"`
 	Memory string `json:"memory"`
 	Kernel string `json:"kernel"`
-	// Load is the load average of the last minute before the run: above about 0.5, others had a part in the figures.
+	// Load is the load average of the last minute before the run: above about 0.5, others had a part
+	// in the figures.
 	Load string `json:"load"`
-	// Fsync is the median time to write 4 KiB to disk where all data is, in milliseconds: each write to an etcd waits
-	// for one or more.
+	// Fsync is the median time to write 4 KiB to disk where all data is, in milliseconds: each write
+	// to an etcd waits for one or more.
 	Fsync float64 `json:"fsyncMilliseconds"`
 	// Versions are what the programs say of themselves.
 	Versions []string `json:"versions"`
@@ -79,7 +80,8 @@ func procWord(path string) string {
 	return words[0]
 }
 
-// syncLatency returns the median time of writing and syncing a block to a file in dir, in milliseconds.
+// syncLatency returns the median time of writing and syncing a block to a file in dir, in
+// milliseconds.
 func syncLatency(dir string) (float64, error) {
 	file, err := os.CreateTemp(dir, "sync-")
 	if err != nil {

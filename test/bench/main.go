@@ -1,14 +1,17 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures clusterpass against what users run today, on one machine and with real processes: tokens
-// minted through the hub against TokenRequests sent to the member itself, ClusterProfiles served by
-// clusterpass-apiserver against the same as upstream's CRD, and placements decided after one change against a look at every
-// cluster, and until a decision shows a change against until a watch does; and what one user gets beside another whose requests are all
-// refused, beside members that lie, placements that cost much and sets that may have nothing, against the same alone. The two sides take turns of about a second under the same
-// load, and the ratio between them is what counts. docs/performance.md says more.
+// Command bench measures clusterpass against what users run today, on one machine and with real
+// processes: tokens minted through the hub against TokenRequests sent to the member itself,
+// ClusterProfiles served by clusterpass-apiserver against the same as upstream's CRD, and
+// placements decided after one change against a look at every cluster, and until a decision shows a
+// change against until a watch does; and what one user gets beside another whose requests are all
+// refused, beside members that lie, placements that cost much and sets that may have nothing,
+// against the same alone. The two sides take turns of about a second under the same load, and the
+// ratio between them is what counts. docs/performance.md says more.
 //
-// It starts everything it needs, on free ports of 127.0.0.1, and ends it. It fails if any measured request does.
+// It starts everything it needs, on free ports of 127.0.0.1, and ends it. It fails if any measured
+// request does.
 package main
 
 import (
@@ -168,8 +171,8 @@ func (s settings) run(ctx context.Context) (run, error) {
 	return r, nil
 }
 
-// part runs one part in an environment of its own. The files of that are kept if the part fails, and the error says
-// where.
+// part runs one part in an environment of its own. The files of that are kept if the part fails,
+// and the error says where.
 func (s settings) part(do func(*environment) error) error {
 	env, err := newEnvironment()
 	if err != nil {

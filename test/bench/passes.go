@@ -37,8 +37,9 @@ type shape struct {
 	change func(fleet *scheduling.Fleet, i int)
 }
 
-// shapes returns what is measured: a label that half of the clusters have, one score that ranks them, and what
-// placements have by default, where each decision of another moves the score of every cluster.
+// shapes returns what is measured: a label that half of the clusters have, one score that ranks
+// them, and what placements have by default, where each decision of another moves the score of
+// every cluster.
 func shapes() []shape {
 	labels := v1alpha1.PlacementSpec{NumberOfClusters: ptr.To[int32](selected)}
 	labels.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
@@ -103,10 +104,12 @@ func schedulingNames(from, count int) []types.NamespacedName {
 	return names
 }
 
-// passShare is the part of -duration that passes are measured for: nothing but the machine disturbs them.
+// passShare is the part of -duration that passes are measured for: nothing but the machine disturbs
+// them.
 const passShare = 4
 
-// measurePasses compares, for each shape and size, a pass after one change with one that looks at every cluster.
+// measurePasses compares, for each shape and size, a pass after one change with one that looks at
+// every cluster.
 func measurePasses(ctx context.Context, s settings) ([]comparison, error) {
 	var all []comparison
 	short := s

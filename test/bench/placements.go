@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// placedProfiles clusters are in pools. Most placements choose from a pool each, the others from all.
+	// placedProfiles clusters are in pools. Most placements choose from a pool each, the others from
+	// all.
 	placedProfiles = 1000
 	pools          = 100
 	poolSize       = placedProfiles / pools
@@ -46,7 +47,8 @@ const (
 type placementsResult struct {
 	// Passes are in-process: ours is a pass after one change, theirs a full one.
 	Passes []comparison `json:"passes"`
-	// Changes are through a hub: ours is from a change to the last decision that it touches, theirs from a change to its own watch event.
+	// Changes are through a hub: ours is from a change to the last decision that it touches, theirs
+	// from a change to its own watch event.
 	Changes []changeResult `json:"changes"`
 	// Heartbeats is how many updates without a meaning were sent, and HeartbeatCost what came of them.
 	Heartbeats    int  `json:"heartbeats"`
@@ -162,7 +164,8 @@ func (b *placements) measureChange(ctx context.Context, m measurement) (changeRe
 // changed counts the changes so far.
 func (b *placements) changed() int64 { return b.labelled.Load() + b.scored.Load() }
 
-// measureHeartbeats renews everything that is known, and then changes something that shows: the watches are in order.
+// measureHeartbeats renews everything that is known, and then changes something that shows: the
+// watches are in order.
 func (b *placements) measureHeartbeats(ctx context.Context) (cost, error) {
 	before, err := b.cost(ctx)
 	if err != nil {
@@ -189,8 +192,8 @@ func (b *placements) measureHeartbeats(ctx context.Context) (cost, error) {
 			return cost{}, err
 		}
 	}
-	// One change of a label and one of a score, each with its opposite, show that all was seen: a label is for one placement, and a
-	// score for that and for all wide ones.
+	// One change of a label and one of a score, each with its opposite, show that all was seen: a
+	// label is for one placement, and a score for that and for all wide ones.
 	for _, m := range b.changes() {
 		if done := runSlice(ctx, 1, limit{calls: 2}, m.sides[ours].warmUp); done.failed > 0 {
 			return cost{}, done.err
@@ -214,7 +217,8 @@ func (b *placements) settled(ctx context.Context, before, expected cost) (cost, 
 	return is, is.nothing()
 }
 
-// allShow says whether all decisions that a pool's cluster can be in have it first, or have another one.
+// allShow says whether all decisions that a pool's cluster can be in have it first, or have another
+// one.
 func (b *placements) allShow(pool int, cluster string, first bool) bool {
 	for i := range widePlacements {
 		if (b.seen.first(wideName(i)) == cluster) != first {

@@ -27,7 +27,8 @@ import (
 // seenTimeout bounds the wait for what comes of a change.
 const seenTimeout = 30 * time.Second
 
-// startPlacements starts what is needed, and waits until every placement has decided. It returns the hub, too.
+// startPlacements starts what is needed, and waits until every placement has decided. It returns
+// the hub, too.
 func startPlacements(ctx context.Context, s settings, env *environment) (*placements, *testenv.Cluster, error) {
 	clusters, err := env.startClusters(ctx, "hub")
 	if err != nil {
@@ -146,13 +147,15 @@ func (b *placements) fill(ctx context.Context, config *rest.Config) error {
 // watched is what watches have shown so far.
 type watched struct {
 	mu sync.Mutex
-	// firsts are the best clusters by the names of decision-keys, annotations those of profiles by their names.
+	// firsts are the best clusters by the names of decision-keys, annotations those of profiles by
+	// their names.
 	firsts, annotations map[string]string
 	// news is closed when something is shown.
 	news chan struct{}
 }
 
-// watch starts the watches, as whoever config is of, and returns when they have begun. They end with ctx.
+// watch starts the watches, as whoever config is of, and returns when they have begun. They end
+// with ctx.
 func watch(ctx context.Context, config *rest.Config) (*watched, error) {
 	client, err := inventoryclient.NewForConfig(config)
 	if err != nil {

@@ -15,18 +15,20 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// caSize keeps a profile at 1.3 KB: a certificate authority's PEM is twice as long or more. The bytes are random: like
-// a certificate, they do not compress.
+// caSize keeps a profile at 1.3 KB: a certificate authority's PEM is twice as long or more. The
+// bytes are random: like a certificate, they do not compress.
 const caSize = 256
 
-// observed is when every profile was last looked at. It is fixed, so that both sides store the same bytes in every run.
+// observed is when every profile was last looked at. It is fixed, so that both sides store the same
+// bytes in every run.
 var observed = metav1.NewTime(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC))
 
 // profileName returns the name of the i-th profile.
 func profileName(i int) string { return fmt.Sprintf("cluster-%05d", i) }
 
-// newProfile returns the i-th profile of a fleet that seed decides on, as a cluster manager creates it. Its status,
-// which a server drops at creation, is what the manager reports afterwards. Both together are about 1.3 KB of JSON.
+// newProfile returns the i-th profile of a fleet that seed decides on, as a cluster manager creates
+// it. Its status, which a server drops at creation, is what the manager reports afterwards. Both
+// together are about 1.3 KB of JSON.
 func newProfile(seed uint64, i int) *inventoryv1alpha1.ClusterProfile {
 	random := rand.New(rand.NewPCG(seed, uint64(i)))
 	name := profileName(i)

@@ -250,5 +250,6 @@ func (t table) row(cells ...any) {
 	fmt.Fprintln(t.writer)
 }
 
-// end writes the rows out. What the writer below cannot take is not reported, like everything that is printed here.
+// end writes the rows out. What the writer below cannot take is not reported, like everything that
+// is printed here.
 func (t table) end() { _ = t.writer.Flush() }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// quantile returns the value below which the fraction q (0 to 1) of sorted lies, interpolated between its two
-// neighbours; 0 if there is none. The median is quantile 0.5.
+// quantile returns the value below which the fraction q (0 to 1) of sorted lies, interpolated
+// between its two neighbours; 0 if there is none. The median is quantile 0.5.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -45,16 +45,16 @@ func summarize(slices []slice) figures {
 
 // ratio is of one quantity, ours to the other side's.
 type ratio struct {
-	// Median is that of the ratios of all rounds. The two slices of a round run one right after the other, so that
-	// what slows the machine down for longer than a round slows both.
+	// Median is that of the ratios of all rounds. The two slices of a round run one right after the
+	// other, so that what slows the machine down for longer than a round slows both.
 	Median float64 `json:"median"`
 	// Lowest and Highest are those of a single round: how far to trust the median.
 	Lowest  float64 `json:"lowest"`
 	Highest float64 `json:"highest"`
 }
 
-// ratios returns the ratio of quantity between ours and theirs, round by round. Rounds in which either is 0, because
-// no call went well, are left out.
+// ratios returns the ratio of quantity between ours and theirs, round by round. Rounds in which
+// either is 0, because no call went well, are left out.
 func ratios(ours, theirs []slice, quantity func(slice) float64) ratio {
 	var all []float64
 	for round := range min(len(ours), len(theirs)) {

@@ -24,7 +24,8 @@ import (
 
 const (
 	memberName = "bravelion"
-	// homeNamespace is that of the profile and of the request on the hub, and of the ServiceAccount on the member.
+	// homeNamespace is that of the profile and of the request on the hub, and of the ServiceAccount on
+	// the member.
 	homeNamespace  = "default"
 	serviceAccount = "bench"
 	memberRole     = "view"
@@ -35,8 +36,8 @@ const (
 	firstMintTimeout = time.Minute
 )
 
-// measureTokens compares a warm mint through the hub with what it cannot do without: the TokenRequest that
-// clusterpass-apiserver sends to the member, sent there by the user directly.
+// measureTokens compares a warm mint through the hub with what it cannot do without: the
+// TokenRequest that clusterpass-apiserver sends to the member, sent there by the user directly.
 func measureTokens(ctx context.Context, s settings, env *environment) ([]comparison, error) {
 	s.progress("tokens: starting a hub, a member and clusterpass-apiserver")
 	hub, member, err := env.startFleet(ctx)
@@ -109,8 +110,9 @@ func mintRequest() (request, error) {
 	return post(path, object)
 }
 
-// directRequest returns the request for the same token to the member. It mints one through the hub, which makes the
-// ServiceAccount and the Secret on the member, and binds the token to the same Secret.
+// directRequest returns the request for the same token to the member. It mints one through the hub,
+// which makes the ServiceAccount and the Secret on the member, and binds the token to the same
+// Secret.
 func directRequest(ctx context.Context, requester *client, mint request) (request, error) {
 	token, err := firstToken(ctx, requester, mint)
 	if err != nil {

@@ -71,8 +71,8 @@ type Command struct {
 	Text string
 }
 
-// Commands returns the commands of a block of a terminal: a line that begins with "$ ", and those after it that
-// begin with "> ", or follow a backslash. All others are what the terminal answers.
+// Commands returns the commands of a block of a terminal: a line that begins with "$ ", and those
+// after it that begin with "> ", or follow a backslash. All others are what the terminal answers.
 func (b Block) Commands() []Command {
 	var commands []Command
 	continued := false

@@ -44,8 +44,8 @@ func all(t *testing.T) []Block {
 	return blocks
 }
 
-// TestExamples compares what the documentation shows with the examples that users apply, letter for letter. The
-// comment at the head of an example is its own.
+// TestExamples compares what the documentation shows with the examples that users apply, letter for
+// letter. The comment at the head of an example is its own.
 func TestExamples(t *testing.T) {
 	root, err := testenv.ModuleRoot()
 	require.NoError(t, err)
@@ -98,8 +98,8 @@ func TestBlock_Commands(t *testing.T) {
 	}, block.Commands())
 }
 
-// TestBlocks_Classified holds for the tests that run the blocks: test/e2e. What nobody runs is counted, so that
-// it does not grow unseen.
+// TestBlocks_Classified holds for the tests that run the blocks: test/e2e. What nobody runs is
+// counted, so that it does not grow unseen.
 func TestBlocks_Classified(t *testing.T) {
 	const mostNotRun = 8
 	notRun := 0

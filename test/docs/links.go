@@ -23,7 +23,8 @@ var (
 	dropped = regexp.MustCompile("[^a-z0-9 _-]")
 )
 
-// prose returns the lines of a Markdown file by their numbers, from 1, without those in fenced blocks.
+// prose returns the lines of a Markdown file by their numbers, from 1, without those in fenced
+// blocks.
 func prose(root, file string) (map[int]string, error) {
 	content, err := os.ReadFile(filepath.Join(root, file))
 	if err != nil {
@@ -46,8 +47,8 @@ func anchor(heading string) string {
 	return strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-// BrokenLinks returns the links of a page that lead to no file or heading of the source tree, each with its place.
-// Links to other sites are not followed.
+// BrokenLinks returns the links of a page that lead to no file or heading of the source tree, each
+// with its place. Links to other sites are not followed.
 func BrokenLinks(root, page string) ([]string, error) {
 	lines, err := prose(root, page)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 // mention finds the plugin's commands, in text, blocks and tables.
 var mention = regexp.MustCompile("kubectl clusterpass ([^`|#;&\n\"')]+)")
 
-// TestPlugin_Commands looks for every command and flag of kubectl clusterpass that is written anywhere in
-// the documentation and in the examples, also where it is not run.
+// TestPlugin_Commands looks for every command and flag of kubectl clusterpass that is written
+// anywhere in the documentation and in the examples, also where it is not run.
 func TestPlugin_Commands(t *testing.T) {
 	root, err := testenv.ModuleRoot()
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 // joinBravelion joins it as the fleet does.
 const joinBravelion = "kubectl clusterpass join bravelion --member-context bravelion --allow-cluster-roles cluster-admin,edit,view --allow-rules"
 
-// TestKubeconfig_JoinedAgain has an admin take bravelion out and join it by another address, while alice has a
-// context for it, and a token that works no more.
+// TestKubeconfig_JoinedAgain has an admin take bravelion out and join it by another address, while
+// alice has a context for it, and a token that works no more.
 func TestKubeconfig_JoinedAgain(t *testing.T) {
 	r := newReader(t)
 	here := mustKubectl(t, kubeconfig("bravelion"), "", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")

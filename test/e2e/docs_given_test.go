@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// abandonedAccount is that of a grant that a reader lets go of. Nobody else is to find it on the member.
+// abandonedAccount is that of a grant that a reader lets go of. Nobody else is to find it on the
+// member.
 const abandonedAccount = "e2e-abandoned"
 
 // givens are what has to be there before a block, by the words in its comment.

@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/test/docs"
 )
 
-// documented returns the commands of the documentation that are for this test to run, in their order.
+// documented returns the commands of the documentation that are for this test to run, in their
+// order.
 func documented(t *testing.T) []string {
 	t.Helper()
 	files, err := docs.Files(root)
@@ -43,8 +44,9 @@ func documented(t *testing.T) []string {
 	return commands
 }
 
-// TestDocs does what the README and docs say, letter for letter, as the user whom the text addresses. test/docs has
-// what the comments above the blocks mean, and a test that no block is without one.
+// TestDocs does what the README and docs say, letter for letter, as the user whom the text
+// addresses. test/docs has what the comments above the blocks mean, and a test that no block is
+// without one.
 func TestDocs(t *testing.T) {
 	files, err := docs.Files(root)
 	require.NoError(t, err)
@@ -61,14 +63,15 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// reader is somebody with a copy of the artifacts, who is at one time one user of the fleet and at another time
-// another one.
+// reader is somebody with a copy of the artifacts, who is at one time one user of the fleet and at
+// another time another one.
 type reader struct {
 	// dir is where the reader types, home where kubectl and the plugin keep what is the reader's own.
 	dir, home string
 	// namespaces are those that the hub had before.
 	namespaces string
-	// abandoned is the UID of a grant that the reader lets go of. What it leaves on its member would be removed by a sweep, whenever that is.
+	// abandoned is the UID of a grant that the reader lets go of. What it leaves on its member would
+	// be removed by a sweep, whenever that is.
 	abandoned string
 }
 

@@ -23,8 +23,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// example returns the talk's request, for cluster-admin: the one that users find in the source tree, for another role
-// and hence another ServiceAccount.
+// example returns the talk's request, for cluster-admin: the one that users find in the source
+// tree, for another role and hence another ServiceAccount.
 func example(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml"))
@@ -32,7 +32,8 @@ func example(t *testing.T) string {
 	return strings.NewReplacer("name: view", "name: cluster-admin", "serviceAccountName: work", "serviceAccountName: talk").Replace(string(content))
 }
 
-// requestFor returns a request for a ServiceAccount of its own on a cluster, with more lines for its spec.
+// requestFor returns a request for a ServiceAccount of its own on a cluster, with more lines for
+// its spec.
 func requestFor(cluster, account, spec string) string {
 	return `apiVersion: multicluster.x-k8s.io/v1alpha1
 kind: AuthTokenRequest
@@ -139,7 +140,8 @@ func TestServer_Killed(t *testing.T) {
 	mustKubectl(t, kubeconfig("hub"), "", "delete", "clusterprofile", "kept", "-n", "default")
 }
 
-// expectSmartfishDown wants a request for smartfish to fail in time and to say why, while bravelion works.
+// expectSmartfishDown wants a request for smartfish to fail in time and to say why, while bravelion
+// works.
 func expectSmartfishDown(t *testing.T, within time.Duration) {
 	t.Helper()
 	begin := time.Now()
@@ -156,7 +158,8 @@ func expectSmartfishDown(t *testing.T, within time.Duration) {
 
 // A member that is down is named, and the other goes on.
 func TestMember_Down(t *testing.T) {
-	// Room for kubectl and a busy machine beside what the server may take, its --member-request-timeout of 10 s.
+	// Room for kubectl and a busy machine beside what the server may take, its
+	// --member-request-timeout of 10 s.
 	const within = 20 * time.Second
 	mint := func(ctx context.Context) error { return tryCreate(ctx, requestFor("smartfish", "e2e", view)) }
 	require.NoError(t, mint(t.Context()))

@@ -17,7 +17,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// grantOf returns the name of the grant that a ServiceAccount of requestFor was given by, "" if there is none.
+// grantOf returns the name of the grant that a ServiceAccount of requestFor was given by, "" if
+// there is none.
 func grantOf(ctx context.Context, account string) (string, error) {
 	out, err := kubectl(ctx, kubeconfig("hub"), "", "get", "authtokengrants", "-n", "default", "-o", "name",
 		"--field-selector=spec.serviceAccount.name="+account)

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package e2e tests the local fleet as its user does: with kubectl, kubeconfigs and bin/fleet alone. The tests run
-// in the order in which they stand, and put right what they break. make test-e2e runs them, on a fleet of their own.
+// Package e2e tests the local fleet as its user does: with kubectl, kubeconfigs and bin/fleet
+// alone. The tests run in the order in which they stand, and put right what they break. make
+// test-e2e runs them, on a fleet of their own.
 package e2e
 
 import (
@@ -56,7 +57,8 @@ func kubectl(ctx context.Context, file, input string, args ...string) (string, e
 	return run(ctx, input, filepath.Join(root, "bin", "tools", "kubectl"), args...)
 }
 
-// run runs a program to its end and returns what it printed. The error has what it printed as errors.
+// run runs a program to its end and returns what it printed. The error has what it printed as
+// errors.
 func run(ctx context.Context, input, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()

@@ -31,10 +31,12 @@ const (
 	token    = "clusterprofiles/token"
 )
 
-// asked is what a request asks for, but for the cluster: by default for a ServiceAccount named for the user and this.
+// asked is what a request asks for, but for the cluster: by default for a ServiceAccount named for
+// the user and this.
 type asked struct {
 	change func(spec *v1alpha1.AuthTokenRequestSpec)
-	// may and mayNot are what kubectl can and can't do with the token, on the cluster that it is for. Nil: it is not tried.
+	// may and mayNot are what kubectl can and can't do with the token, on the cluster that it is for.
+	// Nil: it is not tried.
 	may, mayNot [][]string
 }
 
@@ -143,8 +145,8 @@ func (e entry) gives() bool { return e.code == http.StatusCreated && !e.dryRun }
 
 const dry = true
 
-// matrix has every line of the roles, of the forms, and of what is refused for each of the reasons. Dry runs ask
-// no member, hence can't say what it would refuse.
+// matrix has every line of the roles, of the forms, and of what is refused for each of the reasons.
+// Dry runs ask no member, hence can't say what it would refuse.
 var matrix = []entry{
 	// rita: edit, and the Role deployer, on both clusters of team-red.
 	{"rita", "team-red", "bravelion", "edit", requests, false, 201, ""},
@@ -237,8 +239,8 @@ func TestMatrix(t *testing.T) {
 			}
 		})
 	}
-	// Nothing of what follows gives anything: what there is after each is what there was before all. The kinds that
-	// clusterpass may write are looked at each time, all others at the end.
+	// Nothing of what follows gives anything: what there is after each is what there was before all.
+	// The kinds that clusterpass may write are looked at each time, all others at the end.
 	before, everythingBefore := map[string]string{}, map[string]string{}
 	for _, cluster := range members {
 		everythingBefore[cluster] = objectsOf(t, cluster, kindsOf(t, cluster))
@@ -347,7 +349,8 @@ func objectsOf(t *testing.T, cluster, kinds string) string {
 		`jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{"\n"}{end}`)
 }
 
-// grantsOfTheHub lists every grant with its generation. When its status is written is not for this test to know.
+// grantsOfTheHub lists every grant with its generation. When its status is written is not for this
+// test to know.
 func grantsOfTheHub(t *testing.T) string {
 	t.Helper()
 	return mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrants", "-A", "-o",

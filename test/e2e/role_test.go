@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRole_Documented has alice do all that users do. She has a client certificate, and the Role that the README shows
-// and the fleet applies from the examples; test/docs compares the two.
+// TestRole_Documented has alice do all that users do. She has a client certificate, and the Role
+// that the README shows and the fleet applies from the examples; test/docs compares the two.
 func TestRole_Documented(t *testing.T) {
 	r := newReader(t)
 	alice := func(command string) (string, error) { return r.bash(t.Context(), "alice", command) }

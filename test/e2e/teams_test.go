@@ -63,8 +63,8 @@ rules:
   verbs: [get, list, create]
 `
 
-// onBravelion is what the requests of the matrix meet on that cluster, and on no other: that Role, and a ServiceAccount
-// that is bound to cluster-admin.
+// onBravelion is what the requests of the matrix meet on that cluster, and on no other: that Role,
+// and a ServiceAccount that is bound to cluster-admin.
 const onBravelion = deployerRole + `---
 apiVersion: v1
 kind: ServiceAccount
@@ -77,7 +77,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-
 subjects: [{kind: ServiceAccount, name: powerful, namespace: default}]
 `
 
-// makeTeams makes the teams, their ClusterProfiles and what the three persons may do. Done again, it changes nothing.
+// makeTeams makes the teams, their ClusterProfiles and what the three persons may do. Done again,
+// it changes nothing.
 func makeTeams(t *testing.T) {
 	t.Helper()
 	for _, team := range teams {
@@ -105,8 +106,8 @@ func exampleRBAC(t *testing.T, name string, changes ...string) string {
 	return strings.NewReplacer(changes...).Replace(string(content))
 }
 
-// joinTo makes a ClusterProfile of a team for a member that is joined in namespace default. It is reached by the same
-// kubeconfig, in a Secret of its own: a Secret serves one ClusterProfile.
+// joinTo makes a ClusterProfile of a team for a member that is joined in namespace default. It is
+// reached by the same kubeconfig, in a Secret of its own: a Secret serves one ClusterProfile.
 func joinTo(t *testing.T, team, cluster string) {
 	t.Helper()
 	const system = "clusterpass-system"

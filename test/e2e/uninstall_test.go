@@ -31,7 +31,7 @@ func TestUninstall_ServerFirst(t *testing.T) {
 
 	out, err := r.bash(t.Context(), "admin", "kubectl clusterpass doctor --uninstall")
 	require.Error(t, err, out)
-	assert.Contains(t, out, "sets: what is left is not known")
+	assert.Contains(t, out, "sets: cannot tell what is left")
 	cure := documented(t)[0]
 	assert.Contains(t, out, cure)
 	out, err = r.bash(t.Context(), "admin", cure)
@@ -42,8 +42,8 @@ func TestUninstall_ServerFirst(t *testing.T) {
 	assert.Contains(t, hub("get", "clusterprofiles", "-o", "name"), "bravelion")
 }
 
-// TestUninstall does what doctor --uninstall says, until nothing is left. It is the last test: afterwards there is no
-// clusterpass on the hub.
+// TestUninstall does what doctor --uninstall says, until nothing is left. It is the last test:
+// afterwards there is no clusterpass on the hub.
 func TestUninstall(t *testing.T) {
 	fleetUp(t)
 	r := newReader(t)
@@ -107,8 +107,8 @@ func TestUninstall(t *testing.T) {
 // command finds the first command in a sentence of doctor.
 var command = regexp.MustCompile(`: (kubectl .*?)(?:\. [A-Z].*|; kubectl .*)?$`)
 
-// nextStep asks doctor and returns the command that it says is next, as somebody completes it who knows the members, and what it is
-// for; empty when nothing is left.
+// nextStep asks doctor and returns the command that it says is next, as somebody completes it who
+// knows the members, and what it is for; empty when nothing is left.
 func nextStep(t *testing.T, r *reader, ask string) (string, doctor.Finding) {
 	t.Helper()
 	out, err := r.bash(t.Context(), "admin", ask+" -o json 2>/dev/null")

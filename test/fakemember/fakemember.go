@@ -1,9 +1,10 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fakemember is the API of a member cluster for unit tests: what a fake clientset holds, served over HTTP, so
-// that it is reached by a client of pkg/member like any. It gives UIDs, selects by label and heeds preconditions,
-// which a fake clientset alone does not. It knows no watch, no patch and no pages.
+// Package fakemember is the API of a member cluster for unit tests: what a fake clientset holds,
+// served over HTTP, so that it is reached by a client of pkg/member like any. It gives UIDs,
+// selects by label and heeds preconditions, which a fake clientset alone does not. It knows no
+// watch, no patch and no pages.
 package fakemember
 
 import (
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,7 +65,8 @@ var (
 
 // Member is a member cluster.
 type Member struct {
-	// Clientset holds the objects. Its actions are the calls that were made, and its reactors answer them.
+	// Clientset holds the objects. Its actions are the calls that were made, and its reactors answer
+	// them.
 	*fake.Clientset
 	// Pool has access to the member by its ClusterProfile.
 	*member.Pool
@@ -75,8 +78,8 @@ type Member struct {
 	uids    atomic.Int64
 }
 
-// New returns a member that has the ClusterRole view and objects, and answers until the test ends. c is the clock of
-// the pool.
+// New returns a member that has the ClusterRole view and objects, and answers until the test ends.
+// c is the clock of the pool.
 func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 	t.Helper()
 	view := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}}
@@ -85,14 +88,13 @@ func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 	t.Cleanup(m.server.Close)
 	var err error
 	m.Pool, err = member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: kubeconfig{m.server}, Clock: c, UserAgent: "clusterpass-test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return m
 }
 
-// NewGrant returns a grant on the member for a ServiceAccount in namespace default, which owns objects of every kind. It
-// is stored, at resource version 1, and the member is said to have all of it: see Ensure.
+// NewGrant returns a grant on the member for a ServiceAccount in namespace default, which owns
+// objects of every kind. It is stored, at resource version 1, and the member is said to have all of
+// it: see Ensure.
 func NewGrant(account string) *v1alpha1.AuthTokenGrant {
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	g := grant.New("team", multiclusterv1alpha1.AuthTokenRequestSpec{
@@ -111,12 +113,9 @@ func NewGrant(account string) *v1alpha1.AuthTokenGrant {
 func (m *Member) Ensure(t testing.TB, hubID string, g *v1alpha1.AuthTokenGrant) {
 	t.Helper()
 	client, err := m.For(t.Context(), m.Profile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := (&grant.Keeper{HubID: hubID, Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	_, err = (&grant.Keeper{HubID: hubID, Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context())
+	require.NoError(t, err)
 	m.ClearActions()
 }
 
@@ -142,13 +141,15 @@ func (m *Member) Provider() *inventoryv1alpha1.AccessProvider {
 // SetDown has the member break off every connection, or answer again.
 func (m *Member) SetDown(down bool) { m.down.Store(down) }
 
-// Answer has requests for a path answered by handler, as a member would that is hostile, or whose Clientset does not know it.
+// Answer has requests for a path answered by handler, as a member would that is hostile, or whose
+// Clientset does not know it.
 func (m *Member) Answer(path string, handler http.HandlerFunc) { m.answers.Store(path, handler) }
 
 // BrokenOff returns how many requests were broken off because the member is down.
 func (m *Member) BrokenOff() int64 { return m.broken.Load() }
 
-// Objects returns what the member has that a grant could own, as "resource namespace/name UID", sorted.
+// Objects returns what the member has that a grant could own, as "resource namespace/name UID",
+// sorted.
 func (m *Member) Objects(t testing.TB) []string {
 	t.Helper()
 	var all []string
@@ -161,27 +162,22 @@ func (m *Member) Objects(t testing.TB) []string {
 		rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"),
 	} {
 		kind, err := mapper.KindFor(gvr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		list, err := m.Tracker().List(gvr, kind, metav1.NamespaceAll)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		err = meta.EachListItem(list, func(o runtime.Object) error {
 			accessor, err := meta.Accessor(o)
 			all = append(all, fmt.Sprintf("%s %s/%s %s", gvr.Resource, accessor.GetNamespace(), accessor.GetName(), accessor.GetUID()))
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	slices.Sort(all)
 	return all
 }
 
-// Calls returns the calls that were made, as "verb resource namespace/name", since they were last cleared.
+// Calls returns the calls that were made, as "verb resource namespace/name", since they were last
+// cleared.
 func (m *Member) Calls() []string { return Calls(m.Actions()) }
 
 // Writes returns those of Calls that change something.
@@ -320,7 +316,8 @@ func (m *Member) remove(info *request.RequestInfo, gvr schema.GroupVersionResour
 	return &metav1.Status{Status: metav1.StatusSuccess}, err
 }
 
-// CheckPreconditions returns the error that an API server has for a deletion whose preconditions do not hold.
+// CheckPreconditions returns the error that an API server has for a deletion whose preconditions do
+// not hold.
 func CheckPreconditions(tracker clienttesting.ObjectTracker, gvr schema.GroupVersionResource, namespace, name string, p *metav1.Preconditions) error {
 	found, err := tracker.Get(gvr, namespace, name)
 	if err != nil || p == nil {

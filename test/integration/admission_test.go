@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"gopkg.in/go-jose/go-jose.v2/jwt"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,9 +79,8 @@ func TestPolicies(t *testing.T) {
 					t.Run(f.name+" passes "+name, func(t *testing.T) {
 						r := request("bravelion", "policies-"+strings.ReplaceAll(name, " ", "-"), "view")
 						change(r)
-						if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{}); err != nil {
-							t.Errorf("what the policy allows is refused: %v", err)
-						}
+						_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
+						assert.NoError(t, err, "what the policy allows")
 					})
 				}
 			}
@@ -107,9 +108,8 @@ func TestPolicies_BreakGlass(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			expectDenied(t, f, func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Name = "cluster-admin" }, "only the ClusterRole view")
-			if _, _, err := ask(t.Context(), operator, f, request("bravelion", "policies", "cluster-admin"), dryRun); err != nil {
-				t.Error(err)
-			}
+			_, _, err := ask(t.Context(), operator, f, request("bravelion", "policies", "cluster-admin"), dryRun)
+			assert.NoError(t, err)
 		})
 	}
 }
@@ -134,17 +134,12 @@ func TestPolicies_SetAudience(t *testing.T) {
 					return nil
 				})
 				answer, _, err := ask(t.Context(), allowed, f, r, metav1.CreateOptions{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := audienceOf(t, answer.Status.Token); !slices.Equal(got, []string{vault}) {
-					t.Errorf("the token is for %q", got)
-				}
+				require.NoError(t, err)
+				assert.Equal(t, []string{vault}, audienceOf(t, answer.Status.Token))
 				_, _, err = ask(t.Context(), others, f, r, metav1.CreateOptions{})
 				want := fmt.Sprintf("lacks: audience:%s on clusterprofiles.multicluster.x-k8s.io %q in namespace %q", vault, "bravelion", "default")
-				if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), want) {
-					t.Errorf("got  %v\nwant it to end in %s", err, want)
-				}
+				require.True(t, apierrors.IsForbidden(err), "%v", err)
+				assert.True(t, strings.HasSuffix(err.Error(), want), "got %v, want it to end in %s", err, want)
 			})
 		}
 	}
@@ -154,18 +149,14 @@ func TestPolicies_SetAudience(t *testing.T) {
 func audienceOf(t *testing.T, token string) []string {
 	t.Helper()
 	parsed, err := jwt.ParseSigned(token)
-	if err != nil {
-		t.Fatal("the answer holds no JSON Web Token")
-	}
+	require.NoError(t, err)
 	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		t.Fatal("the claims of the token can't be read")
-	}
+	require.NoError(t, parsed.UnsafeClaimsWithoutVerification(&claims))
 	return claims.Audience
 }
 
-// applyPolicy applies a policy of the examples to the hub until the test ends. Its resources begin with kind:
-// validatingadmission or mutatingadmission.
+// applyPolicy applies a policy of the examples to the hub until the test ends. Its resources begin
+// with kind: validatingadmission or mutatingadmission.
 func applyPolicy(t *testing.T, file, kind string) {
 	t.Helper()
 	root := testenv.Must[string](t)(testenv.ModuleRoot())
@@ -178,9 +169,7 @@ func applyPolicy(t *testing.T, file, kind string) {
 		ctx := context.Background()
 		for _, resource := range []string{"policybindings", "policies"} {
 			resource := schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: kind + resource}
-			if err := admin.Resource(resource).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, admin.Resource(resource).Delete(ctx, name, metav1.DeleteOptions{}))
 		}
 		expectNoPolicy(ctx, t)
 	})

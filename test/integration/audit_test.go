@@ -10,11 +10,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
@@ -83,17 +84,14 @@ func TestAudit_CredentialID(t *testing.T) {
 	answer := mintFor(t, asked, request("bravelion", "audited", "view"))
 	g := getGrant(t, answer.Status.GrantName)
 	used := time.Now()
-	if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
 
 	onMember := awaitAuditEvent(t, shared.Bravelion.AuditLog(), func(e *auditv1.Event) bool {
 		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" && e.RequestReceivedTimestamp.After(used)
 	})
 	credential := onMember.User.Extra["authentication.kubernetes.io/credential-id"]
-	if len(credential) != 1 {
-		t.Fatalf("the member's event names the credentials %v", credential)
-	}
+	require.Len(t, credential, 1)
 	onHub := awaitAuditEvent(t, serverAuditLog(), func(e *auditv1.Event) bool {
 		return e.Annotations["clusterpass.dev/credential-id"] == credential[0]
 	})
@@ -107,29 +105,24 @@ func TestAudit_CredentialID(t *testing.T) {
 		"clusterpass.dev/expiration":          answer.Status.ExpirationTimestamp.UTC().Format(time.RFC3339),
 	}
 	for key, value := range want {
-		if onHub.Annotations[key] != value {
-			t.Errorf("annotation %s is %q, want %q", key, onHub.Annotations[key], value)
-		}
+		assert.Equal(t, value, onHub.Annotations[key], key)
 	}
-	if onHub.User.Username != "audited" || string(onHub.AuditID) != auditID || onHub.Level != auditv1.LevelMetadata || onHub.ResponseObject != nil {
-		t.Errorf("the event on the hub is of user %s, id %s, level %s", onHub.User.Username, onHub.AuditID, onHub.Level)
-	}
+	assert.Equal(t, "audited", onHub.User.Username)
+	assert.EqualValues(t, auditID, onHub.AuditID)
+	assert.Equal(t, auditv1.LevelMetadata, onHub.Level)
+	assert.Nil(t, onHub.ResponseObject)
 	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
-	if account.Annotations[grant.AnnotationAuditID] != auditID || account.Annotations[grant.AnnotationGrant] != "default/"+g.Name {
-		t.Errorf("the member's object is annotated %v", account.Annotations)
-	}
+	assert.Equal(t, auditID, account.Annotations[grant.AnnotationAuditID])
+	assert.Equal(t, "default/"+g.Name, account.Annotations[grant.AnnotationGrant])
 }
 
 func TestAudit_Revocation(t *testing.T) {
 	name := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "audited-end", "view")).Status.GrantName
-	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}))
 	t.Cleanup(func() { forget(t, name) })
 	event := awaitAuditEvent(t, serverAuditLog(), func(e *auditv1.Event) bool {
 		return e.Verb == "delete" && e.ObjectRef != nil && e.ObjectRef.Name == name
 	})
-	if event.ObjectRef.Resource != "authtokengrants" || !slices.Contains(event.User.Groups, "system:masters") {
-		t.Errorf("the event does not say who revoked what: %v by %v", event.ObjectRef, event.User)
-	}
+	assert.Equal(t, "authtokengrants", event.ObjectRef.Resource)
+	assert.Contains(t, event.User.Groups, "system:masters")
 }

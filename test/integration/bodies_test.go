@@ -109,7 +109,8 @@ func (h *hostile) send(t *testing.T, client rest.Interface, namespace, body stri
 	return is, len(answer), took
 }
 
-// TestBodies_Hostile sends few bytes that would be many parts of an object, as somebody who may create all kinds.
+// TestBodies_Hostile sends few bytes that would be many parts of an object, as somebody who may
+// create all kinds.
 func TestBodies_Hostile(t *testing.T) {
 	const namespace = metav1.NamespaceDefault
 	kubeconfig := ordinaryUser(t, "hostile", rbacv1.PolicyRule{
@@ -141,14 +142,16 @@ func TestBodies_Hostile(t *testing.T) {
 	}
 }
 
-// requireCheap compares what the dearest body costs with what one costs that is as large as it may be, and harmless.
+// requireCheap compares what the dearest body costs with what one costs that is as large as it may
+// be, and harmless.
 func (h *hostile) requireCheap(t *testing.T, client rest.Interface, namespace string) {
 	t.Helper()
 	benign := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"generateName":"a","annotations":{"a":%q}}}`, h.group, h.kind, strings.Repeat("a", h.most-kibibyte))
 	for _, entries := range []int{1000, 9999} {
 		body := h.of(entries)
 		least, harmless := time.Hour, time.Hour
-		// The one after the other: what else runs on the machine is to slow both down. The least of many is what they cost.
+		// The one after the other: what else runs on the machine is to slow both down. The least of many
+		// is what they cost.
 		for round := 0; round < 5 || round < 50 && least > 3*harmless; round++ {
 			_, _, took := h.send(t, client, namespace, benign)
 			harmless = min(harmless, took)
@@ -183,7 +186,8 @@ func TestBodies_HostileQuantities(t *testing.T) {
 	}
 }
 
-// TestBodies_HostilePlacements has an ordinary user create what would fill the memory of the server and of the controller manager.
+// TestBodies_HostilePlacements has an ordinary user create what would fill the memory of the server
+// and of the controller manager.
 func TestBodies_HostilePlacements(t *testing.T) {
 	user := ordinaryUser(t, "hostile-placements", rbacv1.PolicyRule{
 		APIGroups: []string{"clusterpass.dev"}, Resources: []string{"placements"}, Verbs: []string{"create"},
@@ -197,7 +201,7 @@ func TestBodies_HostilePlacements(t *testing.T) {
 	for name, test := range map[string]struct{ manifest, words string }{
 		"text that is replaced":    {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), "replace is not supported here"},
 		"macros that double":       {expression(`optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`), "optMap"},
-		"types that double":        {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`), "maps and objects can't be made here"},
+		"types that double":        {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`), "maps and objects can't be created here"},
 		"loops that are free":      {expression(`clusterProfile.metadata.labels.exists_one(a, clusterProfile.metadata.labels.exists_one(b, false))`), "more than 20000 steps"},
 		"an amount of no use":      {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":"e1000000000"}]}}`), "a number that is too large"},
 		"an amount of no use, too": {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":" 1e1000000000"}]}}`), "a number that is too large"},
@@ -211,7 +215,8 @@ func TestBodies_HostilePlacements(t *testing.T) {
 	}
 }
 
-// TestBodies_HostileStatus is about lists that only an update of the status keeps. What is stored may stay as it is.
+// TestBodies_HostileStatus is about lists that only an update of the status keeps. What is stored
+// may stay as it is.
 func TestBodies_HostileStatus(t *testing.T) {
 	namespace := newNamespace(t)
 	profiles := profilesIn(t, namespace)

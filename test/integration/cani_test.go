@@ -5,13 +5,14 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// canI returns what kubectl auth can-i says to config's user about namespace default. Impersonation is by --as.
+// canI returns what kubectl auth can-i says to config's user about namespace default. Impersonation
+// is by --as.
 func canI(t *testing.T, config *rest.Config, question string) bool {
 	t.Helper()
 	args := append([]string{"auth", "can-i", "-n", "default"}, strings.Fields(question)...)
@@ -42,7 +44,7 @@ func canI(t *testing.T, config *rest.Config, question string) bool {
 	case "no":
 		return false
 	default:
-		t.Fatalf("can-i %s: %q: %v", question, answer, err)
+		require.Fail(t, "neither yes nor no", "can-i %s: %q: %v", question, answer, err)
 		return false
 	}
 }
@@ -51,27 +53,24 @@ func canI(t *testing.T, config *rest.Config, question string) bool {
 func kubeconfigFor(t *testing.T, config *rest.Config) string {
 	t.Helper()
 	config = rest.CopyConfig(config)
-	if err := rest.LoadTLSFiles(config); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, rest.LoadTLSFiles(config))
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(clientcmdapi.Config{
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"hub": {Server: config.Host, CertificateAuthorityData: config.CAData}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{"user": {
 			Token: config.BearerToken, ClientCertificateData: config.CertData, ClientKeyData: config.KeyData,
 		}},
 		Contexts:       map[string]*clientcmdapi.Context{"hub": {Cluster: "hub", AuthInfo: "user"}},
 		CurrentContext: "hub",
-	}, path); err != nil {
-		t.Fatal(err)
-	}
+	}, path))
 	return path
 }
 
 // right is one of those that a token takes: the question to kubectl, and how the refusal names it.
 type right struct{ question, refusal string }
 
-// rightsFor are those that a token takes for a ClusterRole in the member's namespace default, sorted as a refusal is.
+// rightsFor are those that a token takes for a ClusterRole in the member's namespace default,
+// sorted as a refusal is.
 func rightsFor(cluster, role string) []right {
 	on := func(verb string) right {
 		return right{verb + " clusterprofiles/" + cluster, fmt.Sprintf("%s on clusterprofiles.multicluster.x-k8s.io %q in namespace %q", verb, cluster, "default")}
@@ -111,16 +110,12 @@ func TestCanI_ExampleRoles(t *testing.T) {
 		for _, cluster := range []string{"bravelion", "whale"} {
 			for _, role := range []string{"view", "edit", "cluster-admin"} {
 				t.Run(group+" "+role+" on "+cluster, func(t *testing.T) {
-					if got, want := canI(t, config, requests), slices.Contains(questions, requests); got != want {
-						t.Errorf("can-i %s: %t, want %t", requests, got, want)
-					}
+					assert.Equal(t, slices.Contains(questions, requests), canI(t, config, requests), requests)
 					var missing, all []string
 					for _, right := range rightsFor(cluster, role) {
 						all = append(all, right.refusal)
 						want := slices.Contains(questions, right.question)
-						if got := canI(t, config, right.question); got != want {
-							t.Errorf("can-i %s: %t, want %t", right.question, got, want)
-						}
+						assert.Equal(t, want, canI(t, config, right.question), right.question)
 						if !want {
 							missing = append(missing, right.refusal)
 						}
@@ -132,15 +127,14 @@ func TestCanI_ExampleRoles(t *testing.T) {
 	}
 }
 
-// expectLacks expects a dry run to be refused for what is missing of all that it takes, or, for nothing, to find out that
-// only bravelion exists.
+// expectLacks expects a dry run to be refused for what is missing of all that it takes, or, for
+// nothing, to find out that only bravelion exists.
 func expectLacks(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest, missing, all []string) {
 	t.Helper()
 	_, _, err := ask(t.Context(), config, forms[0], r, dryRun)
 	if len(missing) == 0 {
-		if exists := r.Spec.TargetClusterProfile.Name == "bravelion"; exists && err != nil || !exists && !apierrors.IsNotFound(err) {
-			t.Errorf("got %v", err)
-		}
+		exists := r.Spec.TargetClusterProfile.Name == "bravelion"
+		assert.True(t, exists && err == nil || !exists && apierrors.IsNotFound(err), "%v", err)
 		return
 	}
 	// Whoever may create no authtokenrequests is refused that by the hub, and told no more.
@@ -148,9 +142,8 @@ func expectLacks(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	if missing[0] == all[0] {
 		lacks = "lacks: " + all[0] + " (not reviewed: " + strings.Join(all[1:], "; ") + ")"
 	}
-	if !apierrors.IsForbidden(err) || !strings.HasSuffix(err.Error(), lacks) && !strings.Contains(err.Error(), hub) {
-		t.Errorf("got  %v\nwant it to end in %s", err, lacks)
-	}
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
+	assert.True(t, strings.HasSuffix(err.Error(), lacks) || strings.Contains(err.Error(), hub), "got %v, want it to end in %s", err, lacks)
 }
 
 // asSomebody returns the client config of somebody that config impersonates.
@@ -166,7 +159,8 @@ func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.P
 	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), "default", name, subject, rules...)
 }
 
-// serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client config of its token.
+// serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client
+// config of its token.
 func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
 	accounts := kube(t, shared.Hub.RESTConfig()).CoreV1().ServiceAccounts("default")
@@ -224,9 +218,8 @@ func TestEntitlement_Requesters(t *testing.T) {
 		"a group that the deputy may not assume": asSomebody(deputy, "who:alice", "who:viewers"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := ask(t.Context(), config, forms[0], request("bravelion", "entitled", "view"), dryRun); !apierrors.IsForbidden(err) {
-				t.Errorf("got %v, want 403", err)
-			}
+			_, _, err := ask(t.Context(), config, forms[0], request("bravelion", "entitled", "view"), dryRun)
+			assert.True(t, apierrors.IsForbidden(err), "%v", err)
 		})
 	}
 }
@@ -268,7 +261,8 @@ func TestEntitlement_ClusterRoleBinding(t *testing.T) {
 	expectEntitled(t, clusterRole(t, "everywhere", testenv.UserSubject("everywhere"), viewOnBravelion()...), true)
 }
 
-// clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's client config.
+// clusterRole binds rules on all of the hub to a user until the test ends, and returns the user's
+// client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	client := kube(t, shared.Hub.RESTConfig())
@@ -277,27 +271,23 @@ func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rba
 	t.Cleanup(func() {
 		// The test's own context has ended.
 		ctx := context.Background()
-		if err := errors.Join(admin.ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}), admin.ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, admin.ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}))
+		assert.NoError(t, admin.ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{}))
 	})
 	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
 }
 
-// expectEntitled expects a request for view on bravelion to be answered, or to be refused, and kubectl auth can-i to say so.
+// expectEntitled expects a request for view on bravelion to be answered, or to be refused, and
+// kubectl auth can-i to say so.
 func expectEntitled(t *testing.T, config *rest.Config, want bool) {
 	t.Helper()
 	for _, f := range forms {
 		_, _, err := ask(t.Context(), config, f, request("bravelion", "entitled", "view"), dryRun)
-		if want && err != nil || !want && !apierrors.IsForbidden(err) {
-			t.Errorf("%s: got %v, want it to be answered: %t", f.name, err, want)
-		}
+		assert.True(t, want && err == nil || !want && apierrors.IsForbidden(err), "%s: %v, want it to be answered: %t", f.name, err, want)
 	}
 	can := true
 	for _, right := range rightsFor("bravelion", "view") {
 		can = can && canI(t, config, right.question)
 	}
-	if can != want {
-		t.Errorf("kubectl auth can-i says %t, want %t", can, want)
-	}
+	assert.Equal(t, want, can, "kubectl auth can-i")
 }

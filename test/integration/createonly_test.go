@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +45,8 @@ func forEachKubectl(t *testing.T, test func(t *testing.T, kubectl, groupVersion 
 	}
 }
 
-// manifest returns a request for account on cluster, with one more field of the spec where that is not empty.
+// manifest returns a request for account on cluster, with one more field of the spec where that is
+// not empty.
 func manifest(groupVersion, cluster, account, field string) string {
 	m := `apiVersion: ` + groupVersion + `
 kind: AuthTokenRequest
@@ -60,16 +63,15 @@ spec:
 	return m
 }
 
-// ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a client certificate.
+// ordinaryUser gives user what the documented Role gives, and more, and returns a kubeconfig with a
+// client certificate.
 func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 	t.Helper()
 	root := testenv.Must[string](t)(testenv.ModuleRoot())
 	file := testenv.Must[*os.File](t)(os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
 	defer file.Close()
 	var role rbacv1.Role
-	if err := yaml.NewYAMLToJSONDecoder(file).Decode(&role); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.NewYAMLToJSONDecoder(file).Decode(&role))
 	return kubeconfigFor(t, grantTo(t, user, append(role.Rules, more...)...))
 }
 
@@ -77,13 +79,9 @@ func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 func expectNothingGranted(t *testing.T, account string) {
 	t.Helper()
 	list, err := grants(t).List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i := range list.Items {
-		if list.Items[i].Spec.ServiceAccount.Name == account {
-			t.Errorf("a token was made for %s", account)
-		}
+		assert.NotEqual(t, account, list.Items[i].Spec.ServiceAccount.Name, "a token was made")
 	}
 }
 
@@ -122,26 +120,16 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 				}
 				args := append([]string{"create", "-f", "-", "-o", "json"}, test.args...)
 				out, warnings, err := testenv.KubectlOf(t.Context(), program, user, manifest(groupVersion, cmp.Or(test.cluster, "bravelion"), account, test.field), args...)
-				switch {
-				case test.err != "":
-					if err == nil || !contains(err, test.err) {
-						t.Errorf("got %v, want %q", err, test.err)
-					}
-				case err != nil:
-					t.Fatal(err)
-				default:
+				if test.err != "" {
+					assert.ErrorContains(t, err, test.err)
+				} else {
+					require.NoError(t, err)
 					var answer v1alpha1.AuthTokenRequest
-					if err := json.Unmarshal([]byte(out), &answer); err != nil {
-						t.Fatalf("%v: %s", err, out)
-					}
+					require.NoError(t, json.Unmarshal([]byte(out), &answer), out)
 					remember(answer.Status.Token)
-					if got := answer.Status.Token != ""; got != test.minted {
-						t.Errorf("a token was answered: %t, want %t", got, test.minted)
-					}
+					assert.Equal(t, test.minted, answer.Status.Token != "", "a token was answered")
 				}
-				if !strings.Contains(warnings, test.warning) {
-					t.Errorf("warned %q, want %q", warnings, test.warning)
-				}
+				assert.Contains(t, warnings, test.warning)
 				if !test.minted {
 					expectNothingGranted(t, account)
 				}
@@ -180,9 +168,7 @@ func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of t
 			groupVersion := topLevel[i%len(topLevel)]
 			group, version, _ := strings.Cut(groupVersion, "/")
 			file, account := filepath.Join(t.TempDir(), "request.yaml"), "unseen-"+program
-			if err := os.WriteFile(file, []byte(manifest(groupVersion, "bravelion", account, "")), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(file, []byte(manifest(groupVersion, "bravelion", account, "")), 0o600))
 			inPlace := strings.NewReplacer("FILE", file, "RESOURCE", "authtokenrequests."+version+"."+group)
 			expect := func(t *testing.T, user, words string, command []string) {
 				t.Helper()
@@ -190,9 +176,8 @@ func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of t
 				for i, arg := range command {
 					args[i] = inPlace.Replace(arg)
 				}
-				if out, _, err := testenv.KubectlOf(t.Context(), program, user, "", args...); err == nil || !contains(err, words) {
-					t.Errorf("printed %q and %v, want %q", out, err, words)
-				}
+				out, _, err := testenv.KubectlOf(t.Context(), program, user, "", args...)
+				assert.ErrorContains(t, err, words, out)
 			}
 			for name, command := range commands {
 				t.Run(name+" says what to do", func(t *testing.T) { expect(t, careless, notStored, command) })
@@ -224,13 +209,13 @@ func TestCreateOnly_EveryVerb(t *testing.T) {
 	for path, methods := range paths {
 		for _, method := range methods {
 			t.Run(method+" "+path, func(t *testing.T) {
-				if status := refusalOf(t, holder, method, path); status.Code != http.StatusMethodNotAllowed ||
-					status.Reason != metav1.StatusReasonMethodNotAllowed || status.Message != notStored {
-					t.Errorf("who holds the verb got %+v", status)
-				}
-				if status := refusalOf(t, other, method, path); status.Code != http.StatusForbidden || strings.Contains(status.Message, notStored) {
-					t.Errorf("who does not hold the verb got %+v", status)
-				}
+				status := refusalOf(t, holder, method, path)
+				assert.EqualValues(t, http.StatusMethodNotAllowed, status.Code, "who holds the verb")
+				assert.Equal(t, metav1.StatusReasonMethodNotAllowed, status.Reason, "who holds the verb")
+				assert.Equal(t, notStored, status.Message, "who holds the verb")
+				status = refusalOf(t, other, method, path)
+				assert.EqualValues(t, http.StatusForbidden, status.Code, "who does not hold the verb")
+				assert.NotContains(t, status.Message, notStored, "who does not hold the verb")
 			})
 		}
 	}
@@ -241,9 +226,8 @@ func refusalOf(t *testing.T, user *rest.Config, method, path string) metav1.Stat
 	t.Helper()
 	code, contentType, body := sendAs(t, user, method, path, http.Header{"Accept": []string{"application/json"}, "Content-Type": []string{"application/merge-patch+json"}}, []byte(`{}`))
 	var status metav1.Status
-	if err := json.Unmarshal(body, &status); err != nil || int(status.Code) != code {
-		t.Fatalf("%d %s: %s: %v", code, contentType, body, err)
-	}
+	require.NoError(t, json.Unmarshal(body, &status), "%d %s: %s", code, contentType, body)
+	require.EqualValues(t, code, status.Code)
 	return status
 }
 
@@ -253,7 +237,7 @@ func TestKubectl_GetAll(t *testing.T) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
 	testenv.Must[*corev1.Service](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}))
 	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
-	if err != nil || out != "service/only\n" || warnings != "" {
-		t.Errorf("printed %q and %q: %v", out, warnings, err)
-	}
+	assert.NoError(t, err)
+	assert.Equal(t, "service/only\n", out)
+	assert.Empty(t, warnings)
 }

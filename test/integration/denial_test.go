@@ -5,12 +5,13 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,10 +26,12 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// denying is a profile of smartfish whose credential may everything there: what is denied, RBAC does not deny.
+// denying is a profile of smartfish whose credential may everything there: what is denied, RBAC
+// does not deny.
 const denying = "denying"
 
-// An ordinary user learns whether a member's quota, its policies or a namespace that is being deleted is in the way.
+// An ordinary user learns whether a member's quota, its policies or a namespace that is being
+// deleted is in the way.
 func TestDenial(t *testing.T) {
 	hubSecrets(t).create(workingSecret(t, denying))
 	join(t, denying, denying)
@@ -72,26 +75,25 @@ func TestDenial(t *testing.T) {
 	})
 }
 
-// expectDenial asks for a token in a namespace of the member, and looks at what is left there afterwards.
+// expectDenial asks for a token in a namespace of the member, and looks at what is left there
+// afterwards.
 func expectDenial(t *testing.T, user *rest.Config, namespace string, reason metav1.StatusReason, cause metav1.CauseType, retryAfter int32, words string) {
 	t.Helper()
 	err := askIn(t, user, namespace)
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		t.Fatalf("got %v, want a Status", err)
-	}
+	require.ErrorAs(t, err, &status)
 	is := status.Status()
-	if is.Code != http.StatusConflict || is.Reason != reason || is.Details.RetryAfterSeconds != retryAfter || !apierrors.HasStatusCause(err, cause) ||
-		!strings.Contains(is.Message, words) || strings.Contains(is.Message, "does not allow clusterpass") {
-		t.Errorf("got %d %s, %+v: %s", is.Code, is.Reason, is.Details, is.Message)
-	}
-	if _, err := grants(t).Get(t.Context(), grantNameOf(t, requestIn(namespace)), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("a grant is left of what was denied: %v", err)
-	}
+	assert.EqualValues(t, http.StatusConflict, is.Code)
+	assert.Equal(t, reason, is.Reason)
+	assert.Equal(t, retryAfter, is.Details.RetryAfterSeconds)
+	assert.True(t, apierrors.HasStatusCause(err, cause), "%+v", is.Details)
+	assert.Contains(t, is.Message, words)
+	assert.NotContains(t, is.Message, "does not allow clusterpass")
+	_, err = grants(t).Get(t.Context(), grantNameOf(t, requestIn(namespace)), metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "a grant is left of what was denied: %v", err)
 	onMember := kube(t, shared.Smartfish.RESTConfig())
-	if _, err := onMember.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "denied", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("a ServiceAccount is left of what was denied: %v", err)
-	}
+	_, err = onMember.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "denied", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "a ServiceAccount is left of what was denied: %v", err)
 }
 
 func requestIn(namespace string) *v1alpha1.AuthTokenRequest {
@@ -106,14 +108,14 @@ func askIn(t *testing.T, user *rest.Config, namespace string) error {
 	return err
 }
 
-// quota lets a namespace of the member have none of a resource, until lift is called. Members run no controller that counts:
-// its answer is written here.
+// quota lets a namespace of the member have none of a resource, until lift is called. Members run
+// no controller that counts: its answer is written here.
 func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (lift func()) {
 	t.Helper()
 	ctx := t.Context()
 	_, err := onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
+	if !apierrors.IsAlreadyExists(err) {
+		require.NoError(t, err)
 	}
 	none := corev1.ResourceList{corev1.ResourceName(of): resource.MustParse("0")}
 	quotas := onMember.CoreV1().ResourceQuotas(namespace)
@@ -127,9 +129,7 @@ func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (l
 	}, "exceeded quota")
 	return func() {
 		t.Helper()
-		if err := quotas.Delete(ctx, "none", metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, quotas.Delete(ctx, "none", metav1.DeleteOptions{}))
 	}
 }
 
@@ -148,7 +148,8 @@ func tryCreate(ctx context.Context, onMember kubernetes.Interface, namespace, of
 	return err
 }
 
-// untilDenied waits until the member denies what do does, by these words: its admission follows what it goes by.
+// untilDenied waits until the member denies what do does, by these words: its admission follows
+// what it goes by.
 func untilDenied(t *testing.T, do func(ctx context.Context) error, words string) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -159,7 +160,8 @@ func untilDenied(t *testing.T, do func(ctx context.Context) error, words string)
 	})
 }
 
-// denyBindings has a policy of the member deny ClusterRoleBindings to accounts of a namespace, until the test ends.
+// denyBindings has a policy of the member deny ClusterRoleBindings to accounts of a namespace,
+// until the test ends.
 func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string) {
 	t.Helper()
 	ctx, policies := t.Context(), onMember.AdmissionregistrationV1()
@@ -199,7 +201,8 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 	}, "denied request")
 }
 
-// endingNamespace has a namespace of the member be deleted, for as long as something in it has a finalizer: until end is called.
+// endingNamespace has a namespace of the member be deleted, for as long as something in it has a
+// finalizer: until end is called.
 func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (end func()) {
 	t.Helper()
 	ctx := t.Context()
@@ -208,9 +211,7 @@ func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (
 	held := testenv.Must[*corev1.ConfigMap](t)(maps.Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/held"}},
 	}, metav1.CreateOptions{}))
-	if err := onMember.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, onMember.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 	untilDenied(t, func(ctx context.Context) error {
 		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -28,7 +30,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// lonelyServer is a clusterpass-apiserver with an etcd of its own, behind the shared hub and not registered with it.
+// lonelyServer is a clusterpass-apiserver with an etcd of its own, behind the shared hub and not
+// registered with it.
 type lonelyServer struct {
 	*testenv.Server
 	program testenv.Program
@@ -55,14 +58,12 @@ func newLonelyServer(t *testing.T, dir string) *lonelyServer {
 func (s *lonelyServer) start(t *testing.T) {
 	t.Helper()
 	t.Cleanup(s.Stop)
-	if err := s.StartUnregistered(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.StartUnregistered(t.Context()))
 	s.waitKnown(t)
 }
 
-// waitKnown waits until the server knows its clients. It reads the hub's client CA after it has become ready, and
-// until then they are anonymous.
+// waitKnown waits until the server knows its clients. It reads the hub's client CA after it has
+// become ready, and until then they are anonymous.
 func (s *lonelyServer) waitKnown(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -109,13 +110,13 @@ const (
 	// killAfter is how many creates are acknowledged when the server is killed.
 	killAfter = 400
 	workers   = 8
-	// patience is how many creates may end without an answer before: the server's etcd waits for the disk at each write, and gives up
-	// after seven seconds on one that is busy with others.
+	// patience is how many creates may end without an answer before: the server's etcd waits for the
+	// disk at each write, and gives up after seven seconds on one that is busy with others.
 	patience = 100
 )
 
-// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was acknowledged, and how many creates
-// had ended without an answer before.
+// createUntilKilled creates numbered profiles, kills the server in the middle, and returns what was
+// acknowledged, and how many creates had ended without an answer before.
 func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[string]inventoryv1alpha1.ClusterProfile, int) {
 	t.Helper()
 	client := s.profiles(t, namespace)
@@ -132,9 +133,7 @@ func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[str
 					continue
 				}
 				if err != nil {
-					if !killed.Load() {
-						t.Error(err)
-					}
+					assert.True(t, killed.Load(), "%v", err)
 					return
 				}
 				mu.Lock()
@@ -145,9 +144,7 @@ func createUntilKilled(t *testing.T, s *lonelyServer, namespace string) (map[str
 					continue
 				}
 				killed.Store(true)
-				if err := s.Kill(); err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, s.Kill())
 			}
 		})
 	}
@@ -161,30 +158,22 @@ func TestServer_SIGKILL(t *testing.T) {
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "killed"))
 	s.start(t)
 	acknowledged, unanswered := createUntilKilled(t, s, namespace)
-	if len(acknowledged) < killAfter || len(acknowledged) == creates {
-		t.Fatalf("%d of %d creates were acknowledged: the kill was not in the middle", len(acknowledged), creates)
-	}
+	require.GreaterOrEqual(t, len(acknowledged), killAfter)
+	require.Less(t, len(acknowledged), creates, "the kill was not in the middle")
 	s.start(t)
 
 	found, _ := s.all(t, namespace)
 	for name, want := range acknowledged {
-		got, ok := found[name]
-		if !ok {
-			t.Errorf("%s is lost", name)
-			continue
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-acknowledged +found):\n%s", name, diff)
-		}
+		assert.Empty(t, cmp.Diff(want, found[name]), "%s (-acknowledged +found)", name)
 	}
-	if more := len(found) - len(acknowledged); more > workers+unanswered {
-		t.Errorf("%d objects more than were acknowledged, by %d workers, and %d creates without an answer", more, workers, unanswered)
-	}
+	assert.LessOrEqual(t, len(found)-len(acknowledged), workers+unanswered, "objects more than were acknowledged")
 	for name, got := range found {
 		want := numbered(testenv.Must[int](t)(strconv.Atoi(got.Labels["number"])))
-		if name != want.Name || !cmp.Equal(want.Spec, got.Spec) || !cmp.Equal(want.Labels, got.Labels) || got.UID == "" || len(got.ManagedFields) != 1 {
-			t.Errorf("%s is half there: %+v", name, got)
-		}
+		assert.Equal(t, want.Name, name)
+		assert.Equal(t, want.Spec, got.Spec, name)
+		assert.Equal(t, want.Labels, got.Labels, name)
+		assert.NotEmpty(t, got.UID, name)
+		assert.Len(t, got.ManagedFields, 1, name)
 	}
 	t.Logf("%d acknowledged, %d found", len(acknowledged), len(found))
 
@@ -192,15 +181,14 @@ func TestServer_SIGKILL(t *testing.T) {
 		w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: found["profile-0001"].ResourceVersion}))
 		defer w.Stop()
 		event := nextEvent(t, w)
-		if err := apierrors.FromObject(event.Object); event.Type != watch.Error || !apierrors.IsResourceExpired(err) {
-			t.Errorf("got %s %v, want 410", event.Type, err)
-		}
+		err := apierrors.FromObject(event.Object)
+		assert.Equal(t, watch.Error, event.Type)
+		assert.True(t, apierrors.IsResourceExpired(err), "%v", err)
 	})
 	t.Run("and a second server on the same data ends at once and says why", func(t *testing.T) {
 		out, err := s.run(t, s.program.Args...)
-		if err == nil || !strings.Contains(out, "folder "+s.etcdDir+" is in use by another process") {
-			t.Errorf("got %v: %s", err, out)
-		}
+		assert.Error(t, err, out)
+		assert.Contains(t, out, "folder "+s.etcdDir+" is in use by another process")
 	})
 }
 
@@ -209,13 +197,9 @@ func TestServer_SIGTERM(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "ended"))
 	cmd, log, err := s.program.Command()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer log.Close()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	ended := make(chan error, 1)
 	exited := make(chan struct{})
 	go func() {
@@ -223,25 +207,19 @@ func TestServer_SIGTERM(t *testing.T) {
 		close(exited)
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test fails
-	if err := s.program.WaitReady(ctx, exited); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.program.WaitReady(ctx, exited))
 	s.waitKnown(t)
 	// A watch that nobody ends must not keep the server.
 	w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(ctx, metav1.ListOptions{}))
 	defer w.Stop()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	ctx, cancel := context.WithTimeout(ctx, testenv.WaitTimeout)
 	defer cancel()
 	select {
 	case err := <-ended:
-		if err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
+		assert.NoError(t, err)
 	case <-ctx.Done():
-		t.Errorf("the server has not ended in %s", testenv.WaitTimeout)
+		assert.Fail(t, "the server has not ended in time")
 	}
 }
 
@@ -260,38 +238,27 @@ func TestSnapshot(t *testing.T) {
 	save := []string{"snapshot", "save", "--embedded-etcd-dir", s.etcdDir, file}
 	restore := []string{"snapshot", "restore", "--embedded-etcd-dir", filepath.Join(restoredDir, "etcd"), file}
 
-	if out, err := s.run(t, save...); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if mode := testenv.Must[os.FileInfo](t)(os.Stat(file)).Mode().Perm(); mode != 0o600 {
-		t.Errorf("the snapshot has mode %04o", mode)
-	}
-	if out, err := s.run(t, save...); err == nil || !strings.Contains(out, "is not written over") {
-		t.Errorf("saving over a snapshot: %v: %s", err, out)
-	}
+	out, err := s.run(t, save...)
+	require.NoError(t, err, out)
+	assert.Equal(t, os.FileMode(0o600), testenv.Must[os.FileInfo](t)(os.Stat(file)).Mode().Perm())
+	out, err = s.run(t, save...)
+	assert.Error(t, err, "saving over a snapshot")
+	assert.Contains(t, out, "is not written over")
 	// The snapshot has this object, the server will not.
-	if err := s.profiles(t, namespace).Delete(t.Context(), "profile-0007", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.profiles(t, namespace).Delete(t.Context(), "profile-0007", metav1.DeleteOptions{}))
 	restored := newLonelyServer(t, restoredDir)
-	if out, err := s.run(t, restore...); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if out, err := s.run(t, restore...); err == nil || !strings.Contains(out, "is not empty") {
-		t.Errorf("restoring over data: %v: %s", err, out)
-	}
+	out, err = s.run(t, restore...)
+	require.NoError(t, err, out)
+	out, err = s.run(t, restore...)
+	assert.Error(t, err, "restoring over data")
+	assert.Contains(t, out, "is not empty")
 
 	restored.start(t)
 	got, revision := restored.all(t, namespace)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the objects (-saved +restored):\n%s", diff)
-	}
-	if revision <= saved {
-		t.Errorf("the resourceVersion went from %d to %d: clients that watch would miss what comes", saved, revision)
-	}
-	if _, err := restored.profiles(t, namespace).List(t.Context(), metav1.ListOptions{Limit: 1, Continue: page.Continue}); !apierrors.IsResourceExpired(err) {
-		t.Errorf("a list that began before the restore goes on: %v, want 410", err)
-	}
+	assert.Empty(t, cmp.Diff(want, got), "-saved +restored")
+	assert.Greater(t, revision, saved, "clients that watch would miss what comes")
+	_, err = restored.profiles(t, namespace).List(t.Context(), metav1.ListOptions{Limit: 1, Continue: page.Continue})
+	assert.True(t, apierrors.IsResourceExpired(err), "a list that began before the restore goes on: %v", err)
 	changed := got["profile-0007"]
 	changed.Spec.DisplayName = "restored"
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(restored.profiles(t, namespace).Update(t.Context(), &changed, metav1.UpdateOptions{}))

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +24,8 @@ import (
 
 const multicluster = "multicluster.x-k8s.io"
 
-// grantTo binds rules in namespace default of the hub to a new user and returns the user's client config.
+// grantTo binds rules in namespace default of the hub to a new user and returns the user's client
+// config.
 func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	return grantIn(t, "default", user, rules...)
@@ -143,26 +146,18 @@ func TestEntitlement(t *testing.T) {
 			user := grantTo(t, "who:"+strings.ReplaceAll(strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(name)), "--", "-"), test.rules...)
 			_, _, err := ask(t.Context(), user, forms[0], test.request(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			if len(test.missing) == 0 {
-				if err != nil {
-					t.Errorf("refused: %v", err)
-				}
+				assert.NoError(t, err)
 				return
 			}
-			if !apierrors.IsForbidden(err) {
-				t.Fatalf("got %v, want 403", err)
-			}
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
 			want := "lacks: " + strings.Join(test.missing, "; ")
 			if len(test.unreviewed) > 0 {
 				want += " (not reviewed: " + strings.Join(test.unreviewed, "; ") + ")"
 			}
-			if !strings.HasSuffix(err.Error(), want) {
-				t.Errorf("got  %v\nwant it to end in %s", err, want)
-			}
+			assert.True(t, strings.HasSuffix(err.Error(), want), "got %v, want it to end in %s", err, want)
 		})
 	}
-	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
-		t.Errorf("the member was called %d times", len(calls))
-	}
+	assert.Empty(t, memberCalls(t, shared.Bravelion, from), "calls to the member")
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
@@ -173,14 +168,10 @@ func TestEntitlement_RefusalChangesNothing(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			_, _, err := ask(t.Context(), user, f, request("bravelion", "refused", "cluster-admin"), metav1.CreateOptions{})
-			if !apierrors.IsForbidden(err) {
-				t.Errorf("got %v, want 403", err)
-			}
+			assert.True(t, apierrors.IsForbidden(err), "%v", err)
 		})
 	}
-	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
-		t.Errorf("the member was called %d times", len(calls))
-	}
+	assert.Empty(t, memberCalls(t, shared.Bravelion, from), "calls to the member")
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
@@ -210,9 +201,7 @@ func TestServer_ForgedHeaders(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := ask(t.Context(), test.config, forms[0], request("bravelion", "mallory", "cluster-admin"), metav1.CreateOptions{})
-			if !test.is(err) {
-				t.Errorf("got %v", err)
-			}
+			assert.True(t, test.is(err), "%v", err)
 		})
 	}
 }
@@ -225,9 +214,7 @@ func TestEntitlement_Anonymous(t *testing.T) {
 		rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
-		if err := admin.RbacV1().RoleBindings("default").Delete(context.Background(), role, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, admin.RbacV1().RoleBindings("default").Delete(context.Background(), role, metav1.DeleteOptions{}))
 	})
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.Hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"), metav1.CreateOptions{})

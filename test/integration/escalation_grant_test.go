@@ -6,11 +6,11 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -105,9 +105,10 @@ func TestEscalation_PartOfGrant(t *testing.T) {
 		})
 	}
 	after := getGrant(t, name)
-	if diff := cmp.Diff(before.Spec, after.Spec) + cmp.Diff(before.Finalizers, after.Finalizers) + cmp.Diff(before.Annotations, after.Annotations) + cmp.Diff(before.Labels, after.Labels); diff != "" {
-		t.Errorf("the grant has changed (-before +after):\n%s", diff)
-	}
+	assert.Equal(t, before.Spec, after.Spec)
+	assert.Equal(t, before.Finalizers, after.Finalizers)
+	assert.Equal(t, before.Annotations, after.Annotations)
+	assert.Equal(t, before.Labels, after.Labels)
 }
 
 // A deleted grant stays until it is revoked, however it is deleted.
@@ -123,13 +124,10 @@ func TestEscalation_DeleteGrant(t *testing.T) {
 			grantName := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "hasty-"+strings.ReplaceAll(name, " ", "-"), "view")).Status.GrantName
 			t.Cleanup(func() { forget(t, grantName) })
 			for range 2 {
-				if err := deleter.Delete(t.Context(), grantName, options); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, deleter.Delete(t.Context(), grantName, options))
 				g := getGrant(t, grantName)
-				if g.DeletionTimestamp == nil || !slices.Contains(g.Finalizers, clusterpassv1alpha1.GrantFinalizer) {
-					t.Errorf("deleted %s, the grant is held by %v", g.DeletionTimestamp, g.Finalizers)
-				}
+				assert.NotNil(t, g.DeletionTimestamp)
+				assert.Contains(t, g.Finalizers, clusterpassv1alpha1.GrantFinalizer)
 			}
 		})
 	}
@@ -138,9 +136,7 @@ func TestEscalation_DeleteGrant(t *testing.T) {
 		t.Cleanup(func() { forget(t, grantName) })
 		// Where the hub knows the option, this is an error; where it does not, a deletion like any other.
 		_ = grantsAs(t, shared.Hub.RESTConfig()).Delete(t.Context(), grantName, metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)})
-		if g := getGrant(t, grantName); !slices.Contains(g.Finalizers, clusterpassv1alpha1.GrantFinalizer) {
-			t.Errorf("the grant is held by %v", g.Finalizers)
-		}
+		assert.Contains(t, getGrant(t, grantName).Finalizers, clusterpassv1alpha1.GrantFinalizer)
 	})
 }
 
@@ -150,15 +146,13 @@ func TestEscalation_SimilarNames(t *testing.T) {
 		long := strings.Repeat("a", 252)
 		admin := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
 		viewer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"b", "view"))
-		if admin.Status.GrantName == viewer.Status.GrantName {
-			t.Fatalf("both are %s", admin.Status.GrantName)
-		}
-		if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, viewer))); !apierrors.IsForbidden(err) {
-			t.Errorf("the token of view lists Secrets: %v, want 403", err)
-		}
+		require.NotEqual(t, viewer.Status.GrantName, admin.Status.GrantName)
+		err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, viewer)))
+		assert.True(t, apierrors.IsForbidden(err), "the token of view lists Secrets: %v", err)
 	})
 	t.Run("clusters and accounts that read the same together", func(t *testing.T) {
-		// A grant's name has 100 letters of the cluster's: here they end in dashes, which are cut off, too.
+		// A grant's name has 100 letters of the cluster's: here they end in dashes, which are cut off,
+		// too.
 		long := strings.Repeat("c", 98)
 		names := map[string]string{}
 		for _, pair := range [][2]string{
@@ -171,9 +165,7 @@ func TestEscalation_SimilarNames(t *testing.T) {
 			joinAlias(t, pair[0])
 			name := grantNameOf(t, request(pair[0], pair[1], "view"))
 			for other, taken := range names {
-				if taken == name {
-					t.Errorf("%v and %s are both %s", pair, other, name)
-				}
+				assert.NotEqual(t, taken, name, "%v and %s", pair, other)
 			}
 			names[pair[0]] = name
 		}
@@ -205,9 +197,7 @@ func TestEscalation_NameOfAnotherGrant(t *testing.T) {
 					}
 				}
 			})
-			if err := grants(t).Delete(t.Context(), stored.Name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, grants(t).Delete(t.Context(), stored.Name, metav1.DeleteOptions{}))
 		})
 	}
 }

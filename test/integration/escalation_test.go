@@ -7,11 +7,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,13 +31,15 @@ var everything = []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{
 // expectRefusal wants an error of that code with these words.
 func expectRefusal(t *testing.T, err error, code int32, words string) {
 	t.Helper()
-	status, ok := err.(apierrors.APIStatus)
-	if !ok || status.Status().Code != code || !strings.Contains(err.Error(), words) {
-		t.Errorf("got %v, want %d with %q", err, code, words)
+	var status apierrors.APIStatus
+	if assert.ErrorAs(t, err, &status) {
+		assert.Equal(t, code, status.Status().Code, "%v", err)
+		assert.ErrorContains(t, err, words)
 	}
 }
 
-// unchanged makes an attempt, and wants both members and all grants of the hub to be afterwards as they were before.
+// unchanged makes an attempt, and wants both members and all grants of the hub to be afterwards as
+// they were before.
 func unchanged(t *testing.T, attempt func()) {
 	t.Helper()
 	state := func() []string {
@@ -69,7 +71,8 @@ func climber(t *testing.T, user string, more ...rbacv1.PolicyRule) *rest.Config 
 	return grantTo(t, user, append(more, mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))...)
 }
 
-// powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing of clusterpass's.
+// powerfulAccount makes a ServiceAccount on bravelion that is bound to cluster-admin and is nothing
+// of clusterpass's.
 func powerfulAccount(t *testing.T, name string) {
 	t.Helper()
 	member := kube(t, shared.Bravelion.RESTConfig())
@@ -223,7 +226,7 @@ func TestEscalation_ReservedNamespaces(t *testing.T) {
 				change(r)
 				for _, f := range forms {
 					_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
-					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is not for requests", what, namespace))
+					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is reserved", what, namespace))
 				}
 			}
 		}
@@ -309,9 +312,7 @@ func TestEscalation_RightTakenAway(t *testing.T) {
 		}
 		return nil
 	})
-	if took := time.Since(removed); took > cached+slack {
-		t.Errorf("refused after %s", took)
-	}
+	assert.LessOrEqual(t, time.Since(removed), cached+slack, "until it was refused")
 	unchanged(t, func() {
 		for _, f := range forms {
 			_, _, err := ask(t.Context(), user, f, r, metav1.CreateOptions{})
@@ -334,23 +335,24 @@ func TestEscalation_ForgedFields(t *testing.T) {
 	}
 	unchanged(t, func() {
 		answer, _, err := ask(t.Context(), user, forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := answer.Status; s.Token != "" || len(s.Kubeconfig) > 0 || s.GrantName == "forged" || s.Cluster.Server != shared.Bravelion.Server() || len(s.Conditions) != 4 {
-			t.Errorf("the answer to a dry run has what was forged: %+v", s)
-		}
+		require.NoError(t, err)
+		s := answer.Status
+		assert.Empty(t, s.Token)
+		assert.Empty(t, s.Kubeconfig)
+		assert.NotEqual(t, "forged", s.GrantName)
+		assert.Equal(t, shared.Bravelion.Server(), s.Cluster.Server)
+		assert.Len(t, s.Conditions, 4)
 	})
 	answer := mintFor(t, user, r)
-	if answer.Status.Token == "forged" || answer.Status.Cluster.Server != shared.Bravelion.Server() {
-		t.Errorf("the answer has what was forged")
-	}
+	assert.NotEqual(t, "forged", answer.Status.Token)
+	assert.Equal(t, shared.Bravelion.Server(), answer.Status.Cluster.Server)
 	g := getGrant(t, answer.Status.GrantName)
-	if diff := cmp.Diff([]string{clusterpassv1alpha1.GrantFinalizer}, g.Finalizers); diff != "" || len(g.OwnerReferences)+len(g.Labels) > 0 || g.UID == "forged" {
-		t.Errorf("the grant has what was forged: %+v", g.ObjectMeta)
-	}
+	assert.Equal(t, []string{clusterpassv1alpha1.GrantFinalizer}, g.Finalizers)
+	assert.Empty(t, g.OwnerReferences)
+	assert.Empty(t, g.Labels)
+	assert.NotEqualValues(t, "forged", g.UID)
 	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "forger", metav1.GetOptions{}))
-	if account.Labels["team"] != "" || len(account.Finalizers)+len(account.OwnerReferences) > 0 {
-		t.Errorf("the ServiceAccount has what was forged: %+v", account.ObjectMeta)
-	}
+	assert.Empty(t, account.Labels["team"])
+	assert.Empty(t, account.Finalizers)
+	assert.Empty(t, account.OwnerReferences)
 }

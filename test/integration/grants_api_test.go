@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,8 +34,8 @@ func grantsIn(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantIn
 	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants(namespace)
 }
 
-// storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns it as stored.
-// Nothing of it is on a member.
+// storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns
+// it as stored. Nothing of it is on a member.
 func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
 	now := metav1.Now()
@@ -81,19 +83,14 @@ func TestGrantsAPI_Create(t *testing.T) {
 	} {
 		t.Run("kubectl "+command, func(t *testing.T) {
 			_, err := testenv.Kubectl(t.Context(), hub, grantManifest, append(strings.Fields(command), "-n", namespace)...)
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("got %v, want %q", err, want)
-			}
+			assert.ErrorContains(t, err, want)
 		})
 	}
 	status, _, body := send(t, http.MethodPost, "/apis/clusterpass.dev/v1alpha1/namespaces/"+namespace+"/authtokengrants",
 		http.Header{"Content-Type": []string{"application/yaml"}}, []byte(grantManifest))
-	if status != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d %s", status, body)
-	}
-	if list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{})); len(list.Items) > 0 {
-		t.Errorf("there is one: %+v", list.Items)
-	}
+	assert.Equal(t, http.StatusMethodNotAllowed, status, string(body))
+	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
+	assert.Empty(t, list.Items)
 }
 
 // Users change only the metadata of a grant.
@@ -125,19 +122,17 @@ func TestGrantsAPI_Patch(t *testing.T) {
 				options.Force = ptr.To(true)
 			}
 			after, err := grantsIn(t, namespace).Patch(t.Context(), name, test.kind, []byte(test.patch), options)
-			if test.want == "" && err != nil || test.want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.want)) {
-				t.Fatalf("got %v, want %q", err, test.want)
-			}
-			if err != nil {
+			if test.want != "" {
+				require.True(t, apierrors.IsInvalid(err), "%v", err)
+				require.ErrorContains(t, err, test.want)
 				after = testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
-				if diff := cmp.Diff(before, after); diff != "" {
-					t.Errorf("the grant has changed (-before +after):\n%s", diff)
-				}
+				assert.Empty(t, cmp.Diff(before, after), "-before +after")
 				return
 			}
-			if diff := cmp.Diff(before.Spec, after.Spec) + cmp.Diff(before.Status, after.Status); diff != "" || after.Generation != 1 {
-				t.Errorf("more than the metadata has changed; generation %d (-before +after):\n%s", after.Generation, diff)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, before.Spec, after.Spec)
+			assert.Empty(t, cmp.Diff(before.Status, after.Status), "-before +after")
+			assert.EqualValues(t, 1, after.Generation)
 		})
 	}
 }
@@ -149,19 +144,19 @@ func TestGrantsAPI_UpdateStatus(t *testing.T) {
 	grant.Spec.ClusterRoles = nil
 	grant.Status.MemberObjects = []clusterpassv1alpha1.MemberObject{{Kind: "Secret", Namespace: "default", Name: "work"}}
 	updated := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).UpdateStatus(t.Context(), grant, metav1.UpdateOptions{FieldManager: "revoker"}))
-	if len(updated.Status.MemberObjects) != 1 || len(updated.Labels) > 0 || len(updated.Spec.ClusterRoles) != 1 {
-		t.Errorf("got %+v", updated)
-	}
+	require.Len(t, updated.Status.MemberObjects, 1)
+	assert.Empty(t, updated.Labels)
+	assert.Len(t, updated.Spec.ClusterRoles, 1)
 	updated.Status.MemberObjects[0].Kind = "Namespace"
 	_, err := grantsIn(t, namespace).UpdateStatus(t.Context(), updated, metav1.UpdateOptions{})
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `status.memberObjects[0].kind: Unsupported value: "Namespace"`) {
-		t.Errorf("a namespace as an object that a grant owns: %v", err)
-	}
+	assert.True(t, apierrors.IsInvalid(err), "a namespace as an object that a grant owns: %v", err)
+	assert.ErrorContains(t, err, `status.memberObjects[0].kind: Unsupported value: "Namespace"`)
 }
 
 func TestGrantsAPI_KubectlGet(t *testing.T) {
 	namespace := newNamespace(t)
-	// Half an hour off the full one, so that what is printed is the same for as long as the test may take.
+	// Half an hour off the full one, so that what is printed is the same for as long as the test may
+	// take.
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: time.Now().Add(d)} }
 	storeGrant(t, namespace, "in-use", func(g *clusterpassv1alpha1.AuthTokenGrant) {
 		g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "default", Name: "pods", Rules: []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
@@ -193,15 +188,11 @@ func TestGrantsAPI_KubectlGet(t *testing.T) {
 	for args, want := range tests {
 		t.Run("kubectl get "+args, func(t *testing.T) {
 			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
-			if diff := cmp.Diff(want, rows(out)); diff != "" {
-				t.Errorf("kubectl get (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, want, rows(out))
 		})
 	}
 	_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "get", "atg", "-n", namespace, "--field-selector=spec.audiences=vault")
-	if err == nil || !strings.Contains(err.Error(), `"spec.audiences" is not a known field selector`) {
-		t.Errorf("a field that can't be selected by: %v", err)
-	}
+	assert.ErrorContains(t, err, `"spec.audiences" is not a known field selector`)
 }
 
 func TestGrantsAPI_DeleteBySelector(t *testing.T) {
@@ -209,11 +200,8 @@ func TestGrantsAPI_DeleteBySelector(t *testing.T) {
 	storeGrant(t, namespace, "theirs", func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" })
 	storeGrant(t, namespace, "ours", nil)
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
-	if err := grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}); err != nil {
-		t.Fatal(err)
-	}
+	ofShark := metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}
+	require.NoError(t, grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, ofShark))
 	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
-	if diff := cmp.Diff([]string{"ours"}, names(t, list)); diff != "" {
-		t.Errorf("what is left (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"ours"}, names(t, list), "what is left")
 }

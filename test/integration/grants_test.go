@@ -7,12 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,21 +43,18 @@ func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
 }
 
-// ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind and name.
+// ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind
+// and name.
 func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpassv1alpha1.MemberObject {
 	t.Helper()
 	ctx, client := t.Context(), kube(t, cluster.RESTConfig())
 	options := metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + string(uid)}
 	var found []clusterpassv1alpha1.MemberObject
 	add := func(kind string, list any, err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		items := testenv.Must[[]byte](t)(json.Marshal(list))
 		var objects metav1.PartialObjectMetadataList
-		if err := json.Unmarshal(items, &objects); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(items, &objects))
 		for _, o := range objects.Items {
 			found = append(found, clusterpassv1alpha1.MemberObject{Kind: kind, Namespace: o.Namespace, Name: o.Name})
 		}
@@ -82,31 +80,21 @@ func TestGrant(t *testing.T) {
 	answer := mintFor(t, user, request("bravelion", "recorded", "view"))
 	g := getGrant(t, answer.Status.GrantName)
 
-	if !strings.HasPrefix(g.Name, "bravelion-recorded-") {
-		t.Errorf("the grant is called %s", g.Name)
-	}
-	if g.Spec.Requester.Username != "recorded" || !slices.Contains(g.Spec.Requester.Groups, "system:authenticated") {
-		t.Errorf("requester %+v", g.Spec.Requester)
-	}
-	if g.Spec.ClusterProfile.UID == "" || g.Spec.ClusterProfile.Name != "bravelion" || g.Spec.ServiceAccount.Name != "recorded" {
-		t.Errorf("spec %+v", g.Spec)
-	}
-	if !meta.IsStatusConditionTrue(g.Status.Conditions, clusterpassv1alpha1.GrantReady) || g.Status.ObservedGeneration != 1 {
-		t.Errorf("status %+v", g.Status)
-	}
-	if g.Status.ExpirationCeiling.Time.Before(answer.Status.ExpirationTimestamp.Time) {
-		t.Errorf("the token expires at %s, after the ceiling %s", answer.Status.ExpirationTimestamp, g.Status.ExpirationCeiling)
-	}
-	if g.Status.AccessProvider == nil || g.Status.AccessProvider.Name != "kubeconfig-secretreader" {
-		t.Errorf("access provider %+v", g.Status.AccessProvider)
-	}
-	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID)); diff != "" {
-		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
-	}
+	assert.True(t, strings.HasPrefix(g.Name, "bravelion-recorded-"), g.Name)
+	assert.Equal(t, "recorded", g.Spec.Requester.Username)
+	assert.Contains(t, g.Spec.Requester.Groups, "system:authenticated")
+	assert.NotEmpty(t, g.Spec.ClusterProfile.UID)
+	assert.Equal(t, "bravelion", g.Spec.ClusterProfile.Name)
+	assert.Equal(t, "recorded", g.Spec.ServiceAccount.Name)
+	assert.True(t, meta.IsStatusConditionTrue(g.Status.Conditions, clusterpassv1alpha1.GrantReady))
+	assert.EqualValues(t, 1, g.Status.ObservedGeneration)
+	assert.GreaterOrEqual(t, g.Status.ExpirationCeiling.Time, answer.Status.ExpirationTimestamp.Time, "the token outlives the ceiling")
+	require.NotNil(t, g.Status.AccessProvider)
+	assert.Equal(t, "kubeconfig-secretreader", g.Status.AccessProvider.Name)
+	assert.Equal(t, g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID), "what the grant says it owns, and what is there")
 	stored := string(testenv.Must[[]byte](t)(json.Marshal(g)))
-	if header, _, _ := strings.Cut(answer.Status.Token, "."); strings.Contains(stored, header) {
-		t.Error("the grant holds a token")
-	}
+	header, _, _ := strings.Cut(answer.Status.Token, ".")
+	assert.NotContains(t, stored, header, "the grant holds a token")
 }
 
 // Warm mints write the grant only when its ceiling is too low.
@@ -114,20 +102,14 @@ func TestGrant_Ceiling(t *testing.T) {
 	r := request("bravelion", "ceiling", "view")
 	first := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
 	mintFor(t, shared.Hub.RESTConfig(), r)
-	if again := getGrant(t, first.Name); again.ResourceVersion != first.ResourceVersion {
-		t.Error("a warm mint wrote the grant")
-	}
+	assert.Equal(t, first.ResourceVersion, getGrant(t, first.Name).ResourceVersion, "a warm mint wrote the grant")
 	r.Spec.ExpirationSeconds = ptr.To[int64](12 * 3600)
 	answer := mintFor(t, shared.Hub.RESTConfig(), r)
 	raised := getGrant(t, first.Name)
-	if raised.Status.ExpirationCeiling.Time.Before(answer.Status.ExpirationTimestamp.Time) {
-		t.Errorf("a token of %s outlives the ceiling %s", answer.Status.ExpirationTimestamp, raised.Status.ExpirationCeiling)
-	}
+	assert.GreaterOrEqual(t, raised.Status.ExpirationCeiling.Time, answer.Status.ExpirationTimestamp.Time, "the token outlives the ceiling")
 	r.Spec.ExpirationSeconds = ptr.To[int64](600)
 	mintFor(t, shared.Hub.RESTConfig(), r)
-	if after := getGrant(t, first.Name); after.ResourceVersion != raised.ResourceVersion {
-		t.Error("a shorter token wrote the grant")
-	}
+	assert.Equal(t, raised.ResourceVersion, getGrant(t, first.Name).ResourceVersion, "a shorter token wrote the grant")
 }
 
 // listsSecrets does what tells edit from view: it lists the Secrets of a namespace.
@@ -153,36 +135,25 @@ func TestGrant_Change(t *testing.T) {
 	go func() { widened <- useUntilRefused(ctx, old) }()
 
 	editor := mintFor(t, user, request("bravelion", name, "edit"))
-	if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, editor))); err != nil {
-		t.Errorf("the new token lacks the new rights: %v", err)
-	}
+	assert.NoError(t, listsSecrets(t.Context(), kube(t, fromKubeconfig(t, editor))), "the new token lacks the new rights")
 	select {
 	case err := <-widened:
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 	case <-time.After(time.Minute):
-		t.Error("the old token is still accepted")
+		assert.Fail(t, "the old token is still accepted")
 	}
 	g := getGrant(t, editor.Status.GrantName)
-	if g.Generation != 2 || g.Status.ObservedGeneration != 2 || viewer.Status.GrantName != g.Name {
-		t.Errorf("grant %s, generation %d, observed %d", g.Name, g.Generation, g.Status.ObservedGeneration)
-	}
-	if diff := cmp.Diff(g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID)); diff != "" {
-		t.Errorf("what the grant says it owns, and what is there (-says +is):\n%s", diff)
-	}
+	assert.EqualValues(t, 2, g.Generation)
+	assert.EqualValues(t, 2, g.Status.ObservedGeneration)
+	assert.Equal(t, g.Name, viewer.Status.GrantName)
+	assert.Equal(t, g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID), "what the grant says it owns, and what is there")
 
 	narrowed := mintFor(t, user, request("bravelion", name, "view"))
-	if err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, narrowed))); !apierrors.IsForbidden(err) {
-		t.Errorf("after edit was taken away, listing Secrets: %v, want 403", err)
-	}
+	err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, narrowed)))
+	assert.True(t, apierrors.IsForbidden(err), "after edit was taken away, listing Secrets: %v", err)
 	_, warnings, err := ask(t.Context(), changer("usurper"), forms[0], request("bravelion", name, "edit"), metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := `the tokens of ServiceAccount default/changed that user "changer" had have ended, as it has other rights now`; !slices.Contains(warnings, want) {
-		t.Errorf("who ends the tokens of another user is warned of %q, want %q", warnings, want)
-	}
+	require.NoError(t, err)
+	assert.Contains(t, warnings, `the earlier tokens of ServiceAccount default/changed, requested by user "changer", have ended: its rights have changed`)
 }
 
 // useUntilRefused uses a token of view all the time, until it is refused as such (401). That it may
@@ -223,41 +194,33 @@ func TestGrant_ChangeRefused(t *testing.T) {
 	} {
 		changed := r.DeepCopy()
 		test.change(&changed.Spec)
-		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], changed, metav1.CreateOptions{}); !test.is(err) {
-			t.Errorf("%s: %v", what, err)
-		}
+		_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], changed, metav1.CreateOptions{})
+		assert.True(t, test.is(err), "%s: %v", what, err)
 	}
 	expectSame(t, before, objects(t, shared.Bravelion))
-	if after := getGrant(t, g.Name); after.ResourceVersion != g.ResourceVersion {
-		t.Error("the grant was written")
-	}
-	if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
-		t.Errorf("the token from before does not work any more: %v", err)
-	}
+	assert.Equal(t, g.ResourceVersion, getGrant(t, g.Name).ResourceVersion, "the grant was written")
+	_, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+	assert.NoError(t, err, "the token from before does not work any more")
 }
 
 // A grant that is being revoked gives no tokens.
 func TestGrant_BeingRevoked(t *testing.T) {
 	r := request("bravelion", "ending", "view")
 	name := mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName
-	if err := grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, grants(t).Delete(t.Context(), name, metav1.DeleteOptions{}))
 	t.Cleanup(func() { forget(t, name) })
 	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
-	if seconds, ok := apierrors.SuggestsClientDelay(err); !apierrors.IsConflict(err) || !ok || seconds == 0 {
-		t.Errorf("got %v (retry after %d s), want 409 with Retry-After", err, seconds)
-	}
+	seconds, _ := apierrors.SuggestsClientDelay(err)
+	assert.True(t, apierrors.IsConflict(err), "%v", err)
+	assert.NotZero(t, seconds, "Retry-After")
 }
 
-// forget makes the hub lose a grant without revoking it, as one does that is restored from an old backup. No
-// controller manager is there to do it.
+// forget makes the hub lose a grant without revoking it, as one does that is restored from an old
+// backup. No controller manager is there to do it.
 func forget(t *testing.T, name string) {
 	t.Helper()
 	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// Not t.Context(): it may have ended by now.
 	ctx, of := context.Background(), client.ClusterpassV1alpha1().AuthTokenGrants("default")
 	err = of.Delete(ctx, name, metav1.DeleteOptions{})
@@ -265,8 +228,8 @@ func forget(t *testing.T, name string) {
 		_, err = of.Patch(ctx, name, types.MergePatchType,
 			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`), metav1.PatchOptions{})
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		t.Error(err)
+	if !apierrors.IsNotFound(err) {
+		assert.NoError(t, err)
 	}
 }
 
@@ -280,12 +243,9 @@ func TestGrant_DeletedMeanwhile(t *testing.T) {
 	})
 	before := bindingsAndSecrets(t, shared.Smartfish)
 	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
-	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "revoked or changed meanwhile") {
-		t.Errorf("got %v, want 409", err)
-	}
-	if diff := cmp.Diff(before, bindingsAndSecrets(t, shared.Smartfish)); diff != "" {
-		t.Errorf("left on the member (-before +after):\n%s", diff)
-	}
+	assert.True(t, apierrors.IsConflict(err), "%v", err)
+	assert.ErrorContains(t, err, "revoked or changed meanwhile")
+	assert.Equal(t, before, bindingsAndSecrets(t, shared.Smartfish), "left on the member")
 	forget(t, name)
 }
 
@@ -295,12 +255,9 @@ func TestGrant_ChangedMeanwhile(t *testing.T) {
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
 	g := getGrant(t, first.Status.GrantName)
 	// Whoever mints next has to look at everything again, and is overtaken while at it.
-	if err := kube(t, shared.Smartfish.RESTConfig()).RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := kube(t, shared.Smartfish.RESTConfig()).CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	member := kube(t, shared.Smartfish.RESTConfig())
+	require.NoError(t, member.RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}))
+	require.NoError(t, member.CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}))
 	overtaking := make(chan error, 1)
 	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
 		go func() {
@@ -309,12 +266,9 @@ func TestGrant_ChangedMeanwhile(t *testing.T) {
 		}()
 		return untilGeneration(shared.Hub.RESTConfig(), g.Name, 2)
 	})
-	if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
-		t.Errorf("the request that was overtaken: %v, want 409", err)
-	}
-	if err := <-overtaking; err != nil {
-		t.Errorf("the request that overtook: %v", err)
-	}
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	assert.True(t, apierrors.IsConflict(err), "the request that was overtaken: %v", err)
+	assert.NoError(t, <-overtaking, "the request that overtook")
 	testenv.Eventually(t, func(context.Context) error {
 		after := getGrant(t, g.Name)
 		if diff := cmp.Diff(grant.Objects(after), ownedBy(t, shared.Smartfish, g.UID)); diff != "" {
@@ -344,9 +298,7 @@ func untilGeneration(hub *rest.Config, name string, generation int64) error {
 func grantNameOf(t *testing.T, r *v1alpha1.AuthTokenRequest) string {
 	t.Helper()
 	answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return answer.Status.GrantName
 }
 
@@ -367,12 +319,9 @@ func TestGrant_ForeignSecret(t *testing.T) {
 	g := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
 	ctx, secrets := t.Context(), kube(t, shared.Bravelion.RESTConfig()).CoreV1().Secrets("default")
 	secret := testenv.Must[*corev1.Secret](t)(secrets.Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
-	if err := secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}))
 	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secret.Name}}
 	testenv.Must[*corev1.Secret](t)(secrets.Create(ctx, theirs, metav1.CreateOptions{}))
-	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); !apierrors.IsConflict(err) {
-		t.Errorf("a token was bound to somebody else's Secret: %v, want 409", err)
-	}
+	_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+	assert.True(t, apierrors.IsConflict(err), "a token was bound to somebody else's Secret: %v", err)
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,29 +21,26 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// applyAs applies what a person would write, as a field manager, to the profile whale or a subresource of it.
+// applyAs applies what a person would write, as a field manager, to the profile whale or a
+// subresource of it.
 func applyAs(t *testing.T, namespace, manager string, force bool, content string, subresource ...string) (*inventoryv1alpha1.ClusterProfile, error) {
 	t.Helper()
 	profile := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte("apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\n"+content), profile); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.Unmarshal([]byte("apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\n"+content), profile))
 	profile.SetName("whale")
 	body := testenv.Must[[]byte](t)(profile.MarshalJSON())
 	options := metav1.PatchOptions{FieldManager: manager, Force: &force}
 	return profilesIn(t, namespace).Patch(t.Context(), "whale", types.ApplyPatchType, body, options, subresource...)
 }
 
-// ownedFields returns the top-level fields that the entries of managedFields own, as "manager operation subresource:
-// fields", where the fields of the metadata are not told apart.
+// ownedFields returns the top-level fields that the entries of managedFields own, as "manager
+// operation subresource: fields", where the fields of the metadata are not told apart.
 func ownedFields(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) map[string]string {
 	t.Helper()
 	owned := map[string]string{}
 	for _, entry := range profile.ManagedFields {
 		var fields map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields))
 		var top []string
 		for field := range fields {
 			top = append(top, strings.TrimPrefix(field, "f:"))
@@ -65,55 +63,41 @@ spec: {displayName: Whale, clusterManager: {name: apply}}
 // Apply keeps the owners of spec and status apart.
 func TestApply(t *testing.T) {
 	namespace := newNamespace(t)
-	if _, err := applyAs(t, namespace, "owner", false, appliedSpec); err != nil {
-		t.Fatal(err)
-	}
+	_, err := applyAs(t, namespace, "owner", false, appliedSpec)
+	require.NoError(t, err)
 	// Each sends the other's fields, too, with other values: a conflict, were they not dropped.
-	if _, err := applyAs(t, namespace, "reporter", false, appliedStatus+"spec: {displayName: Stolen, clusterManager: {name: thief}}\n", "status"); err != nil {
-		t.Fatalf("applying the status: %v", err)
-	}
+	_, err = applyAs(t, namespace, "reporter", false, appliedStatus+"spec: {displayName: Stolen, clusterManager: {name: thief}}\n", "status")
+	require.NoError(t, err)
 	profile, err := applyAs(t, namespace, "owner", false, appliedSpec+"status: {version: {kubernetes: stolen}}\n")
-	if err != nil {
-		t.Fatalf("applying the spec again: %v", err)
-	}
-	if profile.Spec.DisplayName != "Whale" || profile.Status.Version.Kubernetes != "v1.37.2" {
-		t.Errorf("spec and status steal from each other: %+v %+v", profile.Spec, profile.Status)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, "Whale", profile.Spec.DisplayName)
+	assert.Equal(t, "v1.37.2", profile.Status.Version.Kubernetes)
 	want := map[string]string{"owner Apply": "metadata spec", "reporter Apply status": "status"}
-	if diff := cmp.Diff(want, ownedFields(t, profile)); diff != "" {
-		t.Errorf("owners (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, ownedFields(t, profile))
 }
 
 // An update owns what it changed, and no more.
 func TestApply_Update(t *testing.T) {
 	namespace := newNamespace(t)
-	if _, err := applyAs(t, namespace, "owner", false, appliedSpec); err != nil {
-		t.Fatal(err)
-	}
+	_, err := applyAs(t, namespace, "owner", false, appliedSpec)
+	require.NoError(t, err)
 	profile := getProfile(t, namespace, "whale")
 	profile.Status.Version.Kubernetes = "v1.37.2"
 	profile.Spec.DisplayName = "not by a status update"
 	profile.Labels["not"] = "either"
-	profile, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{FieldManager: "reporter"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	profile, err = profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{FieldManager: "reporter"})
+	require.NoError(t, err)
 	want := map[string]string{"owner Apply": "metadata spec", "reporter Update status": "status"}
-	if diff := cmp.Diff(want, ownedFields(t, profile)); diff != "" {
-		t.Errorf("owners (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, ownedFields(t, profile))
 }
 
 // Apply of a field of another manager is a conflict, unless forced.
 func TestApply_Conflict(t *testing.T) {
 	namespace := newNamespace(t)
-	if _, err := applyAs(t, namespace, "first", false, appliedSpec); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := applyAs(t, namespace, "first", false, appliedStatus, "status"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := applyAs(t, namespace, "first", false, appliedSpec)
+	require.NoError(t, err)
+	_, err = applyAs(t, namespace, "first", false, appliedStatus, "status")
+	require.NoError(t, err)
 	tests := map[string]struct {
 		content     string
 		subresource []string
@@ -132,16 +116,12 @@ func TestApply_Conflict(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := applyAs(t, namespace, "second", false, test.content, test.subresource...)
-			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.field) || !strings.Contains(err.Error(), `"first"`) {
-				t.Errorf("got %v, want 409 that names the field and its owner", err)
-			}
+			assert.True(t, apierrors.IsConflict(err), "%v", err)
+			assert.ErrorContains(t, err, test.field)
+			assert.ErrorContains(t, err, `"first"`)
 			profile, err := applyAs(t, namespace, "second", true, test.content, test.subresource...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := test.value(profile); got != "Second" {
-				t.Errorf("forced, it is %q", got)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, "Second", test.value(profile))
 		})
 	}
 }
@@ -164,25 +144,18 @@ func TestApply_Lists(t *testing.T) {
 `,
 	}
 	for manager, content := range parts {
-		if _, err := applyAs(t, namespace, manager, false, content, "status"); err != nil {
-			t.Fatalf("%s: %v", manager, err)
-		}
+		_, err := applyAs(t, namespace, manager, false, content, "status")
+		require.NoError(t, err, manager)
 	}
 	expectKeys(t, getProfile(t, namespace, "whale"), "ControlPlaneHealthy Joined", "cost region", "kubeconfig oidc")
 
 	_, err := applyAs(t, namespace, "joiner", false, parts["joiner"]+"  version: {kubernetes: v1}\n", "status")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, err = applyAs(t, namespace, "joiner", false, parts["health"], "status")
-	if err != nil {
-		t.Fatalf("two managers that agree on a value: %v", err)
-	}
+	require.NoError(t, err, "two managers that agree on a value")
 	profile := getProfile(t, namespace, "whale")
 	expectKeys(t, profile, "ControlPlaneHealthy", "region", "kubeconfig")
-	if profile.Status.Version.Kubernetes != "" {
-		t.Error("a field that its only manager applies no longer is still there")
-	}
+	assert.Empty(t, profile.Status.Version.Kubernetes, "a field that its only manager applies no longer")
 }
 
 func expectKeys(t *testing.T, profile *inventoryv1alpha1.ClusterProfile, conditions, properties, providers string) {
@@ -198,9 +171,7 @@ func expectKeys(t *testing.T, profile *inventoryv1alpha1.ClusterProfile, conditi
 		got[2] = append(got[2], p.Name)
 	}
 	want := [3]string{conditions, properties, providers}
-	if diff := cmp.Diff(want, [3]string{sorted(got[0]), sorted(got[1]), sorted(got[2])}); diff != "" {
-		t.Errorf("conditions, properties and access providers (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, [3]string{sorted(got[0]), sorted(got[1]), sorted(got[2])}, "conditions, properties and access providers")
 }
 
 func TestApply_Kubectl(t *testing.T) {
@@ -211,49 +182,34 @@ func TestApply_Kubectl(t *testing.T) {
 	}
 
 	t.Run("server-side, and a conflict that --force-conflicts takes over", func(t *testing.T) {
-		if _, err := run(manifest+"spec: {displayName: one, clusterManager: {name: apply}}", "apply", "--server-side", "-f", "-"); err != nil {
-			t.Fatal(err)
-		}
+		_, err := run(manifest+"spec: {displayName: one, clusterManager: {name: apply}}", "apply", "--server-side", "-f", "-")
+		require.NoError(t, err)
 		second := manifest + "spec: {displayName: two, clusterManager: {name: apply}}"
-		if _, err := run(second, "apply", "--server-side", "--field-manager=second", "-f", "-"); err == nil || !strings.Contains(err.Error(), ".spec.displayName") {
-			t.Errorf("got %v, want a conflict on .spec.displayName", err)
-		}
-		if _, err := run(second, "apply", "--server-side", "--field-manager=second", "--force-conflicts", "-f", "-"); err != nil {
-			t.Error(err)
-		}
-		if got := getProfile(t, namespace, "whale").Spec.DisplayName; got != "two" {
-			t.Errorf("displayName is %q", got)
-		}
+		_, err = run(second, "apply", "--server-side", "--field-manager=second", "-f", "-")
+		assert.ErrorContains(t, err, ".spec.displayName")
+		_, err = run(second, "apply", "--server-side", "--field-manager=second", "--force-conflicts", "-f", "-")
+		assert.NoError(t, err)
+		assert.Equal(t, "two", getProfile(t, namespace, "whale").Spec.DisplayName)
 	})
 	t.Run("client-side, with a field that goes", func(t *testing.T) {
 		shark := strings.Replace(manifest, "whale", "shark", 1)
-		if _, err := run(shark+"spec: {displayName: one, clusterManager: {name: apply}}", "apply", "-f", "-"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := run(shark+"spec: {clusterManager: {name: apply}}", "apply", "-f", "-"); err != nil {
-			t.Fatal(err)
-		}
-		if got := getProfile(t, namespace, "shark").Spec.DisplayName; got != "" {
-			t.Errorf("displayName is %q, want none", got)
-		}
+		_, err := run(shark+"spec: {displayName: one, clusterManager: {name: apply}}", "apply", "-f", "-")
+		require.NoError(t, err)
+		_, err = run(shark+"spec: {clusterManager: {name: apply}}", "apply", "-f", "-")
+		require.NoError(t, err)
+		assert.Empty(t, getProfile(t, namespace, "shark").Spec.DisplayName)
 	})
 	t.Run("edit", func(t *testing.T) {
 		t.Setenv("KUBE_EDITOR", `sed -i s/displayName:.*/displayName:\ edited/`)
-		if _, err := run("", "edit", "clusterprofile", "whale"); err != nil {
-			t.Fatal(err)
-		}
-		if got := getProfile(t, namespace, "whale").Spec.DisplayName; got != "edited" {
-			t.Errorf("displayName is %q", got)
-		}
+		_, err := run("", "edit", "clusterprofile", "whale")
+		require.NoError(t, err)
+		assert.Equal(t, "edited", getProfile(t, namespace, "whale").Spec.DisplayName)
 	})
 	t.Run("the status through its subresource", func(t *testing.T) {
 		status := manifest + "status: {version: {kubernetes: v1.37.2}}"
-		if _, err := run(status, "apply", "--server-side", "--subresource=status", "--field-manager=reporter", "-f", "-"); err != nil {
-			t.Fatal(err)
-		}
-		if got := getProfile(t, namespace, "whale").Status.Version.Kubernetes; got != "v1.37.2" {
-			t.Errorf("version is %q", got)
-		}
+		_, err := run(status, "apply", "--server-side", "--subresource=status", "--field-manager=reporter", "-f", "-")
+		require.NoError(t, err)
+		assert.Equal(t, "v1.37.2", getProfile(t, namespace, "whale").Status.Version.Kubernetes)
 	})
 }
 
@@ -286,12 +242,8 @@ func TestInventory_Patch(t *testing.T) {
 			profile.GenerateName, profile.Spec.DisplayName = "patched-", "old"
 			profile = createProfile(t, namespace, profile)
 			_, err := profilesIn(t, namespace).Patch(t.Context(), profile.Name, test.kind, []byte(test.patch), metav1.PatchOptions{}, test.subresource...)
-			if test.is == nil && err != nil || test.is != nil && !test.is(err) {
-				t.Errorf("got %v", err)
-			}
-			if got := test.value(getProfile(t, namespace, profile.Name)); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
+			assert.True(t, test.is == nil && err == nil || test.is != nil && test.is(err), "%v", err)
+			assert.Equal(t, test.want, test.value(getProfile(t, namespace, profile.Name)))
 		})
 	}
 }
@@ -302,15 +254,11 @@ func TestInventory_UnknownField(t *testing.T) {
 	client := dyn(t, shared.Hub.RESTConfig()).Resource(profilesResource).Namespace(namespace)
 	profile := &unstructured.Unstructured{}
 	content := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: typo}\nspec: {clusterManager: {name: m}, displayname: small}\n"
-	if err := yaml.Unmarshal([]byte(content), profile); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.Unmarshal([]byte(content), profile))
 	_, err := client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
-	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), `unknown field "spec.displayname"`) {
-		t.Errorf("strict: got %v, want 400 that names the field", err)
-	}
+	assert.True(t, apierrors.IsBadRequest(err), "%v", err)
+	assert.ErrorContains(t, err, `unknown field "spec.displayname"`)
 	created := testenv.Must[*unstructured.Unstructured](t)(client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}))
-	if _, found, _ := unstructured.NestedString(created.Object, "spec", "displayname"); found {
-		t.Error("an unknown field was stored")
-	}
+	_, found, _ := unstructured.NestedString(created.Object, "spec", "displayname")
+	assert.False(t, found, "an unknown field was stored")
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest of it.
+// Upstream's clientset for ClusterProfiles is what all tests of the inventory use. This is the rest
+// of it.
 func TestClients_PlacementDecisions(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := decisionsIn(t, namespace)
@@ -36,23 +39,16 @@ func TestClients_PlacementDecisions(t *testing.T) {
 
 	decision.Decisions = append(decision.Decisions, newDecision("", "shark").Decisions...)
 	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
-	if decision.Generation != 2 {
-		t.Errorf("after an update, generation is %d", decision.Generation)
-	}
+	assert.EqualValues(t, 2, decision.Generation)
 	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
-	if decision.SchedulerName != "second" || len(decision.Decisions) != 2 {
-		t.Errorf("after a patch: %+v", decision)
-	}
-	if found := testenv.Must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{})); len(found.Items) != 1 || found.ResourceVersion == "" {
-		t.Errorf("the list is %+v", found)
-	}
-	if err := client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	assert.Equal(t, "second", decision.SchedulerName)
+	assert.Len(t, decision.Decisions, 2)
+	found := testenv.Must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{}))
+	assert.Len(t, found.Items, 1)
+	assert.NotEmpty(t, found.ResourceVersion)
+	require.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
 	for _, want := range []watch.EventType{watch.Modified, watch.Modified, watch.Deleted} {
-		if event := nextEvent(t, w); event.Type != want {
-			t.Errorf("got %s %v, want %s", event.Type, event.Object, want)
-		}
+		assert.Equal(t, want, nextEvent(t, w).Type)
 	}
 }
 
@@ -84,11 +80,9 @@ func TestClients_Informers(t *testing.T) {
 		defer cancel()
 		select {
 		case got := <-events:
-			if got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
+			assert.Equal(t, want, got)
 		case <-ctx.Done():
-			t.Fatalf("no %q in %s", want, testenv.WaitTimeout)
+			require.Fail(t, "no event in time", want)
 		}
 	}
 
@@ -99,12 +93,8 @@ func TestClients_Informers(t *testing.T) {
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
 	expect("update after changed")
 	found := testenv.Must[[]*inventoryv1alpha1.ClusterProfile](t)(profiles.Lister().ClusterProfiles(namespace).List(labels.Everything()))
-	if len(found) != 2 {
-		t.Errorf("the lister has %d profiles", len(found))
-	}
-	if err := profilesIn(t, namespace).Delete(ctx, "after", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	assert.Len(t, found, 2)
+	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "after", metav1.DeleteOptions{}))
 	expect("delete after")
 }
 
@@ -115,9 +105,8 @@ func TestClients_Protobuf(t *testing.T) {
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
-	if found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{})); len(found.Items) != 1 {
-		t.Errorf("the list is %+v", found)
-	}
+	found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{}))
+	assert.Len(t, found.Items, 1)
 
 	path := "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/" + namespace + "/clusterprofiles"
 	tests := map[string]struct {
@@ -132,16 +121,14 @@ func TestClients_Protobuf(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			status, contentType, body := get(t, path, test.accept)
-			if status != test.status || !strings.HasPrefix(contentType, test.contentType) {
-				t.Errorf("got %d %s, want %d %s: %s", status, contentType, test.status, test.contentType, body)
-			}
+			assert.Equal(t, test.status, status, string(body))
+			assert.True(t, strings.HasPrefix(contentType, test.contentType), contentType)
 		})
 	}
 	t.Run("a body in protobuf is refused", func(t *testing.T) {
 		header := http.Header{"Content-Type": []string{runtime.ContentTypeProtobuf}}
-		if status, _, body := send(t, http.MethodPost, path, header, []byte("k8s\x00")); status != http.StatusUnsupportedMediaType {
-			t.Errorf("got %d, want 415: %s", status, body)
-		}
+		status, _, body := send(t, http.MethodPost, path, header, []byte("k8s\x00"))
+		assert.Equal(t, http.StatusUnsupportedMediaType, status, string(body))
 	})
 }
 
@@ -153,21 +140,13 @@ func TestClients_Metadata(t *testing.T) {
 	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(shared.Hub.RESTConfig()))
 	for resource, want := range map[string][]string{profilesResource.Resource: {"whale"}, decisionsResource.Resource: {}} {
 		found := testenv.Must[*metav1.PartialObjectMetadataList](t)(client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
-		if diff := cmp.Diff(want, names(t, found)); diff != "" {
-			t.Errorf("list of %s (-want +got):\n%s", resource, diff)
-		}
+		assert.Equal(t, want, names(t, found), resource)
 	}
 	profiles := client.Resource(profilesResource).Namespace(namespace)
 	got := testenv.Must[*metav1.PartialObjectMetadata](t)(profiles.Get(ctx, "whale", metav1.GetOptions{}))
-	if diff := cmp.Diff(profile.ObjectMeta, got.ObjectMeta); diff != "" {
-		t.Errorf("metadata (-want +got):\n%s", diff)
-	}
+	assert.Empty(t, cmp.Diff(profile.ObjectMeta, got.ObjectMeta), "-want +got")
 	w := testenv.Must[watch.Interface](t)(profiles.Watch(ctx, metav1.ListOptions{ResourceVersion: profile.ResourceVersion}))
 	defer w.Stop()
-	if err := profiles.Delete(ctx, "whale", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if event := nextEvent(t, w); event.Type != watch.Deleted {
-		t.Errorf("got %s, want DELETED", event.Type)
-	}
+	require.NoError(t, profiles.Delete(ctx, "whale", metav1.DeleteOptions{}))
+	assert.Equal(t, watch.Deleted, nextEvent(t, w).Type)
 }

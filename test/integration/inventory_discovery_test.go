@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -64,17 +66,14 @@ func TestDiscovery_Aggregated(t *testing.T) {
 		if servedResources[group.Name] == nil {
 			continue
 		}
-		if len(group.Versions) != 1 || group.Versions[0].Version != "v1alpha1" || group.Versions[0].Freshness != apidiscoveryv2.DiscoveryFreshnessCurrent {
-			t.Fatalf("group %s has versions %v, want v1alpha1 alone, and current", group.Name, group.Versions)
-		}
+		require.Len(t, group.Versions, 1, group.Name)
+		require.Equal(t, "v1alpha1", group.Versions[0].Version, group.Name)
+		require.Equal(t, apidiscoveryv2.DiscoveryFreshnessCurrent, group.Versions[0].Freshness, group.Name)
 		found[group.Name] = fromAggregated(group.Name, group.Versions[0].Resources)
 	}
-	if diff := cmp.Diff(servedResources, found, cmp.AllowUnexported(served{})); diff != "" {
-		t.Errorf("discovery (-want +got):\n%s", diff)
-	}
-	if slices.IndexFunc(list.Items, func(g apidiscoveryv2.APIGroupDiscovery) bool { return g.Name == "apps" }) < 0 {
-		t.Error("the hub's own groups are gone")
-	}
+	assert.Empty(t, cmp.Diff(servedResources, found, cmp.AllowUnexported(served{})))
+	isApps := func(g apidiscoveryv2.APIGroupDiscovery) bool { return g.Name == "apps" }
+	assert.True(t, slices.ContainsFunc(list.Items, isApps), "the hub's own groups are gone")
 }
 
 func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscovery) map[string]served {
@@ -89,7 +88,8 @@ func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscover
 	return found
 }
 
-// kindIn returns what discovery says of group, which leaves out the group and version of a kind that are its own.
+// kindIn returns what discovery says of group, which leaves out the group and version of a kind
+// that are its own.
 func kindIn(group string, kind *metav1.GroupVersionKind) string {
 	if kind.Group == "" {
 		return group + "/v1alpha1 " + kind.Kind
@@ -108,14 +108,10 @@ func TestDiscovery_Legacy(t *testing.T) {
 				kind := kindIn(group, &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind})
 				found[r.Name] = served{kind, r.SingularName, sorted(r.Verbs), sorted(r.ShortNames), sorted(r.Categories), r.Namespaced}
 			}
-			if diff := cmp.Diff(want, found, cmp.AllowUnexported(served{})); diff != "" {
-				t.Errorf("discovery (-want +got):\n%s", diff)
-			}
+			assert.Empty(t, cmp.Diff(want, found, cmp.AllowUnexported(served{})))
 			var about metav1.APIGroup
 			getJSON(t, "/apis/"+group, "application/json", &about)
-			if about.PreferredVersion.GroupVersion != group+"/v1alpha1" {
-				t.Errorf("the preferred version is %q", about.PreferredVersion.GroupVersion)
-			}
+			assert.Equal(t, group+"/v1alpha1", about.PreferredVersion.GroupVersion)
 		})
 	}
 }
@@ -143,9 +139,7 @@ func TestDiscovery_Kubectl(t *testing.T) {
 	}
 	byKindAndGroup := func(a, b []string) int { return strings.Compare(a[0]+a[2], b[0]+b[2]) }
 	slices.SortFunc(found, byKindAndGroup)
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("kubectl api-resources (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, found)
 }
 
 // Kubectl prints the columns.
@@ -156,14 +150,12 @@ func TestInventory_Columns(t *testing.T) {
 	profile = createProfile(t, namespace, profile)
 	profile.Status.Version.Kubernetes = "v1.37.2"
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}
-	if _, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+	require.NoError(t, err)
 	decision := newDecision("slice", "whale", "shark")
 	decision.SchedulerName = "columns"
-	if _, err := decisionsIn(t, namespace).Create(t.Context(), decision, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err = decisionsIn(t, namespace).Create(t.Context(), decision, metav1.CreateOptions{})
+	require.NoError(t, err)
 
 	tests := map[string]struct {
 		args []string
@@ -190,14 +182,13 @@ func TestInventory_Columns(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
-			if diff := cmp.Diff(test.want, rows(out)); diff != "" {
-				t.Errorf("kubectl get (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, test.want, rows(out))
 		})
 	}
 }
 
-// rows returns the lines of a table with single spaces, without those that are empty, and with * for ages.
+// rows returns the lines of a table with single spaces, without those that are empty, and with *
+// for ages.
 func rows(table string) []string {
 	var found []string
 	for line := range strings.Lines(table) {

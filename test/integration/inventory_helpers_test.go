@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,15 +31,13 @@ var (
 	decisionsResource = inventoryv1alpha1.GroupVersion.WithResource("placementdecisions")
 )
 
-// newNamespace makes a namespace of the hub for one test. Nobody deletes it: that would go on in the background of
-// the next test.
+// newNamespace makes a namespace of the hub for one test. Nobody deletes it: that would go on in
+// the background of the next test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "inventory-"}}
 	created, err := kube(t, shared.Hub.RESTConfig()).CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return created.Name
 }
 
@@ -87,15 +86,13 @@ func getProfile(t *testing.T, namespace, name string) *inventoryv1alpha1.Cluster
 func names(t *testing.T, list runtime.Object) []string {
 	t.Helper()
 	found := []string{}
-	if err := meta.EachListItem(list, func(obj runtime.Object) error {
+	require.NoError(t, meta.EachListItem(list, func(obj runtime.Object) error {
 		accessor, err := meta.Accessor(obj)
 		if err == nil {
 			found = append(found, accessor.GetName())
 		}
 		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	}))
 	return found
 }
 
@@ -111,17 +108,16 @@ func nextEvent(t *testing.T, w watch.Interface) watch.Event {
 	defer cancel()
 	select {
 	case event, open := <-w.ResultChan():
-		if !open {
-			t.Fatal("the watch ended")
-		}
+		require.True(t, open, "the watch ended")
 		return event
 	case <-ctx.Done():
-		t.Fatalf("no event in %s", testenv.WaitTimeout)
+		require.Fail(t, "no event in time")
 	}
 	return watch.Event{}
 }
 
-// get asks the hub for path with the Accept header given, and returns the answer whatever its status.
+// get asks the hub for path with the Accept header given, and returns the answer whatever its
+// status.
 func get(t *testing.T, path, accept string) (status int, contentType string, body []byte) {
 	t.Helper()
 	return send(t, http.MethodGet, path, http.Header{"Accept": []string{accept}}, nil)
@@ -149,10 +145,6 @@ func sendAs(t *testing.T, config *rest.Config, method, path string, header http.
 func getJSON(t *testing.T, path, accept string, into any) {
 	t.Helper()
 	status, _, body := get(t, path, accept)
-	if status != http.StatusOK {
-		t.Fatalf("GET %s: %d %s", path, status, body)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatalf("GET %s: %v", path, err)
-	}
+	require.Equal(t, http.StatusOK, status, "GET %s: %s", path, body)
+	require.NoError(t, json.Unmarshal(body, into), path)
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,9 +31,7 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 	createProfile(t, namespace, newProfile("free", "lifecycle"))
 	createProfile(t, other, newProfile("free", "lifecycle"))
 	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
-	if err := admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}))
 
 	testenv.Eventually(t, func(ctx context.Context) error {
 		found, err := profilesIn(t, namespace).List(ctx, metav1.ListOptions{})
@@ -49,9 +49,7 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 	})
 	t.Run("and nothing new is taken while it terminates", func(t *testing.T) {
 		_, err := profilesIn(t, namespace).Create(ctx, newProfile("late", "lifecycle"), metav1.CreateOptions{})
-		if !apierrors.IsForbidden(err) || !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			t.Errorf("got %v, want 403 for a terminating namespace", err)
-		}
+		assert.True(t, apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), "%v", err)
 	})
 	t.Run("and the namespace goes with the last finalizer", func(t *testing.T) {
 		held = getProfile(t, namespace, "held")
@@ -64,16 +62,13 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 			return nil
 		})
 	})
-	if found := names(t, list(t, other, metav1.ListOptions{})); len(found) != 1 {
-		t.Errorf("in another namespace are %v", found)
-	}
+	assert.Len(t, names(t, list(t, other, metav1.ListOptions{})), 1)
 }
 
 func TestInventory_NoSuchNamespace(t *testing.T) {
 	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), newProfile("lost", "lifecycle"), metav1.CreateOptions{})
-	if !apierrors.IsNotFound(err) || !contains(err, `"no-such-namespace"`) {
-		t.Errorf("got %v, want 404 that names the namespace", err)
-	}
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+	assert.ErrorContains(t, err, `"no-such-namespace"`)
 }
 
 // Owned objects go with their owner.
@@ -88,9 +83,8 @@ func TestInventory_GarbageCollection(t *testing.T) {
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: owned}}
 	testenv.Must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
 
-	if err := profilesIn(t, namespace).Delete(ctx, "owner", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}); err != nil {
-		t.Fatal(err)
-	}
+	foreground := metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}
+	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "owner", foreground))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, decisionErr := decisionsIn(t, namespace).Get(ctx, "owned", metav1.GetOptions{})
 		_, configMapErr := configMaps.Get(ctx, "owned", metav1.GetOptions{})
@@ -135,12 +129,8 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	}, metav1.CreateOptions{}))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
-		if err := policies.MutatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-		if err := policies.MutatingAdmissionPolicies().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, policies.MutatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{}))
+		assert.NoError(t, policies.MutatingAdmissionPolicies().Delete(context.Background(), name, metav1.DeleteOptions{}))
 	})
 
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -150,7 +140,5 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 		}
 		return nil
 	})
-	if created := createProfile(t, namespace, newProfile("shark", "admission")); created.Spec.DisplayName != "Cluster shark" {
-		t.Errorf("displayName is %q", created.Spec.DisplayName)
-	}
+	assert.Equal(t, "Cluster shark", createProfile(t, namespace, newProfile("shark", "admission")).Spec.DisplayName)
 }

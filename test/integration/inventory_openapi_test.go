@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -89,16 +91,12 @@ func TestOpenAPI_V3(t *testing.T) {
 	}
 	getJSON(t, "/openapi/v3", "application/json", &index)
 	for _, path := range []string{"api/v1", "apis/apps/v1", "apis/multicluster.x-k8s.io/v1alpha1", "apis/clusterpass.dev/v1alpha1"} {
-		if index.Paths[path] == nil {
-			t.Errorf("the index has no %s", path)
-		}
+		assert.NotNil(t, index.Paths[path], path)
 	}
 	for group, kinds := range described {
 		document := openAPIV3(t, group)
 		for _, kind := range kinds {
-			if schemaOf(document, group, kind) == nil {
-				t.Errorf("%s has no %s", openAPIV3Path(group), kind)
-			}
+			assert.NotNil(t, schemaOf(document, group, kind), "%s has no %s", openAPIV3Path(group), kind)
 		}
 	}
 }
@@ -128,12 +126,8 @@ func TestOpenAPI_Descriptions(t *testing.T) {
 			t.Run(group+" "+kind, func(t *testing.T) {
 				w := &fieldWalk{document: document}
 				w.walk(strings.ToLower(kind), schemaOf(document, group, kind), nil)
-				if len(w.fields) < 10 {
-					t.Fatalf("the walk saw only %v", w.fields)
-				}
-				for _, field := range w.undescribed {
-					t.Errorf("%s has no description", field)
-				}
+				require.GreaterOrEqual(t, len(w.fields), 10, "the walk saw only %v", w.fields)
+				assert.Empty(t, w.undescribed, "without a description")
 				t.Logf("%d fields", len(w.fields))
 			})
 		}
@@ -147,7 +141,8 @@ type fieldWalk struct {
 	fields, objects, undescribed []string
 }
 
-// walk looks at schema, found at path. Inside says which references lead here, so that recursion ends.
+// walk looks at schema, found at path. Inside says which references lead here, so that recursion
+// ends.
 func (w *fieldWalk) walk(path string, schema *spec.Schema, inside []string) {
 	schema, inside = w.resolve(schema, inside)
 	if schema == nil {
@@ -173,7 +168,8 @@ func (w *fieldWalk) walk(path string, schema *spec.Schema, inside []string) {
 	}
 }
 
-// resolve follows a reference, which OpenAPI v3 wraps in allOf. It returns nil for one that was followed before.
+// resolve follows a reference, which OpenAPI v3 wraps in allOf. It returns nil for one that was
+// followed before.
 func (w *fieldWalk) resolve(schema *spec.Schema, inside []string) (target *spec.Schema, within []string) {
 	if schema == nil {
 		return nil, inside
@@ -205,9 +201,8 @@ func TestOpenAPI_KubectlExplain(t *testing.T) {
 						continue // the same for every kind of Kubernetes
 					}
 					out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "--api-version="+group+"/v1alpha1", object))
-					if strings.Contains(out, "<no description>") || !strings.Contains(out, "FIELDS:") {
-						t.Errorf("kubectl explain %s:\n%s", object, out)
-					}
+					assert.NotContains(t, out, "<no description>", object)
+					assert.Contains(t, out, "FIELDS:", object)
 				}
 			})
 		}
@@ -223,9 +218,7 @@ func TestOpenAPI_KubectlExplain(t *testing.T) {
 			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", append([]string{"explain"}, strings.Fields(args)...)...))
 			out = strings.Join(strings.Fields(out), " ") // whatever lines it is wrapped to
 			for _, word := range words {
-				if !strings.Contains(out, word) {
-					t.Errorf("no %q in:\n%s", word, out)
-				}
+				assert.Contains(t, out, word)
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,9 +25,7 @@ func TestInventory_Generation(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := profilesIn(t, namespace)
 	profile := createProfile(t, namespace, newProfile("counted", "update"))
-	if profile.Generation != 1 {
-		t.Fatalf("a new object has generation %d", profile.Generation)
-	}
+	require.EqualValues(t, 1, profile.Generation)
 	steps := []struct {
 		name   string
 		update func(*inventoryv1alpha1.ClusterProfile) (*inventoryv1alpha1.ClusterProfile, error)
@@ -50,12 +50,9 @@ func TestInventory_Generation(t *testing.T) {
 	}
 	for _, step := range steps {
 		var err error
-		if profile, err = step.update(profile); err != nil {
-			t.Fatalf("%s: %v", step.name, err)
-		}
-		if profile.Generation != step.want {
-			t.Errorf("after an update of %s: generation %d, want %d", step.name, profile.Generation, step.want)
-		}
+		profile, err = step.update(profile)
+		require.NoError(t, err, step.name)
+		assert.Equal(t, step.want, profile.Generation, step.name)
 	}
 }
 
@@ -68,9 +65,7 @@ func TestInventory_UpdateNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(update(t.Context(), profile.DeepCopy(), metav1.UpdateOptions{}))
-			if updated.ResourceVersion != profile.ResourceVersion {
-				t.Errorf("resourceVersion %s became %s", profile.ResourceVersion, updated.ResourceVersion)
-			}
+			assert.Equal(t, profile.ResourceVersion, updated.ResourceVersion)
 		})
 	}
 }
@@ -88,50 +83,46 @@ func TestInventory_ForgedFields(t *testing.T) {
 		forged.Status.Version.Kubernetes = "forged"
 		forged.Status.Conditions = []metav1.Condition{condition("Forged", metav1.ConditionTrue)}
 		created := createProfile(t, namespace, forged)
-		if created.UID == "forged" || created.Generation != 1 || time.Since(created.CreationTimestamp.Time) > time.Hour || created.DeletionTimestamp != nil {
-			t.Errorf("the metadata is forged: %+v", created.ObjectMeta)
-		}
-		if created.Status.Version.Kubernetes != "" || len(created.Status.Conditions) > 0 {
-			t.Errorf("the status is set: %+v", created.Status)
-		}
+		assert.NotEqualValues(t, "forged", created.UID)
+		assert.EqualValues(t, 1, created.Generation)
+		assert.WithinDuration(t, time.Now(), created.CreationTimestamp.Time, time.Hour)
+		assert.Nil(t, created.DeletionTimestamp)
+		assert.Empty(t, created.Status.Version.Kubernetes)
+		assert.Empty(t, created.Status.Conditions)
 	})
 	t.Run("a create with a resourceVersion is refused", func(t *testing.T) {
 		profile := newProfile("versioned", "update")
 		profile.ResourceVersion = "1"
-		if _, err := client.Create(ctx, profile, metav1.CreateOptions{}); err == nil {
-			t.Error("it was created")
-		}
+		_, err := client.Create(ctx, profile, metav1.CreateOptions{})
+		assert.Error(t, err)
 	})
 	t.Run("an update of the spec sets no status, one of the status no spec and no labels", func(t *testing.T) {
 		profile := createProfile(t, namespace, newProfile("apart", "update"))
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by spec", "by spec"
 		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, profile, metav1.UpdateOptions{}))
-		if profile.Status.Version.Kubernetes != "" || profile.Spec.DisplayName != "by spec" {
-			t.Errorf("after an update of the spec: %+v %+v", profile.Spec, profile.Status)
-		}
+		assert.Empty(t, profile.Status.Version.Kubernetes)
+		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by status", "by status"
 		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"}, []string{"example.com/hold"}
 		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, profile, metav1.UpdateOptions{}))
-		if profile.Status.Version.Kubernetes != "by status" || profile.Spec.DisplayName != "by spec" {
-			t.Errorf("after an update of the status: %+v %+v", profile.Spec, profile.Status)
-		}
-		if len(profile.Labels)+len(profile.Annotations)+len(profile.Finalizers) > 0 {
-			t.Errorf("an update of the status changed the metadata: %+v", profile.ObjectMeta)
-		}
+		assert.Equal(t, "by status", profile.Status.Version.Kubernetes)
+		assert.Equal(t, "by spec", profile.Spec.DisplayName)
+		assert.Empty(t, profile.Labels)
+		assert.Empty(t, profile.Annotations)
+		assert.Empty(t, profile.Finalizers)
 	})
 	t.Run("another uid is a conflict, another creation time is not taken", func(t *testing.T) {
 		profile := createProfile(t, namespace, newProfile("born", "update"))
 		replaced := profile.DeepCopy()
 		replaced.UID = "another"
-		if _, err := client.Update(ctx, replaced, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
-			t.Errorf("another uid: got %v, want 409", err)
-		}
+		_, err := client.Update(ctx, replaced, metav1.UpdateOptions{})
+		assert.True(t, apierrors.IsConflict(err), "another uid: %v", err)
 		aged := profile.DeepCopy()
 		aged.CreationTimestamp = metav1.NewTime(time.Unix(0, 0))
 		aged.Spec.DisplayName = "aged"
 		updated, err := client.Update(ctx, aged, metav1.UpdateOptions{})
-		if err == nil && !updated.CreationTimestamp.Equal(&profile.CreationTimestamp) {
-			t.Errorf("the creation time became %s", updated.CreationTimestamp)
+		if err == nil {
+			assert.True(t, updated.CreationTimestamp.Equal(&profile.CreationTimestamp), "the creation time became %s", updated.CreationTimestamp)
 		}
 	})
 	t.Run("a resourceVersion that is not the latest is a conflict", func(t *testing.T) {
@@ -139,21 +130,17 @@ func TestInventory_ForgedFields(t *testing.T) {
 		newer := old.DeepCopy()
 		newer.Spec.DisplayName = "newer"
 		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, newer, metav1.UpdateOptions{}))
-		if _, err := client.Update(ctx, old, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
-			t.Errorf("update: got %v, want 409", err)
-		}
-		if _, err := client.UpdateStatus(ctx, old, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
-			t.Errorf("update of the status: got %v, want 409", err)
-		}
+		_, err := client.Update(ctx, old, metav1.UpdateOptions{})
+		assert.True(t, apierrors.IsConflict(err), "%v", err)
+		_, err = client.UpdateStatus(ctx, old, metav1.UpdateOptions{})
+		assert.True(t, apierrors.IsConflict(err), "%v", err)
 	})
 	t.Run("a name that exists, and one that does not", func(t *testing.T) {
 		createProfile(t, namespace, newProfile("twice", "update"))
-		if _, err := client.Create(ctx, newProfile("twice", "update"), metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
-			t.Errorf("create: got %v, want 409 AlreadyExists", err)
-		}
-		if _, err := client.UpdateStatus(ctx, newProfile("never", "update"), metav1.UpdateOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("update of the status: got %v, want 404", err)
-		}
+		_, err := client.Create(ctx, newProfile("twice", "update"), metav1.CreateOptions{})
+		assert.True(t, apierrors.IsAlreadyExists(err), "%v", err)
+		_, err = client.UpdateStatus(ctx, newProfile("never", "update"), metav1.UpdateOptions{})
+		assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	})
 }
 
@@ -166,28 +153,19 @@ func TestInventory_DryRun(t *testing.T) {
 	changed.Spec.DisplayName, changed.Status.Version.Kubernetes = "changed", "changed"
 
 	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, newProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
-	if created.UID == "" || created.Generation != 1 {
-		t.Errorf("the answer to a create is not what would be stored: %+v", created.ObjectMeta)
-	}
-	if updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry})); updated.Generation != 2 {
-		t.Errorf("the answer to an update has generation %d", updated.Generation)
-	}
+	assert.NotEmpty(t, created.UID)
+	assert.EqualValues(t, 1, created.Generation)
+	updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
+	assert.EqualValues(t, 2, updated.Generation)
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType, []byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
-	if err := client.Delete(ctx, "stored", metav1.DeleteOptions{DryRun: dry}); err != nil {
-		t.Error(err)
-	}
-	if err := client.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{}); err != nil {
-		t.Error(err)
-	}
-	if _, err := client.Create(ctx, newProfile("refused", ""), metav1.CreateOptions{DryRun: dry}); !apierrors.IsInvalid(err) {
-		t.Errorf("a dry run of an invalid object: got %v, want 422", err)
-	}
+	assert.NoError(t, client.Delete(ctx, "stored", metav1.DeleteOptions{DryRun: dry}))
+	assert.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{}))
+	_, err := client.Create(ctx, newProfile("refused", ""), metav1.CreateOptions{DryRun: dry})
+	assert.True(t, apierrors.IsInvalid(err), "%v", err)
 
 	found := list(t, namespace, metav1.ListOptions{})
-	if diff := cmp.Diff([]inventoryv1alpha1.ClusterProfile{*stored}, found.Items); diff != "" {
-		t.Errorf("what is stored (-want +got):\n%s", diff)
-	}
+	assert.Empty(t, cmp.Diff([]inventoryv1alpha1.ClusterProfile{*stored}, found.Items), "-want +got")
 }
 
 func TestInventory_Delete(t *testing.T) {
@@ -201,17 +179,13 @@ func TestInventory_Delete(t *testing.T) {
 			"another resourceVersion": {ResourceVersion: ptr.To("1")},
 		}
 		for name, preconditions := range tests {
-			if err := client.Delete(ctx, "guarded", metav1.DeleteOptions{Preconditions: &preconditions}); !apierrors.IsConflict(err) {
-				t.Errorf("%s: got %v, want 409", name, err)
-			}
+			err := client.Delete(ctx, "guarded", metav1.DeleteOptions{Preconditions: &preconditions})
+			assert.True(t, apierrors.IsConflict(err), "%s: %v", name, err)
 		}
 		right := &metav1.Preconditions{UID: &profile.UID, ResourceVersion: &profile.ResourceVersion}
-		if err := client.Delete(ctx, "guarded", metav1.DeleteOptions{Preconditions: right}); err != nil {
-			t.Error(err)
-		}
-		if err := client.Delete(ctx, "guarded", metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("once more: got %v, want 404", err)
-		}
+		assert.NoError(t, client.Delete(ctx, "guarded", metav1.DeleteOptions{Preconditions: right}))
+		err := client.Delete(ctx, "guarded", metav1.DeleteOptions{})
+		assert.True(t, apierrors.IsNotFound(err), "once more: %v", err)
 	})
 	t.Run("a collection, by selectors", func(t *testing.T) {
 		for name, manager := range map[string]string{"a": "keep", "b": "drop", "c": "drop"} {
@@ -219,35 +193,25 @@ func TestInventory_Delete(t *testing.T) {
 			profile.Labels = map[string]string{"name": name}
 			createProfile(t, namespace, profile)
 		}
-		if err := client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=drop", LabelSelector: "name!=c"}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"a", "c"}, names(t, list(t, namespace, metav1.ListOptions{}))); diff != "" {
-			t.Errorf("what is left (-want +got):\n%s", diff)
-		}
+		drop := metav1.ListOptions{FieldSelector: "spec.clusterManager.name=drop", LabelSelector: "name!=c"}
+		require.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{}, drop))
+		assert.Equal(t, []string{"a", "c"}, names(t, list(t, namespace, metav1.ListOptions{})), "what is left")
 	})
 	t.Run("with a finalizer, that must go first", func(t *testing.T) {
 		profile := newProfile("held", "delete")
 		profile.Finalizers = []string{"example.com/hold"}
 		createProfile(t, namespace, profile)
-		if err := client.Delete(ctx, "held", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.Delete(ctx, "held", metav1.DeleteOptions{}))
 		held := getProfile(t, namespace, "held")
-		if held.DeletionTimestamp == nil {
-			t.Fatal("it has no deletion time")
-		}
+		require.NotNil(t, held.DeletionTimestamp)
 		held.Finalizers = append(held.Finalizers, "example.com/late")
-		if _, err := client.Update(ctx, held, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) {
-			t.Errorf("a new finalizer on what is being deleted: got %v, want 422", err)
-		}
+		_, err := client.Update(ctx, held, metav1.UpdateOptions{})
+		assert.True(t, apierrors.IsInvalid(err), "a new finalizer on what is being deleted: %v", err)
 		held.Finalizers = nil
-		if _, err := client.Update(ctx, held, metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.Get(ctx, "held", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("got %v, want 404", err)
-		}
+		_, err = client.Update(ctx, held, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		_, err = client.Get(ctx, "held", metav1.GetOptions{})
+		assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	})
 }
 
@@ -260,10 +224,7 @@ func TestInventory_KubectlWait(t *testing.T) {
 		waited <- err
 	}()
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}
-	if _, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}); err != nil {
-		t.Error(err)
-	}
-	if err := <-waited; err != nil {
-		t.Error(err)
-	}
+	_, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
+	assert.NoError(t, err)
+	assert.NoError(t, <-waited)
 }

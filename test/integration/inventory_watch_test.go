@@ -6,7 +6,8 @@ package integration
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,14 +27,15 @@ func watchProfiles(t *testing.T, namespace string, options metav1.ListOptions) w
 	return w
 }
 
-// expectEvent returns the object of the next event, which must be of that type and about the object of that name.
+// expectEvent returns the object of the next event, which must be of that type and about the object
+// of that name.
 func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
 	event := nextEvent(t, w)
 	profile, ok := event.Object.(*inventoryv1alpha1.ClusterProfile)
-	if !ok || event.Type != kind || profile.Name != name {
-		t.Fatalf("got %s %v, want %s of %s", event.Type, event.Object, kind, name)
-	}
+	require.Equal(t, kind, event.Type, "%v", event.Object)
+	require.True(t, ok, "%v", event.Object)
+	require.Equal(t, name, profile.Name)
 	return profile
 }
 
@@ -49,19 +51,15 @@ func TestWatch_ResourceVersion(t *testing.T) {
 	first := createProfile(t, namespace, newProfile("first", "watch"))
 	createProfile(t, namespace, newProfile("second", "watch"))
 	first.Spec.DisplayName = "changed"
-	if _, err := profilesIn(t, namespace).Update(ctx, first, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := profilesIn(t, namespace).Delete(ctx, "second", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := profilesIn(t, namespace).Update(ctx, first, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "second", metav1.DeleteOptions{}))
 
 	resume := expectEvent(t, w, watch.Added, "first").ResourceVersion
 	for _, watching := range []watch.Interface{w, watchProfiles(t, namespace, metav1.ListOptions{ResourceVersion: resume})} {
 		expectEvent(t, watching, watch.Added, "second")
-		if changed := expectEvent(t, watching, watch.Modified, "first"); changed.Spec.DisplayName != "changed" {
-			t.Errorf("the event has displayName %q", changed.Spec.DisplayName)
-		}
+		changed := expectEvent(t, watching, watch.Modified, "first")
+		assert.Equal(t, "changed", changed.Spec.DisplayName)
 		expectEvent(t, watching, watch.Deleted, "second")
 	}
 }
@@ -77,15 +75,12 @@ func TestWatch_Bookmarks(t *testing.T) {
 	latest := createProfile(t, elsewhere, newProfile("unwatched", "watch")).ResourceVersion
 	event := nextEvent(t, w)
 	bookmark, ok := event.Object.(*inventoryv1alpha1.ClusterProfile)
-	if !ok || event.Type != watch.Bookmark {
-		t.Fatalf("got %s %v, want a bookmark", event.Type, event.Object)
-	}
-	if testenv.Must[int](t)(resourceversion.CompareResourceVersion(bookmark.ResourceVersion, latest)) < 0 {
-		t.Errorf("the bookmark is of %s, although %s is the latest", bookmark.ResourceVersion, latest)
-	}
-	if bookmark.Name != "" || bookmark.Spec.ClusterManager.Name != "" {
-		t.Errorf("the bookmark has more than a resourceVersion: %v", bookmark)
-	}
+	require.Equal(t, watch.Bookmark, event.Type, "%v", event.Object)
+	require.True(t, ok, "%v", event.Object)
+	assert.GreaterOrEqual(t, testenv.Must[int](t)(resourceversion.CompareResourceVersion(bookmark.ResourceVersion, latest)), 0,
+		"the bookmark is of %s, although %s is the latest", bookmark.ResourceVersion, latest)
+	assert.Empty(t, bookmark.Name)
+	assert.Empty(t, bookmark.Spec.ClusterManager.Name)
 }
 
 // A watch list ends in its bookmark.
@@ -104,9 +99,8 @@ func TestWatch_List(t *testing.T) {
 	}
 	event := nextEvent(t, w)
 	accessor := testenv.Must[metav1.Object](t)(meta.Accessor(event.Object))
-	if event.Type != watch.Bookmark || accessor.GetAnnotations()[metav1.InitialEventsAnnotationKey] != "true" {
-		t.Fatalf("got %s %v, want the bookmark that ends the initial events", event.Type, event.Object)
-	}
+	require.Equal(t, watch.Bookmark, event.Type, "%v", event.Object)
+	require.Equal(t, "true", accessor.GetAnnotations()[metav1.InitialEventsAnnotationKey], "%v", event.Object)
 	createProfile(t, namespace, newProfile("d", "watchlist"))
 	expectEvent(t, w, watch.Added, "d")
 }
@@ -125,12 +119,9 @@ func TestWatch_Selection(t *testing.T) {
 	createProfile(t, namespace, newProfile("other", "theirs"))
 	chosen = createProfile(t, namespace, chosen)
 	chosen.Labels["tier"] = "test"
-	if _, err := profilesIn(t, namespace).Update(ctx, chosen, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := profilesIn(t, namespace).Delete(ctx, "chosen", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := profilesIn(t, namespace).Update(ctx, chosen, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "chosen", metav1.DeleteOptions{}))
 	want := map[string][]watch.EventType{
 		"by label":   {watch.Added, watch.Deleted},
 		"by name":    {watch.Added, watch.Modified, watch.Deleted},
@@ -172,19 +163,15 @@ func TestWatch_Selectors(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, names(t, list(t, test.in, test.options))); diff != "" {
-				t.Errorf("list (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, test.want, names(t, list(t, test.in, test.options)))
 		})
 	}
 	t.Run("another field is a bad request that names those there are", func(t *testing.T) {
 		options := metav1.ListOptions{FieldSelector: "spec.displayName=x"}
 		_, err := profilesIn(t, namespace).List(t.Context(), options)
-		if want := `"metadata.name", "metadata.namespace", "spec.clusterManager.name"`; !apierrors.IsBadRequest(err) || !contains(err, want) {
-			t.Errorf("list: got %v, want 400 with %s", err, want)
-		}
-		if _, err := profilesIn(t, namespace).Watch(t.Context(), options); !apierrors.IsBadRequest(err) {
-			t.Errorf("watch: got %v, want 400", err)
-		}
+		assert.True(t, apierrors.IsBadRequest(err), "%v", err)
+		assert.ErrorContains(t, err, `"metadata.name", "metadata.namespace", "spec.clusterManager.name"`)
+		_, err = profilesIn(t, namespace).Watch(t.Context(), options)
+		assert.True(t, apierrors.IsBadRequest(err), "%v", err)
 	})
 }

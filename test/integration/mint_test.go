@@ -5,7 +5,6 @@ package integration
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -68,9 +69,7 @@ func TestMint_Kubectl(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var answer v1alpha1.AuthTokenRequest
 			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, test.input, test.args...))
-			if err := json.Unmarshal([]byte(out), &answer); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			require.NoError(t, json.Unmarshal([]byte(out), &answer), out)
 			remember(answer.Status.Token)
 			expectClusterAdminOnBravelionAlone(t, &answer)
 		})
@@ -82,22 +81,16 @@ func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthToken
 	ctx := t.Context()
 	member := kube(t, withToken(shared.Bravelion, answer.Status.Token))
 	who := testenv.Must[*authenticationv1.SelfSubjectReview](t)(member.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
-	if got := who.Status.UserInfo.Username; got != "system:serviceaccount:default:work" {
-		t.Errorf("the token is of %s", got)
-	}
-	if _, err := member.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
-		t.Errorf("the token is not cluster-admin: %v", err)
-	}
+	assert.Equal(t, "system:serviceaccount:default:work", who.Status.UserInfo.Username)
+	_, err := member.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{})
+	assert.NoError(t, err, "the token is not cluster-admin")
 	other := kube(t, withToken(shared.Smartfish, answer.Status.Token))
-	if _, err := other.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
-		t.Errorf("smartfish answers %v to the token, want 401", err)
-	}
-	if left := time.Until(answer.Status.ExpirationTimestamp.Time); left <= 0 || left > time.Hour {
-		t.Errorf("the token expires in %s, want within the hour", left)
-	}
-	if len(answer.ManagedFields) > 0 {
-		t.Errorf("the answer has managedFields")
-	}
+	_, err = other.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	assert.True(t, apierrors.IsUnauthorized(err), "smartfish answers to the token: %v", err)
+	left := time.Until(answer.Status.ExpirationTimestamp.Time)
+	assert.Positive(t, left)
+	assert.LessOrEqual(t, left, time.Hour)
+	assert.Empty(t, answer.ManagedFields)
 }
 
 func TestMint_Answer(t *testing.T) {
@@ -107,24 +100,17 @@ func TestMint_Answer(t *testing.T) {
 		v1alpha1.ConditionServiceAccountReady, v1alpha1.ConditionRolesReady,
 		v1alpha1.ConditionClusterRolesReady, v1alpha1.ConditionTokenRetrieved,
 	} {
-		if !meta.IsStatusConditionTrue(status.Conditions, kind) {
-			t.Errorf("condition %s is not True: %v", kind, status.Conditions)
-		}
+		assert.True(t, meta.IsStatusConditionTrue(status.Conditions, kind), "condition %s: %v", kind, status.Conditions)
 	}
-	if status.Cluster.Server != shared.Bravelion.Server() || !bytes.Equal(status.Cluster.CertificateAuthorityData, shared.Bravelion.CA()) {
-		t.Errorf("status.cluster is not bravelion's: %v", status.Cluster)
-	}
+	assert.Equal(t, shared.Bravelion.Server(), status.Cluster.Server)
+	assert.Equal(t, shared.Bravelion.CA(), status.Cluster.CertificateAuthorityData)
 	lifetime := status.ExpirationTimestamp.Sub(status.RefreshAfter.Time)
-	if lifetime < 11*time.Minute || lifetime > 13*time.Minute {
-		t.Errorf("refreshAfter is %s before the end of an hour, want 12m", lifetime)
-	}
+	assert.InDelta(t, 12, lifetime.Minutes(), 1, "refreshAfter before the end of an hour")
 	member := kube(t, fromKubeconfig(t, answer))
-	if _, err := member.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{}); err != nil {
-		t.Errorf("the kubeconfig of the answer does not work: %v", err)
-	}
-	if _, err := member.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
-		t.Errorf("the member answers %v to view's list of Secrets, want 403", err)
-	}
+	_, err := member.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
+	assert.NoError(t, err, "the kubeconfig of the answer does not work")
+	_, err = member.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+	assert.True(t, apierrors.IsForbidden(err), "the member answers to view's list of Secrets: %v", err)
 }
 
 // Every form is answered with the same entitlement.
@@ -133,28 +119,19 @@ func TestMint_Forms(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if answer.TypeMeta != f.kind {
-				t.Errorf("the answer is a %v, want %v", answer.TypeMeta, f.kind)
-			}
-			if _, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
-				t.Error(err)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, f.kind, answer.TypeMeta)
+			_, err = kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+			assert.NoError(t, err)
 		})
 	}
 	accounts := testenv.Must[*corev1.ServiceAccountList](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").
 		List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=forms"}))
-	if len(accounts.Items) != 1 {
-		t.Fatalf("%d ServiceAccounts", len(accounts.Items))
-	}
+	require.Len(t, accounts.Items, 1)
 	labels := accounts.Items[0].Labels
 	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().
 		List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + labels[grant.LabelGrantUID]}))
-	if len(bindings.Items) != 1 {
-		t.Errorf("%d ClusterRoleBindings for one entitlement, want 1", len(bindings.Items))
-	}
+	assert.Len(t, bindings.Items, 1, "ClusterRoleBindings for one entitlement")
 }
 
 // A warm mint is one call to the member.
@@ -177,9 +154,9 @@ func TestMint_Warm(t *testing.T) {
 		others = append(others, call.Verb+" "+call.RequestURI)
 	}
 	// A call that was cut off on a busy machine is made again: less than two each are one each.
-	if tokens < times || tokens >= 2*times || len(others) > 0 {
-		t.Errorf("%d warm mints cost %d calls for tokens and %v", times, tokens, others)
-	}
+	assert.GreaterOrEqual(t, tokens, times)
+	assert.Less(t, tokens, 2*times)
+	assert.Empty(t, others)
 }
 
 // memberCalls returns what the member's audit log has of clusterpass since from.
@@ -200,9 +177,7 @@ func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv
 			calls = append(calls, event)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, lines.Err())
 	return calls
 }
 
@@ -214,30 +189,23 @@ func TestMint_DryRun(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if answer.Status.Token != "" || len(answer.Status.Kubeconfig) > 0 {
-				t.Error("a dry run answered with a token")
-			}
+			require.NoError(t, err)
+			assert.Empty(t, answer.Status.Token)
+			assert.Empty(t, answer.Status.Kubeconfig)
 			condition := meta.FindStatusCondition(answer.Status.Conditions, v1alpha1.ConditionServiceAccountReady)
-			if condition == nil || condition.Reason != v1alpha1.ReasonDryRun || !strings.Contains(condition.Message, "default/dry") {
-				t.Errorf("the conditions do not say what would be created: %v", answer.Status.Conditions)
-			}
+			require.NotNil(t, condition)
+			assert.Equal(t, v1alpha1.ReasonDryRun, condition.Reason)
+			assert.Contains(t, condition.Message, "default/dry")
 		})
 	}
-	if calls := memberCalls(t, shared.Bravelion, from); len(calls) > 0 {
-		t.Errorf("dry runs made %d calls to the member", len(calls))
-	}
+	assert.Empty(t, memberCalls(t, shared.Bravelion, from), "calls to the member")
 	expectSame(t, before, objects(t, shared.Bravelion))
 	expectSame(t, hubBefore, objects(t, shared.Hub))
 }
 
 func expectSame(t *testing.T, before, after []string) {
 	t.Helper()
-	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("objects changed (-before +after):\n%s", diff)
-	}
+	assert.Empty(t, cmp.Diff(before, after), "-before +after")
 }
 
 // A long expiration is never shortened silently.
@@ -258,20 +226,14 @@ func TestMint_LongExpiration(t *testing.T) {
 			r := request(test.cluster, "long", "view")
 			r.Spec.ExpirationSeconds = ptr.To(int64(test.asked.Seconds()))
 			answer, warnings, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(warnings) != len(test.warnings) {
-				t.Fatalf("warnings: %q", warnings)
-			}
+			require.NoError(t, err)
+			require.Len(t, warnings, len(test.warnings))
 			for i, want := range test.warnings {
-				if !strings.Contains(warnings[i], want) {
-					t.Errorf("warning %q does not say %q", warnings[i], want)
-				}
+				assert.Contains(t, warnings[i], want)
 			}
-			if left := time.Until(answer.Status.ExpirationTimestamp.Time); left > test.granted || left < test.granted-time.Hour {
-				t.Errorf("granted %s, want %s", left, test.granted)
-			}
+			left := time.Until(answer.Status.ExpirationTimestamp.Time)
+			assert.LessOrEqual(t, left, test.granted)
+			assert.GreaterOrEqual(t, left, test.granted-time.Hour)
 		})
 	}
 }
@@ -286,30 +248,23 @@ func TestMint_InlineRules(t *testing.T) {
 	answer := mintFor(t, shared.Hub.RESTConfig(), r)
 	ctx, member := t.Context(), kube(t, fromKubeconfig(t, answer))
 
-	if _, err := member.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{}); err != nil {
-		t.Errorf("the ClusterRole's rules do not hold in every namespace: %v", err)
-	}
-	if _, err := member.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err != nil {
-		t.Errorf("the Role's rules do not hold in its namespace: %v", err)
-	}
-	if _, err := member.CoreV1().ConfigMaps("kube-system").List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
-		t.Errorf("outside the Role's namespace: %v, want 403", err)
-	}
-	if _, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
-		t.Errorf("beyond the rules: %v, want 403", err)
-	}
+	_, err := member.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{})
+	assert.NoError(t, err, "the ClusterRole's rules do not hold in every namespace")
+	_, err = member.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+	assert.NoError(t, err, "the Role's rules do not hold in its namespace")
+	_, err = member.CoreV1().ConfigMaps("kube-system").List(ctx, metav1.ListOptions{})
+	assert.True(t, apierrors.IsForbidden(err), "outside the Role's namespace: %v", err)
+	_, err = member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
+	assert.True(t, apierrors.IsForbidden(err), "beyond the rules: %v", err)
 
 	admin := kube(t, shared.Bravelion.RESTConfig())
 	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "rules", metav1.GetOptions{}))
 	name := grant.Prefix + account.Labels[grant.LabelGrantUID] + ":pods"
 	role := testenv.Must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{}))
-	if !equality.Semantic.DeepEqual(role.Rules, pods) {
-		t.Errorf("the ClusterRole made has rules %v", role.Rules)
-	}
+	assert.True(t, equality.Semantic.DeepEqual(role.Rules, pods), "%v", role.Rules)
 	theft := request("bravelion", "thief", name)
-	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
-		t.Errorf("a role made for one request was bound by another: %v, want 422", err)
-	}
+	_, _, err = ask(ctx, shared.Hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{})
+	assert.True(t, apierrors.IsInvalid(err), "a role made for one request was bound by another: %v", err)
 }
 
 // What is on the member and not ours is refused, and untouched.
@@ -334,9 +289,8 @@ func TestMint_ForeignObjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := objects(t, shared.Bravelion)
 			_, _, err := ask(ctx, user, forms[0], test.request, metav1.CreateOptions{})
-			if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), test.words) {
-				t.Errorf("got %v, want 409 with %q", err, test.words)
-			}
+			assert.True(t, apierrors.IsConflict(err), "%v", err)
+			assert.ErrorContains(t, err, test.words)
 			expectSame(t, before, objects(t, shared.Bravelion))
 		})
 	}
@@ -346,9 +300,8 @@ func TestMint_ForeignObjects(t *testing.T) {
 func TestMint_FailureHalfWay(t *testing.T) {
 	before := objects(t, shared.Bravelion)
 	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "no-such-role") {
-		t.Errorf("got %v, want 422 that names the role", err)
-	}
+	assert.True(t, apierrors.IsInvalid(err), "%v", err)
+	assert.ErrorContains(t, err, "no-such-role")
 	expectSame(t, before, objects(t, shared.Bravelion))
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "half", "view"))
 }
@@ -368,16 +321,14 @@ func TestMint_RacingRequests(t *testing.T) {
 	racing.Wait()
 	won := map[string]int{}
 	for i, err := range errs {
-		switch {
-		case err == nil:
+		if err == nil {
 			won[roles[i%2]]++
-		case !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "may not update it"):
-			t.Errorf("racer %d: %v, want a token or 409", i, err)
+			continue
 		}
+		assert.True(t, apierrors.IsConflict(err), "racer %d: %v, want a token or 409", i, err)
+		assert.ErrorContains(t, err, "may not update it")
 	}
-	if len(won) != 1 {
-		t.Errorf("tokens by role: %v, want those of one role alone", won)
-	}
+	assert.Len(t, won, 1, "tokens by role")
 	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
 	bound := map[string]bool{}
 	for _, binding := range bindings.Items {
@@ -387,18 +338,14 @@ func TestMint_RacingRequests(t *testing.T) {
 			}
 		}
 	}
-	if len(bound) != 1 {
-		t.Errorf("the ServiceAccount is bound to %v", bound)
-	}
+	assert.Len(t, bound, 1, "roles that the ServiceAccount is bound to")
 }
 
 // A binding left by a deleted ServiceAccount lends nothing to the next.
 func TestMint_BindingLeft(t *testing.T) {
 	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
 	first := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
-	if err := admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}))
 	forget(t, first.Status.GrantName)
 	answer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "view"))
 	member := kube(t, fromKubeconfig(t, answer))
@@ -417,13 +364,11 @@ func TestMint_SecretDeleted(t *testing.T) {
 	r := request("bravelion", "fenced", "view")
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
 	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "fenced", metav1.GetOptions{}))
-	if err := admin.CoreV1().Secrets("default").Delete(ctx, "clusterpass-"+account.Labels[grant.LabelGrantUID], metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	secret := "clusterpass-" + account.Labels[grant.LabelGrantUID]
+	require.NoError(t, admin.CoreV1().Secrets("default").Delete(ctx, secret, metav1.DeleteOptions{}))
 	second := mintFor(t, shared.Hub.RESTConfig(), r)
-	if _, err := kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{}); err != nil {
-		t.Errorf("the token after the repair does not work: %v", err)
-	}
+	_, err := kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	assert.NoError(t, err, "the token after the repair does not work")
 	old := kube(t, fromKubeconfig(t, first))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := old.CoreV1().Pods("").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
@@ -447,9 +392,8 @@ func TestMint_Preconditions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request("bravelion", "preconditions", "view")
 			test.change(r)
-			if _, _, err := ask(t.Context(), admin, forms[0], r, metav1.CreateOptions{}); !test.is(err) {
-				t.Errorf("got %v", err)
-			}
+			_, _, err := ask(t.Context(), admin, forms[0], r, metav1.CreateOptions{})
+			assert.True(t, test.is(err), "%v", err)
 		})
 	}
 }
@@ -459,9 +403,8 @@ func TestMint_Cancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before := objects(t, shared.Bravelion)
-	if _, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("bravelion", "cancelled", "view"), metav1.CreateOptions{}); err == nil {
-		t.Error("a cancelled request was answered")
-	}
+	_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("bravelion", "cancelled", "view"), metav1.CreateOptions{})
+	assert.Error(t, err, "a cancelled request was answered")
 	expectSame(t, before, objects(t, shared.Bravelion))
 }
 
@@ -484,12 +427,8 @@ func TestMint_Table(t *testing.T) {
 	token := mintFor(t, shared.Hub.RESTConfig(), r).Status.Token
 	header, _, _ := strings.Cut(token, ".")
 	table := tableOf(t, shared.Hub.RESTConfig(), r)
-	if strings.Contains(table, header) {
-		t.Error("the table holds a token")
-	}
+	assert.NotContains(t, table, header, "the table holds a token")
 	for _, want := range []string{"bravelion", "default/table", "Expires"} {
-		if !strings.Contains(table, want) {
-			t.Errorf("the table does not say %q: %s", want, table)
-		}
+		assert.Contains(t, table, want)
 	}
 }

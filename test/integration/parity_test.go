@@ -13,8 +13,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestParity sends the same requests to our server behind a hub and to a kube-apiserver
-// with upstream's CRDs. The packages of the registry list the differences that hold for all objects.
+// TestParity sends the same requests to our server behind a hub and to a kube-apiserver with
+// upstream's CRDs. The packages of the registry list the differences that hold for all objects.
 func TestParity(t *testing.T) {
 	withCRDs := testenv.Start(t, testenv.Options{Name: "crds"})
 	parity.InstallCRDs(t, withCRDs.RESTConfig())

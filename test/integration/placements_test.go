@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +25,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// placementsAs returns a client of a user whom the built-in role is bound to in namespace; without a role, of the admin.
+// placementsAs returns a client of a user whom the built-in role is bound to in namespace; without
+// a role, of the admin.
 func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.PlacementInterface {
 	t.Helper()
 	config := shared.Hub.RESTConfig()
@@ -50,23 +50,16 @@ func TestPlacement_OfOCM(t *testing.T) {
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
 
 	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
-	if placement.Generation != 1 {
-		t.Errorf("to apply what is there made it generation %d", placement.Generation)
-	}
+	assert.EqualValues(t, 1, placement.Generation, "to apply what is there")
 	var weights []int32
 	for _, config := range placement.Spec.PrioritizerPolicy.Configurations {
 		weights = append(weights, ptr.Deref(config.Weight, -99))
 	}
-	if diff := cmp.Diff([]int32{3, 1, 0, -10}, weights); diff != "" {
-		t.Errorf("weights (-want +got):\n%s", diff)
-	}
-	if got := placement.Spec.MissingScore; got != clusterpassv1alpha1.MissingScoreLast {
-		t.Errorf("missingScore is %q", got)
-	}
+	assert.Equal(t, []int32{3, 1, 0, -10}, weights)
+	assert.Equal(t, clusterpassv1alpha1.MissingScoreLast, placement.Spec.MissingScore)
 	second := placement.Spec.SpreadPolicy.SpreadConstraints[1]
-	if ptr.Deref(second.MaxSkew, 0) != 1 || second.WhenUnsatisfiable != clusterpassv1alpha1.ScheduleAnyway {
-		t.Errorf("defaults of a spread constraint: %v", second)
-	}
+	assert.EqualValues(t, 1, ptr.Deref(second.MaxSkew, 0))
+	assert.Equal(t, clusterpassv1alpha1.ScheduleAnyway, second.WhenUnsatisfiable)
 }
 
 // The author of a Placement is whoever changed its spec.
@@ -75,9 +68,9 @@ func TestPlacement_Author(t *testing.T) {
 	first, second := placementsAs(t, namespace, "placement-first", "edit"), placementsAs(t, namespace, "placement-second", "edit")
 	expect := func(t *testing.T, placement *clusterpassv1alpha1.Placement, author string, generation int64) {
 		t.Helper()
-		if got := placement.Spec.Author; got == nil || got.Username != author || placement.Generation != generation {
-			t.Errorf("author %v of generation %d, want %s of %d", got, placement.Generation, author, generation)
-		}
+		require.NotNil(t, placement.Spec.Author)
+		assert.Equal(t, author, placement.Spec.Author.Username)
+		assert.Equal(t, generation, placement.Generation)
 	}
 	forged := newPlacement("authored")
 	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
@@ -96,9 +89,8 @@ func TestPlacement_Author(t *testing.T) {
 			types.JSONPatchType:  `[{"op":"add","path":"/spec/numberOfClusters","value":2}]`,
 		}[kind]
 		_, err := second.Patch(ctx, "authored", kind, []byte(body), metav1.PatchOptions{})
-		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `spec: Forbidden: its author is user "placement-first", and a patch would put`) {
-			t.Errorf("a %s of the spec by another user: %v", kind, err)
-		}
+		assert.True(t, apierrors.IsInvalid(err), "a %s of the spec by another user: %v", kind, err)
+		assert.ErrorContains(t, err, `spec: Forbidden: its author is user "placement-first", and a patch would put`)
 	}
 	whole := testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Get(ctx, "authored", metav1.GetOptions{}))
 	whole.Spec.NumberOfClusters, whole.Status.NumberOfSelectedClusters = ptr.To(int32(2)), 7
@@ -108,17 +100,14 @@ func TestPlacement_Author(t *testing.T) {
 	stored = testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{}))
 	expect(t, stored, "placement-second", 2)
 	expect(t, patch(t, second, `{"spec":{"numberOfClusters":3}}`), "placement-second", 3)
-	if stored.Status.NumberOfSelectedClusters != 0 {
-		t.Error("the status was written through the main resource")
-	}
+	assert.Zero(t, stored.Status.NumberOfSelectedClusters, "written through the main resource")
 	for _, entry := range stored.ManagedFields {
-		if strings.Contains(string(entry.FieldsV1.GetRawBytes()), "f:author") {
-			t.Errorf("%s owns the author", entry.Manager)
-		}
+		assert.NotContains(t, string(entry.FieldsV1.GetRawBytes()), "f:author", entry.Manager)
 	}
 }
 
-// TestPlacement_AppliedByTwo has an editor slip a field into what somebody else applies again and again.
+// TestPlacement_AppliedByTwo has an editor slip a field into what somebody else applies again and
+// again.
 func TestPlacement_AppliedByTwo(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	boss, editor := placementsAs(t, namespace, "placement-boss", "edit"), placementsAs(t, namespace, "placement-slip", "edit")
@@ -127,28 +116,24 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 		return client.Patch(ctx, "shared", types.ApplyPatchType, []byte(body), metav1.PatchOptions{FieldManager: fmt.Sprintf("%p", client), Force: &force})
 	}
 	testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, false))
-	if _, err := apply(editor, `{"clusterSets":["prod"]}`, false); !apierrors.IsConflict(err) {
-		t.Errorf("a field beside those of another's spec: %v, want 409", err)
-	}
+	_, err := apply(editor, `{"clusterSets":["prod"]}`, false)
+	assert.True(t, apierrors.IsConflict(err), "a field beside those of another's spec: %v", err)
 	slipped := testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(editor, `{"clusterSets":["prod"]}`, true))
-	if slipped.Spec.Author.Username != "placement-slip" || slipped.Spec.NumberOfClusters != nil {
-		t.Errorf("what is forced is the whole spec, and its sender's: %+v", slipped.Spec)
-	}
-	if _, err := apply(boss, `{"numberOfClusters":1}`, false); !apierrors.IsConflict(err) {
-		t.Errorf("applied again, beside another's spec: %v, want 409", err)
-	}
+	assert.Equal(t, "placement-slip", slipped.Spec.Author.Username, "what is forced is the whole spec, and its sender's")
+	assert.Nil(t, slipped.Spec.NumberOfClusters, "what is forced is the whole spec")
+	_, err = apply(boss, `{"numberOfClusters":1}`, false)
+	assert.True(t, apierrors.IsConflict(err), "applied again, beside another's spec: %v", err)
 	again := testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, true))
-	if again.Spec.Author.Username != "placement-boss" || len(again.Spec.ClusterSets) > 0 {
-		t.Errorf("the author signs what it has not sent: %+v", again.Spec)
-	}
+	assert.Equal(t, "placement-boss", again.Spec.Author.Username)
+	assert.Empty(t, again.Spec.ClusterSets, "the author signs what it has not sent")
 	extracted := testenv.Must[*applyv1alpha1.PlacementApplyConfiguration](t)(applyv1alpha1.ExtractPlacement(again, fmt.Sprintf("%p", boss)))
-	if extracted.Spec == nil || ptr.Deref(extracted.Spec.NumberOfClusters, 0) != 1 {
-		t.Errorf("what a field manager has applied can't be extracted: %+v", extracted.Spec)
-	}
+	require.NotNil(t, extracted.Spec)
+	assert.EqualValues(t, 1, ptr.Deref(extracted.Spec.NumberOfClusters, 0))
 }
 
-// TestPlacement_AuthorKubectl has somebody with the role edit change, by plain kubectl, what a user with a certificate has applied: a part of the spec is
-// refused, as its rest would be signed with it.
+// TestPlacement_AuthorKubectl has somebody with the role edit change, by plain kubectl, what a user
+// with a certificate has applied: a part of the spec is refused, as its rest would be signed with
+// it.
 func TestPlacement_AuthorKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	kubeconfigOf := func(user string) string {
@@ -174,7 +159,7 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 			testenv.MustKubectl(t, author, "", "edit", kind, "shared", "-n", namespace)
 			authorIs("authors-kim")
 
-			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the parts that it leaves in your name`, "kubectl apply --server-side"
+			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the fields that it leaves unchanged in your name`, "kubectl apply --server-side"
 			_, err := testenv.Kubectl(t.Context(), editor, object("four"), "apply", "-f", "-")
 			require.ErrorContains(t, err, refused)
 			require.ErrorContains(t, err, mends)
@@ -214,13 +199,9 @@ func TestPlacement_RBAC(t *testing.T) {
 		"create by a viewer": createErr, "patch by a viewer": patchErr, "delete by a viewer": viewer.Delete(ctx, "guarded", metav1.DeleteOptions{}),
 		"patch of the status by a viewer": viewerErr, "patch of the status by an editor": editorErr,
 	} {
-		if !apierrors.IsForbidden(err) {
-			t.Errorf("%s: got %v, want 403", verb, err)
-		}
+		assert.True(t, apierrors.IsForbidden(err), "%s: %v", verb, err)
 	}
-	if err := editor.Delete(ctx, "guarded", metav1.DeleteOptions{}); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, editor.Delete(ctx, "guarded", metav1.DeleteOptions{}))
 }
 
 // What is wrong with a Placement is told by field.
@@ -235,15 +216,11 @@ func TestPlacement_Invalid(t *testing.T) {
 		Tolerations: []clusterpassv1alpha1.ClusterToleration{{Key: "gpu", Effect: "NoSchedule"}},
 	}
 	_, err := placementsAs(t, newNamespace(t), "", "").Create(t.Context(), placement, metav1.CreateOptions{})
-	if !apierrors.IsInvalid(err) {
-		t.Fatalf("got %v, want 422", err)
-	}
+	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	for _, field := range []string{
 		"spec.clusterSets[0]", "spec.numberOfClusters", "spec.predicates[0].requiredClusterSelector.celSelector.celExpressions[0]", "spec.tolerations[0].effect",
 	} {
-		if !strings.Contains(err.Error(), field+": ") {
-			t.Errorf("%s is not named: %v", field, err)
-		}
+		assert.ErrorContains(t, err, field+": ")
 	}
 }
 
@@ -251,9 +228,8 @@ func TestClusterProfile_InvalidTaints(t *testing.T) {
 	profile := newProfile("tainted", "taints")
 	profile.Annotations = map[string]string{clusterpassv1alpha1.AnnotationTaints: `[{"key":"gpu","effect":"NoSchedule"}]`}
 	_, err := profilesIn(t, newNamespace(t)).Create(t.Context(), profile, metav1.CreateOptions{})
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.annotations[clusterpass.dev/taints]") {
-		t.Errorf("got %v, want 422 that names the annotation", err)
-	}
+	assert.True(t, apierrors.IsInvalid(err), "%v", err)
+	assert.ErrorContains(t, err, "metadata.annotations[clusterpass.dev/taints]")
 }
 
 // Kubectl shows and explains Placements.
@@ -267,9 +243,7 @@ func TestPlacement_Kubectl(t *testing.T) {
 	}
 	testenv.Must[*clusterpassv1alpha1.Placement](t)(client.UpdateStatus(ctx, placement, metav1.UpdateOptions{}))
 	out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "get", "pl", "-n", namespace))
-	if diff := cmp.Diff([]string{"NAME SUCCEEDED SELECTED ELIGIBLE AGE", "shown True 2 3 *"}, rows(out)); diff != "" {
-		t.Errorf("kubectl get (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"NAME SUCCEEDED SELECTED ELIGIBLE AGE", "shown True 2 3 *"}, rows(out))
 	for field, want := range map[string]string{
 		"spec.clusterSets":                            "multicluster.x-k8s.io/clusterset",
 		"spec.prioritizerPolicy.configurations":       "scoreCoordinate",
@@ -277,8 +251,7 @@ func TestPlacement_Kubectl(t *testing.T) {
 		"spec.spreadPolicy.spreadConstraints.maxSkew": "at least 1",
 		"spec.author": "The server sets it",
 	} {
-		if got := strings.Join(strings.Fields(testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "placements."+field))), " "); !strings.Contains(got, want) {
-			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
-		}
+		out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "placements."+field))
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), want, field)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,8 +31,8 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/sharedread"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -200,20 +201,17 @@ func TestRefusal_StaleCache(t *testing.T) {
 				t.Cleanup(func() { leave(t, cluster) })
 				if test.prepare != nil {
 					test.prepare(t, cluster)
-					if err := askAs(t, shared.Hub.RESTConfig(), cluster); err == nil || !strings.Contains(err.Error(), test.words) {
-						t.Fatalf("round %d: got %v, want an error with %q", round, err, test.words)
-					}
+					require.ErrorContains(t, askAs(t, shared.Hub.RESTConfig(), cluster), test.words, "round %d", round)
 				}
 				test.mend(t, cluster)
-				if err := askAs(t, shared.Hub.RESTConfig(), cluster); err != nil {
-					t.Fatalf("round %d: refused by what was so before: %v", round, err)
-				}
+				require.NoError(t, askAs(t, shared.Hub.RESTConfig(), cluster), "round %d: refused by what was so before", round)
 			}
 		})
 	}
 }
 
-// A reference to the UID of the profile that was replaced a moment ago is refused, and one to its successor is not.
+// A reference to the UID of the profile that was replaced a moment ago is refused, and one to its
+// successor is not.
 func TestRefusal_UID(t *testing.T) {
 	const cluster = "fresh-uid"
 	hubSecrets(t).create(workingSecret(t, cluster))
@@ -224,21 +222,18 @@ func TestRefusal_UID(t *testing.T) {
 		uid := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
 		r := request(cluster, fmt.Sprintf("fresh-uid-%d", round), "view")
 		r.Spec.TargetClusterProfile.UID = uid
-		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
-			t.Fatalf("round %d: %v", round, err)
-		}
+		_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.NoError(t, err, "round %d", round)
 		r.Spec.TargetClusterProfile.UID = last
-		if _, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{}); last != "" && !apierrors.IsConflict(err) {
-			t.Fatalf("round %d: got %v for the UID of another, want 409", round, err)
-		}
+		_, _, err = ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
+		require.True(t, last == "" || apierrors.IsConflict(err), "round %d: %v for the UID of another", round, err)
 		last = uid
-		if err := hubProfiles(t).Delete(t.Context(), cluster, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, hubProfiles(t).Delete(t.Context(), cluster, metav1.DeleteOptions{}))
 	}
 }
 
-// Whoever is refused, however often, has the hub read each object about once a second; who is not entitled has it read nothing.
+// Whoever is refused, however often, has the hub read each object about once a second; who is not
+// entitled has it read nothing.
 func TestRefusal_Reads(t *testing.T) {
 	const cluster, callers, rounds = "flooded", 25, 24
 	join(t, cluster, cluster)
@@ -247,13 +242,10 @@ func TestRefusal_Reads(t *testing.T) {
 	nobody.QPS = -1
 	before := readsSoFar(t, cluster)
 	for range 20 {
-		if err := askAs(t, nobody, cluster); !apierrors.IsForbidden(err) {
-			t.Fatalf("got %v, want 403", err)
-		}
+		err := askAs(t, nobody, cluster)
+		require.True(t, apierrors.IsForbidden(err), "%v", err)
 	}
-	if now := readsSoFar(t, cluster); now != before {
-		t.Errorf("who is not entitled had the hub read %+v, before that %+v", now, before)
-	}
+	assert.Equal(t, before, readsSoFar(t, cluster), "who is not entitled had the hub read")
 
 	admin := rest.CopyConfig(shared.Hub.RESTConfig())
 	admin.QPS = -1
@@ -272,19 +264,17 @@ func TestRefusal_Reads(t *testing.T) {
 	took := time.Since(begin)
 	for err := range errs {
 		var status apierrors.APIStatus
-		if !errors.As(err, &status) || status.Status().Code != http.StatusServiceUnavailable || !strings.Contains(err.Error(), "there is no Secret") {
-			t.Fatalf("got %v, want the refusal", err)
-		}
+		require.ErrorAs(t, err, &status)
+		require.EqualValues(t, http.StatusServiceUnavailable, status.Status().Code, "%v", err)
+		require.ErrorContains(t, err, "there is no Secret")
 	}
 	now := readsSoFar(t, cluster)
-	most := int(took/live.Interval) + 1
+	most := int(took/sharedread.Interval) + 1
 	t.Logf("%d refused requests in %s: %d reads of the Secret, %d of the profile", callers*rounds, took, now.secrets-before.secrets, now.profiles-before.profiles)
-	if now.secrets-before.secrets > most || now.secrets == before.secrets {
-		t.Errorf("%d reads of the Secret in %s, want at most %d, and one", now.secrets-before.secrets, took, most)
-	}
-	if now.profiles-before.profiles > most || now.profiles == before.profiles {
-		t.Errorf("%d reads of the ClusterProfile in %s, want at most %d, and one", now.profiles-before.profiles, took, most)
-	}
+	assert.LessOrEqual(t, now.secrets-before.secrets, most, "reads of the Secret in %s", took)
+	assert.NotEqual(t, before.secrets, now.secrets, "reads of the Secret in %s", took)
+	assert.LessOrEqual(t, now.profiles-before.profiles, most, "reads of the ClusterProfile in %s", took)
+	assert.NotEqual(t, before.profiles, now.profiles, "reads of the ClusterProfile in %s", took)
 
 	// What works costs none of it.
 	mintFor(t, admin, request("smartfish", "flooded", "view"))
@@ -292,9 +282,7 @@ func TestRefusal_Reads(t *testing.T) {
 	for range 20 {
 		mintFor(t, admin, request("smartfish", "flooded", "view"))
 	}
-	if now := readsSoFar(t, "smartfish"); now != before {
-		t.Errorf("warm requests had the hub read %+v, before that %+v", now, before)
-	}
+	assert.Equal(t, before, readsSoFar(t, "smartfish"), "warm requests had the hub read")
 }
 
 // askAs asks for a token for cluster and returns the error.
@@ -313,7 +301,8 @@ func leave(t *testing.T, cluster string) {
 	_ = kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
 }
 
-// reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its etcd.
+// reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its
+// etcd.
 type reads struct{ secrets, profiles int }
 
 func readsSoFar(t *testing.T, secret string) (all reads) {
@@ -332,9 +321,7 @@ func readsSoFar(t *testing.T, secret string) (all reads) {
 	config := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters"))
 	text := testenv.Must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
 	metrics := testutil.NewMetrics()
-	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
 	for _, sample := range metrics["etcd_requests_total"] {
 		if sample.Metric["operation"] == "get" && strings.HasPrefix(string(sample.Metric["resource"]), "clusterprofiles") {
 			all.profiles += int(sample.Value)

@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestRefusals_OfOneUser has an ordinary user ask again and again for what the documented Role does not give, as fast as it is refused.
+// TestRefusals_OfOneUser has an ordinary user ask again and again for what the documented Role does
+// not give, as fast as it is refused.
 func TestRefusals_OfOneUser(t *testing.T) {
 	const user = "refused-often"
 	kubeconfig := ordinaryUser(t, user)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery"
@@ -70,7 +71,8 @@ var forms = []form{
 	},
 }
 
-// request returns a request for account in namespace default of cluster, whose ClusterProfile is in default, too.
+// request returns a request for account in namespace default of cluster, whose ClusterProfile is in
+// default, too.
 func request(cluster, account string, clusterRoles ...string) *v1alpha1.AuthTokenRequest {
 	r := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: cluster},
@@ -128,9 +130,7 @@ func askFrom(ctx context.Context, config *rest.Config, f form, namespace string,
 func mintFor(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) *v1alpha1.AuthTokenRequest {
 	t.Helper()
 	answer, _, err := ask(t.Context(), config, forms[0], r, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return answer
 }
 

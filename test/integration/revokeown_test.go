@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +20,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their own requests.
+// TestPolicyRevokeOwn tries the policy of the examples that leaves everybody the grants of their
+// own requests.
 func TestPolicyRevokeOwn(t *testing.T) {
 	grants := func(verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"authtokengrants"}, Verbs: verbs}
@@ -35,9 +38,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 		return client.ClusterpassV1alpha1().AuthTokenGrants("default").Delete(ctx, name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 	}
 	answer, _, err := ask(t.Context(), owner, forms[0], request("bravelion", "revoke-own", "view"), metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	name := answer.Status.GrantName
 	const words = "it was granted to revoke:owner: only that user, and who may deletecollection on authtokengrants, may revoke it"
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -53,12 +54,10 @@ func TestPolicyRevokeOwn(t *testing.T) {
 		"an admin of the hub":                    shared.Hub.RESTConfig(),
 	} {
 		t.Run("passes "+who, func(t *testing.T) {
-			if err := revoke(t.Context(), config, name); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, revoke(t.Context(), config, name))
 		})
 	}
-	if err := revoke(t.Context(), grantTo(t, "revoke:nobody"), name); !apierrors.IsForbidden(err) || strings.Contains(err.Error(), words) {
-		t.Errorf("without the right itself RBAC refuses: got %v", err)
-	}
+	err = revoke(t.Context(), grantTo(t, "revoke:nobody"), name)
+	require.True(t, apierrors.IsForbidden(err), "without the right itself RBAC refuses: %v", err)
+	assert.NotContains(t, err.Error(), words)
 }

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"clusterpass.dev/test/testenv"
 )
 
@@ -16,9 +19,7 @@ import (
 func TestSecrecy_Files(t *testing.T) {
 	minted.Lock()
 	defer minted.Unlock()
-	if len(minted.tokens) == 0 {
-		t.Fatal("no tokens were minted")
-	}
+	require.NotEmpty(t, minted.tokens, "no tokens were minted")
 	audits := testenv.Must[[]string](t)(testenv.AuditLogs(serverAuditLog()))
 	files := append([]string{shared.Server.Log()}, audits...)
 	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
@@ -26,25 +27,19 @@ func TestSecrecy_Files(t *testing.T) {
 		nested := testenv.Must[[]string](t)(filepath.Glob(filepath.Join(shared.Dir, cluster, "*", "*.log")))
 		files = append(append(files, logs...), nested...)
 	}
-	if err := filepath.WalkDir(filepath.Join(shared.Dir, "hub", "etcd"), func(path string, entry os.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(filepath.Join(shared.Dir, "hub", "etcd"), func(path string, entry os.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			files = append(files, path)
 		}
 		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	for _, found := range testenv.Must[[]string](t)(testenv.FindTokens(minted.tokens, files)) {
-		t.Error(found)
-	}
+	}))
+	assert.Empty(t, testenv.Must[[]string](t)(testenv.FindTokens(minted.tokens, files)))
 	var audit []byte
 	for _, file := range audits {
 		audit = append(audit, testenv.Must[[]byte](t)(os.ReadFile(file))...)
 	}
 	for _, want := range []string{`"clusterpass.dev/credential-id":"JTI=`, `"clusterpass.dev/grant-uid"`, `"clusterpass.dev/cluster-profile-uid"`} {
-		if !bytes.Contains(audit, []byte(want)) {
-			t.Errorf("the audit log has no %s", want)
-		}
+		assert.True(t, bytes.Contains(audit, []byte(want)), "the audit log has no %s", want)
 	}
 	t.Logf("%d tokens, %d files", len(minted.tokens), len(files))
 }
@@ -55,7 +50,7 @@ func TestServer_Log(t *testing.T) {
 	log := testenv.Must[[]byte](t)(os.ReadFile(shared.Server.Log()))
 	for _, word := range []string{"DATA RACE", "Observed a panic", "panic:"} {
 		if at := bytes.Index(log, []byte(word)); at >= 0 {
-			t.Errorf("the server's log says %q:\n%s", word, log[at:min(at+2000, len(log))])
+			assert.Fail(t, "the server's log says "+word, "%s", log[at:min(at+2000, len(log))])
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -23,8 +24,9 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// whenCreated has do run once, when clusterpass is about to create an RBAC object of that resource on cluster,
-// which waits for it, and lets all others pass: a member's admission webhook, so that what happens meanwhile happens at that very moment.
+// whenCreated has do run once, when clusterpass is about to create an RBAC object of that resource
+// on cluster, which waits for it, and lets all others pass: a member's admission webhook, so that
+// what happens meanwhile happens at that very moment.
 func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do func() error) {
 	t.Helper()
 	var active, done atomic.Bool
@@ -37,15 +39,11 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 		if review.Request.Name == webhookName {
 			active.Store(true)
 		} else if done.CompareAndSwap(false, true) {
-			if err := do(); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, do())
 		}
 		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 		review.Request = nil
-		if err := json.NewEncoder(w).Encode(review); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, json.NewEncoder(w).Encode(review))
 	}))
 	t.Cleanup(server.Close)
 
@@ -53,9 +51,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 	testenv.Must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
-		if err := hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}))
 	})
 	probe := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: webhookName, Labels: map[string]string{grant.LabelManagedBy: grant.ManagedBy}},

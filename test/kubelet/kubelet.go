@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubelet plays the nodes and the Job controller of a cluster that has neither: it starts and completes
-// every Job that is not suspended. It makes no pods and runs nothing.
+// Package kubelet plays the nodes and the Job controller of a cluster that has neither: it starts
+// and completes every Job that is not suspended. It makes no pods and runs nothing.
 package kubelet
 
 import (
@@ -27,8 +27,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// RunForAnnotation is how long a Job takes from its start to its end, as a duration such as 5s. Jobs without it end
-// at once.
+// RunForAnnotation is how long a Job takes from its start to its end, as a duration such as 5s.
+// Jobs without it end at once.
 const RunForAnnotation = "kubelet.test.clusterpass.dev/run-for"
 
 // workers bounds how many Jobs are written at a time.
@@ -127,7 +127,8 @@ func (k *Kubelet) next(ctx context.Context) bool {
 	return true
 }
 
-// sync brings a Job one step further, and returns in how long to look at it again, 0 for when it changes.
+// sync brings a Job one step further, and returns in how long to look at it again, 0 for when it
+// changes.
 func (k *Kubelet) sync(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	job, err := k.jobs.Jobs(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -158,7 +159,8 @@ func (k *Kubelet) update(ctx context.Context, job *batchv1.Job) error {
 	return err
 }
 
-// runs says whether pods of the Job would run here: it is not suspended, has not ended and is not another's to manage.
+// runs says whether pods of the Job would run here: it is not suspended, has not ended and is not
+// another's to manage.
 func runs(job *batchv1.Job) bool {
 	if job.DeletionTimestamp != nil || ptr.Deref(job.Spec.Suspend, false) {
 		return false

@@ -26,9 +26,9 @@ import (
 const (
 	// fieldManager owns what is applied here.
 	fieldManager = "clusterpass-testenv"
-	// groupPriority is where discovery sorts the first of our groups, as in artifacts/deploy: behind those of Kubernetes,
-	// before those of CustomResourceDefinitions; each next one follows by groupStep. kubectl takes authtokenrequests, which
-	// both have, from the first.
+	// groupPriority is where discovery sorts the first of our groups, as in artifacts/deploy: behind
+	// those of Kubernetes, before those of CustomResourceDefinitions; each next one follows by
+	// groupStep. kubectl takes authtokenrequests, which both have, from the first.
 	groupPriority   = 1200
 	groupStep       = 100
 	versionPriority = 100
@@ -45,10 +45,10 @@ var GroupVersions = []schema.GroupVersion{
 // applied takes over what another field manager set: these objects are ours alone.
 var applied = metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 
-// RegisterAPIServices makes the hub's aggregator forward group-versions to port at 127.0.0.1, where a server has a
-// certificate for clusterpass-apiserver.clusterpass-system.svc that caBundle verifies. It waits until all are
-// available and the hub forwards requests. Registered again, the aggregator looks at the server anew: that it was away before is
-// not found out after this returns.
+// RegisterAPIServices makes the hub's aggregator forward group-versions to port at 127.0.0.1, where
+// a server has a certificate for clusterpass-apiserver.clusterpass-system.svc that caBundle
+// verifies. It waits until all are available and the hub forwards requests. Registered again, the
+// aggregator looks at the server anew: that it was away before is not found out after this returns.
 func RegisterAPIServices(
 	ctx context.Context, hub *rest.Config, port int, caBundle []byte, gvs ...schema.GroupVersion,
 ) error {
@@ -80,8 +80,8 @@ func RegisterAPIServices(
 	return waitForwarded(ctx, client, gvs)
 }
 
-// applyServerService applies a Service that kube-apiserver, which runs outside of any cluster network, can reach:
-// an external name that is the machine itself.
+// applyServerService applies a Service that kube-apiserver, which runs outside of any cluster
+// network, can reach: an external name that is the machine itself.
 func applyServerService(ctx context.Context, client kubernetes.Interface, port int32) error {
 	if err := applyNamespace(ctx, client, SystemNamespace); err != nil {
 		return err
@@ -111,8 +111,8 @@ func applyAPIService(
 		WithCABundle(caBundle...).
 		WithService(apiregistrationv1ac.ServiceReference().
 			WithNamespace(SystemNamespace).WithName(serverName).WithPort(port))
-	// Every write has the aggregator look at the server, and its status of an APIService that was written since it began to
-	// look is a conflict: it tells of no moment before this one.
+	// Every write has the aggregator look at the server, and its status of an APIService that was
+	// written since it began to look is a conflict: it tells of no moment before this one.
 	service := apiregistrationv1ac.APIService(apiServiceName(gv)).WithSpec(spec).
 		WithAnnotations(map[string]string{registeredAt: time.Now().UTC().Format(time.RFC3339Nano)})
 	_, err := registry.ApiregistrationV1().APIServices().Apply(ctx, service, applied)
@@ -141,8 +141,8 @@ func waitAPIServiceAvailable(ctx context.Context, registry aggregator.Interface,
 	return nil
 }
 
-// waitDiscovered waits until the hub's aggregated discovery, which trails its APIServices, has resources of all
-// group-versions: kubectl knows them from there.
+// waitDiscovered waits until the hub's aggregated discovery, which trails its APIServices, has
+// resources of all group-versions: kubectl knows them from there.
 func waitDiscovered(ctx context.Context, hub *rest.Config, gvs []schema.GroupVersion) error {
 	client, err := discovery.NewDiscoveryClientForConfig(hub)
 	if err != nil {
@@ -167,8 +167,8 @@ func waitDiscovered(ctx context.Context, hub *rest.Config, gvs []schema.GroupVer
 	return nil
 }
 
-// waitForwarded waits until the hub answers for each group-version by its server: the aggregator's proxy trails its
-// APIServices too, and answers 503 until it has seen that one is available.
+// waitForwarded waits until the hub answers for each group-version by its server: the aggregator's
+// proxy trails its APIServices too, and answers 503 until it has seen that one is available.
 func waitForwarded(ctx context.Context, client kubernetes.Interface, gvs []schema.GroupVersion) error {
 	for _, gv := range gvs {
 		var last error

@@ -25,7 +25,8 @@ type Ports struct {
 
 // ClusterConfig says how a cluster is to be run.
 type ClusterConfig struct {
-	// Name is that of the cluster: the context in its kubeconfig and the first part of its programs' names.
+	// Name is that of the cluster: the context in its kubeconfig and the first part of its programs'
+	// names.
 	Name string
 	// Dir keeps certificates and data. It is created, for its owner only; what is there is used again.
 	Dir string
@@ -34,7 +35,8 @@ type ClusterConfig struct {
 	// Logs is the directory of the programs' logs. Empty: logs in Dir.
 	Logs  string
 	Ports Ports
-	// AuditLog is the file for one line of JSON per request, at level Metadata. Empty: none is written.
+	// AuditLog is the file for one line of JSON per request, at level Metadata. Empty: none is
+	// written.
 	AuditLog string
 	// UnsafeNoFsync makes etcd fast at the price of its data after a crash of the machine. For tests.
 	UnsafeNoFsync bool
@@ -42,7 +44,8 @@ type ClusterConfig struct {
 	APIServerArgs []string
 }
 
-// Cluster is a Kubernetes control plane without nodes: etcd, kube-apiserver and kube-controller-manager.
+// Cluster is a Kubernetes control plane without nodes: etcd, kube-apiserver and
+// kube-controller-manager.
 type Cluster struct {
 	config ClusterConfig
 	pki    *clusterPKI
@@ -92,12 +95,12 @@ func (c *Cluster) AuditLog() string { return c.config.AuditLog }
 // Kubeconfig returns the path of the admin's kubeconfig.
 func (c *Cluster) Kubeconfig() string { return c.config.Kubeconfig }
 
-// RESTConfig returns a client config for the admin (group system:masters), the caller's to change. It sets no limit
-// on the client's rate.
+// RESTConfig returns a client config for the admin (group system:masters), the caller's to change.
+// It sets no limit on the client's rate.
 func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.admin) }
 
-// Start runs the cluster as children of this process and waits until it serves. After an error, Stop ends what was
-// started.
+// Start runs the cluster as children of this process and waits until it serves. After an error,
+// Stop ends what was started.
 func (c *Cluster) Start(ctx context.Context) error {
 	programs, err := c.Programs()
 	if err != nil {
@@ -124,8 +127,8 @@ func (c *Cluster) Kill(name string) error {
 	return nil
 }
 
-// Restart stops one process (etcd, kube-apiserver or kube-controller-manager), if it still runs, starts it again and
-// waits until it serves.
+// Restart stops one process (etcd, kube-apiserver or kube-controller-manager), if it still runs,
+// starts it again and waits until it serves.
 func (c *Cluster) Restart(ctx context.Context, name string) error {
 	return c.group.restart(ctx, c.programName(name))
 }

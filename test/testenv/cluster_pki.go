@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// serviceCIDR is the range of Service addresses, serviceIP the one that the Service kubernetes gets of it. Nothing here
-	// forwards them: they are loopback addresses, so that kube-apiserver is refused at once where a network would answer.
+	// serviceCIDR is the range of Service addresses, serviceIP the one that the Service kubernetes
+	// gets of it. Nothing here forwards them: they are loopback addresses, so that kube-apiserver is
+	// refused at once where a network would answer.
 	serviceCIDR = "127.96.0.0/24"
 	serviceIP   = "127.96.0.1"
 	// frontProxyUser is whom kube-apiserver is to an aggregated server.
@@ -20,8 +21,8 @@ const (
 	mastersGroup   = "system:masters"
 )
 
-// clusterPKI is all certificates of a cluster. Nothing in it is shared with another cluster, so that a credential of
-// one can mean nothing to the other.
+// clusterPKI is all certificates of a cluster. Nothing in it is shared with another cluster, so
+// that a credential of one can mean nothing to the other.
 type clusterPKI struct {
 	dir string
 	ca  *authority
@@ -68,8 +69,8 @@ func (p *clusterPKI) cert(name string) string { return filepath.Join(p.dir, name
 
 func (p *clusterPKI) key(name string) string { return filepath.Join(p.dir, name+".key") }
 
-// client returns a client config for a server whose certificate the authority named ca has issued; with a
-// certificate of ours if name is not empty.
+// client returns a client config for a server whose certificate the authority named ca has issued;
+// with a certificate of ours if name is not empty.
 func (p *clusterPKI) client(server, ca, name string) *rest.Config {
 	config := &rest.Config{
 		Host:            server,

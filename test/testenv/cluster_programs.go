@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// controllers are those a cluster without nodes cannot do without: namespaces finish deleting, the ClusterRoles
-// view, edit and admin have rules, and owned objects go with their owners.
+// controllers are those a cluster without nodes cannot do without: namespaces finish deleting, the
+// ClusterRoles view, edit and admin have rules, and owned objects go with their owners.
 const controllers = "namespace-controller,clusterrole-aggregation-controller,garbage-collector-controller"
 
 // auditPolicy records who did what to which object, and no bodies.
@@ -105,7 +105,8 @@ func (c *Cluster) apiServer() (Program, error) {
 		"--requestheader-uid-headers=X-Remote-Uid",
 		"--proxy-client-cert-file=" + c.pki.cert("front-proxy"),
 		"--proxy-client-key-file=" + c.pki.key("front-proxy"),
-		// An APIService may then point at a Service of type ExternalName, hence at a process of this machine.
+		// An APIService may then point at a Service of type ExternalName, hence at a process of this
+		// machine.
 		"--enable-aggregator-routing=false",
 		// Endpoints of the Service kubernetes may not be loopback addresses.
 		"--endpoint-reconciler-type=none",
@@ -180,7 +181,8 @@ func auditArgs(policy, log string) []string {
 	}
 }
 
-// AuditLogs returns the files of an audit log: the one at path, and those that took its place as it grew.
+// AuditLogs returns the files of an audit log: the one at path, and those that took its place as it
+// grew.
 func AuditLogs(path string) ([]string, error) {
 	return filepath.Glob(strings.TrimSuffix(path, ".log") + "*.log")
 }

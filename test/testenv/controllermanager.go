@@ -24,7 +24,8 @@ const (
 type ControllerManagerConfig struct {
 	// Hub is the cluster whose grants it works on. It has to have the RBAC of Server.ApplyRBAC.
 	Hub *Cluster
-	// Dir keeps its certificate and hub kubeconfig. It is created, for its owner only; what is there is used again.
+	// Dir keeps its certificate and hub kubeconfig. It is created, for its owner only; what is there
+	// is used again.
 	Dir string
 	// Logs is the directory of the program's log. Empty: logs in Dir.
 	Logs string
@@ -75,7 +76,8 @@ func NewControllerManager(config ControllerManagerConfig) (*ControllerManager, e
 	return m, writeIfChanged(m.hubKubeconfig(), data)
 }
 
-// Start runs it as a child of this process and waits until it has read the hub. After an error, Stop ends it.
+// Start runs it as a child of this process and waits until it has read the hub. After an error,
+// Stop ends it.
 func (m *ControllerManager) Start(ctx context.Context) error {
 	program, err := m.Program()
 	if err != nil {
@@ -107,7 +109,8 @@ func (m *ControllerManager) Log() string {
 	return filepath.Join(m.config.Logs, m.config.Name+".log")
 }
 
-// DirectConfig returns a client config for a user of the hub that reaches its health checks and metrics.
+// DirectConfig returns a client config for a user of the hub that reaches its health checks and
+// metrics.
 func (m *ControllerManager) DirectConfig(user string, groups ...string) (*rest.Config, error) {
 	config, err := m.config.Hub.UserConfig(user, groups...)
 	if err != nil {
@@ -148,7 +151,8 @@ func (m *ControllerManager) hubKubeconfig() string { return filepath.Join(m.conf
 
 func (m *ControllerManager) pki() string { return filepath.Join(m.config.Dir, "pki") }
 
-// StartControllerManager runs clusterpass-controller-manager for the hub until the test ends. All fields of config may be empty.
+// StartControllerManager runs clusterpass-controller-manager for the hub until the test ends. All
+// fields of config may be empty.
 func StartControllerManager(t testing.TB, hub *Cluster, config ControllerManagerConfig) *ControllerManager {
 	t.Helper()
 	config.Hub = hub
@@ -156,16 +160,9 @@ func StartControllerManager(t testing.TB, hub *Cluster, config ControllerManager
 		config.Dir = keptOnFailure(t, managerName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	manager, err := NewControllerManager(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	manager := Must[*ControllerManager](t)(NewControllerManager(config))
 	start(t, manager)
 	return manager
 }

@@ -29,18 +29,21 @@ const (
 	clusterManager = "clusterpass"
 	// accessProvider is upstream's name for the provider that reads a kubeconfig from a Secret.
 	accessProvider = "kubeconfig-secretreader"
-	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a cluster.
+	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a
+	// cluster.
 	execExtension = "client.authentication.k8s.io/exec"
 )
 
-// memberKustomization lets the hub bind cluster-admin, view and edit, use namespace default, and make roles from the
-// rules of a request: a member that lets cluster-admin be bound loses nothing by that.
+// memberKustomization lets the hub bind cluster-admin, view and edit, use namespace default, and
+// make roles from the rules of a request: a member that lets cluster-admin be bound loses nothing
+// by that.
 const memberKustomization = "artifacts/deploy/member/overlays/rules"
 
-// Join makes member a cluster of the hub's inventory: it applies artifacts/deploy/member to the member, puts a
-// kubeconfig with a token of the ServiceAccount in there into a Secret of the hub, and has the ClusterProfile
-// namespace/name point at that. The hub has to serve ClusterProfiles. What is there already is
-// left alone if it is right and if the token works and has half of its 30 days to go.
+// Join makes member a cluster of the hub's inventory: it applies artifacts/deploy/member to the
+// member, puts a kubeconfig with a token of the ServiceAccount in there into a Secret of the hub,
+// and has the ClusterProfile namespace/name point at that. The hub has to serve ClusterProfiles.
+// What is there already is left alone if it is right and if the token works and has half of its 30
+// days to go.
 func Join(ctx context.Context, hub, member *Cluster, namespace, name string) error {
 	if err := join(ctx, hub, member, namespace, name); err != nil {
 		return fmt.Errorf("joining %s as ClusterProfile %s/%s: %w", member.Name(), namespace, name, err)
@@ -81,7 +84,8 @@ func join(ctx context.Context, hub, member *Cluster, namespace, name string) err
 	return ensureClusterProfile(ctx, profiles.ApisV1alpha1().ClusterProfiles(namespace), name, provider, version.GitVersion)
 }
 
-// secretReaderProvider returns the access provider entry for the member, whose kubeconfig is in the named Secret.
+// secretReaderProvider returns the access provider entry for the member, whose kubeconfig is in the
+// named Secret.
 func secretReaderProvider(member *Cluster, secret string) (inventoryv1alpha1.AccessProvider, error) {
 	where, err := json.Marshal(map[string]string{
 		"name":      secret,
@@ -173,7 +177,8 @@ func applyKustomizationAt(ctx context.Context, cluster *Cluster, dir string) err
 	}
 	cmd := exec.CommandContext(ctx, kubectl, "--kubeconfig="+cluster.Kubeconfig(), "apply", "--server-side",
 		"--force-conflicts", "--field-manager="+fieldManager, "--kustomize="+dir)
-	// By default it is kept under ~/.kube by address and port, which another cluster may have had before.
+	// By default it is kept under ~/.kube by address and port, which another cluster may have had
+	// before.
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(cluster.Dir(), "kubectl-cache"))
 	output, err := cmd.CombinedOutput()
 	if err != nil {

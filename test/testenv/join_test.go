@@ -23,7 +23,8 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 )
 
-// The hub, which is its own member, has ClusterProfiles as upstream's CRD: what Join does must not depend on our server.
+// The hub, which is its own member, has ClusterProfiles as upstream's CRD: what Join does must not
+// depend on our server.
 func TestJoin(t *testing.T) {
 	ctx := t.Context()
 	hub := Start(t, Options{Name: "hub"})

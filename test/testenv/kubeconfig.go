@@ -48,8 +48,8 @@ func (c *Cluster) certKubeconfig(user, certFile, keyFile string) ([]byte, error)
 	return c.kubeconfig(user, clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
 }
 
-// ClientCertKubeconfig returns a kubeconfig for a user in groups, proven by a new client certificate of the
-// cluster's authority. The cluster need not run. Everything is inline.
+// ClientCertKubeconfig returns a kubeconfig for a user in groups, proven by a new client
+// certificate of the cluster's authority. The cluster need not run. Everything is inline.
 func (c *Cluster) ClientCertKubeconfig(user string, groups ...string) ([]byte, error) {
 	certPEM, keyPEM, err := c.pki.ca.issue(leaf{user: user, groups: groups})
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *Cluster) tokenKubeconfig(user, token string) ([]byte, error) {
 	return c.kubeconfig(user, clientcmdapi.AuthInfo{Token: token})
 }
 
-// kubeconfig returns one for a single user. Its names carry the cluster's, so that kubeconfigs of several clusters
-// merge.
+// kubeconfig returns one for a single user. Its names carry the cluster's, so that kubeconfigs of
+// several clusters merge.
 func (c *Cluster) kubeconfig(user string, auth clientcmdapi.AuthInfo) ([]byte, error) {
 	cluster := c.config.Name
 	qualified := cluster + "-" + user

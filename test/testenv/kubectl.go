@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has what it printed as errors. Nothing that an
-// earlier run has discovered is used: CRDs come and go.
+// Kubectl runs kubectl on a kubeconfig file with input and returns what it printed. The error has
+// what it printed as errors. Nothing that an earlier run has discovered is used: CRDs come and go.
 func Kubectl(ctx context.Context, kubeconfig, input string, args ...string) (stdout string, err error) {
 	stdout, _, err = KubectlOf(ctx, "kubectl", kubeconfig, input, args...)
 	return stdout, err
@@ -46,9 +46,5 @@ func KubectlOf(ctx context.Context, program, kubeconfig, input string, args ...s
 // MustKubectl is Kubectl for what has to go well.
 func MustKubectl(t testing.TB, kubeconfig, input string, args ...string) string {
 	t.Helper()
-	out, err := Kubectl(t.Context(), kubeconfig, input, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return Must[string](t)(Kubectl(t.Context(), kubeconfig, input, args...))
 }

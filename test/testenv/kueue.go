@@ -10,18 +10,22 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
 )
 
-// KueueEnv names the environment variable that, not empty, asks for Kueue: in the local fleet and in tests.
+// KueueEnv names the environment variable that, not empty, asks for Kueue: in the local fleet and
+// in tests.
 const KueueEnv = "CLUSTERPASS_KUEUE"
 
-// KueueByPlacement is its value for a fleet whose Kueue leaves it to clusterpass which clusters its Workloads are sent to.
+// KueueByPlacement is its value for a fleet whose Kueue leaves it to clusterpass which clusters its
+// Workloads are sent to.
 const KueueByPlacement = "placement"
 
 const (
 	kueueName = "kueue"
-	// KueueNamespace is where Kueue lives, and where MultiKueue looks for the Secrets with kubeconfigs.
+	// KueueNamespace is where Kueue lives, and where MultiKueue looks for the Secrets with
+	// kubeconfigs.
 	KueueNamespace = "kueue-system"
 	// kueueUser has the RBAC of the ServiceAccount that deployed managers run under, and no other.
 	kueueUser = "system:serviceaccount:" + KueueNamespace + ":kueue-controller-manager"
@@ -52,19 +56,20 @@ type KueueConfig struct {
 	Cluster *Cluster
 	// Role is what the cluster is to MultiKueue.
 	Role KueueRole
-	// Dir keeps its certificate, kubeconfig and configuration. It is created, for its owner only; what is there is
-	// used again.
+	// Dir keeps its certificate, kubeconfig and configuration. It is created, for its owner only; what
+	// is there is used again.
 	Dir string
 	// Logs is the directory of the program's log. Empty: logs in Dir.
 	Logs  string
 	Ports KueuePorts
-	// Edit changes the configuration (config.kueue.x-k8s.io) before it is written. Nil: it stays as it is.
+	// Edit changes the configuration (config.kueue.x-k8s.io) before it is written. Nil: it stays as it
+	// is.
 	Edit func(configuration map[string]any)
 }
 
-// Kueue is Kueue's manager on a cluster, with the CRDs and the RBAC that it is deployed with. Conversion goes through
-// it; its admission webhooks are left out, so that a Job has to say itself what they would add: suspend, and on the
-// manager cluster managedBy.
+// Kueue is Kueue's manager on a cluster, with the CRDs and the RBAC that it is deployed with.
+// Conversion goes through it; its admission webhooks are left out, so that a Job has to say itself
+// what they would add: suspend, and on the manager cluster managedBy.
 type Kueue struct {
 	config KueueConfig
 	ca     *authority
@@ -91,8 +96,8 @@ func NewKueue(config KueueConfig) (*Kueue, error) {
 	return k, k.writeConfiguration()
 }
 
-// loadOrCreatePKI keeps what Kueue's own management of certificates finds right and leaves alone. Without that
-// management Kueue reads a certificate from /etc/kueue, which not everybody may write.
+// loadOrCreatePKI keeps what Kueue's own management of certificates finds right and leaves alone.
+// Without that management Kueue reads a certificate from /etc/kueue, which not everybody may write.
 func (k *Kueue) loadOrCreatePKI() error {
 	// The authority finds its key made: Kueue reads it as RSA only.
 	if _, err := loadOrCreateKey(filepath.Join(k.pki(), "ca.key"), newRSAKey); err != nil {
@@ -118,8 +123,8 @@ func (k *Kueue) writeKubeconfig() error {
 	return writeIfChanged(k.kubeconfig(), data)
 }
 
-// Start installs Kueue on the cluster, runs it as a child of this process and waits until it serves. After an error,
-// Stop ends it.
+// Start installs Kueue on the cluster, runs it as a child of this process and waits until it
+// serves. After an error, Stop ends it.
 func (k *Kueue) Start(ctx context.Context) error {
 	if err := k.Install(ctx); err != nil {
 		return err
@@ -150,7 +155,8 @@ func (k *Kueue) Restart(ctx context.Context) error { return k.group.restart(ctx,
 // Log returns the path of what it prints.
 func (k *Kueue) Log() string { return filepath.Join(k.config.Logs, k.name()+".log") }
 
-// Program returns its program. Install has to come before it is started: without its CRDs Kueue ends at once.
+// Program returns its program. Install has to come before it is started: without its CRDs Kueue
+// ends at once.
 func (k *Kueue) Program() (Program, error) {
 	path, err := KueuePath()
 	if err != nil {
@@ -185,21 +191,16 @@ func StartKueue(t testing.TB, cluster *Cluster, config KueueConfig) *Kueue {
 		config.Dir = keptOnFailure(t, cluster.programName(kueueName))
 	}
 	if config.Ports == (KueuePorts{}) {
-		ports, err := FreePorts(2)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ports := Must[[]int](t)(FreePorts(2))
 		config.Ports = KueuePorts{Health: ports[0], Webhook: ports[1]}
 	}
-	kueue, err := NewKueue(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kueue := Must[*Kueue](t)(NewKueue(config))
 	start(t, kueue)
 	return kueue
 }
 
-// RequireKueue skips the test where Kueue was not built, and fails it where KueueEnv says that it should have been.
+// RequireKueue skips the test where Kueue was not built, and fails it where KueueEnv says that it
+// should have been.
 func RequireKueue(t testing.TB) {
 	t.Helper()
 	_, err := KueuePath()
@@ -207,7 +208,7 @@ func RequireKueue(t testing.TB) {
 		return
 	}
 	if os.Getenv(KueueEnv) != "" {
-		t.Fatal(err)
+		require.NoError(t, err)
 	}
 	t.Skipf("this needs Kueue (make test-kueue): %v", err)
 }

@@ -28,8 +28,8 @@ const (
 // kueueConverted are the resources that Kueue converts between their versions.
 var kueueConverted = []string{"clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads"}
 
-// writeConfiguration writes Kueue's configuration: nothing listens on another address than 127.0.0.1, and Jobs are
-// the only kind that it cares about.
+// writeConfiguration writes Kueue's configuration: nothing listens on another address than
+// 127.0.0.1, and Jobs are the only kind that it cares about.
 func (k *Kueue) writeConfiguration() error {
 	configuration := map[string]any{
 		"apiVersion":             "config.kueue.x-k8s.io/v1beta2",
@@ -59,15 +59,16 @@ func (k *Kueue) writeConfiguration() error {
 	return writeIfChanged(k.configuration(), data)
 }
 
-// DispatchByPlacement has Kueue's configuration say that clusters are nominated by clusterpass-controller-manager, as the
-// kustomization artifacts/deploy/multikueue-dispatcher asks for.
+// DispatchByPlacement has Kueue's configuration say that clusters are nominated by
+// clusterpass-controller-manager, as the kustomization artifacts/deploy/multikueue-dispatcher asks
+// for.
 func DispatchByPlacement(configuration map[string]any) {
 	configuration["multiKueue"].(map[string]any)["dispatcherName"] = "clusterpass.dev/placement"
 	configuration["integrations"].(map[string]any)["labelKeysToCopy"] = []string{"clusterpass.dev/placement"}
 }
 
-// Install applies to the cluster what Kueue is deployed with (CRDs, RBAC, the Secret with its certificate) and waits
-// until the CRDs are served. Installed again unchanged, nothing is written.
+// Install applies to the cluster what Kueue is deployed with (CRDs, RBAC, the Secret with its
+// certificate) and waits until the CRDs are served. Installed again unchanged, nothing is written.
 func (k *Kueue) Install(ctx context.Context) error {
 	if err := k.install(ctx); err != nil {
 		return fmt.Errorf("installing Kueue on %s: %w", k.config.Cluster.Name(), err)
@@ -95,8 +96,9 @@ func (k *Kueue) install(ctx context.Context) error {
 	return k.waitEstablished(ctx)
 }
 
-// writeKustomization writes what turns the manifests of Kueue's sources into an installation, as Kueue's own
-// kustomization does, but with a URL for the conversion webhook: a cluster without nodes has no Services.
+// writeKustomization writes what turns the manifests of Kueue's sources into an installation, as
+// Kueue's own kustomization does, but with a URL for the conversion webhook: a cluster without
+// nodes has no Services.
 func (k *Kueue) writeKustomization() error {
 	program, err := KueuePath()
 	if err != nil {
@@ -156,8 +158,8 @@ func (k *Kueue) conversionPatch(resource string) map[string]any {
 	}
 }
 
-// applySecret applies the certificate as Kueue keeps it, which reads it there and, as a kubelet would have put it, in
-// the directory of its configuration.
+// applySecret applies the certificate as Kueue keeps it, which reads it there and, as a kubelet
+// would have put it, in the directory of its configuration.
 func (k *Kueue) applySecret(ctx context.Context, client kubernetes.Interface) error {
 	data := map[string][]byte{}
 	for _, name := range []string{"ca.crt", "ca.key", "tls.crt", "tls.key"} {

@@ -4,15 +4,21 @@
 package testenv
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/testutil"
 )
 
 // fleetTimeout bounds the start of a fleet.
@@ -20,15 +26,16 @@ const fleetTimeout = 8 * time.Minute
 
 // FleetConfig says what all tests of a package share.
 type FleetConfig struct {
-	// Members is how many members there are: bravelion, then smartfish. They are joined, in namespace default, where there is a server, unless
-	// Unjoined says otherwise.
+	// Members is how many members there are: bravelion, then smartfish. They are joined, in namespace
+	// default, where there is a server, unless Unjoined says otherwise.
 	Members  int
 	Unjoined bool
 	// Audit has all clusters write audit logs.
 	Audit bool
 	// APIServerArgs are added to the arguments of the kube-apiserver of a cluster.
 	APIServerArgs map[string][]string
-	// Server and Manager say how the programs are run; their Hub, Dir and Port are set. nil: not at all.
+	// Server and Manager say how the programs are run; their Hub, Dir and Port are set. nil: not at
+	// all.
 	Server  *ServerConfig
 	Manager *ControllerManagerConfig
 	// Prepare is called once the clusters run, and before the programs do. nil: nothing is to be done.
@@ -46,7 +53,8 @@ type Fleet struct {
 	Manager              *ControllerManager
 }
 
-// Main runs the fleet and the tests, and ends the program. The files of the fleet, logs included, are kept if a test has failed.
+// Main runs the fleet and the tests, and ends the program. The files of the fleet, logs included,
+// are kept if a test has failed.
 func (f *Fleet) Main(m *testing.M, config FleetConfig) {
 	code, err := f.run(m, config)
 	if err != nil {
@@ -162,14 +170,13 @@ func (f *Fleet) stop() {
 	}
 }
 
-// Must returns a function that returns the value of a call that went well, and ends the test after one that did not.
+// Must returns a function that returns the value of a call that went well, and ends the test after
+// one that did not.
 func Must[T any](t testing.TB) func(value T, err error) T {
 	t.Helper()
 	return func(value T, err error) T {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return value
 	}
 }
@@ -178,4 +185,34 @@ func Must[T any](t testing.TB) func(value T, err error) T {
 func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
 	t.Helper()
 	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
+}
+
+// Metrics returns the metrics of the program that config reaches, as it exposes them and parsed.
+func Metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	parsed = testutil.NewMetrics()
+	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
+}
+
+// EachAuditEvent calls do with each event that the cluster's audit log has so far.
+func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
+	t.Helper()
+	log := Must[*os.File](t)(os.Open(c.AuditLog()))
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var event auditv1.Event
+		if json.Unmarshal(lines.Bytes(), &event) == nil { // the last line may be half written
+			do(&event)
+		}
+	}
+	require.NoError(t, lines.Err())
 }

@@ -31,7 +31,8 @@ const (
 	memberProfileAnnotation = "clusterpass.dev/cluster-profile"
 )
 
-// memberSecretName returns the name of the hub Secret, in SystemNamespace, with the kubeconfig for a member.
+// memberSecretName returns the name of the hub Secret, in SystemNamespace, with the kubeconfig for
+// a member.
 func memberSecretName(namespace, name string) string {
 	return "member-" + namespace + "-" + name
 }
@@ -71,8 +72,8 @@ func ensureMemberSecret(
 	return err
 }
 
-// memberToken returns the token of the kubeconfig while the member accepts it and half of its life is left, else a
-// new one.
+// memberToken returns the token of the kubeconfig while the member accepts it and half of its life
+// is left, else a new one.
 func memberToken(ctx context.Context, member kubernetes.Interface, kubeconfig []byte) (string, error) {
 	token, renewAt := tokenOf(kubeconfig)
 	if time.Now().Before(renewAt) {
@@ -96,8 +97,8 @@ func memberToken(ctx context.Context, member kubernetes.Interface, kubeconfig []
 	return request.Status.Token, nil
 }
 
-// tokenOf returns the token of a kubeconfig and when half of its life is over: the zero time if there is no such
-// token.
+// tokenOf returns the token of a kubeconfig and when half of its life is over: the zero time if
+// there is no such token.
 func tokenOf(kubeconfig []byte) (token string, renewAt time.Time) {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {

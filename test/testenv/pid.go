@@ -3,7 +3,8 @@
 
 package testenv
 
-// PID returns the process id of one process (etcd, kube-apiserver or kube-controller-manager) that Start started.
+// PID returns the process id of one process (etcd, kube-apiserver or kube-controller-manager) that
+// Start started.
 func (c *Cluster) PID(name string) (int, error) { return c.group.pid(c.programName(name)) }
 
 // PID returns the process id of the server that Start started.

@@ -26,8 +26,9 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// leafLifetime is that of client-go's self-signed authorities: the files of a local fleet are made once and thrown
-// away with it, so that no certificate in them expires before the authority, whose key lies next to it.
+// leafLifetime is that of client-go's self-signed authorities: the files of a local fleet are made
+// once and thrown away with it, so that no certificate in them expires before the authority, whose
+// key lies next to it.
 const leafLifetime = 10 * 365 * 24 * time.Hour
 
 // authority is a certificate authority kept in a directory as NAME.crt and NAME.key.
@@ -63,14 +64,16 @@ func (a *authority) bundle() []byte {
 	return encodeCert(a.certificate.Raw)
 }
 
-// leaf says what a certificate is for: with hosts it serves them, with a user it proves to be that user.
+// leaf says what a certificate is for: with hosts it serves them, with a user it proves to be that
+// user.
 type leaf struct {
 	user   string
 	groups []string
 	hosts  []string
 }
 
-// loadOrIssue keeps a certificate for l in dir as NAME.crt and NAME.key; one that is there is left alone.
+// loadOrIssue keeps a certificate for l in dir as NAME.crt and NAME.key; one that is there is left
+// alone.
 func (a *authority) loadOrIssue(dir, name string, l leaf) error {
 	certFile, keyFile := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
 	if ok, err := cert.CanReadCertAndKey(certFile, keyFile); ok && err == nil {
@@ -152,12 +155,14 @@ func newECDSAKey() (crypto.Signer, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
-// newRSAKey makes service-account keys as kubeadm makes them, so that the price of signing a token is a usual one.
+// newRSAKey makes service-account keys as kubeadm makes them, so that the price of signing a token
+// is a usual one.
 func newRSAKey() (crypto.Signer, error) {
 	return rsa.GenerateKey(rand.Reader, 2048)
 }
 
-// writeIfChanged replaces the file at once, readable by its owner only, unless it holds data already.
+// writeIfChanged replaces the file at once, readable by its owner only, unless it holds data
+// already.
 func writeIfChanged(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil

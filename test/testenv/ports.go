@@ -17,8 +17,8 @@ import (
 const (
 	// loopback is the only address anything here listens on.
 	loopback = "127.0.0.1"
-	// FreePorts gives ports from firstPort to lastPort: below those that Linux and macOS give to outgoing
-	// connections, which could take one while its program is being restarted.
+	// FreePorts gives ports from firstPort to lastPort: below those that Linux and macOS give to
+	// outgoing connections, which could take one while its program is being restarted.
 	firstPort, lastPort = 22000, 32000
 )
 
@@ -31,8 +31,8 @@ func PortFree(port int) error {
 	return listener.Close()
 }
 
-// FreePorts returns n ports that nothing listened on a moment ago. Test binaries that run at once get different ones:
-// a file of the user keeps the last port that was given.
+// FreePorts returns n ports that nothing listened on a moment ago. Test binaries that run at once
+// get different ones: a file of the user keeps the last port that was given.
 func FreePorts(n int) ([]int, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("clusterpass-ports-%d", os.Getuid()))
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)

@@ -60,8 +60,8 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// spawner starts commands from one thread that lives as long as we do: the kernel's parent-death signal is that of
-// the starting thread, and Go ends threads whose goroutine was locked to them.
+// spawner starts commands from one thread that lives as long as we do: the kernel's parent-death
+// signal is that of the starting thread, and Go ends threads whose goroutine was locked to them.
 var spawner = sync.OnceValue(func() chan<- func() {
 	work := make(chan func())
 	go func() {

@@ -7,8 +7,8 @@ package testenv
 
 import "syscall"
 
-// childAttributes is all default here: only Linux has a signal for the death of the parent, so that a killed test
-// leaves its children behind.
+// childAttributes is all default here: only Linux has a signal for the death of the parent, so that
+// a killed test leaves its children behind.
 func childAttributes() *syscall.SysProcAttr {
 	return nil
 }

@@ -43,8 +43,8 @@ type Program struct {
 	Ready func(context.Context) error
 }
 
-// Command returns the command that runs the program, not started, and its open log, which the caller closes after
-// starting. The log of the run before stays next to it with the suffix .1.
+// Command returns the command that runs the program, not started, and its open log, which the
+// caller closes after starting. The log of the run before stays next to it with the suffix .1.
 func (p Program) Command() (*exec.Cmd, io.Closer, error) {
 	if err := os.MkdirAll(filepath.Dir(p.Log), 0o700); err != nil {
 		return nil, nil, err
@@ -62,8 +62,8 @@ func (p Program) Command() (*exec.Cmd, io.Closer, error) {
 	return cmd, log, nil
 }
 
-// WaitReady waits until the program serves. It fails when ctx ends or when exited is closed before that; the error
-// then has the last reason and the end of the log.
+// WaitReady waits until the program serves. It fails when ctx ends or when exited is closed before
+// that; the error then has the last reason and the end of the log.
 func (p Program) WaitReady(ctx context.Context, exited <-chan struct{}) error {
 	reason := errors.New("it was not asked yet")
 	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +24,9 @@ func UserSubject(name string) rbacv1.Subject {
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}
 }
 
-// Grant creates a Role and a RoleBinding of that name, or a ClusterRole and a ClusterRoleBinding where namespace is empty, and returns once
-// the subject has the rights: kube-apiserver learns of what was created by a watch.
+// Grant creates a Role and a RoleBinding of that name, or a ClusterRole and a ClusterRoleBinding
+// where namespace is empty, and returns once the subject has the rights: kube-apiserver learns of
+// what was created by a watch.
 func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	rbac, meta := cluster.RbacV1(), metav1.ObjectMeta{Name: name}
@@ -34,9 +36,7 @@ func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, s
 	} else {
 		_, err = rbac.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	role := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}
 	if namespace == "" {
 		role.Kind = "ClusterRole"
@@ -44,13 +44,12 @@ func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, s
 	bind(t, cluster, namespace, name, subject, role, rules)
 }
 
-// Bind binds a ClusterRole that is there as Grant binds what it creates: in one namespace, or where that is empty in all of the cluster.
+// Bind binds a ClusterRole that is there as Grant binds what it creates: in one namespace, or where
+// that is empty in all of the cluster.
 func Bind(t testing.TB, cluster kubernetes.Interface, namespace, name string, subject rbacv1.Subject, clusterRole string) {
 	t.Helper()
 	role, err := cluster.RbacV1().ClusterRoles().Get(t.Context(), clusterRole, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	bind(t, cluster, namespace, name, subject, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole}, role.Rules)
 }
 
@@ -65,11 +64,10 @@ func bind(
 	} else {
 		_, err = rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role}, metav1.CreateOptions{})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i := range rules {
-		// kube-apiserver reads RBAC from its own cache, and keeps no answers: from the first yes on it is yes.
+		// kube-apiserver reads RBAC from its own cache, and keeps no answers: from the first yes on it is
+		// yes.
 		Eventually(t, func(ctx context.Context) error {
 			return allowed(ctx, cluster, namespace, subject, &rules[i])
 		})

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// FindTokens looks for tokens in files, plain and in base64. It returns a line for each file that holds one.
+// FindTokens looks for tokens in files, plain and in base64. It returns a line for each file that
+// holds one.
 func FindTokens(tokens, files []string) ([]string, error) {
 	// The signature tells a token from all others; the rest may well stand in a log, as the claims do.
 	needles := needles{}

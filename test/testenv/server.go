@@ -19,8 +19,8 @@ const (
 	serverName = "clusterpass-apiserver"
 	// SystemNamespace is where clusterpass lives, on the hub and on members.
 	SystemNamespace = "clusterpass-system"
-	// serverUser is whom the hub sees in clusterpass-apiserver: RBAC for its ServiceAccount, which deployed servers
-	// run under, applies to this name, and nothing else gives it rights.
+	// serverUser is whom the hub sees in clusterpass-apiserver: RBAC for its ServiceAccount, which
+	// deployed servers run under, applies to this name, and nothing else gives it rights.
 	serverUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
 	// serverHost is the name that the aggregator expects in the server's certificate.
 	serverHost = serverName + "." + SystemNamespace + ".svc"
@@ -28,10 +28,11 @@ const (
 
 // ServerConfig says how clusterpass-apiserver is to be run.
 type ServerConfig struct {
-	// Hub is the cluster that the server is registered with and asks about authentication and authorization.
+	// Hub is the cluster that the server is registered with and asks about authentication and
+	// authorization.
 	Hub *Cluster
-	// Dir keeps certificates, the hub kubeconfig and the embedded etcd. It is created, for its owner only; what is
-	// there is used again.
+	// Dir keeps certificates, the hub kubeconfig and the embedded etcd. It is created, for its owner
+	// only; what is there is used again.
 	Dir string
 	// Logs is the directory of the program's log. Empty: logs in Dir.
 	Logs string
@@ -39,14 +40,14 @@ type ServerConfig struct {
 	Port int
 	// AuditPolicy is the file with the audit policy for AuditLog. Both empty: no audit log.
 	AuditPolicy, AuditLog string
-	// EmbeddedEtcd has the server keep its data in an etcd of its own, in Dir, which syncs to disk. Otherwise the data
-	// is in the hub's etcd, under EtcdPrefix, and as safe as the hub's own.
+	// EmbeddedEtcd has the server keep its data in an etcd of its own, in Dir, which syncs to disk.
+	// Otherwise the data is in the hub's etcd, under EtcdPrefix, and as safe as the hub's own.
 	EmbeddedEtcd bool
-	// GroupVersions are those that the hub's aggregator is to forward to the server. Empty: GroupVersions of this
-	// package, which are all.
+	// GroupVersions are those that the hub's aggregator is to forward to the server. Empty:
+	// GroupVersions of this package, which are all.
 	GroupVersions []schema.GroupVersion
-	// ReadyPath is what has to answer 200 once the server is started. Empty: /readyz. A server that the hub keeps
-	// from being ready is /livez all the same.
+	// ReadyPath is what has to answer 200 once the server is started. Empty: /readyz. A server that
+	// the hub keeps from being ready is /livez all the same.
 	ReadyPath string
 	// Args are added to the arguments of clusterpass-apiserver.
 	Args []string
@@ -89,8 +90,9 @@ func NewServer(config ServerConfig) (*Server, error) {
 	return s, s.writeHubKubeconfig()
 }
 
-// Start applies the server's RBAC and flow control to the hub, runs the server as a child of this process, registers it with the
-// hub's aggregator and waits until that forwards requests. After an error, Stop ends what was started.
+// Start applies the server's RBAC and flow control to the hub, runs the server as a child of this
+// process, registers it with the hub's aggregator and waits until that forwards requests. After an
+// error, Stop ends what was started.
 func (s *Server) Start(ctx context.Context) error {
 	if err := errors.Join(s.ApplyRBAC(ctx), s.ApplyFlowControl(ctx)); err != nil {
 		return err
@@ -101,8 +103,9 @@ func (s *Server) Start(ctx context.Context) error {
 	return s.Register(ctx)
 }
 
-// StartUnregistered runs the server as a child of this process and waits until it serves. The hub, which must have
-// the server's RBAC, stays as it is: clients reach the server by DirectConfig alone.
+// StartUnregistered runs the server as a child of this process and waits until it serves. The hub,
+// which must have the server's RBAC, stays as it is: clients reach the server by DirectConfig
+// alone.
 func (s *Server) StartUnregistered(ctx context.Context) error {
 	program, err := s.Program()
 	if err != nil {
@@ -111,19 +114,21 @@ func (s *Server) StartUnregistered(ctx context.Context) error {
 	return s.group.start(ctx, program)
 }
 
-// ApplyRBAC gives the server's hub identity what artifacts/deploy/rbac gives it in a deployment, and no more.
+// ApplyRBAC gives the server's hub identity what artifacts/deploy/rbac gives it in a deployment,
+// and no more.
 func (s *Server) ApplyRBAC(ctx context.Context) error {
 	return applyKustomization(ctx, s.config.Hub, "artifacts/deploy/rbac")
 }
 
-// ApplyFlowControl has the hub serve the server's reviews by a priority level of their own, as in a deployment. Without it, requests that
-// wait for reviews may hold all the seats that the reviews wait for.
+// ApplyFlowControl has the hub serve the server's reviews by a priority level of their own, as in a
+// deployment. Without it, requests that wait for reviews may hold all the seats that the reviews
+// wait for.
 func (s *Server) ApplyFlowControl(ctx context.Context) error {
 	return applyKustomization(ctx, s.config.Hub, "artifacts/deploy/flowcontrol")
 }
 
-// Register registers the server's group-versions with the hub's aggregator and waits until that forwards requests. After
-// a Restart it has the aggregator look at the server anew.
+// Register registers the server's group-versions with the hub's aggregator and waits until that
+// forwards requests. After a Restart it has the aggregator look at the server anew.
 func (s *Server) Register(ctx context.Context) error {
 	return RegisterAPIServices(ctx, s.config.Hub.RESTConfig(), s.config.Port, s.ca.bundle(), s.config.GroupVersions...)
 }
@@ -141,20 +146,22 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Restart stops the server, if it still runs, starts it again and waits until it serves. The hub's aggregator may go on
-// answering 503 for it, or begin to, until Register.
+// Restart stops the server, if it still runs, starts it again and waits until it serves. The hub's
+// aggregator may go on answering 503 for it, or begin to, until Register.
 func (s *Server) Restart(ctx context.Context) error { return s.group.restart(ctx, serverName) }
 
 // Dir returns the directory with the server's data.
 func (s *Server) Dir() string { return s.config.Dir }
 
-// EtcdPrefix returns what the keys of the server's data begin with in the hub's etcd. Each server of a hub has its own.
+// EtcdPrefix returns what the keys of the server's data begin with in the hub's etcd. Each server
+// of a hub has its own.
 func (s *Server) EtcdPrefix() string { return "/clusterpass-" + strconv.Itoa(s.config.Port) }
 
 // Log returns the path of what the server prints.
 func (s *Server) Log() string { return filepath.Join(s.config.Logs, serverName+".log") }
 
-// DirectConfig returns a client config for a user of the hub that reaches the server without the hub's aggregator.
+// DirectConfig returns a client config for a user of the hub that reaches the server without the
+// hub's aggregator.
 func (s *Server) DirectConfig(user string, groups ...string) (*rest.Config, error) {
 	config, err := s.config.Hub.UserConfig(user, groups...)
 	if err != nil {

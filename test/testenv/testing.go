@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-// startTimeout bounds the start of one cluster or server. Alone on two cores it takes about five seconds; a test
-// machine may be starting several.
+// startTimeout bounds the start of one cluster or server. Alone on two cores it takes about five
+// seconds; a test machine may be starting several.
 const startTimeout = 3 * time.Minute
 
 // Options say what differs from a plain cluster in a test.
@@ -25,8 +28,8 @@ type Options struct {
 	APIServerArgs []string
 }
 
-// Start runs a cluster with fresh data on free ports until the test ends. The cluster's files, logs included, are
-// kept when the test has failed, and the test's log says where.
+// Start runs a cluster with fresh data on free ports until the test ends. The cluster's files, logs
+// included, are kept when the test has failed, and the test's log says where.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	if options.Name == "" {
@@ -57,8 +60,9 @@ func clusterConfig(dir string, options Options) (ClusterConfig, error) {
 	return config, nil
 }
 
-// StartServer runs clusterpass-apiserver behind the hub, registered with its aggregator, until the test ends.
-// Options.Audit and Options.APIServerArgs of Start have their like in ServerConfig, whose other fields may be empty.
+// StartServer runs clusterpass-apiserver behind the hub, registered with its aggregator, until the
+// test ends. Options.Audit and Options.APIServerArgs of Start have their like in ServerConfig,
+// whose other fields may be empty.
 func StartServer(t testing.TB, hub *Cluster, config ServerConfig) *Server {
 	t.Helper()
 	config.Hub = hub
@@ -66,16 +70,9 @@ func StartServer(t testing.TB, hub *Cluster, config ServerConfig) *Server {
 		config.Dir = keptOnFailure(t, serverName)
 	}
 	if config.Port == 0 {
-		ports, err := FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Port = ports[0]
+		config.Port = Must[[]int](t)(FreePorts(1))[0]
 	}
-	server, err := NewServer(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := Must[*Server](t)(NewServer(config))
 	start(t, server)
 	return server
 }
@@ -90,26 +87,19 @@ func start(t testing.TB, s interface {
 	t.Cleanup(s.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	if err := s.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Start(ctx))
 }
 
 // keptOnFailure returns a new directory that is removed after the test, unless that has failed.
 func keptOnFailure(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "clusterpass-"+name+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := Must[string](t)(os.MkdirTemp("", "clusterpass-"+name+"-"))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the files of %s, logs included, are kept in %s", name, dir)
 			return
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, os.RemoveAll(dir))
 	})
 	return dir
 }

@@ -10,18 +10,19 @@ import (
 	"path/filepath"
 )
 
-// ToolsEnv names the environment variable with the directory of etcd, kube-apiserver, kube-controller-manager,
-// kubectl and Kueue. Unset, they are in bin/tools of the module.
+// ToolsEnv names the environment variable with the directory of etcd, kube-apiserver,
+// kube-controller-manager, kubectl and Kueue. Unset, they are in bin/tools of the module.
 const ToolsEnv = "CLUSTERPASS_TOOLS"
 
-// ServerEnv names the environment variable with the path of the clusterpass-apiserver to run. Unset, it is the one in
-// bin of the module.
+// ServerEnv names the environment variable with the path of the clusterpass-apiserver to run.
+// Unset, it is the one in bin of the module.
 const ServerEnv = "CLUSTERPASS_APISERVER"
 
 // ControllerManagerEnv is the like for clusterpass-controller-manager.
 const ControllerManagerEnv = "CLUSTERPASS_CONTROLLER_MANAGER"
 
-// ModuleRoot returns the absolute path of the directory with the go.mod that the working directory belongs to.
+// ModuleRoot returns the absolute path of the directory with the go.mod that the working directory
+// belongs to.
 func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -42,7 +43,8 @@ func ModuleRoot() (string, error) {
 // ToolPath returns the path of one of the programs that make tools builds.
 func ToolPath(name string) (string, error) { return toolPath(name, "make tools") }
 
-// KueuePath returns the path of Kueue's manager, an error that wraps [fs.ErrNotExist] if it was not built.
+// KueuePath returns the path of Kueue's manager, an error that wraps [fs.ErrNotExist] if it was not
+// built.
 func KueuePath() (string, error) { return toolPath(kueueName, "make tools KUEUE=1") }
 
 func toolPath(name, builder string) (string, error) {
@@ -61,7 +63,8 @@ func toolPath(name, builder string) (string, error) {
 	return path, nil
 }
 
-// ServerPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or that in bin.
+// ServerPath returns the path of the clusterpass-apiserver to run: the one that ServerEnv names, or
+// that in bin.
 func ServerPath() (string, error) { return programPath(ServerEnv, serverName) }
 
 // ControllerManagerPath returns the path of the clusterpass-controller-manager to run: the one that

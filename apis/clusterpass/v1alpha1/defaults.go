@@ -17,8 +17,9 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
 }
 
-// SetDefaults_ClusterCredentialSet fills in what a set may leave out, but for the namespaces: they default to that
-// of the set, which is not known of an object that is about to be created. It stays open which ServiceAccount each cluster has, too.
+// SetDefaults_ClusterCredentialSet fills in what a set may leave out, but for the namespaces: they
+// default to that of the set, which is not known of an object that is about to be created. It stays
+// open which ServiceAccount each cluster has, too.
 func SetDefaults_ClusterCredentialSet(set *ClusterCredentialSet) {
 	spec := &set.Spec
 	spec.Template.ServiceAccountNamespace = cmp.Or(spec.Template.ServiceAccountNamespace, metav1.NamespaceDefault)

@@ -7,8 +7,8 @@
 // +k8s:openapi-model-package=dev.clusterpass.apis.clusterpass.v1alpha1
 // +groupName=clusterpass.dev
 
-// Package v1alpha1 is the API group clusterpass.dev: the record of what was granted
-// on member clusters, sets of credentials that are kept for consumers, and the figures of
-// clusters that placements choose by. Its AuthTokenRequest is the Go type of multicluster.x-k8s.io, for hubs on which another
-// manager owns that group.
+// Package v1alpha1 is the API group clusterpass.dev. AuthTokenGrant records what was granted on a
+// member cluster. ClusterCredentialSet keeps credentials of clusters for consumers. Placement
+// chooses clusters, by the figures in ClusterScores among others. AuthTokenRequest is the Go type
+// of multicluster.x-k8s.io; it is in this group for hubs on which another manager owns that one.
 package v1alpha1

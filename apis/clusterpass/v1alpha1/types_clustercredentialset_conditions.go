@@ -3,91 +3,106 @@
 
 package v1alpha1
 
-// CredentialSetReady is the condition of a ClusterCredentialSet that is true when each selected cluster has its credential.
+// CredentialSetReady is the condition of a ClusterCredentialSet that is True if each selected
+// cluster has its credential.
 const CredentialSetReady = "Ready"
 
 // Reasons of the condition Ready of a ClusterCredentialSet.
 const (
-	// CredentialSetReasonReady stands with True.
+	// CredentialSetReasonReady is used with Ready True.
 	CredentialSetReasonReady = "Ready"
-	// CredentialSetReasonNoClusters stands with False: nothing is selected.
+	// CredentialSetReasonNoClusters is used with Ready False: no cluster is selected.
 	CredentialSetReasonNoClusters = "NoClusters"
-	// CredentialSetReasonNotReady stands with False: some credentials are missing. The message has the first reason.
+	// CredentialSetReasonNotReady is used with Ready False: some credentials are missing. The
+	// message has the first reason.
 	CredentialSetReasonNotReady = "CredentialsMissing"
-	// CredentialSetReasonNotRenewed stands with True: all are valid, and some can't be renewed. The message has the first reason.
+	// CredentialSetReasonNotRenewed is used with Ready True: all credentials are valid, but some
+	// cannot be renewed. The message has the first reason.
 	CredentialSetReasonNotRenewed = "NotRenewed"
-	// CredentialSetReasonNoSecrets stands with False: the controller manager may not keep Secrets in that namespace.
+	// CredentialSetReasonNoSecrets is used with Ready False: the controller manager may not keep
+	// Secrets in the namespace of spec.secret.
 	CredentialSetReasonNoSecrets = "SecretsForbidden"
-	// CredentialSetReasonTooManyClusters stands with False where the sets of a namespace would select more clusters together than
-	// clusterpass-controller-manager allows.
+	// CredentialSetReasonTooManyClusters is used if the sets of a namespace would together select
+	// more clusters than clusterpass-controller-manager allows. Ready is True if all clusters that
+	// stay selected have a valid credential.
 	CredentialSetReasonTooManyClusters = "TooManyClusters"
-	// CredentialSetReasonAuthorForbidden stands with False where the author may not get, or list, the ClusterProfiles that the set is about:
-	// no more is said of them. It stands with True where some have a credential from before, which is renewed.
+	// CredentialSetReasonAuthorForbidden is used with Ready False if the author may not get, or
+	// list, the ClusterProfiles that the set is about. The status says no more about them. It is
+	// used with Ready True if some of them have an earlier credential, which is still renewed.
 	CredentialSetReasonAuthorForbidden = "AuthorForbidden"
-	// CredentialSetReasonNoneKept stands with True: the consumer has a credential plugin, and asks by itself.
+	// CredentialSetReasonNoneKept is used with Ready True: the set keeps no credentials, because
+	// the consumer requests its own by a credential plugin.
 	CredentialSetReasonNoneKept = "NoneKept"
 )
 
-// CredentialSetAnyDecisionWriter is the condition of a ClusterCredentialSet that is there, and true, while PlacementDecisions count
-// whoever has written them: spec.clusters.decisionWriters is empty, as in sets of earlier releases.
+// CredentialSetAnyDecisionWriter is the condition of a ClusterCredentialSet that exists, and is
+// True, while PlacementDecisions count regardless of who wrote them: spec.clusters.decisionWriters
+// is empty, as in sets of earlier releases.
 const CredentialSetAnyDecisionWriter = "AnyDecisionWriter"
 
-// CredentialSetReasonNoWriters stands with the condition AnyDecisionWriter.
+// CredentialSetReasonNoWriters is the reason of the condition AnyDecisionWriter.
 const CredentialSetReasonNoWriters = "NoDecisionWriters"
 
-// CredentialSetAuthorUnrestricted is the condition of a ClusterCredentialSet that is there, and true, while its author is in
-// system:masters: no RBAC takes anything from the set.
+// CredentialSetAuthorUnrestricted is the condition of a ClusterCredentialSet that exists, and is
+// True, while its author is in system:masters: RBAC cannot limit what the set gets.
 const CredentialSetAuthorUnrestricted = "AuthorUnrestricted"
 
-// CredentialSetReasonMasters stands with the condition AuthorUnrestricted.
+// CredentialSetReasonMasters is the reason of the condition AuthorUnrestricted.
 const CredentialSetReasonMasters = "SystemMasters"
 
-// CredentialSetAuthorExpiring is the condition of a ClusterCredentialSet that is there, and true, from 14 days before the end of the
-// time for which credentials are renewed in its author's name: --max-set-author-age of clusterpass-apiserver and
-// clusterpass-controller-manager.
+// CredentialSetAuthorExpiring is the condition of a ClusterCredentialSet that exists, and is True,
+// from 14 days before its author expires. Credentials are renewed in the author's name for the time
+// in --max-set-author-age of clusterpass-apiserver and clusterpass-controller-manager.
 const CredentialSetAuthorExpiring = "AuthorExpiring"
 
 // Reasons of the condition AuthorExpiring of a ClusterCredentialSet.
 const (
-	// CredentialSetReasonExpiresSoon stands before that end.
+	// CredentialSetReasonExpiresSoon is used before the author expires.
 	CredentialSetReasonExpiresSoon = "ExpiresSoon"
-	// CredentialSetReasonExpired stands after it: no credential is renewed.
+	// CredentialSetReasonExpired is used after the author has expired: no credential is renewed.
 	CredentialSetReasonExpired = "Expired"
 )
 
-// CredentialSetConflict is the condition of a ClusterCredentialSet that is there, and true, while the Secret for one of its clusters and
-// another Secret tell Argo CD of one server, or of one name. Argo CD uses either of the two.
+// CredentialSetConflict is the condition of a ClusterCredentialSet that exists, and is True, while
+// the Secret for one of its clusters and another Secret give Argo CD the same server or the same
+// name. Argo CD uses one of the two.
 const CredentialSetConflict = "Conflict"
 
 // Reasons of the condition Conflict of a ClusterCredentialSet.
 const (
-	// CredentialSetReasonSameServer stands where two Secrets are for one server.
+	// CredentialSetReasonSameServer is used if two Secrets have the same server.
 	CredentialSetReasonSameServer = "SameServer"
-	// CredentialSetReasonSameName stands where two clusters have one name.
+	// CredentialSetReasonSameName is used if two clusters have the same name.
 	CredentialSetReasonSameName = "SameName"
 )
 
-// MaxMultiKueueClusters is how many clusters a MultiKueueConfig may have.
+// MaxMultiKueueClusters is the maximum number of clusters in a MultiKueueConfig.
 const MaxMultiKueueClusters = 20
 
-// MultiKueueReady is the condition of a ClusterCredentialSet that is true when Kueue is connected to each of the clusters that the set
-// has told it of.
+// MultiKueueReady is the condition of a ClusterCredentialSet that is True if Kueue is connected to
+// each cluster that the set has registered with it.
 const MultiKueueReady = "MultiKueueReady"
 
 // Reasons of the condition MultiKueueReady of a ClusterCredentialSet.
 const (
-	// MultiKueueReasonActive stands with True.
+	// MultiKueueReasonActive is used with MultiKueueReady True.
 	MultiKueueReasonActive = "Active"
-	// MultiKueueReasonTooManyClusters stands with True: there are more than a MultiKueueConfig may have, and Kueue knows the first.
+	// MultiKueueReasonTooManyClusters is used with MultiKueueReady True: there are more clusters
+	// than a MultiKueueConfig may have. Kueue knows the first ones.
 	MultiKueueReasonTooManyClusters = "TooManyClusters"
-	// MultiKueueReasonNotActive stands with False: Kueue is not connected to some clusters. The message has what it says of the first.
+	// MultiKueueReasonNotActive is used with MultiKueueReady False: Kueue is not connected to some
+	// clusters. The message has what Kueue says about the first of them.
 	MultiKueueReasonNotActive = "NotActive"
-	// MultiKueueReasonNoClusters stands with False: there is no cluster to tell of, and no MultiKueueConfig, which can't be empty.
+	// MultiKueueReasonNoClusters is used with MultiKueueReady False: there is no cluster to
+	// register. There is no MultiKueueConfig either, because it cannot be empty.
 	MultiKueueReasonNoClusters = "NoClusters"
-	// MultiKueueReasonNameTaken stands with False: an object that the set needs is another's, and is left alone.
+	// MultiKueueReasonNameTaken is used with MultiKueueReady False: an object that the set needs
+	// does not belong to it, and is left alone.
 	MultiKueueReasonNameTaken = "NameTaken"
-	// MultiKueueReasonForbidden stands with False: the set's author, or the controller manager, may not write objects of Kueue.
+	// MultiKueueReasonForbidden is used with MultiKueueReady False: the set's author, or the
+	// controller manager, may not write objects of Kueue.
 	MultiKueueReasonForbidden = "Forbidden"
-	// MultiKueueReasonNotInstalled stands with False: the hub does not serve the API of Kueue.
+	// MultiKueueReasonNotInstalled is used with MultiKueueReady False: the hub does not serve the
+	// API of Kueue.
 	MultiKueueReasonNotInstalled = "KueueNotInstalled"
 )

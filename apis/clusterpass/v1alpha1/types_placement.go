@@ -7,46 +7,53 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AnnotationTaints is, on a ClusterProfile, a JSON list of ClusterTaints.
+// AnnotationTaints is an annotation of a ClusterProfile. Its value is a JSON list of ClusterTaints.
 const AnnotationTaints = "clusterpass.dev/taints"
 
 const (
-	// LabelPlacement is, on a Workload of Kueue or its LocalQueue, the Placement of their namespace that chooses the clusters which the
-	// Workload is nominated for. More exactly it is the value of the label multicluster.x-k8s.io/placement-key of its PlacementDecisions.
+	// LabelPlacement is a label of a Kueue Workload or of its LocalQueue. It names the Placement in
+	// their namespace that chooses the clusters for which the Workload is nominated. Its value is
+	// the value of the label multicluster.x-k8s.io/placement-key of that Placement's
+	// PlacementDecisions.
 	LabelPlacement = "clusterpass.dev/placement"
-	// AnnotationClusterProfile is, on a MultiKueueCluster of Kueue, NAMESPACE/NAME of the ClusterProfile that it is about. One that
-	// has none is about those of its name.
+	// AnnotationClusterProfile is an annotation of a Kueue MultiKueueCluster. Its value is
+	// NAMESPACE/NAME of the cluster's ClusterProfile. A MultiKueueCluster without it stands for the
+	// ClusterProfiles of its name.
 	AnnotationClusterProfile = "clusterpass.dev/cluster-profile"
-	// AnnotationDecisionWriter is, on a PlacementDecision, the username of who has written what it decides. Clients set it to their own
-	// name alone. Where clusterpass serves PlacementDecisions, its server sees to that, and sets it where a client does not; where the
-	// hub has the CustomResourceDefinition, a ValidatingAdmissionPolicy has to (artifacts/deploy/components/external-inventory).
+	// AnnotationDecisionWriter is an annotation of a PlacementDecision. Its value is the username
+	// of the user who wrote the decisions in it. Clients may set it only to their own name. If
+	// clusterpass serves PlacementDecisions, its server enforces that, and sets the annotation if a
+	// client does not. If the hub has the CustomResourceDefinition, a ValidatingAdmissionPolicy
+	// must enforce it (artifacts/deploy/components/external-inventory).
 	AnnotationDecisionWriter = "clusterpass.dev/decision-writer"
-	// AnnotationCreator is, on what clusterpass-controller-manager has created, its username. The server sets it, and nobody else can. Such
-	// objects do not count for the limits of their namespace.
+	// AnnotationCreator is an annotation of objects that clusterpass-controller-manager created.
+	// Its value is the username of the controller manager. Only the server can set it. These
+	// objects do not count towards the limits of their namespace.
 	AnnotationCreator = "clusterpass.dev/creator"
 )
 
 // Labels of the PlacementDecisions of a Placement that has decision groups.
 const (
-	// LabelDecisionGroupName is the name of the decision group that the clusters are of.
+	// LabelDecisionGroupName is the name of the decision group that the clusters belong to.
 	LabelDecisionGroupName = "clusterpass.dev/decision-group-name"
-	// LabelDecisionGroupIndex is its place among all groups, from 0.
+	// LabelDecisionGroupIndex is the index of that decision group, from 0.
 	LabelDecisionGroupIndex = "clusterpass.dev/decision-group-index"
 )
 
-// Taints that a ClusterProfile has by its condition ControlPlaneHealthy. They are named as in OCM.
+// Taints that a ClusterProfile has because of its condition ControlPlaneHealthy. They have the
+// names that OCM uses.
 const (
-	// TaintUnavailable is there while the condition is False.
+	// TaintUnavailable is set while the condition is False.
 	TaintUnavailable = "cluster.open-cluster-management.io/unavailable"
-	// TaintUnreachable is there while it is Unknown, or missing.
+	// TaintUnreachable is set while the condition is Unknown or missing.
 	TaintUnreachable = "cluster.open-cluster-management.io/unreachable"
 )
 
 // Bounds of a Placement.
 const (
-	// LeastWeight is the least weight of a prioritiser.
+	// LeastWeight is the minimum weight of a prioritiser.
 	LeastWeight int32 = -10
-	// MostWeight is the most.
+	// MostWeight is the maximum weight of a prioritiser.
 	MostWeight int32 = 10
 	// DefaultWeight is the weight of a prioritiser that is listed without one.
 	DefaultWeight int32 = 1
@@ -54,49 +61,57 @@ const (
 	MaxDwellSeconds int64 = 7 * 24 * 3600
 	// MaxSpreadConstraints bounds spec.spreadPolicy.spreadConstraints.
 	MaxSpreadConstraints = 8
-	// MaxPlacementItems bounds each other list of the spec.
+	// MaxPlacementItems bounds every other list in the spec.
 	MaxPlacementItems = 100
 	// MaxCelExpressions bounds the CEL expressions of all predicates together.
 	MaxCelExpressions = 100
-	// MaxCelExpressionLength bounds a CEL expression, in bytes. It is that of dynamic resource allocation.
+	// MaxCelExpressionLength bounds a CEL expression, in bytes. Dynamic resource allocation has the
+	// same bound.
 	MaxCelExpressionLength = 10 * 1024
-	// MaxCelExpressionsLength bounds all CEL expressions of a placement together, in bytes: they are kept compiled.
+	// MaxCelExpressionsLength bounds all CEL expressions of a placement together, in bytes, because
+	// they are kept compiled.
 	MaxCelExpressionsLength = 32 * 1024
 )
 
-// Conditions of a Placement. They are named as in OCM.
+// Conditions of a Placement. They have the names that OCM uses.
 const (
-	// PlacementSatisfied is true when as many clusters are selected as are asked for.
+	// PlacementSatisfied is True if as many clusters are selected as are requested.
 	PlacementSatisfied = "PlacementSatisfied"
-	// PlacementMisconfigured is true when the spec has a mistake that keeps it from being followed. The last good
-	// decision stays as it is.
+	// PlacementMisconfigured is True if the controller cannot follow the spec because of a mistake
+	// in it. The last good decision stays as it is.
 	PlacementMisconfigured = "PlacementMisconfigured"
 )
 
 // Reasons of the conditions of a Placement.
 const (
-	// PlacementReasonAllDecisionsScheduled stands with PlacementSatisfied True.
+	// PlacementReasonAllDecisionsScheduled is used with PlacementSatisfied True.
 	PlacementReasonAllDecisionsScheduled = "AllDecisionsScheduled"
-	// PlacementReasonNotAllDecisionsScheduled stands with False: fewer clusters can be selected than are asked for.
+	// PlacementReasonNotAllDecisionsScheduled is used with PlacementSatisfied False: fewer clusters
+	// can be selected than are requested.
 	PlacementReasonNotAllDecisionsScheduled = "NotAllDecisionsScheduled"
-	// PlacementReasonNoClusterMatched stands with False: no cluster can be selected.
+	// PlacementReasonNoClusterMatched is used with PlacementSatisfied False: no cluster can be
+	// selected.
 	PlacementReasonNoClusterMatched = "NoClusterMatched"
-	// PlacementReasonNoClusterSets stands with False: no namespace that clusters may be chosen from is left.
+	// PlacementReasonNoClusterSets is used with PlacementSatisfied False: there is no namespace
+	// from which clusters may be chosen.
 	PlacementReasonNoClusterSets = "NoClusterSets"
-	// PlacementReasonNameTaken stands with False: a PlacementDecision of the name of one that is needed is another's.
+	// PlacementReasonNameTaken is used with PlacementSatisfied False: the name of a
+	// PlacementDecision that the placement needs belongs to another object.
 	PlacementReasonNameTaken = "NameTaken"
-	// PlacementReasonMisconfigured stands with False, and with PlacementMisconfigured True.
+	// PlacementReasonMisconfigured is used with PlacementSatisfied False, and with
+	// PlacementMisconfigured True.
 	PlacementReasonMisconfigured = "Misconfigured"
-	// PlacementReasonSucceedConfigured stands with PlacementMisconfigured False.
+	// PlacementReasonSucceedConfigured is used with PlacementMisconfigured False.
 	PlacementReasonSucceedConfigured = "SucceedConfigured"
 )
 
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for.
-// What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement
-// (cluster.open-cluster-management.io/v1beta1) has, too, have the same names and the same meaning.
+// Placement chooses clusters: those that meet the hard requirements, the best of them by scores,
+// and as many as are requested. The result is in PlacementDecisions of its namespace, best first.
+// Fields that are also in OCM's Placement (cluster.open-cluster-management.io/v1beta1) have the
+// same names and the same meaning.
 type Placement struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object's metadata.
@@ -106,56 +121,58 @@ type Placement struct {
 	// Spec says which clusters to choose.
 	// +optional
 	Spec PlacementSpec `json:"spec,omitempty"`
-	// Status is what has come of it.
+	// Status is the observed state.
 	// +optional
 	Status PlacementStatus `json:"status,omitempty"`
 }
 
-// PlacementStatus is what has come of a Placement.
+// PlacementStatus is the observed state of a Placement.
 type PlacementStatus struct {
-	// ObservedGeneration is the generation of the spec that the rest is about.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// NumberOfSelectedClusters counts the clusters that are selected.
+	// NumberOfSelectedClusters is the number of selected clusters.
 	// +optional
 	NumberOfSelectedClusters int32 `json:"numberOfSelectedClusters"`
-	// NumberOfEligibleClusters counts the clusters that meet all hard needs.
+	// NumberOfEligibleClusters is the number of clusters that meet all hard requirements.
 	// +optional
 	NumberOfEligibleClusters int32 `json:"numberOfEligibleClusters,omitempty"`
-	// NumberOfCandidateClusters counts the clusters of the cluster sets.
+	// NumberOfCandidateClusters is the number of clusters in the cluster sets.
 	// +optional
 	NumberOfCandidateClusters int32 `json:"numberOfCandidateClusters,omitempty"`
-	// NumberOfStaleClusters counts the eligible clusters that have a score which this placement weighs, and which has
-	// expired.
+	// NumberOfStaleClusters is the number of eligible clusters for which a score that this
+	// placement weighs has expired.
 	// +optional
 	NumberOfStaleClusters int32 `json:"numberOfStaleClusters,omitempty"`
-	// LastMoveTime is when clusters were last selected, or ceased to be. Stabilization counts from it.
+	// LastMoveTime is when a cluster was last selected or deselected. Stabilization counts from
+	// this time.
 	// +optional
 	LastMoveTime *metav1.MicroTime `json:"lastMoveTime,omitempty"`
-	// DecisionGroups are the groups that the selected clusters are divided into.
+	// DecisionGroups are the groups into which the selected clusters are divided.
 	// +optional
 	// +listType=map
 	// +listMapKey=decisionGroupIndex
 	DecisionGroups []DecisionGroupStatus `json:"decisionGroups,omitempty"`
-	// Conditions of the placement.
+	// Conditions are the conditions of the placement.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// DecisionGroupStatus is one group of the selected clusters.
+// DecisionGroupStatus describes one group of selected clusters.
 type DecisionGroupStatus struct {
-	// DecisionGroupIndex is the place of the group among all, from 0.
+	// DecisionGroupIndex is the index of the group, from 0.
 	DecisionGroupIndex int32 `json:"decisionGroupIndex"`
-	// DecisionGroupName is the name of the group in the spec; it is empty for clusters that no group selects.
+	// DecisionGroupName is the name of the group in the spec. It is empty for clusters that no
+	// group selects.
 	// +optional
 	DecisionGroupName string `json:"decisionGroupName,omitempty"`
-	// Decisions are the names of the group's PlacementDecisions, in their order.
+	// Decisions are the names of the group's PlacementDecisions, in order.
 	// +optional
 	// +listType=atomic
 	Decisions []string `json:"decisions,omitempty"`
-	// ClusterCount counts the clusters of the group.
+	// ClusterCount is the number of clusters in the group.
 	// +optional
 	ClusterCount int32 `json:"clusterCount,omitempty"`
 }
@@ -169,6 +186,6 @@ type PlacementList struct {
 	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
 
-	// Items are the Placements.
+	// Items is the list of Placements.
 	Items []Placement `json:"items"`
 }

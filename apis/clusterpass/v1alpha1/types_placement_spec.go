@@ -9,85 +9,95 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it:
-// server-side apply does not merge it.
+// PlacementSpec says which clusters to choose. An empty spec chooses all clusters of the
+// placement's namespace. The spec has a single author, who wrote all of it: server-side apply
+// replaces it as a whole, and does not merge it.
 // +structType=atomic
 type PlacementSpec struct {
-	// ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has
-	// one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose
-	// ClusterProfiles the author may list.
+	// ClusterSets are the cluster sets to choose from: all namespaces whose label
+	// multicluster.x-k8s.io/clusterset has one of these values. Without any, clusters are chosen
+	// from the placement's own namespace. Other namespaces count only if the author may list their
+	// ClusterProfiles.
 	// +optional
 	// +listType=set
 	ClusterSets []string `json:"clusterSets,omitempty"`
-	// NumberOfClusters is how many clusters to select at most; all that can be, by default.
+	// NumberOfClusters is the maximum number of clusters to select. Defaults to all clusters that
+	// can be selected.
 	// +optional
 	NumberOfClusters *int32 `json:"numberOfClusters,omitempty"`
-	// Predicates are hard needs. A cluster has to meet one of them, if there are any.
+	// Predicates are hard requirements. If there are any, a cluster must meet at least one of them.
 	// +optional
 	// +listType=atomic
 	Predicates []ClusterPredicate `json:"predicates,omitempty"`
 	// PrioritizerPolicy says how clusters are ranked.
 	// +optional
 	PrioritizerPolicy PrioritizerPolicy `json:"prioritizerPolicy,omitempty"`
-	// MissingScore says what becomes of a cluster that lacks a score or an amount which the policy weighs, or whose
-	// has expired: Last (the default) ranks it after all others, Exclude refuses it, and Zero counts the score as 0, as
-	// OCM does, so that a cluster nothing is known of may beat others.
+	// MissingScore says what happens to a cluster if a score or an amount that the policy weighs is
+	// missing or has expired. Last (the default) ranks the cluster after all others. Exclude
+	// refuses it. Zero counts the score as 0, as OCM does: a cluster about which nothing is known
+	// may then rank before others.
 	// +optional
 	MissingScore MissingScorePolicy `json:"missingScore,omitempty"`
-	// SpreadPolicy spreads what is selected over regions and the like.
+	// SpreadPolicy spreads the selected clusters over topologies, such as regions.
 	// +optional
 	SpreadPolicy SpreadPolicy `json:"spreadPolicy,omitempty"`
-	// Tolerations let clusters with certain taints be selected.
+	// Tolerations allow clusters with matching taints to be selected.
 	// +optional
 	// +listType=atomic
 	Tolerations []ClusterToleration `json:"tolerations,omitempty"`
-	// Stabilization keeps scores that waver from moving decisions to and fro.
+	// Stabilization keeps fluctuating scores from changing decisions back and forth.
 	// +optional
 	Stabilization Stabilization `json:"stabilization,omitempty"`
 	// DecisionStrategy divides the selected clusters into groups.
 	// +optional
 	DecisionStrategy DecisionStrategy `json:"decisionStrategy,omitempty"`
-	// Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it.
+	// Author is the user who last changed the rest of the spec, with the groups that the user was
+	// in at that time. The server sets it.
 	// +optional
 	Author *Author `json:"author,omitempty"`
 }
 
-// ClusterPredicate is a hard need.
+// ClusterPredicate is a hard requirement.
 type ClusterPredicate struct {
-	// RequiredClusterSelector is what a cluster has to match.
+	// RequiredClusterSelector is the selector that a cluster must match.
 	// +optional
 	RequiredClusterSelector ClusterSelector `json:"requiredClusterSelector,omitempty"`
 }
 
-// ClusterSelector matches the clusters that all of its parts match. An empty one matches all.
+// ClusterSelector matches clusters that match all of its parts. An empty selector matches all
+// clusters.
 type ClusterSelector struct {
-	// LabelSelector is about the labels of the ClusterProfile.
+	// LabelSelector selects by labels of the ClusterProfile.
 	// +optional
 	LabelSelector metav1.LabelSelector `json:"labelSelector,omitempty"`
-	// ClaimSelector is about the properties in the status of the ClusterProfile, which OCM calls claims.
+	// ClaimSelector selects by properties in the status of the ClusterProfile. OCM calls them
+	// claims.
 	// +optional
 	ClaimSelector ClusterClaimSelector `json:"claimSelector,omitempty"`
-	// CelSelector is about anything in the ClusterProfile.
+	// CelSelector selects by CEL expressions over the ClusterProfile.
 	// +optional
 	CelSelector ClusterCelSelector `json:"celSelector,omitempty"`
-	// ScoreSelector is about amounts and scores in ClusterScores.
+	// ScoreSelector selects by amounts and scores in ClusterScores.
 	// +optional
 	ScoreSelector ClusterScoreSelector `json:"scoreSelector,omitempty"`
 }
 
 // ClusterClaimSelector selects by properties.
 type ClusterClaimSelector struct {
-	// MatchExpressions have to hold all. Their values have the form of label values.
+	// MatchExpressions are requirements that must all be met. Their values must have the form of
+	// label values.
 	// +optional
 	// +listType=atomic
 	MatchExpressions []metav1.LabelSelectorRequirement `json:"matchExpressions,omitempty"`
 }
 
-// ClusterCelSelector selects by expressions.
+// ClusterCelSelector selects by CEL expressions.
 type ClusterCelSelector struct {
-	// CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For
-	// expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes.
-	// One that fails, or costs too much, is not true. A placement has at most 100.
+	// CelExpressions are CEL expressions that must all be true. The variable clusterProfile is the
+	// ClusterProfile, with metadata and status. For expressions from OCM, the variable
+	// managedCluster is the ClusterProfile, too, with status.clusterClaims and
+	// status.version.kubernetes. An expression that fails, or costs too much, is not true. A
+	// placement has at most 100 expressions.
 	// +optional
 	// +listType=atomic
 	CelExpressions []string `json:"celExpressions,omitempty"`
@@ -95,91 +105,95 @@ type ClusterCelSelector struct {
 
 // ClusterScoreSelector selects by amounts and scores.
 type ClusterScoreSelector struct {
-	// Requirements have to hold all.
+	// Requirements must all be met.
 	// +optional
 	// +listType=atomic
 	Requirements []ScoreRequirement `json:"requirements,omitempty"`
 }
 
-// ScoreRequirement bounds one amount. What is unknown, or has expired, is within no bounds.
+// ScoreRequirement bounds one amount. An amount that is unknown or has expired does not meet it.
 type ScoreRequirement struct {
-	// ResourceName is that of the ClusterScore: usage by default.
+	// ResourceName is spec.resourceName of the ClusterScore. Defaults to usage.
 	// +optional
 	ResourceName string `json:"resourceName,omitempty"`
-	// Name is that of a value, such as nvidia.com/gpu@Tesla-T4:largest-node, or of a score if no value has it.
+	// Name is the name of a value, such as nvidia.com/gpu@Tesla-T4:largest-node. If no value has
+	// that name, it is the name of a score.
 	Name string `json:"name"`
-	// AtLeast is the least that is enough. One of atLeast and atMost has to be there.
+	// AtLeast is the minimum amount, inclusive. At least one of atLeast and atMost is required.
 	// +optional
 	AtLeast *resource.Quantity `json:"atLeast,omitempty"`
-	// AtMost is the most that is not too much.
+	// AtMost is the maximum amount, inclusive.
 	// +optional
 	AtMost *resource.Quantity `json:"atMost,omitempty"`
 }
 
-// MissingScorePolicy says what becomes of a cluster that lacks a score.
+// MissingScorePolicy says what happens to a cluster whose score is missing.
 type MissingScorePolicy string
 
 const (
 	// MissingScoreLast ranks the cluster after all others.
 	MissingScoreLast MissingScorePolicy = "Last"
-	// MissingScoreExclude refuses it.
+	// MissingScoreExclude refuses the cluster.
 	MissingScoreExclude MissingScorePolicy = "Exclude"
 	// MissingScoreZero counts the score as 0.
 	MissingScoreZero MissingScorePolicy = "Zero"
 )
 
-// PrioritizerPolicy says how clusters are ranked: by the sum of the scores that prioritisers give, each multiplied by
-// its weight, and by name where that is equal.
+// PrioritizerPolicy says how clusters are ranked: by the sum of the scores from all prioritisers,
+// each multiplied by its weight. Clusters with the same sum are ranked by name.
 type PrioritizerPolicy struct {
-	// Mode is Additive (the default), where Steady and Balance have weight 1 unless they are listed, or Exact, where
-	// nothing counts but what is listed.
+	// Mode is Additive (the default) or Exact. With Additive, Steady and Balance have weight 1
+	// unless they are listed. With Exact, only listed prioritisers count.
 	// +optional
 	Mode PrioritizerPolicyMode `json:"mode,omitempty"`
-	// Configurations are prioritisers and their weights.
+	// Configurations are the prioritisers with their weights.
 	// +optional
 	// +listType=atomic
 	Configurations []PrioritizerConfig `json:"configurations,omitempty"`
 }
 
-// PrioritizerPolicyMode says whether prioritisers that are not listed count.
+// PrioritizerPolicyMode says whether unlisted prioritisers count.
 type PrioritizerPolicyMode string
 
 const (
-	// PrioritizerPolicyAdditive adds to the default.
+	// PrioritizerPolicyAdditive adds the listed prioritisers to the default ones.
 	PrioritizerPolicyAdditive PrioritizerPolicyMode = "Additive"
-	// PrioritizerPolicyExact replaces it.
+	// PrioritizerPolicyExact replaces the default prioritisers with the listed ones.
 	PrioritizerPolicyExact PrioritizerPolicyMode = "Exact"
 )
 
-// PrioritizerConfig is a prioritiser and its weight.
+// PrioritizerConfig is a prioritiser with its weight.
 type PrioritizerConfig struct {
-	// ScoreCoordinate says which prioritiser it is.
+	// ScoreCoordinate identifies the prioritiser.
 	ScoreCoordinate ScoreCoordinate `json:"scoreCoordinate"`
-	// Weight is what its scores are multiplied by, from -10 to 10; 1 by default. 0 turns it off.
+	// Weight is the factor by which the prioritiser's scores are multiplied, from -10 to 10.
+	// Defaults to 1. With 0, the prioritiser does not count.
 	// +optional
 	Weight *int32 `json:"weight,omitempty"`
 }
 
-// ScoreCoordinate says which prioritiser it is.
+// ScoreCoordinate identifies a prioritiser.
 type ScoreCoordinate struct {
 	// Type is BuiltIn (the default) or AddOn.
 	// +optional
 	Type ScoreCoordinateType `json:"type,omitempty"`
-	// BuiltIn is Steady (100 for a cluster that is selected already), Balance (the less, the more often other placements
-	// select the cluster), ResourceAllocatableCPU, ResourceAllocatableMemory (by what pods can still ask for, from -100
-	// for the least to 100 for the most), or Spread (by how few clusters are selected in its topology).
+	// BuiltIn is the name of a built-in prioritiser: Steady (100 for a cluster that is already
+	// selected), Balance (the more other placements select the cluster, the lower the score),
+	// ResourceAllocatableCPU or ResourceAllocatableMemory (by what pods can still request, from
+	// -100 for the least to 100 for the most), or Spread (the fewer clusters are selected in the
+	// cluster's topology, the higher the score).
 	// +optional
 	BuiltIn string `json:"builtIn,omitempty"`
-	// AddOn says which score counts.
+	// AddOn identifies a score in ClusterScores.
 	// +optional
 	AddOn *AddOnScore `json:"addOn,omitempty"`
 }
 
-// ScoreCoordinateType is where scores come from.
+// ScoreCoordinateType is the source of scores.
 type ScoreCoordinateType string
 
 const (
-	// ScoreCoordinateBuiltIn is a prioritiser of clusterpass.
+	// ScoreCoordinateBuiltIn is a built-in prioritiser of clusterpass.
 	ScoreCoordinateBuiltIn ScoreCoordinateType = "BuiltIn"
 	// ScoreCoordinateAddOn is a score in ClusterScores.
 	ScoreCoordinateAddOn ScoreCoordinateType = "AddOn"
@@ -202,164 +216,170 @@ type AddOnScore struct {
 	ScoreName string `json:"scoreName"`
 }
 
-// SpreadPolicy spreads what is selected over topologies.
+// SpreadPolicy spreads the selected clusters over topologies.
 type SpreadPolicy struct {
-	// SpreadConstraints are kept in their order of importance. There are at most 8.
+	// SpreadConstraints are the constraints, the most important one first. At most 8.
 	// +optional
 	// +listType=atomic
 	SpreadConstraints []SpreadConstraint `json:"spreadConstraints,omitempty"`
 }
 
-// SpreadConstraint spreads over the values of one label or property.
+// SpreadConstraint spreads the selected clusters over the values of one label or property.
 type SpreadConstraint struct {
-	// TopologyKey is the name of the label or the property.
+	// TopologyKey is the name of the label or property.
 	TopologyKey string `json:"topologyKey"`
 	// TopologyKeyType is Label or Claim.
 	TopologyKeyType TopologyKeyType `json:"topologyKeyType"`
-	// MaxSkew is by how many selected clusters a topology may be ahead of the one with the fewest: 1 by default, at
-	// least 1. Topologies that have no cluster which could be selected do not count.
+	// MaxSkew is the maximum number of selected clusters by which a topology may exceed the
+	// topology with the fewest. Defaults to 1; at least 1. Topologies in which no cluster could be
+	// selected do not count.
 	// +optional
 	MaxSkew *int32 `json:"maxSkew,omitempty"`
-	// WhenUnsatisfiable is ScheduleAnyway (the default), which prefers clusters that keep maxSkew, or DoNotSchedule,
-	// which selects no others.
+	// WhenUnsatisfiable is ScheduleAnyway (the default) or DoNotSchedule. ScheduleAnyway prefers
+	// clusters that keep maxSkew. DoNotSchedule selects only clusters that keep maxSkew.
 	// +optional
 	WhenUnsatisfiable UnsatisfiableConstraintAction `json:"whenUnsatisfiable,omitempty"`
 }
 
-// TopologyKeyType is what a topology key names.
+// TopologyKeyType says what a topology key names.
 type TopologyKeyType string
 
 const (
-	// TopologyKeyLabel is a label.
+	// TopologyKeyLabel means that the key names a label.
 	TopologyKeyLabel TopologyKeyType = "Label"
-	// TopologyKeyClaim is a property.
+	// TopologyKeyClaim means that the key names a property.
 	TopologyKeyClaim TopologyKeyType = "Claim"
 )
 
-// UnsatisfiableConstraintAction says what to do when a constraint can't be kept.
+// UnsatisfiableConstraintAction says what to do if a constraint cannot be kept.
 type UnsatisfiableConstraintAction string
 
 const (
-	// ScheduleAnyway selects clusters nevertheless.
+	// ScheduleAnyway selects clusters anyway.
 	ScheduleAnyway UnsatisfiableConstraintAction = "ScheduleAnyway"
 	// DoNotSchedule selects fewer clusters.
 	DoNotSchedule UnsatisfiableConstraintAction = "DoNotSchedule"
 )
 
-// TaintEffect is what a taint does to placements that do not tolerate it.
+// TaintEffect is the effect of a taint on placements that do not tolerate it.
 type TaintEffect string
 
 const (
 	// TaintEffectNoSelect refuses the cluster.
 	TaintEffectNoSelect TaintEffect = "NoSelect"
-	// TaintEffectPreferNoSelect does nothing, as in OCM.
+	// TaintEffectPreferNoSelect has no effect, as in OCM.
 	TaintEffectPreferNoSelect TaintEffect = "PreferNoSelect"
-	// TaintEffectNoSelectIfNew refuses the cluster unless the placement has selected it already.
+	// TaintEffectNoSelectIfNew refuses the cluster unless the placement has already selected it.
 	TaintEffectNoSelectIfNew TaintEffect = "NoSelectIfNew"
 )
 
-// ClusterTaint keeps placements that do not tolerate it off a cluster.
+// ClusterTaint keeps placements that do not tolerate it from selecting a cluster.
 type ClusterTaint struct {
-	// Key of the taint.
+	// Key is the key of the taint.
 	Key string `json:"key"`
-	// Value that goes with the key.
+	// Value is the value of the taint.
 	// +optional
 	Value string `json:"value,omitempty"`
 	// Effect is NoSelect, PreferNoSelect or NoSelectIfNew.
 	Effect TaintEffect `json:"effect"`
-	// TimeAdded is when the taint came about.
+	// TimeAdded is when the taint was added.
 	// +optional
 	TimeAdded metav1.Time `json:"timeAdded,omitempty"`
 }
 
-// ClusterToleration tolerates the taints that it matches.
+// ClusterToleration tolerates taints that match it.
 type ClusterToleration struct {
-	// Key is that of the taint; all keys, with operator Exists, if it is empty.
+	// Key is the key of the taint. If it is empty, all keys match, and operator must be Exists.
 	// +optional
 	Key string `json:"key,omitempty"`
-	// Operator is Equal (the default) or Exists, which is for any value.
+	// Operator is Equal (the default) or Exists. Exists matches any value.
 	// +optional
 	Operator TolerationOperator `json:"operator,omitempty"`
-	// Value is that of the taint. With Exists it has to be empty.
+	// Value is the value of the taint. With operator Exists, it must be empty.
 	// +optional
 	Value string `json:"value,omitempty"`
-	// Effect is that of the taint; any effect if it is empty.
+	// Effect is the effect of the taint. If it is empty, all effects match.
 	// +optional
 	Effect TaintEffect `json:"effect,omitempty"`
-	// TolerationSeconds is for how many seconds the taint is tolerated, from its timeAdded on; for ever by default.
+	// TolerationSeconds is how long the taint is tolerated, in seconds from its timeAdded. By
+	// default, the taint is tolerated forever.
 	// +optional
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 
-// TolerationOperator is how a toleration compares values.
+// TolerationOperator says how a toleration compares values.
 type TolerationOperator string
 
 const (
-	// TolerationOpExists is for any value.
+	// TolerationOpExists matches any value.
 	TolerationOpExists TolerationOperator = "Exists"
-	// TolerationOpEqual is for one value.
+	// TolerationOpEqual matches one value.
 	TolerationOpEqual TolerationOperator = "Equal"
 )
 
-// Stabilization keeps a decision until it is worth moving. It concerns moves for better scores alone: a cluster that no
-// longer meets the hard needs is replaced at once.
+// Stabilization keeps a decision until a change is worthwhile. It affects only changes for better
+// scores: a cluster that no longer meets the hard requirements is replaced at once.
 type Stabilization struct {
-	// MinimumAdvantage is by how much the weighted score of a cluster has to exceed that of a selected one, at least, to
-	// take its place, or its rank. 0, the default, is any.
+	// MinimumAdvantage is the minimum by which the weighted score of a cluster must exceed that of
+	// a selected cluster to take its place or its rank. Defaults to 0: any advantage is enough.
 	// +optional
 	MinimumAdvantage int64 `json:"minimumAdvantage,omitempty"`
-	// DwellSeconds is for how long a selected cluster keeps its place after clusters were last selected: 0 by default.
+	// DwellSeconds is how long selected clusters keep their places after clusters were last
+	// selected, in seconds. Defaults to 0.
 	// +optional
 	DwellSeconds int64 `json:"dwellSeconds,omitempty"`
 }
 
-// DecisionStrategy divides the selected clusters.
+// DecisionStrategy says how the selected clusters are grouped and sorted.
 type DecisionStrategy struct {
-	// GroupStrategy divides them into groups.
+	// GroupStrategy divides the selected clusters into groups.
 	// +optional
 	GroupStrategy GroupStrategy `json:"groupStrategy,omitempty"`
-	// SortBy is Score (the default), which keeps each group in the order of rank, or ClusterName.
+	// SortBy is the order of the clusters in each group: Score (the default), by rank, or
+	// ClusterName, by name.
 	// +optional
 	SortBy DecisionSortBy `json:"sortBy,omitempty"`
 }
 
-// DecisionSortBy is an order of clusters within their group.
+// DecisionSortBy is the order of clusters in a group.
 type DecisionSortBy string
 
 const (
-	// SortByScore is by rank, best first.
+	// SortByScore sorts clusters by rank, best first.
 	SortByScore DecisionSortBy = "Score"
-	// SortByClusterName is by name.
+	// SortByClusterName sorts clusters by name.
 	SortByClusterName DecisionSortBy = "ClusterName"
 )
 
 // GroupStrategy divides the selected clusters into groups.
 type GroupStrategy struct {
-	// DecisionGroups select clusters in their order. Those that none selects are divided after them.
+	// DecisionGroups select clusters, one group after the other. Clusters that no group selects are
+	// divided last.
 	// +optional
 	// +listType=atomic
 	DecisionGroups []DecisionGroup `json:"decisionGroups,omitempty"`
-	// ClustersPerDecisionGroup is how many clusters a group has at most: a number, or a percentage of all selected ones.
-	// What is more goes into further groups of the same name. 100% by default.
+	// ClustersPerDecisionGroup is the maximum number of clusters in a group: a number, or a
+	// percentage of all selected clusters. Further clusters go into further groups of the same
+	// name. Defaults to 100%.
 	// +optional
 	ClustersPerDecisionGroup *intstr.IntOrString `json:"clustersPerDecisionGroup,omitempty"`
 }
 
 // DecisionGroup is a group of selected clusters.
 type DecisionGroup struct {
-	// GroupName is the name of the group, and a label's value.
+	// GroupName is the name of the group. It must be a valid label value.
 	GroupName string `json:"groupName"`
-	// GroupClusterSelector selects the clusters.
+	// GroupClusterSelector selects the clusters of the group.
 	// +optional
 	GroupClusterSelector GroupClusterSelector `json:"groupClusterSelector,omitempty"`
 }
 
-// GroupClusterSelector matches the clusters that both of its parts match.
+// GroupClusterSelector matches clusters that match both of its parts.
 type GroupClusterSelector struct {
-	// LabelSelector is about the labels of the ClusterProfile.
+	// LabelSelector selects by labels of the ClusterProfile.
 	// +optional
 	LabelSelector metav1.LabelSelector `json:"labelSelector,omitempty"`
-	// ClaimSelector is about its properties.
+	// ClaimSelector selects by properties in the status of the ClusterProfile.
 	// +optional
 	ClaimSelector ClusterClaimSelector `json:"claimSelector,omitempty"`
 }

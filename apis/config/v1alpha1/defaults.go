@@ -10,7 +10,8 @@ const (
 	DefaultProviderName = "kubeconfig-secretreader"
 	// DefaultKubeconfigNamespace is the namespace of clusterpass on the hub.
 	DefaultKubeconfigNamespace = "clusterpass-system"
-	// DefaultExecAPIVersion is the version of the exchange with exec plugins, which KEP-5339's own speak.
+	// DefaultExecAPIVersion is the version of the exchange with exec plugins, which KEP-5339's own
+	// speak.
 	DefaultExecAPIVersion = "client.authentication.k8s.io/v1"
 	// DefaultMaxInFlight is the number of calls under way to one member.
 	DefaultMaxInFlight int32 = 32

@@ -7,29 +7,27 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// AccessConfiguration says how clusterpass reaches member clusters: which of the
-// access providers in a ClusterProfile's status (KEP-5339) it uses, and what it
-// allows them to be used for.
+// AccessConfiguration says how clusterpass reaches member clusters: which access providers in the
+// status of ClusterProfiles (KEP-5339) it uses, and what they may be used for.
 type AccessConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// providers are the access providers, by preference: the first one that a
-	// ClusterProfile has an entry for is used, and no other is tried if it fails.
-	// Without any it is one, "kubeconfig-secretreader", that reads Secrets in
-	// namespace clusterpass-system.
+	// providers are the access providers, in order of preference. The first one for which a
+	// ClusterProfile has an entry is used; if it fails, no other is tried. Default: one provider,
+	// "kubeconfig-secretreader", which reads Secrets in the namespace clusterpass-system.
 	// +optional
 	Providers []AccessProvider `json:"providers,omitempty"`
 
-	// limits keep one member from taking up what the others need.
+	// limits keep one member from taking up what other members need.
 	// +optional
 	Limits Limits `json:"limits,omitempty"`
 }
 
-// AccessProvider is one access provider. Exactly one of kubeconfigSecret and exec is set.
+// AccessProvider is one access provider. Exactly one of kubeconfigSecret and exec must be set.
 type AccessProvider struct {
-	// name is the name of the entries in status.accessProviders of a ClusterProfile
-	// (or, where that has none, in the deprecated status.credentialProviders) that
-	// this is the provider for.
+	// name is the name of this provider's entries in status.accessProviders of ClusterProfiles. If
+	// a ClusterProfile has no such entry, the one in the deprecated status.credentialProviders is
+	// used.
 	Name string `json:"name"`
 
 	// kubeconfigSecret reads a kubeconfig from a Secret of the hub. No process is started.
@@ -42,25 +40,26 @@ type AccessProvider struct {
 	Exec *ExecProvider `json:"exec,omitempty"`
 }
 
-// KubeconfigSecretProvider reads the Secret that the entry's extension
-// client.authentication.k8s.io/exec names, {name, key, namespace, context}, as
-// upstream's plugin kubeconfig-secretreader does. The Secret must have the label
-// clusterpass.dev/member-kubeconfig=true and the annotation
-// clusterpass.dev/cluster-profile=NAMESPACE/NAME that names the ClusterProfile back.
+// KubeconfigSecretProvider reads a Secret, as upstream's plugin kubeconfig-secretreader does. The
+// extension client.authentication.k8s.io/exec of the ClusterProfile's entry, {name, key, namespace,
+// context}, names the Secret. The Secret must have the label
+// clusterpass.dev/member-kubeconfig=true, and the annotation
+// clusterpass.dev/cluster-profile=NAMESPACE/NAME with the namespace and name of the ClusterProfile.
 type KubeconfigSecretProvider struct {
-	// namespaces are the namespaces that Secrets are read from, and no others. The
-	// first is that of an extension that names none. Default: clusterpass-system.
+	// namespaces are the only namespaces that Secrets are read from. The first one is used if an
+	// extension names no namespace. Default: clusterpass-system.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
 }
 
-// ExecProvider is a credential plugin and the servers that its credentials may be
-// shown to. Whoever edits a ClusterProfile's status picks the server, so that
-// without these bounds they could have the credential sent to themselves.
-// Arguments and environment variables in a ClusterProfile are ignored, and so is
-// its extension client.authentication.k8s.io/exec, unless passExtension is set.
+// ExecProvider is a credential plugin and the servers that may receive its credentials. A user who
+// can edit the status of a ClusterProfile chooses the server. Without these bounds, that user could
+// have the credential sent to a server of their own. Arguments and environment variables in a
+// ClusterProfile are ignored. Its extension client.authentication.k8s.io/exec is ignored, too,
+// unless passExtension is set.
 type ExecProvider struct {
-	// apiVersion is client.authentication.k8s.io/v1, the default, or v1beta1.
+	// apiVersion is client.authentication.k8s.io/v1 (the default) or
+	// client.authentication.k8s.io/v1beta1.
 	// +optional
 	APIVersion string `json:"apiVersion,omitempty"`
 
@@ -71,7 +70,7 @@ type ExecProvider struct {
 	// +optional
 	Args []string `json:"args,omitempty"`
 
-	// env is added to the environment of the plugin, which is the server's.
+	// env are environment variables for the plugin, in addition to those of the server.
 	// +optional
 	Env []ExecEnvVar `json:"env,omitempty"`
 
@@ -80,34 +79,34 @@ type ExecProvider struct {
 	// +optional
 	ProvideClusterInfo bool `json:"provideClusterInfo,omitempty"`
 
-	// passExtension has the plugin be given, as the cluster's config, what the
-	// extension client.authentication.k8s.io/exec of the ClusterProfile's entry says,
-	// up to 16 KiB. Whoever edits the status of a ClusterProfile writes it. So set it
-	// only for a plugin that does not choose by it whose credential it hands out:
-	// upstream's secretreader and kubeconfig-secretreader do.
+	// passExtension passes to the plugin, as the cluster's config, the content of the extension
+	// client.authentication.k8s.io/exec of the ClusterProfile's entry, up to 16 KiB. A user who can
+	// edit the status of a ClusterProfile controls this content. So do not set it for a plugin that
+	// chooses by this content whose credential it returns, as upstream's secretreader and
+	// kubeconfig-secretreader do.
 	// +optional
 	PassExtension bool `json:"passExtension,omitempty"`
 
-	// servers are patterns, https://HOST[:PORT][/PATH], one of which the server in
-	// the ClusterProfile must match. In HOST a "*" stands for exactly one whole
-	// label, but not for the last; without PORT it is 443 and "*" is any; in PATH a
-	// "*" stands for exactly one whole segment. The scheme is always https. A server
-	// with user name, query, fragment, percent sign, backslash, or with an empty,
-	// "." or ".." segment in its path matches nothing.
+	// servers are patterns of the form https://HOST[:PORT][/PATH]. The server in the ClusterProfile
+	// must match one of them. In HOST, "*" stands for exactly one whole label, but it cannot be the
+	// last label. PORT is 443 by default, and "*" means any port. In PATH, "*" stands for exactly
+	// one whole segment. The scheme is always https. A server matches no pattern if it has a user
+	// name, a query, a fragment, a percent sign, a backslash, or an empty, "." or ".." segment in
+	// its path.
 	Servers []string `json:"servers"`
 
-	// bindings say which ClusterProfiles may lead to which of the servers. A
-	// ClusterProfile that is in none of them is refused. They are required where
-	// there is more than one server, or proxyURLs, or a "*" in servers: without
-	// them, whoever edits the status of one ClusterProfile could have it lead to the
-	// cluster of another. Only a ClusterProfile that is in one may name a
-	// tls-server-name, by which a proxy in front of several clusters chooses.
+	// bindings say which ClusterProfiles may lead to which of the servers. If there are bindings, a
+	// ClusterProfile that is in none of them is refused. They are required if there are several
+	// servers, a "*" in servers, or proxyURLs. Without them, a user who edits the status of one
+	// ClusterProfile could make it lead to the cluster of another. Only a ClusterProfile that is in
+	// a binding may have a tls-server-name, by which a proxy in front of several clusters chooses
+	// one of them.
 	// +optional
 	Bindings []ExecBinding `json:"bindings,omitempty"`
 
-	// certificateAuthorityData is a PEM bundle of the CAs that members may be
-	// verified with. A ClusterProfile that names CAs narrows it down to them, and is
-	// refused if one of them is not in the bundle.
+	// certificateAuthorityData is a PEM bundle of the CAs with which members may be verified. If a
+	// ClusterProfile names CAs, its member is verified with only those. The ClusterProfile is
+	// refused if one of its CAs is not in the bundle.
 	CertificateAuthorityData []byte `json:"certificateAuthorityData"`
 
 	// proxyURLs are the proxies that a ClusterProfile may name. Default: none.
@@ -115,16 +114,15 @@ type ExecProvider struct {
 	ProxyURLs []string `json:"proxyURLs,omitempty"`
 }
 
-// ExecBinding binds servers to ClusterProfiles. Whoever edits the status of one of
-// these ClusterProfiles can choose among these servers.
+// ExecBinding binds servers to ClusterProfiles. A user who can edit the status of one of these
+// ClusterProfiles can choose among these servers.
 type ExecBinding struct {
-	// servers are patterns as those of the provider, within which they have to be.
-	// Default: all servers of the provider.
+	// servers are patterns like those of the provider, and must be within them. Default: all
+	// servers of the provider.
 	// +optional
 	Servers []string `json:"servers,omitempty"`
 
-	// namespaces are namespaces of the hub: every ClusterProfile in there may lead to
-	// the servers.
+	// namespaces are namespaces of the hub. Every ClusterProfile in them may lead to the servers.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
 
@@ -133,47 +131,48 @@ type ExecBinding struct {
 	Profiles []ProfileReference `json:"profiles,omitempty"`
 }
 
-// ProfileReference names a ClusterProfile.
+// ProfileReference identifies a ClusterProfile.
 type ProfileReference struct {
-	// namespace of the ClusterProfile.
+	// namespace is the namespace of the ClusterProfile.
 	Namespace string `json:"namespace"`
-	// name of the ClusterProfile.
+	// name is the name of the ClusterProfile.
 	Name string `json:"name"`
 }
 
 // ExecEnvVar is one environment variable of a credential plugin.
 type ExecEnvVar struct {
-	// name of the environment variable.
+	// name is the name of the environment variable.
 	Name string `json:"name"`
-	// value of the environment variable.
+	// value is the value of the environment variable.
 	Value string `json:"value"`
 }
 
-// Limits bound what one member can take up in a server.
+// Limits bound how much of a server's capacity one member can take up.
 type Limits struct {
-	// maxInFlight is how many calls to one member may be under way; further ones
-	// wait for a second and are then refused. 1 to 1000, default 32.
+	// maxInFlight is the maximum number of concurrent calls to one member. Further calls wait for
+	// up to a second, and are then refused. 1 to 1000, default 32.
 	// +optional
 	MaxInFlight int32 `json:"maxInFlight,omitempty"`
 
-	// breaker leaves a member alone for a while that does not answer.
+	// breaker stops calls to a member that does not answer, for a while.
 	// +optional
 	Breaker Breaker `json:"breaker,omitempty"`
 }
 
-// Breaker leaves a member alone that did not answer several calls in a row: further
-// calls fail at once, until one is let through to see whether it answers again.
+// Breaker stops calls to a member that did not answer several calls in a row. Further calls fail at
+// once, until one is let through to check whether the member answers again.
 type Breaker struct {
-	// failures is how many calls in a row must have failed. 1 to 1000, default 5.
+	// failures is the number of calls in a row that must fail before calls are stopped. 1 to 1000,
+	// default 5.
 	// +optional
 	Failures int32 `json:"failures,omitempty"`
 
-	// openSeconds is how long the member is left alone at first; every call that is
-	// let through and fails doubles it. 1 to 3600, default 5.
+	// openSeconds is how long calls are stopped at first, in seconds. Every call that is let
+	// through and fails doubles the time. 1 to 3600, default 5.
 	// +optional
 	OpenSeconds int32 `json:"openSeconds,omitempty"`
 
-	// maxOpenSeconds is how long the member is left alone at most. openSeconds to
+	// maxOpenSeconds is the maximum time for which calls are stopped, in seconds. openSeconds to
 	// 3600, default 60.
 	// +optional
 	MaxOpenSeconds int32 `json:"maxOpenSeconds,omitempty"`

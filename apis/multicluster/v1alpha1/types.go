@@ -11,15 +11,15 @@ import (
 
 // Bounds of an AuthTokenRequest.
 const (
-	// DefaultExpirationSeconds is the lifetime of a token when the request names none.
+	// DefaultExpirationSeconds is the lifetime of a token if the request specifies none.
 	DefaultExpirationSeconds int64 = 3600
-	// MinExpirationSeconds is the shortest lifetime that can be asked for; it is
-	// the minimum of the TokenRequest API of the member's kube-apiserver.
+	// MinExpirationSeconds is the shortest lifetime that can be requested. It is the minimum of the
+	// TokenRequest API of the member's kube-apiserver.
 	MinExpirationSeconds int64 = 600
-	// MaxExpirationSeconds is the longest lifetime that can be asked for; it is the
-	// maximum of the TokenRequest API of the member's kube-apiserver.
+	// MaxExpirationSeconds is the longest lifetime that can be requested. It is the maximum of the
+	// TokenRequest API of the member's kube-apiserver.
 	MaxExpirationSeconds int64 = 1 << 32
-	// MaxRoles bounds clusterRoles and roles, each.
+	// MaxRoles bounds clusterRoles and roles separately.
 	MaxRoles = 20
 	// MaxAudiences bounds audiences.
 	MaxAudiences = 20
@@ -27,11 +27,11 @@ const (
 
 // Types of the conditions in an AuthTokenRequest's status.
 const (
-	// ConditionServiceAccountReady says that the ServiceAccount is there.
+	// ConditionServiceAccountReady says that the ServiceAccount exists.
 	ConditionServiceAccountReady = "ServiceAccountFoundOrCreated"
-	// ConditionRolesReady says that the Roles are there and bound.
+	// ConditionRolesReady says that the Roles exist and are bound.
 	ConditionRolesReady = "RoleFoundOrCreated"
-	// ConditionClusterRolesReady says that the ClusterRoles are there and bound.
+	// ConditionClusterRolesReady says that the ClusterRoles exist and are bound.
 	ConditionClusterRolesReady = "ClusterRoleFoundOrCreated"
 	// ConditionTokenRetrieved says that the member issued the token.
 	ConditionTokenRetrieved = "ServiceAccountTokenRetrieved"
@@ -39,14 +39,14 @@ const (
 
 // Reasons of the conditions in an AuthTokenRequest's status.
 const (
-	// ReasonReady stands with status True: it is there.
+	// ReasonReady is used with status True: everything of this kind exists.
 	ReasonReady = "Ready"
-	// ReasonNotRequested stands with status True: the request names nothing of this kind.
+	// ReasonNotRequested is used with status True: the request names nothing of this kind.
 	ReasonNotRequested = "NotRequested"
-	// ReasonIssued stands with status True: the member issued the token.
+	// ReasonIssued is used with status True: the member issued the token.
 	ReasonIssued = "Issued"
-	// ReasonDryRun stands with status Unknown: the request was a dry run, so
-	// the member was not asked; the message says what would be done.
+	// ReasonDryRun is used with status Unknown: the request was a dry run, so the member was not
+	// asked. The message says what would be done.
 	ReasonDryRun = "DryRun"
 )
 
@@ -54,9 +54,9 @@ const (
 // +genclient:onlyVerbs=create
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// AuthTokenRequest asks for a short-lived token of a ServiceAccount on a member
-// cluster, with the roles named. It is answered in the call that creates it and
-// is never stored: metadata.name may be anything, generateName, or empty.
+// AuthTokenRequest requests a short-lived token of a ServiceAccount on a member cluster, with the
+// given roles. The call that creates it returns the answer. Nothing is stored: metadata.name may be
+// anything, come from generateName, or be empty.
 type AuthTokenRequest struct {
 	metav1.TypeMeta `json:",inline"`
 	// Standard object's metadata. Nothing is stored under the name.
@@ -65,19 +65,20 @@ type AuthTokenRequest struct {
 
 	// Spec says which cluster, which ServiceAccount and which rights.
 	Spec AuthTokenRequestSpec `json:"spec"`
-	// Status is the answer. It is filled in by the server; what a client sends is dropped.
+	// Status is the answer. The server sets it, and drops what a client sends.
 	// +optional
 	Status AuthTokenRequestStatus `json:"status,omitempty"`
 }
 
 // AuthTokenRequestSpec says which cluster, which ServiceAccount and which rights.
 type AuthTokenRequestSpec struct {
-	// TargetClusterProfile names the ClusterProfile of the member cluster. The
-	// subresource clusterprofiles/token fills it in from its URL.
+	// TargetClusterProfile identifies the ClusterProfile of the member cluster. The subresource
+	// clusterprofiles/token sets it from its URL.
 	TargetClusterProfile ClusterProfileReference `json:"targetClusterProfile"`
 
-	// ServiceAccountName is the name of the ServiceAccount on the member cluster. It is created
-	// if it is missing; one that exists and was not made for the same request is refused.
+	// ServiceAccountName is the name of the ServiceAccount on the member cluster. It is created if
+	// it is missing. An existing ServiceAccount is refused unless it was created for the same
+	// AuthTokenGrant.
 	ServiceAccountName string `json:"serviceAccountName"`
 
 	// ServiceAccountNamespace is the namespace of the ServiceAccount on the member cluster.
@@ -104,51 +105,54 @@ type AuthTokenRequestSpec struct {
 	// +listType=set
 	Audiences []string `json:"audiences,omitempty"`
 
-	// ExpirationSeconds is the lifetime asked for, in seconds: 3600 by default, at least 600.
-	// A server maximum applies; a longer request is granted that maximum, with a warning.
+	// ExpirationSeconds is the requested lifetime, in seconds. Defaults to 3600; at least 600. If
+	// it exceeds the maximum of the server, that maximum is granted, with a warning.
 	// +optional
 	ExpirationSeconds *int64 `json:"expirationSeconds,omitempty"`
 }
 
-// ClusterProfileReference names a ClusterProfile of the hub.
+// ClusterProfileReference identifies a ClusterProfile of the hub.
 type ClusterProfileReference struct {
 	// APIGroup is the API group of ClusterProfile, multicluster.x-k8s.io, with or without its
-	// version. It is the default, too.
+	// version. Defaults to multicluster.x-k8s.io.
 	// +optional
 	APIGroup string `json:"apiGroup,omitempty"`
-	// Kind is ClusterProfile. It is the default, too.
+	// Kind is ClusterProfile, which is also the default.
 	// +optional
 	Kind string `json:"kind,omitempty"`
 	// Name is the name of the ClusterProfile.
 	Name string `json:"name"`
-	// Namespace is the namespace of the ClusterProfile; by default that of the request.
+	// Namespace is the namespace of the ClusterProfile. Defaults to the namespace of the request.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// UID, where given, must be the ClusterProfile's: a cluster that has been replaced under
-	// its old name is then refused with 409 (Conflict).
+	// UID is the UID of the ClusterProfile. If it is set and does not match, the request is refused
+	// with 409 (Conflict), because the cluster has been replaced under its old name.
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
 }
 
-// ClusterRole is a ClusterRole of the member cluster, an existing one or one made for this request.
+// ClusterRole is a ClusterRole of the member cluster: an existing one, or one that is created for
+// this request.
 type ClusterRole struct {
-	// Name of the ClusterRole. With rules it only tells this role from the others of the request.
+	// Name is the name of the ClusterRole. With rules, it only distinguishes this role from others
+	// in the request.
 	Name string `json:"name"`
-	// Rules, where given, are the rules of a ClusterRole made for this request; without them
-	// the existing ClusterRole of that name is bound.
+	// Rules are the rules of a ClusterRole that is created for this request. Without rules, the
+	// existing ClusterRole of that name is bound.
 	// +optional
 	// +listType=atomic
 	Rules []rbacv1.PolicyRule `json:"rules,omitempty"`
 }
 
-// Role is a Role of the member cluster, an existing one or one made for this request.
+// Role is a Role of the member cluster: an existing one, or one that is created for this request.
 type Role struct {
-	// Namespace of the Role on the member cluster.
+	// Namespace is the namespace of the Role on the member cluster.
 	Namespace string `json:"namespace"`
-	// Name of the Role. With rules it only tells this role from the others of the request.
+	// Name is the name of the Role. With rules, it only distinguishes this role from others in the
+	// request.
 	Name string `json:"name"`
-	// Rules, where given, are the rules of a Role made for this request; without them the
-	// existing Role of that name is bound.
+	// Rules are the rules of a Role that is created for this request. Without rules, the existing
+	// Role of that name is bound.
 	// +optional
 	// +listType=atomic
 	Rules []rbacv1.PolicyRule `json:"rules,omitempty"`
@@ -156,23 +160,24 @@ type Role struct {
 
 // AuthTokenRequestStatus is the answer to an AuthTokenRequest.
 type AuthTokenRequestStatus struct {
-	// Token is the bearer token for the member cluster. It is in this answer and nowhere else.
+	// Token is the bearer token for the member cluster. Only this answer contains it.
 	// +optional
 	Token string `json:"token,omitempty"`
 	// ExpirationTimestamp is when the token expires, by the member's clock.
 	// +optional
 	ExpirationTimestamp *metav1.Time `json:"expirationTimestamp,omitempty"`
-	// RefreshAfter is when to ask for the next token: at 80 % of the granted lifetime.
+	// RefreshAfter is when to request the next token: after 80 % of the granted lifetime.
 	// +optional
 	RefreshAfter *metav1.Time `json:"refreshAfter,omitempty"`
 	// Cluster says how to reach the member cluster.
 	// +optional
 	Cluster *Cluster `json:"cluster,omitempty"`
-	// Kubeconfig is a complete kubeconfig file with the token in it, ready to use.
+	// Kubeconfig is a complete kubeconfig file that contains the token, ready to use.
 	// +optional
 	// +listType=atomic
 	Kubeconfig []byte `json:"kubeconfig,omitempty"`
-	// GrantName is the name of the AuthTokenGrant that records this request, in the namespace of the request.
+	// GrantName is the name of the AuthTokenGrant that records this request, in the namespace of
+	// the request.
 	// +optional
 	GrantName string `json:"grantName,omitempty"`
 	// Conditions say what was found or created on the member cluster.
@@ -186,14 +191,16 @@ type AuthTokenRequestStatus struct {
 type Cluster struct {
 	// Server is the URL of the member's API server.
 	Server string `json:"server"`
-	// CertificateAuthorityData holds the PEM-encoded certificates that the server's certificate is verified by.
+	// CertificateAuthorityData holds the PEM-encoded certificates with which the server's
+	// certificate is verified.
 	// +optional
 	// +listType=atomic
 	CertificateAuthorityData []byte `json:"certificate-authority-data,omitempty"`
-	// TLSServerName is the name that the server's certificate is verified for, where it is not the host of the URL.
+	// TLSServerName is the name that the server's certificate is verified for, if it is not the
+	// host of the URL.
 	// +optional
 	TLSServerName string `json:"tls-server-name,omitempty"`
-	// ProxyURL is the URL of the proxy to reach the server through.
+	// ProxyURL is the URL of the proxy through which the server is reached.
 	// +optional
 	ProxyURL string `json:"proxy-url,omitempty"`
 }

@@ -23,23 +23,27 @@ import (
 )
 
 const (
-	// allowedPeriod and refusedPeriod are how long a review of an author is used. Each token is reviewed anew.
+	// allowedPeriod and refusedPeriod are how long a review of an author is used. Each token is
+	// reviewed anew.
 	allowedPeriod = 5 * time.Minute
 	refusedPeriod = 30 * time.Second
 	// maxReviews bounds the reviews that are kept, one for each set.
 	maxReviews = 10_000
-	// maxNamed is how many clusters are reviewed one by one. An author who names more needs get on all of the namespace.
+	// maxNamed is how many clusters are reviewed one by one. An author who names more needs get on all
+	// of the namespace.
 	maxNamed = 20
 )
 
-// review is the key of a review of the author of a set. A change of the author changes the generation.
+// review is the key of a review of the author of a set. A change of the author changes the
+// generation.
 type review struct {
 	set        types.UID
 	generation int64
 }
 
-// authorRefused returns why the author of set may not see what it selects; empty if the author may. The status and the events of a set
-// show its readers which clusters exist: no more than its author may see.
+// authorRefused returns why the author of set may not see what it selects; empty if the author may.
+// The status and the events of a set show its readers which clusters exist: no more than its author
+// may see.
 func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	key := review{set.UID, set.Generation}
 	if known, ok := c.reviews.Get(key); ok {
@@ -59,7 +63,8 @@ func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCre
 	return refused, nil
 }
 
-// reviewAuthor is authorRefused without a cache. To select by names takes get on each of them, everything else takes list.
+// reviewAuthor is authorRefused without a cache. To select by names takes get on each of them,
+// everything else takes list.
 func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	what := authorizationv1.ResourceAttributes{
 		Namespace: credentialset.ProfileNamespace(set), Verb: "list",
@@ -73,7 +78,7 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 			return "", err
 		}
 		if names = clusters.Names; len(names) > maxNamed {
-			return refusal(what, fmt.Sprintf(", all of them, as it names more than %d", maxNamed)), nil
+			return refusal(what, fmt.Sprintf(", all of them, because the set names more than %d", maxNamed)), nil
 		}
 	}
 	for _, what.Name = range names {
@@ -90,7 +95,8 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 
 // refusal returns what an author may not do, and the rule that would allow it.
 func refusal(what authorizationv1.ResourceAttributes, more string) string {
-	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. Bind a Role to it as this one: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
+	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. "+
+		"Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
 		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
 }
 
@@ -112,7 +118,7 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		meta.SetStatusCondition(conditions, metav1.Condition{
 			Type: v1alpha1.CredentialSetAuthorUnrestricted, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 			Reason: v1alpha1.CredentialSetReasonMasters,
-			Message: "the author is in system:masters: no RBAC ends what the set gets. Who is to be the author from now on: " +
+			Message: "the author is in system:masters: RBAC cannot limit what the set gets. To become the author: " +
 				credentialset.RenewCommand(set),
 		})
 	} else {
@@ -126,18 +132,20 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorExpiring)
 		return
 	}
-	message := fmt.Sprintf("the author was noted at %s, and credentials are renewed for %s from then on. Who is to be the author from now on: %s",
+	message := fmt.Sprintf("the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
 		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: words.Message(message),
+		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason,
+		Message: words.Message(message),
 	})
 	if was == nil || was.Reason != reason {
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", words.Message(message))
 	}
 }
 
-// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what time the reason changes, zero for never.
+// authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what
+// time the reason changes, zero for never.
 func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, left time.Duration) {
 	end := credentialset.AuthorEnd(set, c.MaxAuthorAge)
 	if end.IsZero() || !credentialset.KeepsCredentials(set) {

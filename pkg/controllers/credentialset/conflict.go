@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -22,16 +21,17 @@ import (
 var shared = []struct{ annotation, reason, what, cure string }{
 	{
 		annotationServer, v1alpha1.CredentialSetReasonSameServer, "server",
-		"Argo CD uses either of them. Select the cluster in one of the sets, and once",
+		"Argo CD uses only one of them. Select the cluster in one set only, and only once",
 	},
 	{
 		annotationName, v1alpha1.CredentialSetReasonSameName, "name",
-		"Applications that go by it do not find their cluster. Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
+		"Applications that refer to it do not find their cluster. " +
+			"Give one of the sets a spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}",
 	},
 }
 
-// conflict returns the condition of a set if one of its Secrets gives Argo CD the same server, or the same name, as another Secret of any
-// set; nil if none does.
+// conflict returns the condition of a set if one of its Secrets gives Argo CD the same server, or
+// the same name, as another Secret of any set; nil if none does.
 func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condition, error) {
 	if set.Spec.Secret.Format != v1alpha1.SecretFormatArgoCD {
 		return nil, nil //nolint:nilnil // that there is none is an answer
@@ -52,7 +52,8 @@ func (c *Controller) conflict(set *v1alpha1.ClusterCredentialSet) (*metav1.Condi
 	return nil, nil //nolint:nilnil // that there is none is an answer
 }
 
-// conflictBy returns which Secret of set, the first by its name, has the same annotation as which other; empty if none has.
+// conflictBy returns which Secret of set, the first by its name, has the same annotation as which
+// other; empty if none has.
 func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev1.Secret, annotation, what string) string {
 	by := map[string][]*corev1.Secret{}
 	for _, secret := range all {
@@ -69,14 +70,14 @@ func (c *Controller) conflictBy(set *v1alpha1.ClusterCredentialSet, all []*corev
 		if other == secret {
 			other = same[1]
 		}
-		return fmt.Sprintf("Secrets %s and %s in namespace %s tell Argo CD the same %s %q",
+		return fmt.Sprintf("Secrets %s and %s in namespace %s have the same %s %q for Argo CD",
 			c.describe(set, secret), c.describe(set, other), secret.Namespace, what, secret.Annotations[annotation])
 	}
 	return ""
 }
 
-// describe names a Secret for the readers of a set. It names the Secret's set and ClusterProfile only if they are in the namespaces of that
-// set: its readers may not be allowed to see others.
+// describe names a Secret for the readers of a set. It names the Secret's set and ClusterProfile
+// only if they are in the namespaces of that set: its readers may not be allowed to see others.
 func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.Secret) string {
 	// Not everybody who reads this set may see the others, and what is in that namespace.
 	name := "a Secret of another ClusterCredentialSet"
@@ -90,21 +91,14 @@ func (c *Controller) describe(to *v1alpha1.ClusterCredentialSet, secret *corev1.
 	return name
 }
 
-// setConflict sets or removes the condition in the status of a set.
-func setConflict(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
-	if is == nil {
-		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.CredentialSetConflict)
-		return
-	}
-	meta.SetStatusCondition(&set.Status.Conditions, *is)
-}
-
-// argoCDIdentity returns the server and the name that a Secret gives Argo CD; both are empty if it is not for Argo CD.
+// argoCDIdentity returns the server and the name that a Secret gives Argo CD; both are empty if it
+// is not for Argo CD.
 func argoCDIdentity(secret *corev1.Secret) [2]string {
 	return [2]string{secret.Annotations[annotationServer], secret.Annotations[annotationName]}
 }
 
-// conflictsChanged enqueues the sets whose Secrets may conflict with one that was created, deleted, or changed what it gives Argo CD.
+// conflictsChanged enqueues the sets whose Secrets may conflict with one that was created, deleted,
+// or changed what it gives Argo CD.
 func (c *Controller) conflictsChanged(secret *corev1.Secret) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.Spec.Secret.Format == v1alpha1.SecretFormatArgoCD && credentialset.SecretName(set, "").Namespace == secret.Namespace {

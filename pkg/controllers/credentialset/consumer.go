@@ -18,7 +18,8 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 )
 
-// consume configures the consumer of set for what is selected, and returns the condition about it; nil if the set has no consumer.
+// consume configures the consumer of set for what is selected, and returns the condition about it;
+// nil if the set has no consumer.
 func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (*metav1.Condition, error) {
 	if set.Spec.Consumer.MultiKueue == nil {
 		if err := c.dismiss(ctx, set); err != nil {
@@ -26,17 +27,17 @@ func (c *Controller) consume(ctx context.Context, set *v1alpha1.ClusterCredentia
 		}
 		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
-	workers, err := c.workers(set, selected)
+	workers, err := c.workers(ctx, set, selected)
 	if err != nil {
 		return nil, err
 	}
-	is, err := c.kueue.Sync(ctx, set, workers)
-	return &is, err
+	ready, err := c.kueue.Sync(ctx, set, workers)
+	return &ready, err
 }
 
 // workers returns the clusters that Kueue can reach, in their order: those whose Secret exists.
-func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
-	names, err := c.order(set, selected)
+func (c *Controller) workers(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
+	names, err := c.order(ctx, set, selected)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +58,8 @@ func (c *Controller) workers(set *v1alpha1.ClusterCredentialSet, selected select
 	return workers, nil
 }
 
-// syncConsumer reconciles a set that keeps no credentials. If its author may not select, or it selects too many, its consumer keeps its configuration. It returns
-// after how long to do so again.
+// syncConsumer reconciles a set that keeps no credentials. If its author may not select, or it
+// selects too many, its consumer keeps its configuration. It returns after how long to do so again.
 func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (time.Duration, error) {
 	chosen, err := c.selected(ctx, set)
 	if err != nil {
@@ -68,7 +69,7 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	next.Status.ObservedGeneration = set.Generation
 	if chosen.refused != "" {
 		next.Status.Selected, next.Status.Ready = 0, 0
-		if err := c.setReady(next, condition(next, ""), chosen); err != nil {
+		if err := c.setReady(ctx, next, condition(next, ""), chosen); err != nil {
 			return 0, err
 		}
 		c.setAnyDecisionWriter(next)
@@ -78,14 +79,15 @@ func (c *Controller) syncConsumer(ctx context.Context, set *v1alpha1.ClusterCred
 	consumer, consumerErr := c.consume(ctx, set, chosen.clusters)
 	next.Status.Selected = int32(len(chosen.clusters)) //nolint:gosec // a hub has no such number of objects
 	next.Status.Ready = next.Status.Selected
-	is := condition(next, "")
-	if is.Status == metav1.ConditionTrue {
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoneKept, "no credentials are kept: Kueue asks for them by its credential plugin"
+	ready := condition(next, "")
+	if ready.Status == metav1.ConditionTrue {
+		ready.Reason = v1alpha1.CredentialSetReasonNoneKept
+		ready.Message = "no credentials are kept: Kueue asks for them by its credential plugin"
 	}
-	if err := c.setReady(next, is, chosen); err != nil {
+	if err := c.setReady(ctx, next, ready, chosen); err != nil {
 		return 0, err
 	}
-	setConsumerCondition(next, consumer)
+	setOptional(next, v1alpha1.MultiKueueReady, consumer)
 	c.setAnyDecisionWriter(next)
 	c.setAuthorConditions(set, next)
 	return 0, errors.Join(consumerErr, c.writeStatus(ctx, set, next))
@@ -97,24 +99,16 @@ func (c *Controller) dismiss(ctx context.Context, set *v1alpha1.ClusterCredentia
 		return nil
 	}
 	err := c.kueue.Remove(ctx, set)
-	if is, ok := multikueue.IsBlocked(set, err); ok {
+	if blocked, ok := multikueue.IsBlocked(set, err); ok {
 		next := set.DeepCopy()
-		setConsumerCondition(next, &is)
+		meta.SetStatusCondition(&next.Status.Conditions, blocked)
 		return errors.Join(err, c.writeStatus(ctx, set, next))
 	}
 	return err
 }
 
-func setConsumerCondition(set *v1alpha1.ClusterCredentialSet, is *metav1.Condition) {
-	if is == nil {
-		meta.RemoveStatusCondition(&set.Status.Conditions, v1alpha1.MultiKueueReady)
-		return
-	}
-	meta.SetStatusCondition(&set.Status.Conditions, *is)
-}
-
-// consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its name now: it may have waited for their
-// deletion.
+// consumerChanged enqueues the set whose consumer's objects have changed, and a set that has its
+// name now: it may have waited for their deletion.
 func (c *Controller) consumerChanged(uid types.UID, name string) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.UID == uid || cache.MetaObjectToName(set).String() == name {

@@ -1,14 +1,15 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credentialset is the controller that keeps the credentials of ClusterCredentialSets: one Secret on the hub for
-// each selected cluster, with a token that is renewed before it expires.
+// Package credentialset is the controller that keeps the credentials of ClusterCredentialSets: one
+// Secret on the hub for each selected cluster, with a token that is renewed before it expires.
 //
-// It decides nothing about rights: every token comes from the subresource token of its set, which the server answers as if the
-// set's author had asked. Everything that it needs to know of a credential is in the annotations of its Secret, so a restart mints nothing.
+// It decides nothing about rights: every token comes from the subresource token of its set, which
+// the server answers as if the set's author had asked. Everything that it needs to know of a
+// credential is in the annotations of its Secret, so a restart mints nothing.
 //
-// Two queues work side by side. The first one has sets: which clusters are selected, what to remove, and the status. The second one has
-// single credentials, each in one of these states:
+// Two queues work side by side. The first one has sets: which clusters are selected, what to
+// remove, and the status. The second one has single credentials, each in one of these states:
 //
 //	selected
 //	  without a Secret   -> mint
@@ -54,15 +55,16 @@ import (
 )
 
 const (
-	// setWorkers is how many sets are compared with their clusters at once. That makes calls only to remove, to write the status, and to
-	// review authors.
+	// setWorkers is how many sets are compared with their clusters at once. That makes calls only to
+	// remove, to write the status, and to review authors.
 	setWorkers = 2
 	// statusDelay gathers changes in one set before its status is written.
 	statusDelay = 500 * time.Millisecond
 	// leastBackoff and mostBackoff are when to try again after a failure.
 	leastBackoff = time.Second
 	mostBackoff  = time.Minute
-	// mostRefusedBackoff is the one after a refusal, which only a change of rights ends. A change of the set is tried at once.
+	// mostRefusedBackoff is the one after a refusal, which only a change of rights ends. A change of
+	// the set is tried at once.
 	mostRefusedBackoff = 30 * time.Minute
 )
 
@@ -74,7 +76,8 @@ type Members interface {
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 }
 
-// Options are what a Controller works with. Every field but MaxCredentials, MaxAuthorAge and User is required.
+// Options are what a Controller works with. Every field but MaxCredentials, MaxAuthorAge and User
+// is required.
 type Options struct {
 	// Client gets the tokens, deletes grants, and writes the status of sets.
 	Client versioned.Interface
@@ -87,20 +90,24 @@ type Options struct {
 	// Sets and Grants are informers.
 	Sets   informers.ClusterCredentialSetInformer
 	Grants informers.AuthTokenGrantInformer
-	// Profiles is an informer of ClusterProfiles, and Decisions one of PlacementDecisions, which runs once a set needs it.
+	// Profiles is an informer of ClusterProfiles, and Decisions one of PlacementDecisions, which runs
+	// once a set needs it.
 	Profiles  inventoryinformers.ClusterProfileInformer
 	Decisions inventoryinformers.PlacementDecisionInformer
-	// Placements is an informer of Placements. User, the username of the controller on the hub, writes their decisions; it may be empty.
+	// Placements is an informer of Placements. User, the username of the controller on the hub, writes
+	// their decisions; it may be empty.
 	Placements informers.PlacementInformer
 	User       string
-	// Members says which members are leaving the hub, and OnLeaving registers a handler for changes of that.
+	// Members says which members are leaving the hub, and OnLeaving registers a handler for changes of
+	// that.
 	Members   Members
 	OnLeaving func(changed func(profile cache.ObjectName)) error
 	// Recorder records events about sets.
 	Recorder events.EventRecorder
 	// Workers is how many credentials are reconciled at once.
 	Workers int
-	// MaxCredentials bounds how many credentials the sets of one namespace select together; 0: there is no limit.
+	// MaxCredentials bounds how many credentials the sets of one namespace select together; 0: there
+	// is no limit.
 	MaxCredentials int
 	// MaxAuthorAge is how long after an author was noted the server mints in its name; 0: no limit.
 	MaxAuthorAge time.Duration
@@ -111,13 +118,15 @@ type Options struct {
 // Controller keeps credentials. It is made by New.
 type Controller struct {
 	Options
-	sets      listers.ClusterCredentialSetLister
-	grants    listers.AuthTokenGrantLister
-	profiles  inventorylisters.ClusterProfileLister
+	sets     listers.ClusterCredentialSetLister
+	grants   listers.AuthTokenGrantLister
+	profiles inventorylisters.ClusterProfileLister
+	synced   []cache.InformerSynced
+
+	// decisions, secrets and kueue are made by Run, and end with it.
 	decisions *decisions
 	secrets   *secrets
 	kueue     *multikueue.Keeper
-	synced    []cache.InformerSynced
 
 	// setQueue has sets, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
@@ -154,10 +163,7 @@ func New(o Options) (*Controller, error) {
 		sets:      o.Sets.Lister(),
 		grants:    o.Grants.Lister(),
 		profiles:  o.Profiles.Lister(),
-		decisions: &decisions{informer: o.Decisions, placements: o.Placements.Lister(), controller: o.User},
-		secrets:   newSecrets(o.Hub),
 		limits:    limiter{most: o.MaxCredentials},
-		kueue:     multikueue.New(o.Hub, o.Objects),
 		states:    map[types.UID]map[string]state{},
 		writes:    map[credentialKey]written{},
 		undecided: map[credentialKey]time.Time{},
@@ -173,7 +179,8 @@ func New(o Options) (*Controller, error) {
 	return c, nil
 }
 
-// addCredentialQueue makes the queue of credentials, in which those that have failed or were refused come after all others.
+// addCredentialQueue makes the queue of credentials, in which those that have failed or were
+// refused come after all others.
 func (c *Controller) addCredentialQueue() {
 	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
 	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
@@ -187,9 +194,9 @@ func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	// Requests and answers hold tokens: they are not logged.
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
-	c.secrets.run(ctx, c.secretChanged)
-	c.decisions.run(ctx, c.decisionChanged)
-	c.kueue.Run(ctx, c.consumerChanged)
+	c.secrets = newSecrets(ctx, c.Hub, c.secretChanged)
+	c.decisions = newDecisions(ctx, c.Decisions, c.Placements.Lister(), c.User, c.decisionChanged)
+	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}
@@ -199,7 +206,8 @@ func (c *Controller) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// syncSet compares a set with its clusters: it enqueues the credentials of those that are selected, and removes those of others.
+// syncSet compares a set with its clusters: it enqueues the credentials of those that are selected,
+// and removes those of others.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
@@ -217,21 +225,21 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	if err := c.secrets.watch(ctx, set); err != nil {
 		return 0, c.updateBlocked(ctx, set, err)
 	}
-	is, err := c.selected(ctx, set)
+	selection, err := c.selected(ctx, set)
 	if err != nil {
 		return 0, err
 	}
-	consumer, consumerErr := c.consume(ctx, set, is.clusters)
-	again, err := c.prune(ctx, set, is.clusters)
+	consumer, consumerErr := c.consume(ctx, set, selection.clusters)
+	again, err := c.prune(ctx, set, selection.clusters)
 	if err != nil {
 		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 	}
-	again = is.requeueAfter(again)
-	if c.enqueueUnknown(set, is.clusters) {
+	again = selection.requeueAfter(again)
+	if c.enqueueUnknown(set, selection.clusters) {
 		// Each updates the status when it is reconciled.
 		return again, consumerErr
 	}
-	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, is, consumer))
+	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selection, consumer))
 }
 
 // enqueueUnknown enqueues the credentials without a state, and returns whether there are any.

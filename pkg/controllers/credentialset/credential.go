@@ -45,8 +45,9 @@ const (
 	annotationChecksum = annotationPrefix + "checksum"
 	// annotationRotate is the value of v1alpha1.AnnotationRotate that it was made for.
 	annotationRotate = annotationPrefix + "rotate"
-	// annotationFound is a digest of the present content of the keys that were written. annotationServer and annotationName are what a
-	// Secret gives Argo CD. All three are in the cache alone.
+	// annotationFound is a digest of the present content of the keys that were written.
+	// annotationServer and annotationName are what a Secret gives Argo CD. All three are in the cache
+	// alone.
 	annotationFound  = annotationPrefix + "found"
 	annotationServer = annotationPrefix + "argocd-server"
 	annotationName   = annotationPrefix + "argocd-name"
@@ -65,11 +66,12 @@ const (
 const (
 	// spread is the part of the time until its renewal by which a credential may be renewed earlier.
 	spread = 0.1
-	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much later a Secret that was written.
+	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much
+	// later a Secret that was written.
 	grantLag = 5 * time.Second
 	writeLag = 30 * time.Second
-	// rotatePause is how long after a token another one may be asked for by the annotation: whoever may write that is not the author, in whose name
-	// it is minted.
+	// rotatePause is how long after a token another one may be asked for by the annotation: whoever
+	// may write that is not the author, in whose name it is minted.
 	rotatePause = 10 * time.Second
 	// repairPause is how long after a write a Secret may be repaired.
 	repairPause = time.Second
@@ -99,7 +101,8 @@ func digest(of any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// purpose is a digest of what the credential is made for: if it changes, the Secret is written again.
+// purpose is a digest of what the credential is made for: if it changes, the Secret is written
+// again.
 func (w *wanted) purpose() string {
 	spec := &w.set.Spec
 	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders}
@@ -115,7 +118,8 @@ func (w *wanted) rights() string {
 	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
 }
 
-// argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil if the set has none.
+// argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil if the set has
+// none.
 func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 	says := w.set.Spec.Secret.ArgoCD.DeepCopy()
 	if says != nil {
@@ -124,35 +128,36 @@ func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 	return says
 }
 
-// due returns what secret, which may be nil, needs, when, and why; the zero time means at once. grants returns whether a grant of the set
-// exists.
+// due returns what secret, which may be nil, needs, when, and why; the zero time means at once.
+// grants returns whether a grant of the set exists.
 func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, action, string) {
 	if secret == nil || !isOf(secret, w.set.UID) {
 		return time.Time{}, mint, "there is no Secret"
 	}
-	is := secret.Annotations
+	annotations := secret.Annotations
 	issued, expires := times(secret)
 	switch {
-	case is[annotationFor] != w.purpose() && is[annotationRights] != w.rights():
-		return time.Time{}, mint, "something else is wanted"
-	case is[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
-		return issued.Add(rotatePause), mint, "it was asked for"
+	case annotations[annotationFor] != w.purpose() && annotations[annotationRights] != w.rights():
+		return time.Time{}, mint, "the request has changed"
+	case annotations[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
+		return issued.Add(rotatePause), mint, "a rotation was requested"
 	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
 		return time.Time{}, repair, "the Secret was changed"
-	case !grants(is[annotationGrant]):
+	case !grants(annotations[annotationGrant]):
 		return issued.Add(grantLag), mint, whyRevoked
-	case is[annotationFor] != w.purpose():
-		return time.Time{}, repair, "the Secret is to say something else"
+	case annotations[annotationFor] != w.purpose():
+		return time.Time{}, repair, "the contents of the Secret are to change"
 	}
 	part := float64(v1alpha1.DefaultRefreshAtPercent)
 	if percent := w.set.Spec.Rotation.RefreshAtPercent; percent != nil {
 		part = float64(*percent)
 	}
 	part *= (1 - spread*loop.Phase(w.set.UID+w.profile.UID)) / 100
-	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is time"
+	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is due"
 }
 
-// times returns when the credential in a Secret was issued, and when it expires; zero if the Secret does not say.
+// times returns when the credential in a Secret was issued, and when it expires; zero if the Secret
+// does not say.
 func times(secret *corev1.Secret) (issued, expires time.Time) {
 	// A time that cannot be parsed is zero.
 	issued, _ = time.Parse(time.RFC3339, secret.Annotations[annotationIssued])
@@ -161,8 +166,10 @@ func times(secret *corev1.Secret) (issued, expires time.Time) {
 }
 
 // annotations returns the annotations of the Secret for an answer that was issued at a time.
-func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte) map[string]string {
-	is := map[string]string{
+func (w *wanted) annotations(
+	answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte,
+) map[string]string {
+	annotations := map[string]string{
 		annotationCluster:    w.profile.Name,
 		annotationClusterUID: string(w.profile.UID),
 		annotationIssued:     issued.UTC().Format(time.RFC3339),
@@ -174,9 +181,9 @@ func (w *wanted) annotations(answer *multiclusterv1alpha1.AuthTokenRequestStatus
 		annotationToken:      digest(answer.Token),
 	}
 	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
-		is[annotationRotate] = value
+		annotations[annotationRotate] = value
 	}
-	return is
+	return annotations
 }
 
 // isOf returns whether a set may overwrite and delete a Secret.

@@ -63,22 +63,22 @@ func TestWanted_Due(t *testing.T) {
 		late   bool
 		what   action
 	}{
-		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is time", true, mint},
-		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is time", true, mint},
+		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is due", true, mint},
+		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is due", true, mint},
 		"at once for other rights": {func(w *wanted, _ *corev1.Secret) {
 			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
-		}, "something else is wanted", false, mint},
-		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "something else is wanted", false, mint},
-		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "the Secret is to say something else", false, repair},
-		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, "the Secret is to say something else", false, repair},
+		}, "the request has changed", false, mint},
+		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "the request has changed", false, mint},
+		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "the contents of the Secret are to change", false, repair},
+		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, "the contents of the Secret are to change", false, repair},
 		"at once for another format of a release that did not note what the token is for": {func(w *wanted, s *corev1.Secret) {
 			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
 			delete(s.Annotations, annotationRights)
-		}, "something else is wanted", false, mint},
-		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "something else is wanted", false, mint},
+		}, "the request has changed", false, mint},
+		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "the request has changed", false, mint},
 		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
-		}, "something else is wanted", false, mint},
+		}, "the request has changed", false, mint},
 		"at once where somebody wrote over it":      {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
 		"at once where it does not tell its times":  {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
 		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false, mint},
@@ -104,7 +104,7 @@ func TestWanted_Due(t *testing.T) {
 	secret := cached(t, w)
 	w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
 	due, what, why := w.due(secret, func(string) bool { return true })
-	assert.Equal(t, "it was asked for", why)
+	assert.Equal(t, "a rotation was requested", why)
 	assert.Equal(t, mint, what)
 	assert.Equal(t, issued.Add(rotatePause), due, "not more often than that")
 	w.set.Annotations = nil

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -63,7 +65,8 @@ func (c *Controller) setChanged(obj any) {
 func (c *Controller) setUpdated(oldObj, obj any) {
 	old, wasSet := loop.Object[*v1alpha1.ClusterCredentialSet](oldObj)
 	set, isSet := loop.Object[*v1alpha1.ClusterCredentialSet](obj)
-	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation && old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
+	if wasSet && isSet && old.UID == set.UID && old.Generation == set.Generation &&
+		old.DeletionTimestamp.IsZero() == set.DeletionTimestamp.IsZero() &&
 		old.Annotations[v1alpha1.AnnotationRotate] == set.Annotations[v1alpha1.AnnotationRotate] {
 		c.setQueue.Add(cache.MetaObjectToName(set))
 		return
@@ -77,7 +80,8 @@ func (c *Controller) setDeleted(obj any) {
 	}
 }
 
-// profileUpdated ignores changes that make no difference to a credential, such as the health of the member.
+// profileUpdated ignores changes that make no difference to a credential, such as the health of the
+// member.
 func (c *Controller) profileUpdated(oldObj, obj any) {
 	old, wasProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](oldObj)
 	profile, isProfile := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
@@ -91,7 +95,8 @@ func (c *Controller) profileUpdated(oldObj, obj any) {
 	}
 }
 
-// profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its credentials.
+// profileChanged enqueues the sets that select from the namespace of a ClusterProfile, and its
+// credentials.
 func (c *Controller) profileChanged(obj any) {
 	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
 	if !ok {
@@ -121,7 +126,8 @@ func (c *Controller) decisionChanged(obj any) {
 	}
 }
 
-// placementChanged enqueues the sets that may select by decisions of a Placement that was created or deleted.
+// placementChanged enqueues the sets that may select by decisions of a Placement that was created
+// or deleted.
 func (c *Controller) placementChanged(obj any) {
 	if placement, ok := loop.Object[*v1alpha1.Placement](obj); ok {
 		c.decisionsChanged(placement.Namespace)
@@ -131,7 +137,8 @@ func (c *Controller) placementChanged(obj any) {
 // placementUpdated is placementChanged for a Placement whose deletion has begun.
 func (c *Controller) placementUpdated(oldObj, obj any) {
 	old, ok := oldObj.(*v1alpha1.Placement)
-	if placement, isPlacement := obj.(*v1alpha1.Placement); ok && isPlacement && old.DeletionTimestamp == nil && placement.DeletionTimestamp != nil {
+	placement, isPlacement := obj.(*v1alpha1.Placement)
+	if ok && isPlacement && old.DeletionTimestamp == nil && placement.DeletionTimestamp != nil {
 		c.decisionsChanged(placement.Namespace)
 	}
 }
@@ -144,8 +151,8 @@ func (c *Controller) decisionsChanged(namespace string) {
 	})
 }
 
-// grantChanged enqueues the credential of a grant that is being revoked. One that never had a token is taken back by the request that has made it,
-// which has failed and is tried again with backoff.
+// grantChanged enqueues the credential of a grant that is being revoked. One that never had a token
+// is taken back by the request that has made it, which has failed and is tried again with backoff.
 func (c *Controller) grantChanged(obj any) {
 	g, ok := loop.Object[*v1alpha1.AuthTokenGrant](obj)
 	if !ok {
@@ -165,8 +172,8 @@ func (c *Controller) grantChanged(obj any) {
 	})
 }
 
-// secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is nil for one that was created or
-// deleted.
+// secretChanged enqueues the credential of a Secret, and the sets that it may conflict with. old is
+// nil for one that was created or deleted.
 func (c *Controller) secretChanged(old, obj any) {
 	secret, ok := loop.Object[*corev1.Secret](obj)
 	if !ok {
@@ -195,4 +202,59 @@ func (c *Controller) forEachSet(do func(set *v1alpha1.ClusterCredentialSet)) {
 	for _, set := range all {
 		do(set)
 	}
+}
+
+// failingShare: while others wait, one in failingShare credentials is one that has failed.
+const failingShare = 8
+
+// newCredentialQueue returns the queue of credentials. Credentials that have failed come after all
+// others: sets that cannot get a token must not delay renewals. Namespaces take turns, and so do
+// the sets of each namespace.
+func newCredentialQueue(
+	limiter workqueue.TypedRateLimiter[credentialKey], failing func(credentialKey) bool, clock clock.WithTicker,
+) workqueue.TypedRateLimitingInterface[credentialKey] {
+	return loop.NewOrderedQueue("credential", clock, limiter, &lanes{failing: failing, first: newTurns(), later: newTurns()})
+}
+
+// lanes is the order of a queue of credentials. The queue locks it.
+type lanes struct {
+	// failing returns whether the last attempt for a credential failed.
+	failing func(credentialKey) bool
+	// first has credentials that have not failed. later has the others.
+	first, later *loop.Turns[credentialKey]
+	popped       int
+}
+
+var _ workqueue.Queue[credentialKey] = (*lanes)(nil)
+
+// Touch implements workqueue.Queue.
+func (*lanes) Touch(credentialKey) {}
+
+// Push implements workqueue.Queue.
+func (l *lanes) Push(key credentialKey) {
+	if l.failing(key) {
+		l.later.Push(key)
+	} else {
+		l.first.Push(key)
+	}
+}
+
+// Len implements workqueue.Queue.
+func (l *lanes) Len() int { return l.first.Len() + l.later.Len() }
+
+// Pop implements workqueue.Queue.
+func (l *lanes) Pop() credentialKey {
+	l.popped++
+	if l.first.Len() == 0 || l.later.Len() > 0 && l.popped%failingShare == 0 {
+		return l.later.Pop()
+	}
+	return l.first.Pop()
+}
+
+// newTurns returns a queue in which namespaces take turns, and the sets within each namespace.
+func newTurns() *loop.Turns[credentialKey] {
+	return loop.NewTurns(
+		func(key credentialKey) string { return key.set.Namespace },
+		func(key credentialKey) string { return key.set.Name },
+	)
 }

@@ -20,7 +20,8 @@ type limiter struct {
 	most int
 
 	mu sync.Mutex
-	// selected has the number of credentials of each set within the limit, by namespace and by UID of the set.
+	// selected has the number of credentials of each set within the limit, by namespace and by UID of
+	// the set.
 	selected map[string]map[types.UID]int
 }
 
@@ -47,14 +48,15 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 		others += n
 	}
 	if l.most > 0 && clusters > 0 && others+clusters > l.most {
-		return fmt.Sprintf("it selects %d clusters and the other sets of the namespace %d, of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)",
-			clusters, others, l.most)
+		return fmt.Sprintf("it selects %d clusters and the other sets of the namespace %d, "+
+			"of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)", clusters, others, l.most)
 	}
 	of[set.UID] = clusters
 	return ""
 }
 
-// isWithin returns whether set has been counted and is within the limit. After a start, it returns false until the set has been counted.
+// isWithin returns whether set has been counted and is within the limit. After a start, it returns
+// false until the set has been counted.
 func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

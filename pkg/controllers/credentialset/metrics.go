@@ -21,20 +21,22 @@ const (
 var (
 	// No label of this metric has the name of a set or cluster.
 	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "credential_set_issues_total",
-		Help:           "Credentials written for ClusterCredentialSets, by result: Issued, Repaired where the token was kept, or Failed for each try that did not get through.",
+		Namespace: "clusterpass",
+		Name:      "credential_set_issues_total",
+		Help: "Credentials written for ClusterCredentialSets, by result: " +
+			"Issued, Repaired where the token was kept, or Failed for each failed attempt.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 
 	authorsDesc = metrics.NewDesc("clusterpass_credential_set_authors_expiring",
-		"ClusterCredentialSets by what is with their author's time (--max-set-author-age): ExpiresSoon, within 14 days, or Expired.",
+		"ClusterCredentialSets whose author's time (--max-set-author-age) ends within 14 days (ExpiresSoon) or has ended (Expired).",
 		[]string{"reason"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the sets of c.
+// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
+// sets of c.
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)

@@ -17,11 +17,12 @@ import (
 	"clusterpass.dev/pkg/credentialset/format"
 )
 
-// keys are those of a Secret that the controller has written. Everything else belongs to others: labels, annotations, keys of a consumer,
-// finalizers and owners.
+// keys are those of a Secret that the controller has written. Everything else belongs to others:
+// labels, annotations, keys of a consumer, finalizers and owners.
 //
-// They are noted in the Secret and merged by an update of the version that was read. Server-side apply would need another verb in each namespace
-// that has allowed the controller to write Secrets, and would write into a Secret that somebody else creates just before.
+// They are noted in the Secret and merged by an update of the version that was read. Server-side
+// apply would need another verb in each namespace that has allowed the controller to write Secrets,
+// and would write into a Secret that somebody else creates just before.
 type keys struct {
 	Data        []string `json:"data,omitempty"`
 	Labels      []string `json:"labels,omitempty"`
@@ -34,7 +35,8 @@ var unnoted = []string{
 	format.TLSServerNameKey, format.ProxyURLKey, format.ExpirationTimestampKey,
 }
 
-// note annotates a Secret with the keys that the controller writes, and with digests of their content.
+// note annotates a Secret with the keys that the controller writes, and with digests of their
+// content.
 func note(secret *corev1.Secret) error {
 	of := keys{
 		Data:        slices.Sorted(maps.Keys(secret.Data)),
@@ -56,8 +58,8 @@ func isOurs(key string) bool { return strings.HasPrefix(key, annotationPrefix) }
 // noted returns the keys that a Secret notes; false if it notes none.
 func noted(secret *corev1.Secret) (keys, bool) {
 	var of keys
-	is := secret.Annotations[annotationKeys]
-	return of, is != "" && json.Unmarshal([]byte(is), &of) == nil
+	encoded := secret.Annotations[annotationKeys]
+	return of, encoded != "" && json.Unmarshal([]byte(encoded), &of) == nil
 }
 
 // checksum is a digest of the content of a Secret by the controller's keys.
@@ -71,7 +73,8 @@ func checksum(secret *corev1.Secret, of keys) string {
 	return digest([]any{only(secret.Data, of.Data), only(secret.Labels, of.Labels), annotations})
 }
 
-// found is a digest of the present content of the keys that were written, and isAsWritten returns whether that is what was written.
+// found is a digest of the present content of the keys that were written, and isAsWritten returns
+// whether that is what was written.
 func found(secret *corev1.Secret) string {
 	if of, ok := noted(secret); ok {
 		return checksum(secret, of)
@@ -87,7 +90,8 @@ func isAsWritten(secret *corev1.Secret) bool {
 	return written == secret.Annotations[annotationFound]
 }
 
-// only returns the entries of a map by keys, never nil: releases that did not note their keys had it so.
+// only returns the entries of a map by keys, never nil: releases that did not note their keys had
+// it so.
 func only[V any](of map[string]V, keys []string) map[string]V {
 	some := map[string]V{}
 	for _, key := range keys {
@@ -98,8 +102,8 @@ func only[V any](of map[string]V, keys []string) map[string]V {
 	return some
 }
 
-// merge returns the Secret to write: everything of want, everything of have that others wrote, and nothing that the controller wrote before
-// and want lacks.
+// merge returns the Secret to write: everything of want, everything of have that others wrote, and
+// nothing that the controller wrote before and want lacks.
 func merge(have, want *corev1.Secret) *corev1.Secret {
 	was, ok := noted(have)
 	if !ok {
@@ -131,7 +135,8 @@ func merged[V any](have, want map[string]V, loses func(key string) bool) map[str
 	return next
 }
 
-// managed returns the keys by the manager of the digest of the content: a release that did not note its keys.
+// managed returns the keys by the manager of the digest of the content: a release that did not note
+// its keys.
 func managed(secret *corev1.Secret) keys {
 	var of keys
 	for _, entry := range secret.ManagedFields {
@@ -158,7 +163,8 @@ func managed(secret *corev1.Secret) keys {
 	return of
 }
 
-// applied returns the keys that others own by server-side apply, which the controller does not use: these stay.
+// applied returns the keys that others own by server-side apply, which the controller does not use:
+// these stay.
 func applied(secret *corev1.Secret) *fieldpath.Set {
 	claims := &fieldpath.Set{}
 	for _, entry := range secret.ManagedFields {

@@ -18,8 +18,8 @@ import (
 	"clusterpass.dev/pkg/credentialset/format"
 )
 
-// unnotedAnnotations are those that releases wrote which did not note the keys, for the Secret of newWanted with the label
-// for=fleet: their digests are what they were.
+// unnotedAnnotations are those that releases wrote which did not note the keys, for the Secret of
+// newWanted with the label for=fleet: their digests are what they were.
 func unnotedAnnotations() map[string]string {
 	return map[string]string{
 		annotationCluster: "bravelion", annotationClusterUID: "uid-1", annotationGrant: "a-grant",
@@ -75,7 +75,7 @@ func TestWanted_DueChanged(t *testing.T) {
 				assert.Equal(t, "the Secret was changed", why)
 				return
 			}
-			assert.Equal(t, "it is time", why)
+			assert.Equal(t, "it is due", why)
 		})
 	}
 }
@@ -140,7 +140,7 @@ func TestMerge_EarlierRelease(t *testing.T) {
 	_, err = withoutContent(read)
 	require.NoError(t, err)
 	_, _, why := w.due(read, always)
-	assert.Equal(t, "it is time", why, "it is left as it is until it is renewed, whatever others have added")
+	assert.Equal(t, "it is due", why, "it is left as it is until it is renewed, whatever others have added")
 
 	want := fresh.DeepCopy()
 	delete(want.Labels, "for")

@@ -31,8 +31,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// setsHub is a hub with sets, each of which selects bravelion and smartfish. The server answers as long as mayAsk says so, and asked has who
-// has asked it, in this order.
+// setsHub is a hub with sets, each of which selects bravelion and smartfish. The server answers as
+// long as mayAsk says so, and asked has who has asked it, in this order.
 type setsHub struct {
 	*hub
 	there  cache.Indexer
@@ -57,7 +57,7 @@ func newSets(t *testing.T) *setsHub {
 	kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
 	})
-	s.secrets.run(t.Context(), s.secretChanged)
+	s.secrets = newSecrets(t.Context(), kube, s.secretChanged)
 	client := ours.NewClientset()
 	client.PrependReactor("create", "clustercredentialsets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create := action.(clienttesting.CreateActionImpl)
@@ -91,8 +91,8 @@ func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
 	return []credentialKey{{cache.MetaObjectToName(set), "bravelion"}, {cache.MetaObjectToName(set), "smartfish"}}
 }
 
-// work sees to all credentials of keys, and to those that the queue has got by itself, one after another as a single worker does. It returns
-// who has asked for tokens, in this order.
+// work sees to all credentials of keys, and to those that the queue has got by itself, one after
+// another as a single worker does. It returns who has asked for tokens, in this order.
 func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
 	t.Helper()
 	s.asked = nil

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -31,12 +30,13 @@ import (
 
 var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
 
-// decisionGrace is how long the credential for a cluster is kept that decisions do not name any more. Somebody may have changed them, and the
-// controller of Placements writes them again.
+// decisionGrace is how long the credential for a cluster is kept that decisions do not name any
+// more. Somebody may have changed them, and the controller of Placements writes them again.
 const decisionGrace = time.Minute
 
-// prune deletes what set has for clusters that it does not select any more: first the Secret, so nobody begins to use it, then the grants,
-// which ends its tokens. It returns after how long to do so for the first of those that are kept for now, zero if there are none.
+// prune deletes what set has for clusters that it does not select any more: first the Secret, so
+// nobody begins to use it, then the grants, which ends its tokens. It returns after how long to do
+// so for the first of those that are kept for now, zero if there are none.
 func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
 	c.decided(set, selected)
 	all, err := c.leftovers(set, selected)
@@ -61,8 +61,8 @@ type leftover struct {
 	grants  []*v1alpha1.AuthTokenGrant
 }
 
-// leftovers returns what set has for clusters that are not selected, by their names, and its grants for clusters that were replaced under
-// their names.
+// leftovers returns what set has for clusters that are not selected, by their names, and its grants
+// for clusters that were replaced under their names.
 func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]*leftover, error) {
 	secrets, err := c.secrets.of(set)
 	if err != nil {
@@ -93,9 +93,11 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	return all, nil
 }
 
-// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds no token of the set, so it is not
-// kept.
-func (c *Controller) remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool) (time.Duration, error) {
+// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds
+// no token of the set, so it is not kept.
+func (c *Controller) remove(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool,
+) (time.Duration, error) {
 	left, stays, err := c.left(ctx, set, cluster)
 	if err != nil || !left {
 		return 0, err
@@ -125,8 +127,9 @@ func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected select
 	}
 }
 
-// grace returns how long the credential of set for a cluster that is not selected is still kept; zero if it is deleted at once. Only
-// decisions get a grace: what the set itself says was changed by its author.
+// grace returns how long the credential of set for a cluster that is not selected is still kept;
+// zero if it is deleted at once. Only decisions get a grace: what the set itself says was changed
+// by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	if set.Spec.Clusters.DecisionKey == "" || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
 		return 0, nil
@@ -146,9 +149,12 @@ func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventor
 	return max(0, since.Add(decisionGrace).Sub(now)), nil
 }
 
-// left returns whether a cluster is not selected any more, and how long its credential is still kept. It reads without a cache: neither an
-// API that is away for a while nor a stale cache may end what is in use.
-func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (left bool, stays time.Duration, err error) {
+// left returns whether a cluster is not selected any more, and how long its credential is still
+// kept. It reads without a cache: neither an API that is away for a while nor a stale cache may end
+// what is in use.
+func (c *Controller) left(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
+) (left bool, stays time.Duration, err error) {
 	namespace := credentialset.ProfileNamespace(set)
 	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -171,8 +177,8 @@ func (c *Controller) left(ctx context.Context, set *v1alpha1.ClusterCredentialSe
 	return false, 0, nil
 }
 
-// finish deletes everything of a set that is being deleted, and removes its finalizer. What the controller manager may not delete stays, with
-// an event: the tokens end with the grants.
+// finish deletes everything of a set that is being deleted, and removes its finalizer. What the
+// controller manager may not delete stays, with an event: the tokens end with the grants.
 func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
@@ -203,10 +209,7 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	if err == nil {
 		c.recordLeft(set, secretsLeft, kueueLeft)
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
+	return ignoreGone(err)
 }
 
 // recordLeft records events about what a deleted set has left.
@@ -214,17 +217,18 @@ func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kue
 	if names := writtenSecrets(set); secrets && len(names) > 0 {
 		namespace := credentialset.SecretName(set, "").Namespace
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
-			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: kubectl -n %s delete secrets --selector=%s. They are: %s",
-			namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
+			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: "+
+				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
 	}
 	if kueue {
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
-			"the controller manager may not delete objects of Kueue. To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s",
-			selectorOf(set))
+			"the controller manager may not delete objects of Kueue. "+
+				"To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", selectorOf(set))
 	}
 }
 
-// writtenSecrets returns the names of the Secrets that a set has written, as far as its status lists them.
+// writtenSecrets returns the names of the Secrets that a set has written, as far as its status
+// lists them.
 func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
 	var names []string
 	for _, of := range set.Status.Credentials {
@@ -235,8 +239,8 @@ func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
 	return names
 }
 
-// deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller manager may not. They are listed without a
-// cache: their namespace may not be watched.
+// deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller
+// manager may not. They are listed without a cache: their namespace may not be watched.
 func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (left bool, err error) {
 	if !credentialset.KeepsCredentials(set) {
 		return false, nil
@@ -258,11 +262,13 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 	return !goes, err
 }
 
-// namespaceGoes returns whether a namespace is deleted or being deleted, with all Secrets in it. The rights of the controller manager there
-// may be deleted first, and nobody can give them again in a namespace that is being deleted.
+// namespaceGoes returns whether a namespace is deleted or being deleted, with all Secrets in it.
+// The rights of the controller manager there may be deleted first, and nobody can give them again
+// in a namespace that is being deleted.
 func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, error) {
 	// By a list: the controller manager may not get them.
-	list, err := c.Hub.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
+	list, err := c.Hub.CoreV1().Namespaces().List(ctx,
+		metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
 	if err != nil {
 		return false, err
 	}
@@ -270,12 +276,8 @@ func (c *Controller) namespaceGoes(ctx context.Context, name string) (bool, erro
 }
 
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
-	err := c.Hub.CoreV1().Secrets(secret.Namespace).Delete(ctx, secret.Name, exactly(secret.UID))
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		// It is gone, or another Secret has its name.
-		return nil
-	}
-	return err
+	secrets := c.Hub.CoreV1().Secrets(secret.Namespace)
+	return ignoreGone(secrets.Delete(ctx, secret.Name, *metav1.NewPreconditionDeleteOptions(string(secret.UID))))
 }
 
 // grantsOf returns the grants of a set.
@@ -291,13 +293,15 @@ func (c *Controller) deleteGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant
 	if g.DeletionTimestamp != nil {
 		return nil
 	}
-	err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, exactly(g.UID))
+	grants := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace)
+	return ignoreGone(grants.Delete(ctx, g.Name, *metav1.NewPreconditionDeleteOptions(string(g.UID))))
+}
+
+// ignoreGone drops an error that says that an object is gone, or has changed, or that another one
+// has its name: events will tell.
+func ignoreGone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
-}
-
-func exactly(uid types.UID) metav1.DeleteOptions {
-	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,8 +18,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/decision"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -43,17 +45,17 @@ type chosen struct {
 	missing []string
 	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
-	// refused says why the author of the set may not select, or why the set may not select so many, empty if it may. The clusters are then those
-	// that the set has a grant for.
+	// refused says why the author of the set may not select, or why the set may not select so many,
+	// empty if it may. The clusters are then those that the set has a grant for.
 	refused string
 	// reason is that of the condition Ready where refused is not empty.
 	reason string
 }
 
-// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for none: the rights of its author are no
-// object that could be watched.
-func (is *chosen) requeueAfter(after time.Duration) time.Duration {
-	if is.refused != "" && (after == 0 || after > refusedPeriod) {
+// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for
+// none: the rights of its author are no object that could be watched.
+func (s *chosen) requeueAfter(after time.Duration) time.Duration {
+	if s.refused != "" && (after == 0 || after > refusedPeriod) {
 		return refusedPeriod
 	}
 	return after
@@ -65,31 +67,32 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	if err != nil {
 		return nil, err
 	}
-	is := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
+	selection := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
 	if refused == "" {
-		if is.clusters, err = c.matching(set); err != nil {
+		if selection.clusters, err = c.matching(ctx, set); err != nil {
 			return nil, err
 		}
-		is.refused, is.reason = c.limits.reserve(set, len(is.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
+		selection.refused, selection.reason = c.limits.reserve(set, len(selection.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
-	if is.refused == "" {
-		is.missing = c.missing(set)
+	if selection.refused == "" {
+		selection.missing = c.missing(set)
 	} else {
-		if is.clusters, err = c.granted(set); err != nil {
+		if selection.clusters, err = c.granted(set); err != nil {
 			return nil, err
 		}
 	}
-	for name, profile := range is.clusters {
+	for name, profile := range selection.clusters {
 		if c.Members.CachedLeaving(profile) != nil {
-			is.leaving = append(is.leaving, name)
-			delete(is.clusters, name)
+			selection.leaving = append(selection.leaving, name)
+			delete(selection.clusters, name)
 		}
 	}
-	slices.Sort(is.leaving)
-	return is, nil
+	slices.Sort(selection.leaving)
+	return selection, nil
 }
 
-// missing returns which names that set selects are no ClusterProfile's. Those of decisions are not the author's.
+// missing returns which names that set selects are no ClusterProfile's. Those of decisions are not
+// the author's.
 func (c *Controller) missing(set *v1alpha1.ClusterCredentialSet) []string {
 	if set.Spec.Clusters.DecisionKey != "" {
 		return nil
@@ -100,8 +103,8 @@ func (c *Controller) missing(set *v1alpha1.ClusterCredentialSet) []string {
 	})
 }
 
-// granted returns the clusters that set has a grant for, whatever it selects: no selector is applied to what its author may not see. Only the
-// server makes grants; a Secret may be anybody's.
+// granted returns the clusters that set has a grant for, whatever it selects: no selector is
+// applied to what its author may not see. Only the server makes grants; a Secret may be anybody's.
 func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	found := selection{}
 	if !credentialset.KeepsCredentials(set) {
@@ -124,7 +127,7 @@ func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, err
 }
 
 // matching returns what the selection of set is about now.
-func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, error) {
+func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (selection, error) {
 	clusters := &set.Spec.Clusters
 	bound, err := boundOf(clusters)
 	if err != nil {
@@ -143,7 +146,7 @@ func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, er
 	}
 	names := clusters.Names
 	if clusters.DecisionKey != "" {
-		if names, err = c.decisions.names(set); err != nil {
+		if names, err = c.decisions.names(ctx, set); err != nil {
 			return nil, err
 		}
 	}
@@ -158,7 +161,8 @@ func (c *Controller) matching(set *v1alpha1.ClusterCredentialSet) (selection, er
 	return found, nil
 }
 
-// boundOf returns a function that says whether names or labels allow a ClusterProfile to be selected.
+// boundOf returns a function that says whether names or labels allow a ClusterProfile to be
+// selected.
 func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
 	selector := labels.Everything()
 	if clusters.LabelSelector != nil {
@@ -173,12 +177,13 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 	}, nil
 }
 
-// order returns the names of what set selects now, in the order of its names or decisions, else by name.
-func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
+// order returns the names of what set selects now, in the order of its names or decisions, else by
+// name.
+func (c *Controller) order(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
 		var err error
-		if names, err = c.decisions.names(set); err != nil {
+		if names, err = c.decisions.names(ctx, set); err != nil {
 			return nil, err
 		}
 	}
@@ -189,7 +194,9 @@ func (c *Controller) order(set *v1alpha1.ClusterCredentialSet, selected selectio
 }
 
 // selectedOne returns a ClusterProfile if set selects it now, else nil.
-func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string) (*inventoryv1alpha1.ClusterProfile, error) {
+func (c *Controller) selectedOne(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
+) (*inventoryv1alpha1.ClusterProfile, error) {
 	refused, err := c.authorRefused(ctx, set)
 	if err != nil {
 		return nil, err
@@ -209,7 +216,7 @@ func (c *Controller) selectedOne(ctx context.Context, set *v1alpha1.ClusterCrede
 		return nil, err
 	}
 	if set.Spec.Clusters.DecisionKey != "" {
-		names, err := c.decisions.names(set)
+		names, err := c.decisions.names(ctx, set)
 		if err != nil || !slices.Contains(names, cluster) {
 			return nil, err
 		}
@@ -226,34 +233,32 @@ func (c *Controller) grantedOne(set *v1alpha1.ClusterCredentialSet, cluster stri
 	return granted[cluster], nil
 }
 
-// decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another manager owns that group, the hub may not
-// have them.
+// decisions are the hub's PlacementDecisions. They are watched once a set needs them: if another
+// manager owns that group, the hub may not have them.
 type decisions struct {
-	informer inventoryinformers.PlacementDecisionInformer
-	// placements are those whose decisions the user controller writes; empty if that user is not known.
+	informers *ondemand.Informers[inventorylisters.PlacementDecisionLister]
+	// placements are those whose decisions the user controller writes; empty if that user is not
+	// known.
 	placements listers.PlacementLister
 	controller string
-	once       sync.Once
-	start      func() error
-	failed     error
 }
 
-func (d *decisions) run(ctx context.Context, changed func(obj any)) {
-	d.start = func() error {
-		_, err := d.informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: changed, UpdateFunc: func(_, obj any) { changed(obj) }, DeleteFunc: changed,
-		})
-		if err != nil {
-			return fmt.Errorf("watching PlacementDecisions: %w", err)
-		}
-		go d.informer.Informer().RunWithContext(ctx)
-		return nil
+// newDecisions returns a watch that calls changed, and ends with ctx.
+func newDecisions(
+	ctx context.Context, informer inventoryinformers.PlacementDecisionInformer, placements listers.PlacementLister, controller string,
+	changed func(obj any),
+) *decisions {
+	open := func(context.Context, string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
+		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil
 	}
+	notRead := errors.New("the PlacementDecisions are not read yet")
+	return &decisions{informers: ondemand.New(ctx, open, loop.Always(changed), notRead), placements: placements, controller: controller}
 }
 
-// names returns the names of the ClusterProfiles that the decisions which count for set name, each once, in the order of their index.
-func (d *decisions) names(set *v1alpha1.ClusterCredentialSet) ([]string, error) {
-	counting, _, err := d.of(set)
+// names returns the names of the ClusterProfiles that the decisions which count for set name, each
+// once, in the order of their index.
+func (d *decisions) names(ctx context.Context, set *v1alpha1.ClusterCredentialSet) ([]string, error) {
+	counting, _, err := d.of(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -273,16 +278,15 @@ type other struct {
 }
 
 // of returns the decisions for set that count, and those that do not.
-func (d *decisions) of(set *v1alpha1.ClusterCredentialSet) (counting []*inventoryv1alpha1.PlacementDecision, others []other, err error) {
-	d.once.Do(func() { d.failed = d.start() })
-	if d.failed != nil {
-		return nil, nil, d.failed
-	}
-	if !d.informer.Informer().HasSynced() {
-		return nil, nil, errors.New("the PlacementDecisions are not read yet")
+func (d *decisions) of(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet,
+) (counting []*inventoryv1alpha1.PlacementDecision, others []other, err error) {
+	lister, err := d.informers.Start(ctx, metav1.NamespaceAll)
+	if err != nil {
+		return nil, nil, err
 	}
 	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
-	list, err := d.informer.Lister().PlacementDecisions(set.Namespace).List(key.AsSelector())
+	list, err := lister.PlacementDecisions(set.Namespace).List(key.AsSelector())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -296,8 +300,9 @@ func (d *decisions) of(set *v1alpha1.ClusterCredentialSet) (counting []*inventor
 	return counting, others, nil
 }
 
-// doubts returns why a decision does not count if those of writers do; empty if it counts. The Placement of a decision that the controller of
-// Placements has written has to exist: that controller keeps the decisions of existing Placements, and no others.
+// doubts returns why a decision does not count if those of writers do; empty if it counts. The
+// Placement of a decision that the controller of Placements has written has to exist: that
+// controller keeps the decisions of existing Placements, and no others.
 func (d *decisions) doubts(slice *inventoryv1alpha1.PlacementDecision, writers []string) string {
 	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
 	switch {

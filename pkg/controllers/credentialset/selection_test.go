@@ -36,8 +36,9 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of PlacementDecisions. Authors may do what allows
-// says, and reviewed counts how often that was asked.
+// hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of
+// PlacementDecisions. Authors may do what allows says, and reviewed counts how often that was
+// asked.
 type hub struct {
 	*Controller
 	clock    *testingclock.FakeClock
@@ -69,7 +70,6 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 	factory := inventoryinformers.NewSharedInformerFactory(client, 0)
 	profiles, slices := factory.Apis().V1alpha1().ClusterProfiles(), factory.Apis().V1alpha1().PlacementDecisions()
 	profiles.Informer()
-	slices.Informer()
 	ctx, cancel := context.WithCancel(t.Context())
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
@@ -85,16 +85,17 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		return true, review, nil
 	})
 	h.Controller = &Controller{
-		Options:  Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock},
-		profiles: profiles.Lister(),
-		grants:   listers.NewAuthTokenGrantLister(h.grantsThere),
-		decisions: &decisions{
-			informer: slices, start: func() error { return nil }, controller: signer, placements: listers.NewPlacementLister(h.placementsThere),
-		},
-		secrets:   newSecrets(kube),
+		Options:   Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock},
+		profiles:  profiles.Lister(),
+		grants:    listers.NewAuthTokenGrantLister(h.grantsThere),
 		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
 		undecided: map[credentialKey]time.Time{},
 	}
+	h.decisions = newDecisions(ctx, slices, listers.NewPlacementLister(h.placementsThere), signer, func(any) {})
+	require.Eventually(t, func() bool {
+		_, err := h.decisions.informers.Start(ctx, metav1.NamespaceAll)
+		return err == nil
+	}, time.Minute, time.Millisecond)
 	return h
 }
 
@@ -143,7 +144,7 @@ func TestController_Matching(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := setOf(test.clusters)
-			found, err := h.matching(set)
+			found, err := h.matching(t.Context(), set)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, slices.Sorted(maps.Keys(found)))
 			require.Empty(t, h.limits.reserve(set, len(found)))
@@ -231,7 +232,7 @@ func TestDecisions_Doubts(t *testing.T) {
 	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
 		slice := decided("a", "kim", "bravelion")
 		slice.DeletionTimestamp, slice.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
-		found, err := newHub(t, slice).matching(setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}))
+		found, err := newHub(t, slice).matching(t.Context(), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}))
 		require.NoError(t, err)
 		assert.Empty(t, found)
 	})
@@ -398,7 +399,7 @@ func TestController_AuthorRefused(t *testing.T) {
 		h.allows = func(what *authorizationv1.ResourceAttributes) bool { return what.Name != "" }
 		refused, err := h.authorRefused(t.Context(), setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
 		require.NoError(t, err)
-		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, as it names more than 20")
+		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, because the set names more than 20")
 		assert.Equal(t, 1, h.reviewed)
 	})
 	t.Run("nobody is nobody's author", func(t *testing.T) {
@@ -415,7 +416,7 @@ func TestController_TellReady(t *testing.T) {
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
 	updateStatus := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
 		t.Helper()
-		require.NoError(t, h.setReady(set, ready, chosen))
+		require.NoError(t, h.setReady(t.Context(), set, ready, chosen))
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
@@ -436,7 +437,7 @@ func TestController_TellReady(t *testing.T) {
 		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
-		assert.Equal(t, "no other clusters are selected than those that have a credential: its author may not list; each selected cluster has a credential", is.Message)
+		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))

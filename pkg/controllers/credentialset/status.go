@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,12 +43,13 @@ type state struct {
 // ready is the state of a credential that is valid, in a Secret.
 func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.Time) state {
 	return state{v1alpha1.CredentialStatus{
-		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant], Ready: true,
+		UID: types.UID(secret.Annotations[annotationClusterUID]), SecretName: secret.Name, GrantName: secret.Annotations[annotationGrant],
+		Ready: true,
 	}, set.Generation, due.Truncate(time.Second)}
 }
 
-// failed is the state of a credential that could not be made or renewed. It is still ready if the Secret has one for the same purpose that is
-// neither expired nor revoked.
+// failed is the state of a credential that could not be made or renewed. It is still ready if the
+// Secret has one for the same purpose that is neither expired nor revoked.
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: want.name().Name,
@@ -65,8 +65,8 @@ func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) stat
 }
 
 // setState stores the state of a credential, and enqueues the set to update its status.
-func (c *Controller) setState(want *wanted, is state) {
-	is.ClusterProfile = want.profile.Name
+func (c *Controller) setState(want *wanted, next state) {
+	next.ClusterProfile = want.profile.Name
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.states[want.set.UID]
@@ -74,8 +74,8 @@ func (c *Controller) setState(want *wanted, is state) {
 		of = map[string]state{}
 		c.states[want.set.UID] = of
 	}
-	if was, ok := of[is.ClusterProfile]; !ok || was != is {
-		of[is.ClusterProfile] = is
+	if was, ok := of[next.ClusterProfile]; !ok || was != next {
+		of[next.ClusterProfile] = next
 		c.setQueue.AddAfter(cache.MetaObjectToName(want.set), statusDelay)
 	}
 }
@@ -84,8 +84,8 @@ func (c *Controller) setState(want *wanted, is state) {
 func (c *Controller) knows(set *v1alpha1.ClusterCredentialSet, cluster string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	is, ok := c.states[set.UID][cluster]
-	return ok && is.generation == set.Generation
+	known, ok := c.states[set.UID][cluster]
+	return ok && known.generation == set.Generation
 }
 
 // clusters returns those with a state.
@@ -95,14 +95,16 @@ func (c *Controller) clusters(set types.UID) []string {
 	return slices.Collect(maps.Keys(c.states[set]))
 }
 
-// dropState drops the state of a credential whose cluster is not selected: it is reconciled again when the cluster is.
+// dropState drops the state of a credential whose cluster is not selected: it is reconciled again
+// when the cluster is.
 func (c *Controller) dropState(set *v1alpha1.ClusterCredentialSet, cluster string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.states[set.UID], cluster)
 }
 
-// forget drops everything about the credentials of a set for clusters, for all of them if none is named.
+// forget drops everything about the credentials of a set for clusters, for all of them if none is
+// named.
 func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,8 +124,11 @@ func (c *Controller) forget(set *v1alpha1.ClusterCredentialSet, clusters ...stri
 	}
 }
 
-// updateStatus writes the status of a set, with the condition of its consumer if it has one, if that changes it.
-func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition) error {
+// updateStatus writes the status of a set, with the condition of its consumer if it has one, if
+// that changes it.
+func (c *Controller) updateStatus(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, chosen *chosen, consumer *metav1.Condition,
+) error {
 	selected := chosen.clusters
 	next := set.DeepCopy()
 	next.Status.ObservedGeneration = set.Generation
@@ -141,17 +146,17 @@ func (c *Controller) updateStatus(ctx context.Context, set *v1alpha1.ClusterCred
 		}
 	}
 	next.Status.Credentials = credentials[:min(len(credentials), v1alpha1.MaxListedCredentials)]
-	if err := c.setReady(next, condition(next, first), chosen); err != nil {
+	if err := c.setReady(ctx, next, condition(next, first), chosen); err != nil {
 		return err
 	}
-	setConsumerCondition(next, consumer)
+	setOptional(next, v1alpha1.MultiKueueReady, consumer)
 	c.setAnyDecisionWriter(next)
 	c.setAuthorConditions(set, next)
 	conflict, err := c.conflict(set)
 	if err != nil {
 		return err
 	}
-	setConflict(next, conflict)
+	setOptional(next, v1alpha1.CredentialSetConflict, conflict)
 	return c.writeStatus(ctx, set, next)
 }
 
@@ -171,8 +176,8 @@ func (c *Controller) nextRotation(set *v1alpha1.ClusterCredentialSet, selected s
 	return &metav1.Time{Time: first}
 }
 
-// known returns the states of the credentials of the selected clusters: those that are not ready first, then those that were not renewed, then
-// the others; each by name.
+// known returns the states of the credentials of the selected clusters: those that are not ready
+// first, then those that were not renewed, then the others; each by name.
 func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selection) []v1alpha1.CredentialStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,39 +201,44 @@ func (c *Controller) known(set *v1alpha1.ClusterCredentialSet, selected selectio
 }
 
 func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Condition {
-	is := metav1.Condition{
+	ready := metav1.Condition{
 		Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionFalse, ObservedGeneration: set.Generation,
-		Reason: v1alpha1.CredentialSetReasonNotReady, Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
+		Reason:  v1alpha1.CredentialSetReasonNotReady,
+		Message: fmt.Sprintf("%d of %d clusters have a credential; %s", set.Status.Ready, set.Status.Selected, first),
 	}
 	switch {
 	case set.Status.Selected == 0:
-		is.Reason, is.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
+		ready.Reason, ready.Message = v1alpha1.CredentialSetReasonNoClusters, "no ClusterProfile is selected"
 	case set.Status.Ready < set.Status.Selected:
 	case first != "":
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed, "some credentials are valid, and not renewed; "+first
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonNotRenewed,
+			"some credentials are valid but were not renewed; "+first
 	default:
-		is.Status, is.Reason, is.Message = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady, "each selected cluster has a credential"
+		ready.Status, ready.Reason = metav1.ConditionTrue, v1alpha1.CredentialSetReasonReady
+		ready.Message = "each selected cluster has a credential"
 	}
-	return is
+	return ready
 }
 
-// setReady sets the condition Ready in the status of a set, and adds to its message what else there is to say of the selection.
-func (c *Controller) setReady(set *v1alpha1.ClusterCredentialSet, is metav1.Condition, chosen *chosen) error {
-	is.Message += letGo(chosen.leaving) + notThere(chosen.missing)
+// setReady sets the condition Ready in the status of a set, and adds to its message what else there
+// is to say of the selection.
+func (c *Controller) setReady(ctx context.Context, set *v1alpha1.ClusterCredentialSet, ready metav1.Condition, chosen *chosen) error {
+	ready.Message += letGo(chosen.leaving) + notThere(chosen.missing)
 	switch {
 	case chosen.refused != "" && set.Status.Selected == 0:
-		is.Reason, is.Message = chosen.reason, chosen.refused
+		ready.Reason, ready.Message = chosen.reason, chosen.refused
 	case chosen.refused != "":
-		is.Reason, is.Message = chosen.reason, "no other clusters are selected than those that have a credential: "+chosen.refused+"; "+is.Message
+		ready.Reason = chosen.reason
+		ready.Message = "only clusters that already have a credential are selected: " + chosen.refused + "; " + ready.Message
 	case set.Spec.Clusters.DecisionKey != "":
-		_, others, err := c.decisions.of(set)
+		_, others, err := c.decisions.of(ctx, set)
 		if err != nil {
 			return err
 		}
-		is.Message += notCounting(others)
+		ready.Message += notCounting(others)
 	}
-	is.Message = words.Message(is.Message)
-	meta.SetStatusCondition(&set.Status.Conditions, is)
+	ready.Message = words.Message(ready.Message)
+	meta.SetStatusCondition(&set.Status.Conditions, ready)
 	return nil
 }
 
@@ -237,7 +247,7 @@ func notThere(missing []string) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return "; there is no ClusterProfile " + someOf(missing)
+	return "; there is no ClusterProfile " + words.Some(missing, ", ", maxLetGo)
 }
 
 // notCounting returns which decisions do not count, as the end of a message.
@@ -246,10 +256,12 @@ func notCounting(others []other) string {
 		return ""
 	}
 	first := slices.MinFunc(others, func(a, b other) int { return cmp.Compare(a.Name, b.Name) })
-	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s", len(others), first.Name, first.why)
+	return fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s",
+		len(others), first.Name, first.why)
 }
 
-// setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any writer, else removes it.
+// setAnyDecisionWriter sets the condition AnyDecisionWriter if the set selects by decisions of any
+// writer, else removes it.
 func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	clusters := &set.Spec.Clusters
 	if clusters.DecisionKey == "" || len(clusters.DecisionWriters) > 0 {
@@ -259,27 +271,30 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.CredentialSetAnyDecisionWriter, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
 		Reason: v1alpha1.CredentialSetReasonNoWriters,
-		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, with the rights of the set's author. To select by decisions of Placements alone, become its author (%s), and run: "+
+		Message: fmt.Sprintf("any user who may write PlacementDecisions in this namespace chooses the clusters, "+
+			"with the rights of the set's author. To select by decisions of Placements alone, become its author (%s), and run: "+
 			`kubectl -n %s patch clustercredentialsets.clusterpass.dev %s --type=merge --patch='{"spec":{"clusters":{"decisionWriters":[%q]}}}'`,
 			credentialset.ShowCommand(set), set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)),
 	})
 }
 
-// letGo returns which clusters a set has given up because they leave the hub, as the end of a message.
+// setOptional sets a condition in the status of a set, or removes the one of that type if there is
+// none.
+func setOptional(set *v1alpha1.ClusterCredentialSet, kind string, optional *metav1.Condition) {
+	if optional == nil {
+		meta.RemoveStatusCondition(&set.Status.Conditions, kind)
+		return
+	}
+	meta.SetStatusCondition(&set.Status.Conditions, *optional)
+}
+
+// letGo returns which clusters a set has given up because they leave the hub, as the end of a
+// message.
 func letGo(leaving []string) string {
 	if len(leaving) == 0 {
 		return ""
 	}
-	return "; not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: " + someOf(leaving)
-}
-
-// someOf returns the first names of a list, and how many more there are.
-func someOf(names []string) string {
-	more := ""
-	if left := len(names) - maxLetGo; left > 0 {
-		more = fmt.Sprintf(" and %d more", left)
-	}
-	return strings.Join(names[:min(len(names), maxLetGo)], ", ") + more
+	return "; not selected, as `kubectl clusterpass unjoin` is removing them from the hub: " + words.Some(leaving, ", ", maxLetGo)
 }
 
 // updateBlocked writes into the status why nothing can be done for a set, and returns err.
@@ -302,14 +317,11 @@ func (c *Controller) writeStatus(ctx context.Context, set, next *v1alpha1.Cluste
 		return nil
 	}
 	_, err := c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		// The informer is about to say so.
-		return nil
-	}
-	return err
+	return ignoreGone(err)
 }
 
 func (c *Controller) recordFailure(want *wanted, err error) {
 	renewals.WithLabelValues(resultFailed).Inc()
-	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s", words.Message(want.profile.Name+": "+err.Error()))
+	c.Recorder.Eventf(want.set, nil, corev1.EventTypeWarning, "CredentialNotIssued", "Issue", "%s",
+		words.Message(want.profile.Name+": "+err.Error()))
 }

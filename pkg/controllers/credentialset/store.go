@@ -19,7 +19,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// clockSkew is how far the time at which a token was asked for may be from when the member says that it has issued it.
+// clockSkew is how far the time at which a token was asked for may be from when the member says
+// that it has issued it.
 const clockSkew = 5 * time.Minute
 
 // kept is the token that a Secret has.
@@ -28,8 +29,8 @@ type kept struct {
 	issued, expires time.Time
 }
 
-// kept returns the token that was written into a Secret, if it is still there and valid. The token is read rather than the annotations about
-// its times, which may have been changed.
+// kept returns the token that was written into a Secret, if it is still there and valid. The token
+// is read rather than the annotations about its times, which may have been changed.
 func (c *Controller) kept(secret *corev1.Secret) kept {
 	if secret == nil || secret.Annotations[annotationToken] == "" {
 		return kept{}
@@ -53,8 +54,8 @@ func (c *Controller) kept(secret *corev1.Secret) kept {
 	return kept{}
 }
 
-// rewrite writes a Secret again with the token that it has. The server says by a dry run, which mints nothing, how the cluster is reached, and
-// whether the author may still have the token.
+// rewrite writes a Secret again with the token that it has. The server says by a dry run, which
+// mints nothing, how the cluster is reached, and whether the author may still have the token.
 func (c *Controller) rewrite(ctx context.Context, want *wanted, current *corev1.Secret, has kept) (*corev1.Secret, error) {
 	answer, err := c.ask(ctx, want, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
@@ -66,7 +67,8 @@ func (c *Controller) rewrite(ctx context.Context, want *wanted, current *corev1.
 	return c.store(ctx, want, current, answer, has.issued)
 }
 
-// store writes the Secret for an answer. What others change in it meanwhile stays, and causes no other token.
+// store writes the Secret for an answer. What others change in it meanwhile stays, and causes no
+// other token.
 func (c *Controller) store(
 	ctx context.Context, want *wanted, current *corev1.Secret, answer *multiclusterv1alpha1.AuthTokenRequest, issued time.Time,
 ) (made *corev1.Secret, err error) {

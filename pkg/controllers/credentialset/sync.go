@@ -26,7 +26,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// syncCredential reconciles one credential: it makes or renews it if that is due. It returns after how long to do so again.
+// syncCredential reconciles one credential: it makes or renews it if that is due. It returns after
+// how long to do so again.
 func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(key.set.Namespace).Get(key.set.Name)
 	if err != nil || set.DeletionTimestamp != nil {
@@ -79,12 +80,14 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	c.wrote(key, made)
 	c.setState(want, ready(made, set, time.Time{}))
 	renewals.WithLabelValues(result).Inc()
-	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why, "secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
+	klog.FromContext(ctx).V(2).Info("Wrote a credential", "result", result, "why", why,
+		"secret", klog.KObj(made), "expires", made.Annotations[annotationExpires])
 	// The event of the write enqueues it again.
 	return 0, nil
 }
 
-// isRefused returns whether only a change of rights or policies, on the hub or the member, or of the set, can help.
+// isRefused returns whether only a change of rights or policies, on the hub or the member, or of
+// the set, can help.
 func isRefused(err error) bool {
 	if apierrors.HasStatusCause(err, member.CauseForbidden) || apierrors.HasStatusCause(err, member.CausePolicy) {
 		return true
@@ -111,7 +114,8 @@ func (c *Controller) wrote(key credentialKey, secret *corev1.Secret) {
 	c.writes[key] = written{uid: secret.UID, version: secret.ResourceVersion, at: c.Clock.Now()}
 }
 
-// isBehind returns whether secret, of the cache, is older than the last write: to use it would mint twice.
+// isBehind returns whether secret, of the cache, is older than the last write: to use it would mint
+// twice.
 func (c *Controller) isBehind(key credentialKey, secret *corev1.Secret) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +151,8 @@ func (c *Controller) hasGrant(set *v1alpha1.ClusterCredentialSet, name string) b
 	return err == nil && g.DeletionTimestamp == nil
 }
 
-// hasStoredGrant is hasGrant without the cache: a grant that the cache lacks is no reason for another token.
+// hasStoredGrant is hasGrant without the cache: a grant that the cache lacks is no reason for
+// another token.
 func (c *Controller) hasStoredGrant(ctx context.Context, set *v1alpha1.ClusterCredentialSet, name string) (bool, error) {
 	g, err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(set.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if gone.Is(err, v1alpha1.Resource("authtokengrants"), name) {
@@ -156,8 +161,8 @@ func (c *Controller) hasStoredGrant(ctx context.Context, set *v1alpha1.ClusterCr
 	return err == nil && g.DeletionTimestamp == nil, err
 }
 
-// isBehindServer returns whether err says that the server has a newer set than the cache. That is not a failure: the cache is about to have
-// it.
+// isBehindServer returns whether err says that the server has a newer set than the cache. That is
+// not a failure: the cache is about to have it.
 func isBehindServer(err error) bool {
 	var status apierrors.APIStatus
 	if !apierrors.IsConflict(err) || !errors.As(err, &status) {
@@ -167,8 +172,9 @@ func isBehindServer(err error) bool {
 	return details != nil && details.Group == v1alpha1.GroupName && details.Kind == "clustercredentialsets"
 }
 
-// renew writes a credential into the Secret, by one write and with a new token. A repair keeps the token of the Secret, if that is still
-// there. An author who may not write a Secret does not learn whether one of its name exists: a dry run of the server reviews that first.
+// renew writes a credential into the Secret, by one write and with a new token. A repair keeps the
+// token of the Secret, if that is still there. An author who may not write a Secret does not learn
+// whether one of its name exists: a dry run of the server reviews that first.
 func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	current, err := c.current(ctx, want)
 	if apierrors.IsConflict(err) {
@@ -209,7 +215,8 @@ func (c *Controller) ask(ctx context.Context, want *wanted, options metav1.Creat
 		}, options)
 }
 
-// current returns the Secret without the cache, nil if there is none. One that is not the set's is an error.
+// current returns the Secret without the cache, nil if there is none. One that is not the set's is
+// an error.
 func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret, error) {
 	name := want.name()
 	secret, err := c.Hub.CoreV1().Secrets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
@@ -219,16 +226,17 @@ func (c *Controller) current(ctx context.Context, want *wanted) (*corev1.Secret,
 	case err != nil:
 		return nil, err
 	case !isOf(secret, want.set.UID):
-		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. Delete it, or choose another spec.secret.name in another set",
-			v1alpha1.LabelCredentialSetUID, want.set.UID)
+		return nil, refused(name, "is not this set's, and is left alone: it has no label %s=%s. "+
+			"Delete it, or choose another spec.secret.name in another set", v1alpha1.LabelCredentialSetUID, want.set.UID)
 	case ptr.Deref(secret.Immutable, false):
-		return nil, refused(name, "is immutable: delete it, and it is made again")
+		return nil, refused(name, "is immutable: delete it, and it is created again")
 	}
 	return secret, nil
 }
 
 func refused(name types.NamespacedName, format string, args ...any) error {
-	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name, fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
+	return apierrors.NewConflict(corev1.Resource("secrets"), name.Name,
+		fmt.Errorf("the Secret in namespace %s "+format, append([]any{name.Namespace}, args...)...))
 }
 
 // secret returns the Secret for an answer whose token was issued at a time.

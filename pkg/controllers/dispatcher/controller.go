@@ -13,16 +13,20 @@ import (
 	"time"
 
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
@@ -54,7 +58,7 @@ type Options struct {
 // Controller nominates clusters. Use New.
 type Controller struct {
 	Options
-	kueue     *kueue
+	kueue     *watched
 	decisions inventorylisters.PlacementDecisionLister
 	queue     workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	synced    []cache.InformerSynced
@@ -66,13 +70,13 @@ type Controller struct {
 
 // New returns a Controller with handlers at its informers. Run starts the informers.
 func New(o Options) (*Controller, error) {
-	kueue, err := newKueue(o.Objects)
+	watched, err := newWatched(o.Objects)
 	if err != nil {
 		return nil, fmt.Errorf("watching Kueue: %w", err)
 	}
 	c := &Controller{
 		Options:   o,
-		kueue:     kueue,
+		kueue:     watched,
 		decisions: o.Decisions.Lister(),
 		waiting:   map[cache.ObjectName]*progress{},
 		queue:     loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
@@ -80,7 +84,8 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run nominates clusters until ctx ends. It first waits until the hub has Kueue and the controller has its rights.
+// Run nominates clusters until ctx ends. It first waits until the hub has Kueue and the controller
+// has its rights.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	ctx, _ = loop.Begin(ctx, "multikueue-dispatcher")
@@ -96,4 +101,46 @@ func (c *Controller) Run(ctx context.Context) {
 		klog.FromContext(ctx).Info("Nominating clusters for Workloads of Kueue")
 		loop.Run(ctx, c.queue, c.Workers, "workload", c.reconcile)
 	}
+}
+
+// waitUsable waits until the hub has Kueue, and the controller manager may nominate. It returns
+// false when ctx has ended before.
+func (c *Controller) waitUsable(ctx context.Context) bool {
+	said := ""
+	err := wait.PollUntilContextCancel(ctx, usablePeriod, true, func(ctx context.Context) (bool, error) {
+		err := c.usable(ctx)
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			klog.FromContext(ctx).V(2).Info("Not nominating clusters for Workloads of Kueue", "reason", said)
+		}
+		return err == nil, nil
+	})
+	return err == nil
+}
+
+// usable returns nil if the hub has Kueue, and the controller manager has the rights of the
+// ClusterRole clusterpass:multikueue-dispatcher.
+func (c *Controller) usable(ctx context.Context) error {
+	// Without this right, no other is reviewed: if no dispatcher is wanted, this goes on for ever.
+	if err := kueue.Usable(ctx, c.Hub, []string{"patch"}, kueue.Workloads+"/status"); err != nil {
+		return err
+	}
+	return kueue.Usable(ctx, c.Hub, []string{"list", "watch"},
+		kueue.Workloads, kueue.LocalQueues, kueue.AdmissionChecks, kueue.MultiKueueConfigs, kueue.MultiKueueClusters)
+}
+
+var (
+	nominations = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "multikueue_nominations_total",
+		Help:           "How often clusters were nominated for a Workload of Kueue, or nominations taken back.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() { legacyregistry.MustRegister(nominations) })
 }

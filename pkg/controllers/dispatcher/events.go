@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 )
 
@@ -17,11 +18,11 @@ func (c *Controller) watch() error {
 		informer cache.SharedIndexInformer
 		changed  func(object metav1.Object)
 	}{
-		{workloads, c.kueue.workloads, c.workloadChanged},
-		{localQueues, c.kueue.queues, c.queueChanged},
-		{admissionChecks, c.kueue.checks, c.kueueChanged},
-		{multiKueueConfigs, c.kueue.configs, c.kueueChanged},
-		{multiKueueClusters, c.kueue.clusters, c.kueueChanged},
+		{kueue.Workloads, c.kueue.workloads, c.workloadChanged},
+		{kueue.LocalQueues, c.kueue.queues, c.queueChanged},
+		{kueue.AdmissionChecks, c.kueue.checks, c.kueueChanged},
+		{kueue.MultiKueueConfigs, c.kueue.configs, c.kueueChanged},
+		{kueue.MultiKueueClusters, c.kueue.clusters, c.kueueChanged},
 		{"PlacementDecisions", c.Decisions.Informer(), c.decisionChanged},
 	} {
 		handle := func(obj any) {
@@ -52,7 +53,8 @@ func (c *Controller) kueueChanged(metav1.Object) {
 	c.add(c.kueue.workloads.GetIndexer().List())
 }
 
-// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue names it.
+// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue
+// names it.
 func (c *Controller) decisionChanged(object metav1.Object) {
 	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
 	c.addAll(byPlacement, key)

@@ -11,29 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-)
-
-// groupVersion is the group and version of the API of Kueue v0.19.
-var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
-
-// The resources of Kueue that are watched.
-const (
-	workloads          = "workloads"
-	localQueues        = "localqueues"
-	admissionChecks    = "admissionchecks"
-	multiKueueConfigs  = "multikueueconfigs"
-	multiKueueClusters = "multikueueclusters"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
 const (
-	// multiKueue is the controllerName of MultiKueue's AdmissionChecks.
-	multiKueue = "kueue.x-k8s.io/multikueue"
 	// maxNominated is Kueue's limit for the nominated clusters of a Workload.
 	maxNominated = 20
 	// pending is the state of an AdmissionCheck that a Workload is waiting for.
@@ -44,11 +30,13 @@ const (
 )
 
 const (
-	// byPlacement is the index of Workloads and LocalQueues by NAMESPACE/NAME of the Placement that they name.
+	// byPlacement is the index of Workloads and LocalQueues by NAMESPACE/NAME of the Placement that
+	// they name.
 	byPlacement = "placement"
 	// byQueue is the index of Workloads by NAMESPACE/NAME of their LocalQueue.
 	byQueue = "queue"
-	// byOwner is the index of Workloads by their namespace and the UID of the object that they are for.
+	// byOwner is the index of Workloads by their namespace and the UID of the object that they are
+	// for.
 	byOwner = "owner"
 )
 
@@ -99,30 +87,32 @@ func (w *workload) waits() bool {
 		meta.IsStatusConditionTrue(w.Status.Conditions, quotaReserved) && !meta.IsStatusConditionTrue(w.Status.Conditions, finished)
 }
 
-// placement returns the name of the Placement that a Workload or a LocalQueue names, or "" if it names none.
+// placement returns the name of the Placement that a Workload or a LocalQueue names, or "" if it
+// names none.
 func placement(object metav1.Object) string { return object.GetLabels()[v1alpha1.LabelPlacement] }
 
-// kueue has informers of the objects of Kueue.
-type kueue struct {
+// watched has informers of the objects of Kueue.
+type watched struct {
 	workloads, queues, checks, configs, clusters cache.SharedIndexInformer
 }
 
-func newKueue(objects dynamic.Interface) (*kueue, error) {
+func newWatched(objects dynamic.Interface) (*watched, error) {
 	informer := func(resource string, indexers cache.Indexers) cache.SharedIndexInformer {
-		return dynamicinformer.NewFilteredDynamicInformer(objects, groupVersion.WithResource(resource), metav1.NamespaceAll, 0, indexers, nil).Informer()
+		of := kueue.GroupVersion.WithResource(resource)
+		return dynamicinformer.NewFilteredDynamicInformer(objects, of, metav1.NamespaceAll, 0, indexers, nil).Informer()
 	}
-	k := &kueue{
-		workloads: informer(workloads, cache.Indexers{byPlacement: placementOf, byQueue: queueOf, byOwner: ownerOf}),
-		queues:    informer(localQueues, cache.Indexers{byPlacement: placementOf}),
-		checks:    informer(admissionChecks, cache.Indexers{}),
-		configs:   informer(multiKueueConfigs, cache.Indexers{}),
-		clusters:  informer(multiKueueClusters, cache.Indexers{}),
+	k := &watched{
+		workloads: informer(kueue.Workloads, cache.Indexers{byPlacement: placementOf, byQueue: queueOf, byOwner: ownerOf}),
+		queues:    informer(kueue.LocalQueues, cache.Indexers{byPlacement: placementOf}),
+		checks:    informer(kueue.AdmissionChecks, cache.Indexers{}),
+		configs:   informer(kueue.MultiKueueConfigs, cache.Indexers{}),
+		clusters:  informer(kueue.MultiKueueClusters, cache.Indexers{}),
 	}
 	return k, errors.Join(keepAs[workload](k.workloads), keepAs[localQueue](k.queues), keepAs[admissionCheck](k.checks),
 		keepAs[multiKueueConfig](k.configs), keepAs[multiKueueCluster](k.clusters))
 }
 
-func (k *kueue) informers() []cache.SharedIndexInformer {
+func (k *watched) informers() []cache.SharedIndexInformer {
 	return []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters}
 }
 

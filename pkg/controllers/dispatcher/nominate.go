@@ -13,6 +13,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/decision"
 )
 
@@ -51,14 +52,15 @@ func (c *Controller) configOf(w *workload) (*multiKueueConfig, error) {
 		if err != nil {
 			return nil, err
 		}
-		if check != nil && check.Spec.ControllerName == multiKueue {
+		if check != nil && check.Spec.ControllerName == kueue.MultiKueue {
 			return get[multiKueueConfig](c.kueue.configs, check.Spec.Parameters.Name)
 		}
 	}
 	return nil, nil //nolint:nilnil // not waiting for MultiKueue is a valid result
 }
 
-// assigned returns whether another Workload of the same Job has a cluster. Kueue then runs all of them there.
+// assigned returns whether another Workload of the same Job has a cluster. Kueue then runs all of
+// them there.
 func (c *Controller) assigned(w *workload) (bool, error) {
 	owners, err := ownerOf(w)
 	if err != nil || len(owners) == 0 {
@@ -94,12 +96,14 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{}, err
 	}
 	if len(clusters) == 0 {
-		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s", w.Namespace, name, len(chosen), config.Name)}, nil
+		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s",
+			w.Namespace, name, len(chosen), config.Name)}, nil
 	}
 	return nomination{clusters, reasonNominated, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
 }
 
-// placementFor returns the name of the Placement that a Workload names, or else that its LocalQueue names, or "" if neither does.
+// placementFor returns the name of the Placement that a Workload names, or else that its LocalQueue
+// names, or "" if neither does.
 func (c *Controller) placementFor(w *workload) (string, error) {
 	if name := placement(w); name != "" {
 		return name, nil
@@ -111,7 +115,8 @@ func (c *Controller) placementFor(w *workload) (string, error) {
 	return placement(queue), nil
 }
 
-// within returns Kueue's names of the clusters in chosen that are also in config, in their order, and at most maxNominated.
+// within returns Kueue's names of the clusters in chosen that are also in config, in their order,
+// and at most maxNominated.
 func (c *Controller) within(config *multiKueueConfig, chosen []types.NamespacedName) ([]string, error) {
 	byProfile := map[types.NamespacedName]string{}
 	byName := map[string]bool{}
@@ -139,7 +144,8 @@ func (c *Controller) within(config *multiKueueConfig, chosen []types.NamespacedN
 	return names, nil
 }
 
-// profileOf returns the ClusterProfile in the annotation of a MultiKueueCluster, which ClusterCredentialSets set.
+// profileOf returns the ClusterProfile in the annotation of a MultiKueueCluster, which
+// ClusterCredentialSets set.
 func profileOf(cluster *multiKueueCluster) (types.NamespacedName, bool) {
 	if cluster == nil {
 		return types.NamespacedName{}, false

@@ -22,6 +22,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
 const team = "team"
@@ -194,7 +195,7 @@ func TestController_ConfigOf(t *testing.T) {
 		"one of a Job of which no other Workload has a cluster": {newWorkload("w", owner), []metav1.Object{newWorkload("leader", owner)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects := append(test.objects, newCheck("quota", "example.com/quota"), newCheck("fleet", multiKueue), newConfig("a"))
+			objects := append(test.objects, newCheck("quota", "example.com/quota"), newCheck("fleet", kueue.MultiKueue), newConfig("a"))
 			config, err := newController(t, objects...).configOf(test.workload)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, config != nil)

@@ -34,25 +34,20 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options configure a Controller. Every field is required.
 type Options struct {
-	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does not change others.
+	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does
+	// not change others.
 	Manager string
 	// Client writes the status of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
-	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row have failed.
+	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row
+	// have failed.
 	ProbePeriod time.Duration
 	// FactsPeriod is how often the version and the properties of a member are read.
 	FactsPeriod time.Duration
@@ -121,7 +116,8 @@ func (c *Controller) added(obj any) {
 func (c *Controller) updated(oldObj, obj any) {
 	old, wasProfile := oldObj.(*inventoryv1alpha1.ClusterProfile)
 	profile, isProfile := obj.(*inventoryv1alpha1.ClusterProfile)
-	if wasProfile && isProfile && (old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
+	if wasProfile && isProfile &&
+		(old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
 		c.queue.Add(cache.MetaObjectToName(profile))
 	}
 }
@@ -134,7 +130,8 @@ func (c *Controller) deleted(obj any) {
 	}
 }
 
-// untilNext returns the time until the next regular probe of a profile. Profiles have different times within the period.
+// untilNext returns the time until the next regular probe of a profile. Profiles have different
+// times within the period.
 func (c *Controller) untilNext(uid types.UID) time.Duration {
 	offset := time.Duration(loop.Phase(uid) * float64(c.ProbePeriod))
 	since := time.Duration(c.Clock.Now().UnixNano()) % c.ProbePeriod
@@ -171,7 +168,8 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	}
 	again := c.untilNext(profile.UID)
 	if o.doubtful {
-		// One lost packet is not an outage, and an API server that is starting refuses requests that it allows later.
+		// One lost packet is not an outage, and an API server that is starting refuses requests that it
+		// allows later.
 		again = min(again, c.ProbePeriod/reprobe)
 	}
 	next := desired(profile, o)
@@ -205,7 +203,8 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	if err != nil {
 		return err
 	}
-	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions, "status")
+	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch,
+		patchOptions, "status")
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		// An event with the newer profile will follow.

@@ -32,14 +32,17 @@ const (
 	factsTimeout = 30 * time.Second
 	// maxVersion bounds the version of a cluster, in bytes: v1.37.2-some-vendor.1 has twenty.
 	maxVersion = 128
-	// maxLabelValues bounds the values of one label. A property has no room for more, even if each has one byte.
+	// maxLabelValues bounds the values of one label. A property has no room for more, even if each has
+	// one byte.
 	maxLabelValues = maxPropertyValue / 2
-	// Limits of a ClusterProfile's properties. maxProperties is ours; the others are from upstream's types.
+	// Limits of a ClusterProfile's properties. maxProperties is ours; the others are from upstream's
+	// types.
 	maxProperties    = 128
 	maxPropertyName  = 253
 	maxPropertyValue = 1024
 
-	// maxClusterProperties bounds the answer with a member's ClusterProperties, in bytes: 128 with 8 KiB each.
+	// maxClusterProperties bounds the answer with a member's ClusterProperties, in bytes: 128 with 8
+	// KiB each.
 	maxClusterProperties = 1 << 20
 
 	// clusterPropertiesPath is the path of ClusterProperties (KEP-2149) on members that have them.
@@ -106,7 +109,8 @@ func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) 
 	return found
 }
 
-// properties returns all properties. Those from ClusterProperties take precedence over those from nodes.
+// properties returns all properties. Those from ClusterProperties take precedence over those from
+// nodes.
 func (f *facts) properties() map[string]string {
 	all := maps.Clone(f.nodes)
 	if all == nil {
@@ -120,7 +124,8 @@ func (f *facts) properties() map[string]string {
 	return all
 }
 
-// clusterProperties returns the member's ClusterProperties (KEP-2149). It returns none if the member does not have that API.
+// clusterProperties returns the member's ClusterProperties (KEP-2149). It returns none if the
+// member does not have that API.
 func clusterProperties(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	body, err := client.Get().AbsPath(clusterPropertiesPath).Param("limit", strconv.Itoa(maxProperties)).
 		SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
@@ -158,7 +163,8 @@ func clusterProperties(ctx context.Context, client rest.Interface) (map[string]s
 // fits returns whether s is not empty, has no more than most bytes, and is one printable line.
 func fits(s string, most int) bool { return s != "" && len(s) <= most && words.Clean(s, most) == s }
 
-// nodeFacts returns the values of nodeLabels on the member's nodes by label, separated by commas. They are empty if there are none.
+// nodeFacts returns the values of nodeLabels on the member's nodes by label, separated by commas.
+// They are empty if there are none.
 func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, error) {
 	values := map[string]sets.Set[string]{}
 	for _, label := range nodeLabels {
@@ -181,7 +187,8 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	return found, nil
 }
 
-// join returns the values separated by commas. It leaves out values that exceed the length of a property.
+// join returns the values separated by commas. It leaves out values that exceed the length of a
+// property.
 func join(values []string) string {
 	joined := ""
 	for i, value := range values {

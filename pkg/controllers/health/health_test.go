@@ -80,23 +80,32 @@ func (m *fakeMember) called(path string) int {
 
 // Get implements member.Secrets with the kubeconfig of the one member.
 func (m *fakeMember) Get(namespace, name string) (*corev1.Secret, error) {
+	kubeconfig, err := kubeconfigOf(m.Server)
+	return secretOf(namespace, name, "bravelion", kubeconfig), err
+}
+
+func kubeconfigOf(server *httptest.Server) ([]byte, error) {
 	config := clientcmdapi.NewConfig()
 	config.Clusters["m"] = &clientcmdapi.Cluster{
-		Server:                   m.URL,
-		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw}),
+		Server:                   server.URL,
+		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 	}
 	config.AuthInfos["m"] = &clientcmdapi.AuthInfo{Token: "a-token"}
 	config.Contexts["m"] = &clientcmdapi.Context{Cluster: "m", AuthInfo: "m"}
 	config.CurrentContext = "m"
-	kubeconfig, err := clientcmd.Write(*config)
+	return clientcmd.Write(*config)
+}
+
+// secretOf returns the Secret with the kubeconfig of a profile in namespace fleet.
+func secretOf(namespace, name, profile string, kubeconfig []byte) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name,
 			Labels:      map[string]string{member.KubeconfigLabel: "true"},
-			Annotations: map[string]string{member.ClusterProfileAnnotation: "fleet/bravelion"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: "fleet/" + profile},
 		},
 		Data: map[string][]byte{"kubeconfig": kubeconfig},
-	}, err
+	}
 }
 
 const reviewsPath = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -184,7 +193,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// probes has the member probed some times, a period apart, and returns the condition that is stored then.
+// probes has the member probed some times, a period apart, and returns the condition that is stored
+// then.
 func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
 	for range times {
 		b.clock.Step(b.ProbePeriod)

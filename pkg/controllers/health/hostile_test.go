@@ -39,7 +39,8 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// TestController_HostileMember has each way to answer change nothing but the facts that it is about.
+// TestController_HostileMember has each way to answer change nothing but the facts that it is
+// about.
 func TestController_HostileMember(t *testing.T) {
 	const region = "topology.kubernetes.io/region"
 	megabyte := strings.Repeat("a", 1<<20)
@@ -100,7 +101,8 @@ func TestController_HostileMemberBounds(t *testing.T) {
 	})
 }
 
-// TestController_TerminalEscapes is about words of a member that end on the screens of those who read its ClusterProfile.
+// TestController_TerminalEscapes is about words of a member that end on the screens of those who
+// read its ClusterProfile.
 func TestController_TerminalEscapes(t *testing.T) {
 	b := newBench(t)
 	b.member.answer("/version", plain(200, `{"gitVersion": "v1\u001b[31m\nFAIL"}`))

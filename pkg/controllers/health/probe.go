@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
@@ -35,15 +37,18 @@ const (
 	ReasonTLSFailed = "TLSFailed"
 	// ReasonUnauthorized: the member does not accept clusterpass's own credential.
 	ReasonUnauthorized = "Unauthorized"
-	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command that mends it.
+	// ReasonCredentialExpired: it does not, and the credential has ended; the message has the command
+	// that mends it.
 	ReasonCredentialExpired = "CredentialExpired" //nolint:gosec // a reason, not a credential
-	// ReasonRightsLost: it does, and allows the hub nothing of what join had it allow; the message has the command that mends it.
+	// ReasonRightsLost: it does, and allows the hub nothing of what join had it allow; the message has
+	// the command that mends it.
 	ReasonRightsLost = "RightsLost"
 	// ReasonForbidden: the member does not let clusterpass ask.
 	ReasonForbidden = "Forbidden"
 	// ReasonCredentialPluginFailed: the credential plugin gave no credential.
 	ReasonCredentialPluginFailed = "CredentialPluginFailed" //nolint:gosec // a reason, not a credential
-	// ReasonNoAccess: the profile has no access provider that can be used. Nothing is known of the member.
+	// ReasonNoAccess: the profile has no access provider that can be used. Nothing is known of the
+	// member.
 	ReasonNoAccess = "NoAccess"
 	// ReasonUnexpectedAnswer: it answers, and not as an API server does.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
@@ -54,7 +59,8 @@ const (
 	probeTimeout = 5 * time.Second
 	// reprobe is the part of the period after which a new kind of failure is looked into.
 	reprobe = 3
-	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have some ten thousand.
+	// maxReadyz bounds what is looked at of the answer of /readyz, in bytes. Hundreds of checks have
+	// some ten thousand.
 	maxReadyz = 64 << 10
 )
 
@@ -64,17 +70,20 @@ type observed struct {
 	probe outcome
 	// since is when the outcomes have begun to be what they are, by status.
 	since time.Time
-	// joined is the status of Joined that the last probe with an answer to that means, joinedSince when it has become that.
+	// joined is the status of Joined that the last probe with an answer to that means, joinedSince
+	// when it has become that.
 	joined      metav1.ConditionStatus
 	joinedSince time.Time
 	// failures counts those in a row.
 	failures int
-	// doubtful says that the last one failed, and not as the one before: the next one need not wait for its turn.
+	// doubtful says that the last one failed, and not as the one before: the next one need not wait
+	// for its turn.
 	doubtful bool
 	// facts are as of factsAt.
 	facts   facts
 	factsAt time.Time
-	// rightsLost is what the member allows no more, in words; empty if it does, or is not known to. It is asked at some probes.
+	// rightsLost is what the member allows no more, in words; empty if it does, or is not known to. It
+	// is asked at some probes.
 	rightsLost  string
 	untilRights int
 	// lastWrite is when the profile's status was written last, by us.
@@ -107,7 +116,8 @@ func (o *observed) noteMembership(now time.Time) {
 	}
 }
 
-// observe probes the member, and reads its facts when they are due, or when it is back: it may have been upgraded.
+// observe probes the member, and reads its facts when they are due, or when it is back: it may have
+// been upgraded.
 func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
 	wasDown := o.failures > 0
 	client, err := c.Members.For(ctx, profile)
@@ -141,22 +151,23 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	}
 }
 
-// probe asks the member how it is. It asks even when the member has not answered lately, and by that lets others
-// know that it is back.
+// probe asks the member how it is. It asks even when the member has not answered lately, and by
+// that lets others know that it is back.
 func (c *Controller) probe(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) outcome {
 	timeout := min(probeTimeout, c.ProbePeriod/2)
-	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("nothing within %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(member.Insist(ctx), timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	body, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Raw()
 	if err == nil {
 		return outcome{metav1.ConditionTrue, ReasonReady, "The API server says that it is ready"}
 	}
 	if checks := failedChecks(string(body[:min(len(body), maxReadyz)])); len(checks) > 0 {
-		return outcome{metav1.ConditionFalse, ReasonNotReady, words.Message("The API server says that it is not ready: " + strings.Join(checks, ", "))}
+		return outcome{metav1.ConditionFalse, ReasonNotReady,
+			words.Message("The API server says that it is not ready: " + strings.Join(checks, ", "))}
 	}
 	err = client.Error(err, "ask whether it is ready")
 	if end := client.Validity().NotAfter; !end.IsZero() && end.Before(c.Clock.Now()) && reasonOf(err) == ReasonUnauthorized {
-		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member ended at %s. %s",
+		return outcome{metav1.ConditionFalse, ReasonCredentialExpired, fmt.Sprintf("The hub's credential for the member expired at %s. %s",
 			end.UTC().Format(time.RFC3339), member.MendCredential(profile))}
 	}
 	message := wordsOf(err)
@@ -201,7 +212,8 @@ func reasonOf(err error) string {
 	return ReasonUnexpectedAnswer
 }
 
-// wordsOf returns the words for users in an error: those of its cause, without the name of the cluster.
+// wordsOf returns the words for users in an error: those of its cause, without the name of the
+// cluster.
 func wordsOf(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -210,4 +222,40 @@ func wordsOf(err error) string {
 		}
 	}
 	return err.Error()
+}
+
+// rightsEvery is after how many probes the rights on a member are reviewed again.
+const rightsEvery = 4
+
+// rights are two that every member gives its hub, by one ClusterRole. A member that gives neither
+// has lost that role or its binding.
+var rights = []authorizationv1.ResourceAttributes{
+	{Verb: "list", Resource: "serviceaccounts"},
+	{Verb: "create", Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
+}
+
+// askRights reviews whether the member allows the hub anything. Its health does not show that:
+// every user may read /readyz. If the review fails, nothing changes.
+func (o *observed) askRights(ctx context.Context, client *member.Client) {
+	if o.untilRights--; o.untilRights > 0 && o.rightsLost == "" {
+		return
+	}
+	o.untilRights = rightsEvery
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
+	defer cancel()
+	reviews := client.Kubernetes().AuthorizationV1().SelfSubjectAccessReviews()
+	for i := range rights {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &rights[i]}}
+		answer, err := reviews.Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			klog.FromContext(ctx).V(2).Info("The rights on a member are not known", "reason", client.Error(err, "review its rights"))
+			return
+		}
+		if answer.Status.Allowed {
+			o.rightsLost = ""
+			return
+		}
+	}
+	o.rightsLost = "The member accepts the hub's credential but allows it neither to list its serviceaccounts nor to create " +
+		"clusterrolebindings: the ClusterRole clusterpass or its ClusterRoleBinding is lost"
 }

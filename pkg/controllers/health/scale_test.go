@@ -5,7 +5,6 @@ package health
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,12 +18,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -34,7 +30,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// manyMembers is one API server that stands for many members: each has a profile, a kubeconfig and a client of its own.
+// manyMembers is one API server that stands for many members: each has a profile, a kubeconfig and
+// a client of its own.
 type manyMembers struct {
 	*httptest.Server
 
@@ -67,30 +64,15 @@ func newManyMembers(tb testing.TB) *manyMembers {
 	}
 	m.StartTLS()
 	tb.Cleanup(m.Close)
-	config := clientcmdapi.NewConfig()
-	config.Clusters["m"] = &clientcmdapi.Cluster{
-		Server:                   m.URL,
-		CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw}),
-	}
-	config.AuthInfos["m"] = &clientcmdapi.AuthInfo{Token: "a-token"}
-	config.Contexts["m"] = &clientcmdapi.Context{Cluster: "m", AuthInfo: "m"}
-	config.CurrentContext = "m"
 	var err error
-	m.kubeconfig, err = clientcmd.Write(*config)
+	m.kubeconfig, err = kubeconfigOf(m.Server)
 	require.NoError(tb, err)
 	return m
 }
 
 // Get implements member.Secrets: each profile's Secret has its name.
 func (m *manyMembers) Get(namespace, name string) (*corev1.Secret, error) {
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name,
-			Labels:      map[string]string{member.KubeconfigLabel: "true"},
-			Annotations: map[string]string{member.ClusterProfileAnnotation: "fleet/" + name},
-		},
-		Data: map[string][]byte{"kubeconfig": m.kubeconfig},
-	}, nil
+	return secretOf(namespace, name, name, m.kubeconfig), nil
 }
 
 // hub is what a Controller writes to; it applies nothing, and counts.
@@ -193,8 +175,8 @@ func TestController_UntilNextSpread(t *testing.T) {
 	assert.Len(t, tenths, 10)
 }
 
-// BenchmarkProbe and BenchmarkBareGet tell what a probe costs over a GET by net/http of the same path on a connection that is kept.
-// The server is in the same process, so both pay for it.
+// BenchmarkProbe and BenchmarkBareGet tell what a probe costs over a GET by net/http of the same
+// path on a connection that is kept. The server is in the same process, so both pay for it.
 func BenchmarkProbe(b *testing.B) {
 	h := newHub(b, newManyMembers(b), 1)
 	h.round(b.Context())
@@ -211,9 +193,7 @@ func BenchmarkBareGet(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		answer, err := client.Get(m.URL + "/readyz")
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		_ = answer.Body.Close()
 	}
 }

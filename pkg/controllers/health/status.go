@@ -127,7 +127,8 @@ func sameProperties(a, b []inventoryv1alpha1.Property) bool {
 	return true
 }
 
-// recordChanges records an event if the health of the member has changed, or else if Joined has changed.
+// recordChanges records an event if the health of the member has changed, or else if Joined has
+// changed.
 func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
 	if after := changed(old, now, inventoryv1alpha1.ClusterConditionControlPlaneHealthy); after != nil {
 		c.event(now, after, "ControlPlaneHealthy", "ControlPlaneUnhealthy")
@@ -145,7 +146,8 @@ func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Co
 	return after
 }
 
-// event records an event with the reason good if the condition is True, or else a warning with the reason bad.
+// event records an event with the reason good if the condition is True, or else a warning with the
+// reason bad.
 func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition *metav1.Condition, good, bad string) {
 	kind, reason := corev1.EventTypeWarning, bad
 	if condition.Status == metav1.ConditionTrue {

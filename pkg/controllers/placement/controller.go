@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -162,4 +164,26 @@ const kind = "Placement"
 // nameOf returns the name of a placement in the fleet.
 func nameOf(placement *v1alpha1.Placement) types.NamespacedName {
 	return types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
+}
+
+var (
+	passes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "placement_passes_total",
+		Help:           "Passes that decided which clusters a Placement selects.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	writes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "placement_decision_writes_total",
+		Help:           "PlacementDecisions that were created, updated or deleted.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() { legacyregistry.MustRegister(passes, writes) })
 }

@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +24,8 @@ import (
 )
 
 const (
-	// unseenPeriod is when to check again for a write that the watch has not delivered. Its event enqueues the placement, too.
+	// unseenPeriod is when to check again for a write that the watch has not delivered. Its event
+	// enqueues the placement, too.
 	unseenPeriod = time.Second
 	// unseenLimit bounds the wait for such a write.
 	unseenLimit = 10 * time.Second
@@ -30,8 +34,9 @@ const (
 // errBehind says that a slice differs from the cache. An event with the current one is on its way.
 var errBehind = errors.New("the cache is behind")
 
-// syncDecisions writes the slices, and the status, as the last pass has decided. It returns false if the cache lacks the last write:
-// writing before that could remove a cluster from its only slice.
+// syncDecisions writes the slices, and the status, as the last pass has decided. It returns false
+// if the cache lacks the last write: writing before that could remove a cluster from its only
+// slice.
 func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
 	if c.isBehind(placement, p, now) {
 		return false, nil
@@ -56,7 +61,8 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 	return true, c.updateStatus(ctx, placement, p, groups)
 }
 
-// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their order.
+// slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their
+// order.
 func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alpha1.PlacementDecision, error) {
 	objs, err := c.Decisions.Informer().GetIndexer().ByIndex(byOwner, string(placement.UID))
 	if err != nil {
@@ -64,7 +70,8 @@ func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alph
 	}
 	var have []*inventoryv1alpha1.PlacementDecision
 	for _, obj := range objs {
-		if slice, ok := obj.(*inventoryv1alpha1.PlacementDecision); ok && slice.Namespace == placement.Namespace && slice.DeletionTimestamp == nil {
+		slice, ok := obj.(*inventoryv1alpha1.PlacementDecision)
+		if ok && slice.Namespace == placement.Namespace && slice.DeletionTimestamp == nil {
 			have = append(have, slice)
 		}
 	}
@@ -137,20 +144,22 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 	return nil
 }
 
-// sign notes the controller as the writer of a slice. A slice with the same content by another writer is written again.
+// sign notes the controller as the writer of a slice. A slice with the same content by another
+// writer is written again.
 func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
 	if c.User != "" {
 		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, c.User)
 	}
 }
 
-// applyStep writes one step, and returns the slice as it was written, nil for one that was deleted. A slice that differs from the cache is
-// not changed.
+// applyStep writes one step, and returns the slice as it was written, nil for one that was deleted.
+// A slice that differs from the cache is not changed.
 func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.PlacementDecision, error) {
 	switch {
 	case s.want == nil:
-		is := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
-		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &is})
+		precondition := metav1.Preconditions{UID: &s.have.UID, ResourceVersion: &s.have.ResourceVersion}
+		err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.have.Namespace).
+			Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &precondition})
 		return nil, behind(err)
 	case s.have == nil:
 		c.sign(s.want)
@@ -180,10 +189,10 @@ func behind(err error) error {
 }
 
 // errTaken says that a PlacementDecision with the name of a slice belongs to something else.
-var errTaken = errors.New("it is another's, and left alone")
+var errTaken = errors.New("it belongs to something else, and is left alone")
 
-// explainTaken returns why a slice that was to be created exists: errTaken if it belongs to something else, errBehind if it is newer than the
-// cache.
+// explainTaken returns why a slice that was to be created exists: errTaken if it belongs to
+// something else, errBehind if it is newer than the cache.
 func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.PlacementDecision) error {
 	have, err := c.Inventory.ApisV1alpha1().PlacementDecisions(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -196,4 +205,78 @@ func (c *Controller) explainTaken(ctx context.Context, want *inventoryv1alpha1.P
 		return fmt.Errorf("PlacementDecision %s: %w", want.Name, errTaken)
 	}
 	return errBehind
+}
+
+const (
+	// SchedulerName is the schedulerName of the PlacementDecisions.
+	SchedulerName = "clusterpass"
+	// maxSlice is how many clusters a PlacementDecision may have (KEP-5313).
+	maxSlice = 100
+)
+
+// sliceName returns the name of a slice, by its index.
+func sliceName(placement string, index int) string {
+	return fmt.Sprintf("%s-decision-%d", placement, index+1)
+}
+
+// divide returns the PlacementDecisions for groups of clusters, in their order, and what the status
+// says of the groups.
+func divide(
+	placement *v1alpha1.Placement, groups []scheduling.Group,
+) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
+	var all []*inventoryv1alpha1.PlacementDecision
+	var statuses []v1alpha1.DecisionGroupStatus
+	for i, group := range groups {
+		status := v1alpha1.DecisionGroupStatus{
+			//nolint:gosec // a hub has no such number of objects
+			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClusterCount: int32(len(group.Clusters)),
+		}
+		for clusters := range slices.Chunk(group.Clusters, maxSlice) {
+			slice := newSlice(placement, sliceName(placement.Name, len(all)), len(all), clusters)
+			slice.Labels[v1alpha1.LabelDecisionGroupIndex] = strconv.Itoa(i)
+			slice.Labels[v1alpha1.LabelDecisionGroupName] = group.Name
+			status.Decisions = append(status.Decisions, slice.Name)
+			all = append(all, slice)
+		}
+		statuses = append(statuses, status)
+	}
+	return all, statuses
+}
+
+func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []types.NamespacedName) *inventoryv1alpha1.PlacementDecision {
+	slice := &inventoryv1alpha1.PlacementDecision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: placement.Namespace, Name: name,
+			Labels: map[string]string{
+				inventoryv1alpha1.DecisionKeyLabel:   decision.Key(placement.Name),
+				inventoryv1alpha1.DecisionIndexLabel: strconv.Itoa(index),
+				// Workloads name the Placement by the label clusterpass.dev/placement.
+				inventoryv1alpha1.PlacementKeyLabel: decision.Key(placement.Name),
+			},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
+		},
+		Decisions:     []inventoryv1alpha1.ClusterDecision{},
+		SchedulerName: SchedulerName,
+	}
+	for _, cluster := range clusters {
+		slice.Decisions = append(slice.Decisions, inventoryv1alpha1.ClusterDecision{
+			ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Namespace: cluster.Namespace, Name: cluster.Name},
+		})
+	}
+	return slice
+}
+
+// same returns whether two slices have the same content.
+func same(have, want *inventoryv1alpha1.PlacementDecision) bool {
+	return equality.Semantic.DeepEqual(have.Decisions, want.Decisions) && have.SchedulerName == want.SchedulerName &&
+		hasAll(have.Labels, want.Labels) && hasAll(have.Annotations, want.Annotations)
+}
+
+func hasAll(have, want map[string]string) bool {
+	for key, value := range want {
+		if actual, ok := have[key]; !ok || actual != value {
+			return false
+		}
+	}
+	return true
 }

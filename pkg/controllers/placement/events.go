@@ -94,7 +94,8 @@ func (c *Controller) scoreChanged(obj any) {
 	}
 }
 
-// clusterChanged updates a cluster in the fleet, and enqueues the placements that the change touches.
+// clusterChanged updates a cluster in the fleet, and enqueues the placements that the change
+// touches.
 func (c *Controller) clusterChanged(name types.NamespacedName) {
 	change, err := c.feed(name)
 	if err != nil {
@@ -105,7 +106,8 @@ func (c *Controller) clusterChanged(name types.NamespacedName) {
 	}
 }
 
-// feed updates a cluster in the fleet. It returns the change, or nil if no placement can decide differently because of it.
+// feed updates a cluster in the fleet. It returns the change, or nil if no placement can decide
+// differently because of it.
 func (c *Controller) feed(name types.NamespacedName) (*scheduling.Change, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
@@ -157,7 +159,8 @@ func (c *Controller) decisionUpdated(old, obj any) {
 	c.decisionChanged(obj)
 }
 
-// decisionChanged enqueues the placement of a slice, to compare its slices with its decision. This needs no pass.
+// decisionChanged enqueues the placement of a slice, to compare its slices with its decision. This
+// needs no pass.
 func (c *Controller) decisionChanged(obj any) {
 	slice, ok := loop.Object[*inventoryv1alpha1.PlacementDecision](obj)
 	if !ok {
@@ -184,7 +187,8 @@ func (c *Controller) namespaceUpdated(oldObj, obj any) {
 	}
 }
 
-// namespaceChanged enqueues all placements that name cluster sets: their namespaces may have changed.
+// namespaceChanged enqueues all placements that name cluster sets: their namespaces may have
+// changed.
 func (c *Controller) namespaceChanged(any) {
 	all, err := c.placements.List(labels.Everything())
 	if err != nil {

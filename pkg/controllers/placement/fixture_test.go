@@ -38,8 +38,8 @@ const (
 	controller = "controller"
 )
 
-// fixture is a Controller whose informers do not run: the test says what they have seen. Its hub keeps PlacementDecisions and
-// the status of Placements as a real one does, with resource versions.
+// fixture is a Controller whose informers do not run: the test says what they have seen. Its hub
+// keeps PlacementDecisions and the status of Placements as a real one does, with resource versions.
 type fixture struct {
 	*Controller
 	clock   *testingclock.FakeClock
@@ -193,7 +193,8 @@ func (f *fixture) see(t *testing.T) {
 	}
 }
 
-// run has the controller see to all placements that wait for it, and returns when it is to do so again for the last of them.
+// run has the controller see to all placements that wait for it, and returns when it is to do so
+// again for the last of them.
 func (f *fixture) run(t *testing.T) (again time.Duration) {
 	t.Helper()
 	for f.queue.Len() > 0 {

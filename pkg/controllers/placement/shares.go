@@ -59,7 +59,8 @@ func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration 
 	return 0
 }
 
-// again returns how long a placement with an unfinished pass has to wait, after those that are waiting.
+// again returns how long a placement with an unfinished pass has to wait, after those that are
+// waiting.
 func (s *shares) again(placement cache.ObjectName) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +74,8 @@ func (s *shares) forget(placement cache.ObjectName) {
 	s.quit(placement)
 }
 
-// line adds a placement to the waiting ones. It returns how long all waiting placements of its namespace take.
+// line adds a placement to the waiting ones. It returns how long all waiting placements of its
+// namespace take.
 func (s *shares) line(placement cache.ObjectName) time.Duration {
 	waiting := s.waiting[placement.Namespace]
 	if waiting == nil {

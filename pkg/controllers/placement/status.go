@@ -6,7 +6,7 @@ package placement
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -26,7 +26,8 @@ const (
 	maxNamed = 10
 )
 
-// latest returns the newer of the cached placement and the last one that was written: the cache may lack it.
+// latest returns the newer of the cached placement and the last one that was written: the cache may
+// lack it.
 func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
 	if p.lastStatus == nil || p.lastStatus.UID != cached.UID {
 		return cached
@@ -37,8 +38,11 @@ func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
 	return p.lastStatus
 }
 
-// updateStatus writes the result of the last pass into the status of a placement, if that changes it.
-func (c *Controller) updateStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus) error {
+// updateStatus writes the result of the last pass into the status of a placement, if that changes
+// it.
+func (c *Controller) updateStatus(
+	ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus,
+) error {
 	next := p.latest(placement).DeepCopy()
 	//nolint:gosec // a hub has no such number of objects
 	next.Status = v1alpha1.PlacementStatus{
@@ -51,7 +55,8 @@ func (c *Controller) updateStatus(ctx context.Context, placement *v1alpha1.Place
 		DecisionGroups:            groups,
 		Conditions:                next.Status.Conditions,
 	}
-	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured, "the spec has no mistakes")
+	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured,
+		"the spec has no mistakes")
 	status, reason, message := satisfied(p)
 	setCondition(next, v1alpha1.PlacementSatisfied, status, reason, message)
 	return c.writeStatus(ctx, placement, p, next)
@@ -62,22 +67,24 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	switch {
 	case p.namespaces.Len() == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets,
-			"no namespace is in the cluster sets whose ClusterProfiles the author of this placement may list"
+			"the author of this placement may list the ClusterProfiles of no namespace in the cluster sets"
 	case result.Candidates == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
 			"there is no cluster to choose from; kubectl clusterpass explain placement says why"
 	case len(result.Decisions) == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterMatched,
-			fmt.Sprintf("of %d clusters none meets all needs; kubectl clusterpass explain placement says why", result.Candidates)
+			fmt.Sprintf("none of %d clusters meets all requirements; kubectl clusterpass explain placement says why", result.Candidates)
 	case result.Unscheduled > 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNotAllDecisionsScheduled,
-			fmt.Sprintf("%d clusters are selected, %d more are asked for; %d of %d are eligible", len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
+			fmt.Sprintf("%d clusters are selected, %d more are requested; %d of %d are eligible",
+				len(result.Decisions), result.Unscheduled, result.Eligible, result.Candidates)
 	default:
 		return metav1.ConditionTrue, v1alpha1.PlacementReasonAllDecisionsScheduled, fmt.Sprintf("%d clusters are selected", len(result.Decisions))
 	}
 }
 
-// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision of the last good spec stays.
+// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision
+// of the last good spec stays.
 func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
 	if len(p.mistakes) == 0 {
 		return nil
@@ -86,7 +93,8 @@ func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha
 	next.Status.ObservedGeneration = placement.Generation
 	message := words.Message(p.mistakes.ToAggregate().Error())
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionTrue, v1alpha1.PlacementReasonMisconfigured, message)
-	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured, "the last good decision stays: "+message)
+	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured,
+		"the last good decision stays: "+message)
 	return c.writeStatus(ctx, placement, p, next)
 }
 
@@ -119,9 +127,10 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 
 // recordMove records an event with the clusters that were added and removed.
 func (c *Controller) recordMove(placement *v1alpha1.Placement, before, after []types.NamespacedName) {
-	was, is := sets.New(before...), sets.New(after...)
+	was, now := sets.New(before...), sets.New(after...)
 	c.Recorder.Eventf(placement, nil, corev1.EventTypeNormal, "Decided", "Schedule", "%s",
-		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s", is.Len(), list(is.Difference(was)), list(was.Difference(is)))))
+		words.Message(fmt.Sprintf("%d clusters are selected; new: %s; no longer: %s",
+			now.Len(), list(now.Difference(was)), list(was.Difference(now)))))
 }
 
 func list(clusters sets.Set[types.NamespacedName]) string {
@@ -132,10 +141,6 @@ func list(clusters sets.Set[types.NamespacedName]) string {
 	for cluster := range clusters {
 		names = append(names, cluster.String())
 	}
-	names = sets.List(sets.New(names...))
-	more := ""
-	if len(names) > maxNamed {
-		more = fmt.Sprintf(" and %d more", len(names)-maxNamed)
-	}
-	return strings.Join(names[:min(len(names), maxNamed)], ", ") + more
+	slices.Sort(names)
+	return words.Some(names, ", ", maxNamed)
 }

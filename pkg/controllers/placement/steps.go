@@ -23,9 +23,9 @@ type step struct {
 	have, want *inventoryv1alpha1.PlacementDecision
 }
 
-// steps returns the writes that turn have into want. After each of them, every cluster that stays selected is in some slice: a cluster that
-// moves is written where it goes before it is removed where it was. If clusters change places between full slices, that takes temporary
-// slices.
+// steps returns the writes that turn have into want. After each of them, every cluster that stays
+// selected is in some slice: a cluster that moves is written where it goes before it is removed
+// where it was. If clusters change places between full slices, that takes temporary slices.
 func steps(placement *v1alpha1.Placement, have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	pending := compare(have, want)
 	seen := visible(have)
@@ -63,8 +63,8 @@ func compare(have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	}
 	var needed []step
 	for _, slice := range want {
-		if is := there[slice.Name]; is == nil || !same(is, slice) {
-			needed = append(needed, step{is, slice})
+		if existing := there[slice.Name]; existing == nil || !same(existing, slice) {
+			needed = append(needed, step{existing, slice})
 		}
 		delete(there, slice.Name)
 	}

@@ -48,7 +48,8 @@ func backwards(of []int) []int {
 	return of
 }
 
-// follow takes steps, and requires that after each of them no cluster is missing that is in both decisions.
+// follow takes steps, and requires that after each of them no cluster is missing that is in both
+// decisions.
 func follow(t *testing.T, have, want []*inventoryv1alpha1.PlacementDecision) (writes int) {
 	t.Helper()
 	there := map[string]*inventoryv1alpha1.PlacementDecision{}

@@ -22,16 +22,19 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// reviewPeriod is how often the access of an author who chooses from other namespaces is reviewed again.
+// reviewPeriod is how often the access of an author who chooses from other namespaces is reviewed
+// again.
 const reviewPeriod = 5 * time.Minute
 
 // plan is how a placement is followed.
 type plan struct {
-	// compiled is false until the spec was. policy and plan are nil until then, and while the placement has mistakes.
+	// compiled is false until the spec was. policy and plan are nil until then, and while the
+	// placement has mistakes.
 	compiled bool
 	policy   *scheduling.Policy
 	plan     *scheduling.Plan
-	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the author's access to these was reviewed.
+	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the
+	// author's access to these was reviewed.
 	uid        types.UID
 	generation int64
 	namespaces sets.Set[string]
@@ -43,8 +46,8 @@ type plan struct {
 	passDue, unreviewed bool
 	// unsynced says that the slices may differ from result.
 	unsynced bool
-	// result is that of the last pass, nil before the first. decided are the clusters that the last pass of this plan, or of the plan before
-	// it, has selected.
+	// result is that of the last pass, nil before the first. decided are the clusters that the last
+	// pass of this plan, or of the plan before it, has selected.
 	result  *scheduling.Result
 	decided []types.NamespacedName
 	// unseen are writes that the cache lacks.
@@ -74,7 +77,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	}
 	passDue, unsynced := c.due(p)
 	decided, wait := c.pass(placement, p, passDue, now)
-	// A share that is used up puts off a pass, but not the repair of slices that somebody has changed.
+	// A share that is used up puts off a pass that is due. If none is, slices that somebody has
+	// changed are repaired nevertheless.
 	if wait > 0 && (passDue || p.result == nil || !unsynced) {
 		c.setDue(p, passDue, unsynced)
 		return wait, nil
@@ -131,7 +135,8 @@ func (c *Controller) setDue(p *plan, passDue, unsynced bool) {
 	p.passDue, p.unsynced = p.passDue || passDue, p.unsynced || unsynced
 }
 
-// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may choose from, have changed.
+// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may
+// choose from, have changed.
 func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement, now time.Time) (*plan, error) {
 	name := cache.MetaObjectToName(placement)
 	c.mu.Lock()
@@ -151,7 +156,8 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 		known.reviewed = reviewed
 		return known, nil
 	}
-	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true, unseen: unseen{}}
+	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true,
+		unseen: unseen{}}
 	if known == nil {
 		have, err := c.slicesOf(placement)
 		if err != nil {
@@ -167,8 +173,8 @@ func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement,
 	return made, nil
 }
 
-// compile compiles the spec that the plan is for, once. If the expressions of the namespace have used up their share, it returns how long to
-// wait.
+// compile compiles the spec that the plan is for, once. If the expressions of the namespace have
+// used up their share, it returns how long to wait.
 func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.Duration) {
 	if p.compiled {
 		return 0
@@ -192,9 +198,12 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 	return 0
 }
 
-// namespacesOf returns the namespaces a placement chooses from, and when the author's access to them was reviewed. Of namespaces other than
-// the placement's own it returns those whose ClusterProfiles the author may list.
-func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time) (sets.Set[string], time.Time, error) {
+// namespacesOf returns the namespaces a placement chooses from, and when the author's access to
+// them was reviewed. Of namespaces other than the placement's own it returns those whose
+// ClusterProfiles the author may list.
+func (c *Controller) namespacesOf(
+	ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time,
+) (sets.Set[string], time.Time, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return sets.New(placement.Namespace), time.Time{}, nil
 	}
@@ -241,7 +250,8 @@ func (c *Controller) setUnreviewed(p *plan) {
 	}
 }
 
-// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it returns how long to wait.
+// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it
+// returns how long to wait.
 func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, now time.Time) (decided bool, wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
 	if p.policy.Evaluates() {
@@ -274,10 +284,10 @@ func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *
 		c.recordMove(placement, p.decided, result.Decisions)
 	}
 	p.decided = result.Decisions
-	is := scheduling.Decision{Clusters: result.Decisions}
+	decided := scheduling.Decision{Clusters: result.Decisions}
 	if p.moved != nil {
-		is.MovedAt = p.moved.Time
+		decided.MovedAt = p.moved.Time
 	}
 	p.result = result
-	c.fleet.SetDecision(nameOf(placement), is)
+	c.fleet.SetDecision(nameOf(placement), decided)
 }

@@ -27,7 +27,8 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// newChoice returns a fixture with a placement that has chosen the better one of two clusters, and has seen that.
+// newChoice returns a fixture with a placement that has chosen the better one of two clusters, and
+// has seen that.
 func newChoice(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)
@@ -325,7 +326,8 @@ func TestController_UpdateStatus(t *testing.T) {
 	}
 }
 
-// TestController_Explained compares what the controller chooses from with what kubectl clusterpass explain placement shows of the same hub.
+// TestController_Explained compares what the controller chooses from with what kubectl clusterpass
+// explain placement shows of the same hub.
 func TestController_Explained(t *testing.T) {
 	for name, test := range map[string]struct {
 		sets   []string

@@ -8,6 +8,7 @@ package revocation
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,9 +43,7 @@ const (
 
 // Members hands out clients for member clusters.
 type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
+	member.Members
 	// Forget closes the client for the ClusterProfile with that UID.
 	Forget(uid types.UID)
 }
@@ -65,7 +64,8 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Retention is how long a grant is kept after the last of its tokens has expired.
 	Retention time.Duration
-	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one member.
+	// Workers is how many grants are worked on at once; an eighth of them, but at least one, on one
+	// member.
 	Workers int
 	// Clock is the source of the time.
 	Clock clock.WithTicker
@@ -170,7 +170,8 @@ func (c *Controller) forget(obj any) {
 	c.Members.Forget(g.Spec.ClusterProfile.UID)
 }
 
-// profile returns the ClusterProfile of g as of the last event, or nil if there is none with its UID.
+// profile returns the ClusterProfile of g as of the last event, or nil if there is none with its
+// UID.
 func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	of := g.Spec.ClusterProfile
 	profile, err := c.profiles.ClusterProfiles(of.Namespace).Get(of.Name)
@@ -189,7 +190,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile does what is due for a grant. It returns after how long to do so again, zero if only a change of the grant makes that necessary.
+// reconcile does what is due for a grant. It returns after how long to do so again, zero if only a
+// change of the grant makes that necessary.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	g, err := c.grants.AuthTokenGrants(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -208,8 +210,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return 0, c.endExpired(ctx, g)
 }
 
-// expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or after its
-// creation if it never had any.
+// expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or
+// after its creation if it never had any.
 func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	if g.Status.ExpirationCeiling != nil {
 		return g.Status.ExpirationCeiling.Add(c.Retention)
@@ -235,4 +237,37 @@ func expiredNote(g *v1alpha1.AuthTokenGrant) string {
 
 func (c *Controller) delete(ctx context.Context, g *v1alpha1.AuthTokenGrant, preconditions metav1.Preconditions) error {
 	return c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, metav1.DeleteOptions{Preconditions: &preconditions})
+}
+
+// busyRetry is after how long to retry a grant whose member is busy with other grants.
+const busyRetry = 100 * time.Millisecond
+
+// errBusy says that the maximum number of a member's grants is being reconciled.
+const errBusy = loop.RetryError(busyRetry)
+
+// limiter prevents that one member, which may not answer, occupies all workers.
+type limiter struct {
+	most int
+	mu   sync.Mutex
+	busy map[types.UID]int
+}
+
+// enter returns whether one more grant of a ClusterProfile may be reconciled. If so, the caller
+// must call leave afterwards.
+func (l *limiter) enter(profile types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile] >= l.most {
+		return false
+	}
+	l.busy[profile]++
+	return true
+}
+
+func (l *limiter) leave(profile types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[profile]--; l.busy[profile] == 0 {
+		delete(l.busy, profile)
+	}
 }

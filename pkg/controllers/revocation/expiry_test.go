@@ -4,13 +4,15 @@
 package revocation
 
 import (
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clienttesting "k8s.io/client-go/testing"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/test/fakemember"
@@ -60,20 +62,17 @@ func TestController_Expire(t *testing.T) {
 			g := newGrant("work")
 			test.change(g)
 			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
-			again, err := f.reconcileGrant(t.Context(), g)
-			if err != nil || again != test.again {
-				t.Errorf("look again after %s, %v; want %s", again, err, test.again)
-			}
+			f.expectRequeue(t, g, test.again)
 			told := f.told()
 			if test.says == "" {
-				expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
-				expectCalls(t, "events", told)
+				assert.Empty(t, fakemember.Calls(f.hub.Actions()))
+				assert.Empty(t, told)
 				return
 			}
-			expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()), "delete authtokengrants team/"+g.Name)
-			if len(told) != 1 || !strings.HasPrefix(told[0], "Normal Expired ") || !strings.Contains(told[0], test.says) {
-				t.Errorf("events %q, want one that says %q", told, test.says)
-			}
+			assert.Equal(t, []string{"delete authtokengrants team/" + g.Name}, fakemember.Calls(f.hub.Actions()))
+			require.Len(t, told, 1)
+			assert.Regexp(t, "^Normal Expired ", told[0])
+			assert.Contains(t, told[0], test.says)
 		})
 	}
 }
@@ -84,13 +83,10 @@ func TestController_ExpirePreconditions(t *testing.T) {
 	g := newGrant("work")
 	g.Status.ExpirationCeiling = at(now.Add(-retention))
 	f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
-	if _, err := f.reconcileGrant(t.Context(), g); err != nil {
-		t.Fatal(err)
-	}
+	_, err := f.reconcileGrant(t.Context(), g)
+	require.NoError(t, err)
 	p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
-	if p == nil || p.UID == nil || *p.UID != g.UID || p.ResourceVersion == nil || *p.ResourceVersion != "1" {
-		t.Errorf("preconditions %v", p)
-	}
+	assert.Equal(t, &metav1.Preconditions{UID: &g.UID, ResourceVersion: ptr.To("1")}, p)
 }
 
 // An expired grant stays that is another one by now.
@@ -112,13 +108,9 @@ func TestController_ExpireChangedGrant(t *testing.T) {
 			f.see(t, fakemember.New(t, clock).Profile())
 			f.see(t, seen)
 			f.store(t, current)
-			if again, err := f.reconcileGrant(t.Context(), seen); err != nil || again != 0 {
-				t.Errorf("look again after %s, %v; want to wait for the event", again, err)
-			}
-			if f.stored(t, seen) == nil {
-				t.Error("the grant was deleted")
-			}
-			expectCalls(t, "events", f.told())
+			f.expectRequeue(t, seen, 0)
+			assert.NotNil(t, f.stored(t, seen), "the grant was deleted")
+			assert.Empty(t, f.told())
 		})
 	}
 }
@@ -132,10 +124,9 @@ func TestController_ExpireWithoutAPI(t *testing.T) {
 			g.Status.ExpirationCeiling = at(now.Add(-retention))
 			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
 			f.Client = hubThatAnswers(t, away)
-			if _, err := f.reconcileGrant(t.Context(), g); err == nil {
-				t.Error("no error, and it is not tried again")
-			}
-			expectCalls(t, "events", f.told())
+			_, err := f.reconcileGrant(t.Context(), g)
+			require.Error(t, err, "it is tried again")
+			assert.Empty(t, f.told())
 		})
 	}
 }

@@ -5,10 +5,11 @@ package revocation
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -68,9 +69,7 @@ func newFixture(t *testing.T, clock *testingclock.FakeClock, members Members, ob
 		Workers:   16,
 		Clock:     clock,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
 	for _, o := range objects {
 		f.store(t, o)
@@ -86,9 +85,7 @@ func (f *fixture) store(t *testing.T, o runtime.Object) {
 	if _, ok := o.(*inventoryv1alpha1.ClusterProfile); ok {
 		tracker = f.inventory.Tracker()
 	}
-	if err := tracker.Add(o.DeepCopyObject()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tracker.Add(o.DeepCopyObject()))
 }
 
 // see has the informers see an object.
@@ -98,9 +95,7 @@ func (f *fixture) see(t *testing.T, o runtime.Object) {
 	if _, ok := o.(*inventoryv1alpha1.ClusterProfile); ok {
 		indexer = f.Profiles.Informer().GetIndexer()
 	}
-	if err := indexer.Add(o); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, indexer.Add(o))
 }
 
 // stored returns the grant as the hub has it, or nil.
@@ -118,17 +113,21 @@ func (f *fixture) reconcileGrant(ctx context.Context, g *v1alpha1.AuthTokenGrant
 	return f.reconcile(ctx, cache.MetaObjectToName(g))
 }
 
+// expectRequeue reconciles a grant once, and expects that it is requeued after that long, or not at
+// all where that is 0.
+func (f *fixture) expectRequeue(t *testing.T, g *v1alpha1.AuthTokenGrant, after time.Duration) {
+	t.Helper()
+	again, err := f.reconcileGrant(t.Context(), g)
+	require.NoError(t, err)
+	assert.Equal(t, after, again)
+}
+
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 func at(t time.Time) *metav1.Time {
@@ -136,7 +135,8 @@ func at(t time.Time) *metav1.Time {
 	return &stamp
 }
 
-// newGrant returns a grant on the fake member, an hour old, of which a token may be out for an hour more.
+// newGrant returns a grant on the fake member, an hour old, of which a token may be out for an hour
+// more.
 func newGrant(account string) *v1alpha1.AuthTokenGrant {
 	g := fakemember.NewGrant(account)
 	g.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
@@ -148,15 +148,8 @@ func newGrant(account string) *v1alpha1.AuthTokenGrant {
 type unreached struct{ *testing.T }
 
 func (u unreached) For(context.Context, *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
-	u.Error("a member was asked for")
+	assert.Fail(u, "a member was asked for")
 	return nil, context.Canceled
 }
 
-func (u unreached) Forget(types.UID) { u.Error("a client was closed") }
-
-func expectCalls(t *testing.T, what string, got []string, want ...string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
-}
+func (u unreached) Forget(types.UID) { assert.Fail(u, "a client was closed") }

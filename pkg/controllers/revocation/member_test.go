@@ -34,7 +34,8 @@ func (f fleet) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 
 func (fleet) Forget(types.UID) {}
 
-// newFleet returns two members, which say that they are a and b; with a UID that is empty, one does not say.
+// newFleet returns two members, which say that they are a and b; with a UID that is empty, one does
+// not say.
 func newFleet(t *testing.T, clock *testingclock.FakeClock, uidA, uidB types.UID) (f fleet, a, b *fakemember.Member) {
 	t.Helper()
 	say := func(uid types.UID) *fakemember.Member {
@@ -50,7 +51,8 @@ func newFleet(t *testing.T, clock *testingclock.FakeClock, uidA, uidB types.UID)
 // The ClusterProfile leads to another cluster than that of the grant.
 func TestController_RevokeProfileElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {
-		// says is what the grant says of its cluster, and uidA and uidB what the members say of themselves.
+		// says is what the grant says of its cluster, and uidA and uidB what the members say of
+		// themselves.
 		says, uidA, uidB types.UID
 		// noted is the access that the grant has noted: that to a, to b, or none.
 		noted string

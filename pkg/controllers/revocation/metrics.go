@@ -20,14 +20,15 @@ var (
 	revocations = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "clusterpass",
 		Name:           "grant_revocations_total",
-		Help:           "Revocations of grants, by result: Revoked, Abandoned, or Failed for each try that did not get through.",
+		Help:           "Revocations of grants, by result: Revoked, Abandoned, or Failed for each failed attempt.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"result"})
 
 	revocationDuration = metrics.NewHistogram(&metrics.HistogramOpts{
-		Namespace:      "clusterpass",
-		Name:           "grant_revocation_duration_seconds",
-		Help:           "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. The deletion is stored in whole seconds.",
+		Namespace: "clusterpass",
+		Name:      "grant_revocation_duration_seconds",
+		Help: "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. " +
+			"The deletion is stored in whole seconds.",
 		Buckets:        metrics.ExponentialBuckets(0.5, 2, 14),
 		StabilityLevel: metrics.ALPHA,
 	})
@@ -36,7 +37,7 @@ var (
 		"Grants by state: Ready, NotReady, Expired (no token of it is valid any more) or Revoking.", []string{"state"}, nil, metrics.ALPHA, "")
 
 	oldestDesc = metrics.NewDesc("clusterpass_grant_revocation_oldest_seconds",
-		"Time since the deletion of the grant that has waited longest to be revoked, in seconds; 0 where none waits.", nil, nil, metrics.ALPHA, "")
+		"Time since the deletion of the grant that has waited longest to be revoked, in seconds; 0 if none waits.", nil, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once
 )

@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -60,9 +62,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *rest.Config {
 func hubThatAnswers(t *testing.T, handler http.HandlerFunc) versioned.Interface {
 	t.Helper()
 	client, err := versioned.NewForConfig(serve(t, handler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return client
 }
 
@@ -102,36 +102,29 @@ func TestController_ProfileGone(t *testing.T) {
 			g := newGrant("work")
 			f := newFixture(t, clock, unreached{t}, g)
 			var err error
-			if f.Inventory, err = inventory.NewForConfig(serve(t, test.hub)); err != nil {
-				t.Fatal(err)
-			}
+			f.Inventory, err = inventory.NewForConfig(serve(t, test.hub))
+			require.NoError(t, err)
 			_, err = f.reconcileGrant(t.Context(), g)
 			if !test.goes {
-				if err == nil {
-					t.Error("no error, and it is not looked at again")
-				}
-				expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
+				require.Error(t, err, "it is looked at again")
+				assert.Empty(t, fakemember.Calls(f.hub.Actions()))
 				return
 			}
-			if err != nil {
-				t.Error(err)
-			}
-			expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()), "delete authtokengrants team/"+g.Name)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"delete authtokengrants team/" + g.Name}, fakemember.Calls(f.hub.Actions()))
 			p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
-			if p == nil || p.UID == nil || *p.UID != g.UID {
-				t.Errorf("preconditions %v", p)
-			}
+			assert.Equal(t, &metav1.Preconditions{UID: &g.UID}, p)
 		})
 	}
 }
 
 // queued returns the names in the queue, and empties it.
-func (f *fixture) queued() map[string]bool {
-	all := map[string]bool{}
+func (f *fixture) queued() sets.Set[string] {
+	all := sets.New[string]()
 	for f.queue.Len() > 0 {
 		name, _ := f.queue.Get()
 		f.queue.Done(name)
-		all[name.Name] = true
+		all.Insert(name.Name)
 	}
 	return all
 }
@@ -149,9 +142,7 @@ func TestController_EnqueueOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.enqueueOf(obj)
-			if got := f.queued(); len(got) != 2 || !got[one.Name] || !got[two.Name] {
-				t.Errorf("queued %v", got)
-			}
+			assert.Equal(t, sets.New(one.Name, two.Name), f.queued())
 		})
 	}
 }
@@ -191,16 +182,12 @@ func TestController_Forget(t *testing.T) {
 				f.see(t, test.grant)
 			}
 			f.forget(cache.DeletedFinalStateUnknown{Obj: last})
-			if len(members.uids) != test.closed {
-				t.Errorf("closed %v", members.uids)
-			}
+			assert.Len(t, members.uids, test.closed)
 		})
 	}
 }
 
 func TestController_ReconcileGoneGrant(t *testing.T) {
 	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t})
-	if again, err := f.reconcileGrant(t.Context(), newGrant("gone")); err != nil || again != time.Duration(0) {
-		t.Errorf("%s, %v", again, err)
-	}
+	f.expectRequeue(t, newGrant("gone"), 0)
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	testingclock "k8s.io/utils/clock/testing"
@@ -44,16 +46,12 @@ func TestLimiter(t *testing.T) {
 			l.leave(step.profile)
 			continue
 		}
-		if got := l.enter(step.profile); got != step.want {
-			t.Fatalf("another grant of %s may be worked on: %t, want %t", step.profile, got, step.want)
-		}
+		require.Equal(t, step.want, l.enter(step.profile), "another grant of %s may be worked on", step.profile)
 	}
 	for _, profile := range []types.UID{"a", "a", "b", "b"} {
 		l.leave(profile)
 	}
-	if len(l.busy) > 0 {
-		t.Errorf("members that nothing is done for are remembered: %v", l.busy)
-	}
+	assert.Empty(t, l.busy, "members that nothing is done for are remembered")
 }
 
 // stuckMembers do not answer for one ClusterProfile, and have none of the others.
@@ -106,9 +104,7 @@ func (f *fixture) start(t *testing.T) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() { f.Grants.Informer().RunWithContext(ctx) })
 	running.Go(func() { f.Profiles.Informer().RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), f.synced...) {
-		t.Fatal("the caches do not fill")
-	}
+	require.True(t, cache.WaitForCacheSync(ctx.Done(), f.synced...), "the caches do not fill")
 	running.Go(func() { f.Run(ctx) })
 	synctest.Wait()
 	return func() {
@@ -127,18 +123,14 @@ func TestController_StuckMember(t *testing.T) {
 		stop := f.start(t)
 		f.clock.Step(busyRetry)
 		synctest.Wait()
-		if got, want := members.called("stuck"), f.Workers/8; got != want {
-			t.Errorf("%d grants of the member that does not answer are worked on at once, want %d of %d workers", got, want, f.Workers)
-		}
+		assert.Equal(t, f.Workers/8, members.called("stuck"), "grants of the member that does not answer are worked on at once")
 		f.add(t, "healthy", 5)
 		synctest.Wait()
 		for range 5 {
 			f.clock.Step(busyRetry)
 			synctest.Wait()
 		}
-		if got := members.called("healthy"); got != 5 {
-			t.Errorf("%d tries for 5 grants of another member", got)
-		}
+		assert.Equal(t, 5, members.called("healthy"), "tries for 5 grants of another member")
 		cancel()
 		stop()
 	})
@@ -153,9 +145,7 @@ func TestController_FailureNote(t *testing.T) {
 		f.add(t, "denying", 1)
 		stop := f.start(t)
 		for i, wait := range []time.Duration{leastBackoff, 2 * leastBackoff, 4 * leastBackoff} {
-			if got := members.called("denying"); got != i+1 {
-				t.Fatalf("%d tries, want %d", got, i+1)
-			}
+			require.Equal(t, i+1, members.called("denying"))
 			f.clock.Step(wait)
 			synctest.Wait()
 		}
@@ -175,16 +165,12 @@ func TestController_Backoff(t *testing.T) {
 		for i, wait := range seconds {
 			loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 			expectQueuedAfter(t, f, time.Duration(wait)*time.Second)
-			if got := members.called(g.Spec.ClusterProfile.UID); got != i+1 {
-				t.Fatalf("%d tries, want %d", got, i+1)
-			}
+			require.Equal(t, i+1, members.called(g.Spec.ClusterProfile.UID))
 		}
 		// Nothing is left of that once it went well.
 		g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
 		loop.Next(t.Context(), f.queue, "grant", f.reconcile)
-		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
-			t.Errorf("%d failures are remembered", got)
-		}
+		assert.Zero(t, f.queue.NumRequeues(cache.MetaObjectToName(g)), "failures are remembered")
 		f.queue.ShutDown()
 	})
 }
@@ -195,14 +181,10 @@ func expectQueuedAfter(t *testing.T, f *fixture, wait time.Duration) {
 	synctest.Wait()
 	f.clock.Step(wait - time.Nanosecond)
 	synctest.Wait()
-	if f.queue.Len() > 0 {
-		t.Fatalf("tried again before %s", wait)
-	}
+	require.Zero(t, f.queue.Len(), "tried again before %s", wait)
 	f.clock.Step(time.Nanosecond)
 	synctest.Wait()
-	if f.queue.Len() != 1 {
-		t.Fatalf("not tried again after %s", wait)
-	}
+	require.Equal(t, 1, f.queue.Len(), "not tried again after %s", wait)
 }
 
 // A grant of a busy member waits its turn and has not failed.
@@ -219,9 +201,7 @@ func TestController_BusyMember(t *testing.T) {
 			loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 			expectQueuedAfter(t, f, busyRetry)
 		}
-		if got := f.queue.NumRequeues(cache.MetaObjectToName(g)); got != 0 {
-			t.Errorf("%d failures are counted", got)
-		}
+		assert.Zero(t, f.queue.NumRequeues(cache.MetaObjectToName(g)), "failures are counted")
 		f.queue.ShutDown()
 	})
 }
@@ -265,9 +245,7 @@ func TestIsOnlyNoted(t *testing.T) {
 			after := before.DeepCopy()
 			after.ResourceVersion = "2"
 			test.change(after)
-			if got := isOnlyNoted(before, after); got == test.looked {
-				t.Errorf("isOnlyNoted = %t", got)
-			}
+			assert.Equal(t, !test.looked, isOnlyNoted(before, after))
 		})
 	}
 }

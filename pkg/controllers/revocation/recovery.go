@@ -17,13 +17,15 @@ import (
 )
 
 const (
-	// A member that does not answer, and has grants to revoke, is probed every half second at first, and less often the longer it is
-	// away: each time after a twentieth of the time that it has been away, up to half a minute.
+	// A member that does not answer, and has grants to revoke, is probed every half second at first,
+	// and less often the longer it is away: each time after a twentieth of the time that it has been
+	// away, up to half a minute.
 	leastProbe  = 500 * time.Millisecond
 	mostProbe   = 30 * time.Second
 	probeShare  = 20
 	probeWithin = 5 * time.Second
-	// patience bounds the wait for a member that answers until it is ready: an API server that starts refuses everything at first.
+	// patience bounds the wait for a member that answers until it is ready: an API server that starts
+	// refuses everything at first.
 	patience = 10 * time.Second
 )
 
@@ -34,7 +36,8 @@ type recovery struct {
 	probes  sync.WaitGroup
 }
 
-// await waits in the background until the member of g answers again. There is one wait for each member.
+// await waits in the background until the member of g answers again. There is one wait for each
+// member.
 func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client) {
 	profile := g.Spec.ClusterProfile.UID
 	c.recovery.mu.Lock()
@@ -52,7 +55,8 @@ func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, clie
 	})
 }
 
-// untilBack returns when the member is ready, or has answered for a while without being so, when none of its grants is to be revoked any more, or when ctx ends.
+// untilBack returns when the member is ready, or has answered for a while without being so, when
+// none of its grants is to be revoked any more, or when ctx ends.
 func (c *Controller) untilBack(ctx context.Context, profile types.UID, client *member.Client) {
 	since, answered := c.Clock.Now(), time.Time{}
 	for {

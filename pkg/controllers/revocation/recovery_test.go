@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	testingclock "k8s.io/utils/clock/testing"
 
@@ -22,9 +25,7 @@ func (f *fixture) waitFor(t *testing.T, what string, done func() bool) {
 		f.clock.Step(mostProbe)
 		return done(), nil
 	})
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
+	require.NoError(t, err, what)
 }
 
 func (f *fixture) awaited() int {
@@ -44,9 +45,8 @@ func down(t *testing.T) (*fixture, *fakemember.Member, []*v1alpha1.AuthTokenGran
 	t.Cleanup(f.recovery.probes.Wait)
 	m.SetDown(true)
 	for _, g := range []*v1alpha1.AuthTokenGrant{one, two} {
-		if _, err := f.reconcileGrant(t.Context(), g); err == nil {
-			t.Fatal("no error from a member that is down")
-		}
+		_, err := f.reconcileGrant(t.Context(), g)
+		require.Error(t, err, "the member is down")
 	}
 	return f, m, []*v1alpha1.AuthTokenGrant{one, two}
 }
@@ -54,29 +54,21 @@ func down(t *testing.T) (*fixture, *fakemember.Member, []*v1alpha1.AuthTokenGran
 // All grants that wait for a member are looked at when it is back.
 func TestRecovery_MemberBack(t *testing.T) {
 	f, m, grants := down(t)
-	if got := f.awaited(); got != 1 {
-		t.Errorf("%d waits for one member", got)
-	}
+	assert.Equal(t, 1, f.awaited(), "waits for one member")
 	asked := m.BrokenOff()
 	f.waitFor(t, "asking the member whether it is back", func() bool { return m.BrokenOff() >= asked+3 })
-	if got := f.queued(); len(got) > 0 {
-		t.Errorf("looked at while the member is down: %v", got)
-	}
+	assert.Empty(t, f.queued(), "looked at while the member is down")
 	m.SetDown(false)
 	f.waitFor(t, "the end of the wait", func() bool { return f.awaited() == 0 })
 	f.recovery.probes.Wait()
-	if got := f.queued(); len(got) != 2 || !got[grants[0].Name] || !got[grants[1].Name] {
-		t.Errorf("looked at when the member is back: %v, want what is to be revoked", got)
-	}
+	assert.Equal(t, sets.New(grants[0].Name, grants[1].Name), f.queued(), "what is to be revoked is looked at")
 }
 
 // Nobody waits for a member without grants to revoke.
 func TestRecovery_NoGrantsLeft(t *testing.T) {
 	f, _, grants := down(t)
 	for _, g := range grants {
-		if err := f.indexer.Delete(g); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, f.indexer.Delete(g))
 	}
 	f.waitFor(t, "the end of the wait", func() bool { return f.awaited() == 0 })
 }
@@ -89,9 +81,9 @@ func TestRecovery_ContextDone(t *testing.T) {
 	f := newFixture(t, clock, m, m.Profile(), g)
 	m.SetDown(true)
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := f.reconcileGrant(ctx, g); err == nil || f.awaited() != 1 {
-		t.Fatalf("%v, and %d waits", err, f.awaited())
-	}
+	_, err := f.reconcileGrant(ctx, g)
+	require.Error(t, err)
+	require.Equal(t, 1, f.awaited())
 	cancel()
 	f.recovery.probes.Wait()
 }

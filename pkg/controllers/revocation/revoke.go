@@ -50,7 +50,7 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 		return 0, c.failed(ctx, g, err)
 	}
 	keeper := grant.NewKeeper(c.HubID, g, client.Kubernetes(), c.Clock)
-	timeout := fmt.Errorf("cluster %s did not do all that is needed within %s", client.Name(), memberTimeout)
+	timeout := fmt.Errorf("cluster %s did not answer all calls within %s", client.Name(), memberTimeout)
 	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
 	if err := keeper.EndRights(calls); err != nil {
@@ -70,9 +70,10 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	return 0, nil
 }
 
-// client returns a client for the member of g: by its ClusterProfile, or, if that is deleted, gives no access any more, or leads
-// elsewhere, by the access that the grant has noted. So a user who edits the status of the profile cannot keep a grant alive. A client for
-// another cluster than the grant's is never returned.
+// client returns a client for the member of g: by its ClusterProfile, or, if that is deleted, gives
+// no access any more, or leads elsewhere, by the access that the grant has noted. So a user who
+// edits the status of the profile cannot keep a grant alive. A client for another cluster than the
+// grant's is never returned.
 func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*member.Client, error) {
 	profile := c.profile(g)
 	if profile == nil {
@@ -93,13 +94,17 @@ func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*m
 	return nil, err
 }
 
-// clientBy returns the client for the cluster of profile, and an error if that is not the cluster of g, or is not known to be.
-func (c *Controller) clientBy(ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+// clientBy returns the client for the cluster of profile, and an error if that is not the cluster
+// of g, or is not known to be.
+func (c *Controller) clientBy(
+	ctx context.Context, g *v1alpha1.AuthTokenGrant, profile *inventoryv1alpha1.ClusterProfile,
+) (*member.Client, error) {
 	client, err := c.Members.For(ctx, profile)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout,
+		fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
 	defer cancel()
 	return client, grant.CheckMemberOf(ctx, g, client)
 }
@@ -119,8 +124,8 @@ func remembered(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	return profile
 }
 
-// tokensEnd returns how long tokens of g may still be accepted by the member, now that their rights have ended. It
-// notes when that was.
+// tokensEnd returns how long tokens of g may still be accepted by the member, now that their rights
+// have ended. It notes when that was.
 func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) (time.Duration, error) {
 	if g.Status.ExpirationCeiling == nil {
 		return 0, nil // no token was ever issued
@@ -133,12 +138,14 @@ func (c *Controller) tokensEnd(ctx context.Context, g *v1alpha1.AuthTokenGrant) 
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		status.RightsEndedTime = &now
 		setRevoked(status, v1alpha1.GrantReasonTokensEnding,
-			fmt.Sprintf("no token has any right since %s; the ServiceAccount goes when the member can't accept one any more", now.UTC().Format(time.RFC3339)))
+			fmt.Sprintf("no token has had any rights since %s; the ServiceAccount is deleted when the member no longer accepts any",
+				now.UTC().Format(time.RFC3339)))
 	})
 	return grant.TokenCacheTTL + rounding, err
 }
 
-// memberFailed is failed for the error of a call to the member. If the member does not answer, it also waits for its return.
+// memberFailed is failed for the error of a call to the member. If the member does not answer, it
+// also waits for its return.
 func (c *Controller) memberFailed(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *member.Client, err error) error {
 	why := client.Error(err, "revoke the grant")
 	if isAway(why) {
@@ -163,7 +170,7 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 		return why // the condition says since when and for what reason; that we don't even try is no news
 	}
 	if !again {
-		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Trying again until it is done: %s", words.Message(why.Error()))
+		c.Recorder.Eventf(g, nil, eventWarning, "RevocationFailed", "Revoke", "Retrying until it is revoked: %s", words.Message(why.Error()))
 	}
 	err := c.note(ctx, g, func(status *v1alpha1.AuthTokenGrantStatus) {
 		setRevoked(status, reason, why.Error())
@@ -175,7 +182,8 @@ func (c *Controller) failed(ctx context.Context, g *v1alpha1.AuthTokenGrant, why
 func setRevoked(status *v1alpha1.AuthTokenGrantStatus, reason, message string) {
 	if meta.FindStatusCondition(status.Conditions, v1alpha1.GrantReady) != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.GrantReady, Status: metav1.ConditionFalse, Reason: v1alpha1.GrantReasonRevoking, Message: "the grant is deleted, and is being revoked",
+			Type: v1alpha1.GrantReady, Status: metav1.ConditionFalse, Reason: v1alpha1.GrantReasonRevoking,
+			Message: "the grant is deleted, and is being revoked",
 		})
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -194,12 +202,12 @@ func (c *Controller) note(ctx context.Context, g *v1alpha1.AuthTokenGrant, chang
 	return ignoreGone(err, g)
 }
 
-// isOnlyNoted returns whether a grant differs only in what a revocation notes on it. To enqueue it for that would cut short the backoff
-// between two tries that fail with different words.
+// isOnlyNoted returns whether a grant differs only in what a revocation notes on it. To enqueue it
+// for that would cut short the backoff between two tries that fail with different words.
 func isOnlyNoted(before, after any) bool {
 	was, ok := before.(*v1alpha1.AuthTokenGrant)
-	is, also := after.(*v1alpha1.AuthTokenGrant)
-	return ok && also && equality.Semantic.DeepEqual(withoutNotes(was), withoutNotes(is))
+	next, also := after.(*v1alpha1.AuthTokenGrant)
+	return ok && also && equality.Semantic.DeepEqual(withoutNotes(was), withoutNotes(next))
 }
 
 func withoutNotes(g *v1alpha1.AuthTokenGrant) *v1alpha1.AuthTokenGrant {
@@ -221,7 +229,8 @@ func (c *Controller) abandon(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 		names = append(names, o.Kind+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"))
 	}
 	klog.FromContext(ctx).Info("Abandoned what a grant owns on its member", "cluster", grant.Cluster(g), "objects", names)
-	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke", "As annotated, %d objects on cluster %s are left alone, and tokens bound to them", len(names), grant.Cluster(g))
+	c.Recorder.Eventf(g, nil, eventWarning, "Abandoned", "Revoke",
+		"As annotated, %d objects stay on cluster %s; tokens bound to them may work until they expire", len(names), grant.Cluster(g))
 	return nil
 }
 
@@ -236,8 +245,8 @@ func (c *Controller) release(ctx context.Context, g *v1alpha1.AuthTokenGrant) er
 	return err
 }
 
-// endWithoutProfile deletes a grant whose ClusterProfile is deleted, or was replaced under its name. It reads the profile without the
-// cache.
+// endWithoutProfile deletes a grant whose ClusterProfile is deleted, or was replaced under its
+// name. It reads the profile without the cache.
 func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
 	of := g.Spec.ClusterProfile
 	profile, err := c.Inventory.ApisV1alpha1().ClusterProfiles(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
@@ -249,12 +258,14 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	}
 	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
 	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted", grant.Cluster(g), of.UID)
+		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted",
+			grant.Cluster(g), of.UID)
 	}
 	return ignoreGone(err, g)
 }
 
-// ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its own.
+// ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its
+// own.
 func ignoreGone(err error, g *v1alpha1.AuthTokenGrant) error {
 	if isGone(err, g) || apierrors.IsConflict(err) {
 		return nil

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -79,42 +81,30 @@ func TestController_Revoke(t *testing.T) {
 	g = deleted(g)
 	f := newFixture(t, clock, m, m.Profile(), g)
 
-	again, err := f.reconcileGrant(t.Context(), g)
-	if err != nil || again != tokensEndAfter {
-		t.Errorf("go on after %s, %v; want %s", again, err, tokensEndAfter)
-	}
+	f.expectRequeue(t, g, tokensEndAfter)
 	expectInOrder(t, m.Writes(), "bindings/", "secrets/", "roles/")
-	if s := f.stored(t, g).Status; s.RightsEndedTime == nil || !s.RightsEndedTime.Equal(at(now)) {
-		t.Errorf("the rights ended at %v", s.RightsEndedTime)
-	}
-	if c := f.condition(t, g); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.GrantReasonTokensEnding {
-		t.Errorf("condition %v", c)
-	}
+	assert.True(t, f.stored(t, g).Status.RightsEndedTime.Equal(at(now)), "the rights have ended")
+	assert.Equal(t, metav1.ConditionFalse, f.condition(t, g).Status)
+	assert.Equal(t, v1alpha1.GrantReasonTokensEnding, f.condition(t, g).Reason)
 
 	f.sync(t, g)
 	m.ClearActions()
 	clock.Step(tokensEndAfter - time.Second)
-	again, err = f.reconcileGrant(t.Context(), g)
-	if err != nil || again != time.Second {
-		t.Errorf("go on after %s, %v; want 1s", again, err)
-	}
-	expectCalls(t, "written while a token may be accepted", append(m.Writes(), fakemember.Writes(f.hub.Actions())...))
-	expectCalls(t, "events", f.told())
+	f.expectRequeue(t, g, time.Second)
+	assert.Empty(t, m.Writes(), "a token may be accepted")
+	assert.Empty(t, fakemember.Writes(f.hub.Actions()))
+	assert.Empty(t, f.told())
 
 	clock.Step(time.Second)
-	again, err = f.reconcileGrant(t.Context(), g)
-	if err != nil || again != 0 {
-		t.Errorf("go on after %s, %v; want to be done", again, err)
-	}
-	expectCalls(t, "on the member in the end", m.Writes(), "delete serviceaccounts default/work")
-	if !f.revoked(t, g) {
-		t.Error("the grant is not let go")
-	}
-	expectCalls(t, "left on the member", m.Objects(t), kept...)
-	expectCalls(t, "events", f.told(), "Normal Revoked All that this grant owned on cluster default/bravelion is gone")
+	f.expectRequeue(t, g, 0)
+	assert.Equal(t, []string{"delete serviceaccounts default/work"}, m.Writes())
+	assert.True(t, f.revoked(t, g))
+	assert.Equal(t, kept, m.Objects(t))
+	assert.Equal(t, []string{"Normal Revoked All that this grant owned on cluster default/bravelion is gone"}, f.told())
 }
 
-// expectInOrder expects deletions alone: first of resources that end as the first of resources does, then the next.
+// expectInOrder expects deletions alone: first of resources that end as the first of resources
+// does, then the next.
 func expectInOrder(t *testing.T, writes []string, resources ...string) {
 	t.Helper()
 	var ranks []int
@@ -122,18 +112,15 @@ func expectInOrder(t *testing.T, writes []string, resources ...string) {
 		verb, rest, _ := strings.Cut(write, " ")
 		resource, _, _ := strings.Cut(rest, " ")
 		rank := slices.IndexFunc(resources, func(r string) bool { return strings.HasSuffix(resource+"/", r) })
-		if verb != "delete" || rank < 0 {
-			t.Errorf("unexpected: %s", write)
-		}
+		assert.True(t, verb == "delete" && rank >= 0, "unexpected: %s", write)
 		ranks = append(ranks, rank)
 	}
-	if !slices.IsSorted(ranks) || len(slices.Compact(ranks)) != len(resources) {
-		t.Errorf("not in the order of %v: %q", resources, writes)
-	}
+	assert.IsNonDecreasing(t, ranks, "not in the order of %v: %q", resources, writes)
+	assert.Len(t, slices.Compact(ranks), len(resources), "not all of %v: %q", resources, writes)
 }
 
-// What has the UID of the grant in its name goes, whoever has changed its labels. An account that is not the
-// grant's stays.
+// What has the UID of the grant in its name goes, whoever has changed its labels. An account that
+// is not the grant's stays.
 func TestController_RevokeForeignObjects(t *testing.T) {
 	labels := func(hub, uid string) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hub, grant.LabelGrantUID: uid}
@@ -156,13 +143,9 @@ func TestController_RevokeForeignObjects(t *testing.T) {
 			binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: grant.BindingName(g.UID, "view"), UID: "3", Labels: test.labels}}
 			m := fakemember.New(t, clock, account, secret, binding)
 			f := newFixture(t, clock, m, m.Profile(), g)
-			if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
-				t.Errorf("go on after %s, %v; want to be done", again, err)
-			}
-			expectCalls(t, "on the member", m.Writes(), test.want...)
-			if !f.revoked(t, g) {
-				t.Error("the grant is not let go")
-			}
+			f.expectRequeue(t, g, 0)
+			assert.Equal(t, test.want, m.Writes())
+			assert.True(t, f.revoked(t, g))
 		})
 	}
 }
@@ -172,10 +155,8 @@ func TestController_RevokeOtherFinalizer(t *testing.T) {
 	g := deleted(newGrant("work"))
 	g.Finalizers = []string{"example.com/keep"}
 	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
-	if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
-		t.Errorf("%s, %v", again, err)
-	}
-	expectCalls(t, "on the hub", fakemember.Calls(f.hub.Actions()))
+	f.expectRequeue(t, g, 0)
+	assert.Empty(t, fakemember.Calls(f.hub.Actions()))
 }
 
 // An abandoned grant is let go without its member.
@@ -184,15 +165,11 @@ func TestController_RevokeAbandoned(t *testing.T) {
 	g.Finalizers = append(g.Finalizers, "example.com/keep")
 	g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
 	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
-	if again, err := f.reconcileGrant(t.Context(), g); err != nil || again != 0 {
-		t.Errorf("%s, %v", again, err)
-	}
-	if left := f.stored(t, g).Finalizers; !slices.Equal(left, []string{"example.com/keep"}) {
-		t.Errorf("finalizers %v", left)
-	}
-	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning Abandoned ") {
-		t.Errorf("events %q", told)
-	}
+	f.expectRequeue(t, g, 0)
+	assert.Equal(t, []string{"example.com/keep"}, f.stored(t, g).Finalizers)
+	told := f.told()
+	require.Len(t, told, 1)
+	assert.Regexp(t, "^Warning Abandoned ", told[0])
 }
 
 // A grant is revoked on the cluster that it was made on.
@@ -216,13 +193,10 @@ func TestController_RevokeRememberedAccess(t *testing.T) {
 				is(profile)
 				f.see(t, profile)
 			}
-			if _, err := f.reconcileGrant(t.Context(), g); err != nil {
-				t.Fatal(err)
-			}
-			expectCalls(t, "left on the member", m.Objects(t), "clusterroles /view ")
-			if !f.revoked(t, g) {
-				t.Error("the grant is not let go")
-			}
+			_, err := f.reconcileGrant(t.Context(), g)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"clusterroles /view "}, m.Objects(t))
+			assert.True(t, f.revoked(t, g))
 		})
 	}
 }
@@ -237,27 +211,23 @@ func TestController_RevokeRefused(t *testing.T) {
 	})
 	g = deleted(g)
 	f := newFixture(t, clock, m, m.Profile(), g)
-	if _, err := f.reconcileGrant(t.Context(), g); err == nil {
-		t.Error("no error, and it is not tried again")
-	}
-	if c := f.condition(t, g); c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.GrantReasonMemberFailed || !strings.Contains(c.Message, "default/bravelion") {
-		t.Errorf("condition %v", c)
-	}
-	if told := f.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning RevocationFailed ") || len(told[0]) > 1024 {
-		t.Errorf("events %q", told)
-	}
+	_, err := f.reconcileGrant(t.Context(), g)
+	require.Error(t, err, "it is tried again")
+	condition := f.condition(t, g)
+	assert.Equal(t, metav1.ConditionFalse, condition.Status)
+	assert.Equal(t, v1alpha1.GrantReasonMemberFailed, condition.Reason)
+	assert.Contains(t, condition.Message, "default/bravelion")
+	told := f.told()
+	require.Len(t, told, 1)
+	assert.Regexp(t, "^Warning RevocationFailed ", told[0])
+	assert.LessOrEqual(t, len(told[0]), 1024)
 	f.sync(t, g)
-	if _, err := f.reconcileGrant(t.Context(), g); err == nil {
-		t.Error("no error, and it is not tried again")
-	}
-	expectCalls(t, "on the hub, at the second try", fakemember.Calls(f.hub.Actions()))
-	expectCalls(t, "events, at the second try", f.told())
-	if f.revoked(t, g) {
-		t.Error("the grant is let go")
-	}
-	if all := m.Objects(t); !slices.ContainsFunc(all, func(o string) bool { return strings.HasPrefix(o, "serviceaccounts default/work ") }) {
-		t.Error("the ServiceAccount is gone before the bindings")
-	}
+	_, err = f.reconcileGrant(t.Context(), g)
+	require.Error(t, err, "it is tried again")
+	assert.Empty(t, fakemember.Calls(f.hub.Actions()), "at the second try")
+	assert.Empty(t, f.told(), "at the second try")
+	assert.False(t, f.revoked(t, g))
+	assert.Contains(t, strings.Join(m.Objects(t), "\n"), "serviceaccounts default/work ", "it goes after the bindings")
 }
 
 // A revocation is not done while the hub does not answer.
@@ -271,10 +241,9 @@ func TestController_RevokeWithoutHub(t *testing.T) {
 			g = deleted(g)
 			f := newFixture(t, clock, m, m.Profile(), g)
 			f.Client = hubThatAnswers(t, away)
-			if _, err := f.reconcileGrant(t.Context(), g); err == nil {
-				t.Error("no error, and its finalizer stays for ever")
-			}
-			expectCalls(t, "events", f.told())
+			_, err := f.reconcileGrant(t.Context(), g)
+			require.Error(t, err, "its finalizer would stay for ever")
+			assert.Empty(t, f.told())
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -36,18 +39,12 @@ import (
 )
 
 const (
-	// recheck is how often a credential is checked, because another user may have replaced it. A check makes no call.
+	// recheck is how often a credential is checked, because another user may have replaced it. A check
+	// makes no call.
 	recheck = 30 * time.Second
 	// leastBackoff is the minimum delay before a retry after a failure. The maximum is recheck.
 	leastBackoff = time.Second
 )
-
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
 
 // Options configure a Controller. Every field is required.
 type Options struct {
@@ -59,7 +56,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events about renewals on the ClusterProfile.
 	Recorder events.EventRecorder
 	// Lifetime is the requested lifetime of tokens. A member may issue shorter ones.
@@ -107,7 +104,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// reconcile renews the credential for one member if that is due. It returns after how long to reconcile it again.
+// reconcile renews the credential for one member if that is due. It returns after how long to
+// reconcile it again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -120,7 +118,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	return again, err
 }
 
-// sync renews the credential for the cluster of profile if that is due. It returns after how long to check again.
+// sync renews the credential for the cluster of profile if that is due. It returns after how long
+// to check again.
 func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
 	own := c.credential(profile)
 	if own == nil {
@@ -173,7 +172,8 @@ func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.C
 	renewals.WithLabelValues(resultRenewed).Inc()
 	until := renewed.NotAfter.UTC().Format(time.RFC3339)
 	klog.FromContext(ctx).Info("Renewed the credential for a member", "notAfter", until)
-	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew", "The hub's credential for the member is now valid until %s", until)
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew",
+		"The hub's credential for the member is now valid until %s", until)
 }
 
 func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {
@@ -197,4 +197,31 @@ type endedError struct {
 // Error implements error.
 func (e *endedError) Error() string {
 	return fmt.Sprintf("the member does not accept it; it says that it ends at %s. %s", e.end.UTC().Format(time.RFC3339), e.mend)
+}
+
+const (
+	resultRenewed = "Renewed"
+	resultFailed  = "Failed"
+)
+
+var (
+	// No label of this metric has the name of a cluster.
+	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "member_credential_renewals_total",
+		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(renewals)
+		for _, result := range []string{resultRenewed, resultFailed} {
+			renewals.WithLabelValues(result)
+		}
+	})
 }

@@ -44,8 +44,8 @@ const (
 	account    = "system:serviceaccount:clusterpass-system:clusterpass"
 )
 
-// fixture is a Controller for one profile, whose informers do not run: the test says what they have seen. The member answers
-// each request for a token with a new one, and takes that.
+// fixture is a Controller for one profile, whose informers do not run: the test says what they have
+// seen. The member answers each request for a token with a new one, and takes that.
 type fixture struct {
 	*Controller
 	member  *fakemember.Member
@@ -203,21 +203,17 @@ func (f *fixture) changeSecret(t *testing.T, change func(*corev1.Secret)) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 func (f *fixture) requeues() int { return f.queue.NumRequeues(cache.MetaObjectToName(f.profile)) }
 
-// expectNoToken fails where there is a token, or the part of one that has what it says, in any of texts or in the log.
+// expectNoToken fails where there is a token, or the part of one that has what it says, in any of
+// texts or in the log.
 func (f *fixture) expectNoToken(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range append(slices.Clone(texts), f.log.String()) {

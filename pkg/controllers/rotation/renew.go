@@ -12,11 +12,14 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -64,7 +67,7 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	}
 	successor := newCredential(old.reference, answer.Status.Token)
 	if err := c.check(successor, old); err != nil {
-		return nil, fmt.Errorf("the member has answered with a token that is not stored: %w", err)
+		return nil, fmt.Errorf("the member answered with a token that was rejected: %w", err)
 	}
 	as := func(token string) member.Reviews { return client.WithToken(token) }
 	err = member.CheckToken(ctx, as, successor.token, successor.namespace, successor.account)
@@ -73,11 +76,11 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	}
 	if _, other := errors.AsType[*member.OtherUserError](err); other {
 		// The username is text from the member, which may contain the token.
-		return nil, fmt.Errorf("the member does not take the new credential for %s", old.username())
+		return nil, fmt.Errorf("the member does not accept the new credential as that of %s", old.username())
 	}
 	if apierrors.IsUnauthorized(err) {
 		// client.Error would blame the old credential, which is still valid.
-		return nil, errors.New("the member does not accept the new credential that it has made")
+		return nil, errors.New("the member does not accept the new credential that it has issued")
 	}
 	return nil, client.Error(err, "authenticate the new credential of clusterpass")
 }
@@ -87,11 +90,11 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
-		return errors.New("it is no bearer token, not bound to what it was asked for, or does not end, and could not be used or renewed again")
+		return errors.New("it is no bearer token, is not bound to the requested Secret, or never expires, and could not be used or renewed again")
 	case successor.username() != old.username() || successor.secret != old.secret:
 		return errors.New("it is for another ServiceAccount, or bound to another Secret")
 	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
-		return fmt.Errorf("by the hub's clock it is old already: it is valid from %s until %s; compare the clocks",
+		return fmt.Errorf("by the hub's clock it is already old: it is valid from %s until %s; compare the clocks",
 			successor.NotBefore.UTC().Format(time.RFC3339), successor.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil
@@ -99,7 +102,9 @@ func (c *Controller) check(successor, old *credential) error {
 
 // store writes successor into the Secret, with one write, if the token there is still the old one.
 // It returns whether it was.
-func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string) (bool, error) {
+func (c *Controller) store(
+	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, successor *credential, old string,
+) (bool, error) {
 	reference := successor.reference
 	secrets := c.Hub.CoreV1().Secrets(reference.Namespace)
 	stored := false
@@ -123,4 +128,57 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 		return err
 	})
 	return stored, err
+}
+
+const (
+	// renewAt is the fraction of its lifetime after which a credential is renewed.
+	renewAt = 0.8
+	// spread is the maximum fraction of its lifetime by which a credential is renewed earlier.
+	// Otherwise, members that joined together, or were all renewed after an outage of the
+	// controller, would be renewed at the same time for ever.
+	spread = 0.05
+	// earliest is the fraction after which the first credentials are renewed.
+	earliest = renewAt - spread
+)
+
+// credential has the claims of clusterpass's own token. They are not verified: the member verifies
+// the token when it is used.
+type credential struct {
+	member.Validity
+	// reference names the Secret with the token.
+	reference member.SecretReference
+	token     string
+	// namespace and account are those of the ServiceAccount. secret is what the token is bound to.
+	namespace, account string
+	secret             member.TokenObject
+}
+
+// newCredential returns the credential for token, or nil if it is not one to renew: a token of a
+// ServiceAccount that expires, and is bound to the Secret member.CredentialSecret.
+func newCredential(reference member.SecretReference, token string) *credential {
+	bound, err := member.ParseToken(token)
+	if err != nil {
+		return nil
+	}
+	c := &credential{
+		Validity:  bound.Validity,
+		reference: reference,
+		token:     token,
+		namespace: bound.Namespace,
+		account:   bound.ServiceAccount.Name,
+		secret:    bound.Secret,
+	}
+	if c.secret.Name != member.CredentialSecret || c.namespace == "" || c.account == "" || c.NotBefore.IsZero() || c.NotAfter.IsZero() {
+		return nil
+	}
+	return c
+}
+
+// username returns the name of the token's user on the member.
+func (c *credential) username() string { return serviceaccount.MakeUsername(c.namespace, c.account) }
+
+// due returns when to renew the credential for the cluster of the profile with that UID.
+func (c *credential) due(profile types.UID) time.Time {
+	part := renewAt - spread*loop.Phase(profile)
+	return c.NotBefore.Add(time.Duration(part * float64(c.NotAfter.Sub(c.NotBefore))))
 }

@@ -175,10 +175,10 @@ func TestController_RenewFailure(t *testing.T) {
 			other := f.sign(t, "{"+strings.Replace(bound, `"name":"clusterpass",`, `"name":"admin",`, 1)+","+lasting(3*lifetime)+"}")
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, other) })
 		}, notRenewed, "it is for another ServiceAccount"},
-		"the member does not take the new one":        {answers(reviewPath, 401, metav1.StatusReasonUnauthorized), notRenewed, "the member does not accept the new credential that it has made"},
+		"the member does not take the new one":        {answers(reviewPath, 401, metav1.StatusReasonUnauthorized), notRenewed, "the member does not accept the new credential that it has issued"},
 		"the member forbids to try the new one":       {answers(reviewPath, 403, metav1.StatusReasonForbidden), notRenewed, "could not authenticate the new credential"},
-		"the member takes the new one for another":    {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) }, notRenewed, "the member does not take the new credential for " + account},
-		"the member quotes the new one as who has it": {func(t *testing.T, f *fixture) { t.Helper(); quoting(t, f) }, notRenewed, "the member does not take the new credential for " + account},
+		"the member takes the new one for another":    {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) }, notRenewed, "the member does not accept the new credential as that of " + account},
+		"the member quotes the new one as who has it": {func(t *testing.T, f *fixture) { t.Helper(); quoting(t, f) }, notRenewed, "the member does not accept the new credential as that of " + account},
 		"the hub does not let it be stored":           {hubFails(apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", errors.New("no"))), notRenewed, "the new one is not stored: secrets \"kubeconfig\" is forbidden"},
 		"the hub is not there":                        {hubFails(apierrors.NewServiceUnavailable("later")), notRenewed, "the new one is not stored: later"},
 	} {

@@ -78,7 +78,8 @@ func collected(values []v1alpha1.ClusterValue, more bool) *found {
 	}
 	if more {
 		condition.Reason = v1alpha1.ScoreReasonTooMany
-		condition.Message = fmt.Sprintf("only %d amounts are kept, those of what nodes have first; there are more, or some have no valid name", v1alpha1.MaxScores)
+		condition.Message = fmt.Sprintf(
+			"only %d amounts are kept, first those of resources that nodes have; there are more, or some have no valid name", v1alpha1.MaxScores)
 	}
 	return &found{values: values, condition: condition}
 }

@@ -10,11 +10,14 @@ package score
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
@@ -37,17 +40,11 @@ const (
 	// that took. A member with 50,000 pods is read less often than the period, and its API server
 	// is busy with it for at most a twentieth of the time.
 	costFactor = 20
-	// validPeriods is how many periods a score is valid. freshPeriods is how many must be left after a collection: two collections may fail.
+	// validPeriods is how many periods a score is valid. freshPeriods is how many must be left after a
+	// collection: two collections may fail.
 	validPeriods = 5
 	freshPeriods = 3
 )
-
-// Members provides clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
 
 // Options configure a Controller. Every field is required.
 type Options struct {
@@ -59,7 +56,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.Members
 	// DeviceLabels are the labels of nodes with the types of their devices.
 	DeviceLabels []usage.DeviceLabel
 	// Period is how often a member is read, unless it is too large for that.
@@ -143,4 +140,41 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	duration.Observe(took.Seconds())
 	again := max(c.Period, costFactor*took)
 	return again, c.store(ctx, profile, found, validPeriods*again)
+}
+
+// No label of these metrics has the name of a cluster.
+var (
+	collections = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_collections_total",
+		Help:           "Readings of a member cluster's nodes and pods, by result: OK or Failed.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
+
+	duration = metrics.NewHistogram(&metrics.HistogramOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_collection_duration_seconds",
+		Help:           "How long it took to read a member cluster's nodes and pods.",
+		Buckets:        metrics.ExponentialBuckets(0.01, 2, 14),
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	writes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace:      "clusterpass",
+		Name:           "score_writes_total",
+		Help:           "Writes of ClusterScores, of changed figures or of how long they are valid.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	registerOnce sync.Once
+)
+
+// RegisterMetrics registers the metrics of this controller with the legacy registry.
+func RegisterMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(collections, duration, writes)
+		for _, result := range []string{"OK", "Failed"} {
+			collections.WithLabelValues(result)
+		}
+	})
 }

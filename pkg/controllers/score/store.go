@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/pkg/names"
 )
 
-// scoreName returns the name of the ClusterScore of a ClusterProfile. Its spec identifies the ClusterProfile.
+// scoreName returns the name of the ClusterScore of a ClusterProfile. Its spec identifies the
+// ClusterProfile.
 func scoreName(profile string) string { return names.Fit(profile + "-" + v1alpha1.UsageResourceName) }
 
 // store stores the result of a collection in the ClusterScore of profile, with its validity. It

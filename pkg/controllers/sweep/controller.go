@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sweep is the controller that compares, slowly and one member cluster after the other, what is
-// there of grants with what should be: it repairs what was changed, and removes what belongs to no grant.
+// Package sweep is the controller that compares, slowly and one member cluster after the other,
+// what is there of grants with what should be: it repairs what was changed, and removes what
+// belongs to no grant.
 package sweep
 
 import (
@@ -42,13 +43,6 @@ const (
 	memberTimeout = time.Minute
 )
 
-// Members hands out clients for member clusters.
-type Members interface {
-	// For returns the client for the cluster of profile, or a metav1.Status error that says
-	// why there is none.
-	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-}
-
 // Options are what a Controller works with. Every field is required.
 type Options struct {
 	// HubID identifies this hub on members that several hubs use.
@@ -59,7 +53,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
-	Members Members
+	Members member.Members
 	// Recorder records events about repairs and removals.
 	Recorder events.EventRecorder
 	// Period is how often a member is swept.
@@ -158,7 +152,8 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 		c.left(profile.UID, 0)
 		return nil
 	}
-	// A list that was cut short, or is a lie, would make all grants of a fleet be compared, and reported as repaired.
+	// A list that was cut short, or is a lie, would make all grants of a fleet be compared, and
+	// reported as repaired.
 	again, err := c.list(ctx, client)
 	if err != nil {
 		return err
@@ -174,12 +169,14 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 		return nil, client.Error(err, "list what grants own")
 	}
 	if err := found.Unread(); err != nil {
-		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there anew", "reason", err)
+		klog.FromContext(ctx).Info("The member does not let clusterpass list all that grants own; apply artifacts/deploy/member there again",
+			"reason", err)
 	}
 	return found, nil
 }
 
-// differs returns whether what was found is not what the grants say, as far as the cache knows them.
+// differs returns whether what was found is not what the grants say, as far as the cache knows
+// them.
 func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {

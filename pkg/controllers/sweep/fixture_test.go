@@ -44,8 +44,8 @@ type fixture struct {
 	profile *inventoryv1alpha1.ClusterProfile
 }
 
-// newFixture returns a Controller for one profile, whose member has all that grants name. The hub has the grants, and
-// the informers have seen them.
+// newFixture returns a Controller for one profile, whose member has all that grants name. The hub
+// has the grants, and the informers have seen them.
 func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 	t.Helper()
 	f := &fixture{hub: fake.NewClientset(), clock: testingclock.NewFakeClock(now), events: events.NewFakeRecorder(100)}
@@ -116,16 +116,11 @@ func (f *fixture) sweepOnce(t *testing.T) ([]string, error) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() []string {
-	var all []string
-	for {
-		select {
-		case e := <-f.events.Events:
-			all = append(all, e)
-		default:
-			return all
-		}
+func (f *fixture) told() (all []string) {
+	for len(f.events.Events) > 0 {
+		all = append(all, <-f.events.Events)
 	}
+	return all
 }
 
 // requeues returns how often in a row the profile has failed.

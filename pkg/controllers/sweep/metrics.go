@@ -35,9 +35,10 @@ var (
 	})
 
 	orphansLeft = metrics.NewGauge(&metrics.GaugeOpts{
-		Namespace:      "clusterpass",
-		Name:           "orphans_left",
-		Help:           "Objects on member clusters that belong to no grant and were left by the last sweep: more than one removes, or it failed.",
+		Namespace: "clusterpass",
+		Name:      "orphans_left",
+		Help: "Objects on member clusters that belong to no grant and that the last sweep left: " +
+			"there were more than one sweep removes, or it failed.",
 		StabilityLevel: metrics.ALPHA,
 	})
 

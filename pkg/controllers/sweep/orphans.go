@@ -31,12 +31,15 @@ const (
 	namedGrants = 5
 )
 
-// removeOrphans removes from a member what carries this hub's id and belongs to no grant, or is not named by the
-// grant that it belongs to.
+// removeOrphans removes from a member what carries this hub's id and belongs to no grant, or is not
+// named by the grant that it belongs to.
 //
-// A grant is stored before anything is made for it. So what was found before grants are listed, and belongs to
-// none of those, belongs to none at all, and the cache of grants only says whether to look.
-func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found) error {
+// A grant is stored before anything is made for it. So what was found before grants are listed, and
+// belongs to none of those, belongs to none at all, and the cache of grants only says whether to
+// look.
+func (c *Controller) removeOrphans(
+	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found,
+) error {
 	cached, err := c.grants.List(labels.Everything())
 	if err != nil {
 		return err
@@ -63,8 +66,8 @@ func (c *Controller) removeOrphans(ctx context.Context, profile *inventoryv1alph
 	return nil
 }
 
-// orphans returns what was found that no grant names, in the order in which to remove it. Grants that are being
-// deleted are revoked elsewhere.
+// orphans returns what was found that no grant names, in the order in which to remove it. Grants
+// that are being deleted are revoked elsewhere.
 func orphans(found *grant.Found, grants map[types.UID]*v1alpha1.AuthTokenGrant) []grant.Object {
 	return slices.DeleteFunc(found.Objects(), func(o grant.Object) bool {
 		g, ok := grants[o.Grant]
@@ -115,6 +118,6 @@ func (c *Controller) recordRemoved(ctx context.Context, profile *inventoryv1alph
 		len(removed), strings.Join(names, ", "))
 	if left > 0 {
 		c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "OrphansLeft", "Sweep",
-			"%d more are left for the next sweep, since one removes at most %d: see that no grants were lost by mistake", left, c.MaxRemovals)
+			"%d more are left for the next sweep: one removes at most %d. Check that no grants were lost by mistake", left, c.MaxRemovals)
 	}
 }

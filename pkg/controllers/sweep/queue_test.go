@@ -40,7 +40,7 @@ func TestController_Retry(t *testing.T) {
 }
 
 // insisting are Members whose next call is made although the last have failed.
-type insisting struct{ Members }
+type insisting struct{ member.Members }
 
 func (i insisting) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
 	client, err := i.Members.For(ctx, profile)

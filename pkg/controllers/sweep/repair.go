@@ -27,8 +27,8 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of it. What cannot be repaired is
-// noted on the grant.
+// repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of
+// it. What cannot be repaired is noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {
@@ -52,7 +52,8 @@ func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 	return g.DeletionTimestamp == nil && g.Status.ObservedGeneration == g.Generation
 }
 
-// noteMember notes which cluster the member is on the grants that do not say so yet, and were found there.
+// noteMember notes which cluster the member is on the grants that do not say so yet, and were found
+// there.
 func (c *Controller) noteMember(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) error {
 	grants, err := c.grants.List(labels.Everything())
 	if err != nil {
@@ -131,7 +132,8 @@ func repairError(client *member.Client, err error) error {
 	return client.Error(err, "repair the grant")
 }
 
-// notRepaired notes on a grant why the member differs from it, with one event, and returns the reason.
+// notRepaired notes on a grant why the member differs from it, with one event, and returns the
+// reason.
 func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant, why error) error {
 	if meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady) {
 		c.Recorder.Eventf(g, nil, corev1.EventTypeWarning, "DriftNotRepaired", "Repair", "%s", words.Message(why.Error()))
@@ -140,7 +142,9 @@ func (c *Controller) notRepaired(ctx context.Context, g *v1alpha1.AuthTokenGrant
 }
 
 // noteReady sets the condition Ready if that changes it.
-func (c *Controller) noteReady(ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string) error {
+func (c *Controller) noteReady(
+	ctx context.Context, g *v1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string,
+) error {
 	next := g.DeepCopy()
 	changed := meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.GrantReady, Status: status, Reason: reason, Message: message, ObservedGeneration: g.Generation,

@@ -16,7 +16,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// What Argo CD knows a cluster by, from "Clusters" in its docs/operator-manual/declarative-setup.md.
+// What Argo CD knows a cluster by, from "Clusters" in its
+// docs/operator-manual/declarative-setup.md.
 const (
 	// ArgoCDTypeLabel and ArgoCDCluster are the label of a cluster's Secret.
 	ArgoCDTypeLabel = "argocd.argoproj.io/secret-type"
@@ -58,7 +59,8 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 		name = cmp.Or(c.ArgoCD.Name, name)
 	}
 	if name == argoCDOwnName || isArgoCDOwnServer(server) {
-		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer + " are those of the cluster that Argo CD runs in")
+		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer +
+			" are those of the cluster that Argo CD runs in")
 	}
 	cluster := c.Status.Cluster
 	config, err := json.Marshal(argoCDConfig{ //nolint:gosec // a Secret is where the token goes
@@ -74,7 +76,8 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 	return &Secret{Type: corev1.SecretTypeOpaque, Labels: Labels(v1alpha1.SecretFormatArgoCD), Data: data}, nil
 }
 
-// argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo CD's default, or others' to set.
+// argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo
+// CD's default, or others' to set.
 func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
 	data := map[string][]byte{}
 	if says == nil {

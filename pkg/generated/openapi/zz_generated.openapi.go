@@ -186,12 +186,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ArgoCDCluster(ref common.Re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ArgoCDCluster is what a declarative cluster of Argo CD may have besides server and credentials.",
+				Description: "ArgoCDCluster is what a declarative cluster of Argo CD may have in addition to its server and credentials.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name is what Argo CD calls the cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.cluster.displayName}} its display name, {{.set.name}} the set's name. {{.cluster.name}} by default, which ClusterProfiles of several namespaces may share.",
+							Description: "Name is a template for the name of the cluster in Argo CD. {{.cluster.name}} stands for the name of the ClusterProfile, {{.cluster.namespace}} for its namespace, {{.cluster.displayName}} for its display name, and {{.set.name}} for the name of the set. Defaults to {{.cluster.name}}, which ClusterProfiles of several namespaces may share.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -203,7 +203,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ArgoCDCluster(ref common.Re
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespaces are those that Argo CD manages on the cluster, at most 500. All by default.",
+							Description: "Namespaces are the namespaces of the cluster that Argo CD manages. At most 500. Defaults to all namespaces.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -217,21 +217,21 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ArgoCDCluster(ref common.Re
 					},
 					"clusterResources": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterResources lets Argo CD manage resources that are in no namespace, too, where namespaces are given. It does not by default.",
+							Description: "ClusterResources says whether Argo CD also manages cluster-scoped resources if namespaces are given. Defaults to false.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"project": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Project is the AppProject that the cluster is for alone.",
+							Description: "Project is the only AppProject that may use the cluster.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"shard": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Shard is the number of the application controller that is responsible for the cluster, from 0. Argo CD chooses by default.",
+							Description: "Shard is the number of the application controller that is responsible for the cluster, from 0. By default, Argo CD chooses it.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -246,7 +246,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref common.R
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AuthTokenGrant records what was granted on a member cluster, to whom and until when. There is one for each namespace that requests come from, ClusterProfile and ServiceAccount. It is made and changed by answering AuthTokenRequests and holds no token. Deleting it revokes every token of it.",
+				Description: "AuthTokenGrant records what was granted on a member cluster, to whom and until when. There is one grant for each combination of request namespace, ClusterProfile and ServiceAccount. The server creates and changes grants when it answers AuthTokenRequests. A grant holds no token. Deleting it revokes all of its tokens.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -265,7 +265,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref common.R
 					},
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Standard object's metadata. The name is made of the ClusterProfile's, the ServiceAccount's and a hash.",
+							Description: "Standard object's metadata. The name consists of the names of the ClusterProfile and the ServiceAccount, and a hash.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
 						},
@@ -279,7 +279,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrant(ref common.R
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is what has come of it.",
+							Description: "Status is the observed state.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.AuthTokenGrantStatus{}.OpenAPIModelName()),
 						},
@@ -323,7 +323,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantList(ref comm
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Items are the grants.",
+							Description: "Items is the list of AuthTokenGrants.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -352,14 +352,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref comm
 				Properties: map[string]spec.Schema{
 					"clusterProfile": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterProfile is the member cluster.",
+							Description: "ClusterProfile identifies the member cluster.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.GrantedClusterProfile{}.OpenAPIModelName()),
 						},
 					},
 					"serviceAccount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ServiceAccount is whose tokens are issued. It belongs to this grant alone.",
+							Description: "ServiceAccount identifies the ServiceAccount whose tokens are issued. It belongs to this grant only.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.GrantedServiceAccount{}.OpenAPIModelName()),
 						},
@@ -428,7 +428,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantSpec(ref comm
 					},
 					"requester": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Requester is who set the rest of the spec.",
+							Description: "Requester is the user who set the rest of the spec.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.Requester{}.OpenAPIModelName()),
 						},
@@ -446,31 +446,31 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AuthTokenGrantStatus is what has come of a grant.",
+				Description: "AuthTokenGrantStatus is the observed state of an AuthTokenGrant.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ObservedGeneration is the generation of the grant that the member cluster was last seen to have.",
+							Description: "ObservedGeneration is the generation of the grant that was last confirmed on the member cluster.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"expirationCeiling": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ExpirationCeiling is a time that no token of the grant outlives. It is written before the token is issued, and hours ahead, so that few tokens cost a write.",
+							Description: "ExpirationCeiling is a time after which no token of the grant is valid. It is set before a token is issued, and hours ahead, so few tokens need a write.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"lastRequester": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LastRequester is who got a token when the ceiling was last written. The audit log has every token.",
+							Description: "LastRequester is the user who got a token when expirationCeiling was last set. The audit log records every token.",
 							Ref:         ref(v1alpha1.Requester{}.OpenAPIModelName()),
 						},
 					},
 					"lastIssuedTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LastIssuedTime is when the ceiling was last written.",
+							Description: "LastIssuedTime is when expirationCeiling was last set.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -481,7 +481,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberObjects are the objects that the grant owns, or may own, on the member cluster. What a change of the grant adds or drops is listed here before it is made; what the spec takes is owned whether it is listed or not.",
+							Description: "MemberObjects are the objects that the grant owns, or may own, on the member cluster. Objects that a change of the grant adds or drops are listed here before the change is made. Objects that the spec needs are owned even if they are not listed.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -494,20 +494,20 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_AuthTokenGrantStatus(ref co
 					},
 					"accessProvider": {
 						SchemaProps: spec.SchemaProps{
-							Description: "AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how the grant is revoked when the ClusterProfile is gone. There is no secret in it.",
+							Description: "AccessProvider is the entry in the status of the ClusterProfile by which the member cluster was reached. It is used to revoke the grant if the ClusterProfile is gone. It contains no secret.",
 							Ref:         ref("sigs.k8s.io/cluster-inventory-api/apis/v1alpha1.AccessProvider"),
 						},
 					},
 					"memberUID": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberUID is the UID of the member cluster's namespace kube-system, noted before anything was made for the grant. The grant is changed and revoked on that cluster alone. It is empty where the member cluster does not let clusterpass know, and for a grant of an earlier release, until that is swept.",
+							Description: "MemberUID is the UID of the member cluster's namespace kube-system. It is recorded before anything is created for the grant. The grant is changed and revoked only on that cluster. It is empty if the member cluster does not allow clusterpass to read the UID. For a grant of an earlier release, it is empty until the member is swept.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"rightsEndedTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret that they are bound to was gone.",
+							Description: "RightsEndedTime is the time by which the grant's tokens had lost their rights and the Secret that they are bound to was gone. It is set while the grant is being deleted.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -544,12 +544,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Author is who last changed the spec of an object.",
+				Description: "Author is the user who last changed the spec of an object.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"username": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Username of the user.",
+							Description: "Username is the name of the user.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -557,7 +557,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "UID of the user, where the hub's authenticator knows one.",
+							Description: "UID is the UID of the user, if the hub's authenticator knows one.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -569,7 +569,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Groups that the user was in.",
+							Description: "Groups are the groups that the user was in.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -583,7 +583,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 					},
 					"extra": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.",
+							Description: "Extra is extra information about the user from the hub's authenticator. The hub's authoriser may use it.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -605,7 +605,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Author(ref common.Reference
 					},
 					"since": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Since is when the user was noted. Authors that were noted by an earlier release have none.",
+							Description: "Since is when the user was recorded. It is not set if an earlier release recorded the author.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -622,7 +622,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCelSelector(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterCelSelector selects by expressions.",
+				Description: "ClusterCelSelector selects by CEL expressions.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"celExpressions": {
@@ -632,7 +632,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCelSelector(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes. One that fails, or costs too much, is not true. A placement has at most 100.",
+							Description: "CelExpressions are CEL expressions that must all be true. The variable clusterProfile is the ClusterProfile, with metadata and status. For expressions from OCM, the variable managedCluster is the ClusterProfile, too, with status.clusterClaims and status.version.kubernetes. An expression that fails, or costs too much, is not true. A placement has at most 100 expressions.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -664,7 +664,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterClaimSelector(ref co
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "MatchExpressions have to hold all. Their values have the form of label values.",
+							Description: "MatchExpressions are requirements that must all be met. Their values must have the form of label values.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -687,7 +687,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterCredentialSet keeps one credential for each selected cluster, in a Secret of the hub, and renews it before it expires. What it may have is what its author may have: who last changed its spec.",
+				Description: "ClusterCredentialSet keeps one credential for each selected cluster in a Secret on the hub, and renews it before it expires. A set can have only what its author may have. The author is the user who last changed the spec.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -720,7 +720,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSet(ref co
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is what has come of it.",
+							Description: "Status is the observed state.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterCredentialSetStatus{}.OpenAPIModelName()),
 						},
@@ -764,7 +764,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetList(re
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Items are the ClusterCredentialSets.",
+							Description: "Items is the list of ClusterCredentialSets.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -788,7 +788,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. It has one author, who has written all of it: server-side apply does not merge it.",
+				Description: "ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. The spec has a single author, who wrote all of it: server-side apply replaces it as a whole, and does not merge it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusters": {
@@ -800,35 +800,35 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetSpec(re
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Template is what is asked for on each cluster.",
+							Description: "Template is what is requested on each cluster.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.CredentialTemplate{}.OpenAPIModelName()),
 						},
 					},
 					"secret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Secret is where each credential is kept.",
+							Description: "Secret says in which Secrets the credentials are kept.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.CredentialSecret{}.OpenAPIModelName()),
 						},
 					},
 					"rotation": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Rotation says when a credential is renewed.",
+							Description: "Rotation says when credentials are renewed.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.CredentialRotation{}.OpenAPIModelName()),
 						},
 					},
 					"consumer": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Consumer is configured to use the clusters.",
+							Description: "Consumer is the program that is configured to use the clusters.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.CredentialConsumer{}.OpenAPIModelName()),
 						},
 					},
 					"author": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials are authorised as if this user had asked for them, each time.",
+							Description: "Author is the user who last changed the rest of the spec, with the groups that the user was in at that time. The server sets it. Each time a credential is requested, it is authorised as if this user had requested it.",
 							Ref:         ref(v1alpha1.Author{}.OpenAPIModelName()),
 						},
 					},
@@ -850,33 +850,33 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterCredentialSetStatus is what has come of a ClusterCredentialSet.",
+				Description: "ClusterCredentialSetStatus is the observed state of a ClusterCredentialSet.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ObservedGeneration is the generation of the spec that the rest is about.",
+							Description: "ObservedGeneration is the generation of the spec that this status describes.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"selected": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Selected counts the clusters that are selected.",
+							Description: "Selected is the number of selected clusters.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"ready": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Ready counts those that have a valid credential of this generation.",
+							Description: "Ready is the number of selected clusters that have a valid credential of this generation.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"nextRotation": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NextRotation is when the first of the credentials that are ready is renewed.",
+							Description: "NextRotation is when the next of the ready credentials is renewed.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -890,7 +890,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Credentials are the credentials of selected clusters, at most 100: those that are not ready first, then by name.",
+							Description: "Credentials are the credentials of selected clusters. At most 100. Credentials that are not ready come first; apart from that, they are sorted by name.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -911,7 +911,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterCredentialSetStatus(
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions of the set.",
+							Description: "Conditions are the conditions of the set.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -934,12 +934,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterPredicate(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterPredicate is a hard need.",
+				Description: "ClusterPredicate is a hard requirement.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"requiredClusterSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RequiredClusterSelector is what a cluster has to match.",
+							Description: "RequiredClusterSelector is the selector that a cluster must match.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterSelector{}.OpenAPIModelName()),
 						},
@@ -956,7 +956,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref common.Ref
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterScore holds figures of one cluster that change too often for its ClusterProfile, for placements to choose by. clusterpass collects those with resourceName usage; anybody whom the hub allows it keeps others. A figure that is absent, or that is no longer valid, is unknown: never zero, and never average.",
+				Description: "ClusterScore holds figures of one cluster that change too often for its ClusterProfile. Placements choose clusters by them. clusterpass collects the figures with resourceName usage. Anyone whom the hub authorises may keep other figures. A figure that is absent, or no longer valid, is unknown: it is never treated as zero or as average.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -975,21 +975,21 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScore(ref common.Ref
 					},
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Standard object's metadata. The name may be any; spec says what it is about.",
+							Description: "Standard object's metadata. The name can be chosen freely: the spec identifies the cluster and its figures.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
 						},
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Spec says which cluster the figures are of, and by which name they are known. It never changes.",
+							Description: "Spec identifies the cluster, and the name by which placements find its figures. It is immutable.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterScoreSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is the figures.",
+							Description: "Status holds the figures.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterScoreStatus{}.OpenAPIModelName()),
 						},
@@ -1012,7 +1012,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreItem(ref common
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name is formed as that of a value, NAME[@TYPE][:ASPECT].",
+							Description: "Name is NAME[@TYPE][:ASPECT], as in values.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1062,7 +1062,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreList(ref common
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Items are the ClusterScores.",
+							Description: "Items is the list of ClusterScores.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1096,7 +1096,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSelector(ref co
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Requirements have to hold all.",
+							Description: "Requirements must all be met.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1119,12 +1119,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterScoreSpec says what a ClusterScore is about.",
+				Description: "ClusterScoreSpec identifies the cluster, and the name by which placements find its figures.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusterProfileName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterProfileName is the name of the cluster's ClusterProfile, which is in the same namespace. It is immutable.",
+							Description: "ClusterProfileName is the name of the cluster's ClusterProfile in the same namespace. It is immutable.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1132,7 +1132,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreSpec(ref common
 					},
 					"resourceName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ResourceName is what placements know these figures by, of every cluster that has them: a DNS subdomain such as usage or latency.example.com. It is immutable. There should be one ClusterScore for a cluster and a resource name; of several, the one that was created first counts.",
+							Description: "ResourceName is the name by which placements find these figures, the same for every cluster that has them. It is a DNS subdomain such as usage or latency.example.com. It is immutable. There should be one ClusterScore for each cluster and resource name. If there are several, the one that was created first counts.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1149,7 +1149,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterScoreStatus is the figures of a cluster.",
+				Description: "ClusterScoreStatus holds the figures of a cluster.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"values": {
@@ -1162,7 +1162,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Values are amounts, such as what is free of a resource. Requirements compare them. There are at most 256.",
+							Description: "Values are amounts, such as how much of a resource is free. Requirements of placements compare them. At most 256.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1183,7 +1183,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Scores are what prioritisers weigh: the higher, the better. There are at most 256.",
+							Description: "Scores are numbers that prioritisers weigh: the higher, the better. At most 256.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1196,7 +1196,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 					},
 					"validUntil": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ValidUntil is when values and scores become unknown, unless they are renewed. Without it they are valid until they are changed.",
+							Description: "ValidUntil is when values and scores become unknown, unless they are renewed. If it is not set, they are valid until they are changed.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -1210,7 +1210,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterScoreStatus(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions tell how the figures came about. clusterpass sets Collected on those that it collects.",
+							Description: "Conditions say how the figures were obtained. clusterpass sets Collected in the ClusterScores that it collects.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1233,19 +1233,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. With the last, labels or names may be given, too: they bound what decisions select.",
+				Description: "ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. Labels or names can be combined with PlacementDecisions: they then restrict what the decisions select.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the ClusterProfiles; by default that of the set.",
+							Description: "Namespace is the namespace of the ClusterProfiles. Defaults to the namespace of the set.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LabelSelector selects by labels. An empty one selects all of the namespace. With decisionKey, decisions select none but these.",
+							Description: "LabelSelector selects by labels. An empty selector selects all ClusterProfiles of the namespace. With decisionKey, decisions select only clusters that match it.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
@@ -1256,7 +1256,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out. With decisionKey, decisions select none but these.",
+							Description: "Names selects by name. At most 1000. A name without a ClusterProfile is left out. With decisionKey, decisions select only clusters with these names.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1270,7 +1270,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 					},
 					"decisionKey": {
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionKey selects what the PlacementDecisions of the set's namespace name whose label multicluster.x-k8s.io/decision-key has this value (KEP-5313), and which one of decisionWriters has written. The credential for a cluster that they do not name any more is kept for a minute.",
+							Description: "DecisionKey selects the clusters in PlacementDecisions of the set's namespace (KEP-5313): those with this value in their label multicluster.x-k8s.io/decision-key that were written by one of decisionWriters. If they no longer name a cluster, its credential is kept for another minute.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1282,7 +1282,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelection(ref common
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionWriters are the users whose PlacementDecisions count, by their usernames on the hub, at most 20. By default it is clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: then all decisions count, whoever may write them, until its spec changes.",
+							Description: "DecisionWriters are the usernames on the hub of the users whose PlacementDecisions count. At most 20. Defaults to the username of clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: all decisions then count, regardless of who wrote them, until the spec of the set changes.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1306,33 +1306,33 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterSelector(ref common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterSelector matches the clusters that all of its parts match. An empty one matches all.",
+				Description: "ClusterSelector matches clusters that match all of its parts. An empty selector matches all clusters.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LabelSelector is about the labels of the ClusterProfile.",
+							Description: "LabelSelector selects by labels of the ClusterProfile.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"claimSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClaimSelector is about the properties in the status of the ClusterProfile, which OCM calls claims.",
+							Description: "ClaimSelector selects by properties in the status of the ClusterProfile. OCM calls them claims.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterClaimSelector{}.OpenAPIModelName()),
 						},
 					},
 					"celSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "CelSelector is about anything in the ClusterProfile.",
+							Description: "CelSelector selects by CEL expressions over the ClusterProfile.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterCelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"scoreSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ScoreSelector is about amounts and scores in ClusterScores.",
+							Description: "ScoreSelector selects by amounts and scores in ClusterScores.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterScoreSelector{}.OpenAPIModelName()),
 						},
@@ -1349,12 +1349,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterTaint(ref common.Ref
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterTaint keeps placements that do not tolerate it off a cluster.",
+				Description: "ClusterTaint keeps placements that do not tolerate it from selecting a cluster.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Key of the taint.",
+							Description: "Key is the key of the taint.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1362,7 +1362,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterTaint(ref common.Ref
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Value that goes with the key.",
+							Description: "Value is the value of the taint.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1377,7 +1377,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterTaint(ref common.Ref
 					},
 					"timeAdded": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TimeAdded is when the taint came about.",
+							Description: "TimeAdded is when the taint was added.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -1394,40 +1394,40 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterToleration(ref commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterToleration tolerates the taints that it matches.",
+				Description: "ClusterToleration tolerates taints that match it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Key is that of the taint; all keys, with operator Exists, if it is empty.",
+							Description: "Key is the key of the taint. If it is empty, all keys match, and operator must be Exists.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"operator": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Operator is Equal (the default) or Exists, which is for any value.",
+							Description: "Operator is Equal (the default) or Exists. Exists matches any value.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Value is that of the taint. With Exists it has to be empty.",
+							Description: "Value is the value of the taint. With operator Exists, it must be empty.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"effect": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Effect is that of the taint; any effect if it is empty.",
+							Description: "Effect is the effect of the taint. If it is empty, all effects match.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"tolerationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TolerationSeconds is for how many seconds the taint is tolerated, from its timeAdded on; for ever by default.",
+							Description: "TolerationSeconds is how long the taint is tolerated, in seconds from its timeAdded. By default, the taint is tolerated forever.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1447,7 +1447,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.Ref
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name is NAME[@TYPE][:ASPECT]. NAME is a qualified name, such as that of a resource; TYPE, a label's value, is the kind of device; ASPECT, a DNS label, says what is counted. For example cpu, nvidia.com/gpu@Tesla-T4 and nvidia.com/gpu@Tesla-T4:largest-node.",
+							Description: "Name is NAME[@TYPE][:ASPECT], for example cpu, nvidia.com/gpu@Tesla-T4 or nvidia.com/gpu@Tesla-T4:largest-node. NAME is a qualified name, such as the name of a resource. TYPE is the type of device, and a valid label value. ASPECT says what is counted, and is a DNS label.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1455,7 +1455,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ClusterValue(ref common.Ref
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Value is the amount, in the unit of Kubernetes: cores of cpu, bytes of memory.",
+							Description: "Value is the amount, in the unit that Kubernetes uses: cores of cpu, bytes of memory.",
 							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
 						},
 					},
@@ -1472,12 +1472,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialConsumer(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialConsumer is who is configured to use the clusters of a ClusterCredentialSet.",
+				Description: "CredentialConsumer is the program that is configured to use the clusters of a ClusterCredentialSet.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"multiKueue": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MultiKueue has Kueue send workloads to the clusters.",
+							Description: "MultiKueue configures Kueue to send workloads to the clusters.",
 							Ref:         ref(v1alpha1.MultiKueueConsumer{}.OpenAPIModelName()),
 						},
 					},
@@ -1493,19 +1493,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialRotation(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialRotation says when a credential is renewed. The old one stays valid until it expires.",
+				Description: "CredentialRotation says when credentials are renewed. The old credential stays valid until it expires.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"expirationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ExpirationSeconds is the lifetime asked for, in seconds: 3600 by default, at least 600.",
+							Description: "ExpirationSeconds is the requested lifetime, in seconds. Defaults to 3600; at least 600.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"refreshAtPercent": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RefreshAtPercent is the part of its lifetime after which a credential is renewed: 80 by default, from 10 to 90. Some are renewed earlier, by up to a tenth of that, so that not all are at once.",
+							Description: "RefreshAtPercent is the percentage of its lifetime after which a credential is renewed, from 10 to 90. Defaults to 80. Some credentials are renewed earlier, by up to a tenth of that time, so not all are renewed at once.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -1520,33 +1520,33 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialSecret is where a credential is kept.",
+				Description: "CredentialSecret says in which Secrets credentials are kept.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the Secrets; by default that of the set. Author and controller manager have to be allowed to write Secrets there.",
+							Description: "Namespace is the namespace of the Secrets. Defaults to the namespace of the set. The author and the controller manager must be allowed to write Secrets there.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. {{.set.name}}-{{.cluster.name}} by default. A name that is too long for a Secret ends in a hash; status.credentials has it. A Secret of that name that is not the set's is left alone.",
+							Description: "Name is a template for the name of each Secret. {{.cluster.name}} stands for the name of the ClusterProfile, and is required; {{.cluster.namespace}} stands for its namespace, and {{.set.name}} for the name of the set. Defaults to {{.set.name}}-{{.cluster.name}}. A name that is too long for a Secret ends in a hash; status.credentials shows it. An existing Secret of that name that does not belong to the set is left alone.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"format": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Format is how the Secret holds the credential: kubeconfig (the default), argocd or token.",
+							Description: "Format is the format of the credential in the Secret: kubeconfig (the default), argocd or token.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"labels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Labels of each Secret, besides those of the format and of clusterpass. Labels that others set stay. One that is taken out here is taken from the Secrets.",
+							Description: "Labels are labels for each Secret, in addition to those of the format and of clusterpass. Labels that others set are kept. If a label is removed here, it is removed from the Secrets.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1561,7 +1561,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 					},
 					"annotations": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Annotations of each Secret, likewise.",
+							Description: "Annotations are annotations for each Secret. They are treated like labels.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1576,7 +1576,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialSecret(ref common
 					},
 					"argoCD": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ArgoCD is what else the Secret tells Argo CD of the cluster, with format argocd. Keys that are not given here may be set in the Secret by others, and stay.",
+							Description: "ArgoCD is what else the Secret says about the cluster to Argo CD, with format argocd. Others may set the keys of the Secret that are not given here; these keys are kept.",
 							Ref:         ref(v1alpha1.ArgoCDCluster{}.OpenAPIModelName()),
 						},
 					},
@@ -1592,12 +1592,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialStatus is what has come of the credential for one cluster.",
+				Description: "CredentialStatus is the observed state of the credential for one cluster.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusterProfile": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterProfile is the cluster's name.",
+							Description: "ClusterProfile is the name of the cluster's ClusterProfile.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1605,7 +1605,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref common
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "UID of the ClusterProfile.",
+							Description: "UID is the UID of the ClusterProfile.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1634,14 +1634,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialStatus(ref common
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Reason is a word for why it has none: that of the Status that the request for it got.",
+							Description: "Reason is one word for why the credential could not be issued or renewed: the reason of the Status that the request for it was answered with.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Message says so to people.",
+							Description: "Message explains the reason.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1657,19 +1657,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialTemplate is what is asked for on each cluster: an AuthTokenRequest's spec without a target.",
+				Description: "CredentialTemplate is what is requested on each cluster: the spec of an AuthTokenRequest without a target.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"serviceAccountNamespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster; default by default.",
+							Description: "ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster. Defaults to default.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"serviceAccountName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. One that is too long ends in a hash. By default it is made of the set's name and a hash of set and ClusterProfile, so that ClusterProfiles which lead to one member do not collide.",
+							Description: "ServiceAccountName is a template for the name of the ServiceAccount on each member cluster. {{.cluster.name}} stands for the name of the ClusterProfile, {{.cluster.namespace}} for its namespace, and {{.set.name}} for the name of the set. A name that is too long ends in a hash. By default, the name consists of the name of the set and a hash of the set and the ClusterProfile, so ClusterProfiles that lead to the same member do not collide.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1684,7 +1684,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterRoles are as in an AuthTokenRequest.",
+							Description: "ClusterRoles are the ClusterRoles to bind, as in an AuthTokenRequest.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1706,7 +1706,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Roles are as in an AuthTokenRequest.",
+							Description: "Roles are the Roles to bind, as in an AuthTokenRequest.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1724,7 +1724,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_CredentialTemplate(ref comm
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Audiences are as in an AuthTokenRequest.",
+							Description: "Audiences are the audiences of the tokens, as in an AuthTokenRequest.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1753,7 +1753,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroup(ref common.Re
 				Properties: map[string]spec.Schema{
 					"groupName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "GroupName is the name of the group, and a label's value.",
+							Description: "GroupName is the name of the group. It must be a valid label value.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1761,7 +1761,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroup(ref common.Re
 					},
 					"groupClusterSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "GroupClusterSelector selects the clusters.",
+							Description: "GroupClusterSelector selects the clusters of the group.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.GroupClusterSelector{}.OpenAPIModelName()),
 						},
@@ -1779,12 +1779,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DecisionGroupStatus is one group of the selected clusters.",
+				Description: "DecisionGroupStatus describes one group of selected clusters.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"decisionGroupIndex": {
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionGroupIndex is the place of the group among all, from 0.",
+							Description: "DecisionGroupIndex is the index of the group, from 0.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1792,7 +1792,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref com
 					},
 					"decisionGroupName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionGroupName is the name of the group in the spec; it is empty for clusters that no group selects.",
+							Description: "DecisionGroupName is the name of the group in the spec. It is empty for clusters that no group selects.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1804,7 +1804,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref com
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Decisions are the names of the group's PlacementDecisions, in their order.",
+							Description: "Decisions are the names of the group's PlacementDecisions, in order.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1818,7 +1818,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionGroupStatus(ref com
 					},
 					"clusterCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterCount counts the clusters of the group.",
+							Description: "ClusterCount is the number of clusters in the group.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -1834,19 +1834,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_DecisionStrategy(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DecisionStrategy divides the selected clusters.",
+				Description: "DecisionStrategy says how the selected clusters are grouped and sorted.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"groupStrategy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "GroupStrategy divides them into groups.",
+							Description: "GroupStrategy divides the selected clusters into groups.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.GroupStrategy{}.OpenAPIModelName()),
 						},
 					},
 					"sortBy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SortBy is Score (the default), which keeps each group in the order of rank, or ClusterName.",
+							Description: "SortBy is the order of the clusters in each group: Score (the default), by rank, or ClusterName, by name.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1863,12 +1863,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "GrantedClusterProfile names a ClusterProfile. A cluster that replaces it under its name has another UID.",
+				Description: "GrantedClusterProfile identifies a ClusterProfile. A cluster that replaces it under the same name has another UID.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the ClusterProfile.",
+							Description: "Namespace is the namespace of the ClusterProfile.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1876,7 +1876,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref c
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the ClusterProfile.",
+							Description: "Name is the name of the ClusterProfile.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1884,7 +1884,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedClusterProfile(ref c
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "UID of the ClusterProfile.",
+							Description: "UID is the UID of the ClusterProfile.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1901,12 +1901,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "GrantedServiceAccount names a ServiceAccount of the member cluster.",
+				Description: "GrantedServiceAccount identifies a ServiceAccount on the member cluster.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the ServiceAccount on the member cluster.",
+							Description: "Namespace is the namespace of the ServiceAccount on the member cluster.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1914,7 +1914,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GrantedServiceAccount(ref c
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the ServiceAccount.",
+							Description: "Name is the name of the ServiceAccount.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1931,19 +1931,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupClusterSelector(ref co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "GroupClusterSelector matches the clusters that both of its parts match.",
+				Description: "GroupClusterSelector matches clusters that match both of its parts.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LabelSelector is about the labels of the ClusterProfile.",
+							Description: "LabelSelector selects by labels of the ClusterProfile.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"claimSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClaimSelector is about its properties.",
+							Description: "ClaimSelector selects by properties in the status of the ClusterProfile.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterClaimSelector{}.OpenAPIModelName()),
 						},
@@ -1970,7 +1970,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupStrategy(ref common.Re
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionGroups select clusters in their order. Those that none selects are divided after them.",
+							Description: "DecisionGroups select clusters, one group after the other. Clusters that no group selects are divided last.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1983,7 +1983,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_GroupStrategy(ref common.Re
 					},
 					"clustersPerDecisionGroup": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClustersPerDecisionGroup is how many clusters a group has at most: a number, or a percentage of all selected ones. What is more goes into further groups of the same name. 100% by default.",
+							Description: "ClustersPerDecisionGroup is the maximum number of clusters in a group: a number, or a percentage of all selected clusters. Further clusters go into further groups of the same name. Defaults to 100%.",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
@@ -1999,7 +1999,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref common.Ref
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "MemberObject names an object of the member cluster.",
+				Description: "MemberObject identifies an object on the member cluster.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2012,14 +2012,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MemberObject(ref common.Ref
 					},
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the object; empty for ClusterRole and ClusterRoleBinding.",
+							Description: "Namespace is the namespace of the object. It is empty for ClusterRole and ClusterRoleBinding.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the object.",
+							Description: "Name is the name of the object.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2036,26 +2036,26 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_MultiKueueConsumer(ref comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "MultiKueueConsumer has Kueue (kueue.x-k8s.io/v1beta2) on the hub send workloads to the clusters: by a MultiKueueCluster for each, of the ClusterProfile's name, a MultiKueueConfig with their names, and an AdmissionCheck for ClusterQueues to name. Objects of these names that are not the set's are left alone. Author and controller manager have to be allowed to write them.",
+				Description: "MultiKueueConsumer configures Kueue (kueue.x-k8s.io/v1beta2) on the hub to send workloads to the clusters. It keeps a MultiKueueCluster for each cluster, with the name of the ClusterProfile; a MultiKueueConfig with their names; and an AdmissionCheck that ClusterQueues can name. Existing objects of these names that do not belong to the set are left alone. The author and the controller manager must be allowed to write these objects.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"configName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set. It has no dots, and 63 characters at most: Kueue takes no other.",
+							Description: "ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck. Defaults to the name of the set. It must have no dots and at most 63 characters, because Kueue accepts no other name.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"order": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Order is that of the clusters in the MultiKueueConfig, which has the first 20: Selection (the default) or Name.",
+							Description: "Order is the order of the clusters in the MultiKueueConfig: Selection (the default) or Name. The MultiKueueConfig has the first 20 clusters.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"clusterSource": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterSource is how Kueue reaches them: KubeConfig (the default) or ClusterProfile. It can't be changed.",
+							Description: "ClusterSource says how Kueue reaches the clusters: KubeConfig (the default) or ClusterProfile. It is immutable.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2070,7 +2070,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Placement(ref common.Refere
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for. What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement (cluster.open-cluster-management.io/v1beta1) has, too, have the same names and the same meaning.",
+				Description: "Placement chooses clusters: those that meet the hard requirements, the best of them by scores, and as many as are requested. The result is in PlacementDecisions of its namespace, best first. Fields that are also in OCM's Placement (cluster.open-cluster-management.io/v1beta1) have the same names and the same meaning.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2103,7 +2103,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Placement(ref common.Refere
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is what has come of it.",
+							Description: "Status is the observed state.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.PlacementStatus{}.OpenAPIModelName()),
 						},
@@ -2146,7 +2146,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementList(ref common.Re
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Items are the Placements.",
+							Description: "Items is the list of Placements.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2170,7 +2170,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it: server-side apply does not merge it.",
+				Description: "PlacementSpec says which clusters to choose. An empty spec chooses all clusters of the placement's namespace. The spec has a single author, who wrote all of it: server-side apply replaces it as a whole, and does not merge it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"clusterSets": {
@@ -2180,7 +2180,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose ClusterProfiles the author may list.",
+							Description: "ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has one of these values. Without any, clusters are chosen from the placement's own namespace. Other namespaces count only if the author may list their ClusterProfiles.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2194,7 +2194,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 					},
 					"numberOfClusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NumberOfClusters is how many clusters to select at most; all that can be, by default.",
+							Description: "NumberOfClusters is the maximum number of clusters to select. Defaults to all clusters that can be selected.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -2206,7 +2206,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Predicates are hard needs. A cluster has to meet one of them, if there are any.",
+							Description: "Predicates are hard requirements. If there are any, a cluster must meet at least one of them.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2226,14 +2226,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 					},
 					"missingScore": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MissingScore says what becomes of a cluster that lacks a score or an amount which the policy weighs, or whose has expired: Last (the default) ranks it after all others, Exclude refuses it, and Zero counts the score as 0, as OCM does, so that a cluster nothing is known of may beat others.",
+							Description: "MissingScore says what happens to a cluster if a score or an amount that the policy weighs is missing or has expired. Last (the default) ranks the cluster after all others. Exclude refuses it. Zero counts the score as 0, as OCM does: a cluster about which nothing is known may then rank before others.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"spreadPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SpreadPolicy spreads what is selected over regions and the like.",
+							Description: "SpreadPolicy spreads the selected clusters over topologies, such as regions.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.SpreadPolicy{}.OpenAPIModelName()),
 						},
@@ -2245,7 +2245,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Tolerations let clusters with certain taints be selected.",
+							Description: "Tolerations allow clusters with matching taints to be selected.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2258,7 +2258,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 					},
 					"stabilization": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Stabilization keeps scores that waver from moving decisions to and fro.",
+							Description: "Stabilization keeps fluctuating scores from changing decisions back and forth.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.Stabilization{}.OpenAPIModelName()),
 						},
@@ -2272,7 +2272,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementSpec(ref common.Re
 					},
 					"author": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it.",
+							Description: "Author is the user who last changed the rest of the spec, with the groups that the user was in at that time. The server sets it.",
 							Ref:         ref(v1alpha1.Author{}.OpenAPIModelName()),
 						},
 					},
@@ -2293,19 +2293,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PlacementStatus is what has come of a Placement.",
+				Description: "PlacementStatus is the observed state of a Placement.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ObservedGeneration is the generation of the spec that the rest is about.",
+							Description: "ObservedGeneration is the generation of the spec that this status describes.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"numberOfSelectedClusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NumberOfSelectedClusters counts the clusters that are selected.",
+							Description: "NumberOfSelectedClusters is the number of selected clusters.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2313,28 +2313,28 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref common.
 					},
 					"numberOfEligibleClusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NumberOfEligibleClusters counts the clusters that meet all hard needs.",
+							Description: "NumberOfEligibleClusters is the number of clusters that meet all hard requirements.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"numberOfCandidateClusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NumberOfCandidateClusters counts the clusters of the cluster sets.",
+							Description: "NumberOfCandidateClusters is the number of clusters in the cluster sets.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"numberOfStaleClusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "NumberOfStaleClusters counts the eligible clusters that have a score which this placement weighs, and which has expired.",
+							Description: "NumberOfStaleClusters is the number of eligible clusters for which a score that this placement weighs has expired.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"lastMoveTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "LastMoveTime is when clusters were last selected, or ceased to be. Stabilization counts from it.",
+							Description: "LastMoveTime is when a cluster was last selected or deselected. Stabilization counts from this time.",
 							Ref:         ref(metav1.MicroTime{}.OpenAPIModelName()),
 						},
 					},
@@ -2348,7 +2348,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref common.
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "DecisionGroups are the groups that the selected clusters are divided into.",
+							Description: "DecisionGroups are the groups into which the selected clusters are divided.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2369,7 +2369,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PlacementStatus(ref common.
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions of the placement.",
+							Description: "Conditions are the conditions of the placement.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2392,19 +2392,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerConfig(ref commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PrioritizerConfig is a prioritiser and its weight.",
+				Description: "PrioritizerConfig is a prioritiser with its weight.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"scoreCoordinate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ScoreCoordinate says which prioritiser it is.",
+							Description: "ScoreCoordinate identifies the prioritiser.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ScoreCoordinate{}.OpenAPIModelName()),
 						},
 					},
 					"weight": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Weight is what its scores are multiplied by, from -10 to 10; 1 by default. 0 turns it off.",
+							Description: "Weight is the factor by which the prioritiser's scores are multiplied, from -10 to 10. Defaults to 1. With 0, the prioritiser does not count.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -2422,12 +2422,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerPolicy(ref commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PrioritizerPolicy says how clusters are ranked: by the sum of the scores that prioritisers give, each multiplied by its weight, and by name where that is equal.",
+				Description: "PrioritizerPolicy says how clusters are ranked: by the sum of the scores from all prioritisers, each multiplied by its weight. Clusters with the same sum are ranked by name.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"mode": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Mode is Additive (the default), where Steady and Balance have weight 1 unless they are listed, or Exact, where nothing counts but what is listed.",
+							Description: "Mode is Additive (the default) or Exact. With Additive, Steady and Balance have weight 1 unless they are listed. With Exact, only listed prioritisers count.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2439,7 +2439,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_PrioritizerPolicy(ref commo
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Configurations are prioritisers and their weights.",
+							Description: "Configurations are the prioritisers with their weights.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2467,7 +2467,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.Refere
 				Properties: map[string]spec.Schema{
 					"username": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Username of the user.",
+							Description: "Username is the name of the user.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2475,7 +2475,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.Refere
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "UID of the user, where the hub's authenticator knows one.",
+							Description: "UID is the UID of the user, if the hub's authenticator knows one.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2487,7 +2487,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Requester(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Groups that the user was in.",
+							Description: "Groups are the groups that the user was in.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2510,7 +2510,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreCoordinate(ref common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ScoreCoordinate says which prioritiser it is.",
+				Description: "ScoreCoordinate identifies a prioritiser.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"type": {
@@ -2522,14 +2522,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreCoordinate(ref common.
 					},
 					"builtIn": {
 						SchemaProps: spec.SchemaProps{
-							Description: "BuiltIn is Steady (100 for a cluster that is selected already), Balance (the less, the more often other placements select the cluster), ResourceAllocatableCPU, ResourceAllocatableMemory (by what pods can still ask for, from -100 for the least to 100 for the most), or Spread (by how few clusters are selected in its topology).",
+							Description: "BuiltIn is the name of a built-in prioritiser: Steady (100 for a cluster that is already selected), Balance (the more other placements select the cluster, the lower the score), ResourceAllocatableCPU or ResourceAllocatableMemory (by what pods can still request, from -100 for the least to 100 for the most), or Spread (the fewer clusters are selected in the cluster's topology, the higher the score).",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"addOn": {
 						SchemaProps: spec.SchemaProps{
-							Description: "AddOn says which score counts.",
+							Description: "AddOn identifies a score in ClusterScores.",
 							Ref:         ref(v1alpha1.AddOnScore{}.OpenAPIModelName()),
 						},
 					},
@@ -2545,19 +2545,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreRequirement(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ScoreRequirement bounds one amount. What is unknown, or has expired, is within no bounds.",
+				Description: "ScoreRequirement bounds one amount. An amount that is unknown or has expired does not meet it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"resourceName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ResourceName is that of the ClusterScore: usage by default.",
+							Description: "ResourceName is spec.resourceName of the ClusterScore. Defaults to usage.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name is that of a value, such as nvidia.com/gpu@Tesla-T4:largest-node, or of a score if no value has it.",
+							Description: "Name is the name of a value, such as nvidia.com/gpu@Tesla-T4:largest-node. If no value has that name, it is the name of a score.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2565,13 +2565,13 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_ScoreRequirement(ref common
 					},
 					"atLeast": {
 						SchemaProps: spec.SchemaProps{
-							Description: "AtLeast is the least that is enough. One of atLeast and atMost has to be there.",
+							Description: "AtLeast is the minimum amount, inclusive. At least one of atLeast and atMost is required.",
 							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
 						},
 					},
 					"atMost": {
 						SchemaProps: spec.SchemaProps{
-							Description: "AtMost is the most that is not too much.",
+							Description: "AtMost is the maximum amount, inclusive.",
 							Ref:         ref(resource.Quantity{}.OpenAPIModelName()),
 						},
 					},
@@ -2588,12 +2588,12 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadConstraint(ref common
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SpreadConstraint spreads over the values of one label or property.",
+				Description: "SpreadConstraint spreads the selected clusters over the values of one label or property.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"topologyKey": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TopologyKey is the name of the label or the property.",
+							Description: "TopologyKey is the name of the label or property.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2609,14 +2609,14 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadConstraint(ref common
 					},
 					"maxSkew": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MaxSkew is by how many selected clusters a topology may be ahead of the one with the fewest: 1 by default, at least 1. Topologies that have no cluster which could be selected do not count.",
+							Description: "MaxSkew is the maximum number of selected clusters by which a topology may exceed the topology with the fewest. Defaults to 1; at least 1. Topologies in which no cluster could be selected do not count.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"whenUnsatisfiable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "WhenUnsatisfiable is ScheduleAnyway (the default), which prefers clusters that keep maxSkew, or DoNotSchedule, which selects no others.",
+							Description: "WhenUnsatisfiable is ScheduleAnyway (the default) or DoNotSchedule. ScheduleAnyway prefers clusters that keep maxSkew. DoNotSchedule selects only clusters that keep maxSkew.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2632,7 +2632,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadPolicy(ref common.Ref
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SpreadPolicy spreads what is selected over topologies.",
+				Description: "SpreadPolicy spreads the selected clusters over topologies.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"spreadConstraints": {
@@ -2642,7 +2642,7 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_SpreadPolicy(ref common.Ref
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "SpreadConstraints are kept in their order of importance. There are at most 8.",
+							Description: "SpreadConstraints are the constraints, the most important one first. At most 8.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2665,19 +2665,19 @@ func schema_clusterpassdev_apis_clusterpass_v1alpha1_Stabilization(ref common.Re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Stabilization keeps a decision until it is worth moving. It concerns moves for better scores alone: a cluster that no longer meets the hard needs is replaced at once.",
+				Description: "Stabilization keeps a decision until a change is worthwhile. It affects only changes for better scores: a cluster that no longer meets the hard requirements is replaced at once.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"minimumAdvantage": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MinimumAdvantage is by how much the weighted score of a cluster has to exceed that of a selected one, at least, to take its place, or its rank. 0, the default, is any.",
+							Description: "MinimumAdvantage is the minimum by which the weighted score of a cluster must exceed that of a selected cluster to take its place or its rank. Defaults to 0: any advantage is enough.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"dwellSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "DwellSeconds is for how long a selected cluster keeps its place after clusters were last selected: 0 by default.",
+							Description: "DwellSeconds is how long selected clusters keep their places after clusters were last selected, in seconds. Defaults to 0.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -2692,7 +2692,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AuthTokenRequest asks for a short-lived token of a ServiceAccount on a member cluster, with the roles named. It is answered in the call that creates it and is never stored: metadata.name may be anything, generateName, or empty.",
+				Description: "AuthTokenRequest requests a short-lived token of a ServiceAccount on a member cluster, with the given roles. The call that creates it returns the answer. Nothing is stored: metadata.name may be anything, come from generateName, or be empty.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2725,7 +2725,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequest(ref commo
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is the answer. It is filled in by the server; what a client sends is dropped.",
+							Description: "Status is the answer. The server sets it, and drops what a client sends.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(multiclusterv1alpha1.AuthTokenRequestStatus{}.OpenAPIModelName()),
 						},
@@ -2748,14 +2748,14 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 				Properties: map[string]spec.Schema{
 					"targetClusterProfile": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TargetClusterProfile names the ClusterProfile of the member cluster. The subresource clusterprofiles/token fills it in from its URL.",
+							Description: "TargetClusterProfile identifies the ClusterProfile of the member cluster. The subresource clusterprofiles/token sets it from its URL.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(multiclusterv1alpha1.ClusterProfileReference{}.OpenAPIModelName()),
 						},
 					},
 					"serviceAccountName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ServiceAccountName is the name of the ServiceAccount on the member cluster. It is created if it is missing; one that exists and was not made for the same request is refused.",
+							Description: "ServiceAccountName is the name of the ServiceAccount on the member cluster. It is created if it is missing. An existing ServiceAccount is refused unless it was created for the same AuthTokenGrant.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2833,7 +2833,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestSpec(ref c
 					},
 					"expirationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ExpirationSeconds is the lifetime asked for, in seconds: 3600 by default, at least 600. A server maximum applies; a longer request is granted that maximum, with a warning.",
+							Description: "ExpirationSeconds is the requested lifetime, in seconds. Defaults to 3600; at least 600. If it exceeds the maximum of the server, that maximum is granted, with a warning.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -2856,7 +2856,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref
 				Properties: map[string]spec.Schema{
 					"token": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Token is the bearer token for the member cluster. It is in this answer and nowhere else.",
+							Description: "Token is the bearer token for the member cluster. Only this answer contains it.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2869,7 +2869,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref
 					},
 					"refreshAfter": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RefreshAfter is when to ask for the next token: at 80 % of the granted lifetime.",
+							Description: "RefreshAfter is when to request the next token: after 80 % of the granted lifetime.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -2886,7 +2886,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_AuthTokenRequestStatus(ref
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Kubeconfig is a complete kubeconfig file with the token in it, ready to use.",
+							Description: "Kubeconfig is a complete kubeconfig file that contains the token, ready to use.",
 							Type:        []string{"string"},
 							Format:      "byte",
 						},
@@ -2949,21 +2949,21 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_Cluster(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "CertificateAuthorityData holds the PEM-encoded certificates that the server's certificate is verified by.",
+							Description: "CertificateAuthorityData holds the PEM-encoded certificates with which the server's certificate is verified.",
 							Type:        []string{"string"},
 							Format:      "byte",
 						},
 					},
 					"tls-server-name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TLSServerName is the name that the server's certificate is verified for, where it is not the host of the URL.",
+							Description: "TLSServerName is the name that the server's certificate is verified for, if it is not the host of the URL.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"proxy-url": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ProxyURL is the URL of the proxy to reach the server through.",
+							Description: "ProxyURL is the URL of the proxy through which the server is reached.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2979,19 +2979,19 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterProfileReference(re
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterProfileReference names a ClusterProfile of the hub.",
+				Description: "ClusterProfileReference identifies a ClusterProfile of the hub.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"apiGroup": {
 						SchemaProps: spec.SchemaProps{
-							Description: "APIGroup is the API group of ClusterProfile, multicluster.x-k8s.io, with or without its version. It is the default, too.",
+							Description: "APIGroup is the API group of ClusterProfile, multicluster.x-k8s.io, with or without its version. Defaults to multicluster.x-k8s.io.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"kind": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Kind is ClusterProfile. It is the default, too.",
+							Description: "Kind is ClusterProfile, which is also the default.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3006,14 +3006,14 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterProfileReference(re
 					},
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace is the namespace of the ClusterProfile; by default that of the request.",
+							Description: "Namespace is the namespace of the ClusterProfile. Defaults to the namespace of the request.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "UID, where given, must be the ClusterProfile's: a cluster that has been replaced under its old name is then refused with 409 (Conflict).",
+							Description: "UID is the UID of the ClusterProfile. If it is set and does not match, the request is refused with 409 (Conflict), because the cluster has been replaced under its old name.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -3029,12 +3029,12 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterRole(ref common.Ref
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterRole is a ClusterRole of the member cluster, an existing one or one made for this request.",
+				Description: "ClusterRole is a ClusterRole of the member cluster: an existing one, or one that is created for this request.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the ClusterRole. With rules it only tells this role from the others of the request.",
+							Description: "Name is the name of the ClusterRole. With rules, it only distinguishes this role from others in the request.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3047,7 +3047,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterRole(ref common.Ref
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Rules, where given, are the rules of a ClusterRole made for this request; without them the existing ClusterRole of that name is bound.",
+							Description: "Rules are the rules of a ClusterRole that is created for this request. Without rules, the existing ClusterRole of that name is bound.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3071,12 +3071,12 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref common.ReferenceC
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Role is a Role of the member cluster, an existing one or one made for this request.",
+				Description: "Role is a Role of the member cluster: an existing one, or one that is created for this request.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Namespace of the Role on the member cluster.",
+							Description: "Namespace is the namespace of the Role on the member cluster.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3084,7 +3084,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref common.ReferenceC
 					},
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the Role. With rules it only tells this role from the others of the request.",
+							Description: "Name is the name of the Role. With rules, it only distinguishes this role from others in the request.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3097,7 +3097,7 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Rules, where given, are the rules of a Role made for this request; without them the existing Role of that name is bound.",
+							Description: "Rules are the rules of a Role that is created for this request. Without rules, the existing Role of that name is bound.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

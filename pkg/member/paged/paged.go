@@ -119,7 +119,7 @@ func pages(options metav1.ListOptions, list func(options metav1.ListOptions) (to
 			return err
 		}
 		if len(token) > maxToken {
-			return fmt.Errorf("its token to continue a list with has more than %d bytes", maxToken)
+			return fmt.Errorf("its continue token has more than %d bytes", maxToken)
 		}
 		options.Continue = token
 	}

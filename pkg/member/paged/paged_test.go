@@ -46,7 +46,8 @@ func raw(t testing.TB, fields []byte) []byte {
 	return append([]byte("k8s\x00"), body...)
 }
 
-// each returns the names of the nodes of a member that answers as handler does, and how many pages it was asked for.
+// each returns the names of the nodes of a member that answers as handler does, and how many pages
+// it was asked for.
 func each(t *testing.T, handler func(call int) []byte) (names []string, calls int, err error) {
 	t.Helper()
 	m := fakemember.New(t, clock.RealClock{})
@@ -120,7 +121,7 @@ func TestEach_Bounds(t *testing.T) {
 		"the number of pages":     {func(call int) []byte { return page(t, strconv.Itoa(call)) }, "more than 2000 pages", paged.MaxPages},
 		"the number of items":     {func(int) []byte { return raw(t, bytes.Repeat([]byte{2<<3 | 2, 0}, paged.MaxItems+1)) }, "more than 1000000 items", 1},
 		"the size of an item":     {func(int) []byte { return page(t, "", strings.Repeat("a", paged.MaxItem)) }, "an item has more than 1572864 bytes", 1},
-		"the length of the token": {func(int) []byte { return page(t, strings.Repeat("a", paged.MaxToken+1)) }, "its token to continue a list with has more than 4096 bytes", 1},
+		"the length of the token": {func(int) []byte { return page(t, strings.Repeat("a", paged.MaxToken+1)) }, "its continue token has more than 4096 bytes", 1},
 		"the size of an answer":   {func(int) []byte { return make([]byte, 9<<20) }, "its answer has more than 8388608 bytes", 5},
 		"the fields of an item": {func(int) []byte {
 			return raw(t, protowire.AppendBytes([]byte{2<<3 | 2}, bytes.Repeat([]byte{2<<3 | 2, 0}, 100_001)))
@@ -146,7 +147,8 @@ func message(field protowire.Number, value []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), value)
 }
 
-// node returns a Node in protobuf with that amount of cpu as its capacity, which the encoder of Node does not take for one.
+// node returns a Node in protobuf with that amount of cpu as its capacity, which the encoder of
+// Node does not take for one.
 func node(amount string) []byte {
 	return message(3, message(1, append(message(1, []byte("cpu")), message(2, message(1, []byte(amount)))...)))
 }

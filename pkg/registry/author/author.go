@@ -15,11 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Of returns the user of a request, since now. Without one nobody is the author, and nothing is done in anybody's name.
+// Field is the path of the author in an object. No field manager owns it, because the server sets
+// it.
+var Field = fieldpath.MakePathOrDie("spec", "author")
+
+// Of returns the user of a request, since now. Without one nobody is the author, and nothing is
+// done in anybody's name.
 func Of(ctx context.Context) *v1alpha1.Author {
 	user, ok := genericapirequest.UserFrom(ctx)
 	if !ok {
@@ -38,6 +44,14 @@ func Of(ctx context.Context) *v1alpha1.Author {
 	return author
 }
 
+// Name returns the username of an author for a table.
+func Name(author *v1alpha1.Author) string {
+	if author == nil {
+		return "<none>"
+	}
+	return author.Username
+}
+
 type partial struct{}
 
 // WithPatch returns a handler that tells CheckWhole which requests send a part of an object.
@@ -54,10 +68,11 @@ func WithPatch(handler http.Handler) http.Handler {
 	})
 }
 
-// CheckWhole returns what is wrong with a change of a spec whose author was another user: a patch would put what that user has written, and the
-// sender has not seen, in the name of the sender. how says what the sender may do instead.
-func CheckWhole(ctx context.Context, is, was *v1alpha1.Author, how string) field.ErrorList {
-	if ctx.Value(partial{}) == nil || is != nil && was != nil && is.Username == was.Username {
+// CheckWhole returns what is wrong with a change of a spec whose author was another user: a patch
+// would put what that user has written, and the sender has not seen, in the name of the sender. how
+// says what the sender may do instead.
+func CheckWhole(ctx context.Context, next, was *v1alpha1.Author, how string) field.ErrorList {
+	if ctx.Value(partial{}) == nil || next != nil && was != nil && next.Username == was.Username {
 		return nil
 	}
 	by := "nobody known"
@@ -65,5 +80,6 @@ func CheckWhole(ctx context.Context, is, was *v1alpha1.Author, how string) field
 		by = fmt.Sprintf("user %q", was.Username)
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("spec"), fmt.Sprintf(
-		"its author is %s, and a patch would put the parts that it leaves in your name, unseen. Send the whole spec: kubectl replace, or kubectl apply --server-side%s", by, how))}
+		"its author is %s, and a patch would put the fields that it leaves unchanged in your name, unseen. "+
+			"Send the whole spec: kubectl replace, or kubectl apply --server-side%s", by, how))}
 }

@@ -7,10 +7,11 @@
 // can create one, not even by server-side apply. Of an existing grant, only the metadata can be
 // changed:
 //
-//   - A change of the spec is refused with 422, and not ignored: users must not believe that it had an effect.
+//   - A change of the spec is refused with 422, and not ignored: users must not believe that it had
+//     an effect.
 //   - Only the subresource status changes the status. The controller that revokes grants uses it.
-//   - Only the server sets labels and annotations under clusterpass.dev/, except for the annotation that
-//     abandons a member.
+//   - Only the server sets labels and annotations under clusterpass.dev/, except for the annotation
+//     that abandons a member.
 //
 // Internal stores spec and status unchanged, and validates both. The ClusterProfile and the
 // ServiceAccount of a grant never change. The generation counts the changes of the spec. It does

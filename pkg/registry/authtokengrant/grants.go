@@ -17,8 +17,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/sharedread"
 )
 
 // Grants reads and writes AuthTokenGrants in the store of this process, for the minting pipeline.
@@ -26,7 +26,7 @@ import (
 type Grants struct {
 	store *Internal
 	// counted counts the grants of a namespace in etcd.
-	counted *live.Reader[string, int64]
+	counted *sharedread.Reader[string, int64]
 }
 
 var _ mint.Grants = Grants{}
@@ -34,7 +34,7 @@ var _ mint.Grants = Grants{}
 // NewGrants returns the Grants of a store.
 func NewGrants(store *Internal) Grants {
 	g := Grants{store: store}
-	g.counted = live.NewReader(clock.RealClock{}, func(ctx context.Context, namespace string) (int64, error) {
+	g.counted = sharedread.NewReader(clock.RealClock{}, func(ctx context.Context, namespace string) (int64, error) {
 		return g.count(ctx, namespace, "")
 	})
 	return g
@@ -53,7 +53,8 @@ func (g Grants) Live(ctx context.Context, namespace, name string) (*v1alpha1.Aut
 
 // Create creates a grant with its finalizers and status, and returns it with its UID.
 func (g Grants) Create(ctx context.Context, grant *v1alpha1.AuthTokenGrant) (*v1alpha1.AuthTokenGrant, error) {
-	return grantOrError(g.store.Create(inNamespace(ctx, grant.Namespace), grant.DeepCopy(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}))
+	return grantOrError(g.store.Create(inNamespace(ctx, grant.Namespace), grant.DeepCopy(), rest.ValidateAllObjectFunc,
+		&metav1.CreateOptions{}))
 }
 
 // Update stores metadata, spec and status of grant. It returns a Conflict if the stored grant has

@@ -33,7 +33,7 @@ func TestFieldSelectors(t *testing.T) {
 		"spec.requester.username!=alice":                                         false,
 	} {
 		t.Run("selector "+selector, func(t *testing.T) {
-			assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, grant(), "", selector))
+			assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, newGrant(), "", selector))
 		})
 	}
 
@@ -48,7 +48,7 @@ func TestFieldSelectors(t *testing.T) {
 func TestLabelSelectors(t *testing.T) {
 	scheme, kind := testScheme(t), v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
 	for selector, want := range map[string]bool{"team=lions": true, "team=tigers": false} {
-		assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, grant(), selector, ""), selector)
+		assert.Equal(t, want, registrytest.Selects(t, selected.Match, scheme, kind, newGrant(), selector, ""), selector)
 	}
 }
 
@@ -57,8 +57,8 @@ func TestSelection_Index(t *testing.T) {
 	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(profileUIDField, "uid-of-bravelion"))
 	index := storage.FieldIndex(profileUIDField)
 	require.Equal(t, []storage.MatchValue{{IndexName: index, Value: "uid-of-bravelion"}}, predicate.MatcherIndex(t.Context()))
-	assert.Equal(t, "uid-of-bravelion", selected.Triggers()[profileUIDField](grant()))
-	indexed, err := (*selected.Indexers())[index](grant())
+	assert.Equal(t, "uid-of-bravelion", selected.Triggers()[profileUIDField](newGrant()))
+	indexed, err := (*selected.Indexers())[index](newGrant())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"uid-of-bravelion"}, indexed)
 }

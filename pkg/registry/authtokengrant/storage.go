@@ -22,7 +22,8 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-// Storage has the storages of grants for their different users. All share one store, and so one cache.
+// Storage has the storages of grants for their different users. All share one store, and so one
+// cache.
 type Storage struct {
 	Grants   *REST
 	Status   *status.REST
@@ -67,7 +68,9 @@ var _ interface {
 
 const profileUIDField = "spec.clusterProfile.uid"
 
-var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant"), profileUIDField, map[string]func(*v1alpha1.AuthTokenGrant) string{
+var grantKind = v1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
+
+var selected = selection.New(grantKind, profileUIDField, map[string]func(*v1alpha1.AuthTokenGrant) string{
 	"spec.clusterProfile.namespace": func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Namespace },
 	"spec.clusterProfile.name":      func(grant *v1alpha1.AuthTokenGrant) string { return grant.Spec.ClusterProfile.Name },
 	profileUIDField:                 func(grant *v1alpha1.AuthTokenGrant) string { return string(grant.Spec.ClusterProfile.UID) },
@@ -94,7 +97,8 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 		ResetFieldsStrategy:       main,
 		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
 	}
-	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers(), Indexers: selected.Indexers()}
+	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers(),
+		Indexers: selected.Indexers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ type strategy struct {
 	registrystrategy.Main
 }
 
-// internalStrategy is for the minting pipeline: it creates grants, and changes spec and status together.
+// internalStrategy is for the minting pipeline: it creates grants, and changes spec and status
+// together.
 type internalStrategy struct {
 	registrystrategy.Namespaced
 }
@@ -64,7 +65,8 @@ func (internalStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) 
 	toGrant(obj).Generation = 1
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes that the member cluster needs, too.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the generation counts changes that the
+// member cluster needs, too.
 func (internalStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	grant, oldGrant := toGrant(obj), toGrant(old)
 	spec := grant.Spec

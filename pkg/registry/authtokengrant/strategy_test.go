@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	"clusterpass.dev/test/registrytest"
 )
 
 const testNamespace = "team"
@@ -33,7 +33,7 @@ func testScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-func grant() *v1alpha1.AuthTokenGrant {
+func newGrant() *v1alpha1.AuthTokenGrant {
 	ceiling, issued := metav1.NewTime(testTime.Add(53*time.Minute)), metav1.NewTime(testTime.Add(-5*time.Minute))
 	return &v1alpha1.AuthTokenGrant{
 		ObjectMeta: metav1.ObjectMeta{
@@ -72,10 +72,10 @@ func condition(conditionType string, status metav1.ConditionStatus, reason strin
 // update runs a grant through a strategy as the store does.
 func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*v1alpha1.AuthTokenGrant)) (*v1alpha1.AuthTokenGrant, error) {
 	t.Helper()
-	old, changed := grant(), grant()
+	old, changed := newGrant(), newGrant()
 	change(changed)
 	err := rest.BeforeUpdate(s, genericapirequest.WithNamespace(t.Context(), testNamespace), changed, old)
-	assert.Equal(t, grant(), old, "the old object was changed")
+	assert.Equal(t, newGrant(), old, "the old object was changed")
 	return changed, err
 }
 
@@ -90,7 +90,7 @@ func TestStrategy_Update(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	want := grant()
+	want := newGrant()
 	want.Labels["team"] = "tigers"
 	want.Annotations["example.com/ticket"] = "4711"
 	want.Finalizers = append(want.Finalizers, "example.com/added")
@@ -108,7 +108,7 @@ func TestStatusStrategy_Update(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	want := grant()
+	want := newGrant()
 	want.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "revoker", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}}
 	want.Status.MemberObjects = nil
 	assert.Equal(t, want, updated)
@@ -131,7 +131,7 @@ func TestInternalStrategy_Update(t *testing.T) {
 		{"of the metadata makes none", func(g *v1alpha1.AuthTokenGrant) { g.Finalizers, g.Labels = nil, nil }, 3},
 	} {
 		t.Run("a change "+tc.name, func(t *testing.T) {
-			want := grant()
+			want := newGrant()
 			tc.change(want)
 			want.Generation = tc.wantGeneration
 			updated, err := update(t, internalStrategy{registrystrategy.New(testScheme(t))}, tc.change)
@@ -143,7 +143,7 @@ func TestInternalStrategy_Update(t *testing.T) {
 
 // The pipeline creates a grant with its status.
 func TestInternalStrategy_Create(t *testing.T) {
-	created := grant()
+	created := newGrant()
 	created.Generation = 9
 	rest.FillObjectMetaSystemFields(created)
 	want := created.DeepCopy()
@@ -155,10 +155,5 @@ func TestInternalStrategy_Create(t *testing.T) {
 
 // Each strategy resets what it does not set.
 func TestStrategies_ResetFields(t *testing.T) {
-	main := newStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
-	status := newStatusStrategy(testScheme(t)).GetResetFields()[fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String())]
-	for path, want := range map[string][2]bool{"spec": {false, true}, "metadata": {false, true}, "status": {true, false}} {
-		assert.Equal(t, want[0], main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
-		assert.Equal(t, want[1], status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
-	}
+	registrytest.ResetFields(t, v1alpha1.SchemeGroupVersion, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
@@ -30,13 +31,17 @@ const (
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Cluster", Type: text, Description: "ClusterProfile of the member cluster, with its namespace where that is not the grant's."},
 	{Name: "Service Account", Type: text, Description: "ServiceAccount on the member cluster, as namespace/name."},
-	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; with (rules) those made for this grant. After three, how many there are more."},
+	{Name: "Roles", Type: text, Description: "ClusterRoles by name, then Roles as namespace/name; (rules) marks those made for this grant. " +
+		"After three, the number of the others."},
 	{Name: "Requester", Type: text, Description: "User of the hub who set what is granted."},
-	{Name: "Last Issued", Type: text, Description: "The newest token was issued within that time. Not each one is recorded here; the audit log has all."},
-	{Name: "Tokens End", Type: text, Description: "All tokens end within that time, most of them earlier: it is a bound, recorded hours ahead. A token's own expirationTimestamp is exact."},
+	{Name: "Last Issued", Type: text,
+		Description: "The newest token was issued within that time. Not every token is recorded here; the audit log has all of them."},
+	{Name: "Tokens End", Type: text, Description: "All tokens end within that time, most of them earlier: " +
+		"it is a bound, recorded hours ahead. A token's own expirationTimestamp is exact."},
 	{Name: "Ready", Type: text, Description: "Status of the condition Ready, or Revoking while the grant is being deleted."},
 	{Name: "Audiences", Type: text, Priority: table.Wide, Description: "Audiences of the tokens, if they are not the default ones."},
-	{Name: "Reason", Type: text, Priority: table.Wide, Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
+	{Name: "Reason", Type: text, Priority: table.Wide,
+		Description: "Reason of the condition Ready, or of Revoked while the grant is being deleted."},
 }
 
 // printer prints grants at the current time of its clock.
@@ -68,24 +73,18 @@ func cluster(grant *v1alpha1.AuthTokenGrant) string {
 }
 
 func roles(spec *v1alpha1.AuthTokenGrantSpec) string {
-	names := make([]string, 0, len(spec.ClusterRoles)+len(spec.Roles))
-	for _, role := range spec.ClusterRoles {
-		names = append(names, marked(role.Name, len(role.Rules) > 0))
-	}
-	for _, role := range spec.Roles {
-		names = append(names, marked(role.Namespace+"/"+role.Name, len(role.Rules) > 0))
+	var names []string
+	for _, role := range grant.Roles(spec.ClusterRoles, spec.Roles) {
+		name := role.String()
+		if !role.Exists() {
+			name += "(rules)"
+		}
+		names = append(names, name)
 	}
 	if more := len(names) - printedRoles; more > 0 {
 		names = append(names[:printedRoles], fmt.Sprintf("+%d", more))
 	}
 	return joined(names)
-}
-
-func marked(role string, inline bool) string {
-	if inline {
-		return role + "(rules)"
-	}
-	return role
 }
 
 func joined(words []string) string {

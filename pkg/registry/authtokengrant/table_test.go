@@ -85,7 +85,7 @@ func TestTable(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			printed := grant()
+			printed := newGrant()
 			tc.change(printed)
 			convertor := table.New(columns, printer{testingclock.NewFakePassiveClock(testTime)}.cells)
 			result, err := convertor.ConvertToTable(t.Context(), printed, nil)

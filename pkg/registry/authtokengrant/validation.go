@@ -53,11 +53,14 @@ func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 // AnnotationAbandonMember.
 func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
 	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(grant.Finalizers, v1alpha1.GrantFinalizer)
-	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil || grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
+	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil ||
+		grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
 	if !removed || old.DeletionTimestamp != nil && ended {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+" is removed by the controller manager when the grant is deleted and its tokens have ended; to give a member cluster up for lost, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
+	return field.ErrorList{field.Forbidden(path, v1alpha1.GrantFinalizer+
+		" is removed by the controller manager when the grant is deleted and its tokens have ended; "+
+		"if the member cluster is gone for ever, delete the grant and annotate it with "+v1alpha1.AnnotationAbandonMember+"=true")}
 }
 
 // validateAnnotations allows users to set and remove AnnotationAbandonMember, and no other reserved
@@ -123,15 +126,11 @@ func validateName(name string, check validation.ValidateNameFunc, path *field.Pa
 	if name == "" {
 		return field.ErrorList{field.Required(path, "")}
 	}
-	var errs field.ErrorList
-	for _, msg := range check(name, false) {
-		errs = append(errs, field.Invalid(path, name, msg))
-	}
-	return errs
+	return registryvalidation.Invalid(check(name, false), name, path)
 }
 
 func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.Path) field.ErrorList {
-	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
 	seen := sets.New[string]()
 	for i, role := range roles {
 		errs = append(errs, registryvalidation.Key(role.Name, seen, path.Index(i).Child("name"))...)
@@ -141,7 +140,7 @@ func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.
 }
 
 func validateRoles(roles []multiclusterv1alpha1.Role, path *field.Path) field.ErrorList {
-	errs := validateCount(len(roles), multiclusterv1alpha1.MaxRoles, path)
+	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
 	seen := sets.New[string]()
 	for i, role := range roles {
 		errs = append(errs, validateName(role.Namespace, validation.ValidateNamespaceName, path.Index(i).Child("namespace"))...)
@@ -169,7 +168,7 @@ func validateRules(rules []rbacv1.PolicyRule, path *field.Path) field.ErrorList 
 }
 
 func validateAudiences(audiences []string, path *field.Path) field.ErrorList {
-	errs := validateCount(len(audiences), multiclusterv1alpha1.MaxAudiences, path)
+	errs := registryvalidation.Count(len(audiences), multiclusterv1alpha1.MaxAudiences, path)
 	seen := sets.New[string]()
 	for i, audience := range audiences {
 		errs = append(errs, registryvalidation.Key(audience, seen, path.Index(i))...)
@@ -203,7 +202,7 @@ func validateStatus(status *v1alpha1.AuthTokenGrantStatus, path *field.Path) fie
 }
 
 func validateMemberObjects(objects []v1alpha1.MemberObject, path *field.Path) field.ErrorList {
-	errs := validateCount(len(objects), maxMemberObjects, path)
+	errs := registryvalidation.Count(len(objects), maxMemberObjects, path)
 	for i := range objects {
 		errs = append(errs, validateMemberObject(&objects[i], path.Index(i))...)
 	}
@@ -224,11 +223,4 @@ func validateMemberObject(object *v1alpha1.MemberObject, path *field.Path) field
 		errs = append(errs, field.Required(path.Child("name"), ""))
 	}
 	return errs
-}
-
-func validateCount(count, limit int, path *field.Path) field.ErrorList {
-	if count > limit {
-		return field.ErrorList{field.TooMany(path, count, limit)}
-	}
-	return nil
 }

@@ -69,23 +69,23 @@ func TestValidateUpdate(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			updated := grant()
+			updated := newGrant()
 			tc.change(updated)
-			assert.Equal(t, tc.want, messages(validateUpdate(updated, grant())))
+			assert.Equal(t, tc.want, messages(validateUpdate(updated, newGrant())))
 		})
 	}
 
 	t.Run("the abandon annotation away", func(t *testing.T) {
-		old := grant()
+		old := newGrant()
 		old.Annotations[v1alpha1.AnnotationAbandonMember] = abandon
-		assert.Empty(t, validateUpdate(grant(), old))
+		assert.Empty(t, validateUpdate(newGrant(), old))
 	})
 }
 
 // Errors name the field.
 func TestValidateSpec(t *testing.T) {
 	path := field.NewPath("spec")
-	assert.Empty(t, validateSpec(&grant().Spec, path))
+	assert.Empty(t, validateSpec(&newGrant().Spec, path))
 	assert.Equal(t, []string{
 		"spec.clusterProfile.namespace: Required value",
 		"spec.clusterProfile.name: Required value",
@@ -95,7 +95,7 @@ func TestValidateSpec(t *testing.T) {
 		"spec.requester.username: Required value",
 	}, messages(validateSpec(&v1alpha1.AuthTokenGrantSpec{}, path)))
 
-	spec := grant().Spec
+	spec := newGrant().Spec
 	spec.ServiceAccount.Namespace = "Upper"
 	spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "a"}, {Name: "a", Rules: []rbacv1.PolicyRule{{}}}, {}}
 	spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "n", Name: "a"}, {Namespace: "m", Name: "a"}, {Namespace: "n", Name: "a"}, {}}
@@ -113,7 +113,7 @@ func TestValidateSpec(t *testing.T) {
 		`spec.audiences[1]: Duplicate value: "a"`,
 	}, messages(validateSpec(&spec, path)))
 
-	many := grant().Spec
+	many := newGrant().Spec
 	many.ClusterRoles, many.Roles, many.Audiences = nil, nil, nil
 	for i := range 21 {
 		name := fmt.Sprintf("name-%d", i)
@@ -130,25 +130,25 @@ func TestValidateSpec(t *testing.T) {
 
 // What a grant is of never changes.
 func TestValidateInternalUpdate(t *testing.T) {
-	updated := grant()
+	updated := newGrant()
 	updated.Spec.ClusterProfile.UID = "another"
 	updated.Spec.ServiceAccount.Name = "another"
-	errs := validateInternalUpdate(updated, grant())
+	errs := validateInternalUpdate(updated, newGrant())
 	var fields []string
 	for _, err := range errs {
 		fields = append(fields, err.Field+": "+err.Detail)
 	}
 	assert.Equal(t, []string{"spec.clusterProfile: field is immutable", "spec.serviceAccount: field is immutable"}, fields)
 
-	updated = grant()
+	updated = newGrant()
 	updated.Spec.ClusterRoles, updated.Spec.Requester.Username = nil, "bob"
-	assert.Empty(t, validateInternalUpdate(updated, grant()))
+	assert.Empty(t, validateInternalUpdate(updated, newGrant()))
 }
 
 // Errors name the field.
 func TestValidateStatus(t *testing.T) {
 	path := field.NewPath("status")
-	assert.Empty(t, validateStatus(&grant().Status, path))
+	assert.Empty(t, validateStatus(&newGrant().Status, path))
 	assert.Empty(t, validateStatus(&v1alpha1.AuthTokenGrantStatus{}, path))
 	assert.Equal(t, []string{
 		"status.conditions[0].reason: Required value",
@@ -194,7 +194,7 @@ func TestValidateStatus_MemberObjects(t *testing.T) {
 func TestValidateUpdate_Finalizer(t *testing.T) {
 	now := metav1.Now()
 	deleted := func(change func(*v1alpha1.AuthTokenGrant)) *v1alpha1.AuthTokenGrant {
-		g := grant()
+		g := newGrant()
 		g.DeletionTimestamp = &now
 		g.Status.ExpirationCeiling, g.Status.RightsEndedTime = &now, nil
 		change(g)

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
@@ -75,7 +76,9 @@ func (*REST) GetSingularName() string { return "authtokenrequest" }
 func (*REST) ShortNames() []string { return []string{"atr"} }
 
 // Create answers a request with the target in its body.
-func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *REST) Create(
+	ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,9 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 
 // Create answers a request for the ClusterProfile called name. If the body names a target, it must
 // be the same.
-func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *TokenREST) Create(
+	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	request, err := r.prepare(ctx, obj)
 	if err != nil {
 		return nil, err
@@ -163,7 +168,9 @@ func nameOf(request *v1alpha1.AuthTokenRequest) string {
 
 // serve validates and admits a request, and mints the token for exactly the object that admission
 // has checked.
-func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (s server) serve(
+	ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	errs := bounds.Check(request, nil)
 	if len(errs) == 0 {
 		errs = s.minter.Validate(request)
@@ -180,14 +187,15 @@ func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, v
 	if !ok {
 		return nil, apierrors.NewUnauthorized("no user in the request")
 	}
+	return Answer(ctx, s.minter, request, mint.Request{User: requester, DryRun: len(options.DryRun) > 0})
+}
+
+// Answer mints a token for request, and returns request with it. how says for whom and how; Answer
+// completes it from request and ctx. Warnings go to the client, and annotations to the audit log.
+func Answer(ctx context.Context, minter Minter, request *v1alpha1.AuthTokenRequest, how mint.Request) (runtime.Object, error) {
 	auditID, _ := audit.AuditIDFrom(ctx)
-	result, err := s.minter.Mint(ctx, mint.Request{
-		User:      requester,
-		Namespace: request.Namespace,
-		Spec:      request.Spec,
-		AuditID:   string(auditID),
-		DryRun:    len(options.DryRun) > 0,
-	})
+	how.Namespace, how.Spec, how.AuditID = request.Namespace, request.Spec, string(auditID)
+	result, err := minter.Mint(ctx, how)
 	if err != nil {
 		return nil, err
 	}
@@ -198,4 +206,37 @@ func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, v
 	answer := request.DeepCopy()
 	answer.Status = result.Status
 	return answer, nil
+}
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Name", Type: "string", Format: "name", Description: "Name of the request; nothing is stored under it."},
+	{Name: "Cluster", Type: "string", Description: "ClusterProfile of the member cluster."},
+	{Name: "Service Account", Type: "string", Description: "ServiceAccount on the member cluster, as namespace/name."},
+	{Name: "Expires", Type: "string", Format: "date-time", Description: "When the token expires."},
+}
+
+// ConvertToTable implements rest.TableConvertor. No cell has the token. The object of a row has
+// only metadata, even if the client asks for the whole object.
+func (server) ConvertToTable(_ context.Context, obj runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
+	request, ok := obj.(*v1alpha1.AuthTokenRequest)
+	if !ok {
+		return nil, fmt.Errorf("not an AuthTokenRequest: %T", obj)
+	}
+	expires := "<none>"
+	if at := request.Status.ExpirationTimestamp; at != nil {
+		expires = at.UTC().Format(time.RFC3339)
+	}
+	table := &metav1.Table{Rows: []metav1.TableRow{{
+		Cells: []any{
+			request.Name,
+			request.Spec.TargetClusterProfile.Name,
+			request.Spec.ServiceAccountNamespace + "/" + request.Spec.ServiceAccountName,
+			expires,
+		},
+		Object: runtime.RawExtension{Object: &v1alpha1.AuthTokenRequest{TypeMeta: request.TypeMeta, ObjectMeta: request.ObjectMeta}},
+	}}}
+	if options, ok := tableOptions.(*metav1.TableOptions); !ok || !options.NoHeaders {
+		table.ColumnDefinitions = columns
+	}
+	return table, nil
 }

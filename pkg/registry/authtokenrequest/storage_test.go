@@ -6,9 +6,12 @@ package authtokenrequest
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -68,23 +71,19 @@ func TestREST_Create(t *testing.T) {
 		}
 		return nil
 	}, &metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, ok := obj.(*v1alpha1.AuthTokenRequest)
-	if !ok {
-		t.Fatalf("answered with a %T", obj)
-	}
-	if seen != "" || answer.Status.GrantName != "" {
-		t.Error("a status from the client got through")
-	}
-	if answer.Status.Token != "minted" || len(answer.ManagedFields) > 0 || !strings.HasPrefix(answer.Name, "work-") || answer.Namespace != "default" {
-		t.Errorf("answered %v", answer)
-	}
+	require.NoError(t, err)
+	answer := obj.(*v1alpha1.AuthTokenRequest)
+	assert.Empty(t, seen, "a status from the client got through")
+	assert.Empty(t, answer.Status.GrantName)
+	assert.Equal(t, "minted", answer.Status.Token)
+	assert.Empty(t, answer.ManagedFields)
+	assert.Regexp(t, "^work-", answer.Name)
+	assert.Equal(t, "default", answer.Namespace)
 	asked := minter.asked[0]
-	if asked.Spec.ServiceAccountName != "work" || asked.Spec.TargetClusterProfile.Namespace != "default" || asked.User.GetName() != "jane" || asked.DryRun {
-		t.Errorf("asked %v", asked)
-	}
+	assert.Equal(t, "work", asked.Spec.ServiceAccountName)
+	assert.Equal(t, "default", asked.Spec.TargetClusterProfile.Namespace)
+	assert.Equal(t, "jane", asked.User.GetName())
+	assert.False(t, asked.DryRun)
 }
 
 // Nothing is minted for what is refused.
@@ -118,12 +117,8 @@ func TestREST_CreateRefused(t *testing.T) {
 			request := newRequest()
 			test.change(request)
 			_, err := sub.Create(test.ctx(t), "bravelion", request, test.admit, &metav1.CreateOptions{})
-			if !test.is(err) {
-				t.Errorf("got %v", err)
-			}
-			if len(minter.asked) > 0 {
-				t.Error("a token was minted")
-			}
+			assert.True(t, test.is(err), "%v", err)
+			assert.Empty(t, minter.asked)
 		})
 	}
 }
@@ -146,9 +141,8 @@ func TestREST_CreateErrorName(t *testing.T) {
 			request.Spec.ServiceAccountName = ""
 			test.change(request)
 			_, err := top.Create(requestContext(t), request, admitAll, &metav1.CreateOptions{})
-			if !apierrors.IsInvalid(err) || !strings.HasPrefix(err.Error(), "AuthTokenRequest.multicluster.x-k8s.io "+test.want) {
-				t.Errorf("got %v", err)
-			}
+			require.True(t, apierrors.IsInvalid(err), "%v", err)
+			assert.Regexp(t, "^"+regexp.QuoteMeta("AuthTokenRequest.multicluster.x-k8s.io "+test.want), err.Error())
 		})
 	}
 }
@@ -159,10 +153,8 @@ func TestTokenREST_Create(t *testing.T) {
 	_, sub := NewREST(minter)
 	request := newRequest()
 	request.Spec.TargetClusterProfile = v1alpha1.ClusterProfileReference{}
-	if _, err := sub.Create(requestContext(t), "bravelion", request, admitAll, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
-		t.Fatal(err)
-	}
-	if asked := minter.asked[0]; asked.Spec.TargetClusterProfile.Name != "bravelion" || !asked.DryRun {
-		t.Errorf("asked %v", asked)
-	}
+	_, err := sub.Create(requestContext(t), "bravelion", request, admitAll, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	require.NoError(t, err)
+	assert.Equal(t, "bravelion", minter.asked[0].Spec.TargetClusterProfile.Name)
+	assert.True(t, minter.asked[0].DryRun)
 }

@@ -35,7 +35,8 @@ const (
 )
 
 // unrestricted is the error about an author in system:masters.
-const unrestricted = "is in system:masters: no RBAC ends what the set gets, not even when that user has left. Write it as another user, or as a ServiceAccount"
+const unrestricted = "is in system:masters: RBAC cannot limit what the set gets, even after that user has left. " +
+	"Write it as another user, or as a ServiceAccount"
 
 // warn returns the warnings about the new author of set.
 func (m MastersPolicy) warn(set *v1alpha1.ClusterCredentialSet) []string {
@@ -104,7 +105,8 @@ func (*AuthorREST) New() runtime.Object { return &v1alpha1.ClusterCredentialSet{
 // Destroy implements rest.Storage. The main resource destroys the store.
 func (*AuthorREST) Destroy() {}
 
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements
+// rest.SubresourceObjectMetaPreserver: the UID is a precondition.
 func (*AuthorREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // Create makes the user of the request the author of a set, without any other change of its spec,
@@ -114,13 +116,15 @@ func (*AuthorREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bo
 //
 // Admission checks the set with its new author twice: as the object of this create, and as an
 // update of the set, like any other change of the author.
-func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *AuthorREST) Create(
+	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	body, ok := obj.(*v1alpha1.ClusterCredentialSet)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a ClusterCredentialSet: %T", obj))
 	}
 	if body.Generation == 0 || body.UID == "" {
-		const which = "that of the set whose author you want to be, as you have seen it"
+		const which = "that of the set that you have reviewed"
 		path := field.NewPath("metadata")
 		return nil, apierrors.NewInvalid(setKind.GroupKind(), name, field.ErrorList{
 			field.Required(path.Child("generation"), which), field.Required(path.Child("uid"), which),
@@ -129,8 +133,8 @@ func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object
 	info := rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
 		set := toSet(old)
 		if body.UID != set.UID || body.Generation != set.Generation {
-			return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d: look at what it says now",
-				set.UID, set.Generation, body.UID, body.Generation))
+			return nil, apierrors.NewConflict(resource, name, fmt.Errorf(
+				"it has UID %s and generation %d, not UID %s and generation %d: review it again", set.UID, set.Generation, body.UID, body.Generation))
 		}
 		return set.DeepCopy(), nil
 	})
@@ -148,13 +152,15 @@ func (r *AuthorREST) Create(ctx context.Context, name string, obj runtime.Object
 }
 
 // admitUpdate calls the hub's validating policies and webhooks for an update of a set.
-func (r *AuthorREST) admitUpdate(ctx context.Context, set *v1alpha1.ClusterCredentialSet, old runtime.Object, options *metav1.UpdateOptions) error {
+func (r *AuthorREST) admitUpdate(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, old runtime.Object, options *metav1.UpdateOptions,
+) error {
 	validator, ok := r.admission.(admission.ValidationInterface)
 	if !ok || !validator.Handles(admission.Update) {
 		return nil
 	}
 	user, _ := genericapirequest.UserFrom(ctx)
-	attributes := admission.NewAttributesRecord(set.DeepCopy(), old, setKind, set.Namespace, set.Name, v1alpha1.SchemeGroupVersion.WithResource(resource.Resource), "",
-		admission.Update, options, dryrun.IsDryRun(options.DryRun), user)
+	attributes := admission.NewAttributesRecord(set.DeepCopy(), old, setKind, set.Namespace, set.Name,
+		v1alpha1.SchemeGroupVersion.WithResource(resource.Resource), "", admission.Update, options, dryrun.IsDryRun(options.DryRun), user)
 	return validator.Validate(ctx, attributes, r.objects)
 }

@@ -57,7 +57,7 @@ func TestMastersPolicy(t *testing.T) {
 			}
 			if assert.Len(t, errs, 1) {
 				assert.Equal(t, test.field, errs[0].Field)
-				assert.Contains(t, errs[0].Detail, `"root" is in system:masters: no RBAC ends what the set gets`)
+				assert.Contains(t, errs[0].Detail, `"root" is in system:masters: RBAC cannot limit what the set gets`)
 			}
 		})
 	}

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package clustercredentialset stores ClusterCredentialSets, and serves them with their status and with tokens.
+// Package clustercredentialset stores ClusterCredentialSets, and serves them with their status and
+// with tokens.
 //
 // The author of a set is the user who last changed its spec. The server records the user on create,
 // and on each update that changes anything else in the spec, as it does for the requester of a

@@ -4,8 +4,10 @@
 package clustercredentialset
 
 import (
+	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -15,6 +17,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -87,3 +91,33 @@ func (*REST) ShortNames() []string { return []string{"ccs"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+// text is the type of the columns.
+const text = "string"
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Credentials", Type: text, Description: "How many of the selected clusters have a valid credential."},
+	{Name: "Ready", Type: text, Description: "Whether all of them have one; if not, the reason."},
+	{Name: "Format", Type: text, Description: "Format of the Secrets."},
+	{Name: "Secrets", Type: text, Priority: table.Wide, Description: "Namespace and name of the Secrets."},
+	{Name: "Next Rotation", Type: text, Priority: table.Wide, Description: "When the first of the credentials is renewed."},
+	{Name: "Author", Type: text, Priority: table.Wide, Description: "User who last changed the spec. The set gets what this user may have."},
+}
+
+func cells(set *v1alpha1.ClusterCredentialSet) []any {
+	return []any{
+		fmt.Sprintf("%d/%d", set.Status.Ready, set.Status.Selected),
+		table.Condition(set.Status.Conditions, v1alpha1.CredentialSetReady),
+		string(set.Spec.Secret.Format),
+		credentialset.SecretName(set, credentialset.ClusterName).String(),
+		nextRotation(set),
+		author.Name(set.Spec.Author),
+	}
+}
+
+func nextRotation(set *v1alpha1.ClusterCredentialSet) string {
+	if set.Status.NextRotation.IsZero() {
+		return "<none>"
+	}
+	return set.Status.NextRotation.UTC().Format(time.RFC3339)
+}

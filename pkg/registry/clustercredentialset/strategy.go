@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -24,8 +23,8 @@ import (
 
 // Rights tells what is wrong with what is asked for on member clusters.
 type Rights interface {
-	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's name, by fields under path. The lifetime of the
-	// token is not looked at.
+	// ValidateRights returns what is wrong with spec, but for its target and the ServiceAccount's
+	// name, by fields under path. The lifetime of the token is not looked at.
 	ValidateRights(spec *multiclusterv1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList
 }
 
@@ -39,7 +38,8 @@ type strategy struct {
 }
 
 func newStrategy(typer runtime.ObjectTyper, rights Rights, options Options) strategy {
-	return strategy{registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion), rights, options.DecisionWriter, options.Masters}
+	main := registrystrategy.NewMain(typer, v1alpha1.SchemeGroupVersion, author.Field)
+	return strategy{main, rights, options.DecisionWriter, options.Masters}
 }
 
 func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alpha1.ClusterCredentialSet] {
@@ -57,16 +57,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = strategy{}
 
-// GetResetFields implements rest.ResetFieldsStrategy: nobody owns the author, which the server sets.
-func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	fields := s.Main.GetResetFields()
-	for _, set := range fields {
-		set.Insert(fieldpath.MakePathOrDie("spec", "author"))
-	}
-	return fields
-}
-
-// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor somebody else as the author.
+// PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status, nor
+// somebody else as the author.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	set := toSet(obj)
 	s.defaultWriters(&set.Spec.Clusters)
@@ -78,13 +70,14 @@ func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts changes of the spec, and who makes
-// one is the author from then on.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, the generation counts
+// changes of the spec, and who makes one is the author from then on.
 func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	set, oldSet := toSet(obj), toSet(old)
 	set.Status = oldSet.Status
 	set.Spec.Author = oldSet.Spec.Author
-	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" && apiequality.Semantic.DeepEqual(clusters.DecisionWriters, oldSet.Spec.Clusters.DecisionWriters) {
+	if clusters := &set.Spec.Clusters; clusters.DecisionKey == "" &&
+		apiequality.Semantic.DeepEqual(clusters.DecisionWriters, oldSet.Spec.Clusters.DecisionWriters) {
 		// They go with the key, also for who has never written them.
 		clusters.DecisionWriters = nil
 	}
@@ -117,9 +110,10 @@ func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) [
 		return nil
 	}
 	warnings := s.masters.warn(set)
-	is, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
-	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(is.DecisionWriters) > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on the PlacementDecisions of %s count alone; it was whoever wrote them", strings.Join(is.DecisionWriters, ", ")))
+	next, was := &set.Spec.Clusters, &oldSet.Spec.Clusters
+	if was.DecisionKey != "" && len(was.DecisionWriters) == 0 && len(next.DecisionWriters) > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.clusters.decisionWriters: from now on only PlacementDecisions written by %s count; "+
+			"until now those of any writer did", strings.Join(next.DecisionWriters, ", ")))
 	}
 	return warnings
 }
@@ -134,7 +128,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	set, oldSet := toSet(obj), toSet(old)
 	errs := s.validateUpdate(set, oldSet)
 	if set.Generation != oldSet.Generation {
-		how := ". Or look at it, and become its author before: " + credentialset.ShowCommand(oldSet)
+		how := ". Or review it, and become its author first: " + credentialset.ShowCommand(oldSet)
 		errs = append(errs, author.CheckWhole(ctx, set.Spec.Author, oldSet.Spec.Author, how)...)
 	}
 	return errs

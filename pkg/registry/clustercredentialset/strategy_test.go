@@ -151,7 +151,7 @@ func TestStrategy_DefaultWriters(t *testing.T) {
 		set.Spec.Secret.Labels = map[string]string{"a": "b"}
 		s.PrepareForUpdate(as(t, "sam"), set, old)
 		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
-		assert.Equal(t, []string{"spec.clusters.decisionWriters: from now on the PlacementDecisions of controller count alone; it was whoever wrote them"}, s.WarningsOnUpdate(t.Context(), set, old))
+		assert.Equal(t, []string{"spec.clusters.decisionWriters: from now on only PlacementDecisions written by controller count; until now those of any writer did"}, s.WarningsOnUpdate(t.Context(), set, old))
 	})
 	t.Run("a set that goes by decisions no more loses its writers with the key", func(t *testing.T) {
 		old, set := of("controller"), of("controller")

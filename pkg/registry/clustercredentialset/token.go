@@ -20,13 +20,13 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/registry/authtokenrequest"
 )
 
 // auditAuthor is an annotation in the hub's audit log: the user with whose rights a token was
@@ -36,10 +36,7 @@ const auditAuthor = "clusterpass.dev/author"
 // Minter mints tokens.
 type Minter interface {
 	Rights
-	// Validate returns the errors in a request, by field.
-	Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList
-	// Mint issues a token for a valid request.
-	Mint(ctx context.Context, r mint.Request) (*mint.Result, error)
+	authtokenrequest.Minter
 }
 
 // TokenREST serves clustercredentialsets/token.
@@ -70,7 +67,8 @@ func (*TokenREST) New() runtime.Object { return &multiclusterv1alpha1.AuthTokenR
 // Destroy implements rest.Storage.
 func (*TokenREST) Destroy() {}
 
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID is a precondition.
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements
+// rest.SubresourceObjectMetaPreserver: the UID is a precondition.
 func (*TokenREST) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // NamespaceScoped implements rest.Scoper.
@@ -85,7 +83,9 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 // has, and the author must hold them. If the body has metadata.uid and metadata.generation, they
 // are preconditions on the set: the token of a set that was changed or replaced meanwhile must not
 // get into this set's Secret. Create drops everything else in the body.
-func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+func (r *TokenREST) Create(
+	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+) (runtime.Object, error) {
 	body, ok := obj.(*multiclusterv1alpha1.AuthTokenRequest)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AuthTokenRequest: %T", obj))
@@ -95,7 +95,8 @@ func (r *TokenREST) Create(ctx context.Context, name string, obj runtime.Object,
 		return nil, err
 	}
 	if body.UID != "" && body.UID != set.UID || body.Generation != 0 && body.Generation != set.Generation {
-		return nil, apierrors.NewConflict(resource, name, fmt.Errorf("it is UID %s, generation %d, and not UID %s, generation %d", set.UID, set.Generation, body.UID, body.Generation))
+		return nil, apierrors.NewConflict(resource, name,
+			fmt.Errorf("it has UID %s and generation %d, not UID %s and generation %d", set.UID, set.Generation, body.UID, body.Generation))
 	}
 	target := body.Spec.TargetClusterProfile
 	if target.UID == "" {
@@ -131,43 +132,30 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 		return nil, apierrors.NewForbidden(resource, name, errors.New("the set has no author"))
 	}
 	if end := credentialset.AuthorEnd(set, r.maxAuthorAge); !end.IsZero() && !end.After(r.clock.Now()) {
-		return nil, apierrors.NewForbidden(resource, name, fmt.Errorf("its author %q was noted at %s, longer than %s ago. Who is to be the author from now on: %s",
-			set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
+		return nil, apierrors.NewForbidden(resource, name,
+			fmt.Errorf("its author %q was recorded at %s, more than %s ago. To become its author: %s",
+				set.Spec.Author.Username, credentialset.AuthorSince(set).UTC().Format(time.RFC3339), r.maxAuthorAge, credentialset.RenewCommand(set)))
 	}
 	return set, nil
 }
 
-func (r *TokenREST) serve(ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool) (runtime.Object, error) {
+func (r *TokenREST) serve(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool,
+) (runtime.Object, error) {
 	author := userOf(set.Spec.Author)
 	audit.AddAuditAnnotation(ctx, auditAuthor, author.GetName())
 	if err := r.authorizeSecret(ctx, set, author, credentialset.SecretName(set, request.Spec.TargetClusterProfile.Name)); err != nil {
 		return nil, err
 	}
 	owner := credentialset.Owner(set)
-	auditID, _ := audit.AuditIDFrom(ctx)
-	result, err := r.minter.Mint(ctx, mint.Request{
-		User:      author,
-		Namespace: set.Namespace,
-		Spec:      request.Spec,
-		AuditID:   string(auditID),
-		DryRun:    dryRun,
-		Owner:     &owner,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, text := range result.Warnings {
-		warning.AddWarning(ctx, "", text)
-	}
-	audit.AddAuditAnnotationsMap(ctx, result.AuditAnnotations)
-	answer := request.DeepCopy()
-	answer.Status = result.Status
-	return answer, nil
+	return authtokenrequest.Answer(ctx, r.minter, request, mint.Request{User: author, DryRun: dryRun, Owner: &owner})
 }
 
 // authorizeSecret returns nil if the author may write the Secret that the token is for, and else
 // 403 with the missing rights. A set must not write a Secret that its author could not write.
-func (r *TokenREST) authorizeSecret(ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName) error {
+func (r *TokenREST) authorizeSecret(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, author user.Info, secret types.NamespacedName,
+) error {
 	var missing []string
 	for _, verb := range []string{"create", "update"} {
 		decision, _, err := r.authorizer.Authorize(ctx, authorizer.AttributesRecord{

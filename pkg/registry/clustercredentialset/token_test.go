@@ -52,7 +52,8 @@ func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object
 	return s.set.DeepCopy(), nil
 }
 
-// newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those write Secrets who are named.
+// newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those
+// write Secrets who are named.
 func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST, *recorder) {
 	minter := &recorder{}
 	return &TokenREST{sets: stored{set}, minter: minter, clock: testClock, authorizer: authorizer.AuthorizerFunc(
@@ -156,7 +157,7 @@ func TestTokenREST_MaxAuthorAge(t *testing.T) {
 		want   string
 	}{
 		"a user may have tokens minted for as long as that": {"kim", maxAge - time.Second, maxAge, ""},
-		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was noted at 2026-02-03T12:00:00Z, longer than 2160h0m0s ago. Who is to be the author from now on: kubectl clusterpass renew-author fleet -n team --generation=4`},
+		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was recorded at 2026-02-03T12:00:00Z, more than 2160h0m0s ago. To become its author: kubectl clusterpass renew-author fleet -n team --generation=4`},
 		"a ServiceAccount for ever":   {"system:serviceaccount:team:deployer", 10 * maxAge, maxAge, ""},
 		"anybody where it is not set": {"kim", 10 * maxAge, 0, ""},
 	} {

@@ -36,7 +36,8 @@ const (
 var (
 	formats        = []v1alpha1.SecretFormat{v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken}
 	orders         = []v1alpha1.MultiKueueOrder{v1alpha1.MultiKueueOrderSelection, v1alpha1.MultiKueueOrderName}
-	clusterSources = []v1alpha1.MultiKueueClusterSource{v1alpha1.MultiKueueClusterSourceKubeConfig, v1alpha1.MultiKueueClusterSourceClusterProfile}
+	clusterSources = []v1alpha1.MultiKueueClusterSource{v1alpha1.MultiKueueClusterSourceKubeConfig,
+		v1alpha1.MultiKueueClusterSourceClusterProfile}
 )
 
 func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.ErrorList {
@@ -48,20 +49,23 @@ func (s strategy) validateCreate(set *v1alpha1.ClusterCredentialSet) field.Error
 	return append(errs, s.validateSpec(set, field.NewPath("spec"))...)
 }
 
-// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the controller manager is down. It lets a
-// spec stay as it is, which an earlier release may have found nothing wrong with: such a set can be deleted, too.
+// validateUpdate keeps the Secrets where they are: nothing would remove the old ones while the
+// controller manager is down. It lets a spec stay as it is, which an earlier release may have found
+// nothing wrong with: such a set can be deleted, too.
 func (s strategy) validateUpdate(set, old *v1alpha1.ClusterCredentialSet) field.ErrorList {
 	if apiequality.Semantic.DeepEqual(set.Spec, old.Spec) {
 		return nil
 	}
 	path := field.NewPath("spec")
 	errs := append(s.validateSpec(set, path), s.masters.refuse(set)...)
-	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
+	errs = append(errs,
+		apivalidation.ValidateImmutableField(set.Spec.Clusters.Namespace, old.Spec.Clusters.Namespace, path.Child("clusters", "namespace"))...)
 	if credentialset.KeepsCredentials(set) != credentialset.KeepsCredentials(old) {
 		errs = append(errs, field.Forbidden(path.Child("consumer", "multiKueue", "clusterSource"), "can't be changed: make another set"))
 	}
 	secret := path.Child("secret")
-	errs = append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
+	errs = append(errs,
+		apivalidation.ValidateImmutableField(set.Spec.Secret.Namespace, old.Spec.Secret.Namespace, secret.Child("namespace"))...)
 	return append(errs, apivalidation.ValidateImmutableField(set.Spec.Secret.Name, old.Spec.Secret.Name, secret.Child("name"))...)
 }
 
@@ -79,13 +83,14 @@ func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.P
 func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
 	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
 	if clusters.LabelSelector != nil {
-		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{}, path.Child("labelSelector"))...)
+		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
+			path.Child("labelSelector"))...)
 	}
 	if len(clusters.Names) > 0 {
 		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
 	}
-	if clusters.DecisionKey != "" {
-		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(clusters.DecisionKey), clusters.DecisionKey, path.Child("decisionKey"))...)
+	if key := clusters.DecisionKey; key != "" {
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(key), key, path.Child("decisionKey"))...)
 	}
 	errs = append(errs, validateWriters(clusters, path.Child("decisionWriters"))...)
 	switch byLabels, byNames := clusters.LabelSelector != nil, len(clusters.Names) > 0; {
@@ -128,7 +133,7 @@ func validateNames(names []string, path *field.Path) field.ErrorList {
 			break
 		}
 		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
 	}
 	return errs
 }
@@ -151,7 +156,8 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	errs = append(errs, validateName(secret.Name, path.Child("name"))...)
 	errs = append(errs, validateArgoCD(secret, path.Child("argoCD"))...)
 	if !strings.Contains(secret.Name, credentialset.ClusterName) {
-		errs = append(errs, field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
+		errs = append(errs,
+			field.Invalid(path.Child("name"), secret.Name, credentialset.ClusterName+" must be in it: each cluster has a Secret of its own"))
 	}
 	if !slices.Contains(formats, secret.Format) {
 		errs = append(errs, field.NotSupported(path.Child("format"), secret.Format, formats))
@@ -162,12 +168,13 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
 }
 
-// validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could not use. An AdmissionCheck
-// refers to its MultiKueueConfig by a name without dots, of 63 characters at most.
+// validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could
+// not use. An AdmissionCheck refers to its MultiKueueConfig by a name without dots, of 63
+// characters at most.
 func validateMultiKueue(set *v1alpha1.ClusterCredentialSet, path *field.Path) field.ErrorList {
 	spec, kueue, at := &set.Spec, set.Spec.Consumer.MultiKueue, path.Child("consumer", "multiKueue")
 	name := credentialset.ConfigName(set)
-	errs := invalid(utilvalidation.IsDNS1123Label(name), name, at.Child("configName"))
+	errs := registryvalidation.Invalid(utilvalidation.IsDNS1123Label(name), name, at.Child("configName"))
 	if !slices.Contains(orders, kueue.Order) {
 		errs = append(errs, field.NotSupported(at.Child("order"), kueue.Order, orders))
 	}
@@ -201,11 +208,13 @@ func validateNoRights(template *v1alpha1.CredentialTemplate, path *field.Path) f
 
 func validateRotation(rotation *v1alpha1.CredentialRotation, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if seconds := rotation.ExpirationSeconds; seconds != nil && (*seconds < multiclusterv1alpha1.MinExpirationSeconds || *seconds > multiclusterv1alpha1.MaxExpirationSeconds) {
+	if seconds := rotation.ExpirationSeconds; seconds != nil &&
+		(*seconds < multiclusterv1alpha1.MinExpirationSeconds || *seconds > multiclusterv1alpha1.MaxExpirationSeconds) {
 		errs = append(errs, field.Invalid(path.Child("expirationSeconds"), *seconds,
 			fmt.Sprintf("must be from %d to %d", multiclusterv1alpha1.MinExpirationSeconds, multiclusterv1alpha1.MaxExpirationSeconds)))
 	}
-	if percent := rotation.RefreshAtPercent; percent != nil && (*percent < v1alpha1.MinRefreshAtPercent || *percent > v1alpha1.MaxRefreshAtPercent) {
+	if percent := rotation.RefreshAtPercent; percent != nil &&
+		(*percent < v1alpha1.MinRefreshAtPercent || *percent > v1alpha1.MaxRefreshAtPercent) {
 		errs = append(errs, field.Invalid(path.Child("refreshAtPercent"), *percent,
 			utilvalidation.InclusiveRangeError(int(v1alpha1.MinRefreshAtPercent), int(v1alpha1.MaxRefreshAtPercent))))
 	}
@@ -227,7 +236,8 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	case strings.ContainsAny(example, "{}"):
 		errs = append(errs, field.Invalid(path.Child("name"), says.Name, fmt.Sprintf("only %s, %s, %s and %s may be in braces",
 			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.ClusterDisplayName, credentialset.SetName)))
-	case says.Name != "" && !strings.Contains(says.Name, credentialset.ClusterName) && !strings.Contains(says.Name, credentialset.ClusterDisplayName):
+	case says.Name != "" && !strings.Contains(says.Name, credentialset.ClusterName) &&
+		!strings.Contains(says.Name, credentialset.ClusterDisplayName):
 		errs = append(errs, field.Invalid(path.Child("name"), says.Name, "must tell clusters apart, as "+credentialset.ClusterName+" does"))
 	case len(says.Name) > v1alpha1.MaxArgoCDName:
 		errs = append(errs, field.TooLong(path.Child("name"), "", v1alpha1.MaxArgoCDName))
@@ -237,7 +247,7 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 		errs = append(errs, field.Forbidden(path.Child("clusterResources"), "only with namespaces: without them Argo CD manages all resources"))
 	}
 	if says.Project != "" {
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(says.Project), says.Project, path.Child("project"))...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(says.Project), says.Project, path.Child("project"))...)
 	}
 	if says.Shard != nil && *says.Shard < 0 {
 		errs = append(errs, field.Invalid(path.Child("shard"), *says.Shard, "must not be negative"))
@@ -266,14 +276,14 @@ func validateName(template string, path *field.Path) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, template, fmt.Sprintf("only %s, %s and %s may be in braces",
 			credentialset.ClusterName, credentialset.ClusterNamespace, credentialset.SetName))}
 	}
-	return invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
+	return registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), template, path)
 }
 
 func validateNamespace(namespace string, path *field.Path) field.ErrorList {
 	if namespace == "" {
 		return nil
 	}
-	return invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
+	return registryvalidation.Invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
 }
 
 func validateReserved(keys map[string]string, path *field.Path) field.ErrorList {
@@ -295,14 +305,6 @@ func validateStatus(status *v1alpha1.ClusterCredentialSetStatus, path *field.Pat
 	seen := sets.New[string]()
 	for i := range status.Credentials {
 		errs = append(errs, registryvalidation.Key(status.Credentials[i].ClusterProfile, seen, credentials.Index(i).Child("clusterProfile"))...)
-	}
-	return errs
-}
-
-func invalid(messages []string, value string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, message := range messages {
-		errs = append(errs, field.Invalid(path, value, message))
 	}
 	return errs
 }

@@ -14,14 +14,15 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/live"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/sharedread"
 )
 
-// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use NewGetter.
+// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use
+// NewGetter.
 type Getter struct {
 	store  rest.Getter
-	stored *live.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
+	stored *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
 var _ mint.Profiles = &Getter{}
@@ -29,9 +30,10 @@ var _ mint.Profiles = &Getter{}
 // NewGetter returns the Getter of a store.
 func NewGetter(store rest.Getter) *Getter {
 	g := &Getter{store: store}
-	g.stored = live.NewReader(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
-		return g.get(ctx, name, "")
-	})
+	g.stored = sharedread.NewReader(clock.RealClock{},
+		func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+			return g.get(ctx, name, "")
+		})
 	return g
 }
 

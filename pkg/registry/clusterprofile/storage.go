@@ -4,6 +4,8 @@
 package clusterprofile
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -31,7 +33,9 @@ var _ interface {
 
 const managerField = "spec.clusterManager.name"
 
-var selected = selection.New(inventoryv1alpha1.GroupVersion.WithKind(inventoryv1alpha1.ClusterProfileKind), managerField, map[string]func(*inventoryv1alpha1.ClusterProfile) string{
+var profileKind = inventoryv1alpha1.GroupVersion.WithKind(inventoryv1alpha1.ClusterProfileKind)
+
+var selected = selection.New(profileKind, managerField, map[string]func(*inventoryv1alpha1.ClusterProfile) string{
 	managerField: func(profile *inventoryv1alpha1.ClusterProfile) string { return profile.Spec.ClusterManager.Name },
 })
 
@@ -67,3 +71,27 @@ func (*REST) ShortNames() []string { return []string{"cp"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Manager", Type: "string", Description: "Cluster manager that owns the profile."},
+	{Name: "Version", Type: "string", Description: "Kubernetes version of the cluster, if it is known."},
+	{Name: "Healthy", Type: "string", Description: "Status of the condition ControlPlaneHealthy, Unknown if there is none."},
+	{Name: "Display Name", Type: "string", Priority: table.Wide, Description: "Name of the cluster for people."},
+}
+
+func cells(profile *inventoryv1alpha1.ClusterProfile) []any {
+	return []any{
+		profile.Spec.ClusterManager.Name,
+		profile.Status.Version.Kubernetes,
+		healthy(profile.Status.Conditions),
+		profile.Spec.DisplayName,
+	}
+}
+
+func healthy(conditions []metav1.Condition) string {
+	condition := meta.FindStatusCondition(conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+	if condition == nil {
+		return string(metav1.ConditionUnknown)
+	}
+	return string(condition.Status)
+}

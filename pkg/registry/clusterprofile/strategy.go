@@ -57,7 +57,8 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	profile.Generation = 1
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts changes of the spec.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts
+// changes of the spec.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	profile, oldProfile := toProfile(obj), toProfile(old)
 	profile.Status = oldProfile.Status

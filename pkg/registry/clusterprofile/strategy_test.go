@@ -9,10 +9,25 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/test/integration/parity"
+	"clusterpass.dev/test/registrytest"
 )
+
+const testNamespace = "fleet"
+
+func testScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
+	metav1.AddToGroupVersion(scheme, inventoryv1alpha1.GroupVersion)
+	AddDefaults(scheme)
+	require.NoError(t, AddFieldLabelConversion(scheme))
+	return scheme
+}
 
 func profile() *inventoryv1alpha1.ClusterProfile {
 	return &inventoryv1alpha1.ClusterProfile{
@@ -87,15 +102,15 @@ func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 	assert.Equal(t, profile(), old, "the old object shares nothing that a change of the new one would reach")
 }
 
+// Strategies come to the verdict of the CRD.
+func TestStrategies_Parity(t *testing.T) {
+	scheme := testScheme(t)
+	registrytest.Parity(t, parity.ClusterProfiles, scheme, newStrategy(scheme), newStatusStrategy(scheme))
+}
+
 // Each strategy resets what the other sets.
 func TestStrategies_ResetFields(t *testing.T) {
-	version := fieldpath.APIVersion("multicluster.x-k8s.io/v1alpha1")
-	main := newStrategy(testScheme(t)).GetResetFields()[version]
-	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
-	for path, wantMain := range map[string]bool{"spec": false, "metadata": false, "status": true} {
-		assert.Equal(t, wantMain, main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
-		assert.Equal(t, !wantMain, status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
-	}
+	registrytest.ResetFields(t, inventoryv1alpha1.GroupVersion, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
 }
 
 // The strategy is that of a custom resource.

@@ -138,7 +138,8 @@ func validateCluster(cluster *clientcmdv1.Cluster, path *field.Path) field.Error
 	return errs
 }
 
-// validateExtension requires a JSON object. Decoding the request has already checked that raw is JSON.
+// validateExtension requires a JSON object. Decoding the request has already checked that raw is
+// JSON.
 func validateExtension(raw []byte, path *field.Path) field.ErrorList {
 	switch {
 	case len(raw) == 0:

@@ -4,7 +4,11 @@
 package clusterscore
 
 import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -32,7 +36,9 @@ var _ interface {
 
 const resourceField = "spec.resourceName"
 
-var selected = selection.New(v1alpha1.SchemeGroupVersion.WithKind("ClusterScore"), resourceField, map[string]func(*v1alpha1.ClusterScore) string{
+var scoreKind = v1alpha1.SchemeGroupVersion.WithKind("ClusterScore")
+
+var selected = selection.New(scoreKind, resourceField, map[string]func(*v1alpha1.ClusterScore) string{
 	"spec.clusterProfileName": func(score *v1alpha1.ClusterScore) string { return score.Spec.ClusterProfileName },
 	resourceField:             func(score *v1alpha1.ClusterScore) string { return score.Spec.ResourceName },
 })
@@ -69,3 +75,32 @@ func (*REST) ShortNames() []string { return []string{"cscore"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+// text is the type of the columns.
+const text = "string"
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Cluster", Type: text, Description: "ClusterProfile that the values and scores are of."},
+	{Name: "Resource", Type: text, Description: "Resource name by which placements find the scores."},
+	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
+}
+
+// printer prints scores at the current time of its clock.
+type printer struct {
+	clock clock.PassiveClock
+}
+
+func (p printer) cells(score *v1alpha1.ClusterScore) []any {
+	return []any{score.Spec.ClusterProfileName, score.Spec.ResourceName, p.validity(&score.Status)}
+}
+
+func (p printer) validity(status *v1alpha1.ClusterScoreStatus) string {
+	if status.ValidUntil == nil {
+		return "<none>"
+	}
+	left := status.ValidUntil.Sub(p.clock.Now()).Round(time.Second)
+	if left < 0 {
+		return "expired " + duration.HumanDuration(-left) + " ago"
+	}
+	return "in " + duration.HumanDuration(left)
+}

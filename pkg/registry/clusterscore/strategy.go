@@ -46,8 +46,8 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	score.Generation = 1
 }
 
-// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts changes of the spec.
-// Validation refuses all of those.
+// PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts
+// changes of the spec. Validation refuses all of those.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	score, oldScore := toScore(obj), toScore(old)
 	score.Status = oldScore.Status

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/test/registrytest"
@@ -84,13 +83,7 @@ func TestStatusStrategy_PrepareForUpdate(t *testing.T) {
 
 // Each strategy resets what the other sets.
 func TestStrategies_ResetFields(t *testing.T) {
-	version := fieldpath.APIVersion("clusterpass.dev/v1alpha1")
-	main := newStrategy(testScheme(t)).GetResetFields()[version]
-	status := newStatusStrategy(testScheme(t)).GetResetFields()[version]
-	for path, wantMain := range map[string]bool{"spec": false, "metadata": false, "status": true} {
-		assert.Equal(t, wantMain, main.Has(fieldpath.MakePathOrDie(path)), "main resource, %s", path)
-		assert.Equal(t, !wantMain, status.Has(fieldpath.MakePathOrDie(path)), "status, %s", path)
-	}
+	registrytest.ResetFields(t, v1alpha1.SchemeGroupVersion, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
 }
 
 func TestFieldSelectors(t *testing.T) {

@@ -35,7 +35,7 @@ func validateDNSName(name string, path *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(path, "")}
 	}
-	return invalid(utilvalidation.IsDNS1123Subdomain(name), name, path)
+	return registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path)
 }
 
 func validateStatus(status *v1alpha1.ClusterScoreStatus, path *field.Path) field.ErrorList {
@@ -45,38 +45,31 @@ func validateStatus(status *v1alpha1.ClusterScoreStatus, path *field.Path) field
 }
 
 func validateValues(values []v1alpha1.ClusterValue, path *field.Path) field.ErrorList {
-	errs := validateCount(len(values), path)
+	errs := registryvalidation.Count(len(values), v1alpha1.MaxScores, path)
 	seen := sets.New[string]()
 	for i := range values {
 		errs = append(errs, validateName(values[i].Name, seen, path.Index(i).Child("name"))...)
 		if values[i].Value == nil {
-			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "omit the item if its value is unknown"))
 		}
 	}
 	return errs
 }
 
 func validateScores(scores []v1alpha1.ClusterScoreItem, path *field.Path) field.ErrorList {
-	errs := validateCount(len(scores), path)
+	errs := registryvalidation.Count(len(scores), v1alpha1.MaxScores, path)
 	seen := sets.New[string]()
 	for i := range scores {
 		errs = append(errs, validateName(scores[i].Name, seen, path.Index(i).Child("name"))...)
 		switch value := scores[i].Value; {
 		case value == nil:
-			errs = append(errs, field.Required(path.Index(i).Child("value"), "what is not known is left out"))
+			errs = append(errs, field.Required(path.Index(i).Child("value"), "omit the item if its value is unknown"))
 		case *value < v1alpha1.LeastScore || *value > v1alpha1.MostScore:
 			errs = append(errs, field.Invalid(path.Index(i).Child("value"), *value,
 				utilvalidation.InclusiveRangeError(v1alpha1.LeastScore, v1alpha1.MostScore)))
 		}
 	}
 	return errs
-}
-
-func validateCount(count int, path *field.Path) field.ErrorList {
-	if count > v1alpha1.MaxScores {
-		return field.ErrorList{field.TooMany(path, count, v1alpha1.MaxScores)}
-	}
-	return nil
 }
 
 // validateName accepts NAME[@TYPE][:ASPECT]. Each part has a maximum length.
@@ -86,23 +79,15 @@ func validateName(name string, seen sets.Set[string], path *field.Path) field.Er
 	}
 	rest, aspect, hasAspect := strings.Cut(name, ":")
 	rest, device, hasDevice := strings.Cut(rest, "@")
-	errs := invalid(utilvalidation.IsQualifiedName(rest), name, path)
+	errs := registryvalidation.Invalid(utilvalidation.IsQualifiedName(rest), name, path)
 	if hasDevice {
-		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(device), name, path)...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(device), name, path)...)
 	}
 	if hasDevice && device == "" {
 		errs = append(errs, field.Invalid(path, name, "a type must follow the @"))
 	}
 	if hasAspect {
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Label(aspect), name, path)...)
-	}
-	return errs
-}
-
-func invalid(messages []string, value string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, message := range messages {
-		errs = append(errs, field.Invalid(path, value, message))
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Label(aspect), name, path)...)
 	}
 	return errs
 }

@@ -4,12 +4,14 @@
 package placement
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -54,3 +56,28 @@ func (*REST) ShortNames() []string { return []string{"pl"} }
 
 // Categories implements rest.CategoriesProvider.
 func (*REST) Categories() []string { return []string{"clusterpass"} }
+
+// text and number are the types of the columns.
+const (
+	text   = "string"
+	number = "integer"
+)
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Succeeded", Type: text, Description: "Whether as many clusters are selected as requested; if not, the reason."},
+	{Name: "Selected", Type: number, Description: "How many clusters are selected."},
+	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard requirements."},
+	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters are in the cluster sets."},
+	{Name: "Author", Type: text, Priority: table.Wide,
+		Description: "User who last changed the spec. Clusters of other namespaces count only if this user may list them."},
+}
+
+func cells(placement *v1alpha1.Placement) []any {
+	return []any{
+		table.Condition(placement.Status.Conditions, v1alpha1.PlacementSatisfied),
+		int64(placement.Status.NumberOfSelectedClusters),
+		int64(placement.Status.NumberOfEligibleClusters),
+		int64(placement.Status.NumberOfCandidateClusters),
+		author.Name(placement.Spec.Author),
+	}
+}

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// maxName is the limit of a label's value: PlacementDecisions have a label with the name of their placement.
+	// maxName is the limit of a label's value: PlacementDecisions have a label with the name of their
+	// placement.
 	maxName = utilvalidation.LabelValueMaxLength
 	// maxTolerationValue is the limit of OCM's CRD.
 	maxTolerationValue = 1024
@@ -67,7 +68,7 @@ func validateClusterSets(clusterSets []string, path *field.Path) field.ErrorList
 	seen := sets.New[string]()
 	for i, name := range clusterSets {
 		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
-		errs = append(errs, invalid(utilvalidation.IsValidLabelValue(name), name, path.Index(i))...)
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(name), name, path.Index(i))...)
 	}
 	return errs
 }
@@ -76,8 +77,8 @@ func validateRequirements(requirements []v1alpha1.ScoreRequirement, path *field.
 	var errs field.ErrorList
 	for i := range requirements {
 		r, path := &requirements[i], path.Index(i)
-		if r.ResourceName != "" {
-			errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(r.ResourceName), r.ResourceName, path.Child("resourceName"))...)
+		if name := r.ResourceName; name != "" {
+			errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Child("resourceName"))...)
 		}
 		if r.AtLeast != nil && r.AtMost != nil && r.AtLeast.Cmp(*r.AtMost) > 0 {
 			errs = append(errs, field.Invalid(path.Child("atMost"), r.AtMost.String(), "less than atLeast: nothing is within these bounds"))
@@ -101,7 +102,8 @@ func validateConfigurations(configurations []v1alpha1.PrioritizerConfig, path *f
 			errs = append(errs, field.Required(path.Child("resourceName"), ""))
 			continue
 		}
-		errs = append(errs, invalid(utilvalidation.IsDNS1123Subdomain(score.ResourceName), score.ResourceName, path.Child("resourceName"))...)
+		name := score.ResourceName
+		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Child("resourceName"))...)
 	}
 	return errs
 }
@@ -111,7 +113,7 @@ func validateTopologyKeys(constraints []v1alpha1.SpreadConstraint, path *field.P
 	var errs field.ErrorList
 	for i := range constraints {
 		if key := constraints[i].TopologyKey; key != "" && constraints[i].TopologyKeyType == v1alpha1.TopologyKeyLabel {
-			errs = append(errs, invalid(utilvalidation.IsQualifiedName(key), key, path.Index(i).Child("topologyKey"))...)
+			errs = append(errs, registryvalidation.Invalid(utilvalidation.IsQualifiedName(key), key, path.Index(i).Child("topologyKey"))...)
 		}
 	}
 	return errs
@@ -122,7 +124,7 @@ func validateTolerations(tolerations []v1alpha1.ClusterToleration, path *field.P
 	for i := range tolerations {
 		t, path := &tolerations[i], path.Index(i)
 		if t.Key != "" {
-			errs = append(errs, invalid(utilvalidation.IsQualifiedName(t.Key), t.Key, path.Child("key"))...)
+			errs = append(errs, registryvalidation.Invalid(utilvalidation.IsQualifiedName(t.Key), t.Key, path.Child("key"))...)
 		}
 		errs = append(errs, registryvalidation.Length(t.Value, maxTolerationValue, path.Child("value"))...)
 		switch t.Effect {
@@ -140,7 +142,8 @@ func validateGroups(strategy *v1alpha1.GroupStrategy, path *field.Path) field.Er
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range strategy.DecisionGroups {
-		errs = append(errs, registryvalidation.Key(strategy.DecisionGroups[i].GroupName, seen, path.Child("decisionGroups").Index(i).Child("groupName"))...)
+		errs = append(errs,
+			registryvalidation.Key(strategy.DecisionGroups[i].GroupName, seen, path.Child("decisionGroups").Index(i).Child("groupName"))...)
 	}
 	if size := strategy.ClustersPerDecisionGroup; size != nil && size.Type == intstr.String && outOfRange(size.StrVal) {
 		errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal, "not from 1% to 100%"))
@@ -175,14 +178,6 @@ func validateStatus(status *v1alpha1.PlacementStatus, path *field.Path) field.Er
 			errs = append(errs, field.Duplicate(path, index))
 		}
 		seen.Insert(index)
-	}
-	return errs
-}
-
-func invalid(messages []string, value string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, message := range messages {
-		errs = append(errs, field.Invalid(path, value, message))
 	}
 	return errs
 }

@@ -33,7 +33,8 @@ var _ interface {
 	rest.RESTDeleteStrategy
 } = strategy{}
 
-// PrepareForCreate implements rest.RESTCreateStrategy: the user who creates a decision is its writer.
+// PrepareForCreate implements rest.RESTCreateStrategy: the user who creates a decision is its
+// writer.
 func (strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	decision := toDecision(obj)
 	decision.Generation = 1
@@ -59,7 +60,8 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	setWriter(decision, writer)
 }
 
-// keys returns the labels of a decision that name its placement and the slice's place in the decision.
+// keys returns the labels of a decision that name its placement and the slice's place in the
+// decision.
 func keys(decision *inventoryv1alpha1.PlacementDecision) map[string]string {
 	of := map[string]string{}
 	for key, value := range decision.Labels {

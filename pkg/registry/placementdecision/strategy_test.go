@@ -5,7 +5,6 @@ package placementdecision
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -13,35 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
 	"clusterpass.dev/test/integration/parity"
+	"clusterpass.dev/test/registrytest"
 )
 
-const testNamespace = "fleet"
-
 // The strategy comes to the verdict of the CRD.
-// The same cases meet a real server, with the CRD beside it, in test/integration.
 func TestStrategy_Parity(t *testing.T) {
-	for _, c := range parity.Cases(t) {
-		verdict := c.Ours()
-		if c.Resource != parity.PlacementDecisions || (verdict != parity.Accepted && verdict != parity.Refused) {
-			continue
-		}
-		if c.Verb == parity.Create || c.Verb == parity.Update {
-			t.Run(c.String(), func(t *testing.T) {
-				err := send(t, &c)
-				assert.Equal(t, verdict == parity.Accepted, err == nil, "error: %v", err)
-			})
-		}
-	}
+	scheme := runtime.NewScheme()
+	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
+	metav1.AddToGroupVersion(scheme, inventoryv1alpha1.GroupVersion)
+	registrytest.Parity(t, parity.PlacementDecisions, scheme, strategy{registrystrategy.New(scheme)}, nil)
 }
 
 func TestStrategy_Generation(t *testing.T) {
@@ -166,42 +153,4 @@ func TestTable(t *testing.T) {
 	require.Len(t, printed.Rows, 1)
 	assert.Equal(t, []any{"train", int64(2), "kueue", "<unknown>", "kim"}, printed.Rows[0].Cells)
 	printed.DeepCopy()
-}
-
-func send(t *testing.T, c *parity.Case) error {
-	t.Helper()
-	obj, err := decode(t, c.Object)
-	if err != nil {
-		return err
-	}
-	ctx := genericapirequest.WithNamespace(t.Context(), testNamespace)
-	s := strategy{registrystrategy.New(testScheme(t))}
-	if c.Verb == parity.Create {
-		rest.FillObjectMetaSystemFields(obj)
-		return rest.BeforeCreate(s, ctx, obj)
-	}
-	old, err := decode(t, c.Before)
-	require.NoError(t, err)
-	old.Namespace = testNamespace
-	old.ResourceVersion, obj.ResourceVersion = "1", "1"
-	return rest.BeforeUpdate(s, ctx, obj, old)
-}
-
-func decode(t *testing.T, object map[string]any) (*inventoryv1alpha1.PlacementDecision, error) {
-	t.Helper()
-	data, err := json.Marshal(object)
-	require.NoError(t, err)
-	obj, _, err := serializer.NewCodecFactory(testScheme(t)).UniversalDeserializer().Decode(data, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return obj.(*inventoryv1alpha1.PlacementDecision), nil
-}
-
-func testScheme(t *testing.T) *runtime.Scheme {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
-	metav1.AddToGroupVersion(scheme, inventoryv1alpha1.GroupVersion)
-	return scheme
 }

@@ -56,7 +56,8 @@ func fluxClient(t *testing.T, secret *corev1.Secret) error {
 	return err
 }
 
-// offline returns a context that has ended: Flux asks the cluster about its flow control, and goes on without an answer.
+// offline returns a context that has ended: Flux asks the cluster about its flow control, and goes
+// on without an answer.
 func offline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

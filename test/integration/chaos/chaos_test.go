@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package chaos tests that nothing is left over and nothing is missing on members after clusterpass was killed
-// again and again in the middle of its work.
+// Package chaos tests that nothing is left over and nothing is missing on members after clusterpass
+// was killed again and again in the middle of its work.
 package chaos
 
 import (
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,16 +75,10 @@ func TestChaos(t *testing.T) {
 	}
 	killing := make(chan error, 1)
 	go func() { killing <- fleet.killAtRandom(ctx, t, &killed, &done) }()
-	if err := work.Wait(); err != nil {
-		t.Error(err)
-	}
-	if err := <-killing; err != nil {
-		t.Fatal(err)
-	}
+	assert.NoError(t, work.Wait())
+	require.NoError(t, <-killing)
 
-	if err := fleet.untilQuiet(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, fleet.untilQuiet(ctx))
 }
 
 // fleet is a hub with two members; both programs of clusterpass may be dead at any moment.
@@ -108,9 +104,7 @@ func start(t *testing.T) *fleet {
 	server := testenv.StartServer(t, hub, testenv.ServerConfig{})
 	f := &fleet{members: map[string]kubernetes.Interface{}}
 	for _, name := range []string{"bravelion", "smartfish"} {
-		if err := testenv.Join(t.Context(), hub, clusters[name], "default", name); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, testenv.Join(t.Context(), hub, clusters[name], "default", name))
 		f.members[name] = kubernetes.NewForConfigOrDie(clusters[name].RESTConfig())
 	}
 	config := hub.RESTConfig()
@@ -124,7 +118,8 @@ func start(t *testing.T) *fleet {
 	return f
 }
 
-// keepPace waits until there were enough kills for the grant number i, so that there is work until the last of them.
+// keepPace waits until there were enough kills for the grant number i, so that there is work until
+// the last of them.
 func keepPace(ctx context.Context, i int64, killed *atomic.Int64) error {
 	return wait.PollUntilContextCancel(ctx, poll/10, true, func(context.Context) (bool, error) {
 		return killed.Load() >= (i-1)*int64(*kills)/int64(*created)-1, nil
@@ -156,7 +151,8 @@ func (f *fleet) killAtRandom(ctx context.Context, t *testing.T, killed, done *at
 	return nil
 }
 
-// createAndPerhapsDelete has a grant made, as its user would: it asks again until there is an answer.
+// createAndPerhapsDelete has a grant made, as its user would: it asks again until there is an
+// answer.
 func (f *fleet) createAndPerhapsDelete(ctx context.Context, i int64, random *rand.Rand) error {
 	request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: []string{"bravelion", "smartfish"}[random.IntN(2)]},
@@ -186,7 +182,8 @@ func (f *fleet) createAndPerhapsDelete(ctx context.Context, i int64, random *ran
 	})
 }
 
-// again calls do until it returns nil: whatever else it returns, the hub or what is behind it may be dead just now.
+// again calls do until it returns nil: whatever else it returns, the hub or what is behind it may
+// be dead just now.
 func again(ctx context.Context, do func(ctx context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
@@ -201,7 +198,8 @@ func again(ctx context.Context, do func(ctx context.Context) error) error {
 	return nil
 }
 
-// untilQuiet waits until no grant is being deleted and both members hold exactly what the grants own.
+// untilQuiet waits until no grant is being deleted and both members hold exactly what the grants
+// own.
 func (f *fleet) untilQuiet(ctx context.Context) error {
 	return again(ctx, func(ctx context.Context) error {
 		list, err := f.hub.ClusterpassV1alpha1().AuthTokenGrants("default").List(ctx, metav1.ListOptions{})

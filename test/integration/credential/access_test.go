@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,7 +43,8 @@ const (
 	v1beta1 = "client.authentication.k8s.io/v1beta1"
 )
 
-// provide has the member's ClusterProfile say that it is reached through the hub, as account, and returns it.
+// provide has the member's ClusterProfile say that it is reached through the hub, as account, and
+// returns it.
 func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
 	request := credential.Request{AuthTokenRequestSpec: v1alpha1.AuthTokenRequestSpec{
@@ -85,9 +88,7 @@ func library(t *testing.T, h home, apiVersion string, args ...string) *access.Co
 		},
 	}}}
 	path := filepath.Join(h.dir, "access.json")
-	if err := os.WriteFile(path, testenv.Must[[]byte](t)(json.Marshal(config)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, testenv.Must[[]byte](t)(json.Marshal(config)), 0o600))
 	return testenv.Must[*access.Config](t)(access.NewFromFile(path))
 }
 
@@ -121,12 +122,10 @@ func TestPlugin_TwoMembers(t *testing.T) {
 				client := client(t, from, provide(t, member, account))
 				reached.Go(func() {
 					name, _, err := identity(t.Context(), client)
-					if want := "system:serviceaccount:default:" + account; err != nil || name != want {
-						t.Errorf("%s knows us as %q (%v), want %q", member.Name(), name, err, want)
-					}
-					if _, err := client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); err != nil {
-						t.Errorf("%s: %v", member.Name(), err)
-					}
+					assert.NoError(t, err, member.Name())
+					assert.Equal(t, "system:serviceaccount:default:"+account, name)
+					_, err = client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+					assert.NoError(t, err, member.Name())
 				})
 			}
 			reached.Wait()
@@ -138,12 +137,12 @@ func TestPlugin_TwoMembers(t *testing.T) {
 func TestPlugin_Flags(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--service-account=chosen-by-consumer")
 	name, _, err := identity(t.Context(), client(t, from, provide(t, shared.Bravelion, "chosen-by-profile")))
-	if want := "system:serviceaccount:default:chosen-by-consumer"; err != nil || name != want {
-		t.Errorf("known as %q (%v), want %q", name, err, want)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, "system:serviceaccount:default:chosen-by-consumer", name)
 }
 
-// TestPlugin_Refresh has client-go run the plugin anew every few seconds, each time for a new token.
+// TestPlugin_Refresh has client-go run the plugin anew every few seconds, each time for a new
+// token.
 func TestPlugin_Refresh(t *testing.T) {
 	from := library(t, newHome(t, consumer), v1, "--max-age=1s")
 	client := client(t, from, provide(t, shared.Bravelion, "watching"))
@@ -154,9 +153,7 @@ func TestPlugin_Refresh(t *testing.T) {
 		var current string
 		testenv.Eventually(t, func(ctx context.Context) error {
 			_, id, err := identity(ctx, client)
-			if err != nil {
-				t.Fatalf("after %d credentials: %v", len(credentials), err)
-			}
+			require.NoError(t, err, "after %d credentials", len(credentials))
 			if current = id; len(credentials) > 0 && credentials[len(credentials)-1] == id {
 				return errors.New("still the credential of before")
 			}
@@ -177,32 +174,27 @@ func awaitEvent(t *testing.T, events <-chan watch.Event, name string) {
 	for {
 		select {
 		case event, open := <-events:
-			if !open {
-				t.Fatalf("the watch has ended before %s", name)
-			}
+			require.True(t, open, "the watch has ended before %s", name)
 			if object, ok := event.Object.(*corev1.ConfigMap); ok && object.Name == name {
 				return
 			}
 		case <-timeout:
-			t.Fatalf("the watch does not tell of %s", name)
+			require.Fail(t, "the watch does not tell of "+name)
 		}
 	}
 }
 
-// TestPlugin_RefusedToken takes a token's Secret away on the member, which ends the token, in the middle of its use.
+// TestPlugin_RefusedToken takes a token's Secret away on the member, which ends the token, in the
+// middle of its use.
 func TestPlugin_RefusedToken(t *testing.T) {
 	h := newHome(t, consumer)
 	client := client(t, library(t, h, v1), provide(t, shared.Smartfish, "refused"))
 	_, first, err := identity(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	secrets := shared.Smartfish.Kube(t).CoreV1().Secrets("default")
 	list := testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}))
 	for _, secret := range list.Items {
-		if err := secrets.Delete(t.Context(), secret.Name, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, secrets.Delete(t.Context(), secret.Name, metav1.DeleteOptions{}))
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, second, err := identity(ctx, client)
@@ -218,30 +210,23 @@ func TestPlugin_HubDown(t *testing.T) {
 	h := newHome(t, consumer)
 	client := client(t, library(t, h, v1, "--max-age=1s"), provide(t, shared.Bravelion, "patient"))
 	_, first, err := identity(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := shared.Server.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, shared.Server.Kill())
 	defer func() {
-		if err := errors.Join(shared.Server.Restart(t.Context()), shared.Server.Register(t.Context())); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(shared.Server.Restart(t.Context()), shared.Server.Register(t.Context())))
 	}()
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, id, err := identity(ctx, client)
-		if err != nil || id != first {
-			t.Fatalf("with the hub down: credential %q, want %q: %v", id, first, err)
-		}
+		require.NoError(t, err, "with the hub down")
+		require.Equal(t, first, id)
 		if entry := testenv.Must[[]byte](t)(os.ReadFile(h.cached(t)[0])); !strings.Contains(string(entry), "retryAfter") {
 			return errors.New("the hub was not asked yet")
 		}
 		return nil
 	})
-	if _, id, err := identity(t.Context(), client); err != nil || id != first {
-		t.Errorf("after the hub was asked in vain: credential %q, want %q: %v", id, first, err)
-	}
+	_, id, err := identity(t.Context(), client)
+	require.NoError(t, err, "after the hub was asked in vain")
+	assert.Equal(t, first, id)
 }
 
 // runPlugin runs the plugin as client-go does for a profile, and returns what it prints.
@@ -287,17 +272,12 @@ func TestPlugin_Forbidden(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHome(t, test.user)
 			stdout, stderr, err := runPlugin(t, h, profile, test.args...)
-			if err == nil || stdout != "" {
-				t.Fatalf("succeeded: %v", err)
-			}
+			require.Error(t, err)
+			require.Empty(t, stdout)
 			for _, want := range append(test.want, shared.Hub.Server(), "default/bravelion") {
-				if !strings.Contains(stderr, want) {
-					t.Errorf("%q is not in what it says: %s", want, stderr)
-				}
+				assert.Contains(t, stderr, want)
 			}
-			if len(h.cached(t)) > 0 {
-				t.Error("something was cached")
-			}
+			assert.Empty(t, h.cached(t))
 		})
 	}
 }
@@ -330,22 +310,16 @@ func TestPlugin_UnknownServer(t *testing.T) {
 					tamper(&provider.Cluster)
 				}
 			}
-			if _, _, err := identity(t.Context(), client(t, library(t, h, v1), tampered)); err == nil || !strings.Contains(err.Error(), "getting credentials") {
-				t.Errorf("not refused by the plugin: %v", err)
-			}
+			_, _, err := identity(t.Context(), client(t, library(t, h, v1), tampered))
+			assert.ErrorContains(t, err, "getting credentials", "the plugin refuses it")
 			stdout, stderr, err := runPlugin(t, h, tampered)
-			if err == nil || stdout != "" {
-				t.Error("a credential was printed")
-			}
-			if !strings.Contains(stderr, "no token of cluster default/bravelion is handed out") || !strings.Contains(stderr, "the hub") {
-				t.Errorf("no plain reason: %s", stderr)
-			}
+			assert.Error(t, err)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, "no token of cluster default/bravelion is handed out")
+			assert.Contains(t, stderr, "the hub")
 		})
 	}
-	if n := heard.Load(); n > 0 {
-		t.Errorf("%d requests have reached the wrong server", n)
-	}
-	if _, _, err := identity(t.Context(), client(t, library(t, h, v1), profile)); err != nil {
-		t.Errorf("the profile as it was: %v", err)
-	}
+	assert.Zero(t, heard.Load(), "requests have reached the wrong server")
+	_, _, err := identity(t.Context(), client(t, library(t, h, v1), profile))
+	assert.NoError(t, err, "the profile as it was")
 }

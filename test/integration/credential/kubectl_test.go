@@ -4,7 +4,6 @@
 package credential
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -27,58 +28,40 @@ func TestKubectl_MergedContext(t *testing.T) {
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "smartfish", "--merge")
 
 	for _, member := range []string{"bravelion", "smartfish"} {
-		if got := h.output(t, shared.kubectl, "--context="+member, "get", "namespaces", "-o", "name"); !strings.Contains(got, "namespace/default") {
-			t.Errorf("%s: %s", member, got)
-		}
+		assert.Contains(t, h.output(t, shared.kubectl, "--context="+member, "get", "namespaces", "-o", "name"), "namespace/default", member)
 		who := h.output(t, shared.kubectl, "--context="+member, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
-		if want := "system:serviceaccount:default:clusterpass-consumer-"; !strings.HasPrefix(who, want) {
-			t.Errorf("%s knows us as %s, want %s...", member, who, want)
-		}
+		assert.Regexp(t, "^system:serviceaccount:default:clusterpass-consumer-", who, member)
 	}
 	after := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
-	if after.CurrentContext != before.CurrentContext {
-		t.Errorf("the current context is %q now", after.CurrentContext)
-	}
+	assert.Equal(t, before.CurrentContext, after.CurrentContext)
 	for name := range before.Contexts {
-		if after.Contexts[name] == nil {
-			t.Errorf("context %q is gone", name)
-		}
+		assert.NotNil(t, after.Contexts[name], name)
 	}
 
 	t.Run("a second time", func(t *testing.T) {
 		content := testenv.Must[[]byte](t)(os.ReadFile(h.kubeconfig))
 		h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "smartfish", "--merge")
-		if !bytes.Equal(testenv.Must[[]byte](t)(os.ReadFile(h.kubeconfig)), content) {
-			t.Error("the kubeconfig has changed")
-		}
+		assert.Equal(t, string(content), string(testenv.Must[[]byte](t)(os.ReadFile(h.kubeconfig))))
 	})
 	t.Run("as the current context", func(t *testing.T) {
 		h.output(t, shared.kubectl, "config", "use-context", "bravelion")
 		h.output(t, shared.kubectl, "get", "namespaces")
-		// The hub is pinned, so that a token can be had from within a member's context; to ask for others is an error that says so.
+		// The hub is pinned, so that a token can be had from within a member's context; to ask for others
+		// is an error that says so.
 		cmd := h.command(t, shared.kubectl, "clusterpass", "token", "smartfish")
 		output, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(output), "--context") {
-			t.Errorf("%v: %s", err, output)
-		}
+		assert.Error(t, err)
+		assert.Contains(t, string(output), "--context")
 		h.output(t, shared.kubectl, "clusterpass", "--context=hub", "token", "smartfish")
 	})
 	t.Run("no token is in any file but the cache", func(t *testing.T) {
 		tokens, cached := h.tokens(t), h.cached(t)
-		if len(tokens) != 2 {
-			t.Fatalf("%d tokens are cached, want 2", len(tokens))
-		}
+		require.Len(t, tokens, 2)
 		found := testenv.Must[[]string](t)(testenv.FindTokens(tokens, h.files(t)))
-		if len(found) != len(cached) {
-			t.Errorf("tokens are in %v, want them in %v alone", found, cached)
-		}
+		assert.Len(t, found, len(cached), "tokens are in %v alone", cached)
 		for _, path := range cached {
-			if mode := testenv.Must[os.FileInfo](t)(os.Stat(path)).Mode(); mode != 0o600 {
-				t.Errorf("%s has mode %o", path, mode)
-			}
-			if mode := testenv.Must[os.FileInfo](t)(os.Stat(filepath.Dir(path))).Mode().Perm(); mode != 0o700 {
-				t.Errorf("%s has mode %o", filepath.Dir(path), mode)
-			}
+			assert.Equal(t, os.FileMode(0o600), testenv.Must[os.FileInfo](t)(os.Stat(path)).Mode(), path)
+			assert.Equal(t, os.FileMode(0o700), testenv.Must[os.FileInfo](t)(os.Stat(filepath.Dir(path))).Mode().Perm(), path)
 		}
 	})
 }
@@ -87,9 +70,7 @@ func TestKubectl_MergedContext(t *testing.T) {
 func TestKubectl_PrintedKubeconfig(t *testing.T) {
 	h := newHome(t, consumer)
 	path := filepath.Join(h.dir, "bravelion.yaml")
-	if err := os.WriteFile(path, []byte(h.output(t, shared.kubectlPlugin, "kubeconfig", "bravelion")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(h.output(t, shared.kubectlPlugin, "kubeconfig", "bravelion")), 0o600))
 	h.env = append(h.env, "KUBECONFIG="+path)
 	h.output(t, shared.kubectl, "get", "namespaces")
 }
@@ -98,26 +79,22 @@ func TestKubectl_PrintedKubeconfig(t *testing.T) {
 func TestKubectl_TenAtOnce(t *testing.T) {
 	h := newHome(t, crowd)
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge")
-	if err := os.RemoveAll(filepath.Join(h.dir, ".cache")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.RemoveAll(filepath.Join(h.dir, ".cache")))
 	before := mints(t, crowd)
 	var running sync.WaitGroup
 	for range 10 {
 		running.Go(func() {
 			cmd := h.command(t, shared.kubectl, "--context=bravelion", "get", "namespaces")
-			if output, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, output)
-			}
+			output, err := cmd.CombinedOutput()
+			assert.NoError(t, err, "%s", output)
 		})
 	}
 	running.Wait()
-	if n := mints(t, crowd) - before; n != 1 {
-		t.Errorf("the hub was asked for %d tokens, want 1", n)
-	}
+	assert.Equal(t, before+1, mints(t, crowd))
 }
 
-// TestKubectl_InContainers runs kubectl as process 1 of PID namespaces of its own, as containers do.
+// TestKubectl_InContainers runs kubectl as process 1 of PID namespaces of its own, as containers
+// do.
 func TestKubectl_InContainers(t *testing.T) {
 	container := []string{"--user", "--map-root-user", "--pid", "--fork", "--mount-proc"}
 	if output, err := exec.CommandContext(t.Context(), "unshare", append(container, "true")...).CombinedOutput(); err != nil {
@@ -130,26 +107,19 @@ func TestKubectl_InContainers(t *testing.T) {
 	for range 5 {
 		h.output(t, unshare, append(container, shared.kubectl, "--context=bravelion", "get", "namespaces")...)
 	}
-	if n := mints(t, consumer) - before; n != 0 {
-		t.Errorf("5 containers took %d tokens, want the cached one", n)
-	}
+	assert.Equal(t, before, mints(t, consumer), "5 containers use the cached token")
 }
 
 // Token prints a token, or the whole answer.
 func TestToken_Output(t *testing.T) {
 	h := newHome(t, consumer)
 	token := h.output(t, shared.kubectl, "clusterpass", "token", "bravelion")
-	if strings.Count(strings.TrimSpace(token), ".") != 2 {
-		t.Error("no token is printed")
-	}
+	assert.Equal(t, 2, strings.Count(strings.TrimSpace(token), "."), "a token is printed")
 	var status v1alpha1.AuthTokenRequestStatus
-	if err := json.Unmarshal([]byte(h.output(t, shared.kubectl, "clusterpass", "token", "bravelion", "-o", "json")), &status); err != nil {
-		t.Fatal(err)
-	}
-	if status.Cluster == nil || status.Cluster.Server != shared.Bravelion.Server() || status.GrantName == "" || len(status.Kubeconfig) == 0 {
-		t.Error("the answer is not whole")
-	}
-	if len(h.cached(t)) > 0 {
-		t.Error("a token is kept")
-	}
+	require.NoError(t, json.Unmarshal([]byte(h.output(t, shared.kubectl, "clusterpass", "token", "bravelion", "-o", "json")), &status))
+	require.NotNil(t, status.Cluster)
+	assert.Equal(t, shared.Bravelion.Server(), status.Cluster.Server)
+	assert.NotEmpty(t, status.GrantName)
+	assert.NotEmpty(t, status.Kubeconfig)
+	assert.Empty(t, h.cached(t))
 }

@@ -12,9 +12,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,7 +26,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// account makes a ServiceAccount on the hub and returns a function that returns another token of it each time.
+// account makes a ServiceAccount on the hub and returns a function that returns another token of it
+// each time.
 func account(t *testing.T, name string, entitled bool) func() string {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
@@ -63,7 +65,8 @@ func relay(t *testing.T) (address string, closeRelay func()) {
 	return "https://" + listener.Addr().String(), func() { listener.Close() }
 }
 
-// TestKubectl_LoginByEnvironment logs in to the hub with an exec plugin that goes by a variable, as people do who are several users.
+// TestKubectl_LoginByEnvironment logs in to the hub with an exec plugin that goes by a variable, as
+// people do who are several users.
 func TestKubectl_LoginByEnvironment(t *testing.T) {
 	const alice, bob, carol = "login-alice", "login-bob", "login-carol"
 	newToken := map[string]func() string{alice: account(t, alice, true), bob: account(t, bob, true), carol: account(t, carol, false)}
@@ -76,9 +79,7 @@ func TestKubectl_LoginByEnvironment(t *testing.T) {
 		APIVersion: v1, Command: "/bin/sh", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
 		Args: []string{"-c", `echo '{"apiVersion":"` + v1 + `","kind":"ExecCredential","status":{"token":"'$HUB_TOKEN'"}}'`},
 	}}
-	if err := clientcmd.WriteToFile(*config, h.kubeconfig); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, clientcmd.WriteToFile(*config, h.kubeconfig))
 	as := func(token string) home {
 		user := h
 		user.env = append(append([]string{}, h.env...), "HUB_TOKEN="+token)
@@ -98,27 +99,22 @@ func TestKubectl_LoginByEnvironment(t *testing.T) {
 	for _, token := range []string{first, second, first, second} {
 		as(token).output(t, shared.kubectl, members...)
 	}
-	if n := mints(t, username(alice)) - before; n != 0 {
-		t.Errorf("another token of the same person took %d tokens of the member, want the cached one", n)
-	}
-	if output, err := run(newToken[carol](), members...); err == nil || !strings.Contains(output, username(carol)) || !strings.Contains(output, "forbidden") {
-		t.Errorf("carol has used what alice was given: %v: %s", err, output)
-	}
+	assert.Equal(t, before, mints(t, username(alice)), "the same person uses the cached token with another token of the hub")
+	output, err := run(newToken[carol](), members...)
+	assert.Error(t, err, "carol has used what alice was given")
+	assert.Contains(t, output, username(carol))
+	assert.Contains(t, output, "forbidden")
 	as(newToken[bob]()).output(t, shared.kubectl, members...)
-	if n := mints(t, username(bob)); n != 1 {
-		t.Errorf("bob was given %d tokens, want one of his own", n)
-	}
+	assert.Equal(t, 1, mints(t, username(bob)), "bob is given a token of his own")
 
 	closeRelay()
 	as(second).output(t, shared.kubectl, members...)
-	output, err := run(newToken[bob](), members...)
-	if err == nil || !strings.Contains(output, "is new or has changed") || !strings.Contains(output, "no cached token") {
-		t.Errorf("another login while the hub is down: %v: %s", err, output)
-	}
+	output, err = run(newToken[bob](), members...)
+	assert.Error(t, err, "another login while the hub is down")
+	assert.Contains(t, output, "is new or has changed")
+	assert.Contains(t, output, "no cached token")
 	logins := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(h.dir, ".cache", "clusterpass", "tokens", "logins")))
-	if strings.Contains(string(logins), second) {
-		t.Error("a token of the hub is kept")
-	}
+	assert.NotContains(t, string(logins), second, "a token of the hub is kept")
 }
 
 // TestKubectl_LoginByCertificate changes the client certificate in a kubeconfig.
@@ -131,23 +127,20 @@ func TestKubectl_LoginByCertificate(t *testing.T) {
 		other := testenv.Must[*clientcmdapi.Config](t)(clientcmd.Load(testenv.Must[[]byte](t)(shared.Hub.ClientCertKubeconfig(user))))
 		config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(h.kubeconfig))
 		config.AuthInfos[config.Contexts["hub"].AuthInfo] = other.AuthInfos[other.Contexts[other.CurrentContext].AuthInfo]
-		if err := clientcmd.WriteToFile(*config, h.kubeconfig); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, clientcmd.WriteToFile(*config, h.kubeconfig))
 	}
 	before := mints(t, consumer)
 	login(consumer) // another certificate of the same user
 	h.output(t, shared.kubectl, members...)
-	if n := mints(t, consumer) - before; n != 0 {
-		t.Errorf("another certificate of the same person took %d tokens, want the cached one", n)
-	}
+	assert.Equal(t, before, mints(t, consumer), "the same person uses the cached token with another certificate")
 	login(stranger)
-	if output, err := h.command(t, shared.kubectl, members...).CombinedOutput(); err == nil || !strings.Contains(string(output), stranger) {
-		t.Errorf("a stranger has used what the consumer was given: %v: %s", err, output)
-	}
+	output, err := h.command(t, shared.kubectl, members...).CombinedOutput()
+	assert.Error(t, err, "a stranger has used what the consumer was given")
+	assert.Contains(t, string(output), stranger)
 }
 
-// TestPlugin_RequireTicket runs every command that asks for a token under the policy of the examples.
+// TestPlugin_RequireTicket runs every command that asks for a token under the policy of the
+// examples.
 func TestPlugin_RequireTicket(t *testing.T) {
 	policy := filepath.Join(testenv.Must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
 	h := newHome(t, consumer)
@@ -167,32 +160,28 @@ func TestPlugin_RequireTicket(t *testing.T) {
 		if err == nil {
 			return errors.New("the policy is not enforced")
 		}
-		if !strings.Contains(string(output), `authtokenrequests.clusterpass.dev "bravelion" is forbidden`) || !strings.Contains(string(output), "number of a ticket") {
-			t.Fatalf("the refusal does not say what is refused, and why: %s", output)
-		}
+		require.Contains(t, string(output), `authtokenrequests.clusterpass.dev "bravelion" is forbidden`)
+		require.Contains(t, string(output), "number of a ticket")
 		return nil
 	})
 	const ticket = "--annotation=example.com/ticket=OPS-1234"
 	for _, command := range []string{"get-token", "kubeconfig"} {
-		if output, err := h.command(t, shared.kubectl, "clusterpass", command, "bravelion").CombinedOutput(); err == nil {
-			t.Errorf("%s without a ticket: %s", command, output)
-		}
+		output, err := h.command(t, shared.kubectl, "clusterpass", command, "bravelion").CombinedOutput()
+		assert.Error(t, err, "%s without a ticket: %s", command, output)
 		h.output(t, shared.kubectl, "clusterpass", command, "bravelion", ticket)
 	}
 	h.output(t, shared.kubectl, "clusterpass", "token", "bravelion", ticket)
 	h.output(t, shared.kubectl, "clusterpass", "kubeconfig", "bravelion", "--merge", ticket)
-	if err := os.RemoveAll(filepath.Join(h.dir, ".cache")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.RemoveAll(filepath.Join(h.dir, ".cache")))
 	h.output(t, shared.kubectl, "--context=bravelion", "get", "namespaces")
 
 	profile := provide(t, shared.Bravelion, "ticket")
-	if stdout, stderr, err := runPlugin(t, h, profile); err == nil || stdout != "" || !strings.Contains(stderr, "number of a ticket") {
-		t.Errorf("the credential plugin without a ticket: %v: %s", err, stderr)
-	}
-	if _, stderr, err := runPlugin(t, h, profile, ticket); err != nil {
-		t.Errorf("the credential plugin with a ticket: %v: %s", err, stderr)
-	}
+	stdout, stderr, err := runPlugin(t, h, profile)
+	assert.Error(t, err, "without a ticket")
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "number of a ticket")
+	_, stderr, err = runPlugin(t, h, profile, ticket)
+	assert.NoError(t, err, stderr)
 }
 
 func errorOf(err error, output []byte) error {

@@ -1,12 +1,12 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credential tests how people and programs log in to members: with upstream's access library and our plugin,
-// and with kubectl and the contexts that our kubectl plugin writes, against a real hub and real members.
+// Package credential tests how people and programs log in to members: with upstream's access
+// library and our plugin, and with kubectl and the contexts that our kubectl plugin writes, against
+// a real hub and real members.
 package credential
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
@@ -37,7 +38,8 @@ const (
 // shared is a hub with two members, joined in namespace default, and our programs.
 var shared struct {
 	testenv.Fleet
-	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is the real one.
+	// plugin is clusterpass-credential-plugin, kubectlPlugin is kubectl-clusterpass, and kubectl is
+	// the real one.
 	plugin, kubectlPlugin, kubectl string
 }
 
@@ -72,7 +74,8 @@ func build(ctx context.Context) (err error) {
 	return nil
 }
 
-// entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for view on any cluster.
+// entitle gives the consumer and the crowd what docs/entitlement.md tells an operator to give for
+// view on any cluster.
 func entitle(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
 	if err != nil {
@@ -97,7 +100,8 @@ func entitle(ctx context.Context) error {
 	return err
 }
 
-// home is a user's home, with a kubeconfig for the hub, and the environment of programs that run there.
+// home is a user's home, with a kubeconfig for the hub, and the environment of programs that run
+// there.
 type home struct {
 	dir, kubeconfig string
 	env             []string
@@ -108,12 +112,8 @@ func newHome(t *testing.T, user string) home {
 	dir := t.TempDir()
 	h := home{dir: dir, kubeconfig: filepath.Join(dir, ".kube", "config")}
 	content := testenv.Must[[]byte](t)(shared.Hub.ClientCertKubeconfig(user))
-	if err := os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(h.kubeconfig, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(filepath.Dir(h.kubeconfig), 0o700))
+	require.NoError(t, os.WriteFile(h.kubeconfig, content, 0o600))
 	h.env = []string{"HOME=" + dir, "PATH=" + filepath.Dir(shared.kubectlPlugin) + ":" + filepath.Dir(shared.kubectl)}
 	return h
 }
@@ -130,9 +130,7 @@ func (h home) tokens(t *testing.T) []string {
 	var tokens []string
 	for _, path := range h.cached(t) {
 		var entry struct{ Token string }
-		if err := json.Unmarshal(testenv.Must[[]byte](t)(os.ReadFile(path)), &entry); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(testenv.Must[[]byte](t)(os.ReadFile(path)), &entry))
 		tokens = append(tokens, entry.Token)
 	}
 	return tokens
@@ -148,9 +146,7 @@ func (h home) files(t *testing.T) []string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return files
 }
 
@@ -169,32 +165,19 @@ func (h home) output(t *testing.T, program string, args ...string) string {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", strings.Join(cmd.Args, " "), err, &stderr)
-	}
+	require.NoError(t, err, "%s: %s", strings.Join(cmd.Args, " "), &stderr)
 	return string(output)
 }
 
 // mints returns how many tokens the hub has been asked for by user and has given.
 func mints(t *testing.T, user string) int {
 	t.Helper()
-	file := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
-	defer file.Close()
 	count := 0
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			t.Fatal(err)
-		}
+	shared.Hub.EachAuditEvent(t, func(event *auditv1.Event) {
 		if event.User.Username == user && event.ObjectRef != nil && event.ObjectRef.Resource == "authtokenrequests" &&
 			event.Stage == auditv1.StageResponseComplete && event.ResponseStatus.Code == 201 {
 			count++
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return count
 }

@@ -93,7 +93,8 @@ func (f *fleet) untilNoSecret(t *testing.T, name string) {
 	})
 }
 
-// testDecisions has mallory, who may edit in the set's namespace, try to choose the clusters of a set of kim's.
+// testDecisions has mallory, who may edit in the set's namespace, try to choose the clusters of a
+// set of kim's.
 func (f *fleet) testDecisions(t *testing.T) {
 	t.Helper()
 	const mallory, key, writer = "mallory", "hot", v1alpha1.AnnotationDecisionWriter
@@ -119,7 +120,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 	is := f.untilSays(t, "decided", `do not count: 1. The first is claimed: it is written by "mallory", whom spec.clusters.decisionWriters does not name`)
 	assert.Empty(t, is.Status.Credentials)
 
-	// A decision of the controller manager's that belongs to no Placement does not count, also not under a key that mallory gives it.
+	// A decision of the controller manager's that belongs to no Placement does not count, also not
+	// under a key that mallory gives it.
 	_, err = ours.Create(t.Context(), decision("any", "cold", "smartfish"), metav1.CreateOptions{})
 	require.NoError(t, err)
 	made = changeDecision(t, hostile, "any", func(slice *inventoryv1alpha1.PlacementDecision) {
@@ -144,7 +146,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 	assert.Equal(t, "cluster", secret.Labels["argocd.argoproj.io/secret-type"])
 	assert.Equal(t, "bravelion", string(secret.Data["name"]))
 
-	// What she changes does not count, and the credential is kept until the controller manager has written it again.
+	// What she changes does not count, and the credential is kept until the controller manager has
+	// written it again.
 	const slice = key + "-decision-1"
 	made = changeDecision(t, hostile, slice, func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
@@ -186,7 +189,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 	})
 	assert.Equal(t, int32(1), f.until(t, "decided", "Ready").Status.Selected)
 
-	// She can take the decision from its Placement, and does not freeze it: it counts no more. After a while the cluster is given up.
+	// She can take the decision from its Placement, and does not freeze it: it counts no more. After a
+	// while the cluster is given up.
 	_, err = hostile.Patch(t.Context(), slice, types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
 	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
@@ -200,7 +204,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 	})
 }
 
-// testAuthorMayNotSee has nora, who may have tokens and not see which clusters there are, keep sets.
+// testAuthorMayNotSee has nora, who may have tokens and not see which clusters there are, keep
+// sets.
 func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	t.Helper()
 	const nora, refused = "nora", v1alpha1.CredentialSetReasonAuthorForbidden

@@ -20,7 +20,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// testQuota has a member's quota deny a credential: the set's status says so, and the credential is made when the quota is lifted.
+// testQuota has a member's quota deny a credential: the set's status says so, and the credential is
+// made when the quota is lifted.
 func (f *fleet) testQuota(t *testing.T) {
 	t.Helper()
 	onMember, err := kubernetes.NewForConfig(f.bravelion.RESTConfig())

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credentialset tests that ClusterCredentialSets keep credentials that work on real members, with the rights of their authors and no
-// others.
+// Package credentialset tests that ClusterCredentialSets keep credentials that work on real
+// members, with the rights of their authors and no others.
 package credentialset
 
 import (
@@ -31,7 +31,8 @@ const (
 
 	// team is where sets are, consumers where their Secrets are.
 	team, consumers = "team", "consumers"
-	// author may see all members, have ClusterRole view on them, keep sets in team, and write Secrets in consumers.
+	// author may see all members, have ClusterRole view on them, keep sets in team, and write Secrets
+	// in consumers.
 	author = "kim"
 )
 
@@ -94,7 +95,8 @@ func (f *fleet) bind(t *testing.T, namespace, name, role string, subject rbacv1.
 	testenv.Bind(t, f.admin, namespace, name, subject, role)
 }
 
-// entitle lets a user see all members, have ClusterRoles on them, edit sets in team, and write Secrets in consumers.
+// entitle lets a user see all members, have ClusterRoles on them, edit sets in team, and write
+// Secrets in consumers.
 func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	t.Helper()
 	verbs := []string{"get", "list", "in:default"}
@@ -172,7 +174,8 @@ func (f *fleet) remove(t *testing.T, name string) {
 	})
 }
 
-// until waits until the condition Ready of a set has a reason and its generation, and returns the set.
+// until waits until the condition Ready of a set has a reason and its generation, and returns the
+// set.
 func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
 	var set *v1alpha1.ClusterCredentialSet

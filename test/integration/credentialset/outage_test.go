@@ -19,7 +19,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// outage makes TestCredentialSets_Outage run: tokens live for ten minutes at least, as Kubernetes has it, so that it takes nine.
+// outage makes TestCredentialSets_Outage run: tokens live for ten minutes at least, as Kubernetes
+// has it, so that it takes nine.
 var outage = flag.Bool("outage", false, "run the test with an outage of the controller manager that takes nine minutes")
 
 // An outage longer than half a life.
@@ -58,7 +59,8 @@ func TestCredentialSets_Outage(t *testing.T) {
 	works(time.Now().Add(time.Second))
 }
 
-// useUntil uses what is in the Secrets until a time, and returns a function that does so again: no token has expired then.
+// useUntil uses what is in the Secrets until a time, and returns a function that does so again: no
+// token has expired then.
 func (f *fleet) useUntil(t *testing.T, secrets []string, end time.Time) func(end time.Time) {
 	t.Helper()
 	use := func(end time.Time) {

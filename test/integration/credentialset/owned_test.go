@@ -38,7 +38,8 @@ func (f *fleet) change(t *testing.T, name string, change func(secret *corev1.Sec
 	return changed
 }
 
-// addOthers adds what is somebody else's to a Secret, and returns a function that says what of it is missing.
+// addOthers adds what is somebody else's to a Secret, and returns a function that says what of it
+// is missing.
 func (f *fleet) addOthers(t *testing.T, name string) (check func(secret *corev1.Secret) error) {
 	t.Helper()
 	owner, err := f.admin.CoreV1().ConfigMaps(consumers).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
@@ -150,8 +151,8 @@ func (f *fleet) managerLog(t *testing.T) string {
 	return string(log)
 }
 
-// written returns what the controller manager says of its writes of a Secret with a result, a line for each. A write whose answer was lost has
-// none.
+// written returns what the controller manager says of its writes of a Secret with a result, a line
+// for each. A write whose answer was lost has none.
 func (f *fleet) written(t *testing.T, name, result string) []string {
 	t.Helper()
 	var lines []string
@@ -210,7 +211,8 @@ func (f *fleet) testTampering(t *testing.T) {
 	assert.Equal(t, "infra", string(f.secret(t, name).Data["project"]))
 }
 
-// conflict waits until the condition Conflict of a set has a reason, empty for no condition, and returns its message.
+// conflict waits until the condition Conflict of a set has a reason, empty for no condition, and
+// returns its message.
 func (f *fleet) conflict(t *testing.T, name, reason string) string {
 	t.Helper()
 	message := ""
@@ -242,7 +244,7 @@ func (f *fleet) testConflict(t *testing.T) {
 	argo("argo-b")
 	for _, name := range []string{"argo-a", "argo-b"} {
 		message := f.conflict(t, name, v1alpha1.CredentialSetReasonSameServer)
-		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)", "argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one of the sets"} {
+		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)", "argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one set only"} {
 			assert.Contains(t, message, part)
 		}
 	}

@@ -4,13 +4,10 @@
 package credentialset
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -38,7 +35,8 @@ const (
 	// managerUser and memberUser are whom the hub's audit log, and the members', see in clusterpass.
 	managerUser = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager"
 	memberUser  = "system:serviceaccount:clusterpass-system:clusterpass"
-	// hubCalls are to the hub for each credential: the request for the token, and to read and to write its Secret.
+	// hubCalls are to the hub for each credential: the request for the token, and to read and to write
+	// its Secret.
 	hubCalls = 3
 	// coldCalls bounds those to the member for the first credential, warmCalls for each one after.
 	coldCalls, warmCalls = 10, 1
@@ -71,7 +69,8 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	assertCalls(t, hubCalls, hub.about, "to the hub")
 	assertCalls(t, coldCalls, onMembers, "to the members")
 
-	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new process has looked at all.
+	// A label touches one Secret, and a restart none. When the label is back, and its Secret, the new
+	// process has looked at all.
 	f.setMany(t, "p7", "false")
 	one := f.versions(t, *manyProfiles-1)
 	assert.Equal(t, 1, differences(first, one))
@@ -95,7 +94,8 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	assertCalls(t, 1, hub.writes-hubBefore.writes, "that write Secrets")
 }
 
-// assertCalls wants at most so many calls for each credential, and room for retries: less than one more for each.
+// assertCalls wants at most so many calls for each credential, and room for retries: less than one
+// more for each.
 func assertCalls(t *testing.T, each, calls int, what string) {
 	t.Helper()
 	want := each * *manyProfiles
@@ -115,7 +115,8 @@ func (f *fleet) connect(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret of its own.
+// copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret
+// of its own.
 func (f *fleet) copyProfiles(t *testing.T) []*testenv.Cluster {
 	t.Helper()
 	var members []*testenv.Cluster
@@ -171,7 +172,8 @@ func (f *fleet) setMany(t *testing.T, name, value string) {
 	require.NoError(t, err)
 }
 
-// versions waits until there are so many Secrets of sets, and returns their resource versions by name.
+// versions waits until there are so many Secrets of sets, and returns their resource versions by
+// name.
 func (f *fleet) versions(t *testing.T, count int) map[string]string {
 	t.Helper()
 	var versions map[string]string
@@ -203,15 +205,17 @@ func differences(before, after map[string]string) int {
 	return count
 }
 
-// hubCount are calls of the controller manager to the hub: all about tokens and Secrets of sets, and writes of these Secrets.
+// hubCount are calls of the controller manager to the hub: all about tokens and Secrets of sets,
+// and writes of these Secrets.
 type hubCount struct{ about, writes int }
 
-// calls counts those of the controller manager to the hub, and those to the members but for the lists that sweeps and scores are
-// made of.
+// calls counts those of the controller manager to the hub, and those to the members but for the
+// lists that sweeps and scores are made of.
 func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, onMembers int) {
 	t.Helper()
-	eachCall(t, f.hub, func(event *auditv1.Event) {
-		if event.User.Username != managerUser || event.ObjectRef == nil || event.ObjectRef.Namespace != team || event.Verb == "list" || event.Verb == "watch" {
+	f.hub.EachAuditEvent(t, func(event *auditv1.Event) {
+		done := event.Stage == auditv1.StageResponseComplete && event.User.Username == managerUser
+		if !done || event.ObjectRef == nil || event.ObjectRef.Namespace != team || event.Verb == "list" || event.Verb == "watch" {
 			return
 		}
 		switch {
@@ -225,29 +229,13 @@ func (f *fleet) calls(t *testing.T, members []*testenv.Cluster) (hub hubCount, o
 		}
 	})
 	for _, member := range members {
-		eachCall(t, member, func(event *auditv1.Event) {
+		member.EachAuditEvent(t, func(event *auditv1.Event) {
+			done := event.Stage == auditv1.StageResponseComplete && event.User.Username == memberUser
 			// The health controller asks about its rights, however many credentials there are.
-			if event.User.Username == memberUser && event.ObjectRef != nil && event.Verb != "list" && event.ObjectRef.Resource != "selfsubjectaccessreviews" {
+			if done && event.ObjectRef != nil && event.Verb != "list" && event.ObjectRef.Resource != "selfsubjectaccessreviews" {
 				onMembers++
 			}
 		})
 	}
 	return hub, onMembers
-}
-
-// eachCall calls do with each finished request in a cluster's audit log.
-func eachCall(t *testing.T, cluster *testenv.Cluster, do func(event *auditv1.Event)) {
-	t.Helper()
-	log, err := os.Open(cluster.AuditLog())
-	require.NoError(t, err)
-	defer log.Close()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Stage == auditv1.StageResponseComplete {
-			do(&event)
-		}
-	}
-	require.NoError(t, lines.Err())
 }

@@ -299,7 +299,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
 	_, err = sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
-	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the parts that it leaves in your name`)
+	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
 	var changed *v1alpha1.ClusterCredentialSet
 	// The controller manager writes the status meanwhile.
@@ -317,7 +317,8 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.Contains(t, set.Status.Credentials[0].Message, `"sam" lacks`)
 }
 
-// testAppliedByTwo has an editor slip a role into a set that somebody with more rights applies again and again.
+// testAppliedByTwo has an editor slip a role into a set that somebody with more rights applies
+// again and again.
 func (f *fleet) testAppliedByTwo(t *testing.T) {
 	t.Helper()
 	apply := func(user, roles string, force bool) (*v1alpha1.ClusterCredentialSet, error) {
@@ -416,7 +417,8 @@ func (f *fleet) testDeletion(t *testing.T) {
 	})
 }
 
-// testNamespaceDeletion deletes namespaces with a set, and with its Secrets, after the controller manager has lost its rights there.
+// testNamespaceDeletion deletes namespaces with a set, and with its Secrets, after the controller
+// manager has lost its rights there.
 func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	t.Helper()
 	client, err := versioned.NewForConfig(f.hub.RESTConfig())
@@ -458,7 +460,8 @@ func (f *fleet) untilGone(t *testing.T, namespace string) {
 	})
 }
 
-// testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete Secrets: it never could, or not any more.
+// testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete
+// Secrets: it never could, or not any more.
 func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	t.Helper()
 	for _, namespace := range []string{"never-allowed", "once-allowed"} {
@@ -493,7 +496,8 @@ func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	})
 }
 
-// testOrphaning deletes a set so that the garbage collector leaves what it owns, after somebody has taken the owner off a grant.
+// testOrphaning deletes a set so that the garbage collector leaves what it owns, after somebody has
+// taken the owner off a grant.
 func (f *fleet) testOrphaning(t *testing.T) {
 	t.Helper()
 	f.create(t, author, newSet("orphaned", "bravelion", "smartfish"))

@@ -35,8 +35,8 @@ import (
 // maxAuthorAge is that of the hub of TestCredentialSets_StrictHub.
 const maxAuthorAge = 20 * time.Second
 
-// TestCredentialSets_StrictHub is about a hub on which nobody in system:masters becomes the author of a set, others are authors for maxAuthorAge, and
-// namespaces have small limits.
+// TestCredentialSets_StrictHub is about a hub on which nobody in system:masters becomes the author
+// of a set, others are authors for maxAuthorAge, and namespaces have small limits.
 func TestCredentialSets_StrictHub(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
 	f.admin = f.kube(t)
@@ -80,7 +80,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, "kubectl clusterpass renew-author aging -n team --generation=1 --uid="+string(created.UID))
 		err := token()
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
-		require.ErrorContains(t, err, `its author "kim" was noted at`)
+		require.ErrorContains(t, err, `its author "kim" was recorded at`)
 		testenv.Eventually(t, func(ctx context.Context) error {
 			events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=AuthorExpiring,regarding.name=aging"})
 			if err == nil && len(events.Items) == 0 {

@@ -33,7 +33,8 @@ func memberOf(account string) user.DefaultInfo {
 	return user.DefaultInfo{Name: account, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:clusterpass-system"}}
 }
 
-// assertAccess asks the cluster about who, and waits while the roles just applied have yet to be followed.
+// assertAccess asks the cluster about who, and waits while the roles just applied have yet to be
+// followed.
 func assertAccess(t *testing.T, client kubernetes.Interface, who user.DefaultInfo, all []access) {
 	t.Helper()
 	for _, a := range all {

@@ -36,8 +36,8 @@ func artifacts(t *testing.T) string {
 // optionalComponents are those that no overlay has.
 var optionalComponents = []string{"service-monitor", "external-inventory"}
 
-// deployFiles returns a copy of the folder artifacts, complete with a certificate and with an overlay for each
-// optional component, deploy/with-COMPONENT.
+// deployFiles returns a copy of the folder artifacts, complete with a certificate and with an
+// overlay for each optional component, deploy/with-COMPONENT.
 func deployFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +56,8 @@ func deployFiles(t *testing.T) string {
 	return dir
 }
 
-// createForeignKinds lets the hub accept the kinds of cert-manager and of the Prometheus operator unseen.
+// createForeignKinds lets the hub accept the kinds of cert-manager and of the Prometheus operator
+// unseen.
 func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 	t.Helper()
 	client, err := apiextensions.NewForConfig(hub.RESTConfig())
@@ -106,7 +107,8 @@ func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) string {
 	return out + warnings
 }
 
-// shippedRoles returns the Roles and ClusterRoles of a kustomization, or of the files in a folder without one.
+// shippedRoles returns the Roles and ClusterRoles of a kustomization, or of the files in a folder
+// without one.
 func shippedRoles(t *testing.T, folder string) []rbacv1.ClusterRole {
 	t.Helper()
 	var roles []rbacv1.ClusterRole

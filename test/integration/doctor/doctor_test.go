@@ -24,6 +24,7 @@ import (
 
 	"clusterpass.dev/pkg/doctor"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -176,7 +177,7 @@ func TestDoctor_ClashingCRDs(t *testing.T) {
 
 func TestDoctor_MissingCRD(t *testing.T) {
 	o := options()
-	o.Inventory = doctor.InventoryExternal
+	o.Inventory = hub.InventoryExternal
 	expect(t, o, expected{
 		check: "crds", verdict: doctor.Fail, about: "clusterprofiles.multicluster.x-k8s.io", message: "it is missing", mend: "cluster-inventory-api",
 	})
@@ -215,7 +216,7 @@ func TestDoctor_ExpiredCredential(t *testing.T) {
 	})
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
-	expect(t, o, expected{check: "mint", verdict: doctor.Fail, about: "default/bravelion", message: "it does not accept clusterpass's own credential", mend: "README"})
+	expect(t, o, expected{check: "mint", verdict: doctor.Fail, about: "default/bravelion", message: "it does not accept clusterpass's own credential", mend: "docs/troubleshooting.md"})
 	expectNoGrants(t)
 }
 
@@ -255,7 +256,7 @@ func TestDoctor_Powers(t *testing.T) {
 func TestDoctor_NoSuchCluster(t *testing.T) {
 	o := options()
 	o.Clusters = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
-	expect(t, o, expected{check: "access", verdict: doctor.Fail, about: "ClusterProfile default/nowhere", message: "there is none"})
+	expect(t, o, expected{check: "access", verdict: doctor.Fail, about: "ClusterProfile default/nowhere", message: "it does not exist"})
 }
 
 // changeSecret changes the Secret with the member's kubeconfig until the test ends.

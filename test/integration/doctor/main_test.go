@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package doctor tests that what is wrong with an installation is found, named and mended as it is said: on a real
-// hub with a real member, one broken thing at a time.
+// Package doctor tests that what is wrong with an installation is found, named and mended as it is
+// said: on a real hub with a real member, one broken thing at a time.
 package doctor
 
 import (

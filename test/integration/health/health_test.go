@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
@@ -64,7 +63,8 @@ func (f *fleet) testFacts(t *testing.T) {
 
 var idle = flag.Duration("idle", 16*time.Second, "how long a healthy fleet is watched")
 
-// testIdle has twenty profiles, and watches them while each is probed several times, and its score collected.
+// testIdle has twenty profiles, and watches them while each is probed several times, and its score
+// collected.
 func (f *fleet) testIdle(t *testing.T) {
 	t.Helper()
 	for i := range 18 {
@@ -113,12 +113,8 @@ func (f *fleet) probes(t *testing.T) float64 {
 	t.Helper()
 	config, err := f.manager.DirectConfig("prometheus", "system:masters")
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
+	_, metrics, err := testenv.Metrics(t.Context(), config)
 	require.NoError(t, err)
-	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context())
-	require.NoError(t, err)
-	metrics := testutil.NewMetrics()
-	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
 	for _, sample := range metrics["clusterpass_member_probes_total"] {
 		if sample.Metric["result"] == "Ready" {
 			return float64(sample.Value)

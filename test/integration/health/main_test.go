@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health tests that ClusterProfiles say how real members are, soon, truly, and with no more writes than that takes.
+// Package health tests that ClusterProfiles say how real members are, soon, truly, and with no more
+// writes than that takes.
 package health
 
 import (
@@ -61,7 +62,8 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 	require.NoError(t, testenv.Join(t.Context(), f.hub, member, "default", name))
 }
 
-// untilHealthy waits until the condition of a profile has a status, and one of the reasons where there are any, and returns it.
+// untilHealthy waits until the condition of a profile has a status, and one of the reasons where
+// there are any, and returns it.
 func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus, reasons ...string) metav1.Condition {
 	t.Helper()
 	var last *metav1.Condition

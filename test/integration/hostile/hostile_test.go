@@ -57,7 +57,7 @@ func TestHostileMembers(t *testing.T) {
 	t.Run("to the controller manager", func(t *testing.T) { f.testManager(t, manager) })
 	t.Run("leave no trace in metrics and logs", func(t *testing.T) {
 		for program, config := range map[string]*rest.Config{f.server.Log(): server, f.manager.Log(): manager} {
-			text, _, err := metrics(t.Context(), config)
+			text, _, err := testenv.Metrics(t.Context(), config)
 			require.NoError(t, err)
 			assert.NotContains(t, text, marker, "%s has a metric with a member's words", program)
 			log, err := os.ReadFile(program)
@@ -68,7 +68,8 @@ func TestHostileMembers(t *testing.T) {
 	})
 }
 
-// ask asks for a token of an account of its own on a member, once: client-go would try again for as long as the answer says.
+// ask asks for a token of an account of its own on a member, once: client-go would try again for as
+// long as the answer says.
 func (f *fleet) ask(ctx context.Context, client versioned.Interface, cluster string, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, testenv.WaitTimeout)
 	defer cancel()
@@ -94,8 +95,8 @@ func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 	asked := 0
 	honestly.Go(func() {
 		for ; honestCtx.Err() == nil; asked++ {
-			if err := f.ask(honestCtx, client, honest, asked%5); err != nil && honestCtx.Err() == nil {
-				t.Errorf("the honest member: %v", err)
+			if err := f.ask(honestCtx, client, honest, asked%5); honestCtx.Err() == nil {
+				assert.NoError(t, err, "the honest member")
 			}
 		}
 	})
@@ -187,8 +188,8 @@ func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 	}
 }
 
-// told returns nil where a profile says what its member is: the liars about everything are not healthy, but for those that answer all
-// questions, /readyz among them, by a 200; all others are.
+// told returns nil where a profile says what its member is: the liars about everything are not
+// healthy, but for those that answer all questions, /readyz among them, by a 200; all others are.
 func told(profile *inventoryv1alpha1.ClusterProfile) error {
 	condition := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 	healthy := condition != nil && condition.Status == metav1.ConditionTrue

@@ -123,7 +123,8 @@ func refuse(code int, header ...string) http.HandlerFunc {
 	}
 }
 
-// many returns an object in protobuf that has so many empty messages in its second field: the items of a list, the rules of a role.
+// many returns an object in protobuf that has so many empty messages in its second field: the items
+// of a list, the rules of a role.
 func many(t *testing.T, kind string, count int) []byte {
 	t.Helper()
 	object := runtime.Unknown{
@@ -154,8 +155,8 @@ var about = map[string]func(r *http.Request) bool{
 	"all":    func(*http.Request) bool { return true },
 }
 
-// liar is an API server for many member clusters at once, which are all one in truth: a path of two parts before that of the API says
-// what is lied about, and how.
+// liar is an API server for many member clusters at once, which are all one in truth: a path of two
+// parts before that of the API says what is lied about, and how.
 type liar struct {
 	*httptest.Server
 	lies map[string]http.HandlerFunc

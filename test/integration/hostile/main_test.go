@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hostile tests what members can do to a hub that lie in every way there is, about everything that they are asked: against the
-// server, the controller manager and what users see of both.
+// Package hostile tests what members can do to a hub that lie in every way there is, about
+// everything that they are asked: against the server, the controller manager and what users see of
+// both.
 package hostile
 
 import (
@@ -20,7 +21,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
@@ -36,7 +36,8 @@ const (
 	honest = "smartfish"
 )
 
-// fleet is a hub with both programs, an honest member, and one member for each lie and what it is about.
+// fleet is a hub with both programs, an honest member, and one member for each lie and what it is
+// about.
 type fleet struct {
 	hub      *testenv.Cluster
 	server   *testenv.Server
@@ -102,20 +103,6 @@ func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, wh
 	require.NoError(t, err)
 }
 
-// metrics returns what a program says of itself.
-func metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return "", nil, err
-	}
-	raw, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	parsed = testutil.NewMetrics()
-	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
-}
-
 // heap watches how much memory a program has in use, in bytes.
 type heap struct {
 	stop func()
@@ -130,7 +117,7 @@ func watchHeap(ctx context.Context, config *rest.Config) *heap {
 	h := &heap{stop: cancel}
 	h.done.Go(func() {
 		for ctx.Err() == nil {
-			_, parsed, err := metrics(ctx, config)
+			_, parsed, err := testenv.Metrics(ctx, config)
 			if ctx.Err() == nil {
 				// One that is lost among many says nothing. That of a program that has ended stays.
 				h.err = err

@@ -34,7 +34,8 @@ import (
 const (
 	// user is an ordinary user of the hub.
 	user = "jane"
-	// maxPrinted bounds what a program prints, in bytes, and maxResident what it has in memory, in MiB.
+	// maxPrinted bounds what a program prints, in bytes, and maxResident what it has in memory, in
+	// MiB.
 	maxPrinted  = 128 << 10
 	maxResident = 300
 	// peakPeriod is how often the memory of a program is looked at.
@@ -66,8 +67,8 @@ type printed struct {
 	failed         bool
 }
 
-// run runs a program as whoever a kubeconfig is for, in a home of its own, and fails the test where it takes too much memory, or prints too
-// much, or what steers a terminal.
+// run runs a program as whoever a kubeconfig is for, in a home of its own, and fails the test where
+// it takes too much memory, or prints too much, or what steers a terminal.
 func run(t *testing.T, kubeconfig, input, info, program string, args ...string) printed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
@@ -92,8 +93,9 @@ func run(t *testing.T, kubeconfig, input, info, program string, args ...string) 
 	return printed{stdout.String(), stderr.String(), err != nil}
 }
 
-// peakOf samples the memory of a process. The function that it returns ends that and returns the peak in KiB, 0 where there is no /proc. The
-// kernel's own figure for a process that has ended includes the memory of this test, from which the process was cloned.
+// peakOf samples the memory of a process. The function that it returns ends that and returns the
+// peak in KiB, 0 where there is no /proc. The kernel's own figure for a process that has ended
+// includes the memory of this test, from which the process was cloned.
 func peakOf(pid int) (end func() int64) {
 	ended, most := make(chan struct{}), make(chan int64)
 	status := fmt.Sprintf("/proc/%d/status", pid)
@@ -123,8 +125,8 @@ func peakOf(pid int) (end func() int64) {
 	}
 }
 
-// testUsers has an ordinary user, with a client certificate and the documented Role, ask for tokens of the members that lie about these,
-// with kubectl and with the plugin.
+// testUsers has an ordinary user, with a client certificate and the documented Role, ask for tokens
+// of the members that lie about these, with kubectl and with the plugin.
 func (f *fleet) testUsers(t *testing.T, p *programs) {
 	t.Helper()
 	kubeconfig := f.ordinaryUser(t)
@@ -199,7 +201,8 @@ func (f *fleet) testHub(t *testing.T, p *programs) {
 	require.NoError(t, group.Wait())
 }
 
-// ordinaryUser gives user the documented Role, for all members, and returns a kubeconfig with a client certificate.
+// ordinaryUser gives user the documented Role, for all members, and returns a kubeconfig with a
+// client certificate.
 func (f *fleet) ordinaryUser(t *testing.T) string {
 	t.Helper()
 	root, err := testenv.ModuleRoot()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
@@ -35,7 +36,8 @@ func installProfileCRDs(t *testing.T) {
 	}
 }
 
-// installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or not.
+// installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or
+// not.
 func installServiceCRDs(t *testing.T, alpha bool) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "mcs-api.yaml"))
@@ -77,12 +79,12 @@ const removalNudge = 5 * time.Second
 func removeCRD(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
-	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		t.Error(err)
+	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		assert.NoError(t, err)
 	}
 	testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
-		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the next change of
-		// the CRD, or at a resync five minutes later.
+		// The hub's finalizer may meet a storage that is just being set up. Then it tries again at the
+		// next change of the CRD, or at a resync five minutes later.
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"example.com/removed-at":%q}}}`, time.Now().Truncate(removalNudge).Format(time.RFC3339))
 		_, err := crds.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 		if apierrors.IsNotFound(err) {

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -28,7 +27,7 @@ func TestExternal_CRDsBefore(t *testing.T) {
 	installProfileCRDs(t)
 	installServiceCRDs(t, true)
 	join(t, "external")
-	s := startServer(t, apiserver.InventoryExternal)
+	s := startServer(t, external)
 	s.register(t, clusterpass)
 
 	expectBoth := func(t *testing.T) {
@@ -184,7 +183,7 @@ func memberObjects(t *testing.T) []string {
 
 func TestExternal_WaitsForCRD(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryExternal)
+	s := startServer(t, external)
 	s.applyAPIService(t, clusterpass, "apply")
 	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles", "clusterprofiles.multicluster.x-k8s.io", "v1alpha1", "--inventory=Served")
 	expectUnavailable(t, grantsPath)
@@ -216,7 +215,7 @@ func TestExternal_WaitsForCRD(t *testing.T) {
 
 func TestExternal_OtherAPIService(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryExternal)
+	s := startServer(t, external)
 	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles")
 	s.applyAPIService(t, clusterpass, "apply")
 	s.applyAPIService(t, multicluster, "apply")

@@ -75,8 +75,9 @@ func getJSON(ctx context.Context, path, accept string, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// expectDescribed waits until everything that the hub says of a group-version names exactly these resources: both
-// forms of discovery, both versions of OpenAPI, however often they are asked, and kubectl explain.
+// expectDescribed waits until everything that the hub says of a group-version names exactly these
+// resources: both forms of discovery, both versions of OpenAPI, however often they are asked, and
+// kubectl explain.
 func expectDescribed(t *testing.T, gv schema.GroupVersion, resources ...string) {
 	t.Helper()
 	want := sets.List(sets.New(resources...))
@@ -229,7 +230,8 @@ func aggregatorClient(t *testing.T) aggregator.Interface {
 	return client
 }
 
-// leaveHubClean waits, after the test, until the hub has forgotten both groups. It is called before all else.
+// leaveHubClean waits, after the test, until the hub has forgotten both groups. It is called before
+// all else.
 func leaveHubClean(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -245,7 +247,8 @@ func leaveHubClean(t *testing.T) {
 	})
 }
 
-// restartHub restarts the hub's kube-apiserver, which then builds what it says of itself from nothing.
+// restartHub restarts the hub's kube-apiserver, which then builds what it says of itself from
+// nothing.
 func restartHub(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)

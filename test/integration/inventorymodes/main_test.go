@@ -1,9 +1,10 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inventorymodes tests clusterpass-apiserver on hubs that have CustomResourceDefinitions in the group of
-// ClusterProfile, before and after it, in both modes of --inventory. The tests share one hub and one member and
-// leave the hub as they found it, without clusterpass and without the CRDs.
+// Package inventorymodes tests clusterpass-apiserver on hubs that have CustomResourceDefinitions in
+// the group of ClusterProfile, before and after it, in both modes of --inventory. The tests share
+// one hub and one member and leave the hub as they found it, without clusterpass and without the
+// CRDs.
 package inventorymodes
 
 import (

@@ -14,7 +14,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -26,18 +25,18 @@ func TestServer_Forbidden(t *testing.T) {
 		check, says     string
 	}{
 		"at CRDs, when it serves the inventory": {
-			apiserver.InventoryServed, "apiextensions.k8s.io", "customresourcedefinitions",
+			served, "apiextensions.k8s.io", "customresourcedefinitions",
 			crdsCheck, "it needs list and watch on them",
 		},
 		"at ClusterProfiles, when somebody else does": {
-			apiserver.InventoryExternal, multicluster.Group, "clusterprofiles",
+			external, multicluster.Group, "clusterprofiles",
 			profilesCheck, "the server needs get, list and watch on them",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			leaveHubClean(t)
-			if test.mode == apiserver.InventoryExternal {
+			if test.mode == external {
 				installProfileCRDs(t)
 			}
 			s := newServer(t, test.mode)
@@ -51,8 +50,8 @@ func TestServer_Forbidden(t *testing.T) {
 	}
 }
 
-// denyServer takes a resource out of the server's ClusterRole, as an upgrade that forgets artifacts/deploy/rbac leaves
-// it, and waits until the hub's authoriser knows.
+// denyServer takes a resource out of the server's ClusterRole, as an upgrade that forgets
+// artifacts/deploy/rbac leaves it, and waits until the hub's authoriser knows.
 func denyServer(t *testing.T, group, resource string) {
 	t.Helper()
 	client := kube(t, hub.RESTConfig())

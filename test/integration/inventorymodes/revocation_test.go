@@ -17,8 +17,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// expectGrantsAreRevoked has a controller manager end two grants: one that is deleted, and one whose ClusterProfile, an
-// object of the CRD, is.
+// expectGrantsAreRevoked has a controller manager end two grants: one that is deleted, and one
+// whose ClusterProfile, an object of the CRD, is.
 func expectGrantsAreRevoked(t *testing.T) {
 	t.Helper()
 	client, err := clientset.NewForConfig(hub.RESTConfig())

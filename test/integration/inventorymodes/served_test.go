@@ -23,7 +23,6 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
-	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -37,7 +36,7 @@ const (
 
 func TestServed_CRDsLater(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
 	join(t, "later")
 	expectDescribed(t, multicluster, ours...)
@@ -81,7 +80,8 @@ func TestServed_CRDsLater(t *testing.T) {
 	})
 }
 
-// expectClash waits until the server is not ready because of all CRDs, and the hub has no part of it, but its own whole.
+// expectClash waits until the server is not ready because of all CRDs, and the hub has no part of
+// it, but its own whole.
 func expectClash(t *testing.T, s *server) {
 	t.Helper()
 	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/migration.md")...)
@@ -98,7 +98,7 @@ func TestServed_CRDsBefore(t *testing.T) {
 	before := getProfile(t, "before")
 	expectDescribed(t, multicluster, allCRDs...)
 
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.expectNotReady(t, crdsCheck, crdNames(allCRDs...)...)
 
 	t.Run("kubectl apply of our APIService is reverted", func(t *testing.T) {
@@ -110,7 +110,8 @@ func TestServed_CRDsBefore(t *testing.T) {
 			}
 			return err
 		})
-		// The hub's aggregator follows its APIServices: until it has seen this one, it sends requests to our Service.
+		// The hub's aggregator follows its APIServices: until it has seen this one, it sends requests to
+		// our Service.
 		testenv.Eventually(t, func(ctx context.Context) error {
 			resources, err := discovered(ctx, multicluster)
 			if err == nil && !slices.Equal(allCRDs, resources) {
@@ -168,7 +169,7 @@ func TestServed_ToExternal(t *testing.T) {
 	leaveHubClean(t)
 	var exported string
 	t.Run("export", func(t *testing.T) {
-		s := startServer(t, apiserver.InventoryServed)
+		s := startServer(t, served)
 		s.register(t, multicluster, clusterpass)
 		expectDescribed(t, multicluster, ours...)
 		join(t, "back")
@@ -179,7 +180,7 @@ func TestServed_ToExternal(t *testing.T) {
 	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "create", "-f", "-")
 	testenv.MustKubectl(t, hub.Kubeconfig(), exported, "replace", "--subresource=status", "-f", "-")
 
-	s := startServer(t, apiserver.InventoryExternal)
+	s := startServer(t, external)
 	s.register(t, clusterpass)
 	expectToken(t, hub.RESTConfig(), request("back", "back", "view"))
 }
@@ -203,7 +204,7 @@ func withoutServerFields(t *testing.T, list string) string {
 // Namespaces of the hub wait for the end of a clash.
 func TestServed_NamespacesWait(t *testing.T) {
 	leaveHubClean(t)
-	s := startServer(t, apiserver.InventoryServed)
+	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
 	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
 	created, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}}, metav1.CreateOptions{})

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,6 +37,10 @@ const (
 	serverName    = "clusterpass-apiserver"
 	crdsCheck     = "clusterpass-inventory-crds"
 	profilesCheck = "clusterpass-external-profiles"
+
+	// served and external are the modes of the server, as --inventory has them.
+	served   = "Served"
+	external = "External"
 )
 
 // server is clusterpass-apiserver on the shared hub for one test.
@@ -45,8 +50,8 @@ type server struct {
 	port   int32
 }
 
-// startServer runs the server in a mode, be it ready or not, and registers nothing. The hub's Service leads to it
-// as in a deployment: only while it is ready.
+// startServer runs the server in a mode, be it ready or not, and registers nothing. The hub's
+// Service leads to it as in a deployment: only while it is ready.
 func startServer(t *testing.T, mode string) *server {
 	t.Helper()
 	s := newServer(t, mode)
@@ -79,7 +84,8 @@ func (s *server) start(t *testing.T) {
 	s.keepService(t)
 }
 
-// keepService does what kubelet and the hub's controllers do for a Pod: while it is not ready, its Service has no endpoints.
+// keepService does what kubelet and the hub's controllers do for a Pod: while it is not ready, its
+// Service has no endpoints.
 func (s *server) keepService(t *testing.T) {
 	t.Helper()
 	client := kube(t, hub.RESTConfig())
@@ -108,7 +114,8 @@ func (s *server) keepService(t *testing.T) {
 	}()
 }
 
-// check returns nil while one check of readiness passes, or all if name is empty, else what the server says of it.
+// check returns nil while one check of readiness passes, or all if name is empty, else what the
+// server says of it.
 func (s *server) check(ctx context.Context, name string) error {
 	path := strings.TrimSuffix("/readyz/"+name, "/")
 	status, body, err := get(ctx, s.direct, path, "*/*")
@@ -153,7 +160,8 @@ func (s *server) log(t *testing.T) string {
 	return string(data)
 }
 
-// register applies the APIService of each group-version as an installer does, and waits until the hub forwards.
+// register applies the APIService of each group-version as an installer does, and waits until the
+// hub forwards.
 func (s *server) register(t *testing.T, gvs ...schema.GroupVersion) {
 	t.Helper()
 	for _, gv := range gvs {
@@ -170,7 +178,8 @@ func (s *server) register(t *testing.T, gvs ...schema.GroupVersion) {
 	}
 }
 
-// applyAPIService has kubectl apply, or replace, an APIService as artifacts/deploy has it, and removes it after the test.
+// applyAPIService has kubectl apply, or replace, an APIService as artifacts/deploy has it, and
+// removes it after the test.
 func (s *server) applyAPIService(t *testing.T, gv schema.GroupVersion, verb string) {
 	t.Helper()
 	name := gv.Version + "." + gv.Group
@@ -192,9 +201,8 @@ func (s *server) apiService(t *testing.T, gv schema.GroupVersion) string {
 
 func deleteAPIService(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	err := aggregatorClient(t).ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		t.Error(err)
+	if err := aggregatorClient(t).ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		assert.NoError(t, err)
 	}
 }
 

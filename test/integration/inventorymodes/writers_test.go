@@ -25,8 +25,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of the controller manager, under the policy
-// that is deployed.
+// expectDecisionWriters has mallory, who may write PlacementDecisions, try to do so in the name of
+// the controller manager, under the policy that is deployed.
 func expectDecisionWriters(t *testing.T) {
 	t.Helper()
 	const writer, controller, mallory = v1alpha1.AnnotationDecisionWriter, v1alpha1.ControllerManagerUser, "mallory"
@@ -105,10 +105,23 @@ func expectDecisionWriters(t *testing.T) {
 		configMaps := admin.CoreV1().ConfigMaps("default")
 		owner, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owns-decisions"}}, metav1.CreateOptions{})
 		require.NoError(t, err)
-		owned := decision("owned", controller)
-		owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
-		_, err = ours.Create(t.Context(), owned, metav1.CreateOptions{})
-		require.NoError(t, err)
+		own := func(name string, owner *corev1.ConfigMap) {
+			owned := decision(name, controller)
+			owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+			_, err := ours.Create(t.Context(), owned, metav1.CreateOptions{})
+			require.NoError(t, err)
+		}
+		own("owned", owner)
+		// The garbage collector watches a kind some time after its CustomResourceDefinition is there.
+		// Once it has deleted the second decision, whose owner never was, it knows the first, too.
+		own("dangling", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "never-was", UID: "5a1b6f0e-3c1d-4a55-8f5e-6f1d2c3b4a59"}})
+		testenv.Eventually(t, func(ctx context.Context) error {
+			_, err := ours.Get(ctx, "dangling", metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return errors.Join(errors.New("the garbage collector has not seen it yet"), err)
+		})
 		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}))
 		testenv.Eventually(t, func(ctx context.Context) error {
 			d, err := ours.Get(ctx, "owned", metav1.GetOptions{})

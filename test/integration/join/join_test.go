@@ -37,7 +37,8 @@ func notFound(err error) error {
 	}
 }
 
-// request has kubectl create an AuthTokenRequest for a ServiceAccount called account, and returns the answer.
+// request has kubectl create an AuthTokenRequest for a ServiceAccount called account, and returns
+// the answer.
 func request(t *testing.T, cluster, account, role string) (*v1alpha1.AuthTokenRequest, error) {
 	t.Helper()
 	manifest := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {

@@ -39,7 +39,8 @@ func sets(t *testing.T) versioned.Interface {
 	return client
 }
 
-// keepSet has a set in team keep a credential for bravelion, until the test ends. The ClusterProfile is in another namespace.
+// keepSet has a set in team keep a credential for bravelion, until the test ends. The
+// ClusterProfile is in another namespace.
 func keepSet(t *testing.T) {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
@@ -47,7 +48,8 @@ func keepSet(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		// The controller manager can't see to the set without the RoleBinding, which goes with the namespace.
+		// The controller manager can't see to the set without the RoleBinding, which goes with the
+		// namespace.
 		all := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
 		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
@@ -84,7 +86,8 @@ func setReady(t *testing.T) {
 	})
 }
 
-// askForRotations asks for a new credential of the set again and again until the test ends, or the function that it returns is called.
+// askForRotations asks for a new credential of the set again and again until the test ends, or the
+// function that it returns is called.
 func askForRotations(t *testing.T) (stop func()) {
 	t.Helper()
 	client := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
@@ -102,7 +105,8 @@ func askForRotations(t *testing.T) (stop func()) {
 	return stop
 }
 
-// TestUnjoin_MemberOfASet takes a member out while a set of another namespace mints for it as fast as it can.
+// TestUnjoin_MemberOfASet takes a member out while a set of another namespace mints for it as fast
+// as it can.
 func TestUnjoin_MemberOfASet(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
@@ -130,7 +134,8 @@ func leaving(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// requestAs has kubectl create an AuthTokenRequest for bravelion as a user with a kubeconfig, and returns what it says.
+// requestAs has kubectl create an AuthTokenRequest for bravelion as a user with a kubeconfig, and
+// returns what it says.
 func requestAs(t *testing.T, kubeconfig string) string {
 	t.Helper()
 	out, err := testenv.Kubectl(t.Context(), kubeconfig, `{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
@@ -189,7 +194,7 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(t.Context(), "fleet", metav1.GetOptions{})
 		require.NoError(t, err)
 		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
-		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is taking them out of the hub: bravelion")
+		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is removing them from the hub: bravelion")
 	})
 	t.Run("has its credential mended and leaves all the same", func(t *testing.T) {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--credential-only", "--wait=false")

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package join tests `kubectl clusterpass join` and what undoes it: on a hub and members that have nothing of clusterpass
-// but the server and the controller manager as they are deployed.
+// Package join tests `kubectl clusterpass join` and what undoes it: on a hub and members that have
+// nothing of clusterpass but the server and the controller manager as they are deployed.
 package join
 
 import (
@@ -23,8 +23,9 @@ import (
 
 const (
 	poll = 50 * time.Millisecond
-	// tendedBy is the cluster manager whose profiles the controller manager tends. Those that tests join are of another
-	// unless they say so: what is compared before and after is changed by the tests alone.
+	// tendedBy is the cluster manager whose profiles the controller manager tends. Those that tests
+	// join are of another unless they say so: what is compared before and after is changed by the
+	// tests alone.
 	tendedBy = "tended"
 )
 

@@ -107,7 +107,8 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
 	require.Error(t, accountGone(t, "stuck"))
 
-	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that it is revoked.
+	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that
+	// it is revoked.
 	forget = []byte(`{"status":{"memberUID":null}}`)
 	_, err = sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, forget, metav1.PatchOptions{}, "status")
 	require.NoError(t, err)

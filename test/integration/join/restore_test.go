@@ -5,7 +5,6 @@ package join
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,26 +12,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
-
-// joinedAs waits until bravelion's condition Joined has a reason, and returns it.
-func joinedAs(t *testing.T, reason string) *metav1.Condition {
-	t.Helper()
-	var condition *metav1.Condition
-	testenv.Eventually(t, func(context.Context) error {
-		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, "Joined")
-		if condition == nil || condition.Reason != reason {
-			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
-		}
-		return nil
-	})
-	return condition
-}
 
 // TestJoin_CredentialOnly takes the command out of the condition, and runs it.
 func TestJoin_CredentialOnly(t *testing.T) {
@@ -64,12 +48,12 @@ func TestJoin_CredentialOnly(t *testing.T) {
 		t.Run(lost.name, func(t *testing.T) {
 			// So that all is noted on the member again.
 			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", "--timeout=" + testenv.WaitTimeout.String()}, allowed...)...)
-			joinedAs(t, "Accepted")
+			conditionAs(t, "Joined", "Accepted")
 			require.NoError(t, lost.remove(t.Context()))
 			if lost.name == "the namespace" {
 				waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 			}
-			condition := joinedAs(t, lost.reason)
+			condition := conditionAs(t, "Joined", lost.reason)
 			assert.Equal(t, metav1.ConditionFalse, condition.Status)
 
 			report, err := clusterpass(t.Context(), "doctor", "default/bravelion")
@@ -79,7 +63,7 @@ func TestJoin_CredentialOnly(t *testing.T) {
 			_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
 			require.True(t, found, condition.Message)
 			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+testenv.WaitTimeout.String())...)
-			joinedAs(t, "Accepted")
+			conditionAs(t, "Joined", "Accepted")
 			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
 			testenv.Eventually(t, func(context.Context) error {
 				_, err := request(t, "bravelion", "restored", "edit")
@@ -103,7 +87,7 @@ func TestJoin_CredentialOnly(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")
 	})
-	t.Run("nothing says what was allowed", func(t *testing.T) {
+	t.Run("no note of what was allowed", func(t *testing.T) {
 		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 		require.NoError(t, admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 		_, err := clusterpass(t.Context(), "join", "bravelion", "--member-context=bravelion", "--credential-only")

@@ -34,7 +34,8 @@ import (
 
 const selfSubjectReviews = "/selfsubjectreviews"
 
-// withoutBasicUser takes from everybody on bravelion, until the test ends, the right to ask who they are.
+// withoutBasicUser takes from everybody on bravelion, until the test ends, the right to ask who
+// they are.
 func withoutBasicUser(t *testing.T) {
 	t.Helper()
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
@@ -48,7 +49,8 @@ func withoutBasicUser(t *testing.T) {
 	})
 }
 
-// adminBehind returns the path of a kubeconfig for an admin of bravelion behind a proxy that ends TLS, as an account with a token.
+// adminBehind returns the path of a kubeconfig for an admin of bravelion behind a proxy that ends
+// TLS, as an account with a token.
 func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Helper()
 	const name = "admin-behind-a-proxy"
@@ -139,7 +141,7 @@ func TestJoin_ProxyDropsTokens(t *testing.T) {
 		waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 	})
 	_, err := clusterpass(t.Context(), "join", "bravelion", "--member-kubeconfig="+kubeconfig, "--wait=false")
-	require.ErrorContains(t, err, `does not work: the member takes the token for "system:anonymous"`)
+	require.ErrorContains(t, err, `does not work: the member takes the token for that of user "system:anonymous"`)
 	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
 	require.NoError(t, notFound(err), "the hub has no credential that does not work")
 }

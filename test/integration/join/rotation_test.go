@@ -44,8 +44,9 @@ func hubSecret(t *testing.T) *corev1.Secret {
 	return secret
 }
 
-// aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was issued and when it ends. The
-// member takes it: it is signed with the member's own key. It returns the Secret that it wrote, and the token.
+// aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was
+// issued and when it ends. The member takes it: it is signed with the member's own key. It returns
+// the Secret that it wrote, and the token.
 func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 	t.Helper()
 	secret := hubSecret(t)
@@ -97,12 +98,12 @@ func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 	return profile
 }
 
-// reportedAs waits until bravelion's condition ControlPlaneHealthy has a reason, and returns it.
-func reportedAs(t *testing.T, reason string) *metav1.Condition {
+// conditionAs waits until a condition of bravelion has a reason, and returns it.
+func conditionAs(t *testing.T, conditionType, reason string) *metav1.Condition {
 	t.Helper()
 	var condition *metav1.Condition
 	testenv.Eventually(t, func(context.Context) error {
-		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+		condition = apimeta.FindStatusCondition(profileOf(t).Status.Conditions, conditionType)
 		if condition == nil || condition.Reason != reason {
 			return fmt.Errorf("the condition is %v, want reason %s", condition, reason)
 		}
@@ -136,7 +137,7 @@ func TestRotation(t *testing.T) {
 			require.Equal(t, watch.Modified, event.Type)
 			renewed, _ = event.Object.(*corev1.Secret)
 		case <-deadline:
-			t.Fatal("not renewed")
+			require.Fail(t, "not renewed")
 		default:
 		}
 	}
@@ -223,7 +224,8 @@ func TestRotation_HubShutOut(t *testing.T) {
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 }
 
-// TestJoin_AccountMadeAnew joins while the member's authenticator still accepts the token of the account that was deleted.
+// TestJoin_AccountMadeAnew joins while the member's authenticator still accepts the token of the
+// account that was deleted.
 func TestJoin_AccountMadeAnew(t *testing.T) {
 	joined(t, "bravelion")
 	old := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
@@ -246,7 +248,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	_, ended := aged(t, -time.Hour, -time.Minute)
 	_, err := whoami(t, ended)
 	require.Error(t, err)
-	condition := reportedAs(t, "CredentialExpired")
+	condition := conditionAs(t, inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "CredentialExpired")
 	assert.Equal(t, metav1.ConditionFalse, condition.Status)
 	before, rights := hubSecret(t), snapshot(t, shared.Bravelion)
 
@@ -270,7 +272,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	assert.Equal(t, before, hubSecret(t))
 
 	mustClusterpass(t, append(mend, "--timeout="+testenv.WaitTimeout.String())...)
-	reportedAs(t, "Ready")
+	conditionAs(t, inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "Ready")
 	assert.Equal(t, rights, snapshot(t, shared.Bravelion), "nothing changes on the member")
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 	require.NoError(t, err)

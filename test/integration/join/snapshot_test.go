@@ -32,8 +32,8 @@ var onHub = append([]schema.GroupVersionResource{
 	{Group: "clusterpass.dev", Version: "v1alpha1", Resource: "authtokengrants"},
 }, everywhere...)
 
-// snapshot returns the resourceVersion of every object of a cluster that join could touch, but for what Kubernetes itself
-// puts into a new namespace.
+// snapshot returns the resourceVersion of every object of a cluster that join could touch, but for
+// what Kubernetes itself puts into a new namespace.
 func snapshot(t *testing.T, cluster *testenv.Cluster) map[string]string {
 	t.Helper()
 	client, err := metadata.NewForConfig(cluster.RESTConfig())

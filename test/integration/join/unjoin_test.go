@@ -65,7 +65,7 @@ func TestUnjoin_AbandonMember(t *testing.T) {
 	require.ErrorContains(t, err, "not revoked within 2s: default/"+answer.Status.GrantName)
 	require.ErrorContains(t, err, "--abandon-member")
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=bravelion", "--abandon-member")
-	require.ErrorContains(t, err, "it has no --member-context")
+	require.ErrorContains(t, err, "it can't be used with --member-context")
 
 	out := mustClusterpass(t, "unjoin", "bravelion", "--abandon-member")
 	assert.Contains(t, out, "hub: abandoned authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default\n")

@@ -54,7 +54,7 @@ func TestJoin_ServerAway(t *testing.T) {
 	select {
 	case <-out.seen:
 	case err := <-done:
-		t.Fatalf("join has ended: %v", err)
+		require.Fail(t, "join has ended", "%v", err)
 	}
 
 	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
@@ -79,7 +79,7 @@ func TestJoin_ServerAway(t *testing.T) {
 	})
 	select {
 	case err := <-done:
-		t.Fatalf("join has ended: %v", err)
+		require.Fail(t, "join has ended", "%v", err)
 	default:
 	}
 	require.NoError(t, shared.Server.Restart(t.Context()))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -55,8 +56,9 @@ func newClients(t *testing.T) clients {
 	return c
 }
 
-// newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a clusterpass-apiserver of its
-// own that is to take their place. It returns the clients and the port of its Service.
+// newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a
+// clusterpass-apiserver of its own that is to take their place. It returns the clients and the port
+// of its Service.
 func newHub(t *testing.T) (c clients, port int32) {
 	t.Helper()
 	c = newClients(t)
@@ -69,7 +71,8 @@ func newHub(t *testing.T) (c clients, port int32) {
 	return c, c.startServer(t)
 }
 
-// startServer runs the server as deployed on a hub with the definitions: only its own group is registered.
+// startServer runs the server as deployed on a hub with the definitions: only its own group is
+// registered.
 func (c clients) startServer(t *testing.T) (port int32) {
 	t.Helper()
 	ports, err := testenv.FreePorts(1)
@@ -91,12 +94,13 @@ func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResou
 	})
 }
 
-// clean removes both APIServices and all CustomResourceDefinitions, and waits until the hub has forgotten the group.
+// clean removes both APIServices and all CustomResourceDefinitions, and waits until the hub has
+// forgotten the group.
 func (c clients) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, name := range []string{inventoryAPI, ourAPI} {
-		if err := c.apiServices.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			t.Error(err)
+		if err := c.apiServices.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			assert.NoError(t, err)
 		}
 	}
 	crds := c.crds.ApiextensionsV1().CustomResourceDefinitions()

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package migrate tests the way of a real hub from CustomResourceDefinitions to clusterpass serving the inventory. The
-// tests share one hub and leave it as they found it, without clusterpass and without the definitions.
+// Package migrate tests the way of a real hub from CustomResourceDefinitions to clusterpass serving
+// the inventory. The tests share one hub and leave it as they found it, without clusterpass and
+// without the definitions.
 package migrate
 
 import (

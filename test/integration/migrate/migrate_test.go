@@ -123,7 +123,7 @@ func TestMigrate_Interrupted(t *testing.T) {
 			err := part.attempt.run(t)
 			require.ErrorIs(t, err, context.Canceled)
 			require.ErrorContains(t, err, part.says)
-			require.ErrorContains(t, err, "Run the same command again to go on, with --dir="+a.options.Dir)
+			require.ErrorContains(t, err, "Run the same command again to resume, with --dir="+a.options.Dir)
 		})
 	}
 	last := a.again()

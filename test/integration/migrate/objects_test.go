@@ -31,8 +31,9 @@ type objects struct {
 	decisions map[string]inventoryv1alpha1.PlacementDecision
 }
 
-// fill creates n ClusterProfiles in two namespaces, with all that they can have, and PlacementDecisions: one that a
-// ClusterProfile owns and one that a ConfigMap owns. It returns the first namespace.
+// fill creates n ClusterProfiles in two namespaces, with all that they can have, and
+// PlacementDecisions: one that a ClusterProfile owns and one that a ConfigMap owns. It returns the
+// first namespace.
 func (c clients) fill(t *testing.T, n int) string {
 	t.Helper()
 	namespaces := []string{c.namespace(t), c.namespace(t)}
@@ -127,7 +128,8 @@ func (c clients) list(t *testing.T) objects {
 	return found
 }
 
-// requireMoved makes sure that the hub has what it had before, with new UIDs, and that clusterpass serves it.
+// requireMoved makes sure that the hub has what it had before, with new UIDs, and that clusterpass
+// serves it.
 func (c clients) requireMoved(t *testing.T, before objects) {
 	t.Helper()
 	profiles, decisions := c.hasCRDs(t)

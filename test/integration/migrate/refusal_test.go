@@ -106,7 +106,7 @@ func TestMigrate_InTheWay(t *testing.T) {
 	})
 	t.Run("a server that leaves the inventory alone", func(t *testing.T) {
 		c.createDeployment(t, "--secure-port=8443", "--inventory=External")
-		c.requireRefused(t, newAttempt(t, port), "runs with --inventory=External", "has no Pods as it describes them")
+		c.requireRefused(t, newAttempt(t, port), "runs with --inventory=External", "has no Pods of its current template")
 	})
 	t.Run("a ClusterProfile that is being deleted", func(t *testing.T) {
 		profiles := c.inventory.ApisV1alpha1().ClusterProfiles("default")
@@ -250,7 +250,7 @@ func TestMigrate_NotConfirmed(t *testing.T) {
 		t.Run("the answer is "+name, func(t *testing.T) {
 			next := a.again()
 			next.answer = strings.NewReader(answer)
-			require.ErrorContains(t, next.run(t), "not confirmed: answer yes, or give --yes")
+			require.ErrorContains(t, next.run(t), "not confirmed: answer yes, or use --yes")
 			assert.Contains(t, next.errOut.String(), "3 ClusterProfiles and 2 PlacementDecisions")
 			c.requireCRDs(t)
 		})

@@ -27,8 +27,8 @@ type attempt struct {
 	config  *rest.Config
 	// answer is what is read when the run asks. Nil: the end of the input.
 	answer io.Reader
-	// endAfter ends the run as soon as it has told of that step, endAt at the nth request of a method for a path that has
-	// a word in it. Empty: it is not ended.
+	// endAfter ends the run as soon as it has told of that step, endAt at the nth request of a method
+	// for a path that has a word in it. Empty: it is not ended.
 	endAfter migrate.Step
 	endAt    *request
 
@@ -67,7 +67,8 @@ func (a *attempt) endsAfter(step migrate.Step) *attempt {
 	return next
 }
 
-// endsAt returns a run with the same folder that ends at the nth request of method for a path with word in it.
+// endsAt returns a run with the same folder that ends at the nth request of method for a path with
+// word in it.
 func (a *attempt) endsAt(n int, method, word string) *attempt {
 	next := a.again()
 	next.endAt = &request{method: method, word: word, n: n}

@@ -95,7 +95,7 @@ func (f *fleet) testUntold(t *testing.T) {
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
 	job := f.submitHeld(t, "", memberName, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "kind=none")
-	testenv.Eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration has to say multiKueue.dispatcherName: clusterpass.dev/placement"))
+	testenv.Eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration must have multiKueue.dispatcherName: clusterpass.dev/placement"))
 	require.NoError(t, f.nominated(t, job, memberName, elsewhere)(t.Context()))
 	f.release(t, memberName, elsewhere)
 	testenv.Eventually(t, f.complete(t, job))
@@ -198,7 +198,8 @@ func (f *fleet) testLost(t *testing.T) {
 	testenv.Eventually(t, func(ctx context.Context) error { return f.members[1].runs(ctx, t, made.Name) })
 }
 
-// submitFor creates a Job on the hub that names a Placement, none if that is empty, and returns its name.
+// submitFor creates a Job on the hub that names a Placement, none if that is empty, and returns its
+// name.
 func (f *fleet) submitFor(t *testing.T, placement string) string {
 	t.Helper()
 	job := f.exampleJob(t)
@@ -335,8 +336,8 @@ func (f *fleet) requireOnlyOn(t *testing.T, job, cluster string) {
 	}
 }
 
-// settled waits until the Workload of a Job is nominated for clusters, and Kueue has a copy of it there and on no other. A copy that
-// gets quota before Kueue has taken it back would stay.
+// settled waits until the Workload of a Job is nominated for clusters, and Kueue has a copy of it
+// there and on no other. A copy that gets quota before Kueue has taken it back would stay.
 func (f *fleet) settled(t *testing.T, job string, clusters ...string) {
 	t.Helper()
 	testenv.Eventually(t, f.nominated(t, job, clusters...))
@@ -365,7 +366,7 @@ func (m *member) hasCopy(ctx context.Context, t *testing.T, job string) (bool, e
 func (m *member) hasMade(t *testing.T, resource, job string) bool {
 	t.Helper()
 	made := false
-	m.auditEvents(t, func(event *auditv1.Event) {
+	m.EachAuditEvent(t, func(event *auditv1.Event) {
 		of := event.ObjectRef
 		made = made || event.Verb == "create" && of != nil && of.Resource == resource && strings.Contains(of.Name, job)
 	})

@@ -82,7 +82,8 @@ func TestMultiKueue_Token(t *testing.T) {
 
 func unchanged(*v1alpha1.AuthTokenRequest) {}
 
-// request asks for a token with the rules that we tell users to ask for, once edit has changed them.
+// request asks for a token with the rules that we tell users to ask for, once edit has changed
+// them.
 func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1alpha1.AuthTokenRequest {
 	t.Helper()
 	data, err := os.ReadFile(example(t, "authtokenrequest-kueue-v0.19.yaml"))
@@ -168,8 +169,8 @@ func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {
 	return job
 }
 
-// complete returns a check that the Job is complete on the hub, where nothing but Kueue ends it, and that from what the
-// member's Job says.
+// complete returns a check that the Job is complete on the hub, where nothing but Kueue ends it,
+// and that from what the member's Job says.
 func (f *fleet) complete(t *testing.T, name string) func(context.Context) error {
 	t.Helper()
 	hub := f.hub.Kube(t).BatchV1().Jobs(namespace)
@@ -200,12 +201,12 @@ func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) e
 	}
 }
 
-// requestsOf returns the credentials that a user has made requests to the member with, and the requests that it has
-// refused.
+// requestsOf returns the credentials that a user has made requests to the member with, and the
+// requests that it has refused.
 func (m *member) requestsOf(t *testing.T, username string) (credentials sets.Set[string], refused []string) {
 	t.Helper()
 	credentials = sets.New[string]()
-	m.auditEvents(t, func(event *auditv1.Event) {
+	m.EachAuditEvent(t, func(event *auditv1.Event) {
 		if event.User.Username != username || event.ResponseStatus == nil {
 			return
 		}

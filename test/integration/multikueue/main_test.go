@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package multikueue tests that Kueue can use what clusterpass issues: with Kueue itself, on a hub and a member.
+// Package multikueue tests that Kueue can use what clusterpass issues: with Kueue itself, on a hub
+// and a member.
 package multikueue
 
 import (
@@ -37,7 +38,8 @@ type member struct {
 	kueue *testenv.Kueue
 }
 
-// startFleet runs one with members of these names until the test ends. Kueue on the hub is configured as edit says, which may be nil.
+// startFleet runs one with members of these names until the test ends. Kueue on the hub is
+// configured as edit says, which may be nil.
 func startFleet(t *testing.T, edit func(configuration map[string]any), names ...string) *fleet {
 	t.Helper()
 	testenv.RequireKueue(t)
@@ -50,7 +52,8 @@ func startFleet(t *testing.T, edit func(configuration map[string]any), names ...
 	return f
 }
 
-// startMember runs a member with Kueue and its queues, and joins it: its ClusterProfile is in namespace.
+// startMember runs a member with Kueue and its queues, and joins it: its ClusterProfile is in
+// namespace.
 func (f *fleet) startMember(t *testing.T, namespace, name string) *member {
 	t.Helper()
 	m := &member{Cluster: testenv.Start(t, testenv.Options{Name: name, Audit: true})}

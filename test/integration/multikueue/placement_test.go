@@ -17,7 +17,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// testPlacement has a set select what a Placement has chosen, which changes twice, and then everything again.
+// testPlacement has a set select what a Placement has chosen, which changes twice, and then
+// everything again.
 func (f *fleet) testPlacement(t *testing.T) {
 	t.Helper()
 	client, err := versioned.NewForConfig(f.hub.RESTConfig())

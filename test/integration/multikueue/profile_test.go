@@ -98,7 +98,8 @@ func (f *fleet) tellPlugin(t *testing.T, m *member) {
 	require.NoError(t, err)
 }
 
-// withPlugin returns what adds the example's part to Kueue's configuration, with a plugin that is there, and is Kueue to the hub.
+// withPlugin returns what adds the example's part to Kueue's configuration, with a plugin that is
+// there, and is Kueue to the hub.
 func withPlugin(t *testing.T, kubeconfig string) func(configuration map[string]any) {
 	t.Helper()
 	root, err := testenv.ModuleRoot()

@@ -23,7 +23,8 @@ import (
 
 // A replaced cluster takes over.
 func TestMultiKueue_ReplacedCluster(t *testing.T) {
-	// After this long Kueue takes the Jobs of a worker that it can't reach for lost; 15 minutes by default.
+	// After this long Kueue takes the Jobs of a worker that it can't reach for lost; 15 minutes by
+	// default.
 	const lost = 5 * time.Second
 	f := startFleet(t, func(configuration map[string]any) {
 		configuration["multiKueue"].(map[string]any)["workerLostTimeout"] = lost.String()
@@ -42,8 +43,9 @@ func TestMultiKueue_ReplacedCluster(t *testing.T) {
 	require.NoError(t, f.knows(t, "smartfish")(t.Context()))
 }
 
-// testReplacement has the member die with a Job on it and another one join under a name, and waits until that has run the Job. All
-// that a person does is to delete the ClusterProfile and to join the new cluster.
+// testReplacement has the member die with a Job on it and another one join under a name, and waits
+// until that has run the Job. All that a person does is to delete the ClusterProfile and to join
+// the new cluster.
 func (f *fleet) testReplacement(t *testing.T, name string) {
 	t.Helper()
 	old := f.members[0]

@@ -4,13 +4,10 @@
 package multikueue
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -59,7 +56,7 @@ func TestMultiKueue_Rotation(t *testing.T) {
 		used, _ := m.requestsOf(t, m.worker(t))
 		credentials += used.Len()
 		unauthorized := 0
-		m.auditEvents(t, func(event *auditv1.Event) {
+		m.EachAuditEvent(t, func(event *auditv1.Event) {
 			if event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusUnauthorized {
 				unauthorized++
 			}
@@ -107,9 +104,8 @@ func (f *fleet) submitMany(ctx context.Context, t *testing.T) {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-			if _, err := client.Create(context.WithoutCancel(ctx), job, metav1.CreateOptions{}); err != nil {
-				t.Errorf("a Job was not taken: %v", err)
-			}
+			_, err := client.Create(context.WithoutCancel(ctx), job, metav1.CreateOptions{})
+			assert.NoError(t, err, "a Job was not taken")
 		}
 	}
 }
@@ -126,7 +122,8 @@ func (f *fleet) allJobs(t *testing.T) []string {
 	return names
 }
 
-// watchClusters returns a function that returns what Kueue has said since of clusters that it was not connected to.
+// watchClusters returns a function that returns what Kueue has said since of clusters that it was
+// not connected to.
 func (f *fleet) watchClusters(t *testing.T) func() []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -154,20 +151,4 @@ func (f *fleet) watchClusters(t *testing.T) func() []string {
 		watching.Wait()
 		return said
 	}
-}
-
-// auditEvents calls do with each event of the member's audit log.
-func (m *member) auditEvents(t *testing.T, do func(event *auditv1.Event)) {
-	t.Helper()
-	log, err := os.Open(m.AuditLog())
-	require.NoError(t, err)
-	defer log.Close()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &event))
-		do(&event)
-	}
-	require.NoError(t, lines.Err())
 }

@@ -72,7 +72,8 @@ func (f *fleet) sets(t *testing.T) clientv1alpha1.ClusterCredentialSetInterface 
 	return client.ClusterpassV1alpha1().ClusterCredentialSets(namespace)
 }
 
-// ready returns a check that the condition MultiKueueReady of the set has a reason, and its message all of words.
+// ready returns a check that the condition MultiKueueReady of the set has a reason, and its message
+// all of words.
 func (f *fleet) ready(t *testing.T, reason string, words ...string) func(context.Context) error {
 	t.Helper()
 	sets := f.sets(t)
@@ -96,7 +97,8 @@ func (f *fleet) patch(t *testing.T, patch string) {
 	kubectl(t, f.hub, "patch", "clustercredentialset", setName, "-n", namespace, "--type=merge", "-p", patch)
 }
 
-// known returns the names of the clusters in the MultiKueueConfig, and those of all MultiKueueClusters.
+// known returns the names of the clusters in the MultiKueueConfig, and those of all
+// MultiKueueClusters.
 func (f *fleet) known(ctx context.Context, t *testing.T) (config, clusters []string, err error) {
 	t.Helper()
 	client := dynamicClient(t, f.hub)
@@ -117,7 +119,8 @@ func (f *fleet) known(ctx context.Context, t *testing.T) (config, clusters []str
 	return config, clusters, nil
 }
 
-// knows returns a check that the MultiKueueConfig has clusters, in this order, and that there is a MultiKueueCluster for each and no other.
+// knows returns a check that the MultiKueueConfig has clusters, in this order, and that there is a
+// MultiKueueCluster for each and no other.
 func (f *fleet) knows(t *testing.T, clusters ...string) func(context.Context) error {
 	t.Helper()
 	return func(ctx context.Context) error {
@@ -345,8 +348,8 @@ func (f *fleet) testDeletion(t *testing.T) {
 	testenv.Eventually(t, f.complete(t, f.submit(t)))
 }
 
-// nothingLeft returns a check that nothing is left of what a set keeps of Kueue's objects, but for an AdmissionCheck that a
-// ClusterQueue still names: Kueue holds that one back.
+// nothingLeft returns a check that nothing is left of what a set keeps of Kueue's objects, but for
+// an AdmissionCheck that a ClusterQueue still names: Kueue holds that one back.
 func (f *fleet) nothingLeft(t *testing.T) func(context.Context) error {
 	t.Helper()
 	knows, checks := f.knows(t), dynamicClient(t, f.hub).Resource(admissionChecks)

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package parity holds the requests with which our server is compared to upstream's CRDs. The cases
-// are data, so that the tests of the strategies in process and the tests of real servers share them.
+// are data, so that the tests of the strategies in process and the tests of real servers share
+// them.
 package parity
 
 import (
@@ -66,7 +67,8 @@ type Case struct {
 	// a plain object of the resource stands for none, unless Absent is set.
 	Before map[string]any `json:"before,omitempty"`
 	Absent bool           `json:"absent,omitempty"`
-	// Object is sent. Its apiVersion, kind and, unless the case is about them, name and resourceVersion are filled in.
+	// Object is sent. Its apiVersion, kind and, unless the case is about them, name and
+	// resourceVersion are filled in.
 	Object map[string]any `json:"object"`
 	// Force takes fields from other managers. For applies.
 	Force bool `json:"force,omitempty"`
@@ -74,7 +76,8 @@ type Case struct {
 	CRD Verdict `json:"crd"`
 	// Server is our server's, if that differs.
 	Server Verdict `json:"server,omitempty"`
-	// ContentDiffers exempts what is stored, other than in ways that hold for all objects, from the comparison.
+	// ContentDiffers exempts what is stored, other than in ways that hold for all objects, from the
+	// comparison.
 	ContentDiffers bool `json:"contentDiffers,omitempty"`
 	// Because says why Server or ContentDiffers is set.
 	Because string `json:"because,omitempty"`

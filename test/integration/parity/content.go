@@ -29,8 +29,8 @@ func contentOf(object *unstructured.Unstructured) map[string]any {
 	return pruned
 }
 
-// withoutZeros returns nil for what says nothing. It looks into everything but the extensions of a cluster,
-// which are to be kept as they came.
+// withoutZeros returns nil for what says nothing. It looks into everything but the extensions of a
+// cluster, which are to be kept as they came.
 func withoutZeros(value any) any {
 	switch value := value.(type) {
 	case map[string]any:

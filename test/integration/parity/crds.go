@@ -19,7 +19,8 @@ import (
 	"clusterpass.dev/hack/openapi-inventory/crd"
 )
 
-// InstallCRDs creates upstream's CRDs at a server that has none of their group, and waits until they are served.
+// InstallCRDs creates upstream's CRDs at a server that has none of their group, and waits until
+// they are served.
 func InstallCRDs(t testing.TB, config *rest.Config) {
 	t.Helper()
 	crds, err := crd.Load(t.Context())

@@ -22,7 +22,8 @@ import (
 
 const (
 	namespace = "parity"
-	// beforeManager made the objects that are there already, requestManager sends the requests that are compared.
+	// beforeManager made the objects that are there already, requestManager sends the requests that
+	// are compared.
 	beforeManager  = "before"
 	requestManager = "request"
 )
@@ -37,8 +38,8 @@ type Outcome struct {
 	Verdict Verdict
 	// Err is nil if the request was accepted.
 	Err error
-	// Content is what was stored, but for what servers make up and for fields without a value, which Go types
-	// drop or add. It is nil if the request was not accepted, as is Applied.
+	// Content is what was stored, but for what servers make up and for fields without a value, which
+	// Go types drop or add. It is nil if the request was not accepted, as is Applied.
 	Content map[string]any
 	// Applied is what managers own by server-side apply, by manager and subresource.
 	Applied map[string]string

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package placement tests that Placements are decided upon, and their decisions written so that nobody misses a cluster.
+// Package placement tests that Placements are decided upon, and their decisions written so that
+// nobody misses a cluster.
 package placement
 
 import (
@@ -18,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -36,7 +36,8 @@ const (
 	other = "other"
 )
 
-// fleet is a hub with both programs, and with ClusterProfiles that lead nowhere: nobody asks the clusters anything.
+// fleet is a hub with both programs, and with ClusterProfiles that lead nowhere: nobody asks the
+// clusters anything.
 type fleet struct {
 	hub       *testenv.Cluster
 	admin     kubernetes.Interface
@@ -117,12 +118,8 @@ func (f *fleet) counter(t *testing.T, name string) float64 {
 	t.Helper()
 	config, err := f.manager.DirectConfig("prometheus", "system:masters")
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
+	_, metrics, err := testenv.Metrics(t.Context(), config)
 	require.NoError(t, err)
-	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context())
-	require.NoError(t, err)
-	metrics := testutil.NewMetrics()
-	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
 	require.Contains(t, metrics, name)
 	var sum float64
 	for _, sample := range metrics[name] {

@@ -79,7 +79,8 @@ func (f *fleet) testRanks(t *testing.T) {
 	assert.Equal(t, "0", all[0].Labels[inventoryv1alpha1.DecisionIndexLabel])
 }
 
-// explain returns the lines that the plugin prints of a placement as the hub's admin, and its warnings.
+// explain returns the lines that the plugin prints of a placement as the hub's admin, and its
+// warnings.
 func (f *fleet) explain(t *testing.T, namespace, placement string) (lines []string, warnings string) {
 	t.Helper()
 	var out, errOut strings.Builder
@@ -114,7 +115,8 @@ func (f *fleet) testExplain(t *testing.T) {
 	assert.Empty(t, warnings)
 }
 
-// testHeartbeats renews what is known. What means something comes after, in the same watch: all of it was seen by then.
+// testHeartbeats renews what is known. What means something comes after, in the same watch: all of
+// it was seen by then.
 func (f *fleet) testHeartbeats(t *testing.T) {
 	t.Helper()
 	passes := f.counter(t, "clusterpass_placement_passes_total")
@@ -136,7 +138,8 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 
 	f.label(t, "bravelion", "none")
 	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
-	// One change with a meaning is one pass, or a few where a write is retried: far from the twenty of the heartbeats.
+	// One change with a meaning is one pass, or a few where a write is retried: far from the twenty of
+	// the heartbeats.
 	assert.InDelta(t, passes+2, f.counter(t, "clusterpass_placement_passes_total"), 1)
 	assert.InDelta(t, writes+2, f.counter(t, "clusterpass_placement_decision_writes_total"), 1)
 	f.label(t, "bravelion", "fast")
@@ -165,7 +168,8 @@ func (f *fleet) testRepair(t *testing.T) {
 	require.NoError(t, decisions.Delete(t.Context(), "disk-decision-1", metav1.DeleteOptions{}))
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
 
-	// What says the same and is written by somebody else is not the controller manager's until it says so.
+	// What says the same and is written by somebody else is not the controller manager's until it says
+	// so.
 	same, err := decisions.Patch(t.Context(), "disk-decision-1", types.MergePatchType,
 		[]byte(`{"metadata":{"annotations":{"clusterpass.dev/decision-writer":"admin"}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
@@ -214,7 +218,8 @@ func (f *fleet) testClusterSets(t *testing.T) {
 	assert.Contains(t, lines[1], "The controller says: NoClusterSets: ")
 
 	f.bind(t, other, "view", author)
-	// The hub's authoriser has to know before it is asked again: the label of the namespace has it asked.
+	// The hub's authoriser has to know before it is asked again: the label of the namespace has it
+	// asked.
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
 			fmt.Appendf(nil, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":null}}}`), metav1.PatchOptions{})
@@ -266,7 +271,8 @@ func (f *fleet) testDeletion(t *testing.T) {
 	})
 }
 
-// TestPlacement_NobodyMissesCluster has clusters come first and leave, in a decision of 250 in three slices, and watches.
+// TestPlacement_NobodyMissesCluster has clusters come first and leave, in a decision of 250 in
+// three slices, and watches.
 func TestPlacement_NobodyMissesCluster(t *testing.T) {
 	const clusters = 250
 	f := startFleet(t)
@@ -312,8 +318,8 @@ func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 	})
 }
 
-// watchForGaps returns a function that returns how many events there have been, and after which of them how many of the clusters that stay
-// were in no slice.
+// watchForGaps returns a function that returns how many events there have been, and after which of
+// them how many of the clusters that stay were in no slice.
 func (f *fleet) watchForGaps(t *testing.T, stay int) func() (events int, gaps []string) {
 	t.Helper()
 	list, err := f.inventory.PlacementDecisions("many").List(t.Context(), metav1.ListOptions{})

@@ -8,14 +8,14 @@ import (
 	"fmt"
 	"testing"
 
-	"k8s.io/client-go/kubernetes"
+	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
-	"k8s.io/component-base/metrics/testutil"
 
 	"clusterpass.dev/test/testenv"
 )
 
-// callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on a member, but for Secrets.
+// callsPerSweep is what docs/operations.md says of a sweep: a list of each kind that a grant has on
+// a member, but for Secrets.
 const callsPerSweep = 5
 
 // A sweep that finds nothing is five calls, however many grants there are.
@@ -23,9 +23,9 @@ func TestSweep_Cost(t *testing.T) {
 	for _, account := range []string{"idle-a", "idle-b", "idle-c"} {
 		mint(t, "default", "smartfish", account, everyKind)
 	}
-	// A sweep may be under way when the metrics are read, and grants of other tests are still being worked on
-	// for a while: what counts is that then, and for six sweeps, nothing else calls a member. A call that was cut
-	// off is made again, after which it begins anew.
+	// A sweep may be under way when the metrics are read, and grants of other tests are still being
+	// worked on for a while: what counts is that then, and for six sweeps, nothing else calls a
+	// member. A call that was cut off is made again, after which it begins anew.
 	var from cost
 	testenv.Eventually(t, func(context.Context) error {
 		now := costSoFar(t)
@@ -49,12 +49,8 @@ type cost struct{ sweeps, calls float64 }
 func costSoFar(t *testing.T) cost {
 	t.Helper()
 	config := testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))
-	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
-	metrics := testutil.NewMetrics()
-	if err := testutil.ParseMetrics(string(text), &metrics); err != nil {
-		t.Fatal(err)
-	}
+	_, metrics, err := testenv.Metrics(t.Context(), config)
+	require.NoError(t, err)
 	sum := func(name string) (total float64) {
 		for _, sample := range metrics[name] {
 			total += float64(sample.Value)

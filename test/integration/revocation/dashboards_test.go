@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
@@ -30,13 +30,9 @@ func TestDashboard_Metrics(t *testing.T) {
 	scraped = scraped.Union(scrape(t, testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))))
 	for where, expression := range expressions(t) {
 		names := metricsOf(expression)
-		if len(names) == 0 {
-			t.Errorf("%s: no metric found in %s", where, expression)
-		}
+		assert.NotEmpty(t, names, "%s: no metric found in %s", where, expression)
 		for _, name := range names {
-			if !scraped.Has(name) {
-				t.Errorf("%s: neither program exposes %s", where, name)
-			}
+			assert.True(t, scraped.Has(name), "%s: neither program exposes %s", where, name)
 		}
 	}
 }
@@ -45,18 +41,14 @@ func TestDashboard_Metrics(t *testing.T) {
 func TestAlerts(t *testing.T) {
 	seen := sets.New[string]()
 	for _, rule := range alerts(t) {
-		if seen.Has(rule.Alert) || rule.Alert == "" {
-			t.Errorf("alert %q has no name of its own", rule.Alert)
-		}
+		assert.NotEmpty(t, rule.Alert)
+		assert.NotContains(t, seen, rule.Alert)
 		seen.Insert(rule.Alert)
 		for _, annotation := range []string{"summary", "runbook"} {
-			if !strings.HasSuffix(rule.Annotations[annotation], ".") {
-				t.Errorf("%s: the %s is not a sentence: %q", rule.Alert, annotation, rule.Annotations[annotation])
-			}
+			assert.Regexp(t, `\.$`, rule.Annotations[annotation], "%s: the %s is a sentence", rule.Alert, annotation)
 		}
-		if rule.Labels["severity"] == "" || rule.For == "" {
-			t.Errorf("%s has no severity, or fires at once", rule.Alert)
-		}
+		assert.NotEmpty(t, rule.Labels["severity"], rule.Alert)
+		assert.NotEmpty(t, rule.For, "%s fires at once", rule.Alert)
 	}
 }
 
@@ -74,9 +66,7 @@ func TestMetricsOf(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, metricsOf(test.expression)); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, test.want, metricsOf(test.expression))
 		})
 	}
 }
@@ -110,15 +100,9 @@ func metricsOf(expression string) []string {
 // scrape returns the names of the time series that a program exposes.
 func scrape(t *testing.T, config *rest.Config) sets.Set[string] {
 	t.Helper()
-	client := testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-	text := testenv.Must[[]byte](t)(client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
-	names := sets.New[string]()
-	for line := range strings.Lines(string(text)) {
-		if end := strings.IndexAny(line, "{ "); end > 0 && !strings.HasPrefix(line, "#") {
-			names.Insert(line[:end])
-		}
-	}
-	return names
+	_, metrics, err := testenv.Metrics(t.Context(), config)
+	require.NoError(t, err)
+	return sets.KeySet(metrics)
 }
 
 // rule is one of a file of Prometheus rules.
@@ -138,9 +122,7 @@ func alerts(t *testing.T) []rule {
 			Rules []rule `json:"rules"`
 		} `json:"groups"`
 	}
-	if err := yaml.UnmarshalStrict(artifact(t, "alerts.yaml"), &file); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.UnmarshalStrict(artifact(t, "alerts.yaml"), &file))
 	var all []rule
 	for _, group := range file.Groups {
 		all = append(all, group.Rules...)
@@ -168,9 +150,7 @@ func expressions(t *testing.T) map[string]string {
 			} `json:"targets"`
 		} `json:"panels"`
 	}
-	if err := json.Unmarshal(artifact(t, "clusterpass.json"), &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(artifact(t, "clusterpass.json"), &dashboard))
 	all := map[string]string{}
 	for _, rule := range alerts(t) {
 		all["alert "+rule.Alert] = rule.Expr
@@ -181,8 +161,8 @@ func expressions(t *testing.T) map[string]string {
 		}
 	}
 	for _, panel := range dashboard.Panels {
-		if panel.Type != "row" && len(panel.Targets) == 0 {
-			t.Errorf("panel %q shows nothing", panel.Title)
+		if panel.Type != "row" {
+			assert.NotEmpty(t, panel.Targets, "panel %q shows nothing", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			all["panel "+panel.Title+" "+target.RefID] = target.Expr

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,13 +42,14 @@ import (
 const (
 	// pluginProvider is the access provider that has a credential for both members.
 	pluginProvider = "fleet-plugin"
-	// boundNamespace has a ClusterProfile that is bound to bravelion, and trustingNamespace is bound to both members.
+	// boundNamespace has a ClusterProfile that is bound to bravelion, and trustingNamespace is bound
+	// to both members.
 	boundNamespace, boundProfile = "exec-bound", "bound"
 	trustingNamespace            = "exec-trusting"
 )
 
-// accessConfig writes an AccessConfiguration with a credential plugin, and the plugin, into dir. The plugin shows what is in the file
-// that has the port of the server as its name.
+// accessConfig writes an AccessConfiguration with a credential plugin, and the plugin, into dir.
+// The plugin shows what is in the file that has the port of the server as its name.
 func accessConfig(dir string) (file string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -91,13 +94,12 @@ func fillPlugin(t *testing.T) {
 		}))
 		shared.tokens = append(shared.tokens, token.Status.Token)
 		server := testenv.Must[*url.URL](t)(url.Parse(cluster.Server()))
-		if err := os.WriteFile(filepath.Join(shared.Dir, "plugin", server.Port()+".json"), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(shared.Dir, "plugin", server.Port()+".json"), data, 0o600))
 	}
 }
 
-// execFixture is a ClusterProfile that is reached by the plugin, and somebody who may edit its status and nothing else.
+// execFixture is a ClusterProfile that is reached by the plugin, and somebody who may edit its
+// status and nothing else.
 type execFixture struct {
 	namespace, name string
 	editor          inventoryclient.ClusterProfileInterface
@@ -113,9 +115,7 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
 	}, metav1.CreateOptions{}))
 	t.Cleanup(func() {
-		if err := admin.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, admin.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}))
 	})
 	user := "editor-of-" + namespace
 	testenv.Grant(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user),
@@ -187,41 +187,36 @@ func cmpError(err error) error {
 	return err
 }
 
-// TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the plugin's servers.
+// TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the
+// plugin's servers.
 func TestExec_BoundProfile(t *testing.T) {
 	f := newExecFixture(t, boundNamespace, boundProfile)
 	g := mint(t, "default", f.name, "exec-bound", f.target)
 	f.lead(t, shared.Smartfish)
 	for _, dryRun := range [][]string{nil, {metav1.DryRunAll}} {
 		err := f.refused(t, "exec-bound", dryRun...)
-		if !apierrors.IsServiceUnavailable(err) || !apierrors.HasStatusCause(err, member.CauseNoAccess) || !strings.Contains(err.Error(), "binds the ClusterProfile to no server "+shared.Smartfish.Server()) {
-			t.Errorf("refused by %v", err)
-		}
+		assert.True(t, apierrors.IsServiceUnavailable(err), "%v", err)
+		assert.True(t, apierrors.HasStatusCause(err, member.CauseNoAccess), "%v", err)
+		assert.ErrorContains(t, err, "binds the ClusterProfile to no server "+shared.Smartfish.Server())
 	}
-	if err := f.refused(t, "exec-bound-new"); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("refused by %v", err)
-	}
-	if err := g.use(t.Context()); err != nil {
-		t.Errorf("the token on bravelion: %v", err)
-	}
+	err := f.refused(t, "exec-bound-new")
+	assert.True(t, apierrors.IsServiceUnavailable(err), "%v", err)
+	assert.NoError(t, g.use(t.Context()), "the token on bravelion")
 	deleteGrant(t, g)
 	untilGone(t, g)
 	untilUnauthorized(t, g)
-	if err := errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)))
 }
 
-// TestExec_ProfileToSeveral is about one that may lead to either member: what was granted is on the cluster that says
-// to be the one of the grant, and nowhere else.
+// TestExec_ProfileToSeveral is about one that may lead to either member: what was granted is on the
+// cluster that says to be the one of the grant, and nowhere else.
 func TestExec_ProfileToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
 	g := mint(t, "default", f.name, "exec-trusting", f.target)
 	old := mint(t, "default", f.name, "exec-trusting-old", f.target)
 	system, err := shared.Bravelion.Kube(t).CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
-	if err != nil || g.Status.MemberUID != system.UID {
-		t.Fatalf("the grant is on cluster %q, bravelion is %q: %v", g.Status.MemberUID, system.UID, err)
-	}
+	require.NoError(t, err)
+	require.Equal(t, system.UID, g.Status.MemberUID)
 	// As if the access had never been noted.
 	patch := []byte(`{"status":{"accessProvider":null}}`)
 	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), old.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
@@ -229,18 +224,16 @@ func TestExec_ProfileToSeveral(t *testing.T) {
 	f.lead(t, shared.Smartfish)
 	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {
 		err := f.refused(t, account)
-		if !apierrors.IsConflict(err) || !apierrors.HasStatusCause(err, member.CauseIdentity) || !strings.Contains(err.Error(), string(system.UID)) {
-			t.Errorf("refused by %v", err)
-		}
+		assert.True(t, apierrors.IsConflict(err), "%v", err)
+		assert.True(t, apierrors.HasStatusCause(err, member.CauseIdentity), "%v", err)
+		assert.ErrorContains(t, err, string(system.UID))
 	}
 
 	t.Run("a grant that has noted its access is revoked on its cluster", func(t *testing.T) {
 		deleteGrant(t, g)
 		untilGone(t, g)
 		untilUnauthorized(t, g)
-		if err := errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, errors.Join(nothingOn(t, shared.Smartfish, g), nothingOn(t, shared.Bravelion, g)))
 	})
 	t.Run("a grant that has not is kept, until the profile leads to its cluster again", func(t *testing.T) {
 		deleteGrant(t, old)
@@ -251,16 +244,12 @@ func TestExec_ProfileToSeveral(t *testing.T) {
 			}
 			return err
 		})
-		if err := errors.Join(old.use(t.Context()), nothingOn(t, shared.Smartfish, old)); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, errors.Join(old.use(t.Context()), nothingOn(t, shared.Smartfish, old)))
 		f.lead(t, shared.Bravelion)
 		restored := time.Now()
 		gone := untilGone(t, old)
 		t.Logf("revoked %s after the profile led to its cluster again", gone.Sub(restored).Round(time.Second))
 		untilUnauthorized(t, old)
-		if err := nothingOn(t, shared.Bravelion, old); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, nothingOn(t, shared.Bravelion, old))
 	})
 }

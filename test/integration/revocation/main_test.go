@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package revocation tests that what was granted stays as it was granted, and ends when its grant does: on real
-// members, with the controller manager as it is deployed.
+// Package revocation tests that what was granted stays as it was granted, and ends when its grant
+// does: on real members, with the controller manager as it is deployed.
 package revocation
 
 import (
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -57,7 +58,8 @@ type granted struct {
 	client kubernetes.Interface
 }
 
-// mint has the hub answer a request from namespace for account on the ClusterProfile default/cluster.
+// mint has the hub answer a request from namespace for account on the ClusterProfile
+// default/cluster.
 func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha1.AuthTokenRequestSpec)) granted {
 	t.Helper()
 	request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
@@ -73,9 +75,7 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 	shared.tokens = append(shared.tokens, answer.Status.Token)
 	config := testenv.Must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
 	rest, err := config.ClientConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	rest.QPS = -1
 	g := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(t.Context(), answer.Status.GrantName, metav1.GetOptions{}))
 	return granted{AuthTokenGrant: g, client: testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(rest))}
@@ -89,9 +89,7 @@ func (g granted) use(ctx context.Context) error {
 
 func deleteGrant(t *testing.T, g granted) {
 	t.Helper()
-	if err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
 }
 
 func newNamespace(t *testing.T, name string) {

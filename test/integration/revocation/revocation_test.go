@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,12 +35,13 @@ const (
 	rightsEndWithin   = time.Second
 	tokensEndWithin   = 12 * time.Second
 	objectsGoneWithin = 22 * time.Second
-	// slack is for a machine that has other work. It is less than what tells one of these bounds from the next.
+	// slack is for a machine that has other work. It is less than what tells one of these bounds from
+	// the next.
 	slack = 5 * time.Second
 )
 
-// inUse uses the token of a grant all the time, and returns when it was first refused for lack of rights (403)
-// and when it was first refused altogether (401).
+// inUse uses the token of a grant all the time, and returns when it was first refused for lack of
+// rights (403) and when it was first refused altogether (401).
 func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
 	var ended [2]time.Time
 	defer func() { ends <- ended }()
@@ -59,17 +62,12 @@ func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
 func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 	t.Helper()
 	ended := <-ends
-	if ended[0].IsZero() || ended[1].IsZero() {
-		t.Fatalf("the token was refused for lack of rights at %s, and altogether at %s", ended[0], ended[1])
-	}
+	require.NotZero(t, ended[0], "the token was not refused for lack of rights")
+	require.NotZero(t, ended[1], "the token was not refused altogether")
 	rights, tokens := ended[0].Sub(from), ended[1].Sub(from)
 	t.Logf("403 after %s, 401 after %s", rights.Round(time.Millisecond), tokens.Round(time.Millisecond))
-	if rights > rightsEndWithin+slack {
-		t.Errorf("the rights ended after %s, want at most %s", rights, rightsEndWithin)
-	}
-	if tokens > tokensEndWithin+slack {
-		t.Errorf("the token ended after %s, want at most %s", tokens, tokensEndWithin)
-	}
+	assert.LessOrEqual(t, rights, rightsEndWithin+slack)
+	assert.LessOrEqual(t, tokens, tokensEndWithin+slack)
 }
 
 // everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
@@ -159,27 +157,10 @@ func TestRevocation(t *testing.T) {
 
 	gone := untilGone(t, g).Sub(from)
 	t.Logf("everything gone after %s", gone.Round(time.Millisecond))
-	if gone > objectsGoneWithin+slack {
-		t.Errorf("all objects were gone after %s, want at most %s", gone, objectsGoneWithin)
-	}
-	if after := everything(t, shared.Bravelion); !maps.Equal(expected, after) {
-		for o := range expected {
-			if !after[o] {
-				t.Errorf("removed, and not the grant's: %s", o)
-			}
-		}
-		for o := range after {
-			if !expected[o] {
-				t.Errorf("left: %s", o)
-			}
-		}
-	}
-	if err := other.use(t.Context()); err != nil {
-		t.Errorf("the token of another grant: %v", err)
-	}
-	if len(ownedByOther) == 0 {
-		t.Error("the other grant owned nothing")
-	}
+	assert.LessOrEqual(t, gone, objectsGoneWithin+slack)
+	assert.Equal(t, expected, everything(t, shared.Bravelion))
+	assert.NoError(t, other.use(t.Context()), "the token of another grant")
+	assert.NotEmpty(t, ownedByOther)
 }
 
 // The name of a ServiceAccount is kept until no token is accepted.
@@ -200,9 +181,9 @@ func TestRevocation_AccountName(t *testing.T) {
 		taken = time.Now()
 		return err
 	})
-	if ended := <-ends; ended[1].IsZero() || ended[1].After(taken) {
-		t.Errorf("the old token was refused at %s, after its ServiceAccount's name was given to a new grant at %s", ended[1], taken)
-	}
+	ended := <-ends
+	require.NotZero(t, ended[1], "the old token was not refused")
+	assert.LessOrEqual(t, ended[1], taken, "the old token was still accepted when its ServiceAccount's name was given to a new grant")
 }
 
 func TestRevocation_ByLabel(t *testing.T) {
@@ -213,14 +194,12 @@ func TestRevocation_ByLabel(t *testing.T) {
 		testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
 		all = append(all, g)
 	}
-	if err := hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "team=red"}); err != nil {
-		t.Fatal(err)
-	}
+	red := metav1.ListOptions{LabelSelector: "team=red"}
+	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
 	for _, g := range all {
 		untilGone(t, g)
-		if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
-			t.Errorf("a token of %s: %v, want 401", g.Name, err)
-		}
+		err := g.use(t.Context())
+		assert.True(t, apierrors.IsUnauthorized(err), "a token of %s: %v", g.Name, err)
 	}
 }
 
@@ -228,13 +207,10 @@ func TestRevocation_ByLabel(t *testing.T) {
 func TestRevocation_NamespaceDeleted(t *testing.T) {
 	newNamespace(t, "team-gone")
 	g := mint(t, "team-gone", "bravelion", "ns-gone", nil)
-	if err := shared.Hub.Kube(t).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, shared.Hub.Kube(t).CoreV1().Namespaces().Delete(t.Context(), "team-gone", metav1.DeleteOptions{}))
 	untilGone(t, g)
-	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
-		t.Errorf("the token: %v, want 401", err)
-	}
+	err := g.use(t.Context())
+	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -247,32 +223,25 @@ func TestRevocation_NamespaceDeleted(t *testing.T) {
 func TestRevocation_ProfileDeleted(t *testing.T) {
 	newNamespace(t, "fleet-gone")
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
-	if err := testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"))
 	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
-	if err := profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}))
 	// One of the same name takes its place: it is another cluster.
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
 	}, metav1.CreateOptions{}))
 	untilGone(t, g)
-	if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) {
-		t.Errorf("the token: %v, want 401", err)
-	}
+	err := g.use(t.Context())
+	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
 }
 
-// TestRevocation_EditedProfiles is about whoever may edit a ClusterProfile, or its status, and would have tokens outlive
-// their grant.
+// TestRevocation_EditedProfiles is about whoever may edit a ClusterProfile, or its status, and
+// would have tokens outlive their grant.
 func TestRevocation_EditedProfiles(t *testing.T) {
 	newNamespace(t, "fleet-held")
 	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
-	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"))
 	patch := func(patch string, subresources ...string) {
 		t.Helper()
 		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
@@ -296,14 +265,10 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 		testenv.Eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
 	})
 	t.Run("a finalizer keeps it", func(t *testing.T) {
-		if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"))
 		g := held("held-finalizer")
 		patch(`{"metadata":{"finalizers":["example.com/held"]}}`)
-		if err := profiles.Delete(t.Context(), "held", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, profiles.Delete(t.Context(), "held", metav1.DeleteOptions{}))
 		untilGone(t, g)
 		testenv.Eventually(t, func(ctx context.Context) error { return unusable(ctx, g) })
 		patch(`{"metadata":{"finalizers":null}}`)
@@ -326,9 +291,7 @@ func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Con
 // A member that is down is revoked on when it is back.
 func TestRevocation_MemberDown(t *testing.T) {
 	g := mint(t, "default", "smartfish", "down", nil)
-	if err := shared.Smartfish.Kill("kube-apiserver"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, shared.Smartfish.Kill("kube-apiserver"))
 	deleteGrant(t, g)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		condition, err := revokedCondition(ctx, t, g)
@@ -350,11 +313,10 @@ func TestRevocation_MemberDown(t *testing.T) {
 	deleteGrant(t, other)
 	expectRevoked(t, from, ends)
 
-	if err := shared.Smartfish.Restart(t.Context(), "kube-apiserver"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, shared.Smartfish.Restart(t.Context(), "kube-apiserver"))
 	back := time.Now()
-	// It may have been revoked before this test knew that the member is back: then 401 is all there is to see.
+	// It may have been revoked before this test knew that the member is back: then 401 is all there is
+	// to see.
 	refused := testenv.Eventually(t, func(ctx context.Context) error {
 		if err := g.use(ctx); !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token still works"), err)
@@ -368,24 +330,19 @@ func TestRevocation_MemberDown(t *testing.T) {
 		return nil
 	})
 	t.Logf("after the member was back: refused after %s, 401 after %s", refused.Sub(back).Round(time.Millisecond), ended.Sub(back).Round(time.Millisecond))
-	if refused.Sub(back) > rightsEndWithin+slack || ended.Sub(back) > tokensEndWithin+slack {
-		t.Errorf("want at most %s and %s", rightsEndWithin, tokensEndWithin)
-	}
+	assert.LessOrEqual(t, refused.Sub(back), rightsEndWithin+slack)
+	assert.LessOrEqual(t, ended.Sub(back), tokensEndWithin+slack)
 	untilGone(t, g)
 }
 
 // An operator can let go of a member that is gone for ever.
 func TestRevocation_AbandonMember(t *testing.T) {
-	if err := testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"))
 	g := mint(t, "default", "lost", "abandoned", nil)
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
 	for _, s := range testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
 		if s.Annotations["clusterpass.dev/cluster-profile"] == "default/lost" {
-			if err := secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}))
 		}
 	}
 	deleteGrant(t, g)

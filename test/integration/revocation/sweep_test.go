@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -129,44 +131,38 @@ func TestSweep_Repair(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if err := test.drift(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, test.drift(t.Context()))
 			testenv.Eventually(t, test.right)
 		})
 	}
 	expectEvents(t, g, "DriftRepaired")
-	if again := mint(t, "default", "bravelion", "drifting", everyKind); again.UID != g.UID || again.use(t.Context()) != nil {
-		t.Error("after all that, the next token of the grant does not work")
-	}
+	again := mint(t, "default", "bravelion", "drifting", everyKind)
+	assert.Equal(t, g.UID, again.UID)
+	assert.NoError(t, again.use(t.Context()), "after all that, the next token of the grant works")
 }
 
 // A ServiceAccount that somebody else has made is not taken over.
 func TestSweep_ForeignAccount(t *testing.T) {
 	g := mint(t, "default", "bravelion", "usurped", nil)
 	accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
-	if err := accounts.Delete(t.Context(), "usurped", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, accounts.Delete(t.Context(), "usurped", metav1.DeleteOptions{}))
 	theirs, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "usurped"}}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		t.Skip("the controller manager was quicker")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	expectEvents(t, g, "DriftNotRepaired")
-	if found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID || len(found.Labels) > 0 {
-		t.Error("the account was touched")
-	}
+	found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{}))
+	assert.Equal(t, theirs.UID, found.UID)
+	assert.Empty(t, found.Labels)
 	deleteGrant(t, g)
 	untilGone(t, g)
-	if found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{})); found.UID != theirs.UID {
-		t.Error("the account was removed with the grant")
-	}
+	found = testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{}))
+	assert.Equal(t, theirs.UID, found.UID, "the account was removed with the grant")
 }
 
-// lose makes the hub lose a grant without revoking it, as one does that is restored from an old backup.
+// lose makes the hub lose a grant without revoking it, as one does that is restored from an old
+// backup.
 func lose(t *testing.T, g granted) {
 	t.Helper()
 	annotate := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
@@ -209,22 +205,17 @@ func TestSweep_Orphans(t *testing.T) {
 		}
 		return nil
 	})
+	after := everything(t, shared.Bravelion)
 	for o := range before {
-		if !everything(t, shared.Bravelion)[o] {
-			t.Errorf("removed, and not an orphan: %s", o)
-		}
+		assert.True(t, after[o], "removed, and not an orphan: %s", o)
 	}
-	if _, err := bindings.Get(t.Context(), "of-a-second-hub", metav1.GetOptions{}); err != nil {
-		t.Errorf("what belongs to another hub: %v", err)
-	}
+	_, err := bindings.Get(t.Context(), "of-a-second-hub", metav1.GetOptions{})
+	assert.NoError(t, err, "what belongs to another hub")
 	for _, g := range lost {
-		if err := g.use(t.Context()); !apierrors.IsUnauthorized(err) && !apierrors.IsForbidden(err) {
-			t.Errorf("a token of a grant that was lost: %v", err)
-		}
+		err := g.use(t.Context())
+		assert.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "a token of a grant that was lost: %v", err)
 	}
-	if err := kept.use(t.Context()); err != nil {
-		t.Errorf("the token of a grant that was not lost: %v", err)
-	}
+	assert.NoError(t, kept.use(t.Context()), "the token of a grant that was not lost")
 	testenv.Eventually(t, func(ctx context.Context) error {
 		events, err := shared.Hub.Kube(t).EventsV1().Events("default").List(ctx, metav1.ListOptions{})
 		if err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +21,8 @@ import (
 )
 
 const (
-	// admin has all rights; keeper those of clusterpass:score-keeper in namespace default; viewer those of view there.
+	// admin has all rights; keeper those of clusterpass:score-keeper in namespace default; viewer
+	// those of view there.
 	admin, keeper, viewer, stranger = "admin", "keeper", "viewer", "stranger"
 	namespace                       = "default"
 )
@@ -48,14 +50,12 @@ func TestScore_Keeper(t *testing.T) {
 		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: ptr.To(int32(40))}}
 		created.Labels = map[string]string{"kept": "no"}
 		updated := testenv.Must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
-		if len(updated.Status.Scores) != 1 || len(updated.Labels) > 0 {
-			t.Errorf("after an update of the status: %v", updated)
-		}
+		assert.Len(t, updated.Status.Scores, 1)
+		assert.Empty(t, updated.Labels)
 		updated.Status, updated.Labels = v1alpha1.ClusterScoreStatus{}, map[string]string{"kept": "yes"}
 		updated = testenv.Must[*v1alpha1.ClusterScore](t)(scores.Update(t.Context(), updated, metav1.UpdateOptions{}))
-		if len(updated.Status.Scores) != 1 || updated.Labels["kept"] != "yes" {
-			t.Errorf("after an update: %v", updated)
-		}
+		assert.Len(t, updated.Status.Scores, 1)
+		assert.Equal(t, "yes", updated.Labels["kept"])
 	})
 
 	t.Run("by several appliers, each its own figures", func(t *testing.T) {
@@ -65,9 +65,8 @@ func TestScore_Keeper(t *testing.T) {
 			testenv.Must[*v1alpha1.ClusterScore](t)(scores.ApplyStatus(t.Context(), apply, metav1.ApplyOptions{FieldManager: manager}))
 		}
 		got := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Get(t.Context(), "latency", metav1.GetOptions{}))
-		if len(got.Status.Values) != 2 || len(got.Status.Scores) != 1 {
-			t.Errorf("status %v", got.Status)
-		}
+		assert.Len(t, got.Status.Values, 2)
+		assert.Len(t, got.Status.Scores, 1)
 	})
 
 	t.Run("and by nobody else", func(t *testing.T) {
@@ -77,13 +76,10 @@ func TestScore_Keeper(t *testing.T) {
 			_, statusErr := theirs.Patch(t.Context(), "latency", types.MergePatchType, []byte(`{"status":{"scores":[]}}`), metav1.PatchOptions{}, "status")
 			deleteErr := theirs.Delete(t.Context(), "latency", metav1.DeleteOptions{})
 			for verb, err := range map[string]error{"create": createErr, "patch of the status": statusErr, "delete": deleteErr} {
-				if !apierrors.IsForbidden(err) {
-					t.Errorf("%s by %s: %v", verb, user, err)
-				}
+				assert.True(t, apierrors.IsForbidden(err), "%s by %s: %v", verb, user, err)
 			}
-			if _, err := theirs.Get(t.Context(), "latency", metav1.GetOptions{}); (err == nil) != (user == viewer) {
-				t.Errorf("get by %s: %v", user, err)
-			}
+			_, err := theirs.Get(t.Context(), "latency", metav1.GetOptions{})
+			assert.Equal(t, user == viewer, err == nil, "get by %s: %v", user, err)
 		}
 	})
 }
@@ -122,16 +118,12 @@ func TestScore_Invalid(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if !apierrors.IsInvalid(tc.err) {
-				t.Fatalf("not 422: %v", tc.err)
-			}
+			require.True(t, apierrors.IsInvalid(tc.err), "%v", tc.err)
 			var fields []string
 			for _, cause := range testenv.Must[apierrors.APIStatus](t)(statusOf(tc.err)).Status().Details.Causes {
 				fields = append(fields, cause.Field)
 			}
-			if diff := cmp.Diff(tc.fields, fields); diff != "" {
-				t.Errorf("fields (-want +got):\n%s", diff)
-			}
+			assert.Equal(t, tc.fields, fields)
 		})
 	}
 }
@@ -152,23 +144,18 @@ func TestScore_Kubectl(t *testing.T) {
 	}
 	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "patch", "cscore", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
 	lines := strings.Split(strings.TrimSpace(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "get", "cscore", "-n", namespace, "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")), "\n")
-	if len(lines) != 2 {
-		t.Fatalf("two lines expected: %q", lines)
-	}
-	if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME CLUSTER RESOURCE VALID UNTIL AGE" {
-		t.Errorf("columns %q", got)
-	}
-	if got := strings.Fields(lines[1]); len(got) < 6 || strings.Join(got[:4], " ") != "shown whale shown expired" {
-		t.Errorf("row %q", got)
-	}
+	require.Len(t, lines, 2)
+	assert.Equal(t, "NAME CLUSTER RESOURCE VALID UNTIL AGE", strings.Join(strings.Fields(lines[0]), " "))
+	row := strings.Fields(lines[1])
+	require.GreaterOrEqual(t, len(row), 6, "%q", row)
+	assert.Equal(t, "shown whale shown expired", strings.Join(row[:4], " "))
 	for field, want := range map[string]string{
 		"spec.resourceName":  "immutable",
 		"status.values.name": "NAME[@TYPE][:ASPECT]",
 		"status.scores":      "higher, the better",
 		"status.validUntil":  "become unknown",
 	} {
-		if got := strings.Join(strings.Fields(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "explain", "clusterscores."+field)), " "); !strings.Contains(got, want) {
-			t.Errorf("explain of %s does not say %q:\n%s", field, want, got)
-		}
+		explained := testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "explain", "clusterscores."+field)
+		assert.Contains(t, strings.Join(strings.Fields(explained), " "), want, field)
 	}
 }

@@ -1,13 +1,15 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package score tests what a hub says of what is free on its members: on a real member whose nodes and pods are API
-// objects without a kubelet, with the controller manager as it is deployed.
+// Package score tests what a hub says of what is free on its members: on a real member whose nodes
+// and pods are API objects without a kubelet, with the controller manager as it is deployed.
 package score
 
 import (
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
@@ -31,9 +33,8 @@ func hub(t *testing.T, user string) *versioned.Clientset {
 	config := shared.Hub.RESTConfig()
 	if user != admin {
 		var err error
-		if config, err = shared.Hub.UserConfig(user); err != nil {
-			t.Fatal(err)
-		}
+		config, err = shared.Hub.UserConfig(user)
+		require.NoError(t, err)
 	}
 	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config))
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,7 +27,8 @@ const (
 	typed = gpu + "@Tesla-T4"
 )
 
-// addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real cluster would leave it.
+// addNode makes a node of four cores and two devices, as a kubelet and the controllers of a real
+// cluster would leave it.
 func addNode(t *testing.T, name string, unschedulable bool) {
 	t.Helper()
 	nodes := shared.Bravelion.Kube(t).CoreV1().Nodes()
@@ -53,7 +56,8 @@ func container(name string, requests corev1.ResourceList) corev1.Container {
 	return corev1.Container{Name: name, Image: "pause", Resources: corev1.ResourceRequirements{Requests: requests, Limits: requests}}
 }
 
-// addPod makes a pod of one core, which change may alter before it is made; phase is what its status says then.
+// addPod makes a pod of one core, which change may alter before it is made; phase is what its
+// status says then.
 func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(*corev1.PodSpec)) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
@@ -121,17 +125,13 @@ func TestUsage(t *testing.T) {
 
 	t.Run("has a score for every value", func(t *testing.T) {
 		score := testenv.Must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
-		if len(score.Status.Scores) != len(score.Status.Values) {
-			t.Errorf("%d scores, %d values", len(score.Status.Scores), len(score.Status.Values))
-		}
+		assert.Len(t, score.Status.Scores, len(score.Status.Values))
 		for _, item := range score.Status.Scores {
-			if item.Name == typed && *item.Value != -97 {
-				t.Errorf("three devices score %d", *item.Value)
+			if item.Name == typed {
+				assert.Equal(t, int32(-97), *item.Value, "three devices")
 			}
 		}
-		if !meta.IsStatusConditionTrue(score.Status.Conditions, v1alpha1.ScoreCollected) {
-			t.Errorf("conditions %v", score.Status.Conditions)
-		}
+		assert.True(t, meta.IsStatusConditionTrue(score.Status.Conditions, v1alpha1.ScoreCollected), "%v", score.Status.Conditions)
 	})
 
 	t.Run("is not written more often than it has to be", func(t *testing.T) {
@@ -144,9 +144,7 @@ func TestUsage(t *testing.T) {
 			if after.ResourceVersion == before.ResourceVersion {
 				return errors.New("not renewed")
 			}
-			if renewed := after.Status.ValidUntil.Sub(before.Status.ValidUntil.Time); renewed < 2*period-time.Second {
-				t.Errorf("written again after %s", renewed)
-			}
+			assert.GreaterOrEqual(t, after.Status.ValidUntil.Sub(before.Status.ValidUntil.Time), 2*period-time.Second)
 			return nil
 		})
 	})
@@ -158,9 +156,7 @@ func TestUsage_Forbidden(t *testing.T) {
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
 	binding := testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), "clusterpass:usage", metav1.GetOptions{}))
-	if err := bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
 		if err != nil {
@@ -170,9 +166,9 @@ func TestUsage_Forbidden(t *testing.T) {
 		if condition == nil || condition.Reason != v1alpha1.ScoreReasonForbidden {
 			return fmt.Errorf("condition %v", condition)
 		}
-		if len(score.Status.Values) > 0 || len(score.Status.Scores) > 0 || score.Status.ValidUntil != nil {
-			t.Errorf("there are figures: %v", score.Status)
-		}
+		assert.Empty(t, score.Status.Values)
+		assert.Empty(t, score.Status.Scores)
+		assert.Nil(t, score.Status.ValidUntil)
 		return nil
 	})
 	binding.ResourceVersion, binding.UID = "", ""
@@ -195,8 +191,6 @@ func TestUsage_MemberDown(t *testing.T) {
 		}
 		return nil
 	})
-	if err := shared.Bravelion.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, shared.Bravelion.Start(t.Context()))
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// lastToEnd are the programs that others need to end in good order, by the end of their names: each after the ones
-// before it. All others end first.
+// lastToEnd are the programs that others need to end in good order, by the end of their names: each
+// after the ones before it. All others end first.
 var lastToEnd = []string{"-kube-controller-manager", "-kube-apiserver", "-etcd"}
 
 // down ends what up started and is still the same process. Data stays.

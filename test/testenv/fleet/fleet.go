@@ -95,7 +95,8 @@ func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
 	})
 }
 
-// up starts what does not run, joins the members if they are to be joined, leaves those that are joined as they are, and prints how to use the fleet.
+// up starts what does not run, joins the members if they are to be joined, leaves those that are
+// joined as they are, and prints how to use the fleet.
 func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
@@ -127,8 +128,8 @@ func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
 	return writeExports(s, out)
 }
 
-// up brings up the clusters side by side, then the server, which needs the hub, then the controller manager, which
-// needs the server, then Kueue, if the fleet is to have it.
+// up brings up the clusters side by side, then the server, which needs the hub, then the controller
+// manager, which needs the server, then Kueue, if the fleet is to have it.
 func (f *fleet) up(ctx context.Context, r *runner) error {
 	r.report.printf("starting what does not run of hub, %s, clusterpass-apiserver and clusterpass-controller-manager",
 		strings.Join(memberNames, ", "))

@@ -25,10 +25,12 @@ import (
 // memberKey is the key of the kubeconfig in a Secret that join makes.
 const memberKey = "kubeconfig"
 
-// allTerms are those that all examples need. The members let themselves be asked for anything: whoever has the fleet has their keys.
+// allTerms are those that all examples need. The members let themselves be asked for anything:
+// whoever has the fleet has their keys.
 var allTerms = []string{"--allow-cluster-roles=cluster-admin,edit,view", "--allow-rules"}
 
-// join joins the members as a user does. What one is joined with already, on terms of its own, is mended and not widened.
+// join joins the members as a user does. What one is joined with already, on terms of its own, is
+// mended and not widened.
 func (f *fleet) join(ctx context.Context, s settings, report *progress) error {
 	kube, err := kubernetes.NewForConfig(f.hub.RESTConfig())
 	if err != nil {
@@ -85,7 +87,8 @@ func joinMember(ctx context.Context, s settings, name string, terms []string) er
 	return nil
 }
 
-// isJoined says whether the hub has a ClusterProfile for a member, and a kubeconfig that leads to its server.
+// isJoined says whether the hub has a ClusterProfile for a member, and a kubeconfig that leads to
+// its server.
 func isJoined(ctx context.Context, hub kubernetes.Interface, profiles inventory.Interface, name, server string) (bool, error) {
 	_, err := profiles.ApisV1alpha1().ClusterProfiles(profileNamespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

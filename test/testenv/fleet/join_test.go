@@ -21,7 +21,8 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// TestIsJoined is about whom up leaves as they are: members that somebody, such as make demo, has joined on terms of their own.
+// TestIsJoined is about whom up leaves as they are: members that somebody, such as make demo, has
+// joined on terms of their own.
 func TestIsJoined(t *testing.T) {
 	const server = "https://127.0.0.1:1"
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: profileNamespace, Name: "bravelion"}}

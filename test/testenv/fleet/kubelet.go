@@ -15,8 +15,8 @@ import (
 	"clusterpass.dev/test/kubelet"
 )
 
-// playKubelet completes Jobs of the cluster that a kubeconfig is for, and answers /readyz at port of 127.0.0.1, until
-// ctx ends.
+// playKubelet completes Jobs of the cluster that a kubeconfig is for, and answers /readyz at port
+// of 127.0.0.1, until ctx ends.
 func playKubelet(ctx context.Context, kubeconfig, port string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

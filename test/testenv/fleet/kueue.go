@@ -21,7 +21,8 @@ type kueueCluster struct {
 	kubelet *testenv.Program
 }
 
-// newKueueClusters prepares Kueue on the hub and on each member, and a stand-in for each member's kubelet.
+// newKueueClusters prepares Kueue on the hub and on each member, and a stand-in for each member's
+// kubelet.
 func newKueueClusters(s settings, hub *testenv.Cluster, members []*testenv.Cluster) ([]kueueCluster, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 const lockPoll = 200 * time.Millisecond
 
-// lock waits until no other up or down works on the same directory. The lock is released by unlock, and by the
-// kernel if we die.
+// lock waits until no other up or down works on the same directory. The lock is released by unlock,
+// and by the kernel if we die.
 func lock(ctx context.Context, s settings, report *progress) (unlock func(), err error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err

@@ -1,13 +1,15 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and clusterpass-controller-manager,
-// detached, on 127.0.0.1. fleet -h says what it does, and usage.go has it. What up starts lets the user alice look into bravelion
+// Command fleet runs the local fleet: a hub, two members, clusterpass-apiserver and
+// clusterpass-controller-manager, detached, on 127.0.0.1. fleet -h says what it does, and usage.go
+// has it. What up starts lets the user alice look into bravelion
 // (artifacts/examples/rbac/bravelion-viewer.yaml); two fleets need two of each variable.
 //
-// With CLUSTERPASS_KUEUE not empty, Kueue runs on each cluster, and on each member something that plays the kubelet
-// for Jobs. They use eight of the 34 ports, and stay part of the fleet until it is down. CLUSTERPASS_KUEUE=placement leaves it to
-// the controller manager which clusters Workloads are nominated for, once artifacts/deploy/multikueue-dispatcher is applied.
+// With CLUSTERPASS_KUEUE not empty, Kueue runs on each cluster, and on each member something that
+// plays the kubelet for Jobs. They use eight of the 34 ports, and stay part of the fleet until it
+// is down. CLUSTERPASS_KUEUE=placement leaves it to the controller manager which clusters Workloads
+// are nominated for, once artifacts/deploy/multikueue-dispatcher is applied.
 package main
 
 import (

@@ -23,7 +23,8 @@ const (
 	stopPoll  = 20 * time.Millisecond
 )
 
-// record is what is kept of a process that up started, in a file of its own, so that later runs find it again.
+// record is what is kept of a process that up started, in a file of its own, so that later runs
+// find it again.
 type record struct {
 	Name string `json:"name"`
 	PID  int    `json:"pid"`
@@ -97,11 +98,11 @@ func (r *record) alive() bool {
 	return err == nil && start == r.StartTime
 }
 
-// stop asks the process to end, kills it after grace, and returns once it is gone. A process that merely got its pid
-// is left alone.
+// stop asks the process to end, kills it after grace, and returns once it is gone. A process that
+// merely got its pid is left alone.
 func (r *record) stop(ctx context.Context, grace time.Duration) error {
-	// The handle is taken before the start time is compared, so that on Linux, where it is a pidfd, the signal
-	// cannot hit another process.
+	// The handle is taken before the start time is compared, so that on Linux, where it is a pidfd,
+	// the signal cannot hit another process.
 	process, err := os.FindProcess(r.PID)
 	if err != nil {
 		return fmt.Errorf("process %d (%s): %w", r.PID, r.Name, err)

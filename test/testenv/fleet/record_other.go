@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// processStart returns when a process was started, to the second. It fails if the process is gone or only waits to
-// be reaped.
+// processStart returns when a process was started, to the second. It fails if the process is gone
+// or only waits to be reaped.
 func processStart(pid int) (string, error) {
 	output, err := exec.Command("ps", "-o", "stat=,lstart=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {

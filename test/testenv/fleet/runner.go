@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of one program: seconds when alone, more while others start and compilers run.
+	// startTimeout bounds the start of one program: seconds when alone, more while others start and
+	// compilers run.
 	startTimeout = 2 * time.Minute
 	// answerTimeout bounds how long a running process may stay silent before it is replaced.
 	answerTimeout = 10 * time.Second
@@ -33,9 +34,9 @@ type runner struct {
 	hashes  fileHashes
 }
 
-// ensureAll makes the programs run as they are described, and serve, each before the next. Processes that are right
-// and serve are left alone. Those that are to be replaced end before any is started, the last program's first, while
-// what they need still runs.
+// ensureAll makes the programs run as they are described, and serve, each before the next.
+// Processes that are right and serve are left alone. Those that are to be replaced end before any
+// is started, the last program's first, while what they need still runs.
 func (r *runner) ensureAll(ctx context.Context, programs ...testenv.Program) error {
 	for _, program := range slices.Backward(programs) {
 		if err := r.endChanged(ctx, program); err != nil {
@@ -50,7 +51,8 @@ func (r *runner) ensureAll(ctx context.Context, programs ...testenv.Program) err
 	return nil
 }
 
-// endChanged ends the program's process if it was started from another binary or with other arguments.
+// endChanged ends the program's process if it was started from another binary or with other
+// arguments.
 func (r *runner) endChanged(ctx context.Context, program testenv.Program) error {
 	fingerprint, err := r.fingerprint(program)
 	if err != nil {
@@ -101,8 +103,8 @@ func answers(ctx context.Context, program testenv.Program) bool {
 	return program.WaitReady(ctx, nil) == nil
 }
 
-// start starts the program in a session of its own, so that neither our end nor a terminal's ends it, records it and
-// waits until it serves.
+// start starts the program in a session of its own, so that neither our end nor a terminal's ends
+// it, records it and waits until it serves.
 func (r *runner) start(ctx context.Context, program testenv.Program) error {
 	begin := time.Now()
 	fingerprint, err := r.fingerprint(program)
@@ -144,7 +146,8 @@ func (r *runner) record(name string, pid int, fingerprint string) error {
 	return (&record{Name: name, PID: pid, StartTime: start, Fingerprint: fingerprint}).write(r.records)
 }
 
-// fingerprint returns a hash of all that a process is made of: the binary, its arguments and the files it reads once.
+// fingerprint returns a hash of all that a process is made of: the binary, its arguments and the
+// files it reads once.
 func (r *runner) fingerprint(program testenv.Program) (string, error) {
 	hash := sha256.New()
 	for _, path := range append([]string{program.Path}, program.Inputs...) {
@@ -160,8 +163,8 @@ func (r *runner) fingerprint(program testenv.Program) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// fileHashes remembers hashes of files: the clusters run the same binaries, of a hundred megabytes each. Contents
-// are compared because go build touches a binary that it leaves as it is.
+// fileHashes remembers hashes of files: the clusters run the same binaries, of a hundred megabytes
+// each. Contents are compared because go build touches a binary that it leaves as it is.
 type fileHashes struct {
 	mu    sync.Mutex
 	known map[string]string

@@ -38,7 +38,8 @@ type settings struct {
 	portBase  int
 	// kueue says that the fleet has Kueue: it is asked for, or was when what runs was started.
 	kueue bool
-	// byPlacement says that Kueue leaves it to the controller manager which clusters are nominated: it is asked for, or was.
+	// byPlacement says that Kueue leaves it to the controller manager which clusters are nominated: it
+	// is asked for, or was.
 	byPlacement bool
 }
 
@@ -106,14 +107,16 @@ func (s settings) serverPort() int {
 
 func (s settings) managerPort() int { return s.serverPort() + 1 }
 
-// writeExports prints what a shell has to evaluate to use the fleet: kubectl then talks to the hub as its admin, with
-// --context=NAME to a member, and has our plugin. A comment says how to be the ordinary user.
+// writeExports prints what a shell has to evaluate to use the fleet: kubectl then talks to the hub
+// as its admin, with --context=NAME to a member, and has our plugin. A comment says how to be the
+// ordinary user.
 func writeExports(s settings, out io.Writer) error {
 	kubeconfigs := []string{s.kubeconfig(hubName)}
 	for _, member := range memberNames {
 		kubeconfigs = append(kubeconfigs, s.kubeconfig(member))
 	}
-	// kubectl keeps what it discovers under ~/.kube by address and port, which another fleet may have had before.
+	// kubectl keeps what it discovers under ~/.kube by address and port, which another fleet may have
+	// had before.
 	_, err := fmt.Fprintf(out, "export KUBECONFIG=%s\nexport KUBECACHEDIR=%s\nexport PATH=%s:%s:\"$PATH\"\n"+
 		"# The hub's admin. To be %s, an ordinary user: export KUBECONFIG=%s\n",
 		shellQuote(strings.Join(kubeconfigs, ":")), shellQuote(filepath.Join(s.dir, "kubectl-cache")),

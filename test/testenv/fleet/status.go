@@ -76,7 +76,8 @@ func status(ctx context.Context, s settings, out io.Writer) error {
 
 const serving = "serves"
 
-// stateOf returns the pid of a program's process, "-" if it has none, and its state in a word or two.
+// stateOf returns the pid of a program's process, "-" if it has none, and its state in a word or
+// two.
 func stateOf(ctx context.Context, s settings, program testenv.Program) (pid, state string, err error) {
 	r, err := readRecord(s.records(), program.Name)
 	if err != nil {

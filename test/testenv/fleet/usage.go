@@ -82,7 +82,8 @@ func checkArgs(args []string) error {
 	return nil
 }
 
-// tell prints what went wrong, for wrong arguments with usage, and returns what the program ends with.
+// tell prints what went wrong, for wrong arguments with usage, and returns what the program ends
+// with.
 func tell(err error, out io.Writer) int {
 	if err == nil {
 		return exitDone

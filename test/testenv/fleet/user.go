@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	// userName is an ordinary user of the hub, in the group that userRole binds the documented Role to.
+	// userName is an ordinary user of the hub, in the group that userRole binds the documented Role
+	// to.
 	userName  = "alice"
 	userGroup = "bravelion-viewers"
 	userRole  = "artifacts/examples/rbac/bravelion-viewer.yaml"
 )
 
-// writeUser writes the user's kubeconfig, with a client certificate. One that leads to this hub already stays: the user
-// may have merged contexts into it.
+// writeUser writes the user's kubeconfig, with a client certificate. One that leads to this hub
+// already stays: the user may have merged contexts into it.
 func writeUser(s settings, hub *testenv.Cluster) error {
 	path := s.kubeconfig(userName)
 	if old, err := clientcmd.LoadFromFile(path); err == nil {

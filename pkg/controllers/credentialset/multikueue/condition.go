@@ -11,13 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/words"
 )
 
-// IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something about, and returns the condition
-// that says so.
+// IsBlocked returns whether an error of Sync or Remove is one that somebody has to do something
+// about, and returns the condition that says so.
 func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition, bool) {
-	if _, ok := errors.AsType[*forbiddenError](err); ok {
+	if _, ok := errors.AsType[kueue.ForbiddenError](err); ok {
 		return condition(set, v1alpha1.MultiKueueReasonForbidden, err.Error()), true
 	}
 	return metav1.Condition{}, false
@@ -25,10 +26,10 @@ func IsBlocked(set *v1alpha1.ClusterCredentialSet, err error) (metav1.Condition,
 
 // blocked is the condition of a set for which nothing was compared.
 func blocked(set *v1alpha1.ClusterCredentialSet, err error) metav1.Condition {
-	if is, ok := IsBlocked(set, err); ok {
-		return is
+	if blocked, ok := IsBlocked(set, err); ok {
+		return blocked
 	}
-	if errors.Is(err, errNotInstalled) {
+	if errors.Is(err, kueue.ErrNotInstalled) {
 		return condition(set, v1alpha1.MultiKueueReasonNotInstalled, err.Error())
 	}
 	return condition(set, v1alpha1.MultiKueueReasonNotActive, err.Error())
@@ -37,24 +38,25 @@ func blocked(set *v1alpha1.ClusterCredentialSet, err error) metav1.Condition {
 // condition returns what has come of a pass over so many clusters, that ended with an error or nil.
 func (p *pass) condition(workers int, err error) metav1.Condition {
 	active, first := p.active()
-	is := func(reason, format string, args ...any) metav1.Condition {
+	report := func(reason, format string, args ...any) metav1.Condition {
 		return condition(p.set, reason, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case len(p.lacking) > 0:
-		return is(v1alpha1.MultiKueueReasonForbidden, "its author %q lacks: %s", p.author(), strings.Join(p.lacking, "; "))
+		return report(v1alpha1.MultiKueueReasonForbidden, "its author %q lacks: %s", p.author(), strings.Join(p.lacking, "; "))
 	case len(p.taken) > 0:
-		return is(v1alpha1.MultiKueueReasonNameTaken, "not this set's, and left alone: %s", strings.Join(p.taken, ", "))
+		return report(v1alpha1.MultiKueueReasonNameTaken, "not this set's, and left alone: %s", strings.Join(p.taken, ", "))
 	case err != nil:
-		return is(v1alpha1.MultiKueueReasonNotActive, "%v", err)
+		return report(v1alpha1.MultiKueueReasonNotActive, "%v", err)
 	case len(p.kept) == 0:
-		return is(v1alpha1.MultiKueueReasonNoClusters, "no cluster has a credential; a MultiKueueConfig can't be empty, so that there is none")
+		return report(v1alpha1.MultiKueueReasonNoClusters, "no cluster has a credential; a MultiKueueConfig can't be empty, so there is none")
 	case active < len(p.kept):
-		return is(v1alpha1.MultiKueueReasonNotActive, "Kueue is connected to %d of %d clusters; %s", active, len(p.kept), first)
+		return report(v1alpha1.MultiKueueReasonNotActive, "Kueue is connected to %d of %d clusters; %s", active, len(p.kept), first)
 	case workers > len(p.kept):
-		return is(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: more can't be in a MultiKueueConfig", active, workers)
+		return report(v1alpha1.MultiKueueReasonTooManyClusters, "Kueue is connected to %d of %d clusters: a MultiKueueConfig can't have more",
+			active, workers)
 	default:
-		return is(v1alpha1.MultiKueueReasonActive, "Kueue is connected to %d clusters", active)
+		return report(v1alpha1.MultiKueueReasonActive, "Kueue is connected to %d clusters", active)
 	}
 }
 
@@ -65,17 +67,18 @@ func (p *pass) author() string {
 	return p.set.Spec.Author.Username
 }
 
-// active counts the clusters that Kueue is connected to, and returns what it says of the first of the others.
+// active counts the clusters that Kueue is connected to, and returns what it says of the first of
+// the others.
 func (p *pass) active() (count int, first string) {
 	for _, name := range p.kept {
-		says := "Kueue has not said anything of it yet"
+		says := "Kueue has not reported on it yet"
 		if cluster, err := p.get(clusterKind, name); err == nil && cluster != nil {
-			if is := connection(cluster); is != nil {
-				if is.Status == metav1.ConditionTrue {
+			if connected := connection(cluster); connected != nil {
+				if connected.Status == metav1.ConditionTrue {
 					count++
 					continue
 				}
-				says = is.Reason + ": " + is.Message
+				says = connected.Reason + ": " + connected.Message
 			}
 		}
 		if first == "" {

@@ -1,8 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package multikueue tells Kueue of the clusters of a ClusterCredentialSet: it keeps a MultiKueueCluster for each, a MultiKueueConfig and an
-// AdmissionCheck. It writes what the set's author may write, and nothing that is another's.
+// Package multikueue tells Kueue of the clusters of a ClusterCredentialSet: it keeps a
+// MultiKueueCluster for each, a MultiKueueConfig and an AdmissionCheck. It writes what the set's
+// author may write, and nothing that is another's.
 package multikueue
 
 import (
@@ -10,8 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,48 +23,50 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
+	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/rights"
 )
 
 // Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.
 type Keeper struct {
-	hub     kubernetes.Interface
-	objects dynamic.Interface
-	ctx     context.Context //nolint:containedctx // That of Run: informers live as long.
-	changed func(set types.UID, name string)
-
-	mu      sync.Mutex
-	listers map[kind]cache.GenericLister
-	synced  []cache.InformerSynced
+	hub       kubernetes.Interface
+	objects   dynamic.Interface
+	informers *ondemand.Informers[map[kind]cache.GenericLister]
 }
 
-// New returns a Keeper that asks hub what is allowed, and keeps objects.
-func New(hub kubernetes.Interface, objects dynamic.Interface) *Keeper {
-	return &Keeper{hub: hub, objects: objects}
-}
-
-// Run has objects watched until ctx ends, once they are needed. Then changed is called with the UID, and NAMESPACE/NAME, of a set whose
+// New returns a Keeper that asks hub what is allowed, and keeps objects. Once they are needed, it
+// watches them until ctx ends, and calls changed with the UID, and NAMESPACE/NAME, of a set whose
 // objects have changed.
-func (k *Keeper) Run(ctx context.Context, changed func(set types.UID, name string)) {
-	k.ctx, k.changed = ctx, changed
+func New(ctx context.Context, hub kubernetes.Interface, objects dynamic.Interface, changed func(set types.UID, name string)) *Keeper {
+	k := &Keeper{hub: hub, objects: objects}
+	k.informers = ondemand.New(ctx, k.open, loop.Always(func(obj any) {
+		if object, ok := loop.Object[*unstructured.Unstructured](obj); ok {
+			changed(types.UID(object.GetLabels()[v1alpha1.LabelCredentialSetUID]), object.GetAnnotations()[annotationSet])
+		}
+	}), errNotRead)
+	return k
 }
 
-// Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them, and no others. It returns the
-// condition MultiKueueReady, with an error, too, where it is to be called again.
+// Sync has Kueue know workers of set, in this order, as far as a MultiKueueConfig can hold them,
+// and no others. It returns the condition MultiKueueReady, with an error, too, where it is to be
+// called again.
 func (k *Keeper) Sync(ctx context.Context, set *v1alpha1.ClusterCredentialSet, workers []Worker) (metav1.Condition, error) {
-	if err := k.watch(ctx); err != nil {
+	listers, err := k.informers.Start(ctx, metav1.NamespaceAll)
+	if err != nil {
 		return blocked(set, err), err
 	}
-	p := &pass{Keeper: k, set: set}
-	err := p.run(ctx, workers)
+	p := &pass{Keeper: k, set: set, listers: listers}
+	err = p.run(ctx, workers)
 	return p.condition(len(workers), err), err
 }
 
 // Remove deletes all that set has of Kueue's objects.
 func (k *Keeper) Remove(ctx context.Context, set *v1alpha1.ClusterCredentialSet) error {
 	err := k.usable(ctx)
-	if errors.Is(err, errNotInstalled) {
+	if errors.Is(err, kueue.ErrNotInstalled) {
 		return nil
 	}
 	if err != nil {
@@ -88,8 +91,7 @@ func (k *Keeper) remove(ctx context.Context, of kind, object *unstructured.Unstr
 	if object.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	uid := object.GetUID()
-	err := k.objects.Resource(of.resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	err := k.objects.Resource(of.resource).Delete(ctx, object.GetName(), *metav1.NewPreconditionDeleteOptions(string(object.GetUID())))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
@@ -99,7 +101,8 @@ func (k *Keeper) remove(ctx context.Context, of kind, object *unstructured.Unstr
 // pass is one comparison of a set with its objects.
 type pass struct {
 	*Keeper
-	set *v1alpha1.ClusterCredentialSet
+	set     *v1alpha1.ClusterCredentialSet
+	listers map[kind]cache.GenericLister
 	// kept are the names of the clusters that Kueue knows for the set, in their order.
 	kept []string
 	// taken are objects of others that have the names of the set's.
@@ -115,8 +118,8 @@ func (p *pass) run(ctx context.Context, workers []Worker) error {
 		if len(p.kept) == v1alpha1.MaxMultiKueueClusters {
 			break
 		}
-		is, err := p.keep(ctx, clusterKind, newCluster(p.set, w))
-		if is {
+		kept, err := p.keep(ctx, clusterKind, newCluster(p.set, w))
+		if kept {
 			p.kept = append(p.kept, w.Name)
 		}
 		errs = append(errs, err)
@@ -138,7 +141,8 @@ func (p *pass) keep(ctx context.Context, of kind, want *unstructured.Unstructure
 	case have == nil:
 		return p.create(ctx, of, want)
 	case have.GetDeletionTimestamp() != nil:
-		// It is made anew once it is gone. Kueue holds an AdmissionCheck back while a ClusterQueue names it, and goes by it.
+		// It is made anew once it is gone. Kueue holds an AdmissionCheck back while a ClusterQueue names
+		// it, and goes by it.
 		return false, nil
 	case !isOf(have, p.set):
 		p.taken = append(p.taken, of.name+" "+want.GetName())
@@ -199,9 +203,9 @@ func (p *pass) update(ctx context.Context, of kind, have, want *unstructured.Uns
 
 // mayAuthor returns whether the set's author may write an object, and remembers where not.
 func (p *pass) mayAuthor(ctx context.Context, verb string, of kind, name string) (bool, error) {
-	what := attributes(of.resource)
-	what.Verb, what.Name = verb, name
-	ok, err := rights.Of(ctx, p.hub, p.set.Spec.Author, what)
+	ok, err := rights.Of(ctx, p.hub, p.set.Spec.Author, authorizationv1.ResourceAttributes{
+		Group: of.resource.Group, Version: of.resource.Version, Resource: of.resource.Resource, Verb: verb, Name: name,
+	})
 	if err == nil && !ok {
 		p.lacking = append(p.lacking, fmt.Sprintf("%s on %s %q", verb, of.resource.GroupResource(), name))
 	}

@@ -29,6 +29,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 )
 
 // hub is a Keeper with the hub it works on.
@@ -55,12 +56,11 @@ func newHub(t *testing.T, there ...runtime.Object) *hub {
 		review.Status.Allowed = review.Spec.User == "kim" && !h.refused(review.Spec.ResourceAttributes)
 		return true, review, nil
 	})
-	client.Resources = []*metav1.APIResourceList{{GroupVersion: groupVersion.String()}}
+	client.Resources = []*metav1.APIResourceList{{GroupVersion: kueue.GroupVersion.String()}}
 	h.objects = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		clusterKind.resource: "MultiKueueClusterList", configKind.resource: "MultiKueueConfigList", checkKind.resource: "AdmissionCheckList",
 	}, there...)
-	h.Keeper = New(client, h.objects)
-	h.Run(t.Context(), func(types.UID, string) {})
+	h.Keeper = New(t.Context(), client, h.objects, func(types.UID, string) {})
 	return h
 }
 
@@ -81,7 +81,8 @@ func workers(count int) []Worker {
 	return all
 }
 
-// until calls Sync until the condition has a reason, with a cache that has followed what was written.
+// until calls Sync until the condition has a reason, with a cache that has followed what was
+// written.
 func (h *hub) until(t *testing.T, set *v1alpha1.ClusterCredentialSet, all []Worker, reason string) metav1.Condition {
 	t.Helper()
 	var is metav1.Condition
@@ -106,13 +107,14 @@ func (h *hub) follow(t *testing.T) {
 
 func (h *hub) followed(t *testing.T) bool {
 	t.Helper()
-	h.mu.Lock()
-	listers := h.listers
-	h.mu.Unlock()
+	listers, err := h.informers.Get(metav1.NamespaceAll)
+	if err != nil {
+		return true
+	}
 	for of, lister := range listers {
 		cached, err := lister.List(labels.Everything())
 		require.NoError(t, err)
-		list, err := h.objects.Tracker().List(of.resource, groupVersion.WithKind(of.name), metav1.NamespaceAll)
+		list, err := h.objects.Tracker().List(of.resource, kueue.GroupVersion.WithKind(of.name), metav1.NamespaceAll)
 		require.NoError(t, err)
 		var want []runtime.Object
 		require.NoError(t, meta.EachListItem(list, func(object runtime.Object) error {

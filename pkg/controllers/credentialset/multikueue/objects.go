@@ -13,11 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/credentialset"
 )
-
-// groupVersion is that of Kueue v0.19.
-var groupVersion = schema.GroupVersion{Group: "kueue.x-k8s.io", Version: "v1beta2"}
 
 // kind is one of those of Kueue that are kept.
 type kind struct {
@@ -26,16 +24,14 @@ type kind struct {
 }
 
 var (
-	clusterKind = kind{"MultiKueueCluster", groupVersion.WithResource("multikueueclusters")}
-	configKind  = kind{"MultiKueueConfig", groupVersion.WithResource("multikueueconfigs")}
-	checkKind   = kind{"AdmissionCheck", groupVersion.WithResource("admissionchecks")}
+	clusterKind = kind{"MultiKueueCluster", kueue.GroupVersion.WithResource(kueue.MultiKueueClusters)}
+	configKind  = kind{"MultiKueueConfig", kueue.GroupVersion.WithResource(kueue.MultiKueueConfigs)}
+	checkKind   = kind{"AdmissionCheck", kueue.GroupVersion.WithResource(kueue.AdmissionChecks)}
 	// kinds are in the order in which they are deleted: what refers to others goes first.
 	kinds = []kind{checkKind, configKind, clusterKind}
 )
 
 const (
-	// controllerName is that of the part of Kueue which is MultiKueue.
-	controllerName = "kueue.x-k8s.io/multikueue"
 	// activeCondition is Kueue's, of a MultiKueueCluster.
 	activeCondition = "Active"
 	// annotationSet tells people whose object it is: NAMESPACE/NAME of the set.
@@ -46,7 +42,8 @@ const (
 type Worker struct {
 	// Name is that of its ClusterProfile.
 	Name string
-	// Secret is the name of the Secret with its kubeconfig; empty if Kueue is to go by the ClusterProfile.
+	// Secret is the name of the Secret with its kubeconfig; empty if Kueue is to go by the
+	// ClusterProfile.
 	Secret string
 }
 
@@ -72,14 +69,14 @@ func newConfig(set *v1alpha1.ClusterCredentialSet, clusters []string) *unstructu
 
 func newCheck(set *v1alpha1.ClusterCredentialSet) *unstructured.Unstructured {
 	return newObject(set, checkKind, credentialset.ConfigName(set), map[string]any{
-		"controllerName": controllerName,
-		"parameters":     map[string]any{"apiGroup": groupVersion.Group, "kind": configKind.name, "name": credentialset.ConfigName(set)},
+		"controllerName": kueue.MultiKueue,
+		"parameters":     map[string]any{"apiGroup": kueue.GroupVersion.Group, "kind": configKind.name, "name": credentialset.ConfigName(set)},
 	})
 }
 
 func newObject(set *v1alpha1.ClusterCredentialSet, of kind, name string, spec map[string]any) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	object.SetGroupVersionKind(groupVersion.WithKind(of.name))
+	object.SetGroupVersionKind(kueue.GroupVersion.WithKind(of.name))
 	object.SetName(name)
 	object.SetLabels(map[string]string{v1alpha1.LabelCredentialSetUID: string(set.UID)})
 	object.SetAnnotations(map[string]string{annotationSet: set.Namespace + "/" + set.Name})
@@ -93,10 +90,10 @@ func isOf(object *unstructured.Unstructured, set *v1alpha1.ClusterCredentialSet)
 
 // says tells whether have is as want in each field of want's spec. Others are whoever's.
 func says(have, want *unstructured.Unstructured) bool {
-	is, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
+	actual, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
 	spec, _, _ := unstructured.NestedMap(want.Object, "spec")
 	for field, value := range spec {
-		if !equality.Semantic.DeepEqual(is[field], value) {
+		if !equality.Semantic.DeepEqual(actual[field], value) {
 			return false
 		}
 	}

@@ -14,7 +14,8 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// maxReference is how long the name of a cluster, of its Secret or of its ClusterProfile may be in Kueue's v1beta2.
+// maxReference is how long the name of a cluster, of its Secret or of its ClusterProfile may be in
+// Kueue's v1beta2.
 const maxReference = 256
 
 func TestObjects_Names(t *testing.T) {

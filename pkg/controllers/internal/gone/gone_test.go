@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -36,9 +37,7 @@ func TestIs(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Is(test.err, grants, "work"); got != test.want {
-				t.Errorf("Is(%v) = %t, want %t", test.err, got, test.want)
-			}
+			assert.Equal(t, test.want, Is(test.err, grants, "work"))
 		})
 	}
 }

@@ -21,7 +21,8 @@ func TestRun(t *testing.T) {
 	tests := map[string]struct {
 		again time.Duration
 		err   error
-		// want is how often an item is reconciled in 10 seconds, requeues how many failures the queue then has counted.
+		// want is how often an item is reconciled in 10 seconds, requeues how many failures the queue
+		// then has counted.
 		want, requeues int
 	}{
 		"an item is reconciled once":                                   {want: 1},

@@ -10,7 +10,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// NewQueue returns the work queue of the controller with that name. Failed items are retried after a delay between least and most.
+// NewQueue returns the work queue of the controller with that name. Failed items are retried after
+// a delay between least and most.
 func NewQueue[T comparable](name string, clock clock.WithTicker, least, most time.Duration) workqueue.TypedRateLimitingInterface[T] {
 	return workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[T](least, most),
 		workqueue.TypedRateLimitingQueueConfig[T]{Name: name, Clock: clock})
@@ -32,7 +33,8 @@ func NewOrderedQueue[T comparable](
 // NewTurns.
 type Turns[T comparable] struct {
 	length int
-	// groupings return the group of an item, outermost groups first. Without groupings, items come in the order of Push.
+	// groupings return the group of an item, outermost groups first. Without groupings, items come in
+	// the order of Push.
 	groupings []func(T) string
 	items     []T
 	groups    map[string]*Turns[T]
@@ -42,7 +44,8 @@ type Turns[T comparable] struct {
 
 var _ workqueue.Queue[string] = (*Turns[string])(nil)
 
-// NewTurns returns an order without items. groupings return the name of an item's group, outermost groups first.
+// NewTurns returns an order without items. groupings return the name of an item's group, outermost
+// groups first.
 func NewTurns[T comparable](groupings ...func(T) string) *Turns[T] {
 	return &Turns[T]{groupings: groupings}
 }

@@ -35,13 +35,15 @@ type node struct {
 	allocatable corev1.ResourceList
 	requested   amounts
 	types       map[corev1.ResourceName]string
-	// takesAll says that any pod can be scheduled. reservedFor is the resource that a pod must request otherwise.
+	// takesAll says that any pod can be scheduled. reservedFor is the resource that a pod must request
+	// otherwise.
 	takesAll    bool
 	reservedFor corev1.ResourceName
 }
 
 const (
-	// maxNames bounds the names of nodes' resources. maxPending bounds the names of resources that pending pods request.
+	// maxNames bounds the names of nodes' resources. maxPending bounds the names of resources that
+	// pending pods request.
 	maxNames   = 1024
 	maxPending = 1024
 	// maxKept bounds nodes and their amounts: 65,000 nodes with seven each.
@@ -62,7 +64,8 @@ func New(labels []DeviceLabel) *Cluster {
 	return &Cluster{labels: labels, nodes: map[string]*node{}, names: sets.New[string](), pending: amounts{}}
 }
 
-// AddNode counts a node. Add all nodes before the first pod. It returns an error if the cluster exceeds a limit.
+// AddNode counts a node. Add all nodes before the first pod. It returns an error if the cluster
+// exceeds a limit.
 func (c *Cluster) AddNode(n *corev1.Node) error {
 	if len(n.Name) > validation.DNS1123SubdomainMaxLength {
 		return fmt.Errorf("the name of a node has more than %d bytes", validation.DNS1123SubdomainMaxLength)
@@ -81,7 +84,8 @@ func (c *Cluster) AddNode(n *corev1.Node) error {
 	return nil
 }
 
-// allocatable returns the allocatable resources of a node that are kept; shorter names have priority.
+// allocatable returns the allocatable resources of a node that are kept; shorter names have
+// priority.
 func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
 	kept := corev1.ResourceList{}
 	for _, name := range slices.SortedFunc(maps.Keys(n.Status.Allocatable), shorterFirst) {
@@ -92,7 +96,8 @@ func (c *Cluster) allocatable(n *corev1.Node) corev1.ResourceList {
 	return kept
 }
 
-// isName returns whether a resource can have that name. It records in dropped that there was an invalid one.
+// isName returns whether a resource can have that name. It records in dropped that there was an
+// invalid one.
 func (c *Cluster) isName(name corev1.ResourceName) bool {
 	valid := len(name) <= maxName && len(validation.IsQualifiedName(string(name))) == 0
 	c.dropped = c.dropped || !valid
@@ -186,7 +191,8 @@ func (c *Cluster) want(name string, quantity resource.Quantity) {
 	c.pending.add(name, quantity)
 }
 
-// requests returns the requests of a pod as the scheduler counts them, including one of the resource pods.
+// requests returns the requests of a pod as the scheduler counts them, including one of the
+// resource pods.
 func requests(pod *corev1.Pod) corev1.ResourceList {
 	sum := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
@@ -219,7 +225,8 @@ func (n *node) format(name corev1.ResourceName) resource.Format {
 	return n.allocatable[name].Format
 }
 
-// takes returns whether a pod without its own tolerations that requests a resource can be scheduled on the node.
+// takes returns whether a pod without its own tolerations that requests a resource can be scheduled
+// on the node.
 func (n *node) takes(name corev1.ResourceName) bool {
 	return n.takesAll || name == n.reservedFor
 }

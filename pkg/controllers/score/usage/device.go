@@ -54,7 +54,8 @@ func types(keys []DeviceLabel, labels map[string]string) map[corev1.ResourceName
 	var found map[corev1.ResourceName]string
 	for _, key := range keys {
 		value := labels[key.Label]
-		if value == "" || found[key.Resource] != "" || len(value) > validation.LabelValueMaxLength || len(validation.IsValidLabelValue(value)) > 0 {
+		if value == "" || found[key.Resource] != "" || len(value) > validation.LabelValueMaxLength ||
+			len(validation.IsValidLabelValue(value)) > 0 {
 			continue
 		}
 		if found == nil {

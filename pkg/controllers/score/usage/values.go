@@ -25,9 +25,9 @@ const (
 	perDoubling = 7
 )
 
-// Values returns no more than most amounts of the cluster, ordered by name, and whether there are more.
-// Resources of nodes have priority over resources that only pods request: users who may create pods
-// can request anything, under any name.
+// Values returns no more than most amounts of the cluster, ordered by name, and whether there are
+// more. Resources of nodes have priority over resources that only pods request: users who may
+// create pods can request anything, under any name.
 func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	total, largest := amounts{}, amounts{}
 	for _, n := range c.nodes {
@@ -47,7 +47,8 @@ func (c *Cluster) Values(most int) (values []v1alpha1.ClusterValue, more bool) {
 	}
 	// Shorter names first: cpu and memory before names with a domain.
 	for _, name := range slices.SortedFunc(maps.Keys(total), shorterFirst) {
-		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]), amount(name+v1alpha1.ScorePending, c.pending[name]))
+		values = append(values, amount(name, total[name]), amount(name+v1alpha1.ScoreLargestNode, largest[name]),
+			amount(name+v1alpha1.ScorePending, c.pending[name]))
 	}
 	// Requests for resources that no node has are demand, too: an autoscaler may add them.
 	for _, name := range slices.Sorted(maps.Keys(c.pending)) {

@@ -19,7 +19,8 @@ import (
 	"clusterpass.dev/pkg/bounds"
 )
 
-// Store is a store of one kind. bounds.Check limits lists and maps in its objects, and bounds.Limit limits errors.
+// Store is a store of one kind. bounds.Check limits lists and maps in its objects, and bounds.Limit
+// limits errors.
 type Store struct {
 	*genericregistry.Store
 }
@@ -69,7 +70,8 @@ type updated struct {
 	typer runtime.ObjectTyper
 }
 
-// UpdatedObject implements rest.UpdatedObjectInfo. Its errors are those of the inner UpdatedObjectInfo, and 422.
+// UpdatedObject implements rest.UpdatedObjectInfo. Its errors are those of the inner
+// UpdatedObjectInfo, and 422.
 func (u updated) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
 	obj, err := u.UpdatedObjectInfo.UpdatedObject(ctx, old)
 	if err != nil {

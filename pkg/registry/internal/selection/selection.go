@@ -47,7 +47,8 @@ func (s *Selection[T]) AddConversion(scheme *runtime.Scheme) error {
 	})
 }
 
-// Attributes implements storage.AttrFunc: it returns the labels and fields of an object, for selectors.
+// Attributes implements storage.AttrFunc: it returns the labels and fields of an object, for
+// selectors.
 func (s *Selection[T]) Attributes(obj runtime.Object) (labels.Set, fields.Set, error) {
 	typed, ok := obj.(T)
 	if !ok {

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package status serves the status of a stored resource as a subresource that behaves like that of a custom resource.
+// Package status serves the status of a stored resource as a subresource that behaves like that of
+// a custom resource.
 package status
 
 import (
@@ -40,11 +41,11 @@ func New(store *genericregistry.Store, strategy Strategy) *REST {
 	status := *store
 	status.UpdateStrategy = strategy
 	status.ResetFieldsStrategy = strategy
-	status.BeginUpdate = func(ctx context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+	status.BeginUpdate = func(ctx context.Context, obj, old runtime.Object, opts *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
 		if store.BeginUpdate == nil {
 			return func(context.Context, bool) {}, nil
 		}
-		return store.BeginUpdate(ctx, obj, old, options)
+		return store.BeginUpdate(ctx, obj, old, opts)
 	}
 	return &REST{store: bounded.New(&status)}
 }

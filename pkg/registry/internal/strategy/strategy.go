@@ -35,7 +35,8 @@ func (Namespaced) NamespaceScoped() bool { return true }
 // apply does, whatever is returned here.
 func (Namespaced) AllowCreateOnUpdate(context.Context) bool { return false }
 
-// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT names the resourceVersion it is based on.
+// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT names the resourceVersion it
+// is based on.
 func (Namespaced) AllowUnconditionalUpdate(context.Context) bool { return false }
 
 // WarningsOnCreate implements rest.RESTCreateStrategy.
@@ -49,24 +50,28 @@ func (Namespaced) WarningsOnUpdate(context.Context, runtime.Object, runtime.Obje
 // Canonicalize implements rest.RESTCreateStrategy and rest.RESTUpdateStrategy.
 func (Namespaced) Canonicalize(runtime.Object) {}
 
-// Main is the part of the strategy of a resource that has a subresource status, and leaves that alone.
+// Main is the part of the strategy of a resource that has a subresource status, and leaves that
+// alone.
 type Main struct {
 	Namespaced
 
 	version schema.GroupVersion
+	reset   []fieldpath.Path
 }
 
-// NewMain returns a Main for a type of version, which typer knows.
-func NewMain(typer runtime.ObjectTyper, version schema.GroupVersion) Main {
-	return Main{Namespaced: New(typer), version: version}
+// NewMain returns a Main for a type of version, which typer knows. Field managers own neither the
+// status nor the fields of reset.
+func NewMain(typer runtime.ObjectTyper, version schema.GroupVersion, reset ...fieldpath.Path) Main {
+	return Main{Namespaced: New(typer), version: version, reset: append(reset, fieldpath.MakePathOrDie("status"))}
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (m Main) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return resetFields(m.version, "status")
+	return resetFields(m.version, m.reset...)
 }
 
-// Status is the strategy of a subresource status: of everything else, only the managed fields change, as with a custom resource.
+// Status is the strategy of a subresource status: of everything else, only the managed fields
+// change, as with a custom resource.
 type Status[T metav1.ObjectMetaAccessor] struct {
 	Namespaced
 
@@ -80,8 +85,8 @@ var _ interface {
 	rest.ResetFieldsStrategy
 } = Status[*metav1.PartialObjectMetadata]{}
 
-// NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an object to that of the old one, and validate
-// returns what is wrong with the status of one.
+// NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an
+// object to that of the old one, and validate returns what is wrong with the status of one.
 func NewStatus[T metav1.ObjectMetaAccessor](
 	typer runtime.ObjectTyper, version schema.GroupVersion, keepSpec func(changed, old T), validate func(T) field.ErrorList,
 ) Status[T] {
@@ -108,15 +113,11 @@ func To[T any](obj runtime.Object) T {
 
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (s Status[T]) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return resetFields(s.version, "metadata", "spec")
+	return resetFields(s.version, fieldpath.MakePathOrDie("metadata"), fieldpath.MakePathOrDie("spec"))
 }
 
-func resetFields(version schema.GroupVersion, names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
-	set := fieldpath.NewSet()
-	for _, name := range names {
-		set.Insert(fieldpath.MakePathOrDie(name))
-	}
-	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(version.String()): set}
+func resetFields(version schema.GroupVersion, paths ...fieldpath.Path) map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(version.String()): fieldpath.NewSet(paths...)}
 }
 
 // keepMetadata undoes all changes of an object's metadata but those of its managed fields, as an

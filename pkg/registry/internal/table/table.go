@@ -70,3 +70,16 @@ func (c *Convertor[T]) row(obj runtime.Object, _ metav1.Object, name, age string
 	}
 	return slices.Insert(slices.Insert(c.cells(typed), c.age, any(age)), 0, any(name)), nil
 }
+
+// Condition returns the cell for a condition: True, or the reason why it is not, or Unknown if
+// there is none.
+func Condition(conditions []metav1.Condition, kind string) string {
+	condition := meta.FindStatusCondition(conditions, kind)
+	switch {
+	case condition == nil:
+		return string(metav1.ConditionUnknown)
+	case condition.Status == metav1.ConditionTrue:
+		return string(metav1.ConditionTrue)
+	}
+	return condition.Reason
+}

@@ -8,19 +8,24 @@ package v1alpha1
 // ArgoCDClusterApplyConfiguration represents a declarative configuration of the ArgoCDCluster type for use
 // with apply.
 //
-// ArgoCDCluster is what a declarative cluster of Argo CD may have besides server and credentials.
+// ArgoCDCluster is what a declarative cluster of Argo CD may have in addition to its server and
+// credentials.
 type ArgoCDClusterApplyConfiguration struct {
-	// Name is what Argo CD calls the cluster; {{.cluster.name}} in it is the ClusterProfile's name, {{.cluster.namespace}} its
-	// namespace, {{.cluster.displayName}} its display name, {{.set.name}} the set's name. {{.cluster.name}} by default, which
-	// ClusterProfiles of several namespaces may share.
+	// Name is a template for the name of the cluster in Argo CD. {{.cluster.name}} stands for the
+	// name of the ClusterProfile, {{.cluster.namespace}} for its namespace,
+	// {{.cluster.displayName}} for its display name, and {{.set.name}} for the name of the set.
+	// Defaults to {{.cluster.name}}, which ClusterProfiles of several namespaces may share.
 	Name *string `json:"name,omitempty"`
-	// Namespaces are those that Argo CD manages on the cluster, at most 500. All by default.
+	// Namespaces are the namespaces of the cluster that Argo CD manages. At most 500. Defaults to
+	// all namespaces.
 	Namespaces []string `json:"namespaces,omitempty"`
-	// ClusterResources lets Argo CD manage resources that are in no namespace, too, where namespaces are given. It does not by default.
+	// ClusterResources says whether Argo CD also manages cluster-scoped resources if namespaces are
+	// given. Defaults to false.
 	ClusterResources *bool `json:"clusterResources,omitempty"`
-	// Project is the AppProject that the cluster is for alone.
+	// Project is the only AppProject that may use the cluster.
 	Project *string `json:"project,omitempty"`
-	// Shard is the number of the application controller that is responsible for the cluster, from 0. Argo CD chooses by default.
+	// Shard is the number of the application controller that is responsible for the cluster, from
+	// 0. By default, Argo CD chooses it.
 	Shard *int32 `json:"shard,omitempty"`
 }
 

@@ -12,12 +12,13 @@ import (
 // AuthorApplyConfiguration represents a declarative configuration of the Author type for use
 // with apply.
 //
-// Author is who last changed the spec of an object.
+// Author is the user who last changed the spec of an object.
 type AuthorApplyConfiguration struct {
 	RequesterApplyConfiguration `json:""`
-	// Extra is what else the hub's authenticator knew of the user, and its authoriser may look at.
+	// Extra is extra information about the user from the hub's authenticator. The hub's authoriser
+	// may use it.
 	Extra map[string][]string `json:"extra,omitempty"`
-	// Since is when the user was noted. Authors that were noted by an earlier release have none.
+	// Since is when the user was recorded. It is not set if an earlier release recorded the author.
 	Since *v1.Time `json:"since,omitempty"`
 }
 

@@ -17,16 +17,18 @@ import (
 // AuthTokenGrantApplyConfiguration represents a declarative configuration of the AuthTokenGrant type for use
 // with apply.
 //
-// AuthTokenGrant records what was granted on a member cluster, to whom and until when. There is one for each
-// namespace that requests come from, ClusterProfile and ServiceAccount. It is made and changed by answering
-// AuthTokenRequests and holds no token. Deleting it revokes every token of it.
+// AuthTokenGrant records what was granted on a member cluster, to whom and until when. There is one
+// grant for each combination of request namespace, ClusterProfile and ServiceAccount. The server
+// creates and changes grants when it answers AuthTokenRequests. A grant holds no token. Deleting it
+// revokes all of its tokens.
 type AuthTokenGrantApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
-	// Standard object's metadata. The name is made of the ClusterProfile's, the ServiceAccount's and a hash.
+	// Standard object's metadata. The name consists of the names of the ClusterProfile and the
+	// ServiceAccount, and a hash.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// Spec is what was granted. Only an AuthTokenRequest changes it.
 	Spec *AuthTokenGrantSpecApplyConfiguration `json:"spec,omitempty"`
-	// Status is what has come of it.
+	// Status is the observed state.
 	Status *AuthTokenGrantStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -14,17 +14,21 @@ import (
 //
 // AuthTokenGrantSpec is what was granted.
 type AuthTokenGrantSpecApplyConfiguration struct {
-	// ClusterProfile is the member cluster.
+	// ClusterProfile identifies the member cluster.
 	ClusterProfile *GrantedClusterProfileApplyConfiguration `json:"clusterProfile,omitempty"`
-	// ServiceAccount is whose tokens are issued. It belongs to this grant alone.
+	// ServiceAccount identifies the ServiceAccount whose tokens are issued. It belongs to this
+	// grant only.
 	ServiceAccount *GrantedServiceAccountApplyConfiguration `json:"serviceAccount,omitempty"`
-	// ClusterRoles are the ClusterRoles that the ServiceAccount is bound to in the whole member cluster.
+	// ClusterRoles are the ClusterRoles that the ServiceAccount is bound to in the whole member
+	// cluster.
 	ClusterRoles []multiclusterv1alpha1.ClusterRoleApplyConfiguration `json:"clusterRoles,omitempty"`
-	// Roles are the Roles that the ServiceAccount is bound to, each in its namespace of the member cluster.
+	// Roles are the Roles that the ServiceAccount is bound to, each in its namespace of the member
+	// cluster.
 	Roles []multiclusterv1alpha1.RoleApplyConfiguration `json:"roles,omitempty"`
-	// Audiences are the audiences of the tokens. Empty means the default audience of the member's API server.
+	// Audiences are the audiences of the tokens. Empty means the default audience of the member's
+	// API server.
 	Audiences []string `json:"audiences,omitempty"`
-	// Requester is who set the rest of the spec.
+	// Requester is the user who set the rest of the spec.
 	Requester *RequesterApplyConfiguration `json:"requester,omitempty"`
 }
 

@@ -15,29 +15,34 @@ import (
 // AuthTokenGrantStatusApplyConfiguration represents a declarative configuration of the AuthTokenGrantStatus type for use
 // with apply.
 //
-// AuthTokenGrantStatus is what has come of a grant.
+// AuthTokenGrantStatus is the observed state of an AuthTokenGrant.
 type AuthTokenGrantStatusApplyConfiguration struct {
-	// ObservedGeneration is the generation of the grant that the member cluster was last seen to have.
+	// ObservedGeneration is the generation of the grant that was last confirmed on the member
+	// cluster.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// ExpirationCeiling is a time that no token of the grant outlives. It is written before the token is
-	// issued, and hours ahead, so that few tokens cost a write.
+	// ExpirationCeiling is a time after which no token of the grant is valid. It is set before a
+	// token is issued, and hours ahead, so few tokens need a write.
 	ExpirationCeiling *v1.Time `json:"expirationCeiling,omitempty"`
-	// LastRequester is who got a token when the ceiling was last written. The audit log has every token.
+	// LastRequester is the user who got a token when expirationCeiling was last set. The audit log
+	// records every token.
 	LastRequester *RequesterApplyConfiguration `json:"lastRequester,omitempty"`
-	// LastIssuedTime is when the ceiling was last written.
+	// LastIssuedTime is when expirationCeiling was last set.
 	LastIssuedTime *v1.Time `json:"lastIssuedTime,omitempty"`
-	// MemberObjects are the objects that the grant owns, or may own, on the member cluster. What a change of the grant adds or drops is
-	// listed here before it is made; what the spec takes is owned whether it is listed or not.
+	// MemberObjects are the objects that the grant owns, or may own, on the member cluster. Objects
+	// that a change of the grant adds or drops are listed here before the change is made. Objects
+	// that the spec needs are owned even if they are not listed.
 	MemberObjects []MemberObjectApplyConfiguration `json:"memberObjects,omitempty"`
-	// AccessProvider is the entry of the ClusterProfile that the member cluster was reached by. It is how
-	// the grant is revoked when the ClusterProfile is gone. There is no secret in it.
+	// AccessProvider is the entry in the status of the ClusterProfile by which the member cluster
+	// was reached. It is used to revoke the grant if the ClusterProfile is gone. It contains no
+	// secret.
 	AccessProvider *apisv1alpha1.AccessProvider `json:"accessProvider,omitempty"`
-	// MemberUID is the UID of the member cluster's namespace kube-system, noted before anything was made for the
-	// grant. The grant is changed and revoked on that cluster alone. It is empty where the member cluster does not
-	// let clusterpass know, and for a grant of an earlier release, until that is swept.
+	// MemberUID is the UID of the member cluster's namespace kube-system. It is recorded before
+	// anything is created for the grant. The grant is changed and revoked only on that cluster. It
+	// is empty if the member cluster does not allow clusterpass to read the UID. For a grant of an
+	// earlier release, it is empty until the member is swept.
 	MemberUID *types.UID `json:"memberUID,omitempty"`
-	// RightsEndedTime is when, while the grant is being deleted, its tokens had lost their rights and the Secret
-	// that they are bound to was gone.
+	// RightsEndedTime is the time by which the grant's tokens had lost their rights and the Secret
+	// that they are bound to was gone. It is set while the grant is being deleted.
 	RightsEndedTime *v1.Time `json:"rightsEndedTime,omitempty"`
 	// Conditions are Ready and, while the grant is being deleted, Revoked.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`

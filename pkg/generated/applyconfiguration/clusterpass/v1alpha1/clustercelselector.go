@@ -8,11 +8,13 @@ package v1alpha1
 // ClusterCelSelectorApplyConfiguration represents a declarative configuration of the ClusterCelSelector type for use
 // with apply.
 //
-// ClusterCelSelector selects by expressions.
+// ClusterCelSelector selects by CEL expressions.
 type ClusterCelSelectorApplyConfiguration struct {
-	// CelExpressions have to be true all. They see the ClusterProfile as clusterProfile, with metadata and status. For
-	// expressions from OCM they see it as managedCluster, too, with status.clusterClaims and status.version.kubernetes.
-	// One that fails, or costs too much, is not true. A placement has at most 100.
+	// CelExpressions are CEL expressions that must all be true. The variable clusterProfile is the
+	// ClusterProfile, with metadata and status. For expressions from OCM, the variable
+	// managedCluster is the ClusterProfile, too, with status.clusterClaims and
+	// status.version.kubernetes. An expression that fails, or costs too much, is not true. A
+	// placement has at most 100 expressions.
 	CelExpressions []string `json:"celExpressions,omitempty"`
 }
 

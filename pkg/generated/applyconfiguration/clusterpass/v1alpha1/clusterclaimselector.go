@@ -14,7 +14,8 @@ import (
 //
 // ClusterClaimSelector selects by properties.
 type ClusterClaimSelectorApplyConfiguration struct {
-	// MatchExpressions have to hold all. Their values have the form of label values.
+	// MatchExpressions are requirements that must all be met. Their values must have the form of
+	// label values.
 	MatchExpressions []v1.LabelSelectorRequirementApplyConfiguration `json:"matchExpressions,omitempty"`
 }
 

@@ -17,15 +17,16 @@ import (
 // ClusterCredentialSetApplyConfiguration represents a declarative configuration of the ClusterCredentialSet type for use
 // with apply.
 //
-// ClusterCredentialSet keeps one credential for each selected cluster, in a Secret of the hub, and renews it before it
-// expires. What it may have is what its author may have: who last changed its spec.
+// ClusterCredentialSet keeps one credential for each selected cluster in a Secret on the hub, and
+// renews it before it expires. A set can have only what its author may have. The author is the user
+// who last changed the spec.
 type ClusterCredentialSetApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// Spec says which clusters, which rights, and which Secrets.
 	Spec *ClusterCredentialSetSpecApplyConfiguration `json:"spec,omitempty"`
-	// Status is what has come of it.
+	// Status is the observed state.
 	Status *ClusterCredentialSetStatusApplyConfiguration `json:"status,omitempty"`
 }
 

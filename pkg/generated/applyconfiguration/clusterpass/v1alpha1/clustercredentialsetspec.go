@@ -8,21 +8,23 @@ package v1alpha1
 // ClusterCredentialSetSpecApplyConfiguration represents a declarative configuration of the ClusterCredentialSetSpec type for use
 // with apply.
 //
-// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. It has one author, who has written all of it: server-side apply
-// does not merge it.
+// ClusterCredentialSetSpec says which clusters, which rights, and which Secrets. The spec has a
+// single author, who wrote all of it: server-side apply replaces it as a whole, and does not merge
+// it.
 type ClusterCredentialSetSpecApplyConfiguration struct {
 	// Clusters selects ClusterProfiles.
 	Clusters *ClusterSelectionApplyConfiguration `json:"clusters,omitempty"`
-	// Template is what is asked for on each cluster.
+	// Template is what is requested on each cluster.
 	Template *CredentialTemplateApplyConfiguration `json:"template,omitempty"`
-	// Secret is where each credential is kept.
+	// Secret says in which Secrets the credentials are kept.
 	Secret *CredentialSecretApplyConfiguration `json:"secret,omitempty"`
-	// Rotation says when a credential is renewed.
+	// Rotation says when credentials are renewed.
 	Rotation *CredentialRotationApplyConfiguration `json:"rotation,omitempty"`
-	// Consumer is configured to use the clusters.
+	// Consumer is the program that is configured to use the clusters.
 	Consumer *CredentialConsumerApplyConfiguration `json:"consumer,omitempty"`
-	// Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it. Credentials
-	// are authorised as if this user had asked for them, each time.
+	// Author is the user who last changed the rest of the spec, with the groups that the user was
+	// in at that time. The server sets it. Each time a credential is requested, it is authorised as
+	// if this user had requested it.
 	Author *AuthorApplyConfiguration `json:"author,omitempty"`
 }
 

@@ -13,19 +13,20 @@ import (
 // ClusterCredentialSetStatusApplyConfiguration represents a declarative configuration of the ClusterCredentialSetStatus type for use
 // with apply.
 //
-// ClusterCredentialSetStatus is what has come of a ClusterCredentialSet.
+// ClusterCredentialSetStatus is the observed state of a ClusterCredentialSet.
 type ClusterCredentialSetStatusApplyConfiguration struct {
-	// ObservedGeneration is the generation of the spec that the rest is about.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// Selected counts the clusters that are selected.
+	// Selected is the number of selected clusters.
 	Selected *int32 `json:"selected,omitempty"`
-	// Ready counts those that have a valid credential of this generation.
+	// Ready is the number of selected clusters that have a valid credential of this generation.
 	Ready *int32 `json:"ready,omitempty"`
-	// NextRotation is when the first of the credentials that are ready is renewed.
+	// NextRotation is when the next of the ready credentials is renewed.
 	NextRotation *v1.Time `json:"nextRotation,omitempty"`
-	// Credentials are the credentials of selected clusters, at most 100: those that are not ready first, then by name.
+	// Credentials are the credentials of selected clusters. At most 100. Credentials that are not
+	// ready come first; apart from that, they are sorted by name.
 	Credentials []CredentialStatusApplyConfiguration `json:"credentials,omitempty"`
-	// Conditions of the set.
+	// Conditions are the conditions of the set.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -8,9 +8,9 @@ package v1alpha1
 // ClusterPredicateApplyConfiguration represents a declarative configuration of the ClusterPredicate type for use
 // with apply.
 //
-// ClusterPredicate is a hard need.
+// ClusterPredicate is a hard requirement.
 type ClusterPredicateApplyConfiguration struct {
-	// RequiredClusterSelector is what a cluster has to match.
+	// RequiredClusterSelector is the selector that a cluster must match.
 	RequiredClusterSelector *ClusterSelectorApplyConfiguration `json:"requiredClusterSelector,omitempty"`
 }
 

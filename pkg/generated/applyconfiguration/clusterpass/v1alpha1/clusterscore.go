@@ -17,16 +17,19 @@ import (
 // ClusterScoreApplyConfiguration represents a declarative configuration of the ClusterScore type for use
 // with apply.
 //
-// ClusterScore holds figures of one cluster that change too often for its ClusterProfile, for placements to choose by.
-// clusterpass collects those with resourceName usage; anybody whom the hub allows it keeps others. A figure that is
-// absent, or that is no longer valid, is unknown: never zero, and never average.
+// ClusterScore holds figures of one cluster that change too often for its ClusterProfile.
+// Placements choose clusters by them. clusterpass collects the figures with resourceName usage.
+// Anyone whom the hub authorises may keep other figures. A figure that is absent, or no longer
+// valid, is unknown: it is never treated as zero or as average.
 type ClusterScoreApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
-	// Standard object's metadata. The name may be any; spec says what it is about.
+	// Standard object's metadata. The name can be chosen freely: the spec identifies the cluster
+	// and its figures.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// Spec says which cluster the figures are of, and by which name they are known. It never changes.
+	// Spec identifies the cluster, and the name by which placements find its figures. It is
+	// immutable.
 	Spec *ClusterScoreSpecApplyConfiguration `json:"spec,omitempty"`
-	// Status is the figures.
+	// Status holds the figures.
 	Status *ClusterScoreStatusApplyConfiguration `json:"status,omitempty"`
 }
 

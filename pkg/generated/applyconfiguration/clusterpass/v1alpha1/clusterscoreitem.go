@@ -10,7 +10,7 @@ package v1alpha1
 //
 // ClusterScoreItem is a named score.
 type ClusterScoreItemApplyConfiguration struct {
-	// Name is formed as that of a value, NAME[@TYPE][:ASPECT].
+	// Name is NAME[@TYPE][:ASPECT], as in values.
 	Name *string `json:"name,omitempty"`
 	// Value is the score, from -100 to 100.
 	Value *int32 `json:"value,omitempty"`

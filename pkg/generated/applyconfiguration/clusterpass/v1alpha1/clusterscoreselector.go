@@ -10,7 +10,7 @@ package v1alpha1
 //
 // ClusterScoreSelector selects by amounts and scores.
 type ClusterScoreSelectorApplyConfiguration struct {
-	// Requirements have to hold all.
+	// Requirements must all be met.
 	Requirements []ScoreRequirementApplyConfiguration `json:"requirements,omitempty"`
 }
 

@@ -8,13 +8,15 @@ package v1alpha1
 // ClusterScoreSpecApplyConfiguration represents a declarative configuration of the ClusterScoreSpec type for use
 // with apply.
 //
-// ClusterScoreSpec says what a ClusterScore is about.
+// ClusterScoreSpec identifies the cluster, and the name by which placements find its figures.
 type ClusterScoreSpecApplyConfiguration struct {
-	// ClusterProfileName is the name of the cluster's ClusterProfile, which is in the same namespace. It is immutable.
+	// ClusterProfileName is the name of the cluster's ClusterProfile in the same namespace. It is
+	// immutable.
 	ClusterProfileName *string `json:"clusterProfileName,omitempty"`
-	// ResourceName is what placements know these figures by, of every cluster that has them: a DNS subdomain such as
-	// usage or latency.example.com. It is immutable. There should be one ClusterScore for a cluster and a resource
-	// name; of several, the one that was created first counts.
+	// ResourceName is the name by which placements find these figures, the same for every cluster
+	// that has them. It is a DNS subdomain such as usage or latency.example.com. It is immutable.
+	// There should be one ClusterScore for each cluster and resource name. If there are several,
+	// the one that was created first counts.
 	ResourceName *string `json:"resourceName,omitempty"`
 }
 

@@ -13,16 +13,18 @@ import (
 // ClusterScoreStatusApplyConfiguration represents a declarative configuration of the ClusterScoreStatus type for use
 // with apply.
 //
-// ClusterScoreStatus is the figures of a cluster.
+// ClusterScoreStatus holds the figures of a cluster.
 type ClusterScoreStatusApplyConfiguration struct {
-	// Values are amounts, such as what is free of a resource. Requirements compare them. There are at most 256.
+	// Values are amounts, such as how much of a resource is free. Requirements of placements
+	// compare them. At most 256.
 	Values []ClusterValueApplyConfiguration `json:"values,omitempty"`
-	// Scores are what prioritisers weigh: the higher, the better. There are at most 256.
+	// Scores are numbers that prioritisers weigh: the higher, the better. At most 256.
 	Scores []ClusterScoreItemApplyConfiguration `json:"scores,omitempty"`
-	// ValidUntil is when values and scores become unknown, unless they are renewed. Without it they are valid until
-	// they are changed.
+	// ValidUntil is when values and scores become unknown, unless they are renewed. If it is not
+	// set, they are valid until they are changed.
 	ValidUntil *v1.Time `json:"validUntil,omitempty"`
-	// Conditions tell how the figures came about. clusterpass sets Collected on those that it collects.
+	// Conditions say how the figures were obtained. clusterpass sets Collected in the ClusterScores
+	// that it collects.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -12,23 +12,27 @@ import (
 // ClusterSelectionApplyConfiguration represents a declarative configuration of the ClusterSelection type for use
 // with apply.
 //
-// ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by PlacementDecisions. With the last, labels or
-// names may be given, too: they bound what decisions select.
+// ClusterSelection selects ClusterProfiles of one namespace: by labels, by names, or by
+// PlacementDecisions. Labels or names can be combined with PlacementDecisions: they then restrict
+// what the decisions select.
 type ClusterSelectionApplyConfiguration struct {
-	// Namespace of the ClusterProfiles; by default that of the set.
+	// Namespace is the namespace of the ClusterProfiles. Defaults to the namespace of the set.
 	Namespace *string `json:"namespace,omitempty"`
-	// LabelSelector selects by labels. An empty one selects all of the namespace. With decisionKey, decisions select none but these.
+	// LabelSelector selects by labels. An empty selector selects all ClusterProfiles of the
+	// namespace. With decisionKey, decisions select only clusters that match it.
 	LabelSelector *v1.LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
-	// Names selects by name, at most 1000. Names of which there is no ClusterProfile are left out. With decisionKey, decisions select
-	// none but these.
+	// Names selects by name. At most 1000. A name without a ClusterProfile is left out. With
+	// decisionKey, decisions select only clusters with these names.
 	Names []string `json:"names,omitempty"`
-	// DecisionKey selects what the PlacementDecisions of the set's namespace name whose label
-	// multicluster.x-k8s.io/decision-key has this value (KEP-5313), and which one of decisionWriters has written. The credential for
-	// a cluster that they do not name any more is kept for a minute.
+	// DecisionKey selects the clusters in PlacementDecisions of the set's namespace (KEP-5313):
+	// those with this value in their label multicluster.x-k8s.io/decision-key that were written by
+	// one of decisionWriters. If they no longer name a cluster, its credential is kept for another
+	// minute.
 	DecisionKey *string `json:"decisionKey,omitempty"`
-	// DecisionWriters are the users whose PlacementDecisions count, by their usernames on the hub, at most 20. By default it
-	// is clusterpass-controller-manager, whose decisions follow Placements. A set of an earlier release may have none: then all
-	// decisions count, whoever may write them, until its spec changes.
+	// DecisionWriters are the usernames on the hub of the users whose PlacementDecisions count. At
+	// most 20. Defaults to the username of clusterpass-controller-manager, whose decisions follow
+	// Placements. A set of an earlier release may have none: all decisions then count, regardless
+	// of who wrote them, until the spec of the set changes.
 	DecisionWriters []string `json:"decisionWriters,omitempty"`
 }
 

@@ -12,15 +12,17 @@ import (
 // ClusterSelectorApplyConfiguration represents a declarative configuration of the ClusterSelector type for use
 // with apply.
 //
-// ClusterSelector matches the clusters that all of its parts match. An empty one matches all.
+// ClusterSelector matches clusters that match all of its parts. An empty selector matches all
+// clusters.
 type ClusterSelectorApplyConfiguration struct {
-	// LabelSelector is about the labels of the ClusterProfile.
+	// LabelSelector selects by labels of the ClusterProfile.
 	LabelSelector *v1.LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
-	// ClaimSelector is about the properties in the status of the ClusterProfile, which OCM calls claims.
+	// ClaimSelector selects by properties in the status of the ClusterProfile. OCM calls them
+	// claims.
 	ClaimSelector *ClusterClaimSelectorApplyConfiguration `json:"claimSelector,omitempty"`
-	// CelSelector is about anything in the ClusterProfile.
+	// CelSelector selects by CEL expressions over the ClusterProfile.
 	CelSelector *ClusterCelSelectorApplyConfiguration `json:"celSelector,omitempty"`
-	// ScoreSelector is about amounts and scores in ClusterScores.
+	// ScoreSelector selects by amounts and scores in ClusterScores.
 	ScoreSelector *ClusterScoreSelectorApplyConfiguration `json:"scoreSelector,omitempty"`
 }
 

@@ -12,17 +12,18 @@ import (
 // ClusterTolerationApplyConfiguration represents a declarative configuration of the ClusterToleration type for use
 // with apply.
 //
-// ClusterToleration tolerates the taints that it matches.
+// ClusterToleration tolerates taints that match it.
 type ClusterTolerationApplyConfiguration struct {
-	// Key is that of the taint; all keys, with operator Exists, if it is empty.
+	// Key is the key of the taint. If it is empty, all keys match, and operator must be Exists.
 	Key *string `json:"key,omitempty"`
-	// Operator is Equal (the default) or Exists, which is for any value.
+	// Operator is Equal (the default) or Exists. Exists matches any value.
 	Operator *clusterpassv1alpha1.TolerationOperator `json:"operator,omitempty"`
-	// Value is that of the taint. With Exists it has to be empty.
+	// Value is the value of the taint. With operator Exists, it must be empty.
 	Value *string `json:"value,omitempty"`
-	// Effect is that of the taint; any effect if it is empty.
+	// Effect is the effect of the taint. If it is empty, all effects match.
 	Effect *clusterpassv1alpha1.TaintEffect `json:"effect,omitempty"`
-	// TolerationSeconds is for how many seconds the taint is tolerated, from its timeAdded on; for ever by default.
+	// TolerationSeconds is how long the taint is tolerated, in seconds from its timeAdded. By
+	// default, the taint is tolerated forever.
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 

@@ -14,11 +14,12 @@ import (
 //
 // ClusterValue is a named amount.
 type ClusterValueApplyConfiguration struct {
-	// Name is NAME[@TYPE][:ASPECT]. NAME is a qualified name, such as that of a resource; TYPE, a label's value, is
-	// the kind of device; ASPECT, a DNS label, says what is counted. For example cpu, nvidia.com/gpu@Tesla-T4 and
-	// nvidia.com/gpu@Tesla-T4:largest-node.
+	// Name is NAME[@TYPE][:ASPECT], for example cpu, nvidia.com/gpu@Tesla-T4 or
+	// nvidia.com/gpu@Tesla-T4:largest-node. NAME is a qualified name, such as the name of a
+	// resource. TYPE is the type of device, and a valid label value. ASPECT says what is counted,
+	// and is a DNS label.
 	Name *string `json:"name,omitempty"`
-	// Value is the amount, in the unit of Kubernetes: cores of cpu, bytes of memory.
+	// Value is the amount, in the unit that Kubernetes uses: cores of cpu, bytes of memory.
 	Value *resource.Quantity `json:"value,omitempty"`
 }
 

@@ -8,9 +8,10 @@ package v1alpha1
 // CredentialConsumerApplyConfiguration represents a declarative configuration of the CredentialConsumer type for use
 // with apply.
 //
-// CredentialConsumer is who is configured to use the clusters of a ClusterCredentialSet.
+// CredentialConsumer is the program that is configured to use the clusters of a
+// ClusterCredentialSet.
 type CredentialConsumerApplyConfiguration struct {
-	// MultiKueue has Kueue send workloads to the clusters.
+	// MultiKueue configures Kueue to send workloads to the clusters.
 	MultiKueue *MultiKueueConsumerApplyConfiguration `json:"multiKueue,omitempty"`
 }
 

@@ -8,12 +8,14 @@ package v1alpha1
 // CredentialRotationApplyConfiguration represents a declarative configuration of the CredentialRotation type for use
 // with apply.
 //
-// CredentialRotation says when a credential is renewed. The old one stays valid until it expires.
+// CredentialRotation says when credentials are renewed. The old credential stays valid until it
+// expires.
 type CredentialRotationApplyConfiguration struct {
-	// ExpirationSeconds is the lifetime asked for, in seconds: 3600 by default, at least 600.
+	// ExpirationSeconds is the requested lifetime, in seconds. Defaults to 3600; at least 600.
 	ExpirationSeconds *int64 `json:"expirationSeconds,omitempty"`
-	// RefreshAtPercent is the part of its lifetime after which a credential is renewed: 80 by default, from 10 to 90.
-	// Some are renewed earlier, by up to a tenth of that, so that not all are at once.
+	// RefreshAtPercent is the percentage of its lifetime after which a credential is renewed, from
+	// 10 to 90. Defaults to 80. Some credentials are renewed earlier, by up to a tenth of that
+	// time, so not all are renewed at once.
 	RefreshAtPercent *int32 `json:"refreshAtPercent,omitempty"`
 }
 

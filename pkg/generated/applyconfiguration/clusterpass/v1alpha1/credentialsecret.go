@@ -12,24 +12,27 @@ import (
 // CredentialSecretApplyConfiguration represents a declarative configuration of the CredentialSecret type for use
 // with apply.
 //
-// CredentialSecret is where a credential is kept.
+// CredentialSecret says in which Secrets credentials are kept.
 type CredentialSecretApplyConfiguration struct {
-	// Namespace of the Secrets; by default that of the set. Author and controller manager have to be allowed to write Secrets
-	// there.
+	// Namespace is the namespace of the Secrets. Defaults to the namespace of the set. The author
+	// and the controller manager must be allowed to write Secrets there.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of each Secret; {{.cluster.name}} in it is the ClusterProfile's name, and has to be in it, {{.cluster.namespace}}
-	// its namespace, {{.set.name}} the set's name. {{.set.name}}-{{.cluster.name}} by default. A name that is too long for a Secret
-	// ends in a hash; status.credentials has it. A Secret of that name that is not the set's is left alone.
+	// Name is a template for the name of each Secret. {{.cluster.name}} stands for the name of the
+	// ClusterProfile, and is required; {{.cluster.namespace}} stands for its namespace, and
+	// {{.set.name}} for the name of the set. Defaults to {{.set.name}}-{{.cluster.name}}. A name
+	// that is too long for a Secret ends in a hash; status.credentials shows it. An existing Secret
+	// of that name that does not belong to the set is left alone.
 	Name *string `json:"name,omitempty"`
-	// Format is how the Secret holds the credential: kubeconfig (the default), argocd or token.
+	// Format is the format of the credential in the Secret: kubeconfig (the default), argocd or
+	// token.
 	Format *clusterpassv1alpha1.SecretFormat `json:"format,omitempty"`
-	// Labels of each Secret, besides those of the format and of clusterpass. Labels that others set stay. One that is taken out
-	// here is taken from the Secrets.
+	// Labels are labels for each Secret, in addition to those of the format and of clusterpass.
+	// Labels that others set are kept. If a label is removed here, it is removed from the Secrets.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Annotations of each Secret, likewise.
+	// Annotations are annotations for each Secret. They are treated like labels.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// ArgoCD is what else the Secret tells Argo CD of the cluster, with format argocd. Keys that are not given here may
-	// be set in the Secret by others, and stay.
+	// ArgoCD is what else the Secret says about the cluster to Argo CD, with format argocd. Others
+	// may set the keys of the Secret that are not given here; these keys are kept.
 	ArgoCD *ArgoCDClusterApplyConfiguration `json:"argoCD,omitempty"`
 }
 

@@ -12,11 +12,11 @@ import (
 // CredentialStatusApplyConfiguration represents a declarative configuration of the CredentialStatus type for use
 // with apply.
 //
-// CredentialStatus is what has come of the credential for one cluster.
+// CredentialStatus is the observed state of the credential for one cluster.
 type CredentialStatusApplyConfiguration struct {
-	// ClusterProfile is the cluster's name.
+	// ClusterProfile is the name of the cluster's ClusterProfile.
 	ClusterProfile *string `json:"clusterProfile,omitempty"`
-	// UID of the ClusterProfile.
+	// UID is the UID of the ClusterProfile.
 	UID *types.UID `json:"uid,omitempty"`
 	// SecretName is the name of the Secret.
 	SecretName *string `json:"secretName,omitempty"`
@@ -24,9 +24,10 @@ type CredentialStatusApplyConfiguration struct {
 	GrantName *string `json:"grantName,omitempty"`
 	// Ready says whether the Secret has a valid credential of this generation.
 	Ready *bool `json:"ready,omitempty"`
-	// Reason is a word for why it has none: that of the Status that the request for it got.
+	// Reason is one word for why the credential could not be issued or renewed: the reason of the
+	// Status that the request for it was answered with.
 	Reason *string `json:"reason,omitempty"`
-	// Message says so to people.
+	// Message explains the reason.
 	Message *string `json:"message,omitempty"`
 }
 

@@ -12,20 +12,23 @@ import (
 // CredentialTemplateApplyConfiguration represents a declarative configuration of the CredentialTemplate type for use
 // with apply.
 //
-// CredentialTemplate is what is asked for on each cluster: an AuthTokenRequest's spec without a target.
+// CredentialTemplate is what is requested on each cluster: the spec of an AuthTokenRequest without
+// a target.
 type CredentialTemplateApplyConfiguration struct {
-	// ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster; default by default.
+	// ServiceAccountNamespace is the namespace of the ServiceAccount on each member cluster.
+	// Defaults to default.
 	ServiceAccountNamespace *string `json:"serviceAccountNamespace,omitempty"`
-	// ServiceAccountName is the name of the ServiceAccount on each member cluster; {{.cluster.name}} in it is the
-	// ClusterProfile's name, {{.cluster.namespace}} its namespace, {{.set.name}} the set's name. One that is too long ends in a
-	// hash. By default it is made of the set's name and a hash of set and ClusterProfile, so
-	// that ClusterProfiles which lead to one member do not collide.
+	// ServiceAccountName is a template for the name of the ServiceAccount on each member cluster.
+	// {{.cluster.name}} stands for the name of the ClusterProfile, {{.cluster.namespace}} for its
+	// namespace, and {{.set.name}} for the name of the set. A name that is too long ends in a hash.
+	// By default, the name consists of the name of the set and a hash of the set and the
+	// ClusterProfile, so ClusterProfiles that lead to the same member do not collide.
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
-	// ClusterRoles are as in an AuthTokenRequest.
+	// ClusterRoles are the ClusterRoles to bind, as in an AuthTokenRequest.
 	ClusterRoles []multiclusterv1alpha1.ClusterRoleApplyConfiguration `json:"clusterRoles,omitempty"`
-	// Roles are as in an AuthTokenRequest.
+	// Roles are the Roles to bind, as in an AuthTokenRequest.
 	Roles []multiclusterv1alpha1.RoleApplyConfiguration `json:"roles,omitempty"`
-	// Audiences are as in an AuthTokenRequest.
+	// Audiences are the audiences of the tokens, as in an AuthTokenRequest.
 	Audiences []string `json:"audiences,omitempty"`
 }
 

@@ -10,9 +10,9 @@ package v1alpha1
 //
 // DecisionGroup is a group of selected clusters.
 type DecisionGroupApplyConfiguration struct {
-	// GroupName is the name of the group, and a label's value.
+	// GroupName is the name of the group. It must be a valid label value.
 	GroupName *string `json:"groupName,omitempty"`
-	// GroupClusterSelector selects the clusters.
+	// GroupClusterSelector selects the clusters of the group.
 	GroupClusterSelector *GroupClusterSelectorApplyConfiguration `json:"groupClusterSelector,omitempty"`
 }
 

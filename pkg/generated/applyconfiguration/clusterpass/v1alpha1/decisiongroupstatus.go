@@ -8,15 +8,16 @@ package v1alpha1
 // DecisionGroupStatusApplyConfiguration represents a declarative configuration of the DecisionGroupStatus type for use
 // with apply.
 //
-// DecisionGroupStatus is one group of the selected clusters.
+// DecisionGroupStatus describes one group of selected clusters.
 type DecisionGroupStatusApplyConfiguration struct {
-	// DecisionGroupIndex is the place of the group among all, from 0.
+	// DecisionGroupIndex is the index of the group, from 0.
 	DecisionGroupIndex *int32 `json:"decisionGroupIndex,omitempty"`
-	// DecisionGroupName is the name of the group in the spec; it is empty for clusters that no group selects.
+	// DecisionGroupName is the name of the group in the spec. It is empty for clusters that no
+	// group selects.
 	DecisionGroupName *string `json:"decisionGroupName,omitempty"`
-	// Decisions are the names of the group's PlacementDecisions, in their order.
+	// Decisions are the names of the group's PlacementDecisions, in order.
 	Decisions []string `json:"decisions,omitempty"`
-	// ClusterCount counts the clusters of the group.
+	// ClusterCount is the number of clusters in the group.
 	ClusterCount *int32 `json:"clusterCount,omitempty"`
 }
 

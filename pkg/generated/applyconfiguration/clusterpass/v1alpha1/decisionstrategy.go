@@ -12,11 +12,12 @@ import (
 // DecisionStrategyApplyConfiguration represents a declarative configuration of the DecisionStrategy type for use
 // with apply.
 //
-// DecisionStrategy divides the selected clusters.
+// DecisionStrategy says how the selected clusters are grouped and sorted.
 type DecisionStrategyApplyConfiguration struct {
-	// GroupStrategy divides them into groups.
+	// GroupStrategy divides the selected clusters into groups.
 	GroupStrategy *GroupStrategyApplyConfiguration `json:"groupStrategy,omitempty"`
-	// SortBy is Score (the default), which keeps each group in the order of rank, or ClusterName.
+	// SortBy is the order of the clusters in each group: Score (the default), by rank, or
+	// ClusterName, by name.
 	SortBy *clusterpassv1alpha1.DecisionSortBy `json:"sortBy,omitempty"`
 }
 

@@ -12,13 +12,14 @@ import (
 // GrantedClusterProfileApplyConfiguration represents a declarative configuration of the GrantedClusterProfile type for use
 // with apply.
 //
-// GrantedClusterProfile names a ClusterProfile. A cluster that replaces it under its name has another UID.
+// GrantedClusterProfile identifies a ClusterProfile. A cluster that replaces it under the same name
+// has another UID.
 type GrantedClusterProfileApplyConfiguration struct {
-	// Namespace of the ClusterProfile.
+	// Namespace is the namespace of the ClusterProfile.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of the ClusterProfile.
+	// Name is the name of the ClusterProfile.
 	Name *string `json:"name,omitempty"`
-	// UID of the ClusterProfile.
+	// UID is the UID of the ClusterProfile.
 	UID *types.UID `json:"uid,omitempty"`
 }
 

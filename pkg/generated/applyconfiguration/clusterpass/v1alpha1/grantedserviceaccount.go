@@ -8,11 +8,11 @@ package v1alpha1
 // GrantedServiceAccountApplyConfiguration represents a declarative configuration of the GrantedServiceAccount type for use
 // with apply.
 //
-// GrantedServiceAccount names a ServiceAccount of the member cluster.
+// GrantedServiceAccount identifies a ServiceAccount on the member cluster.
 type GrantedServiceAccountApplyConfiguration struct {
-	// Namespace of the ServiceAccount on the member cluster.
+	// Namespace is the namespace of the ServiceAccount on the member cluster.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of the ServiceAccount.
+	// Name is the name of the ServiceAccount.
 	Name *string `json:"name,omitempty"`
 }
 

@@ -12,11 +12,11 @@ import (
 // GroupClusterSelectorApplyConfiguration represents a declarative configuration of the GroupClusterSelector type for use
 // with apply.
 //
-// GroupClusterSelector matches the clusters that both of its parts match.
+// GroupClusterSelector matches clusters that match both of its parts.
 type GroupClusterSelectorApplyConfiguration struct {
-	// LabelSelector is about the labels of the ClusterProfile.
+	// LabelSelector selects by labels of the ClusterProfile.
 	LabelSelector *v1.LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
-	// ClaimSelector is about its properties.
+	// ClaimSelector selects by properties in the status of the ClusterProfile.
 	ClaimSelector *ClusterClaimSelectorApplyConfiguration `json:"claimSelector,omitempty"`
 }
 

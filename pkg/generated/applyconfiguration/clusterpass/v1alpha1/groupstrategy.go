@@ -14,10 +14,12 @@ import (
 //
 // GroupStrategy divides the selected clusters into groups.
 type GroupStrategyApplyConfiguration struct {
-	// DecisionGroups select clusters in their order. Those that none selects are divided after them.
+	// DecisionGroups select clusters, one group after the other. Clusters that no group selects are
+	// divided last.
 	DecisionGroups []DecisionGroupApplyConfiguration `json:"decisionGroups,omitempty"`
-	// ClustersPerDecisionGroup is how many clusters a group has at most: a number, or a percentage of all selected ones.
-	// What is more goes into further groups of the same name. 100% by default.
+	// ClustersPerDecisionGroup is the maximum number of clusters in a group: a number, or a
+	// percentage of all selected clusters. Further clusters go into further groups of the same
+	// name. Defaults to 100%.
 	ClustersPerDecisionGroup *intstr.IntOrString `json:"clustersPerDecisionGroup,omitempty"`
 }
 

@@ -8,13 +8,13 @@ package v1alpha1
 // MemberObjectApplyConfiguration represents a declarative configuration of the MemberObject type for use
 // with apply.
 //
-// MemberObject names an object of the member cluster.
+// MemberObject identifies an object on the member cluster.
 type MemberObjectApplyConfiguration struct {
 	// Kind is ServiceAccount, Secret, Role, RoleBinding, ClusterRole or ClusterRoleBinding.
 	Kind *string `json:"kind,omitempty"`
-	// Namespace of the object; empty for ClusterRole and ClusterRoleBinding.
+	// Namespace is the namespace of the object. It is empty for ClusterRole and ClusterRoleBinding.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of the object.
+	// Name is the name of the object.
 	Name *string `json:"name,omitempty"`
 }
 

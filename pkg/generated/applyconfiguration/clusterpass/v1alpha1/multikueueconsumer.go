@@ -12,16 +12,21 @@ import (
 // MultiKueueConsumerApplyConfiguration represents a declarative configuration of the MultiKueueConsumer type for use
 // with apply.
 //
-// MultiKueueConsumer has Kueue (kueue.x-k8s.io/v1beta2) on the hub send workloads to the clusters: by a MultiKueueCluster for each, of
-// the ClusterProfile's name, a MultiKueueConfig with their names, and an AdmissionCheck for ClusterQueues to name. Objects
-// of these names that are not the set's are left alone. Author and controller manager have to be allowed to write them.
+// MultiKueueConsumer configures Kueue (kueue.x-k8s.io/v1beta2) on the hub to send workloads to the
+// clusters. It keeps a MultiKueueCluster for each cluster, with the name of the ClusterProfile; a
+// MultiKueueConfig with their names; and an AdmissionCheck that ClusterQueues can name. Existing
+// objects of these names that do not belong to the set are left alone. The author and the
+// controller manager must be allowed to write these objects.
 type MultiKueueConsumerApplyConfiguration struct {
-	// ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck; by default that of the set. It has no
-	// dots, and 63 characters at most: Kueue takes no other.
+	// ConfigName is the name of the MultiKueueConfig and of the AdmissionCheck. Defaults to the
+	// name of the set. It must have no dots and at most 63 characters, because Kueue accepts no
+	// other name.
 	ConfigName *string `json:"configName,omitempty"`
-	// Order is that of the clusters in the MultiKueueConfig, which has the first 20: Selection (the default) or Name.
+	// Order is the order of the clusters in the MultiKueueConfig: Selection (the default) or Name.
+	// The MultiKueueConfig has the first 20 clusters.
 	Order *clusterpassv1alpha1.MultiKueueOrder `json:"order,omitempty"`
-	// ClusterSource is how Kueue reaches them: KubeConfig (the default) or ClusterProfile. It can't be changed.
+	// ClusterSource says how Kueue reaches the clusters: KubeConfig (the default) or
+	// ClusterProfile. It is immutable.
 	ClusterSource *clusterpassv1alpha1.MultiKueueClusterSource `json:"clusterSource,omitempty"`
 }
 

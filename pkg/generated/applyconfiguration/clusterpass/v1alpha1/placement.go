@@ -17,16 +17,17 @@ import (
 // PlacementApplyConfiguration represents a declarative configuration of the Placement type for use
 // with apply.
 //
-// Placement chooses clusters: those that meet hard needs, the best of them by scores, and as many as are asked for.
-// What it chose stands in PlacementDecisions of its namespace, best first. The fields that OCM's Placement
-// (cluster.open-cluster-management.io/v1beta1) has, too, have the same names and the same meaning.
+// Placement chooses clusters: those that meet the hard requirements, the best of them by scores,
+// and as many as are requested. The result is in PlacementDecisions of its namespace, best first.
+// Fields that are also in OCM's Placement (cluster.open-cluster-management.io/v1beta1) have the
+// same names and the same meaning.
 type PlacementApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// Standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// Spec says which clusters to choose.
 	Spec *PlacementSpecApplyConfiguration `json:"spec,omitempty"`
-	// Status is what has come of it.
+	// Status is the observed state.
 	Status *PlacementStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -12,32 +12,37 @@ import (
 // PlacementSpecApplyConfiguration represents a declarative configuration of the PlacementSpec type for use
 // with apply.
 //
-// PlacementSpec says which clusters to choose. An empty one chooses all of the placement's namespace. It has one author, who has written all of it:
-// server-side apply does not merge it.
+// PlacementSpec says which clusters to choose. An empty spec chooses all clusters of the
+// placement's namespace. The spec has a single author, who wrote all of it: server-side apply
+// replaces it as a whole, and does not merge it.
 type PlacementSpecApplyConfiguration struct {
-	// ClusterSets are the cluster sets to choose from: all namespaces whose label multicluster.x-k8s.io/clusterset has
-	// one of these values. Without any it is the placement's own namespace. Of other namespaces those count whose
-	// ClusterProfiles the author may list.
+	// ClusterSets are the cluster sets to choose from: all namespaces whose label
+	// multicluster.x-k8s.io/clusterset has one of these values. Without any, clusters are chosen
+	// from the placement's own namespace. Other namespaces count only if the author may list their
+	// ClusterProfiles.
 	ClusterSets []string `json:"clusterSets,omitempty"`
-	// NumberOfClusters is how many clusters to select at most; all that can be, by default.
+	// NumberOfClusters is the maximum number of clusters to select. Defaults to all clusters that
+	// can be selected.
 	NumberOfClusters *int32 `json:"numberOfClusters,omitempty"`
-	// Predicates are hard needs. A cluster has to meet one of them, if there are any.
+	// Predicates are hard requirements. If there are any, a cluster must meet at least one of them.
 	Predicates []ClusterPredicateApplyConfiguration `json:"predicates,omitempty"`
 	// PrioritizerPolicy says how clusters are ranked.
 	PrioritizerPolicy *PrioritizerPolicyApplyConfiguration `json:"prioritizerPolicy,omitempty"`
-	// MissingScore says what becomes of a cluster that lacks a score or an amount which the policy weighs, or whose
-	// has expired: Last (the default) ranks it after all others, Exclude refuses it, and Zero counts the score as 0, as
-	// OCM does, so that a cluster nothing is known of may beat others.
+	// MissingScore says what happens to a cluster if a score or an amount that the policy weighs is
+	// missing or has expired. Last (the default) ranks the cluster after all others. Exclude
+	// refuses it. Zero counts the score as 0, as OCM does: a cluster about which nothing is known
+	// may then rank before others.
 	MissingScore *clusterpassv1alpha1.MissingScorePolicy `json:"missingScore,omitempty"`
-	// SpreadPolicy spreads what is selected over regions and the like.
+	// SpreadPolicy spreads the selected clusters over topologies, such as regions.
 	SpreadPolicy *SpreadPolicyApplyConfiguration `json:"spreadPolicy,omitempty"`
-	// Tolerations let clusters with certain taints be selected.
+	// Tolerations allow clusters with matching taints to be selected.
 	Tolerations []ClusterTolerationApplyConfiguration `json:"tolerations,omitempty"`
-	// Stabilization keeps scores that waver from moving decisions to and fro.
+	// Stabilization keeps fluctuating scores from changing decisions back and forth.
 	Stabilization *StabilizationApplyConfiguration `json:"stabilization,omitempty"`
 	// DecisionStrategy divides the selected clusters into groups.
 	DecisionStrategy *DecisionStrategyApplyConfiguration `json:"decisionStrategy,omitempty"`
-	// Author is who last changed the rest of the spec, with the groups that the user was in then. The server sets it.
+	// Author is the user who last changed the rest of the spec, with the groups that the user was
+	// in at that time. The server sets it.
 	Author *AuthorApplyConfiguration `json:"author,omitempty"`
 }
 

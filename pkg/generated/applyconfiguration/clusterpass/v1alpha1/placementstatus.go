@@ -13,24 +13,25 @@ import (
 // PlacementStatusApplyConfiguration represents a declarative configuration of the PlacementStatus type for use
 // with apply.
 //
-// PlacementStatus is what has come of a Placement.
+// PlacementStatus is the observed state of a Placement.
 type PlacementStatusApplyConfiguration struct {
-	// ObservedGeneration is the generation of the spec that the rest is about.
+	// ObservedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// NumberOfSelectedClusters counts the clusters that are selected.
+	// NumberOfSelectedClusters is the number of selected clusters.
 	NumberOfSelectedClusters *int32 `json:"numberOfSelectedClusters,omitempty"`
-	// NumberOfEligibleClusters counts the clusters that meet all hard needs.
+	// NumberOfEligibleClusters is the number of clusters that meet all hard requirements.
 	NumberOfEligibleClusters *int32 `json:"numberOfEligibleClusters,omitempty"`
-	// NumberOfCandidateClusters counts the clusters of the cluster sets.
+	// NumberOfCandidateClusters is the number of clusters in the cluster sets.
 	NumberOfCandidateClusters *int32 `json:"numberOfCandidateClusters,omitempty"`
-	// NumberOfStaleClusters counts the eligible clusters that have a score which this placement weighs, and which has
-	// expired.
+	// NumberOfStaleClusters is the number of eligible clusters for which a score that this
+	// placement weighs has expired.
 	NumberOfStaleClusters *int32 `json:"numberOfStaleClusters,omitempty"`
-	// LastMoveTime is when clusters were last selected, or ceased to be. Stabilization counts from it.
+	// LastMoveTime is when a cluster was last selected or deselected. Stabilization counts from
+	// this time.
 	LastMoveTime *v1.MicroTime `json:"lastMoveTime,omitempty"`
-	// DecisionGroups are the groups that the selected clusters are divided into.
+	// DecisionGroups are the groups into which the selected clusters are divided.
 	DecisionGroups []DecisionGroupStatusApplyConfiguration `json:"decisionGroups,omitempty"`
-	// Conditions of the placement.
+	// Conditions are the conditions of the placement.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

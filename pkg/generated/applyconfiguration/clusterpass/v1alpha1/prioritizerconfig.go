@@ -8,11 +8,12 @@ package v1alpha1
 // PrioritizerConfigApplyConfiguration represents a declarative configuration of the PrioritizerConfig type for use
 // with apply.
 //
-// PrioritizerConfig is a prioritiser and its weight.
+// PrioritizerConfig is a prioritiser with its weight.
 type PrioritizerConfigApplyConfiguration struct {
-	// ScoreCoordinate says which prioritiser it is.
+	// ScoreCoordinate identifies the prioritiser.
 	ScoreCoordinate *ScoreCoordinateApplyConfiguration `json:"scoreCoordinate,omitempty"`
-	// Weight is what its scores are multiplied by, from -10 to 10; 1 by default. 0 turns it off.
+	// Weight is the factor by which the prioritiser's scores are multiplied, from -10 to 10.
+	// Defaults to 1. With 0, the prioritiser does not count.
 	Weight *int32 `json:"weight,omitempty"`
 }
 

@@ -12,13 +12,13 @@ import (
 // PrioritizerPolicyApplyConfiguration represents a declarative configuration of the PrioritizerPolicy type for use
 // with apply.
 //
-// PrioritizerPolicy says how clusters are ranked: by the sum of the scores that prioritisers give, each multiplied by
-// its weight, and by name where that is equal.
+// PrioritizerPolicy says how clusters are ranked: by the sum of the scores from all prioritisers,
+// each multiplied by its weight. Clusters with the same sum are ranked by name.
 type PrioritizerPolicyApplyConfiguration struct {
-	// Mode is Additive (the default), where Steady and Balance have weight 1 unless they are listed, or Exact, where
-	// nothing counts but what is listed.
+	// Mode is Additive (the default) or Exact. With Additive, Steady and Balance have weight 1
+	// unless they are listed. With Exact, only listed prioritisers count.
 	Mode *clusterpassv1alpha1.PrioritizerPolicyMode `json:"mode,omitempty"`
-	// Configurations are prioritisers and their weights.
+	// Configurations are the prioritisers with their weights.
 	Configurations []PrioritizerConfigApplyConfiguration `json:"configurations,omitempty"`
 }
 

@@ -10,11 +10,11 @@ package v1alpha1
 //
 // Requester is a user of the hub.
 type RequesterApplyConfiguration struct {
-	// Username of the user.
+	// Username is the name of the user.
 	Username *string `json:"username,omitempty"`
-	// UID of the user, where the hub's authenticator knows one.
+	// UID is the UID of the user, if the hub's authenticator knows one.
 	UID *string `json:"uid,omitempty"`
-	// Groups that the user was in.
+	// Groups are the groups that the user was in.
 	Groups []string `json:"groups,omitempty"`
 }
 

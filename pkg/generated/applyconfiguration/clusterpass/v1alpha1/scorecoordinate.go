@@ -12,15 +12,17 @@ import (
 // ScoreCoordinateApplyConfiguration represents a declarative configuration of the ScoreCoordinate type for use
 // with apply.
 //
-// ScoreCoordinate says which prioritiser it is.
+// ScoreCoordinate identifies a prioritiser.
 type ScoreCoordinateApplyConfiguration struct {
 	// Type is BuiltIn (the default) or AddOn.
 	Type *clusterpassv1alpha1.ScoreCoordinateType `json:"type,omitempty"`
-	// BuiltIn is Steady (100 for a cluster that is selected already), Balance (the less, the more often other placements
-	// select the cluster), ResourceAllocatableCPU, ResourceAllocatableMemory (by what pods can still ask for, from -100
-	// for the least to 100 for the most), or Spread (by how few clusters are selected in its topology).
+	// BuiltIn is the name of a built-in prioritiser: Steady (100 for a cluster that is already
+	// selected), Balance (the more other placements select the cluster, the lower the score),
+	// ResourceAllocatableCPU or ResourceAllocatableMemory (by what pods can still request, from
+	// -100 for the least to 100 for the most), or Spread (the fewer clusters are selected in the
+	// cluster's topology, the higher the score).
 	BuiltIn *string `json:"builtIn,omitempty"`
-	// AddOn says which score counts.
+	// AddOn identifies a score in ClusterScores.
 	AddOn *AddOnScoreApplyConfiguration `json:"addOn,omitempty"`
 }
 

@@ -12,15 +12,16 @@ import (
 // ScoreRequirementApplyConfiguration represents a declarative configuration of the ScoreRequirement type for use
 // with apply.
 //
-// ScoreRequirement bounds one amount. What is unknown, or has expired, is within no bounds.
+// ScoreRequirement bounds one amount. An amount that is unknown or has expired does not meet it.
 type ScoreRequirementApplyConfiguration struct {
-	// ResourceName is that of the ClusterScore: usage by default.
+	// ResourceName is spec.resourceName of the ClusterScore. Defaults to usage.
 	ResourceName *string `json:"resourceName,omitempty"`
-	// Name is that of a value, such as nvidia.com/gpu@Tesla-T4:largest-node, or of a score if no value has it.
+	// Name is the name of a value, such as nvidia.com/gpu@Tesla-T4:largest-node. If no value has
+	// that name, it is the name of a score.
 	Name *string `json:"name,omitempty"`
-	// AtLeast is the least that is enough. One of atLeast and atMost has to be there.
+	// AtLeast is the minimum amount, inclusive. At least one of atLeast and atMost is required.
 	AtLeast *resource.Quantity `json:"atLeast,omitempty"`
-	// AtMost is the most that is not too much.
+	// AtMost is the maximum amount, inclusive.
 	AtMost *resource.Quantity `json:"atMost,omitempty"`
 }
 

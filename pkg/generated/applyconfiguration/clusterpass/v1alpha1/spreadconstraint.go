@@ -12,17 +12,18 @@ import (
 // SpreadConstraintApplyConfiguration represents a declarative configuration of the SpreadConstraint type for use
 // with apply.
 //
-// SpreadConstraint spreads over the values of one label or property.
+// SpreadConstraint spreads the selected clusters over the values of one label or property.
 type SpreadConstraintApplyConfiguration struct {
-	// TopologyKey is the name of the label or the property.
+	// TopologyKey is the name of the label or property.
 	TopologyKey *string `json:"topologyKey,omitempty"`
 	// TopologyKeyType is Label or Claim.
 	TopologyKeyType *clusterpassv1alpha1.TopologyKeyType `json:"topologyKeyType,omitempty"`
-	// MaxSkew is by how many selected clusters a topology may be ahead of the one with the fewest: 1 by default, at
-	// least 1. Topologies that have no cluster which could be selected do not count.
+	// MaxSkew is the maximum number of selected clusters by which a topology may exceed the
+	// topology with the fewest. Defaults to 1; at least 1. Topologies in which no cluster could be
+	// selected do not count.
 	MaxSkew *int32 `json:"maxSkew,omitempty"`
-	// WhenUnsatisfiable is ScheduleAnyway (the default), which prefers clusters that keep maxSkew, or DoNotSchedule,
-	// which selects no others.
+	// WhenUnsatisfiable is ScheduleAnyway (the default) or DoNotSchedule. ScheduleAnyway prefers
+	// clusters that keep maxSkew. DoNotSchedule selects only clusters that keep maxSkew.
 	WhenUnsatisfiable *clusterpassv1alpha1.UnsatisfiableConstraintAction `json:"whenUnsatisfiable,omitempty"`
 }
 

@@ -8,9 +8,9 @@ package v1alpha1
 // SpreadPolicyApplyConfiguration represents a declarative configuration of the SpreadPolicy type for use
 // with apply.
 //
-// SpreadPolicy spreads what is selected over topologies.
+// SpreadPolicy spreads the selected clusters over topologies.
 type SpreadPolicyApplyConfiguration struct {
-	// SpreadConstraints are kept in their order of importance. There are at most 8.
+	// SpreadConstraints are the constraints, the most important one first. At most 8.
 	SpreadConstraints []SpreadConstraintApplyConfiguration `json:"spreadConstraints,omitempty"`
 }
 

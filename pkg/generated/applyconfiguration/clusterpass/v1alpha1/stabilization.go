@@ -8,13 +8,14 @@ package v1alpha1
 // StabilizationApplyConfiguration represents a declarative configuration of the Stabilization type for use
 // with apply.
 //
-// Stabilization keeps a decision until it is worth moving. It concerns moves for better scores alone: a cluster that no
-// longer meets the hard needs is replaced at once.
+// Stabilization keeps a decision until a change is worthwhile. It affects only changes for better
+// scores: a cluster that no longer meets the hard requirements is replaced at once.
 type StabilizationApplyConfiguration struct {
-	// MinimumAdvantage is by how much the weighted score of a cluster has to exceed that of a selected one, at least, to
-	// take its place, or its rank. 0, the default, is any.
+	// MinimumAdvantage is the minimum by which the weighted score of a cluster must exceed that of
+	// a selected cluster to take its place or its rank. Defaults to 0: any advantage is enough.
 	MinimumAdvantage *int64 `json:"minimumAdvantage,omitempty"`
-	// DwellSeconds is for how long a selected cluster keeps its place after clusters were last selected: 0 by default.
+	// DwellSeconds is how long selected clusters keep their places after clusters were last
+	// selected, in seconds. Defaults to 0.
 	DwellSeconds *int64 `json:"dwellSeconds,omitempty"`
 }
 

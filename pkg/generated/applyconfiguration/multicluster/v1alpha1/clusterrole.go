@@ -12,12 +12,14 @@ import (
 // ClusterRoleApplyConfiguration represents a declarative configuration of the ClusterRole type for use
 // with apply.
 //
-// ClusterRole is a ClusterRole of the member cluster, an existing one or one made for this request.
+// ClusterRole is a ClusterRole of the member cluster: an existing one, or one that is created for
+// this request.
 type ClusterRoleApplyConfiguration struct {
-	// Name of the ClusterRole. With rules it only tells this role from the others of the request.
+	// Name is the name of the ClusterRole. With rules, it only distinguishes this role from others
+	// in the request.
 	Name *string `json:"name,omitempty"`
-	// Rules, where given, are the rules of a ClusterRole made for this request; without them
-	// the existing ClusterRole of that name is bound.
+	// Rules are the rules of a ClusterRole that is created for this request. Without rules, the
+	// existing ClusterRole of that name is bound.
 	Rules []v1.PolicyRule `json:"rules,omitempty"`
 }
 

@@ -12,14 +12,15 @@ import (
 // RoleApplyConfiguration represents a declarative configuration of the Role type for use
 // with apply.
 //
-// Role is a Role of the member cluster, an existing one or one made for this request.
+// Role is a Role of the member cluster: an existing one, or one that is created for this request.
 type RoleApplyConfiguration struct {
-	// Namespace of the Role on the member cluster.
+	// Namespace is the namespace of the Role on the member cluster.
 	Namespace *string `json:"namespace,omitempty"`
-	// Name of the Role. With rules it only tells this role from the others of the request.
+	// Name is the name of the Role. With rules, it only distinguishes this role from others in the
+	// request.
 	Name *string `json:"name,omitempty"`
-	// Rules, where given, are the rules of a Role made for this request; without them the
-	// existing Role of that name is bound.
+	// Rules are the rules of a Role that is created for this request. Without rules, the existing
+	// Role of that name is bound.
 	Rules []v1.PolicyRule `json:"rules,omitempty"`
 }
 
