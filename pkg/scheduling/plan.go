@@ -100,9 +100,8 @@ func (p *Plan) Run(now time.Time) Result {
 	return result
 }
 
-// RunWhile is Run, as far as it goes: before each cluster that is looked at it asks whether to go
-// on. Where that is denied, nothing is decided and false returned; the next call goes on from
-// there.
+// RunWhile is Run that stops when more, which it calls before each cluster, returns false. It has
+// decided nothing then, and returns false. Call it again to continue from there.
 func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finished bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

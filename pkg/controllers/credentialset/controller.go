@@ -131,13 +131,14 @@ type Controller struct {
 	// setQueue has sets, credentialQueue single credentials.
 	setQueue        workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	credentialQueue workqueue.TypedRateLimitingInterface[credentialKey]
-	// reviews are the reviews of authors.
+	// reviews are the reviews of authors, by the UID and the generation of the set. They expire.
 	reviews *utilcache.LRUExpireCache
-	// refusals counts the refusals of each credential in a row.
+	// refusals counts the refusals of each credential in a row, until it is issued or gone.
 	refusals workqueue.TypedRateLimiter[credentialKey]
 
 	limits limiter
 
+	// mu guards what follows.
 	mu sync.Mutex
 	// states are those of the credentials of each set, by its UID and by cluster.
 	states map[types.UID]map[string]state

@@ -31,9 +31,10 @@ const (
 	annotationExpires = annotationPrefix + "expires-at"
 	// annotationGrant names the AuthTokenGrant in the set's namespace.
 	annotationGrant = annotationPrefix + "grant"
-	// annotationFor is a digest of what it was made for.
+	// annotationFor is a digest of all that the credential was made for: its rights, and what the
+	// Secret is to say.
 	annotationFor = annotationPrefix + "for"
-	// annotationRights is a digest of which token it is, whatever the Secret looks like.
+	// annotationRights is a digest of the inputs of the token. The format of the Secret is not one.
 	annotationRights = annotationPrefix + "rights"
 	// annotationContent is a digest of the data that was written.
 	annotationContent = annotationPrefix + "content"
@@ -137,6 +138,7 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	annotations := secret.Annotations
 	issued, expires := times(secret)
 	switch {
+	// If the rights are the same, the token is kept: see the last case.
 	case annotations[annotationFor] != w.purpose() && annotations[annotationRights] != w.rights():
 		return time.Time{}, mint, "the request has changed"
 	case annotations[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:

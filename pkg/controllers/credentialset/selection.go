@@ -52,8 +52,8 @@ type chosen struct {
 	reason string
 }
 
-// requeueAfter returns when to look at a set again that is to be looked at after a time, zero for
-// none: the rights of its author are no object that could be watched.
+// requeueAfter returns after how long to sync the set again: after, where zero is never, or earlier
+// if its author was refused, because the rights of an author are no object that could be watched.
 func (s *chosen) requeueAfter(after time.Duration) time.Duration {
 	if s.refused != "" && (after == 0 || after > refusedPeriod) {
 		return refusedPeriod

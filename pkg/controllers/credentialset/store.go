@@ -78,6 +78,7 @@ func (c *Controller) store(
 	}
 	secrets := c.Hub.CoreV1().Secrets(next.Namespace)
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		// Not the first attempt: it has ended with a conflict.
 		if made != nil {
 			if current, err = c.current(ctx, want); err != nil {
 				return err
