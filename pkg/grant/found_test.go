@@ -140,7 +140,7 @@ func TestList_ForbiddenKind(t *testing.T) {
 	found, err := grant.List(t.Context(), client, "hub")
 	require.NoError(t, err)
 	assert.Empty(t, found.Drift(g))
-	assert.Error(t, found.Unread(), "somebody is told")
+	assert.Error(t, found.Unread(), "it says which kind was not read")
 }
 
 // Only this hub's objects are found, in the order of removal.

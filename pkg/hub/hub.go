@@ -64,7 +64,8 @@ func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 }
 
 // Flag returns the value of a flag, such as --hub-id, in the commands of a Deployment's containers:
-// of FLAG=VALUE or FLAG VALUE, the last as the flag's program does, or "" if there is none.
+// of FLAG=VALUE or FLAG VALUE, the last as the flag's program does, or "" if there is none. The
+// first container that has it counts: one beside the program may have a flag of that name.
 func Flag(deployment *appsv1.Deployment, flag string) (value string) {
 	for _, container := range deployment.Spec.Template.Spec.Containers {
 		// One argument may be all of a shell's command.
@@ -75,6 +76,9 @@ func Flag(deployment *appsv1.Deployment, flag string) (value string) {
 			} else if word == flag && i+1 < len(words) {
 				value = words[i+1]
 			}
+		}
+		if value != "" {
+			return value
 		}
 	}
 	return value

@@ -40,8 +40,14 @@ func TestFlag(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			deployment := &appsv1.Deployment{}
 			args := append(append([]string{"--secure-port=8443"}, test.args...), "--v=2")
-			deployment.Spec.Template.Spec.Containers = []corev1.Container{{Command: []string{"server"}, Args: args}, {Name: "other"}}
+			deployment.Spec.Template.Spec.Containers = []corev1.Container{{Command: []string{"server"}, Args: args}, {Name: "other", Args: []string{"--secure-port=1", "--inventory-of=other"}}}
 			assert.Equal(t, test.want, Flag(deployment, "--inventory"))
 		})
 	}
+}
+
+func TestFlag_Sidecar(t *testing.T) {
+	deployment := &appsv1.Deployment{}
+	deployment.Spec.Template.Spec.Containers = []corev1.Container{{Args: []string{"--hub-id=ours"}}, {Args: []string{"--hub-id=another"}}}
+	assert.Equal(t, "ours", Flag(deployment, "--hub-id"))
 }

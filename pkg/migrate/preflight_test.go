@@ -295,3 +295,14 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 		})
 	}
 }
+
+// A hub that forwards to another Service is not waited for: what is in the way is said at once.
+func TestPreflight_ForwardedElsewhere(t *testing.T) {
+	ca := newCA(t)
+	h := newFakeHub(t, profileCRD(), registration(v1alpha1.SchemeGroupVersion, testService.Name, ca), deployment(),
+		registration(inventory, "elsewhere", ca))
+	h.kube.Resources = []*metav1.APIResourceList{{GroupVersion: inventory.String(), APIResources: []metav1.APIResource{{Name: ourResource}}}}
+	found, err := h.migration(t).preflight(t.Context())
+	require.NoError(t, err)
+	requireEach(t, []string{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"}, found.blockers)
+}

@@ -31,16 +31,6 @@ func (p *Policy) Touched(change *Change) bool {
 	return after.hopeful() && (p.readsOtherwise(change) || p.dividesOtherwise(change.before, change.after))
 }
 
-// WeighsOthers returns whether what other placements select makes a difference.
-func (p *Policy) WeighsOthers() bool {
-	for i := range p.prioritizers {
-		if _, balances := p.prioritizers[i].prioritizer.(balance); balances {
-			return true
-		}
-	}
-	return false
-}
-
 // outlook is what becomes of a candidate, where it is not selected so far, and where it is.
 type outlook [2]prospect
 

@@ -264,7 +264,7 @@ func TestPlan_Untouched(t *testing.T) {
 				next = plan.ObserveNext(w.now, unlimited)
 				due = !next.IsZero() && !w.now.Before(next)
 			}
-			if due || decided && policy.WeighsOthers() || change != nil && policy.Touched(change) {
+			if due || decided && weighsOthers(policy) || change != nil && policy.Touched(change) {
 				last = plan.Run(w.now)
 				next = last.Next
 			} else {
@@ -415,4 +415,13 @@ func setScore(fleet *Fleet, i int, score int32) { fleet.Set(scored(clusterName(i
 
 func scored(name types.NamespacedName, score int32) Cluster {
 	return Cluster{NamespacedName: name, Scores: map[string]*Figures{"usage": {Scores: map[string]int32{"gpu": score}}}}
+}
+
+// weighsOthers returns whether what other placements select makes a difference. The controller does
+// not need to know: their decisions cause no pass.
+func weighsOthers(p *Policy) bool {
+	return slices.ContainsFunc(p.prioritizers, func(w weighted) bool {
+		_, balances := w.prioritizer.(balance)
+		return balances
+	})
 }

@@ -173,8 +173,11 @@ func isBehindServer(err error) bool {
 }
 
 // renew writes a credential into the Secret, by one write and with a new token. A repair keeps the
-// token of the Secret, if that is still there. An author who may not write a Secret does not learn
-// whether one of its name exists: a dry run of the server reviews that first.
+// token of the Secret, if that is still there.
+//
+// If a Secret of that name is not the set's, a dry run first has the server review whether the
+// author may write it. An author who may not gets that refusal, and cannot tell that the Secret
+// exists.
 func (c *Controller) renew(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	current, err := c.current(ctx, want)
 	if apierrors.IsConflict(err) {
