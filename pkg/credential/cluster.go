@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
 )
+
+// httpsPort is the port of a server whose URL has none.
+const httpsPort = "443"
 
 // checkDestination returns nil when a client that connects as it says in to is certain to reach the
 // cluster that the hub means, and else in what they differ: client-go would send the token there.
@@ -51,15 +55,8 @@ func sameServer(a, b string) bool {
 		return false
 	}
 	return left.Scheme == "https" && right.Scheme == "https" &&
-		strings.EqualFold(left.Hostname(), right.Hostname()) && port(left) == port(right) &&
+		strings.EqualFold(left.Hostname(), right.Hostname()) && cmp.Or(left.Port(), httpsPort) == cmp.Or(right.Port(), httpsPort) &&
 		strings.TrimSuffix(left.Path, "/") == strings.TrimSuffix(right.Path, "/")
-}
-
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	return "443"
 }
 
 // checkAuthorities returns nil when every authority that is trusted is among those named.

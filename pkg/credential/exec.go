@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -68,6 +70,29 @@ func (e *Exec) Answer(w io.Writer, status *clientauthenticationv1.ExecCredential
 	}
 	_, err = w.Write(encoded)
 	return err
+}
+
+// minValidity is for how long client-go does not ask again at the least. It asks for each request
+// once the time it was told is over, and a clock that is fast, or a very short lifetime, must not
+// make that a call to the hub each.
+const minValidity = 3 * time.Second
+
+// ExecStatus returns the credential for client-go.
+//
+// Its expirationTimestamp is not the token's: it is when the next one is to be asked for. client-go
+// runs the plugin again once that time is over and uses the token until then. With the token's own
+// expiry, a request that is sent in the last moment, or with a slow clock, would meet a member that
+// no longer takes the token; and nobody would ask at the hub while there is time left to wait for a
+// hub that is down. It is never less than three seconds ahead.
+func (c *Credential) ExecStatus(now time.Time) *clientauthenticationv1.ExecCredentialStatus {
+	expiration := c.AskAgain
+	if soonest := now.Add(minValidity); expiration.Before(soonest) {
+		expiration = soonest
+	}
+	return &clientauthenticationv1.ExecCredentialStatus{
+		Token:               c.Token,
+		ExpirationTimestamp: &metav1.Time{Time: expiration.UTC()},
+	}
 }
 
 // Plugin is the plugin of the access provider clusterpass: upstream's credentialplugin.Provider.

@@ -16,6 +16,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
@@ -51,7 +52,6 @@ type Hub struct {
 	client *rest.RESTClient
 	// config is the configuration that the client was made of.
 	config *rest.Config
-	host   string
 	// id is a hash of which hub it is.
 	id string
 }
@@ -77,7 +77,7 @@ func NewHub(config *rest.Config) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
 	}
-	return &Hub{client: client, config: config, host: config.Host, id: id}, nil
+	return &Hub{client: client, config: config, id: id}, nil
 }
 
 // Mint has the hub answer r. The status returned holds a token, when it expires and is to be
@@ -90,19 +90,22 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	}
 	ctx, cancel := context.WithTimeout(quiet(ctx), mintTimeout)
 	defer cancel()
-	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
-		Body(r.object()).Do(ctx)
+	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").Body(&v1alpha1.AuthTokenRequest{
+		// Nothing is stored under the name: it is what refusals call the request.
+		ObjectMeta: metav1.ObjectMeta{Name: r.TargetClusterProfile.Name, Annotations: r.Annotations},
+		Spec:       r.AuthTokenRequestSpec,
+	}).Do(ctx)
 	if err := result.Error(); err != nil {
-		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.host, r.Cluster(), err)
+		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.config.Host, r.Cluster(), err)
 	}
 	answer := &v1alpha1.AuthTokenRequest{}
 	if err := result.Into(answer); err != nil {
 		// The decoder's words could hold a part of the token.
-		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.config.Host, r.Cluster())
 	}
 	status := &answer.Status
 	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {
-		return nil, fmt.Errorf("hub %s answered for cluster %s without a token", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s without a token", h.config.Host, r.Cluster())
 	}
 	return status, nil
 }

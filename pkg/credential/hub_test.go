@@ -90,7 +90,7 @@ func TestHub_MintFailures(t *testing.T) {
 			hub, _, _ := serve(t, test.code, test.answer)
 			_, err := hub.Mint(t.Context(), request())
 			require.ErrorContains(t, err, test.want)
-			assert.ErrorContains(t, err, hub.host)
+			assert.ErrorContains(t, err, hub.config.Host)
 			assert.ErrorContains(t, err, "default/bravelion")
 			assert.NotContains(t, err.Error(), "secret")
 			assert.Equal(t, test.code == http.StatusForbidden, refused(err))

@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -20,10 +21,6 @@ const (
 	// ExecExtension is the extension of an access provider's cluster that client-go hands to the
 	// plugin: here, a Request.
 	ExecExtension = "client.authentication.k8s.io/exec"
-
-	// defaultServiceAccountNamespace is the namespace of the ServiceAccount on the member where a
-	// request names none.
-	defaultServiceAccountNamespace = "default"
 )
 
 // Request says which token is wanted, as an AuthTokenRequest does.
@@ -57,15 +54,9 @@ func (r Request) Cluster() types.NamespacedName {
 // complete returns r with its defaults, or what it lacks.
 func (r Request) complete() (Request, error) {
 	target := &r.TargetClusterProfile
-	if target.Namespace == "" {
-		target.Namespace = r.Namespace
-	}
-	if r.Namespace == "" {
-		r.Namespace = target.Namespace
-	}
-	if r.ServiceAccountNamespace == "" {
-		r.ServiceAccountNamespace = defaultServiceAccountNamespace
-	}
+	target.Namespace = cmp.Or(target.Namespace, r.Namespace)
+	r.Namespace = cmp.Or(r.Namespace, target.Namespace)
+	r.ServiceAccountNamespace = cmp.Or(r.ServiceAccountNamespace, metav1.NamespaceDefault)
 	switch {
 	case target.Name == "" || target.Namespace == "":
 		return r, errors.New("the request does not say which ClusterProfile: targetClusterProfile needs a name and a namespace")
@@ -73,13 +64,4 @@ func (r Request) complete() (Request, error) {
 		return r, fmt.Errorf("the request for cluster %s names no ServiceAccount", r.Cluster())
 	}
 	return r, nil
-}
-
-// object returns the AuthTokenRequest for r. Nothing is stored under its name: it is what refusals
-// call it.
-func (r Request) object() *v1alpha1.AuthTokenRequest {
-	return &v1alpha1.AuthTokenRequest{
-		ObjectMeta: metav1.ObjectMeta{Name: r.TargetClusterProfile.Name, Annotations: r.Annotations},
-		Spec:       r.AuthTokenRequestSpec,
-	}
 }

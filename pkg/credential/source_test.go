@@ -265,12 +265,13 @@ func TestCredential_ExecStatus(t *testing.T) {
 	}
 }
 
-func TestDefaultCacheDir(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", "/somewhere")
-	t.Setenv("HOME", "/somewhere")
-	dir, err := DefaultCacheDir()
+func TestOpenCache_Default(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", home)
+	t.Setenv("HOME", home)
+	opened, err := openCache("")
 	require.NoError(t, err)
-	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)))
+	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(opened.dir)), filepath.Base(opened.dir)))
 }
 
 // A refused token is replaced once.
