@@ -4,6 +4,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -174,18 +175,9 @@ func (p ServerPattern) Covers(other ServerPattern) bool {
 
 // Matches returns whether the pattern allows a server, which ParseServer returned.
 func (p ServerPattern) Matches(server *url.URL) bool {
-	port := server.Port()
-	if port == "" {
-		port = httpsPort
-	}
-	if p.port != wildcard && p.port != port {
-		return false
-	}
-	segments, err := pathSegments(strings.TrimPrefix(server.Path, "/"))
-	if err != nil {
-		return false
-	}
-	return globMatches(p.labels, strings.Split(strings.ToLower(server.Hostname()), ".")) && globMatches(p.path, segments)
+	path, err := pathSegments(strings.TrimPrefix(server.Path, "/"))
+	labels, port := strings.Split(strings.ToLower(server.Hostname()), "."), cmp.Or(server.Port(), httpsPort)
+	return err == nil && p.Covers(ServerPattern{labels: labels, port: port, path: path})
 }
 
 // globMatches returns whether every part of the pattern is that of the value, or a wildcard for it.
