@@ -112,9 +112,7 @@ func (r *Reader[K, V]) leave(key K, c *call[V]) {
 func (r *Reader[K, V]) run(ctx context.Context, key K, c *call[V]) {
 	defer close(c.done)
 	defer c.cancel()
-	if c.err = r.await(ctx, key); c.err != nil {
-		return
-	}
+	r.await(ctx, key)
 	if c.err = r.begin(ctx, key); c.err != nil {
 		return
 	}
@@ -123,21 +121,19 @@ func (r *Reader[K, V]) run(ctx context.Context, key K, c *call[V]) {
 	c.value, c.err = r.read(ctx, key)
 }
 
-// await returns when the object may be read again.
-func (r *Reader[K, V]) await(ctx context.Context, key K) error {
+// await returns when the object may be read again, or ctx ends.
+func (r *Reader[K, V]) await(ctx context.Context, key K) {
 	last, _ := r.begun.Get(key)
 	begun, ok := last.(time.Time)
 	left := begun.Add(Interval).Sub(r.clock.Now())
 	if !ok || left <= 0 {
-		return nil
+		return
 	}
 	timer := r.clock.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
