@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,10 +73,6 @@ var (
 // all.
 type heldBytes struct{ one, all *semaphore.Weighted }
 
-func newHeldBytes(all *semaphore.Weighted) heldBytes {
-	return heldBytes{one: semaphore.NewWeighted(maxHeldOfOne), all: all}
-}
-
 // acquire waits until so many bytes may be held. After ctx it returns errHeldOfOne or errHeld.
 func (h heldBytes) acquire(ctx context.Context, bytes int64) error {
 	if err := h.one.Acquire(ctx, bytes); err != nil {
@@ -128,14 +123,10 @@ type answerBody struct {
 	release sync.Once
 }
 
-// Close says that the body has been decoded.
+// Close says that the body has been decoded, or is not wanted.
 func (b *answerBody) Close() error {
-	b.letGo()
-	return nil
-}
-
-func (b *answerBody) letGo() {
 	b.release.Do(func() { b.held.release(b.holds) })
+	return nil
 }
 
 // receive reads the body of an answer to req, which resp has then whole, and refuses one that costs
@@ -149,11 +140,9 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	}
 	refused := resp.StatusCode >= http.StatusMultipleChoices
 	limit, chosen := boundOf(req)
-	var tooLarge error
+	tooLarge := newTooLarge(limit, chosen)
 	if refused {
-		limit = maxShort
-	} else {
-		tooLarge = newTooLarge(limit, chosen)
+		limit, tooLarge = maxShort, nil
 	}
 	body := &answerBody{held: t.held}
 	err := body.read(req.Context(), resp, limit, tooLarge)
@@ -161,19 +150,18 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 		err = checkAnswer(req, resp, body.Bytes())
 	}
 	resp.Body.Close()
-	if err != nil {
-		body.letGo()
-		return err
-	}
 	resp.Body, resp.ContentLength = body, int64(body.Len())
-	return nil
+	if err != nil {
+		resp.Body.Close()
+	}
+	return err
 }
 
 // newTooLarge returns the failure for an answer of more than limit bytes. Unless users choose what
 // it has, no API server sends one, so it counts as no answer: a member that sends such answers
 // again and again is not contacted for a while, and costs nothing then. No request may cause that
 // on a member that is honest.
-func newTooLarge(limit int64, chosen bool) *failure {
+func newTooLarge(limit int64, chosen bool) error {
 	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
 	if chosen {
 		tooLarge.blame = answered
@@ -222,14 +210,8 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 func (b *answerBody) hold(ctx context.Context, step int64) error {
 	waiting, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	err := b.held.acquire(waiting, step)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		ended := endOfContext(ctx)
-		ended.blame = inconclusive
-		return ended
-	case err != nil:
-		return &failure{cause: CauseBusy, err: err, retryAfter: time.Second, blame: inconclusive}
+	if err := b.held.acquire(waiting, step); err != nil {
+		return heldUp(ctx, err)
 	}
 	b.holds += step
 	return nil

@@ -230,7 +230,7 @@ func TestPool_HeldBytes(t *testing.T) {
 	secrets := fakeSecrets{}
 	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
 	pool := newTestPool(t, DefaultConfig(), secrets, nil)
-	pool.options.held = semaphore.NewWeighted(heldStep)
+	pool.held = semaphore.NewWeighted(heldStep)
 	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
 	require.NoError(t, err)
 	get := func(ctx context.Context, name string) error {

@@ -69,10 +69,8 @@ func newBreaker(config configv1alpha1.Breaker, clock clock.PassiveClock) *breake
 	}
 }
 
-// pass is the permission to make one call.
-type pass struct {
-	era int
-}
+// pass is the permission to make one call: the era in which it was given.
+type pass int
 
 // check returns nil, or an error that says why no call may be made now. It changes nothing.
 func (b *breaker) check() error {
@@ -87,10 +85,10 @@ func (b *breaker) begin(insisting bool) (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refusal(); err != nil && !insisting {
-		return pass{}, err
+		return 0, err
 	}
 	b.probing = b.delay > 0
-	return pass{era: b.era}, nil
+	return pass(b.era), nil
 }
 
 func (b *breaker) refusal() error {
@@ -126,7 +124,7 @@ func (b *breaker) state() breakerState {
 func (b *breaker) end(p pass, how outcome, err error) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.era != b.era {
+	if int(p) != b.era {
 		return false
 	}
 	probe := b.probing

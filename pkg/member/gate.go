@@ -89,16 +89,9 @@ func (g *gate) takeSlot(ctx context.Context) error {
 	case g.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		ended := endOfContext(ctx)
-		ended.blame = inconclusive
-		return ended
+		return heldUp(ctx, ctx.Err())
 	case <-timer.C():
-		return &failure{
-			cause:      CauseBusy,
-			err:        fmt.Errorf("%d calls to it are under way and none has ended within %s", cap(g.slots), queueTimeout),
-			retryAfter: time.Second,
-			blame:      inconclusive,
-		}
+		return heldUp(ctx, fmt.Errorf("%d calls to it are under way and none has ended within %s", cap(g.slots), queueTimeout))
 	}
 }
 

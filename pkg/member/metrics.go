@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clientmetrics "k8s.io/client-go/tools/metrics"
 	"k8s.io/component-base/metrics"
@@ -117,35 +116,20 @@ func countCall(credential string, resp *http.Response, err error) {
 }
 
 func callResult(resp *http.Response, err error) string {
-	if err == nil {
-		return answerResult(resp.StatusCode)
-	}
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return string(failed.cause)
 	}
-	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
-		return answerResult(int(status.Status().Code))
+	code := http.StatusInternalServerError
+	if err == nil {
+		code = resp.StatusCode
+	} else if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		code = int(status.Status().Code)
 	}
-	return string(CauseAnswer)
-}
-
-// answerResult agrees with Client.Error, except that "not found", conflicts and similar are normal
-// answers.
-func answerResult(code int) string {
-	results := map[int]metav1.CauseType{
-		http.StatusUnauthorized:       CauseUnauthorized,
-		http.StatusForbidden:          CauseForbidden,
-		http.StatusTooManyRequests:    CauseThrottled,
-		http.StatusServiceUnavailable: CauseThrottled,
-		http.StatusGatewayTimeout:     CauseTimeout,
+	cause := causeOfCode(code)
+	if cause == CauseAnswer && code < 500 {
+		return resultAnswered // "not found", conflicts and similar are normal answers
 	}
-	if result, ok := results[code]; ok {
-		return string(result)
-	}
-	if code >= 500 {
-		return string(CauseAnswer)
-	}
-	return resultAnswered
+	return string(cause)
 }
 
 // pluginCalls counts what client-go reports. It implements clientmetrics.CallsMetric.
@@ -192,20 +176,14 @@ type activity struct {
 // breaker that is further open.
 func (p *Pool) activity() map[types.NamespacedName]activity {
 	p.mu.Lock()
-	clients := make([]*Client, 0, len(p.clients))
-	for _, c := range p.clients {
-		if c.client != nil {
-			clients = append(clients, c.client)
+	defer p.mu.Unlock()
+	all := map[types.NamespacedName]activity{}
+	for name, c := range p.clients {
+		if c.client == nil {
+			continue
 		}
-	}
-	p.mu.Unlock()
-	all := make(map[types.NamespacedName]activity, len(clients))
-	for _, client := range clients {
-		a := all[client.name]
-		all[client.name] = activity{
-			calls:   a.calls + client.gate.inFlight(),
-			breaker: max(a.breaker, client.gate.breaker.state()),
-		}
+		a, gate := all[name.NamespacedName], c.client.gate
+		all[name.NamespacedName] = activity{calls: a.calls + gate.inFlight(), breaker: max(a.breaker, gate.breaker.state())}
 	}
 	return all
 }

@@ -84,22 +84,18 @@ type namedProvider struct {
 }
 
 // newProviders returns the providers of a valid configuration, in order of preference.
-func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, error) {
+func newProviders(config *configv1alpha1.AccessConfiguration) []namedProvider {
 	providers := make([]namedProvider, 0, len(config.Providers))
-	for i := range config.Providers {
-		named := namedProvider{name: config.Providers[i].Name}
-		if exec := config.Providers[i].Exec; exec != nil {
-			provider, err := newExecProvider(named.name, exec)
-			if err != nil {
-				return nil, fmt.Errorf("provider %s: %w", named.name, err)
-			}
-			named.provider = provider
+	for _, configured := range config.Providers {
+		named := namedProvider{name: configured.Name}
+		if configured.Exec != nil {
+			named.provider = newExecProvider(configured.Name, configured.Exec)
 		} else {
-			named.provider = &secretProvider{namespaces: config.Providers[i].KubeconfigSecret.Namespaces}
+			named.provider = &secretProvider{namespaces: configured.KubeconfigSecret.Namespaces}
 		}
 		providers = append(providers, named)
 	}
-	return providers, nil
+	return providers
 }
 
 // choose returns the first provider, in the order of the configuration, that profile has an entry

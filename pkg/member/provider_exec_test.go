@@ -146,8 +146,7 @@ func TestExecProvider_Extension(t *testing.T) {
 		t.Helper()
 		config := execConfig(t, "fail", ca.pem, "https://a.example.com:6443")
 		config.Providers[0].Exec.PassExtension = pass
-		p, err := newExecProvider(pluginProvider, config.Providers[0].Exec)
-		require.NoError(t, err)
+		p := newExecProvider(pluginProvider, config.Providers[0].Exec)
 		profile := pluginProfile(name, clientcmdv1.Cluster{Server: "https://a.example.com:6443"})
 		found, err := p.find(profile, &profile.Status.AccessProviders[0], nil)
 		if err != nil {
@@ -177,8 +176,7 @@ func TestExecProvider_Extension(t *testing.T) {
 // each.
 func TestExecProvider_Openings(t *testing.T) {
 	ca := newAuthority(t, "configured")
-	p, err := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
-	require.NoError(t, err)
+	p := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
 	open := func(profile, serverName string) error {
 		of := pluginProfile(profile, clientcmdv1.Cluster{Server: "https://a.example.com:6443", TLSServerName: serverName})
 		found, err := p.find(of, &of.Status.AccessProviders[0], nil)
