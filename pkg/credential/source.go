@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
@@ -315,4 +317,23 @@ func (s *Source) credential(e *entry) *Credential {
 
 func earlier(a, b time.Time) time.Time {
 	return slices.MinFunc([]time.Time{a, b}, time.Time.Compare)
+}
+
+// Caller returns the process that client-go runs in, so that no other one ever has its name, or
+// nothing when it is not client-go that runs us.
+//
+// A process ID alone is not enough. They are used again, and in each container kubectl may be 1: of
+// that number nothing is said where the system does not tell more.
+func Caller() string {
+	if os.Getenv(ExecInfoEnv) == "" {
+		return ""
+	}
+	parent := os.Getppid()
+	if start, ok := processStart(parent); ok {
+		return strconv.Itoa(parent) + " " + start
+	}
+	if parent <= 1 {
+		return ""
+	}
+	return strconv.Itoa(parent)
 }

@@ -131,28 +131,20 @@ func (b *breaker) end(p pass, how outcome, err error) (opened bool) {
 	b.probing = false
 	switch how {
 	case answered:
-		b.close()
+		if b.delay > 0 {
+			b.era++
+		}
+		b.failures, b.delay, b.lastErr = 0, 0, ""
 	case failed:
 		b.failures++
 		b.lastErr = err.Error()
 		if probe || b.failures >= b.threshold {
-			b.open()
+			b.era++
+			b.delay = min(max(2*b.delay, b.minDelay), b.maxDelay)
+			b.until = b.clock.Now().Add(b.delay)
 			return true
 		}
 	case inconclusive:
 	}
 	return false
-}
-
-func (b *breaker) close() {
-	if b.delay > 0 {
-		b.era++
-	}
-	b.failures, b.delay, b.lastErr = 0, 0, ""
-}
-
-func (b *breaker) open() {
-	b.era++
-	b.delay = min(max(2*b.delay, b.minDelay), b.maxDelay)
-	b.until = b.clock.Now().Add(b.delay)
 }

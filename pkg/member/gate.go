@@ -59,7 +59,7 @@ type call struct {
 
 // enter lets a call through, or returns a *failure that says why it does not.
 func (g *gate) enter(ctx context.Context) (*call, error) {
-	insisting := insists(ctx)
+	insisting, _ := ctx.Value(insistKey{}).(bool)
 	if err := g.breaker.check(); err != nil && !insisting {
 		return nil, err
 	}

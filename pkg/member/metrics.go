@@ -4,6 +4,7 @@
 package member
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"sync"
@@ -26,14 +27,14 @@ const (
 	resultAnswered = "Answered"
 	resultObtained = "Obtained"
 	resultRefused  = "Refused"
-	resultOK       = "OK"
+	resultFailed   = "Failed"
 )
 
 // pluginResults maps what client-go reports about a run of a credential plugin
 // (k8s.io/client-go/plugin/pkg/client/auth/exec) to the label value of our metric.
 var pluginResults = map[string]string{
-	"no_error":               resultOK,
-	"plugin_execution_error": "Failed",
+	"no_error":               "OK",
+	"plugin_execution_error": resultFailed,
 	"plugin_not_found_error": "NotFound",
 	"client_internal_error":  "NotStarted",
 }
@@ -109,12 +110,7 @@ func (p *Pool) initMetrics() {
 	}
 }
 
-// countCall counts a call with a credential, which was answered with resp or ended with err. Later
-// errors in reading the body do not count.
-func countCall(credential string, resp *http.Response, err error) {
-	calls.WithLabelValues(credential, callResult(resp, err)).Inc()
-}
-
+// callResult returns the result of a call that was answered with resp or ended with err.
 func callResult(resp *http.Response, err error) string {
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return string(failed.cause)
@@ -138,11 +134,7 @@ type pluginCalls struct{}
 // Increment implements clientmetrics.CallsMetric. The exit code is no label, because plugins choose
 // it freely.
 func (pluginCalls) Increment(_ int, status string) {
-	result, ok := pluginResults[status]
-	if !ok {
-		result = "Failed"
-	}
-	pluginRuns.WithLabelValues(result).Inc()
+	pluginRuns.WithLabelValues(cmp.Or(pluginResults[status], resultFailed)).Inc()
 }
 
 // collector reads the clients of a pool at each scrape.

@@ -7,8 +7,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -74,14 +74,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	clients map[profileKey]*pooled
-	// retired are recently closed clients; callers may still hold them.
-	retired []retired
-}
-
-// retired is a client that the pool no longer returns.
-type retired struct {
-	client *Client
-	since  time.Time
+	// retired are recently closed clients, and when they were; callers may still hold them.
+	retired map[*Client]time.Time
 }
 
 // pooled is a client and the access data that it was built from.
@@ -121,15 +115,17 @@ func NewPool(options Options) (*Pool, error) {
 		providers: newProviders(options.Config),
 		held:      semaphore.NewWeighted(maxHeld),
 		clients:   map[profileKey]*pooled{},
+		retired:   map[*Client]time.Time{},
 	}, nil
 }
 
-// For returns the client for the cluster of profile: that of Cached, or else that of Stored.
+// For returns the client for the cluster of profile: that of Cached, or else of StoredWithLeaving.
 func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
 	if client, err := p.Cached(ctx, profile); err == nil {
 		return client, nil
 	}
-	return p.Stored(ctx, profile)
+	client, _, err := p.StoredWithLeaving(ctx, profile)
+	return client, err
 }
 
 // Cached returns the client for the cluster of profile, according to the cached Secret. It calls
@@ -143,15 +139,9 @@ func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfi
 	return p.get(from, false)
 }
 
-// Stored is Cached with the Secret as the hub stores it. If the profile gives no usable access, the
-// error is a metav1.Status error, 503 with CauseNoAccess, that says why. The existing client is
-// then closed.
-func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	client, _, err := p.StoredWithLeaving(ctx, profile)
-	return client, err
-}
-
-// StoredWithLeaving returns what Stored and StoredLeaving return, with one read.
+// StoredWithLeaving is Cached and CachedLeaving with the Secret as the hub stores it, in one read. If
+// the profile gives no usable access, the error is a metav1.Status error, 503 with CauseNoAccess,
+// that says why. The existing client is then closed.
 func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, *Leaving, error) {
 	from, err := p.origin(profile, p.by(ctx, p.options.Stored))
 	var client *Client
@@ -185,7 +175,8 @@ func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret)
 }
 
 // LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access
-// to the member any more, or it is not known, its error is that of Stored.
+// to the member any more, or it is not known, its error is that of
+// StoredWithLeaving.
 func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Leaving, error) {
 	from, err := p.origin(profile, p.by(ctx, p.options.Live))
 	if err != nil {
@@ -365,14 +356,14 @@ func (p *Pool) retire(client *Client) {
 		return
 	}
 	client.gate.close()
-	p.retired = append(p.retired, retired{client: client, since: p.options.Clock.Now()})
+	p.retired[client] = p.options.Clock.Now()
 }
 
 // disconnect closes the remaining connections of clients that retired before then.
 func (p *Pool) disconnect(then time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.retired = slices.DeleteFunc(p.retired, func(r retired) bool {
-		return r.since.Before(then) && r.client.gate.disconnect()
+	maps.DeleteFunc(p.retired, func(client *Client, since time.Time) bool {
+		return since.Before(then) && client.gate.disconnect()
 	})
 }

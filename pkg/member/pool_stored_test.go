@@ -135,7 +135,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 	t.Run("does not replace the client for what is stored", func(t *testing.T) {
 		pool, old := begin(t)
 		pool.stored.add("m", is)
-		current, err := pool.Stored(t.Context(), profile)
+		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
 		require.NotSame(t, old, current)
 		for range 3 {
@@ -152,7 +152,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 	t.Run("has no client made where what is stored gives no access", func(t *testing.T) {
 		pool, _ := begin(t)
 		for range 3 {
-			_, err := pool.Stored(t.Context(), profile)
+			_, _, err := pool.StoredWithLeaving(t.Context(), profile)
 			require.ErrorContains(t, err, "there is no Secret")
 			_, err = pool.Cached(t.Context(), profile)
 			require.ErrorIs(t, err, errOutdated)
@@ -162,7 +162,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 	})
 	t.Run("is believed again when what it has is stored", func(t *testing.T) {
 		pool, _ := begin(t)
-		_, err := pool.Stored(t.Context(), profile)
+		_, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.Error(t, err)
 		pool.stored.add("m", was)
 		client, err := pool.For(t.Context(), profile)
@@ -174,7 +174,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 	t.Run("is believed where it has something new", func(t *testing.T) {
 		pool, _ := begin(t)
 		pool.stored.add("m", is)
-		current, err := pool.Stored(t.Context(), profile)
+		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
 		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "newest" }))
 		client, err := pool.Cached(t.Context(), profile)

@@ -4,6 +4,7 @@
 package member
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -120,25 +121,19 @@ func choose(
 	for _, provider := range providers {
 		known = append(known, provider.name)
 	}
-	if len(offered) == 0 {
-		offered = []string{"none"}
-	}
 	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: "+
-		"status.accessProviders has %s, clusterpass knows %s", strings.Join(offered, ", "), strings.Join(known, ", "))
+		"status.accessProviders has %s, clusterpass knows %s", cmp.Or(strings.Join(offered, ", "), "none"), strings.Join(known, ", "))
 }
 
 // setProxy sets the proxy of config; if proxyURL is empty, the one that the environment names.
 func setProxy(config *rest.Config, proxyURL string) error {
-	config.Proxy = http.ProxyFromEnvironment
 	if proxyURL == "" {
+		config.Proxy = http.ProxyFromEnvironment
 		return nil
 	}
 	proxy, err := endpoint.ParseProxy(proxyURL)
-	if err != nil {
-		return err
-	}
 	config.Proxy = http.ProxyURL(proxy)
-	return nil
+	return err
 }
 
 // DefaultConfig returns the configuration that is used without a file: it reads member kubeconfigs

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -125,7 +124,8 @@ func (c *Client) failureError(f *failure, doing string) error {
 	case CauseBusy:
 		code = http.StatusTooManyRequests
 	}
-	return c.statusError(code, f.cause, doing, words, seconds(f.retryAfter))
+	retryAfter := int32(min(math.Ceil(f.retryAfter.Seconds()), math.MaxInt32))
+	return c.statusError(code, f.cause, doing, words, retryAfter)
 }
 
 func (c *Client) answerError(status metav1.Status, doing string) error {
@@ -211,11 +211,6 @@ func newStatusError(name types.NamespacedName, code int, cause metav1.CauseType,
 			RetryAfterSeconds: retryAfter,
 		},
 	}}
-}
-
-// seconds rounds up to whole seconds.
-func seconds(d time.Duration) int32 {
-	return int32(min(math.Ceil(d.Seconds()), math.MaxInt32))
 }
 
 // userWords match the user and groups in a refusal of Kubernetes.

@@ -76,8 +76,8 @@ func ParseToken(token string) (*BoundToken, error) {
 		return nil, fmt.Errorf("its id has characters that are not printable, or more than %d bytes", maxTokenID)
 	}
 	return &BoundToken{
-		Validity: claimedValidity(&registered), Namespace: ours.Kubernetes.Namespace,
-		ServiceAccount: ours.Kubernetes.ServiceAccount, Secret: ours.Kubernetes.Secret, ID: registered.ID,
+		Validity:  Validity{NotBefore: registered.IssuedAt.Time(), NotAfter: registered.Expiry.Time()},
+		Namespace: ours.Kubernetes.Namespace, ServiceAccount: ours.Kubernetes.ServiceAccount, Secret: ours.Kubernetes.Secret, ID: registered.ID,
 	}, nil
 }
 
@@ -122,18 +122,7 @@ func TokenValidity(token string) Validity {
 	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
 		return Validity{}
 	}
-	return claimedValidity(&claims)
-}
-
-func claimedValidity(claims *jwt.Claims) Validity {
-	var validity Validity
-	if claims.IssuedAt != nil {
-		validity.NotBefore = claims.IssuedAt.Time()
-	}
-	if claims.Expiry != nil {
-		validity.NotAfter = claims.Expiry.Time()
-	}
-	return validity
+	return Validity{NotBefore: claims.IssuedAt.Time(), NotAfter: claims.Expiry.Time()}
 }
 
 // Reviews are the clients for the questions that every user may ask a cluster about itself.

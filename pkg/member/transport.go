@@ -44,7 +44,7 @@ func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper {
 // RoundTrip implements http.RoundTripper. The body of the answer has been read when it returns.
 func (t *gatedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.roundTrip(req)
-	countCall(t.credential, resp, err)
+	calls.WithLabelValues(t.credential, callResult(resp, err)).Inc()
 	return resp, err
 }
 
@@ -191,11 +191,6 @@ type insistKey struct{}
 // breaker for everybody.
 func Insist(ctx context.Context) context.Context {
 	return context.WithValue(ctx, insistKey{}, true)
-}
-
-func insists(ctx context.Context) bool {
-	insisting, _ := ctx.Value(insistKey{}).(bool)
-	return insisting
 }
 
 // maxQuietLevel is the last level at which client-go logs no bodies.
