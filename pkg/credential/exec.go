@@ -170,15 +170,9 @@ func checkDestination(to *clientauthenticationv1.Cluster, cluster v1alpha1.Clust
 
 // sameServer returns whether two URLs are those of one server that is reached by TLS.
 func sameServer(a, b string) bool {
-	left, err := url.Parse(a)
-	if err != nil {
-		return false
-	}
-	right, err := url.Parse(b)
-	if err != nil {
-		return false
-	}
-	return left.Scheme == "https" && right.Scheme == "https" &&
+	left, leftErr := url.Parse(a)
+	right, rightErr := url.Parse(b)
+	return leftErr == nil && rightErr == nil && left.Scheme == "https" && right.Scheme == "https" &&
 		strings.EqualFold(left.Hostname(), right.Hostname()) && cmp.Or(left.Port(), httpsPort) == cmp.Or(right.Port(), httpsPort) &&
 		strings.TrimSuffix(left.Path, "/") == strings.TrimSuffix(right.Path, "/")
 }

@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,9 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/yaml"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -32,6 +35,12 @@ const (
 	mintTimeout = 40 * time.Second
 	// bodyLogLevel is the first level at which client-go logs the bodies of answers.
 	bodyLogLevel = 8
+
+	// ProviderName is the name of the access provider in the status of ClusterProfiles.
+	ProviderName = "clusterpass"
+	// ExecExtension is the extension of an access provider's cluster that client-go hands to the
+	// plugin: here, a Request.
+	ExecExtension = "client.authentication.k8s.io/exec"
 )
 
 // HubConfig returns the configuration of the client for the hub: the kubeconfig files in
@@ -137,4 +146,47 @@ func hash(v any) (string, error) {
 	}
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// Request says which token is wanted, as an AuthTokenRequest does.
+type Request struct {
+	// Namespace of the hub that the request is made in: its grant is recorded there. Empty: that of
+	// the ClusterProfile.
+	Namespace string `json:"requestNamespace,omitempty"`
+
+	v1alpha1.AuthTokenRequestSpec `json:",inline"`
+
+	// Annotations of the request, for admission policies of the hub and its audit log. They are the
+	// requester's to say: an access provider cannot.
+	Annotations map[string]string `json:"-"`
+}
+
+// ParseRequest reads a Request from the extension of an access provider. Fields that it does not
+// know are an error, since leaving out what was asked for would be a surprise.
+func ParseRequest(extension []byte) (Request, error) {
+	var r Request
+	if err := yaml.UnmarshalStrict(extension, &r); err != nil {
+		return Request{}, fmt.Errorf("extension %s of the access provider %s: %w", ExecExtension, ProviderName, err)
+	}
+	return r, nil
+}
+
+// Cluster returns the namespace and the name of the ClusterProfile.
+func (r Request) Cluster() types.NamespacedName {
+	return types.NamespacedName{Namespace: r.TargetClusterProfile.Namespace, Name: r.TargetClusterProfile.Name}
+}
+
+// complete returns r with its defaults, or what it lacks.
+func (r Request) complete() (Request, error) {
+	target := &r.TargetClusterProfile
+	target.Namespace = cmp.Or(target.Namespace, r.Namespace)
+	r.Namespace = cmp.Or(r.Namespace, target.Namespace)
+	r.ServiceAccountNamespace = cmp.Or(r.ServiceAccountNamespace, metav1.NamespaceDefault)
+	switch {
+	case target.Name == "" || target.Namespace == "":
+		return r, errors.New("the request does not say which ClusterProfile: targetClusterProfile needs a name and a namespace")
+	case r.ServiceAccountName == "":
+		return r, fmt.Errorf("the request for cluster %s names no ServiceAccount", r.Cluster())
+	}
+	return r, nil
 }

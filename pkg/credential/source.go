@@ -169,21 +169,17 @@ func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.
 		return nil, err
 	}
 	defer unlock()
-	return s.locked(ctx, want{request: r, to: to, key: key, id: id}, renew)
-}
-
-// locked answers whoever holds the lock of the key.
-func (s *Source) locked(ctx context.Context, w want, renew bool) (*Credential, error) {
-	kept, err := s.cache.read(ctx, w.key)
+	kept, err := s.cache.read(ctx, key)
 	if err != nil {
-		return s.distrust(ctx, w.request, w.to, err)
+		return s.distrust(ctx, r, to, err)
 	}
+	w := want{request: r, to: to, key: key, id: id}
 	// The cluster may have moved since: the hub knows.
-	usable := kept != nil && s.clock.Now().Before(kept.Expiration) && checkDestination(w.to, kept.Cluster) == nil
+	usable := kept != nil && s.clock.Now().Before(kept.Expiration) && checkDestination(to, kept.Cluster) == nil
 	if usable && !renew {
 		return s.current(ctx, w, kept)
 	}
-	minted, err := s.mint(ctx, w.request)
+	minted, err := s.mint(ctx, r)
 	if err != nil {
 		return nil, err
 	}

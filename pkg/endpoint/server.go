@@ -1,6 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package endpoint checks how a cluster is reached: the URL of its API server, its proxy and its
+// bundle of CAs. It connects to nothing, and knows no credentials.
 package endpoint
 
 import (
@@ -18,9 +20,8 @@ import (
 )
 
 const (
-	httpsPrefix = "https://"
-	httpsPort   = "443"
-	wildcard    = "*"
+	httpsPort = "443"
+	wildcard  = "*"
 )
 
 // ParseServer returns the URL of an API server that a credential of ours may be
@@ -95,7 +96,7 @@ type ServerPattern struct {
 
 // ParseServerPattern returns the pattern that is written https://HOST[:PORT][/PATH].
 func ParseServerPattern(pattern string) (ServerPattern, error) {
-	rest, ok := strings.CutPrefix(pattern, httpsPrefix)
+	rest, ok := strings.CutPrefix(pattern, "https://")
 	if !ok {
 		return ServerPattern{}, errors.New("must start with https://")
 	}

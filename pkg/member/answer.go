@@ -99,20 +99,24 @@ func IsTooLarge(err error) bool {
 // isPage returns whether req asks for a page of a list.
 func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
 
-// boundOf returns what an answer to req may have, in bytes, and whether users choose what it has,
-// as in the objects that requests name, and in lists. An API server with other limits than usual
-// may then send more.
-func boundOf(req *http.Request) (limit int64, chosen bool) {
+// boundOf returns what an answer to req may have, in bytes, and what more says about the member.
+// Unless users choose what it has, as in the objects that requests name, and in lists, no API server
+// sends more, so it counts as no answer: a member that sends such answers again and again is not
+// contacted for a while, and costs nothing then. No request may cause that on a member that is
+// honest, but has other limits than usual.
+func boundOf(req *http.Request) (limit int64, blame outcome) {
 	path := req.URL.Path
 	switch {
 	case isPage(req):
-		return maxPage, true
+		return maxPage, answered
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
-		return maxTokenAnswer, false
+		return maxTokenAnswer, failed
 	case strings.HasSuffix(path, "/readyz"), strings.HasSuffix(path, "/livez"), strings.HasSuffix(path, "/version"):
-		return maxShort, false
+		return maxShort, failed
+	case strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem):
+		return maxObject, failed
 	}
-	return maxObject, !strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem)
+	return maxObject, answered
 }
 
 // answerBody is the whole body of an answer.
@@ -139,8 +143,10 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
 	refused := resp.StatusCode >= http.StatusMultipleChoices
-	limit, chosen := boundOf(req)
-	tooLarge := newTooLarge(limit, chosen)
+	limit, blame := boundOf(req)
+	var tooLarge error = &failure{
+		cause: CauseAnswer, blame: blame, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true,
+	}
 	if refused {
 		limit, tooLarge = maxShort, nil
 	}
@@ -157,29 +163,14 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 	return err
 }
 
-// newTooLarge returns the failure for an answer of more than limit bytes. Unless users choose what
-// it has, no API server sends one, so it counts as no answer: a member that sends such answers
-// again and again is not contacted for a while, and costs nothing then. No request may cause that
-// on a member that is honest.
-func newTooLarge(limit int64, chosen bool) error {
-	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
-	if chosen {
-		tooLarge.blame = answered
-	}
-	return tooLarge
-}
-
 // read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that
 // is nil.
 func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64, tooLarge error) error {
 	if resp.ContentLength > limit && tooLarge != nil {
 		return tooLarge
 	}
-	for step := int64(maxShort); ; step = heldStep {
+	for step := int64(maxShort); int64(b.Len()) < limit; step = heldStep {
 		have := int64(b.Len())
-		if have >= limit {
-			break
-		}
 		step = min(step, limit-have)
 		if have > 0 {
 			if err := b.hold(ctx, step); err != nil {

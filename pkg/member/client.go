@@ -50,8 +50,8 @@ type Client struct {
 	uid            memberUID
 	held           heldBytes
 	own            kubernetes.Interface
-	authentication rest.Interface
-	authorization  rest.Interface
+	authentication *authenticationv1client.AuthenticationV1Client
+	authorization  *authorizationv1client.AuthorizationV1Client
 }
 
 // newClient returns a client that uses a, which comes from entry. held counts the bytes of answers
@@ -100,16 +100,11 @@ func (c *Client) connect(config *rest.Config, plugin bool, connections *clientCo
 	if err != nil {
 		return err
 	}
-	authentication, err := authenticationv1client.NewForConfigAndClient(config, anonymous)
-	if err != nil {
+	if c.authentication, err = authenticationv1client.NewForConfigAndClient(config, anonymous); err != nil {
 		return err
 	}
-	authorization, err := authorizationv1client.NewForConfigAndClient(config, anonymous)
-	if err != nil {
-		return err
-	}
-	c.authentication, c.authorization = authentication.RESTClient(), authorization.RESTClient()
-	return nil
+	c.authorization, err = authorizationv1client.NewForConfigAndClient(config, anonymous)
+	return err
 }
 
 // httpClient returns an HTTP client with the credential of config, behind the gate.
@@ -182,12 +177,12 @@ type TokenClient struct {
 
 // AuthenticationV1 returns the client for the member's authenticator.
 func (t *TokenClient) AuthenticationV1() authenticationv1client.AuthenticationV1Interface {
-	return authenticationv1client.New(tokenREST{t.client.authentication, t.token})
+	return authenticationv1client.New(tokenREST{t.client.authentication.RESTClient(), t.token})
 }
 
 // AuthorizationV1 returns the client for the member's authoriser.
 func (t *TokenClient) AuthorizationV1() authorizationv1client.AuthorizationV1Interface {
-	return authorizationv1client.New(tokenREST{t.client.authorization, t.token})
+	return authorizationv1client.New(tokenREST{t.client.authorization.RESTClient(), t.token})
 }
 
 // tokenREST adds a token to POST, the only requests of review clients.

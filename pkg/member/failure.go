@@ -38,13 +38,7 @@ func (f *failure) Error() string {
 
 // Is lets callers recognise the end of their own context.
 func (f *failure) Is(target error) bool {
-	switch target {
-	case context.Canceled:
-		return f.cause == causeCancelled
-	case context.DeadlineExceeded:
-		return f.cause == CauseTimeout
-	}
-	return false
+	return target == context.Canceled && f.cause == causeCancelled || target == context.DeadlineExceeded && f.cause == CauseTimeout
 }
 
 // newFailure returns the failure for err, the error of a round trip with ctx.

@@ -70,9 +70,7 @@ type accessKey [sha256.Size]byte
 func newAccessKey(parts ...[]byte) accessKey {
 	digest := sha256.New()
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		digest.Write(length[:])
+		digest.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		digest.Write(part)
 	}
 	return accessKey(digest.Sum(nil))

@@ -114,12 +114,9 @@ func validityOf(config *rest.Config) Validity {
 
 // TokenValidity returns the validity of a token. It does not verify the token.
 func TokenValidity(token string) Validity {
-	parsed, err := jwt.ParseSigned(token)
-	if err != nil {
-		return Validity{}
-	}
 	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+	parsed, err := jwt.ParseSigned(token)
+	if err != nil || parsed.UnsafeClaimsWithoutVerification(&claims) != nil {
 		return Validity{}
 	}
 	return Validity{NotBefore: claims.IssuedAt.Time(), NotAfter: claims.Expiry.Time()}

@@ -68,15 +68,14 @@ func NewReader[K comparable, V any](c clock.Clock, read func(ctx context.Context
 // Get returns the object, or the error of reading it, as it was stored after Get was called. When
 // ctx ends first it returns why ctx ended; others go on waiting for the same read, and with the
 // last of them it ends.
-func (r *Reader[K, V]) Get(ctx context.Context, key K) (V, error) {
+func (r *Reader[K, V]) Get(ctx context.Context, key K) (value V, err error) {
 	c := r.join(ctx, key)
 	select {
 	case <-c.done:
 		return c.value, c.err
 	case <-ctx.Done():
 		r.leave(key, c)
-		var none V
-		return none, context.Cause(ctx)
+		return value, context.Cause(ctx)
 	}
 }
 
