@@ -25,6 +25,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/clock"
+
+	"clusterpass.dev/test/answers"
 )
 
 // listen returns the URL of a listener that hands every connection to serve.
@@ -216,16 +218,9 @@ func TestClient_Error(t *testing.T) {
 			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"waited for 300ms"},
 		},
 		{
-			name: "an answer without end",
-			target: serving(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				for chunk := make([]byte, 1<<20); ; {
-					if _, err := w.Write(chunk); err != nil {
-						return
-					}
-				}
-			}),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 1572864 bytes"},
+			name:   "an answer without end",
+			target: serving(answers.Endless),
+			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 1572864 bytes"},
 		},
 		{
 			name:   "an answer that is nothing of Kubernetes",
