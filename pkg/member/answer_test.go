@@ -188,12 +188,9 @@ func TestPool_HeldBytes(t *testing.T) {
 		}
 		_, _ = w.Write(secret)
 	})
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
 	pool.held = semaphore.NewWeighted(heldStep)
-	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
+	client := clientOf(t, pool, profileFor(`{"name":"m"}`))
 	get := func(ctx context.Context, name string) error {
 		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(ctx, name, metav1.GetOptions{})
 		return err
@@ -230,15 +227,11 @@ func TestPool_HeldBytesOfOneMember(t *testing.T) {
 		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
 		_, _ = w.Write(secret)
 	})
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
-	greedy, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
+	greedy := clientOf(t, pool, profileFor(`{"name":"m"}`))
 	other := profileFor(`{"name":"m"}`)
 	other.UID = "another"
-	modest, err := pool.For(t.Context(), other)
-	require.NoError(t, err)
+	modest := clientOf(t, pool, other)
 	get := func(client *Client) error {
 		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(t.Context(), "a", metav1.GetOptions{})
 		return err

@@ -225,6 +225,13 @@ func (f fakeSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 }
 
+// memberSecret is the Secret m with that kubeconfig.
+func memberSecret(kubeconfig []byte) fakeSecrets {
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig)
+	return secrets
+}
+
 func (f fakeSecrets) add(name string, kubeconfig []byte) *corev1.Secret {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -262,14 +269,18 @@ func newTestPool(t *testing.T, config *configv1alpha1.AccessConfiguration, secre
 	return pool
 }
 
+// clientOf returns the client for a profile.
+func clientOf(t *testing.T, pool Members, profile *inventoryv1alpha1.ClusterProfile) *Client {
+	t.Helper()
+	client, err := pool.For(t.Context(), profile)
+	require.NoError(t, err)
+	return client
+}
+
 // clientFor returns a client for the server, with a token as credential.
 func clientFor(t *testing.T, server string, ca []byte, config *configv1alpha1.AccessConfiguration, clock clock.WithTicker) *Client {
 	t.Helper()
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server, ca, nil))
-	client, err := newTestPool(t, config, secrets, clock).For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
-	return client
+	return clientOf(t, newTestPool(t, config, memberSecret(kubeconfig(t, server, ca, nil)), clock), profileFor(`{"name":"m"}`))
 }
 
 func list(ctx context.Context, c *Client) error {

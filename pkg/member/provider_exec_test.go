@@ -74,8 +74,7 @@ func TestExecProvider_Clusters(t *testing.T) {
 	for range 3 {
 		for name, server := range map[string]*memberServer{"one": one, "two": two} {
 			cluster := clientcmdv1.Cluster{Server: server.URL, CertificateAuthorityData: server.ca.pem, TLSServerName: "member.example.com"}
-			client, err := pool.For(t.Context(), pluginProfile(name, cluster))
-			require.NoError(t, err)
+			client := clientOf(t, pool, pluginProfile(name, cluster))
 			require.NoError(t, list(t.Context(), client))
 			requests := server.seen()
 			assert.Equal(t, "Bearer configured||"+server.URL+"|member.example.com", requests[len(requests)-1].Header.Get("Authorization"),
@@ -257,8 +256,7 @@ func TestExecProvider_Bindings(t *testing.T) {
 func TestExecProvider_PluginFails(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	pool := newTestPool(t, execConfig(t, "fail", server.ca.pem, server.URL), nil, nil)
-	client, err := pool.For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, pool, pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 
 	status := statusErr(t, client.Error(list(t.Context(), client), "list"))
 	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
@@ -275,8 +273,7 @@ func TestExecProvider_PluginHangs(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	config := execConfig(t, "hang", server.ca.pem, server.URL)
 	config.Providers[0].Exec.Env = append(config.Providers[0].Exec.Env, configv1alpha1.ExecEnvVar{Name: "CLUSTERPASS_TEST_PIPE", Value: pipe})
-	client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, newTestPool(t, config, nil, nil), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("clusterpass waited for 100ms"))
 	defer cancel()
@@ -306,8 +303,7 @@ func TestExecProvider_CredentialRefused(t *testing.T) {
 		fmt.Fprint(w, `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"n"}}`)
 	})
 	pool := newTestPool(t, execConfig(t, "token", server.ca.pem, server.URL), nil, nil)
-	client, err := pool.For(t.Context(), pluginProfile("again", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, pool, pluginProfile("again", clientcmdv1.Cluster{Server: server.URL}))
 	create := func() error {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 		_, err := client.Kubernetes().CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
