@@ -178,8 +178,7 @@ func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret)
 }
 
 // LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access
-// to the member any more, or it is not known, its error is that of
-// StoredWithLeaving.
+// to the member any more, or it is not known, its error is that of StoredWithLeaving.
 func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Leaving, error) {
 	from, err := p.origin(profile, p.by(ctx, p.options.Live))
 	if err != nil {

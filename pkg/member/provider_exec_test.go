@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -69,7 +70,7 @@ func pluginProfile(name string, cluster clientcmdv1.Cluster) *inventoryv1alpha1.
 func TestExecProvider_Clusters(t *testing.T) {
 	one := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	two := newMemberServer(t, time.Now().Add(time.Hour), ok)
-	pool := newTestPool(t, execConfig(t, "token", concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
+	pool := newTestPool(t, execConfig(t, "token", slices.Concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
 
 	for range 3 {
 		for name, server := range map[string]*memberServer{"one": one, "two": two} {
@@ -96,7 +97,7 @@ func TestExecProvider_Servers(t *testing.T) {
 	}{
 		{
 			name:    "without a CA in the profile it is the configured ones",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: concat(ca.pem, ca.pem),
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: slices.Concat(ca.pem, ca.pem),
 		},
 		{
 			name:    "a CA in the profile narrows it down",
@@ -104,11 +105,11 @@ func TestExecProvider_Servers(t *testing.T) {
 		},
 		{
 			name:    "an allowed proxy",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: concat(ca.pem, ca.pem),
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: slices.Concat(ca.pem, ca.pem),
 		},
 		{
 			name:    "a CA that is not configured",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: slices.Concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
 		},
 		{
 			name:    "a CA that is none",
@@ -123,7 +124,7 @@ func TestExecProvider_Servers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			config := execConfig(t, "fail", concat(ca.pem, ca.pem), "https://*.example.com:6443")
+			config := execConfig(t, "fail", slices.Concat(ca.pem, ca.pem), "https://*.example.com:6443")
 			config.Providers[0].Exec.ProxyURLs = []string{"http://proxy:3128"}
 			client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", test.cluster))
 			if test.wantErr != "" {
