@@ -122,13 +122,17 @@ func TestPool_ForStaleCache(t *testing.T) {
 	was := kubeconfig(t, memberURL, ca, nil)
 	is := kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "renewed" })
 	profile := profileFor(`{"name":"m"}`)
+	cached := func(t *testing.T, pool *laggingPool) *Client {
+		t.Helper()
+		client, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		return client
+	}
 	begin := func(t *testing.T) (*laggingPool, *Client) {
 		t.Helper()
 		pool := newLaggingPool(t)
 		pool.cached.add("m", was)
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		return pool, client
+		return pool, cached(t, pool)
 	}
 	t.Run("does not replace the client for what is stored", func(t *testing.T) {
 		pool, old := begin(t)
@@ -137,15 +141,11 @@ func TestPool_ForStaleCache(t *testing.T) {
 		require.NoError(t, err)
 		require.NotSame(t, old, current)
 		for range 3 {
-			client, err := pool.Cached(t.Context(), profile)
-			require.NoError(t, err)
-			assert.Same(t, current, client)
+			assert.Same(t, current, cached(t, pool))
 		}
 		assert.Len(t, pool.retired, 1)
 		pool.cached.add("m", is)
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.Same(t, current, client, "the cache has caught up")
+		assert.Same(t, current, cached(t, pool), "the cache has caught up")
 	})
 	t.Run("has no client made where what is stored gives no access", func(t *testing.T) {
 		pool, _ := begin(t)
@@ -164,9 +164,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 		require.Error(t, err)
 		pool.stored.add("m", was)
 		client := clientOf(t, pool, profile)
-		again, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.Same(t, client, again)
+		assert.Same(t, client, cached(t, pool))
 	})
 	t.Run("is believed where it has something new", func(t *testing.T) {
 		pool, _ := begin(t)
@@ -174,9 +172,7 @@ func TestPool_ForStaleCache(t *testing.T) {
 		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
 		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "newest" }))
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.NotSame(t, current, client)
+		assert.NotSame(t, current, cached(t, pool))
 	})
 }
 
