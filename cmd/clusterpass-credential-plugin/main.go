@@ -36,14 +36,6 @@ Usage:
 Flags:
 `
 
-// options are the values of the flags.
-type options struct {
-	kubeconfig, context string
-	source              credential.Options
-	request             credential.RequestFlags
-	version             bool
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	errOut := words.NewWriter(os.Stderr) // errors contain text from members and servers
@@ -57,11 +49,28 @@ func main() {
 
 // run writes the credential that client-go requests through the environment.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	options, err := parse(args, stderr)
-	if err != nil {
+	var (
+		kubeconfig, hubContext string
+		showVersion            bool
+		options                credential.Options
+		request                credential.RequestFlags
+	)
+	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.StringVar(&kubeconfig, "kubeconfig", "",
+		"Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
+	flags.StringVar(&hubContext, "context", "", "Context of the kubeconfig that is the hub; by default the current one.")
+	flags.BoolVar(&showVersion, "version", false, "Print the version.")
+	options.AddFlags(flags)
+	request.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if options.version {
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	if showVersion {
 		_, err := fmt.Fprintln(stdout, version.Get().GitVersion)
 		return err
 	}
@@ -69,40 +78,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config, err := credential.HubConfig(options.kubeconfig, options.context).ClientConfig()
+	config, err := credential.HubConfig(kubeconfig, hubContext).ClientConfig()
 	if err != nil {
 		return fmt.Errorf("configuration of the client for the hub: %w", err)
 	}
 	config.WarningHandler = rest.NewWarningWriter(stderr, rest.WarningWriterOptions{Deduplicate: true})
-	source, err := credential.NewSource(config, options.source)
+	options.Caller = credential.Caller()
+	source, err := credential.NewSource(config, options)
 	if err != nil {
 		return err
 	}
-	plugin := &credential.Plugin{Source: source, Override: options.request.Apply}
+	plugin := &credential.Plugin{Source: source, Override: request.Apply}
 	status, err := plugin.GetToken(ctx, exec.Credential)
 	if err != nil {
 		return err
 	}
 	return exec.Answer(stdout, &status)
-}
-
-func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
-	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
-		"Kubeconfig file for the hub; by default $KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.")
-	flags.StringVar(&o.context, "context", "", "Context of the kubeconfig that is the hub; by default the current one.")
-	flags.BoolVar(&o.version, "version", false, "Print the version.")
-	o.source.AddFlags(flags)
-	o.request.AddFlags(flags)
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
-	}
-	o.source.Caller = credential.Caller()
-	return o, nil
 }

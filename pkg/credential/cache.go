@@ -41,16 +41,6 @@ const (
 // writes.
 var errUnsafe = errors.New("unsafe token cache")
 
-// DefaultCacheDir returns clusterpass/tokens in the user's folder for caches ($XDG_CACHE_HOME or
-// ~/.cache on Linux).
-func DefaultCacheDir() (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(base, "clusterpass", "tokens"), nil
-}
-
 // entry is the content of a file of the cache.
 type entry struct {
 	Version    int       `json:"version"`
@@ -99,38 +89,42 @@ func (e *entry) replaces(before *entry) bool {
 	return before != nil && (e.Grant != before.Grant || !equality.Semantic.DeepEqual(e.Cluster, before.Cluster))
 }
 
-// cache keeps tokens in a folder that only its owner may enter, one file a token. The zero value
-// keeps none.
+// cache keeps tokens in a folder that only its owner may enter, one file a token.
 type cache struct {
 	dir string
 }
 
-// openCache returns the cache in dir, which is created. It is an error when it cannot be, and when
-// others than its owner may enter it.
-func openCache(dir string) (cache, error) {
+// openCache returns the cache in dir, which is created. Without dir, that is clusterpass/tokens in
+// the user's folder for caches ($XDG_CACHE_HOME or ~/.cache on Linux). It is an error when it cannot
+// be created, and when others than its owner may enter it.
+func openCache(dir string) (*cache, error) {
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(base, "clusterpass", "tokens")
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return cache{}, err
+		return nil, err
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return cache{}, err
+		return nil, err
 	}
 	if !info.IsDir() || !ownedByUs(info) {
-		return cache{}, fmt.Errorf("%w: %s is not a folder of yours: choose another by --%s", errUnsafe, dir, flagCacheDir)
+		return nil, fmt.Errorf("%w: %s is not a folder of yours: choose another by --%s", errUnsafe, dir, flagCacheDir)
 	}
 	if !ownerOnly(info) {
-		return cache{}, fmt.Errorf("%w: others may use it: chmod 700 %s", errUnsafe, dir)
+		return nil, fmt.Errorf("%w: others may use it: chmod 700 %s", errUnsafe, dir)
 	}
-	return cache{dir: dir}, nil
+	return &cache{dir: dir}, nil
 }
 
 // lock waits until no other process works on the entry of that key, or ctx ends. Where nothing can
 // be locked, as on a read-only filesystem, it goes on without: the caller then finds that it cannot
 // write.
-func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) {
-	if c.dir == "" {
-		return func() {}, nil
-	}
+func (c *cache) lock(ctx context.Context, key string) (unlock func(), err error) {
 	// A file for each key would stay for ever: one that is removed while another process waits for it
 	// locks nobody out. By the first byte of the key there are 256 at most, and few keys that share
 	// one.
@@ -148,11 +142,8 @@ func (c cache) lock(ctx context.Context, key string) (unlock func(), err error) 
 
 // read returns the entry of key, or nil when there is none that can be used. A file that is not the
 // user's own, or a link, is an error.
-func (c cache) read(ctx context.Context, key string) (*entry, error) {
-	if c.dir == "" {
-		return nil, nil
-	}
-	found, err := readEntry(c.path(key))
+func (c *cache) read(ctx context.Context, key string) (*entry, error) {
+	found, err := readEntry(filepath.Join(c.dir, key+entrySuffix))
 	switch {
 	case err == nil:
 		return found, nil
@@ -164,16 +155,8 @@ func (c cache) read(ctx context.Context, key string) (*entry, error) {
 	return nil, nil
 }
 
-// write puts e under key, whole or not at all.
-func (c cache) write(key string, e *entry) error {
-	if c.dir == "" {
-		return nil
-	}
-	return c.replace(key+entrySuffix, e)
-}
-
-// replace makes content the JSON in the file of that name, for its owner alone.
-func (c cache) replace(name string, content any) error {
+// write makes content the JSON in the file of that name, for its owner alone, whole or not at all.
+func (c *cache) write(name string, content any) error {
 	encoded, err := json.Marshal(content)
 	if err != nil {
 		return errors.New("it can't be encoded")
@@ -195,10 +178,7 @@ func (c cache) replace(name string, content any) error {
 }
 
 // prune removes the tokens that have expired, and those that are not wanted.
-func (c cache) prune(now time.Time, unwanted func(e *entry) bool) {
-	if c.dir == "" {
-		return
-	}
+func (c *cache) prune(now time.Time, unwanted func(e *entry) bool) {
 	files, err := os.ReadDir(c.dir)
 	if err != nil {
 		return
@@ -224,8 +204,6 @@ func stale(path string, file fs.DirEntry, now time.Time, unwanted func(e *entry)
 	}
 	return false
 }
-
-func (c cache) path(key string) string { return filepath.Join(c.dir, key+entrySuffix) }
 
 // readEntry reads a file of the cache. Its errors never hold what is in it.
 func readEntry(path string) (*entry, error) {

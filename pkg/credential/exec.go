@@ -4,18 +4,27 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/pkg/apis/clientauthentication"
 	"k8s.io/client-go/pkg/apis/clientauthentication/install"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/endpoint"
 )
 
 // ExecInfoEnv is the environment variable by which client-go tells a plugin what it is wanted for.
@@ -70,6 +79,29 @@ func (e *Exec) Answer(w io.Writer, status *clientauthenticationv1.ExecCredential
 	return err
 }
 
+// minValidity is for how long client-go does not ask again at the least. It asks for each request
+// once the time it was told is over, and a clock that is fast, or a very short lifetime, must not
+// make that a call to the hub each.
+const minValidity = 3 * time.Second
+
+// ExecStatus returns the credential for client-go.
+//
+// Its expirationTimestamp is not the token's: it is when the next one is to be asked for. client-go
+// runs the plugin again once that time is over and uses the token until then. With the token's own
+// expiry, a request that is sent in the last moment, or with a slow clock, would meet a member that
+// no longer takes the token; and nobody would ask at the hub while there is time left to wait for a
+// hub that is down. It is never less than three seconds ahead.
+func (c *Credential) ExecStatus(now time.Time) *clientauthenticationv1.ExecCredentialStatus {
+	expiration := c.AskAgain
+	if soonest := now.Add(minValidity); expiration.Before(soonest) {
+		expiration = soonest
+	}
+	return &clientauthenticationv1.ExecCredentialStatus{
+		Token:               c.Token,
+		ExpirationTimestamp: &metav1.Time{Time: expiration.UTC()},
+	}
+}
+
 // Plugin is the plugin of the access provider clusterpass: upstream's credentialplugin.Provider.
 type Plugin struct {
 	// Source of the credentials.
@@ -108,6 +140,65 @@ func (p *Plugin) GetToken(
 		return none, err
 	}
 	return *c.ExecStatus(p.Source.clock.Now()), nil
+}
+
+// httpsPort is the port of a server whose URL has none.
+const httpsPort = "443"
+
+// checkDestination returns nil when a client that connects as it says in to is certain to reach the
+// cluster that the hub means, and else in what they differ: client-go would send the token there.
+// The client may trust fewer authorities than the hub names, and no others. It may leave the TLS
+// server name out, as upstream's access library does, and then expects the host of the URL. A proxy
+// sees nothing of what TLS protects. A nil to is nobody in particular.
+func checkDestination(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) error {
+	if to == nil {
+		return nil
+	}
+	switch {
+	case to.InsecureSkipTLSVerify:
+		return errors.New("the client does not verify the server (insecure-skip-tls-verify)")
+	case !sameServer(to.Server, cluster.Server):
+		return fmt.Errorf("the client's server is %q, and the hub says %q", to.Server, cluster.Server)
+	case to.TLSServerName != "" && to.TLSServerName != cluster.TLSServerName:
+		return fmt.Errorf("the client's tls-server-name is %q, and the hub says %q", to.TLSServerName, cluster.TLSServerName)
+	}
+	if err := checkAuthorities(to.CertificateAuthorityData, cluster.CertificateAuthorityData); err != nil {
+		return fmt.Errorf("certificate-authority-data: %w", err)
+	}
+	return nil
+}
+
+// sameServer returns whether two URLs are those of one server that is reached by TLS.
+func sameServer(a, b string) bool {
+	left, leftErr := url.Parse(a)
+	right, rightErr := url.Parse(b)
+	return leftErr == nil && rightErr == nil && left.Scheme == "https" && right.Scheme == "https" &&
+		strings.EqualFold(left.Hostname(), right.Hostname()) && cmp.Or(left.Port(), httpsPort) == cmp.Or(right.Port(), httpsPort) &&
+		strings.TrimSuffix(left.Path, "/") == strings.TrimSuffix(right.Path, "/")
+}
+
+// checkAuthorities returns nil when every authority that is trusted is among those named.
+func checkAuthorities(trusted, named []byte) error {
+	if len(trusted) == 0 && len(named) == 0 {
+		return nil
+	}
+	if len(trusted) == 0 || len(named) == 0 {
+		return errors.New("only one of the client and the hub has any")
+	}
+	mine, err := endpoint.ParseBundle(trusted)
+	if err != nil {
+		return fmt.Errorf("the client's %w", err)
+	}
+	theirs, err := endpoint.ParseBundle(named)
+	if err != nil {
+		return fmt.Errorf("the hub's %w", err)
+	}
+	for _, certificate := range mine.Certificates {
+		if !slices.ContainsFunc(theirs.Certificates, certificate.Equal) {
+			return fmt.Errorf("the client trusts %q, which the hub does not name", certificate.Subject)
+		}
+	}
+	return nil
 }
 
 const (

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"sigs.k8s.io/cluster-inventory-api/pkg/credentialplugin"
+
+	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
 var _ credentialplugin.Provider = &Plugin{}
@@ -103,4 +105,84 @@ func TestPlugin_GetToken(t *testing.T) {
 	_, err := (&Plugin{}).GetToken(t.Context(), clientauthenticationv1.ExecCredential{})
 	require.ErrorContains(t, err, "provideClusterInfo")
 	assert.Equal(t, "clusterpass", (&Plugin{}).Name())
+}
+
+// Where a token may go.
+func TestCheckDestination(t *testing.T) {
+	type client = clientauthenticationv1.Cluster
+	ours, next, thief := newAuthority(t, "ours"), newAuthority(t, "next"), newAuthority(t, "thief")
+	both := append(append([]byte{}, ours...), next...)
+	const server = "https://bravelion.example.com:6443"
+	hub := v1alpha1.Cluster{Server: server, CertificateAuthorityData: ours}
+	ofSystem := v1alpha1.Cluster{Server: server}
+	ofBoth := v1alpha1.Cluster{Server: server, CertificateAuthorityData: both}
+	named := v1alpha1.Cluster{Server: server, CertificateAuthorityData: ours, TLSServerName: "kubernetes"}
+	for name, test := range map[string]struct {
+		to  client
+		hub v1alpha1.Cluster
+		// err is empty if the token may go there.
+		err string
+	}{
+		"the same server and authority": {client{Server: server, CertificateAuthorityData: ours}, hub, ""},
+		"the same server, written in another way": {
+			client{Server: "https://BRAVELION.example.com/", CertificateAuthorityData: append([]byte("# CA\n"), ours...)},
+			v1alpha1.Cluster{Server: "https://bravelion.example.com:443", CertificateAuthorityData: ours}, "",
+		},
+		"the authorities of the system on both sides": {client{Server: server}, ofSystem, ""},
+		"one authority of the two that the hub names": {client{Server: server, CertificateAuthorityData: next}, ofBoth, ""},
+		"one authority more": {
+			client{Server: server, CertificateAuthorityData: both}, hub, "which the hub does not name",
+		},
+		"another authority": {
+			client{Server: server, CertificateAuthorityData: thief}, hub, "which the hub does not name",
+		},
+		"the authorities of the system in place of the hub's": {
+			client{Server: server}, hub, "only one of the client and the hub has any",
+		},
+		"an authority in place of the system's": {
+			client{Server: server, CertificateAuthorityData: thief}, ofSystem, "only one of the client and the hub has any",
+		},
+		"no authority, in some bytes": {client{Server: server, CertificateAuthorityData: []byte("none")}, hub, "not PEM"},
+		"another host": {
+			client{Server: "https://thief.example.com:6443", CertificateAuthorityData: ours}, hub, "thief.example.com",
+		},
+		"another port": {
+			client{Server: "https://bravelion.example.com", CertificateAuthorityData: ours}, hub, "the client's server",
+		},
+		"another path, which a proxy may send elsewhere": {
+			client{Server: server + "/smartfish", CertificateAuthorityData: ours},
+			v1alpha1.Cluster{Server: server + "/bravelion", CertificateAuthorityData: ours}, "the client's server",
+		},
+		"another host that looks like the right one": {
+			client{Server: "https://bravelion.example.com:6443@thief.example.com:6443", CertificateAuthorityData: ours}, hub, "the client's server",
+		},
+		"no encryption": {
+			client{Server: "http://bravelion.example.com:6443"},
+			v1alpha1.Cluster{Server: "http://bravelion.example.com:6443"}, "the client's server",
+		},
+		"no verification": {
+			client{Server: server, CertificateAuthorityData: ours, InsecureSkipTLSVerify: true}, hub, "insecure-skip-tls-verify",
+		},
+		"the name that the hub expects in the certificate": {
+			client{Server: server, CertificateAuthorityData: ours, TLSServerName: "kubernetes"}, named, "",
+		},
+		"the name left out, as upstream's access library does": {
+			client{Server: server, CertificateAuthorityData: ours}, named, "",
+		},
+		"another name": {
+			client{Server: server, CertificateAuthorityData: ours, TLSServerName: "thief"}, hub, "tls-server-name",
+		},
+		"a proxy of the client's own": {
+			client{Server: server, CertificateAuthorityData: ours, ProxyURL: "http://proxy.example.com"}, hub, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkDestination(&test.to, test.hub)
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				return
+			}
+			assert.NoError(t, err)
+		})
+	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/validate/content"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -174,7 +173,7 @@ func (r Request) Args() []string {
 		add(flagClusterRole, "")
 	}
 	for _, role := range r.Roles {
-		add(flagRole, types.NamespacedName{Namespace: role.Namespace, Name: role.Name}.String())
+		add(flagRole, role.Namespace+"/"+role.Name)
 	}
 	for _, audience := range r.Audiences {
 		add(flagAudience, audience)

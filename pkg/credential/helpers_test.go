@@ -109,8 +109,21 @@ func (s somebody) identity(context.Context) (id, username string, err error) {
 	return string(s), string(s), nil
 }
 
-// secure makes a folder of the testing package one that its owner alone may enter.
-func secure(dir string) error { return os.Chmod(dir, 0o700) }
+// cacheDir returns a folder that its owner alone may enter.
+func cacheDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o700))
+	return dir
+}
+
+// get returns the credential that caller gets for request.
+func (h *fakeHub) get(t *testing.T, dir string, caller int) *Credential {
+	t.Helper()
+	got, err := h.source(t, dir, caller).Get(t.Context(), request(), nil)
+	require.NoError(t, err)
+	return got
+}
 
 // refusal is what the hub answers to who may not.
 func refusal() error {

@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,11 +17,14 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/yaml"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -31,6 +35,12 @@ const (
 	mintTimeout = 40 * time.Second
 	// bodyLogLevel is the first level at which client-go logs the bodies of answers.
 	bodyLogLevel = 8
+
+	// ProviderName is the name of the access provider in the status of ClusterProfiles.
+	ProviderName = "clusterpass"
+	// ExecExtension is the extension of an access provider's cluster that client-go hands to the
+	// plugin: here, a Request.
+	ExecExtension = "client.authentication.k8s.io/exec"
 )
 
 // HubConfig returns the configuration of the client for the hub: the kubeconfig files in
@@ -51,7 +61,6 @@ type Hub struct {
 	client *rest.RESTClient
 	// config is the configuration that the client was made of.
 	config *rest.Config
-	host   string
 	// id is a hash of which hub it is.
 	id string
 }
@@ -77,7 +86,7 @@ func NewHub(config *rest.Config) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub %s: %w", config.Host, err)
 	}
-	return &Hub{client: client, config: config, host: config.Host, id: id}, nil
+	return &Hub{client: client, config: config, id: id}, nil
 }
 
 // Mint has the hub answer r. The status returned holds a token, when it expires and is to be
@@ -90,19 +99,22 @@ func (h *Hub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestSt
 	}
 	ctx, cancel := context.WithTimeout(quiet(ctx), mintTimeout)
 	defer cancel()
-	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").
-		Body(r.object()).Do(ctx)
+	result := h.client.Post().Namespace(r.Namespace).Resource("authtokenrequests").Body(&v1alpha1.AuthTokenRequest{
+		// Nothing is stored under the name: it is what refusals call the request.
+		ObjectMeta: metav1.ObjectMeta{Name: r.TargetClusterProfile.Name, Annotations: r.Annotations},
+		Spec:       r.AuthTokenRequestSpec,
+	}).Do(ctx)
 	if err := result.Error(); err != nil {
-		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.host, r.Cluster(), err)
+		return nil, fmt.Errorf("asking hub %s for a token of cluster %s: %w", h.config.Host, r.Cluster(), err)
 	}
 	answer := &v1alpha1.AuthTokenRequest{}
 	if err := result.Into(answer); err != nil {
 		// The decoder's words could hold a part of the token.
-		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s with something other than an AuthTokenRequest", h.config.Host, r.Cluster())
 	}
 	status := &answer.Status
 	if status.Token == "" || status.ExpirationTimestamp == nil || status.RefreshAfter == nil || status.Cluster == nil {
-		return nil, fmt.Errorf("hub %s answered for cluster %s without a token", h.host, r.Cluster())
+		return nil, fmt.Errorf("hub %s answered for cluster %s without a token", h.config.Host, r.Cluster())
 	}
 	return status, nil
 }
@@ -134,4 +146,47 @@ func hash(v any) (string, error) {
 	}
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// Request says which token is wanted, as an AuthTokenRequest does.
+type Request struct {
+	// Namespace of the hub that the request is made in: its grant is recorded there. Empty: that of
+	// the ClusterProfile.
+	Namespace string `json:"requestNamespace,omitempty"`
+
+	v1alpha1.AuthTokenRequestSpec `json:",inline"`
+
+	// Annotations of the request, for admission policies of the hub and its audit log. They are the
+	// requester's to say: an access provider cannot.
+	Annotations map[string]string `json:"-"`
+}
+
+// ParseRequest reads a Request from the extension of an access provider. Fields that it does not
+// know are an error, since leaving out what was asked for would be a surprise.
+func ParseRequest(extension []byte) (Request, error) {
+	var r Request
+	if err := yaml.UnmarshalStrict(extension, &r); err != nil {
+		return Request{}, fmt.Errorf("extension %s of the access provider %s: %w", ExecExtension, ProviderName, err)
+	}
+	return r, nil
+}
+
+// Cluster returns the namespace and the name of the ClusterProfile.
+func (r Request) Cluster() types.NamespacedName {
+	return types.NamespacedName{Namespace: r.TargetClusterProfile.Namespace, Name: r.TargetClusterProfile.Name}
+}
+
+// complete returns r with its defaults, or what it lacks.
+func (r Request) complete() (Request, error) {
+	target := &r.TargetClusterProfile
+	target.Namespace = cmp.Or(target.Namespace, r.Namespace)
+	r.Namespace = cmp.Or(r.Namespace, target.Namespace)
+	r.ServiceAccountNamespace = cmp.Or(r.ServiceAccountNamespace, metav1.NamespaceDefault)
+	switch {
+	case target.Name == "" || target.Namespace == "":
+		return r, errors.New("the request does not say which ClusterProfile: targetClusterProfile needs a name and a namespace")
+	case r.ServiceAccountName == "":
+		return r, fmt.Errorf("the request for cluster %s names no ServiceAccount", r.Cluster())
+	}
+	return r, nil
 }

@@ -45,11 +45,16 @@ func serve(t *testing.T, code int, answer string) (*Hub, *http.Request, *v1alpha
 		_, _ = w.Write([]byte(answer))
 	}))
 	t.Cleanup(server.Close)
-	hub, err := NewHub(&rest.Config{Host: server.URL, BearerToken: "alice", TLSClientConfig: rest.TLSClientConfig{
-		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-	}})
+	hub, err := NewHub(configFor(server, "alice"))
 	require.NoError(t, err)
 	return hub, &asked, &body
+}
+
+// configFor returns the configuration of a client for a server, with a token.
+func configFor(server *httptest.Server, token string) *rest.Config {
+	return &rest.Config{Host: server.URL, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{
+		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+	}}
 }
 
 // The hub is asked in our own group.
@@ -90,7 +95,7 @@ func TestHub_MintFailures(t *testing.T) {
 			hub, _, _ := serve(t, test.code, test.answer)
 			_, err := hub.Mint(t.Context(), request())
 			require.ErrorContains(t, err, test.want)
-			assert.ErrorContains(t, err, hub.host)
+			assert.ErrorContains(t, err, hub.config.Host)
 			assert.ErrorContains(t, err, "default/bravelion")
 			assert.NotContains(t, err.Error(), "secret")
 			assert.Equal(t, test.code == http.StatusForbidden, refused(err))
@@ -119,9 +124,7 @@ func TestHub_MintEndlessAnswers(t *testing.T) {
 				}
 			}))
 			t.Cleanup(server.Close)
-			hub, err := NewHub(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{
-				CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-			}})
+			hub, err := NewHub(configFor(server, ""))
 			require.NoError(t, err)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

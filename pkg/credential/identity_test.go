@@ -8,7 +8,6 @@ package credential
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -79,17 +78,11 @@ func (s *server) answerReview(w http.ResponseWriter, r *http.Request) {
 func (s *server) mints() int   { s.mu.Lock(); defer s.mu.Unlock(); return s.made }
 func (s *server) reviews() int { s.mu.Lock(); defer s.mu.Unlock(); return s.reviewed }
 
-func (s *server) config(token string) *rest.Config {
-	return &rest.Config{Host: s.URL, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{
-		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
-	}}
-}
-
 // source returns a source for the user of a token, and what it warns of.
 func (s *server) source(t *testing.T, options Options, token string) (*Source, *bytes.Buffer) {
 	t.Helper()
 	var warnings bytes.Buffer
-	config := s.config(token)
+	config := configFor(s.Server, token)
 	config.WarningHandler = rest.NewWarningWriter(&warnings, rest.WarningWriterOptions{})
 	source, err := NewSource(config, options)
 	require.NoError(t, err)
@@ -178,7 +171,7 @@ func TestHub_Credential(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for name, change := range tests {
-		config := server.config("")
+		config := configFor(server.Server, "")
 		change(config)
 		hub, err := NewHub(config)
 		require.NoError(t, err)

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
@@ -39,6 +41,18 @@ const (
 // warningCode is that of warnings in HTTP headers.
 const warningCode = 299
 
+// Credential is a token for a member cluster and what to know of it.
+type Credential struct {
+	// Token is the bearer token.
+	Token string `datapolicy:"token"`
+	// Expiration is when the token ceases to work, by the member's clock.
+	Expiration time.Time
+	// AskAgain is when to ask for the next one, while this one still works.
+	AskAgain time.Time
+	// Cluster is how to reach the member cluster, as the hub says.
+	Cluster v1alpha1.Cluster
+}
+
 // Minter has the hub answer requests.
 type Minter interface {
 	Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error)
@@ -47,7 +61,7 @@ type Minter interface {
 
 // Options say how credentials are kept.
 type Options struct {
-	// CacheDir is the folder of the cache. Empty: DefaultCacheDir.
+	// CacheDir is the folder of the cache. Empty: that of the user.
 	CacheDir string
 	// MaxAge is for how long a token is used at most, before its own time to be replaced. Zero: until
 	// then.
@@ -59,7 +73,8 @@ type Options struct {
 // Source gets credentials from the cache while they are fresh, and else from the hub.
 type Source struct {
 	minter Minter
-	cache  cache
+	// cache is nil where none can be had safely.
+	cache *cache
 	// hub is a hash of which hub it is.
 	hub string
 	// who are we there?
@@ -77,40 +92,21 @@ func NewSource(config *rest.Config, options Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{minter: hub, hub: hub.id, options: options, clock: clock.RealClock{}, warn: warner(config)}
-	s.cache, err = cacheOf(options)
-	if err != nil {
-		s.warn("tokens are not cached: " + err.Error())
-	}
-	s.who = &person{hub: hub, logins: logins{cache: s.cache, hub: hub.id, clock: s.clock}}
-	return s, nil
-}
-
-// cacheOf returns the cache that options ask for.
-func cacheOf(options Options) (cache, error) {
-	dir := options.CacheDir
-	if dir == "" {
-		var err error
-		if dir, err = DefaultCacheDir(); err != nil {
-			return cache{}, err
-		}
-	}
-	return openCache(dir)
-}
-
-// warner returns a function that has config's handler print a warning of ours beside those of the
-// hub.
-func warner(config *rest.Config) func(text string) {
-	return func(text string) {
+	s := &Source{minter: hub, hub: hub.id, options: options, clock: clock.RealClock{}, warn: func(text string) {
 		if config.WarningHandler != nil {
 			config.WarningHandler.HandleWarningHeader(warningCode, "", text)
 		}
+	}}
+	if s.cache, err = openCache(options.CacheDir); err != nil {
+		s.warn("tokens are not cached: " + err.Error())
 	}
+	s.who = &person{hub: hub, cache: s.cache, clock: s.clock}
+	return s, nil
 }
 
 // Username returns the name that the hub knows us by.
 func (s *Source) Username(ctx context.Context) (string, error) {
-	if s.cache.dir != "" {
+	if s.cache != nil {
 		if _, username, err := s.who.identity(ctx); err == nil && username != "" {
 			return username, nil
 		}
@@ -154,7 +150,7 @@ func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.
 	}
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	if s.cache.dir == "" {
+	if s.cache == nil {
 		return s.uncached(ctx, r, to)
 	}
 	id, _, err := s.who.identity(ctx)
@@ -173,19 +169,17 @@ func (s *Source) get(ctx context.Context, r Request, to *clientauthenticationv1.
 		return nil, err
 	}
 	defer unlock()
-	return s.locked(ctx, want{request: r, to: to, key: key, id: id}, renew)
-}
-
-// locked answers whoever holds the lock of the key.
-func (s *Source) locked(ctx context.Context, w want, renew bool) (*Credential, error) {
-	kept, err := s.cache.read(ctx, w.key)
+	kept, err := s.cache.read(ctx, key)
 	if err != nil {
-		return s.distrust(ctx, w.request, w.to, err)
+		return s.distrust(ctx, r, to, err)
 	}
-	if cached := s.usable(kept, w.to); cached != nil && !renew {
-		return s.current(ctx, w, cached)
+	w := want{request: r, to: to, key: key, id: id}
+	// The cluster may have moved since: the hub knows.
+	usable := kept != nil && s.clock.Now().Before(kept.Expiration) && checkDestination(to, kept.Cluster) == nil
+	if usable && !renew {
+		return s.current(ctx, w, kept)
 	}
-	minted, err := s.mint(ctx, w.request, false)
+	minted, err := s.mint(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +193,13 @@ func (s *Source) current(ctx context.Context, w want, cached *entry) (*Credentia
 	if !forced && s.clock.Now().Before(s.askAgain(cached)) {
 		return s.hand(w.key, cached), nil
 	}
-	minted, err := s.mint(ctx, w.request, true)
-	switch {
-	case err == nil:
-	case refused(err):
+	renewing, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	minted, err := s.mint(renewing, w.request)
+	if refused(err) {
 		return nil, err
-	default:
+	}
+	if err != nil {
 		klog.FromContext(ctx).Error(err, "Using the token at hand", "cluster", w.request.Cluster(), "expires", cached.Expiration)
 		// Others who want the same need not wait for the hub, each in turn.
 		cached.Retry = s.clock.Now().Add(renewRetry)
@@ -239,7 +234,7 @@ func (s *Source) distrust(ctx context.Context, r Request, to *clientauthenticati
 
 // uncached has the hub answer r.
 func (s *Source) uncached(ctx context.Context, r Request, to *clientauthenticationv1.Cluster) (*Credential, error) {
-	minted, err := s.mint(ctx, r, false)
+	minted, err := s.mint(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -255,15 +250,6 @@ func handOver(r Request, to *clientauthenticationv1.Cluster, e *entry) error {
 		return fmt.Errorf("no token of cluster %s is handed out: %w", r.Cluster(), err)
 	}
 	return nil
-}
-
-// usable returns a cached entry if its token still works and is for the cluster at to, else nil.
-func (s *Source) usable(cached *entry, to *clientauthenticationv1.Cluster) *entry {
-	// The cluster may have moved since: the hub knows.
-	if cached == nil || !s.clock.Now().Before(cached.Expiration) || !isFor(to, cached.Cluster) {
-		return nil
-	}
-	return cached
 }
 
 // askAgain returns when the hub is to be asked for the next token, in whole seconds, as client-go
@@ -291,13 +277,8 @@ func (s *Source) wasRefused(e *entry) bool {
 	return slices.Contains(e.Callers, s.options.Caller) && now.Sub(e.Minted) >= minTokenAge && !now.Before(e.Retry)
 }
 
-// mint asks the hub. It does not wait long for it while there is a token that still works.
-func (s *Source) mint(ctx context.Context, r Request, haveOne bool) (*entry, error) {
-	if haveOne {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, renewTimeout)
-		defer cancel()
-	}
+// mint asks the hub.
+func (s *Source) mint(ctx context.Context, r Request) (*entry, error) {
 	minted := s.clock.Now()
 	status, err := s.minter.Mint(ctx, r)
 	if err != nil {
@@ -320,7 +301,7 @@ func (s *Source) mint(ctx context.Context, r Request, haveOne bool) (*entry, err
 // being able to keep it is no reason to keep the token from its user.
 func (s *Source) hand(key string, e *entry) *Credential {
 	e.handTo(s.options.Caller)
-	if err := s.cache.write(key, e); err != nil {
+	if err := s.cache.write(key+entrySuffix, e); err != nil {
 		s.warn("the token is not cached: " + err.Error())
 	}
 	return s.credential(e)
@@ -330,15 +311,25 @@ func (s *Source) credential(e *entry) *Credential {
 	return &Credential{Token: e.Token, Expiration: e.Expiration, AskAgain: s.askAgain(e), Cluster: e.Cluster}
 }
 
-// isFor returns whether a token of cluster may be handed to a client that connects as it says in
-// to.
-func isFor(to *clientauthenticationv1.Cluster, cluster v1alpha1.Cluster) bool {
-	return checkDestination(to, cluster) == nil
+func earlier(a, b time.Time) time.Time {
+	return slices.MinFunc([]time.Time{a, b}, time.Time.Compare)
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+// Caller returns the process that client-go runs in, so that no other one ever has its name, or
+// nothing when it is not client-go that runs us.
+//
+// A process ID alone is not enough. They are used again, and in each container kubectl may be 1: of
+// that number nothing is said where the system does not tell more.
+func Caller() string {
+	if os.Getenv(ExecInfoEnv) == "" {
+		return ""
 	}
-	return b
+	parent := os.Getppid()
+	if start, ok := processStart(parent); ok {
+		return strconv.Itoa(parent) + " " + start
+	}
+	if parent <= 1 {
+		return ""
+	}
+	return strconv.Itoa(parent)
 }

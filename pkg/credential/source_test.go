@@ -57,10 +57,8 @@ func TestSource_Get(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			hub, dir := newFakeHub(t), t.TempDir()
-			require.NoError(t, secure(dir))
-			_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
-			require.NoError(t, err)
+			hub, dir := newFakeHub(t), cacheDir(t)
+			hub.get(t, dir, 1)
 			hub.pass(test.after)
 			hub.err = test.err
 
@@ -87,37 +85,29 @@ func TestSource_Get(t *testing.T) {
 
 // A hub that is down is left alone for a while.
 func TestSource_GetHubDown(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
-	get := func(caller int) *Credential {
-		t.Helper()
-		got, err := hub.source(t, dir, caller).Get(t.Context(), request(), nil)
-		require.NoError(t, err)
-		return got
-	}
-	get(1)
+	hub, dir := newFakeHub(t), cacheDir(t)
+	hub.get(t, dir, 1)
 	hub.pass(refreshAfter)
 	hub.err = errUnreachable
-	assert.Equal(t, hub.clock.Now().Add(renewRetry), get(1).AskAgain)
+	assert.Equal(t, hub.clock.Now().Add(renewRetry), hub.get(t, dir, 1).AskAgain)
 	assert.LessOrEqual(t, hub.timeout, renewTimeout, "a client would wait for long")
 	for caller := range 10 {
-		get(100 + caller)
+		hub.get(t, dir, 100+caller)
 	}
 	assert.Equal(t, 2, hub.asked, "each process has waited for the hub")
 
 	hub.pass(renewRetry)
-	get(1)
+	hub.get(t, dir, 1)
 	assert.Equal(t, 3, hub.asked)
 
 	hub.pass(renewRetry)
 	hub.err = nil
-	assert.Equal(t, "token-4-for-default/bravelion", get(1).Token)
+	assert.Equal(t, "token-4-for-default/bravelion", hub.get(t, dir, 1).Token)
 }
 
 // Of processes at once, one asks the hub.
 func TestSource_GetAtOnce(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
+	hub, dir := newFakeHub(t), cacheDir(t)
 	var running sync.WaitGroup
 	for caller := range 10 {
 		source := hub.source(t, dir, 1+caller)
@@ -134,8 +124,7 @@ func TestSource_GetAtOnce(t *testing.T) {
 
 // Whoever gives up does not wait for others.
 func TestSource_GetCancelled(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
+	hub, dir := newFakeHub(t), cacheDir(t)
 	begun, end := make(chan struct{}), make(chan struct{})
 	hub.minting = func() { close(begun); <-end }
 	var running sync.WaitGroup
@@ -155,8 +144,7 @@ func TestSource_GetCancelled(t *testing.T) {
 
 // What is asked for, and by whom, is kept apart.
 func TestSource_GetOfOtherRequests(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
+	hub, dir := newFakeHub(t), cacheDir(t)
 	requests := map[string]func(*Source, *Request){
 		"another cluster":      func(_ *Source, r *Request) { r.TargetClusterProfile.Name = "smartfish" },
 		"another role":         func(_ *Source, r *Request) { r.ClusterRoles[0].Name = "edit" },
@@ -168,8 +156,7 @@ func TestSource_GetOfOtherRequests(t *testing.T) {
 		"another uid":          func(_ *Source, r *Request) { r.TargetClusterProfile.UID = "1" },
 		"another asking place": func(_ *Source, r *Request) { r.Namespace, r.TargetClusterProfile.Namespace = "team", "default" },
 	}
-	_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
-	require.NoError(t, err)
+	hub.get(t, dir, 1)
 	for name, change := range requests {
 		t.Run(name, func(t *testing.T) {
 			before := hub.asked
@@ -180,15 +167,13 @@ func TestSource_GetOfOtherRequests(t *testing.T) {
 			assert.Equal(t, before+1, hub.asked)
 		})
 	}
-	_, err = hub.source(t, dir, 3).Get(t.Context(), request(), nil)
-	require.NoError(t, err)
+	hub.get(t, dir, 3)
 	assert.Equal(t, 1+len(requests), hub.asked)
 }
 
 // A token is handed only to clients of its cluster.
 func TestSource_GetForOtherClusters(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
+	hub, dir := newFakeHub(t), cacheDir(t)
 	right := &clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
 	wrong := right.DeepCopy()
 	wrong.Server = "https://thief.example.com:6443"
@@ -265,22 +250,21 @@ func TestCredential_ExecStatus(t *testing.T) {
 	}
 }
 
-func TestDefaultCacheDir(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", "/somewhere")
-	t.Setenv("HOME", "/somewhere")
-	dir, err := DefaultCacheDir()
+func TestOpenCache_Default(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", home)
+	t.Setenv("HOME", home)
+	opened, err := openCache("")
 	require.NoError(t, err)
-	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)))
+	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(opened.dir)), filepath.Base(opened.dir)))
 }
 
 // A refused token is replaced once.
 func TestSource_GetRefusedToken(t *testing.T) {
-	hub, dir := newFakeHub(t), t.TempDir()
-	require.NoError(t, secure(dir))
+	hub, dir := newFakeHub(t), cacheDir(t)
 	asked := func(caller int) int {
 		t.Helper()
-		_, err := hub.source(t, dir, caller).Get(t.Context(), request(), nil)
-		require.NoError(t, err)
+		hub.get(t, dir, caller)
 		return hub.asked
 	}
 	assert.Equal(t, 1, asked(1))
@@ -311,17 +295,16 @@ func TestSource_RenewOtherCluster(t *testing.T) {
 	elsewhere := request()
 	elsewhere.TargetClusterProfile.Name = "smartfish"
 	for name, test := range map[string]struct {
-		change  func(*fakeHub)
-		dropped bool
+		change func(*fakeHub)
+		kept   int
 	}{
-		"the same cluster":              {change: func(*fakeHub) {}},
-		"joined again, by another UID":  {change: func(h *fakeHub) { h.grant = "second" }, dropped: true},
-		"joined with another address":   {change: func(h *fakeHub) { h.cluster.Server = "https://new.example.com" }, dropped: true},
-		"joined with another authority": {change: func(h *fakeHub) { h.cluster.CertificateAuthorityData = []byte("new") }, dropped: true},
+		"the same cluster":              {change: func(*fakeHub) {}, kept: 3},
+		"joined again, by another UID":  {change: func(h *fakeHub) { h.grant = "second" }, kept: 2},
+		"joined with another address":   {change: func(h *fakeHub) { h.cluster.Server = "https://new.example.com" }, kept: 2},
+		"joined with another authority": {change: func(h *fakeHub) { h.cluster.CertificateAuthorityData = []byte("new") }, kept: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hub, dir := newFakeHub(t), t.TempDir()
-			require.NoError(t, secure(dir))
+			hub, dir := newFakeHub(t), cacheDir(t)
 			for _, r := range []Request{request(), other, elsewhere} {
 				_, err := hub.source(t, dir, 1).Get(t.Context(), r, nil)
 				require.NoError(t, err)
@@ -331,23 +314,15 @@ func TestSource_RenewOtherCluster(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, "token-4-for-default/bravelion", got.Token)
 			assert.Equal(t, hub.cluster, got.Cluster)
-			if test.dropped {
-				assert.Len(t, entries(t, dir), 2)
-			} else {
-				assert.Len(t, entries(t, dir), 3)
-			}
-			got, err = hub.source(t, dir, 3).Get(t.Context(), request(), nil)
-			require.NoError(t, err)
-			assert.Equal(t, "token-4-for-default/bravelion", got.Token, "the new token is not kept")
+			assert.Len(t, entries(t, dir), test.kept)
+			assert.Equal(t, "token-4-for-default/bravelion", hub.get(t, dir, 3).Token, "the new token is not kept")
 		})
 	}
 	t.Run("a hub that is down gives nothing", func(t *testing.T) {
-		hub, dir := newFakeHub(t), t.TempDir()
-		require.NoError(t, secure(dir))
-		_, err := hub.source(t, dir, 1).Get(t.Context(), request(), nil)
-		require.NoError(t, err)
+		hub, dir := newFakeHub(t), cacheDir(t)
+		hub.get(t, dir, 1)
 		hub.err = errUnreachable
-		_, err = hub.source(t, dir, 2).Renew(t.Context(), request())
+		_, err := hub.source(t, dir, 2).Renew(t.Context(), request())
 		require.ErrorIs(t, err, errUnreachable)
 	})
 }

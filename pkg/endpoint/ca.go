@@ -38,13 +38,7 @@ type Bundle struct {
 // certificates that crypto/x509 cannot read. A bundle without any certificate that it can read is
 // an error, which reads on from the name of a field.
 func ParseBundle(data []byte) (*Bundle, error) {
-	blocks := decode(data)
-	total := 0
-	for _, block := range blocks {
-		if block.Type == certificateBlock {
-			total++
-		}
-	}
+	blocks, total := decode(data)
 	bundle := &Bundle{}
 	number := 0
 	for _, block := range blocks {
@@ -53,7 +47,10 @@ func ParseBundle(data []byte) (*Bundle, error) {
 			continue
 		}
 		number++
-		certificate, err := parse(block)
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if len(block.Headers) > 0 {
+			err = errors.New("it has PEM headers")
+		}
 		if err != nil {
 			bundle.note("certificate %d of %d is unreadable (%s); it was ignored", number, total, bounded(strings.TrimPrefix(err.Error(), "x509: ")))
 			continue
@@ -101,22 +98,18 @@ func (b *Bundle) note(format string, args ...any) {
 	}
 }
 
-func decode(data []byte) []*pem.Block {
-	var blocks []*pem.Block
+// decode returns the blocks of PEM, and how many of them are certificates.
+func decode(data []byte) (blocks []*pem.Block, certificates int) {
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
-			return blocks
+			return blocks, certificates
 		}
 		blocks = append(blocks, block)
+		if block.Type == certificateBlock {
+			certificates++
+		}
 	}
-}
-
-func parse(block *pem.Block) (*x509.Certificate, error) {
-	if len(block.Headers) > 0 {
-		return nil, errors.New("it has PEM headers")
-	}
-	return x509.ParseCertificate(block.Bytes)
 }
 
 func bounded(text string) string { return words.Clean(text, maxNote) }

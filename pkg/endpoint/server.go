@@ -1,9 +1,12 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package endpoint checks how a cluster is reached: the URL of its API server, its proxy and its
+// bundle of CAs. It connects to nothing, and knows no credentials.
 package endpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -17,9 +20,8 @@ import (
 )
 
 const (
-	httpsPrefix = "https://"
-	httpsPort   = "443"
-	wildcard    = "*"
+	httpsPort = "443"
+	wildcard  = "*"
 )
 
 // ParseServer returns the URL of an API server that a credential of ours may be
@@ -94,7 +96,7 @@ type ServerPattern struct {
 
 // ParseServerPattern returns the pattern that is written https://HOST[:PORT][/PATH].
 func ParseServerPattern(pattern string) (ServerPattern, error) {
-	rest, ok := strings.CutPrefix(pattern, httpsPrefix)
+	rest, ok := strings.CutPrefix(pattern, "https://")
 	if !ok {
 		return ServerPattern{}, errors.New("must start with https://")
 	}
@@ -174,18 +176,9 @@ func (p ServerPattern) Covers(other ServerPattern) bool {
 
 // Matches returns whether the pattern allows a server, which ParseServer returned.
 func (p ServerPattern) Matches(server *url.URL) bool {
-	port := server.Port()
-	if port == "" {
-		port = httpsPort
-	}
-	if p.port != wildcard && p.port != port {
-		return false
-	}
-	segments, err := pathSegments(strings.TrimPrefix(server.Path, "/"))
-	if err != nil {
-		return false
-	}
-	return globMatches(p.labels, strings.Split(strings.ToLower(server.Hostname()), ".")) && globMatches(p.path, segments)
+	path, err := pathSegments(strings.TrimPrefix(server.Path, "/"))
+	labels, port := strings.Split(strings.ToLower(server.Hostname()), "."), cmp.Or(server.Port(), httpsPort)
+	return err == nil && p.Covers(ServerPattern{labels: labels, port: port, path: path})
 }
 
 // globMatches returns whether every part of the pattern is that of the value, or a wildcard for it.

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,10 +73,6 @@ var (
 // all.
 type heldBytes struct{ one, all *semaphore.Weighted }
 
-func newHeldBytes(all *semaphore.Weighted) heldBytes {
-	return heldBytes{one: semaphore.NewWeighted(maxHeldOfOne), all: all}
-}
-
 // acquire waits until so many bytes may be held. After ctx it returns errHeldOfOne or errHeld.
 func (h heldBytes) acquire(ctx context.Context, bytes int64) error {
 	if err := h.one.Acquire(ctx, bytes); err != nil {
@@ -104,20 +99,24 @@ func IsTooLarge(err error) bool {
 // isPage returns whether req asks for a page of a list.
 func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
 
-// boundOf returns what an answer to req may have, in bytes, and whether users choose what it has,
-// as in the objects that requests name, and in lists. An API server with other limits than usual
-// may then send more.
-func boundOf(req *http.Request) (limit int64, chosen bool) {
+// boundOf returns what an answer to req may have, in bytes, and what more says about the member.
+// Unless users choose what it has, as in the objects that requests name, and in lists, no API server
+// sends more, so it counts as no answer: a member that sends such answers again and again is not
+// contacted for a while, and costs nothing then. No request may cause that on a member that is
+// honest, but has other limits than usual.
+func boundOf(req *http.Request) (limit int64, blame outcome) {
 	path := req.URL.Path
 	switch {
 	case isPage(req):
-		return maxPage, true
+		return maxPage, answered
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
-		return maxTokenAnswer, false
+		return maxTokenAnswer, failed
 	case strings.HasSuffix(path, "/readyz"), strings.HasSuffix(path, "/livez"), strings.HasSuffix(path, "/version"):
-		return maxShort, false
+		return maxShort, failed
+	case strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem):
+		return maxObject, failed
 	}
-	return maxObject, !strings.HasSuffix(path, "/namespaces/"+metav1.NamespaceSystem)
+	return maxObject, answered
 }
 
 // answerBody is the whole body of an answer.
@@ -128,14 +127,10 @@ type answerBody struct {
 	release sync.Once
 }
 
-// Close says that the body has been decoded.
+// Close says that the body has been decoded, or is not wanted.
 func (b *answerBody) Close() error {
-	b.letGo()
-	return nil
-}
-
-func (b *answerBody) letGo() {
 	b.release.Do(func() { b.held.release(b.holds) })
+	return nil
 }
 
 // receive reads the body of an answer to req, which resp has then whole, and refuses one that costs
@@ -148,12 +143,12 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 			err: fmt.Errorf("it answers with status %d, which was not asked for", resp.StatusCode)}
 	}
 	refused := resp.StatusCode >= http.StatusMultipleChoices
-	limit, chosen := boundOf(req)
-	var tooLarge error
+	limit, blame := boundOf(req)
+	var tooLarge error = &failure{
+		cause: CauseAnswer, blame: blame, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true,
+	}
 	if refused {
-		limit = maxShort
-	} else {
-		tooLarge = newTooLarge(limit, chosen)
+		limit, tooLarge = maxShort, nil
 	}
 	body := &answerBody{held: t.held}
 	err := body.read(req.Context(), resp, limit, tooLarge)
@@ -161,24 +156,11 @@ func (t *gatedTransport) receive(req *http.Request, resp *http.Response) error {
 		err = checkAnswer(req, resp, body.Bytes())
 	}
 	resp.Body.Close()
-	if err != nil {
-		body.letGo()
-		return err
-	}
 	resp.Body, resp.ContentLength = body, int64(body.Len())
-	return nil
-}
-
-// newTooLarge returns the failure for an answer of more than limit bytes. Unless users choose what
-// it has, no API server sends one, so it counts as no answer: a member that sends such answers
-// again and again is not contacted for a while, and costs nothing then. No request may cause that
-// on a member that is honest.
-func newTooLarge(limit int64, chosen bool) *failure {
-	tooLarge := &failure{cause: CauseAnswer, blame: failed, err: fmt.Errorf("its answer has more than %d bytes", limit), tooLarge: true}
-	if chosen {
-		tooLarge.blame = answered
+	if err != nil {
+		resp.Body.Close()
 	}
-	return tooLarge
+	return err
 }
 
 // read reads at most limit bytes. If there are more, it returns tooLarge, or cuts them off if that
@@ -187,11 +169,8 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 	if resp.ContentLength > limit && tooLarge != nil {
 		return tooLarge
 	}
-	for step := int64(maxShort); ; step = heldStep {
+	for step := int64(maxShort); int64(b.Len()) < limit; step = heldStep {
 		have := int64(b.Len())
-		if have >= limit {
-			break
-		}
 		step = min(step, limit-have)
 		if have > 0 {
 			if err := b.hold(ctx, step); err != nil {
@@ -222,14 +201,8 @@ func (b *answerBody) read(ctx context.Context, resp *http.Response, limit int64,
 func (b *answerBody) hold(ctx context.Context, step int64) error {
 	waiting, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	err := b.held.acquire(waiting, step)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		ended := endOfContext(ctx)
-		ended.blame = inconclusive
-		return ended
-	case err != nil:
-		return &failure{cause: CauseBusy, err: err, retryAfter: time.Second, blame: inconclusive}
+	if err := b.held.acquire(waiting, step); err != nil {
+		return heldUp(ctx, err)
 	}
 	b.holds += step
 	return nil

@@ -4,8 +4,6 @@
 package member
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -25,46 +23,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
-	"k8s.io/client-go/kubernetes/scheme"
+
+	"clusterpass.dev/test/answers"
 )
-
-// sending answers with a body of a content type.
-func sending(contentType string, body []byte, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		for i := 0; i < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		_, _ = w.Write(body)
-	}
-}
-
-// encode returns object in protobuf.
-func encode(t *testing.T, object runtime.Object) []byte {
-	t.Helper()
-	var body bytes.Buffer
-	require.NoError(t, protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(object, &body))
-	return body.Bytes()
-}
-
-func compress(t *testing.T, body []byte) []byte {
-	t.Helper()
-	var compressed bytes.Buffer
-	w := gzip.NewWriter(&compressed)
-	_, err := w.Write(body)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return compressed.Bytes()
-}
-
-func endless(w http.ResponseWriter, _ *http.Request) {
-	for chunk := make([]byte, 64<<10); ; {
-		if _, err := w.Write(chunk); err != nil {
-			return
-		}
-	}
-}
 
 func TestClient_BoundsAnswers(t *testing.T) {
 	getRole := func(ctx context.Context, c *Client) error {
@@ -87,19 +48,19 @@ func TestClient_BoundsAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		words  string
 	}{
-		"an object without end":            {getRole, endless, "its answer has more than 1572864 bytes"},
-		"a token without end":              {getToken, endless, "its answer has more than 393216 bytes"},
-		"a readyz without end":             {readyz, endless, "its answer has more than 65536 bytes"},
-		"a page without end":               {page, endless, "its answer has more than 8388608 bytes"},
-		"an object that says how large":    {getRole, sending(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), "its answer has more than 1572864 bytes"},
-		"a gzip bomb":                      {getRole, sending(runtime.ContentTypeJSON, compress(t, make([]byte, 32<<20)), "Content-Encoding", "gzip"), "its answer has more than 1572864 bytes"},
-		"many empty rules":                 {getRole, sending(runtime.ContentTypeProtobuf, encode(t, many)), "more than 50000 fields"},
-		"many empty rules in JSON":         {getRole, sending(runtime.ContentTypeJSON, []byte(`{"rules":[`+strings.Repeat("{},", 50_001)+`{}]}`)), "more than 50000 entries"},
-		"many managed fields":              {getRole, sending(runtime.ContentTypeJSON, []byte(`{"metadata":{"managedFields":[`+strings.Repeat("{},", 50_001)+`{}]}}`)), "more than 50000 entries"},
-		"YAML":                             {getRole, sending(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")), "it answers in application/yaml, which was not asked for"},
-		"CBOR":                             {getRole, sending(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}), "it answers in application/cbor, which was not asked for"},
-		"a page of YAML":                   {page, sending(runtime.ContentTypeYAML, []byte("a: b")), "it answers in application/yaml, which was not asked for"},
-		"a header of a megabyte":           {getRole, sending(runtime.ContentTypeJSON, []byte("{}"), "A", strings.Repeat("a", 1<<20)), "it can't be reached"},
+		"an object without end":            {getRole, answers.Endless, "its answer has more than 1572864 bytes"},
+		"a token without end":              {getToken, answers.Endless, "its answer has more than 393216 bytes"},
+		"a readyz without end":             {readyz, answers.Endless, "its answer has more than 65536 bytes"},
+		"a page without end":               {page, answers.Endless, "its answer has more than 8388608 bytes"},
+		"an object that says how large":    {getRole, answers.Send(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), "its answer has more than 1572864 bytes"},
+		"a gzip bomb":                      {getRole, answers.Send(runtime.ContentTypeJSON, answers.Gzip(t, make([]byte, 32<<20)), "Content-Encoding", "gzip"), "its answer has more than 1572864 bytes"},
+		"many empty rules":                 {getRole, answers.Send(runtime.ContentTypeProtobuf, answers.Protobuf(t, many)), "more than 50000 fields"},
+		"many empty rules in JSON":         {getRole, answers.Send(runtime.ContentTypeJSON, []byte(`{"rules":[`+strings.Repeat("{},", 50_001)+`{}]}`)), "more than 50000 entries"},
+		"many managed fields":              {getRole, answers.Send(runtime.ContentTypeJSON, []byte(`{"metadata":{"managedFields":[`+strings.Repeat("{},", 50_001)+`{}]}}`)), "more than 50000 entries"},
+		"YAML":                             {getRole, answers.Send(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")), "it answers in application/yaml, which was not asked for"},
+		"CBOR":                             {getRole, answers.Send(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}), "it answers in application/cbor, which was not asked for"},
+		"a page of YAML":                   {page, answers.Send(runtime.ContentTypeYAML, []byte("a: b")), "it answers in application/yaml, which was not asked for"},
+		"a header of a megabyte":           {getRole, answers.Send(runtime.ContentTypeJSON, []byte("{}"), "A", strings.Repeat("a", 1<<20)), "it can't be reached"},
 		"informational answers in a flood": {getRole, hints, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +90,7 @@ func TestClient_BreakerOfTooLargeAnswers(t *testing.T) {
 		"a page may have many large objects":                {path: "/api/v1/namespaces?limit=500"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := newMemberServer(t, time.Now().Add(time.Hour), endless)
+			server := newMemberServer(t, time.Now().Add(time.Hour), answers.Endless)
 			config := DefaultConfig()
 			client := clientFor(t, server.URL, server.ca.pem, config, nil)
 			ask := func() metav1.Status {
@@ -165,7 +126,7 @@ func TestClient_AnswerWithLargestAudiences(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Greater(t, len(body), maxTokenAnswer/2)
-	server := newMemberServer(t, time.Now().Add(time.Hour), sending(runtime.ContentTypeJSON, body))
+	server := newMemberServer(t, time.Now().Add(time.Hour), answers.Send(runtime.ContentTypeJSON, body))
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	_, err = client.Kubernetes().CoreV1().ServiceAccounts("default").
 		CreateToken(t.Context(), "work", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
@@ -203,7 +164,7 @@ func hints(w http.ResponseWriter, _ *http.Request) {
 func TestClient_EndlessRefusal(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
-		endless(w, r)
+		answers.Endless(w, r)
 	})
 	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	assert.True(t, apierrors.IsForbidden(list(t.Context(), client)))
@@ -211,7 +172,7 @@ func TestClient_EndlessRefusal(t *testing.T) {
 
 // What is held of all members is bounded.
 func TestPool_HeldBytes(t *testing.T) {
-	secret := encode(t, &corev1.Secret{
+	secret := answers.Protobuf(t, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		Data:     map[string][]byte{"a": make([]byte, 200<<10)},
 	})
@@ -227,12 +188,9 @@ func TestPool_HeldBytes(t *testing.T) {
 		}
 		_, _ = w.Write(secret)
 	})
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
-	pool.options.held = semaphore.NewWeighted(heldStep)
-	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
+	pool.held = semaphore.NewWeighted(heldStep)
+	client := clientOf(t, pool, profileFor(`{"name":"m"}`))
 	get := func(ctx context.Context, name string) error {
 		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(ctx, name, metav1.GetOptions{})
 		return err
@@ -262,22 +220,18 @@ func TestPool_HeldBytes(t *testing.T) {
 
 // What is held of one member is bounded.
 func TestPool_HeldBytesOfOneMember(t *testing.T) {
-	secret := encode(t, &corev1.Secret{
+	secret := answers.Protobuf(t, &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Data: map[string][]byte{"a": make([]byte, 200<<10)},
 	})
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
 		_, _ = w.Write(secret)
 	})
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
-	greedy, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
+	greedy := clientOf(t, pool, profileFor(`{"name":"m"}`))
 	other := profileFor(`{"name":"m"}`)
 	other.UID = "another"
-	modest, err := pool.For(t.Context(), other)
-	require.NoError(t, err)
+	modest := clientOf(t, pool, other)
 	get := func(client *Client) error {
 		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(t.Context(), "a", metav1.GetOptions{})
 		return err

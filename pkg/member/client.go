@@ -4,15 +4,20 @@
 package member
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
@@ -21,8 +26,6 @@ import (
 	"k8s.io/client-go/util/connrotation"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-
-	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 )
 
 const (
@@ -47,25 +50,20 @@ type Client struct {
 	uid            memberUID
 	held           heldBytes
 	own            kubernetes.Interface
-	authentication rest.Interface
-	authorization  rest.Interface
+	authentication *authenticationv1client.AuthenticationV1Client
+	authorization  *authorizationv1client.AuthorizationV1Client
 }
 
-// clientOptions is what all clients of a pool have in common.
-type clientOptions struct {
-	limits    configv1alpha1.Limits
-	clock     clock.WithTicker
-	userAgent string
-	held      *semaphore.Weighted
-}
-
-// newClient returns a client that uses a, which comes from entry.
-func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvider, a *access, options clientOptions) (*Client, error) {
+// newClient returns a client that uses a, which comes from entry. held counts the bytes of answers
+// of all members.
+func newClient(
+	name types.NamespacedName, entry *inventoryv1alpha1.AccessProvider, a *access, options Options, held *semaphore.Weighted,
+) (*Client, error) {
 	connections := &clientConnections{tracker: connrotation.NewConnectionTracker()}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	config := rest.CopyConfig(a.config)
 	config.Dial = connrotation.NewDialerWithTracker(dialer.DialContext, connections.tracker).DialContext
-	config.UserAgent = options.userAgent
+	config.UserAgent = options.UserAgent
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = contentTypes
 	config.WarningHandler = rest.NoWarnings{}
@@ -77,9 +75,9 @@ func newClient(name types.NamespacedName, entry *inventoryv1alpha1.AccessProvide
 		entry:    *entry.DeepCopy(),
 		cluster:  a.cluster,
 		validity: validityOf(config),
-		held:     newHeldBytes(options.held),
-		uid:      newMemberUID(options.clock, a.several),
-		gate:     newGate(options.limits, options.clock, connections),
+		held:     heldBytes{one: semaphore.NewWeighted(maxHeldOfOne), all: held},
+		uid:      memberUID{clock: options.Clock, required: a.several, turn: semaphore.NewWeighted(1)},
+		gate:     newGate(options.Config.Limits, options.Clock, connections),
 	}
 	if err := c.connect(config, a.plugin, connections); err != nil {
 		return nil, fmt.Errorf("building the client: %w", err)
@@ -102,16 +100,11 @@ func (c *Client) connect(config *rest.Config, plugin bool, connections *clientCo
 	if err != nil {
 		return err
 	}
-	authentication, err := authenticationv1client.NewForConfigAndClient(config, anonymous)
-	if err != nil {
+	if c.authentication, err = authenticationv1client.NewForConfigAndClient(config, anonymous); err != nil {
 		return err
 	}
-	authorization, err := authorizationv1client.NewForConfigAndClient(config, anonymous)
-	if err != nil {
-		return err
-	}
-	c.authentication, c.authorization = authentication.RESTClient(), authorization.RESTClient()
-	return nil
+	c.authorization, err = authorizationv1client.NewForConfigAndClient(config, anonymous)
+	return err
 }
 
 // httpClient returns an HTTP client with the credential of config, behind the gate.
@@ -184,12 +177,12 @@ type TokenClient struct {
 
 // AuthenticationV1 returns the client for the member's authenticator.
 func (t *TokenClient) AuthenticationV1() authenticationv1client.AuthenticationV1Interface {
-	return authenticationv1client.New(tokenREST{t.client.authentication, t.token})
+	return authenticationv1client.New(tokenREST{t.client.authentication.RESTClient(), t.token})
 }
 
 // AuthorizationV1 returns the client for the member's authoriser.
 func (t *TokenClient) AuthorizationV1() authorizationv1client.AuthorizationV1Interface {
-	return authorizationv1client.New(tokenREST{t.client.authorization, t.token})
+	return authorizationv1client.New(tokenREST{t.client.authorization.RESTClient(), t.token})
 }
 
 // tokenREST adds a token to POST, the only requests of review clients.
@@ -218,4 +211,81 @@ func (c *clientConnections) closeIdle() {
 func (c *clientConnections) closeAll() {
 	c.closeIdle()
 	c.tracker.CloseAll()
+}
+
+// CauseIdentity is the cause in the details of a Status that refuses a request because a member is,
+// or may be, another cluster than expected.
+const CauseIdentity metav1.CauseType = "MemberIdentity"
+
+const (
+	// unknownFor is how long clusterpass waits before it asks again a member that does not report
+	// its UID. It is refusedFor if requests fail because of that: a new member may refuse
+	// everything in its first moments.
+	unknownFor = 5 * time.Minute
+	refusedFor = 10 * time.Second
+
+	doingUID = "find out which cluster it is"
+)
+
+// memberUID caches the UID of a member.
+type memberUID struct {
+	clock clock.PassiveClock
+	// required says that requests need the UID, because the access may lead to several clusters.
+	required bool
+	// turn is a lock that a context can interrupt. It guards the fields below.
+	turn *semaphore.Weighted
+	uid  types.UID
+	// unknown is why the member did not report its UID, and since is when.
+	unknown error
+	since   time.Time
+}
+
+// MemberUID returns the UID of the member's namespace kube-system, which identifies the cluster. It
+// asks the member once, because the client is for one server, CA and credential. If clusterpass may
+// not read the namespace, the UID is empty, and a later call asks again. That is an error with
+// CauseIdentity if users who edit the status of the ClusterProfile can choose the server. Errors
+// are metav1.Status errors for the requester, unless ctx ended.
+func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
+	u := &c.uid
+	if u.turn.Acquire(ctx, 1) != nil {
+		return "", c.Error(endOfContext(ctx), doingUID)
+	}
+	defer u.turn.Release(1)
+	if u.uid != "" {
+		return u.uid, nil
+	}
+	again := unknownFor
+	if u.required {
+		again = refusedFor
+	}
+	if u.unknown == nil || u.clock.Since(u.since) >= again {
+		if err := c.askUID(ctx); err != nil {
+			return "", c.Error(err, doingUID)
+		}
+	}
+	if u.uid == "" && u.required {
+		return "", newStatusError(c.name, http.StatusServiceUnavailable, CauseIdentity, fmt.Sprintf(
+			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system "+
+				"there (kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
+	}
+	return u.uid, nil
+}
+
+// askUID asks the member. The caller holds c.uid.turn.
+func (c *Client) askUID(ctx context.Context) error {
+	u := &c.uid
+	system, err := c.own.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		u.unknown, u.since = err, u.clock.Now()
+		return nil
+	case err != nil:
+		return err
+	}
+	// The UID is stored on the hub and shown to users.
+	if system.UID == "" || len(validation.IsValidLabelValue(string(system.UID))) > 0 {
+		return &failure{cause: CauseAnswer, err: errors.New("the UID of its namespace kube-system is not valid"), blame: answered}
+	}
+	u.uid, u.unknown = system.UID, nil
+	return nil
 }

@@ -25,6 +25,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/clock"
+
+	"clusterpass.dev/test/answers"
 )
 
 // listen returns the URL of a listener that hands every connection to serve.
@@ -50,193 +52,107 @@ func TestClient_Error(t *testing.T) {
 		url string
 		ca  []byte
 	}
-	hour := time.Now().Add(time.Hour)
-	serving := func(handler http.HandlerFunc) func(*testing.T) target {
-		return func(t *testing.T) target {
-			t.Helper()
-			server := newMemberServer(t, hour, handler)
-			return target{server.URL, server.ca.pem}
-		}
+	serving := func(handler http.HandlerFunc) target {
+		server := newMemberServer(t, time.Now().Add(time.Hour), handler)
+		return target{server.URL, server.ca.pem}
 	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	valid, expired := newMemberServer(t, time.Now().Add(time.Hour), ok), newMemberServer(t, time.Now().Add(-time.Minute), ok)
+	const (
+		late        = metav1.StatusReasonTimeout
+		unavailable = metav1.StatusReasonServiceUnavailable
+		tooMany     = metav1.StatusReasonTooManyRequests
+	)
 	tests := []struct {
 		name   string
-		target func(*testing.T) target
+		target target
 		code   int
 		reason metav1.StatusReason
 		cause  metav1.CauseType
 		retry  int32
 		words  []string
 	}{
+		{"a closed port", target{url: "https://" + closed.Addr().String()}, 504, late, CauseUnreachable, 0, []string{"connection refused"}},
+		{"a name that does not resolve", target{url: "https://member.invalid"}, 504, late, CauseUnreachable, 0, []string{"member.invalid"}},
 		{
-			name: "a closed port",
-			target: func(t *testing.T) target {
-				t.Helper()
-				listener, err := net.Listen("tcp", "127.0.0.1:0")
-				require.NoError(t, err)
-				listener.Close()
-				return target{"https://" + listener.Addr().String(), nil}
-			},
-			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable, words: []string{"connection refused"},
+			"a listener that accepts and never answers", target{url: listen(t, func(conn net.Conn) { t.Cleanup(func() { conn.Close() }) })},
+			504, late, CauseTimeout, 0, []string{"waited for 300ms"},
+		},
+		{"a listener that hangs up", target{url: listen(t, func(conn net.Conn) { conn.Close() })}, 504, late, CauseUnreachable, 0, nil},
+		{"a listener without TLS", target{url: listen(t, answerPlain)}, 503, unavailable, CauseTLS, 0, []string{"no trusted connection"}},
+		{
+			"a certificate of another CA", target{valid.URL, newAuthority(t, "other").pem},
+			503, unavailable, CauseTLS, 0, []string{"unknown authority"},
+		},
+		{"a certificate that has expired", target{expired.URL, expired.ca.pem}, 503, unavailable, CauseTLS, 0, []string{"expired"}},
+		{
+			"a certificate for another name", target{strings.Replace(valid.URL, "127.0.0.1", "localhost", 1), valid.ca.pem},
+			503, unavailable, CauseTLS, 0, []string{"localhost"},
 		},
 		{
-			name:   "a name that does not resolve",
-			target: func(*testing.T) target { return target{"https://member.invalid", nil} },
-			code:   504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable, words: []string{"member.invalid"},
+			"401 is about our credential", serving(answer(401, metav1.StatusReasonUnauthorized, "Unauthorized")),
+			503, unavailable, CauseUnauthorized, 0,
+			[]string{"clusterpass's own credential (Unauthorized)", `access provider "kubeconfig-secretreader"`, "has to be renewed"},
 		},
 		{
-			name: "a listener that accepts and never answers",
-			target: func(t *testing.T) target {
-				t.Helper()
-				return target{listen(t, func(conn net.Conn) { t.Cleanup(func() { conn.Close() }) }), nil}
-			},
-			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"waited for 300ms"},
-		},
-		{
-			name: "a listener that hangs up",
-			target: func(t *testing.T) target {
-				t.Helper()
-				return target{listen(t, func(conn net.Conn) { conn.Close() }), nil}
-			},
-			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseUnreachable,
-		},
-		{
-			name: "a listener without TLS",
-			target: func(t *testing.T) target {
-				t.Helper()
-				return target{listen(t, answerPlain), nil}
-			},
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"no trusted connection"},
-		},
-		{
-			name: "a certificate of another CA",
-			target: func(t *testing.T) target {
-				t.Helper()
-				return target{newMemberServer(t, hour, ok).URL, newAuthority(t, "other").pem}
-			},
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"unknown authority"},
-		},
-		{
-			name: "a certificate that has expired",
-			target: func(t *testing.T) target {
-				t.Helper()
-				server := newMemberServer(t, time.Now().Add(-time.Minute), ok)
-				return target{server.URL, server.ca.pem}
-			},
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"expired"},
-		},
-		{
-			name: "a certificate for another name",
-			target: func(t *testing.T) target {
-				t.Helper()
-				server := newMemberServer(t, hour, ok)
-				return target{strings.Replace(server.URL, "127.0.0.1", "localhost", 1), server.ca.pem}
-			},
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseTLS, words: []string{"localhost"},
-		},
-		{
-			name:   "401 is about our credential",
-			target: serving(answer(401, metav1.StatusReasonUnauthorized, "Unauthorized")),
-			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseUnauthorized,
-			words: []string{"clusterpass's own credential (Unauthorized)", `access provider "kubeconfig-secretreader"`, "has to be renewed"},
-		},
-		{
-			name: "403 is about our permissions and does not name us",
-			target: serving(answer(403, metav1.StatusReasonForbidden,
+			"403 is about our permissions and does not name us", serving(answer(403, metav1.StatusReasonForbidden,
 				`serviceaccounts "work" is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" cannot get resource "serviceaccounts" in API group "" in the namespace "default"`)),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseForbidden,
-			words: []string{`does not allow clusterpass (not the requester)`, `clusterpass cannot get resource "serviceaccounts"`},
+			503, unavailable, CauseForbidden, 0,
+			[]string{`does not allow clusterpass (not the requester)`, `clusterpass cannot get resource "serviceaccounts"`},
 		},
 		{
-			name: "403 for an escalation does not name our groups",
-			target: serving(answer(403, metav1.StatusReasonForbidden,
+			"403 for an escalation does not name our groups", serving(answer(403, metav1.StatusReasonForbidden,
 				`clusterroles "x" is forbidden: user "system:serviceaccount:a:b" (groups=["system:serviceaccounts" "system:authenticated"]) is attempting to grant RBAC permissions not currently held`)),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseForbidden,
-			words: []string{"clusterpass is attempting to grant RBAC permissions not currently held"},
+			503, unavailable, CauseForbidden, 0, []string{"clusterpass is attempting to grant RBAC permissions not currently held"},
 		},
 		{
-			name:   "429 with Retry-After",
-			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "too many requests", "Retry-After", "7")),
-			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 7, words: []string{"too many requests"},
+			"429 with Retry-After", serving(answer(429, tooMany, "too many requests", "Retry-After", "7")),
+			429, tooMany, CauseThrottled, 7, []string{"too many requests"},
+		},
+		{"429 without Retry-After", serving(answer(429, tooMany, "too many requests")), 429, tooMany, CauseThrottled, 1, nil},
+		{"429 for a day", serving(answer(429, tooMany, "go away", "Retry-After", "86400")), 429, tooMany, CauseThrottled, 10, nil},
+		{
+			"503 with Retry-After", serving(answer(503, unavailable, "etcd is away", "Retry-After", "2")),
+			503, unavailable, CauseThrottled, 2, []string{"etcd is away"},
 		},
 		{
-			name:   "429 without Retry-After",
-			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "too many requests")),
-			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 1,
-		},
-		{
-			name:   "429 for a day",
-			target: serving(answer(429, metav1.StatusReasonTooManyRequests, "go away", "Retry-After", "86400")),
-			code:   429, reason: metav1.StatusReasonTooManyRequests, cause: CauseThrottled, retry: 10,
-		},
-		{
-			name:   "503 with Retry-After",
-			target: serving(answer(503, metav1.StatusReasonServiceUnavailable, "etcd is away", "Retry-After", "2")),
-			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseThrottled, retry: 2, words: []string{"etcd is away"},
-		},
-		{
-			name: "503 of a load balancer, in HTML",
-			target: serving(func(w http.ResponseWriter, _ *http.Request) {
+			"503 of a load balancer, in HTML", serving(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", "3")
 				http.Error(w, "<html>no backend</html>", http.StatusServiceUnavailable)
 			}),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseThrottled, retry: 3, words: []string{"unable to handle the request"},
+			503, unavailable, CauseThrottled, 3, []string{"unable to handle the request"},
+		},
+		{"500", serving(answer(500, metav1.StatusReasonInternalError, "panic")), 503, unavailable, CauseAnswer, 0, []string{"panic"}},
+		{"504", serving(answer(504, late, "etcd took too long")), 504, late, CauseTimeout, 0, []string{"etcd took too long"}},
+		{
+			"404 stays 404", serving(answer(404, metav1.StatusReasonNotFound, `namespaces "x" not found`)),
+			404, metav1.StatusReasonNotFound, CauseAnswer, 0, []string{`namespaces "x" not found`},
 		},
 		{
-			name:   "500",
-			target: serving(answer(500, metav1.StatusReasonInternalError, "panic")),
-			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"panic"},
+			"409 stays 409", serving(answer(409, metav1.StatusReasonAlreadyExists, "it is there")),
+			409, metav1.StatusReasonAlreadyExists, CauseAnswer, 0, nil,
 		},
+		{"422 stays 422", serving(answer(422, metav1.StatusReasonInvalid, "bad name")), 422, metav1.StatusReasonInvalid, CauseAnswer, 0, nil},
 		{
-			name:   "504",
-			target: serving(answer(504, metav1.StatusReasonTimeout, "etcd took too long")),
-			code:   504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"etcd took too long"},
-		},
-		{
-			name:   "404 stays 404",
-			target: serving(answer(404, metav1.StatusReasonNotFound, `namespaces "x" not found`)),
-			code:   404, reason: metav1.StatusReasonNotFound, cause: CauseAnswer, words: []string{`namespaces "x" not found`},
-		},
-		{
-			name:   "409 stays 409",
-			target: serving(answer(409, metav1.StatusReasonAlreadyExists, "it is there")),
-			code:   409, reason: metav1.StatusReasonAlreadyExists, cause: CauseAnswer,
-		},
-		{
-			name:   "422 stays 422",
-			target: serving(answer(422, metav1.StatusReasonInvalid, "bad name")),
-			code:   422, reason: metav1.StatusReasonInvalid, cause: CauseAnswer,
-		},
-		{
-			name: "headers at once and a body that never comes",
-			target: serving(func(w http.ResponseWriter, r *http.Request) {
+			"headers at once and a body that never comes", serving(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
 			}),
-			code: 504, reason: metav1.StatusReasonTimeout, cause: CauseTimeout, words: []string{"waited for 300ms"},
+			504, late, CauseTimeout, 0, []string{"waited for 300ms"},
 		},
+		{"an answer without end", serving(answers.Endless), 503, unavailable, CauseAnswer, 0, []string{"more than 1572864 bytes"}},
 		{
-			name: "an answer without end",
-			target: serving(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				for chunk := make([]byte, 1<<20); ; {
-					if _, err := w.Write(chunk); err != nil {
-						return
-					}
-				}
-			}),
-			code: 503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer, words: []string{"more than 1572864 bytes"},
-		},
-		{
-			name:   "an answer that is nothing of Kubernetes",
-			target: serving(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }),
-			code:   503, reason: metav1.StatusReasonServiceUnavailable, cause: CauseAnswer,
+			"an answer that is nothing of Kubernetes", serving(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }),
+			503, unavailable, CauseAnswer, 0, nil,
 		},
 	}
+	// Only now: a server that starts could get its port.
+	closed.Close()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			target := test.target(t)
-			client := clientFor(t, target.url, target.ca, DefaultConfig(), nil)
+			client := clientFor(t, test.target.url, test.target.ca, DefaultConfig(), nil)
 			wait := 30 * time.Second
 			if test.cause == CauseTimeout && test.code == 504 {
 				wait = 300 * time.Millisecond
@@ -368,12 +284,10 @@ func TestClient_Credentials(t *testing.T) {
 	}
 	server := newMemberServer(t, time.Now().Add(time.Hour), reviews)
 	cert, key := server.ca.issue(t, "clusterpass", time.Now().Add(time.Hour))
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, func(_ *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) {
+	secrets := memberSecret(kubeconfig(t, server.URL, server.ca.pem, func(_ *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) {
 		u.ClientCertificateData, u.ClientKeyData = cert, key
 	}))
-	client, err := newTestPool(t, DefaultConfig(), secrets, clock.RealClock{}).For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
+	client := clientOf(t, newTestPool(t, DefaultConfig(), secrets, clock.RealClock{}), profileFor(`{"name":"m"}`))
 
 	require.NoError(t, list(t.Context(), client))
 	own := server.seen()[0]

@@ -38,13 +38,7 @@ func (f *failure) Error() string {
 
 // Is lets callers recognise the end of their own context.
 func (f *failure) Is(target error) bool {
-	switch target {
-	case context.Canceled:
-		return f.cause == causeCancelled
-	case context.DeadlineExceeded:
-		return f.cause == CauseTimeout
-	}
-	return false
+	return target == context.Canceled && f.cause == causeCancelled || target == context.DeadlineExceeded && f.cause == CauseTimeout
 }
 
 // newFailure returns the failure for err, the error of a round trip with ctx.
@@ -73,6 +67,17 @@ func endOfContext(ctx context.Context) *failure {
 	return &failure{cause: CauseTimeout, err: err, blame: blame}
 }
 
+// heldUp returns the failure of a call that other calls to members hold up, as err says, or the end
+// of its context. Neither says anything about the member.
+func heldUp(ctx context.Context, err error) *failure {
+	if ctx.Err() != nil {
+		ended := endOfContext(ctx)
+		ended.blame = inconclusive
+		return ended
+	}
+	return &failure{cause: CauseBusy, err: err, retryAfter: time.Second, blame: inconclusive}
+}
+
 func causeOf(err error) metav1.CauseType {
 	var netErr net.Error
 	switch {
@@ -89,22 +94,17 @@ func causeOf(err error) metav1.CauseType {
 
 // isTLS returns whether the TLS handshake failed.
 func isTLS(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		record       tls.RecordHeaderError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		certificate  x509.CertificateInvalidError
-		operation    *net.OpError
-	)
-	switch {
-	case errors.As(err, &verification), errors.As(err, &record):
-		return true
-	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &certificate):
-		return true
-	case errors.As(err, &operation):
+	if operation, ok := errors.AsType[*net.OpError](err); ok && (operation.Op == "remote error" || operation.Op == "local error") {
 		// crypto/tls reports alerts this way, and has no exported type for them.
-		return operation.Op == "remote error" || operation.Op == "local error"
+		return true
 	}
-	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+	return isA[*tls.CertificateVerificationError](err) || isA[tls.RecordHeaderError](err) ||
+		isA[x509.UnknownAuthorityError](err) || isA[x509.HostnameError](err) || isA[x509.CertificateInvalidError](err) ||
+		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+}
+
+// isA returns whether an error in the chain of err is an E.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -4,7 +4,6 @@
 package member
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -36,6 +35,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -90,20 +91,13 @@ func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	cert, err := certutil.NewSelfSignedCACert(certutil.Config{CommonName: name}, key)
 	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return &authority{pem: pemBlock("CERTIFICATE", der), cert: cert, key: key}
+	return &authority{pem: pemOf(cert.Raw), cert: cert, key: key}
 }
 
-func pemBlock(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+func pemOf(certificate []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certutil.CertificateBlockType, Bytes: certificate})
 }
 
 // issue returns a certificate, in PEM, that is valid until expiry, for servers (of
@@ -119,9 +113,9 @@ func (a *authority) issue(t *testing.T, name string, expiry time.Time) (cert, ke
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, private.Public(), a.key)
 	require.NoError(t, err)
-	encoded, err := x509.MarshalECPrivateKey(private)
+	key, err = keyutil.MarshalPrivateKeyToPEM(private)
 	require.NoError(t, err)
-	return pemBlock("CERTIFICATE", der), pemBlock("EC PRIVATE KEY", encoded)
+	return pemOf(der), key
 }
 
 // memberServer is an API server of a member, or what stands in its place.
@@ -225,6 +219,13 @@ func (f fakeSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 }
 
+// memberSecret is the Secret m with that kubeconfig.
+func memberSecret(kubeconfig []byte) fakeSecrets {
+	secrets := fakeSecrets{}
+	secrets.add("m", kubeconfig)
+	return secrets
+}
+
 func (f fakeSecrets) add(name string, kubeconfig []byte) *corev1.Secret {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -262,14 +263,18 @@ func newTestPool(t *testing.T, config *configv1alpha1.AccessConfiguration, secre
 	return pool
 }
 
+// clientOf returns the client for a profile.
+func clientOf(t *testing.T, pool Members, profile *inventoryv1alpha1.ClusterProfile) *Client {
+	t.Helper()
+	client, err := pool.For(t.Context(), profile)
+	require.NoError(t, err)
+	return client
+}
+
 // clientFor returns a client for the server, with a token as credential.
 func clientFor(t *testing.T, server string, ca []byte, config *configv1alpha1.AccessConfiguration, clock clock.WithTicker) *Client {
 	t.Helper()
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server, ca, nil))
-	client, err := newTestPool(t, config, secrets, clock).For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
-	return client
+	return clientOf(t, newTestPool(t, config, memberSecret(kubeconfig(t, server, ca, nil)), clock), profileFor(`{"name":"m"}`))
 }
 
 func list(ctx context.Context, c *Client) error {
@@ -289,8 +294,4 @@ func uid(profile *inventoryv1alpha1.ClusterProfile, uid string) *inventoryv1alph
 	profile = profile.DeepCopy()
 	profile.UID = types.UID(uid)
 	return profile
-}
-
-func concat(parts ...[]byte) []byte {
-	return bytes.Join(parts, nil)
 }

@@ -4,12 +4,12 @@
 package member
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clientmetrics "k8s.io/client-go/tools/metrics"
 	"k8s.io/component-base/metrics"
@@ -27,14 +27,14 @@ const (
 	resultAnswered = "Answered"
 	resultObtained = "Obtained"
 	resultRefused  = "Refused"
-	resultOK       = "OK"
+	resultFailed   = "Failed"
 )
 
 // pluginResults maps what client-go reports about a run of a credential plugin
 // (k8s.io/client-go/plugin/pkg/client/auth/exec) to the label value of our metric.
 var pluginResults = map[string]string{
-	"no_error":               resultOK,
-	"plugin_execution_error": "Failed",
+	"no_error":               "OK",
+	"plugin_execution_error": resultFailed,
 	"plugin_not_found_error": "NotFound",
 	"client_internal_error":  "NotStarted",
 }
@@ -110,42 +110,22 @@ func (p *Pool) initMetrics() {
 	}
 }
 
-// countCall counts a call with a credential, which was answered with resp or ended with err. Later
-// errors in reading the body do not count.
-func countCall(credential string, resp *http.Response, err error) {
-	calls.WithLabelValues(credential, callResult(resp, err)).Inc()
-}
-
+// callResult returns the result of a call that was answered with resp or ended with err.
 func callResult(resp *http.Response, err error) string {
-	if err == nil {
-		return answerResult(resp.StatusCode)
-	}
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return string(failed.cause)
 	}
-	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
-		return answerResult(int(status.Status().Code))
+	code := http.StatusInternalServerError
+	if err == nil {
+		code = resp.StatusCode
+	} else if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		code = int(status.Status().Code)
 	}
-	return string(CauseAnswer)
-}
-
-// answerResult agrees with Client.Error, except that "not found", conflicts and similar are normal
-// answers.
-func answerResult(code int) string {
-	results := map[int]metav1.CauseType{
-		http.StatusUnauthorized:       CauseUnauthorized,
-		http.StatusForbidden:          CauseForbidden,
-		http.StatusTooManyRequests:    CauseThrottled,
-		http.StatusServiceUnavailable: CauseThrottled,
-		http.StatusGatewayTimeout:     CauseTimeout,
+	cause := causeOfCode(code)
+	if cause == CauseAnswer && code < 500 {
+		return resultAnswered // "not found", conflicts and similar are normal answers
 	}
-	if result, ok := results[code]; ok {
-		return string(result)
-	}
-	if code >= 500 {
-		return string(CauseAnswer)
-	}
-	return resultAnswered
+	return string(cause)
 }
 
 // pluginCalls counts what client-go reports. It implements clientmetrics.CallsMetric.
@@ -154,11 +134,7 @@ type pluginCalls struct{}
 // Increment implements clientmetrics.CallsMetric. The exit code is no label, because plugins choose
 // it freely.
 func (pluginCalls) Increment(_ int, status string) {
-	result, ok := pluginResults[status]
-	if !ok {
-		result = "Failed"
-	}
-	pluginRuns.WithLabelValues(result).Inc()
+	pluginRuns.WithLabelValues(cmp.Or(pluginResults[status], resultFailed)).Inc()
 }
 
 // collector reads the clients of a pool at each scrape.
@@ -192,20 +168,14 @@ type activity struct {
 // breaker that is further open.
 func (p *Pool) activity() map[types.NamespacedName]activity {
 	p.mu.Lock()
-	clients := make([]*Client, 0, len(p.clients))
-	for _, c := range p.clients {
-		if c.client != nil {
-			clients = append(clients, c.client)
+	defer p.mu.Unlock()
+	all := map[types.NamespacedName]activity{}
+	for name, c := range p.clients {
+		if c.client == nil {
+			continue
 		}
-	}
-	p.mu.Unlock()
-	all := make(map[types.NamespacedName]activity, len(clients))
-	for _, client := range clients {
-		a := all[client.name]
-		all[client.name] = activity{
-			calls:   a.calls + client.gate.inFlight(),
-			breaker: max(a.breaker, client.gate.breaker.state()),
-		}
+		a, gate := all[name.NamespacedName], c.client.gate
+		all[name.NamespacedName] = activity{calls: a.calls + gate.inFlight(), breaker: max(a.breaker, gate.breaker.state())}
 	}
 	return all
 }

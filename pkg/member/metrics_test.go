@@ -39,17 +39,13 @@ func gauges(t *testing.T, pool *Pool) map[string]float64 {
 
 // The gauges are those of the clients in use.
 func TestMetrics_Gauges(t *testing.T) {
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, memberURL, nil, nil))
 	clock := testclock.NewFakeClock(time.Now())
 	config := DefaultConfig()
-	pool := newTestPool(t, config, secrets, clock)
+	pool := newTestPool(t, config, memberSecret(kubeconfig(t, memberURL, nil, nil)), clock)
 	assert.Empty(t, gauges(t, pool))
 
-	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
-	replacement, err := pool.For(t.Context(), uid(profileFor(`{"name":"m"}`), "uid-2"))
-	require.NoError(t, err)
+	client := clientOf(t, pool, profileFor(`{"name":"m"}`))
+	replacement := clientOf(t, pool, uid(profileFor(`{"name":"m"}`), "uid-2"))
 	expect := func(words string, inFlight, state float64) {
 		t.Helper()
 		assert.Equal(t, map[string]float64{"calls_in_flight default/bravelion": inFlight, "breaker_state default/bravelion": state}, gauges(t, pool), words)
@@ -118,18 +114,14 @@ func cancelled() context.Context {
 
 func TestMetrics_Calls(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"))
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
 	RegisterMetrics(pool)
 	calls.Reset()
 	credentials.Reset()
 
-	client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err)
-	_, err = pool.For(t.Context(), profileFor(`{"name":"m"}`))
-	require.NoError(t, err, "nothing is obtained a second time")
-	_, err = pool.For(t.Context(), uid(profileFor(`{"name":"missing"}`), "uid-2"))
+	client := clientOf(t, pool, profileFor(`{"name":"m"}`))
+	clientOf(t, pool, profileFor(`{"name":"m"}`)) // nothing is obtained a second time
+	_, err := pool.For(t.Context(), uid(profileFor(`{"name":"missing"}`), "uid-2"))
 	require.Error(t, err)
 	nowhere := uid(profileFor(""), "uid-3")
 	nowhere.Status.AccessProviders = nil

@@ -1,14 +1,17 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package member provides clients for member clusters, one for each ClusterProfile. It finds their
+// credentials and checks what these may be used for, limits the load on each member, and turns
+// failures of members into errors for requesters. It does not know what the clients are used for.
 package member
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -67,22 +70,15 @@ type Members interface {
 // name has its own client: while the grants of the old profile are revoked, both are in use. Pool
 // is safe for concurrent use.
 type Pool struct {
+	options   Options
 	providers []namedProvider
-	secrets   Secrets
-	stored    readSecret
-	live      readSecret
-	options   clientOptions
+	// held counts the bytes of answers of all members that are not decoded yet.
+	held *semaphore.Weighted
 
 	mu      sync.Mutex
 	clients map[profileKey]*pooled
-	// retired are recently closed clients; callers may still hold them.
-	retired []retired
-}
-
-// retired is a client that the pool no longer returns.
-type retired struct {
-	client *Client
-	since  time.Time
+	// retired are recently closed clients, and when they were; callers may still hold them.
+	retired map[*Client]time.Time
 }
 
 // pooled is a client and the access data that it was built from.
@@ -102,10 +98,6 @@ type profileKey struct {
 	uid types.UID
 }
 
-func keyOf(profile *inventoryv1alpha1.ClusterProfile) profileKey {
-	return profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}
-}
-
 // identity distinguishes clients for the same ClusterProfile.
 type identity struct {
 	provider string
@@ -117,79 +109,88 @@ func NewPool(options Options) (*Pool, error) {
 	if err := Validate(options.Config).ToAggregate(); err != nil {
 		return nil, err
 	}
-	providers, err := newProviders(options.Config)
-	if err != nil {
-		return nil, err
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
 	}
-	p := &Pool{
-		providers: providers,
-		secrets:   options.Secrets,
-		stored:    options.Stored,
-		live:      options.Live,
+	options.UserAgent = cmp.Or(options.UserAgent, rest.DefaultKubernetesUserAgent())
+	return &Pool{
+		options:   options,
+		providers: newProviders(options.Config),
+		held:      semaphore.NewWeighted(maxHeld),
 		clients:   map[profileKey]*pooled{},
-		options: clientOptions{
-			limits:    options.Config.Limits,
-			clock:     options.Clock,
-			userAgent: options.UserAgent,
-			held:      semaphore.NewWeighted(maxHeld),
-		},
-	}
-	if p.options.clock == nil {
-		p.options.clock = clock.RealClock{}
-	}
-	if p.options.userAgent == "" {
-		p.options.userAgent = rest.DefaultKubernetesUserAgent()
-	}
-	return p, nil
+		retired:   map[*Client]time.Time{},
+	}, nil
 }
 
-// For returns the client for the cluster of profile: that of Cached, or else that of Stored.
+// For returns the client for the cluster of profile: that of Cached, or else of StoredWithLeaving.
 func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
 	if client, err := p.Cached(ctx, profile); err == nil {
 		return client, nil
 	}
-	return p.Stored(ctx, profile)
+	client, _, err := p.StoredWithLeaving(ctx, profile)
+	return client, err
 }
 
 // Cached returns the client for the cluster of profile, according to the cached Secret. It calls
 // nobody. The client is the same as long as the access data is; a client for other data is closed.
 // An error is not final: the stored Secret may be newer.
 func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	provider, entry, source, err := p.source(profile, p.cachedSecret)
+	from, err := p.origin(profile, p.cachedSecret)
 	if err != nil {
 		return nil, err
 	}
-	return p.get(keyOf(profile), identity{provider: provider, key: source.key}, entry, source, false)
+	return p.get(from, false)
 }
 
-// Stored is Cached with the Secret as the hub stores it. If the profile gives no usable access, the
-// error is a metav1.Status error, 503 with CauseNoAccess, that says why. The existing client is
-// then closed.
-func (p *Pool) Stored(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	client, _, err := p.StoredWithLeaving(ctx, profile)
-	return client, err
-}
-
-// StoredWithLeaving returns what Stored and StoredLeaving return, with one read.
+// StoredWithLeaving is Cached and CachedLeaving with the Secret as the hub stores it, in one read. If
+// the profile gives no usable access, the error is a metav1.Status error, 503 with CauseNoAccess,
+// that says why. The existing client is then closed.
 func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, *Leaving, error) {
-	provider, entry, source, err := p.source(profile, p.by(ctx, p.stored))
+	from, err := p.origin(profile, p.by(ctx, p.options.Stored))
 	var client *Client
 	if err == nil {
-		client, err = p.get(keyOf(profile), identity{provider: provider, key: source.key}, entry, source, p.stored != nil)
+		client, err = p.get(from, p.options.Stored != nil)
 	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, nil, context.Cause(ctx)
-	case err != nil:
-		return nil, nil, p.noAccess(ctx, keyOf(profile), provider, err)
+	if err != nil {
+		return nil, nil, p.noAccess(ctx, from, err)
 	}
-	return client, source.leaving, nil
+	return client, from.leaving, nil
+}
+
+// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, by its
+// Secret as of the last event. It calls nobody. A member that is not reached by a kubeconfig in a
+// Secret never is, nor one that there is no access to.
+func (p *Pool) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *Leaving {
+	return p.leaving(profile, p.cachedSecret)
+}
+
+// StoredLeaving is CachedLeaving by the Secret as it is stored.
+func (p *Pool) StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *Leaving {
+	return p.leaving(profile, p.by(ctx, p.options.Stored))
+}
+
+func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret) *Leaving {
+	from, err := p.origin(profile, get)
+	if err != nil {
+		return nil
+	}
+	return from.leaving
+}
+
+// LiveLeaving is CachedLeaving by the Secret as it is stored now, at once. Where there is no access
+// to the member any more, or it is not known, its error is that of StoredWithLeaving.
+func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Leaving, error) {
+	from, err := p.origin(profile, p.by(ctx, p.options.Live))
+	if err != nil {
+		return nil, p.noAccess(ctx, from, err)
+	}
+	return from.leaving, nil
 }
 
 // cachedSecret returns a Secret from the cache. A Pool whose providers need no Secrets has no
 // cache.
 func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
-	return p.secrets.Get(namespace, name)
+	return p.options.Secrets.Get(namespace, name)
 }
 
 // by returns a function that gets Secrets with read, or from the cache if read is nil.
@@ -200,13 +201,38 @@ func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
 	return func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
 }
 
+// origin is where the access to the cluster of a profile comes from.
+type origin struct {
+	profile profileKey
+	// provider is the name of the provider that finds the access or refuses it, or "" if none does.
+	provider string
+	// entry is the provider's entry of the profile.
+	entry *inventoryv1alpha1.AccessProvider
+	// source is nil if there is no access.
+	*source
+}
+
+// origin returns where the access to the cluster of profile comes from, with the Secrets that get
+// returns. It also says by whom access is refused.
+func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (origin, error) {
+	from := origin{profile: profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}}
+	provider, entry, err := choose(p.providers, profile)
+	if err != nil {
+		return from, err
+	}
+	from.provider, from.entry = provider.name, entry
+	from.source, err = provider.find(profile, entry, get)
+	return from, err
+}
+
 // errOutdated says that the cache is known to be stale, and that the stored data gives no access.
 var errOutdated = errors.New("the kubeconfig has been removed")
 
 // get returns the client for a source of access, and opens the source if there is no client yet.
 // stored says that the source comes from stored data, which replaces the client of cached data.
-func (p *Pool) get(name profileKey, wanted identity, entry *inventoryv1alpha1.AccessProvider, from *source, stored bool) (*Client, error) {
-	if found, ok := p.lookup(name, wanted, stored); ok {
+func (p *Pool) get(from origin, stored bool) (*Client, error) {
+	wanted := identity{provider: from.provider, key: from.key}
+	if found, ok := p.lookup(from.profile, wanted, stored); ok {
 		if found == nil {
 			return nil, errOutdated
 		}
@@ -216,26 +242,12 @@ func (p *Pool) get(name profileKey, wanted identity, entry *inventoryv1alpha1.Ac
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(name.NamespacedName, entry, access, p.options)
+	client, err := newClient(from.profile.NamespacedName, from.entry, access, p.options, p.held)
 	if err != nil {
 		return nil, err
 	}
-	credentials.WithLabelValues(wanted.provider, resultObtained).Inc()
-	return p.insert(name, wanted, client, stored), nil
-}
-
-// source returns where the access to the cluster of profile comes from, with the Secrets that get
-// returns. by is the name of the provider that finds it or refuses; entry is the provider's entry
-// of the profile.
-func (p *Pool) source(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (
-	by string, entry *inventoryv1alpha1.AccessProvider, from *source, err error,
-) {
-	provider, entry, err := choose(p.providers, profile)
-	if err != nil {
-		return "", nil, nil, err
-	}
-	from, err = provider.find(profile, entry, get)
-	return provider.name, entry, from, err
+	credentials.WithLabelValues(from.provider, resultObtained).Inc()
+	return p.insert(from.profile, wanted, client, stored), nil
 }
 
 // lookup returns the wanted client, and whether it is known. If a stale cache asks, it returns the
@@ -248,7 +260,7 @@ func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, b
 	if !ok || found.identity != wanted && (stored || found.outdated != wanted) {
 		return nil, false
 	}
-	found.lastUsed = p.options.clock.Now()
+	found.lastUsed = p.options.Clock.Now()
 	return found.client, true
 }
 
@@ -257,7 +269,7 @@ func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, b
 func (p *Pool) insert(name profileKey, wanted identity, client *Client, stored bool) *Client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := &pooled{client: client, identity: wanted, lastUsed: p.options.clock.Now()}
+	next := &pooled{client: client, identity: wanted, lastUsed: p.options.Clock.Now()}
 	if found, ok := p.clients[name]; ok {
 		if found.identity == wanted {
 			return found.client
@@ -276,15 +288,17 @@ type unreadError struct {
 	error
 }
 
-// noAccess closes the existing client and returns the error for the requester. provider is the name
-// of the provider that refused, or "" if none did.
-func (p *Pool) noAccess(ctx context.Context, name profileKey, provider string, err error) error {
-	credentials.WithLabelValues(provider, resultRefused).Inc()
-	if _, unread := errors.AsType[*unreadError](err); !unread {
-		p.outdate(name)
+// noAccess closes the existing client and returns the error for the requester, or why ctx ended.
+func (p *Pool) noAccess(ctx context.Context, from origin, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", name.NamespacedName, "reason", err)
-	return newStatusError(name.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
+	credentials.WithLabelValues(from.provider, resultRefused).Inc()
+	if !isA[*unreadError](err) {
+		p.outdate(from.profile)
+	}
+	klog.FromContext(ctx).V(2).Info("No access to a member cluster", "cluster", from.profile.NamespacedName, "reason", err)
+	return newStatusError(from.profile.NamespacedName, http.StatusServiceUnavailable, CauseNoAccess, err.Error(), 0)
 }
 
 // outdate closes the client for a profile whose stored data gives no access. It also prevents that
@@ -298,8 +312,8 @@ func (p *Pool) outdate(name profileKey) {
 	}
 	p.retire(found.client)
 	delete(p.clients, name)
-	if p.stored != nil {
-		p.clients[name] = &pooled{outdated: cmp.Or(found.identity, found.outdated), lastUsed: p.options.clock.Now()}
+	if p.options.Stored != nil {
+		p.clients[name] = &pooled{outdated: cmp.Or(found.identity, found.outdated), lastUsed: p.options.Clock.Now()}
 	}
 }
 
@@ -311,13 +325,13 @@ func (p *Pool) Forget(uid types.UID) {
 // Run closes clients that nobody has asked for in a while. When ctx ends, it closes all clients and
 // returns. The pool still returns clients after that, but nothing closes them.
 func (p *Pool) Run(ctx context.Context) {
-	ticker := p.options.clock.NewTicker(evictionPeriod)
+	ticker := p.options.Clock.NewTicker(evictionPeriod)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			p.remove(func(profileKey, *pooled) bool { return true })
-			p.disconnect(p.options.clock.Now().Add(retirement))
+			p.disconnect(p.options.Clock.Now().Add(retirement))
 			return
 		case now := <-ticker.C():
 			p.remove(func(_ profileKey, c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
@@ -344,14 +358,14 @@ func (p *Pool) retire(client *Client) {
 		return
 	}
 	client.gate.close()
-	p.retired = append(p.retired, retired{client: client, since: p.options.clock.Now()})
+	p.retired[client] = p.options.Clock.Now()
 }
 
 // disconnect closes the remaining connections of clients that retired before then.
 func (p *Pool) disconnect(then time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.retired = slices.DeleteFunc(p.retired, func(r retired) bool {
-		return r.since.Before(then) && r.client.gate.disconnect()
+	maps.DeleteFunc(p.retired, func(client *Client, since time.Time) bool {
+		return since.Before(then) && client.gate.disconnect()
 	})
 }

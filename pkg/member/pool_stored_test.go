@@ -92,12 +92,11 @@ func TestPool_ForKeepsClient(t *testing.T) {
 	pool := newLaggingPool(t)
 	secret := pool.cached.add("m", kubeconfig(t, memberURL, newAuthority(t, "ca").pem, nil))
 	profile := profileFor(`{"name":"m"}`)
-	client, err := pool.For(t.Context(), profile)
-	require.NoError(t, err)
+	client := clientOf(t, pool, profile)
 	delete(pool.cached, "clusterpass-system/m")
 
 	pool.err = errors.New("the hub is away")
-	_, err = pool.For(t.Context(), profile)
+	_, err := pool.For(t.Context(), profile)
 	require.ErrorContains(t, err, "the hub is away")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -107,8 +106,7 @@ func TestPool_ForKeepsClient(t *testing.T) {
 
 	pool.err = nil
 	pool.cached["clusterpass-system/m"] = secret
-	again, err := pool.For(t.Context(), profile)
-	require.NoError(t, err)
+	again := clientOf(t, pool, profile)
 	assert.Same(t, client, again)
 
 	delete(pool.cached, "clusterpass-system/m")
@@ -124,35 +122,35 @@ func TestPool_ForStaleCache(t *testing.T) {
 	was := kubeconfig(t, memberURL, ca, nil)
 	is := kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "renewed" })
 	profile := profileFor(`{"name":"m"}`)
+	cached := func(t *testing.T, pool *laggingPool) *Client {
+		t.Helper()
+		client, err := pool.Cached(t.Context(), profile)
+		require.NoError(t, err)
+		return client
+	}
 	begin := func(t *testing.T) (*laggingPool, *Client) {
 		t.Helper()
 		pool := newLaggingPool(t)
 		pool.cached.add("m", was)
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		return pool, client
+		return pool, cached(t, pool)
 	}
 	t.Run("does not replace the client for what is stored", func(t *testing.T) {
 		pool, old := begin(t)
 		pool.stored.add("m", is)
-		current, err := pool.Stored(t.Context(), profile)
+		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
 		require.NotSame(t, old, current)
 		for range 3 {
-			client, err := pool.Cached(t.Context(), profile)
-			require.NoError(t, err)
-			assert.Same(t, current, client)
+			assert.Same(t, current, cached(t, pool))
 		}
 		assert.Len(t, pool.retired, 1)
 		pool.cached.add("m", is)
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.Same(t, current, client, "the cache has caught up")
+		assert.Same(t, current, cached(t, pool), "the cache has caught up")
 	})
 	t.Run("has no client made where what is stored gives no access", func(t *testing.T) {
 		pool, _ := begin(t)
 		for range 3 {
-			_, err := pool.Stored(t.Context(), profile)
+			_, _, err := pool.StoredWithLeaving(t.Context(), profile)
 			require.ErrorContains(t, err, "there is no Secret")
 			_, err = pool.Cached(t.Context(), profile)
 			require.ErrorIs(t, err, errOutdated)
@@ -162,24 +160,19 @@ func TestPool_ForStaleCache(t *testing.T) {
 	})
 	t.Run("is believed again when what it has is stored", func(t *testing.T) {
 		pool, _ := begin(t)
-		_, err := pool.Stored(t.Context(), profile)
+		_, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.Error(t, err)
 		pool.stored.add("m", was)
-		client, err := pool.For(t.Context(), profile)
-		require.NoError(t, err)
-		again, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.Same(t, client, again)
+		client := clientOf(t, pool, profile)
+		assert.Same(t, client, cached(t, pool))
 	})
 	t.Run("is believed where it has something new", func(t *testing.T) {
 		pool, _ := begin(t)
 		pool.stored.add("m", is)
-		current, err := pool.Stored(t.Context(), profile)
+		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
 		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "newest" }))
-		client, err := pool.Cached(t.Context(), profile)
-		require.NoError(t, err)
-		assert.NotSame(t, current, client)
+		assert.NotSame(t, current, cached(t, pool))
 	})
 }
 

@@ -61,8 +61,7 @@ func TestPool_For(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := &state{secrets: fakeSecrets{}, profile: profile}
-			s.secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
+			s := &state{secrets: memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), profile: profile}
 			clock := testclock.NewFakeClock(time.Now())
 			s.pool = newTestPool(t, DefaultConfig(), s.secrets, clock)
 			gone := func(connections int) func() bool {
@@ -72,8 +71,7 @@ func TestPool_For(t *testing.T) {
 					return server.connections() == connections
 				}
 			}
-			first, err := s.pool.For(t.Context(), s.profile)
-			require.NoError(t, err)
+			first := clientOf(t, s.pool, s.profile)
 			require.NoError(t, list(t.Context(), first))
 			before := server.connections()
 
@@ -95,13 +93,9 @@ func TestPool_For(t *testing.T) {
 // A cluster and the one that replaces it have a client each.
 func TestPool_ForReplacedCluster(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, testclock.NewFakeClock(time.Now()))
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), testclock.NewFakeClock(time.Now()))
 	clientOf := func(u string) *Client {
-		client, err := pool.For(t.Context(), uid(profileFor(`{"name":"m"}`), u))
-		require.NoError(t, err)
-		return client
+		return clientOf(t, pool, uid(profileFor(`{"name":"m"}`), u))
 	}
 	old, replacement := clientOf("uid-1"), clientOf("uid-2")
 	require.NotSame(t, old, replacement)
@@ -114,9 +108,7 @@ func TestPool_ForReplacedCluster(t *testing.T) {
 
 // Many ask for the same client.
 func TestPool_ForMany(t *testing.T) {
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, memberURL, nil, nil))
-	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, memberURL, nil, nil)), nil)
 	var (
 		wg      sync.WaitGroup
 		mu      sync.Mutex
@@ -138,10 +130,8 @@ func TestPool_ForMany(t *testing.T) {
 // Idle clients are closed.
 func TestPool_IdleClients(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, server.URL, server.ca.pem, nil))
 	clock := testclock.NewFakeClock(time.Now())
-	pool := newTestPool(t, DefaultConfig(), secrets, clock)
+	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), clock)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { pool.Run(ctx) })
@@ -152,9 +142,7 @@ func TestPool_IdleClients(t *testing.T) {
 		return len(pool.clients)
 	}
 	get := func() *Client {
-		client, err := pool.For(t.Context(), profileFor(`{"name":"m"}`))
-		require.NoError(t, err)
-		return client
+		return clientOf(t, pool, profileFor(`{"name":"m"}`))
 	}
 
 	first := get()

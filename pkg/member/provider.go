@@ -4,6 +4,7 @@
 package member
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -69,9 +70,7 @@ type accessKey [sha256.Size]byte
 func newAccessKey(parts ...[]byte) accessKey {
 	digest := sha256.New()
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		digest.Write(length[:])
+		digest.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		digest.Write(part)
 	}
 	return accessKey(digest.Sum(nil))
@@ -84,22 +83,18 @@ type namedProvider struct {
 }
 
 // newProviders returns the providers of a valid configuration, in order of preference.
-func newProviders(config *configv1alpha1.AccessConfiguration) ([]namedProvider, error) {
+func newProviders(config *configv1alpha1.AccessConfiguration) []namedProvider {
 	providers := make([]namedProvider, 0, len(config.Providers))
-	for i := range config.Providers {
-		named := namedProvider{name: config.Providers[i].Name}
-		if exec := config.Providers[i].Exec; exec != nil {
-			provider, err := newExecProvider(named.name, exec)
-			if err != nil {
-				return nil, fmt.Errorf("provider %s: %w", named.name, err)
-			}
-			named.provider = provider
+	for _, configured := range config.Providers {
+		named := namedProvider{name: configured.Name}
+		if configured.Exec != nil {
+			named.provider = newExecProvider(configured.Name, configured.Exec)
 		} else {
-			named.provider = &secretProvider{namespaces: config.Providers[i].KubeconfigSecret.Namespaces}
+			named.provider = &secretProvider{namespaces: configured.KubeconfigSecret.Namespaces}
 		}
 		providers = append(providers, named)
 	}
-	return providers, nil
+	return providers
 }
 
 // choose returns the first provider, in the order of the configuration, that profile has an entry
@@ -124,25 +119,19 @@ func choose(
 	for _, provider := range providers {
 		known = append(known, provider.name)
 	}
-	if len(offered) == 0 {
-		offered = []string{"none"}
-	}
 	return namedProvider{}, nil, fmt.Errorf("it has no access provider that clusterpass is configured for: "+
-		"status.accessProviders has %s, clusterpass knows %s", strings.Join(offered, ", "), strings.Join(known, ", "))
+		"status.accessProviders has %s, clusterpass knows %s", cmp.Or(strings.Join(offered, ", "), "none"), strings.Join(known, ", "))
 }
 
 // setProxy sets the proxy of config; if proxyURL is empty, the one that the environment names.
 func setProxy(config *rest.Config, proxyURL string) error {
-	config.Proxy = http.ProxyFromEnvironment
 	if proxyURL == "" {
+		config.Proxy = http.ProxyFromEnvironment
 		return nil
 	}
 	proxy, err := endpoint.ParseProxy(proxyURL)
-	if err != nil {
-		return err
-	}
 	config.Proxy = http.ProxyURL(proxy)
-	return nil
+	return err
 }
 
 // DefaultConfig returns the configuration that is used without a file: it reads member kubeconfigs

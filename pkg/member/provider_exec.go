@@ -54,52 +54,32 @@ const (
 
 // execBinding is an ExecBinding of the configuration.
 type execBinding struct {
-	servers    []endpoint.ServerPattern
-	namespaces []string
-	profiles   []configv1alpha1.ProfileReference
+	configv1alpha1.ExecBinding
+	servers []endpoint.ServerPattern
 }
 
 // has returns whether the ClusterProfile is bound.
 func (b *execBinding) has(profile types.NamespacedName) bool {
-	return slices.Contains(b.namespaces, profile.Namespace) ||
-		slices.Contains(b.profiles, configv1alpha1.ProfileReference{Namespace: profile.Namespace, Name: profile.Name})
+	return slices.Contains(b.Namespaces, profile.Namespace) ||
+		slices.Contains(b.Profiles, configv1alpha1.ProfileReference{Namespace: profile.Namespace, Name: profile.Name})
 }
 
-func newExecProvider(name string, config *configv1alpha1.ExecProvider) (*execProvider, error) {
-	cas, err := endpoint.ParseBundle(config.CertificateAuthorityData)
-	if err != nil {
-		return nil, fmt.Errorf("certificateAuthorityData %w", err)
-	}
+// newExecProvider returns the provider of a valid configuration, whose CAs and servers can be read.
+func newExecProvider(name string, config *configv1alpha1.ExecProvider) *execProvider {
 	p := &execProvider{
-		name: name, config: config.DeepCopy(), cas: cas,
+		name: name, config: config.DeepCopy(),
 		opened: utilcache.NewLRUExpireCache(openEntries), openings: utilcache.NewLRUExpireCache(openEntries),
 	}
-	if p.servers, err = parseServerPatterns(config.Servers); err != nil {
-		return nil, err
-	}
-	for _, binding := range config.Bindings {
-		servers, err := parseServerPatterns(binding.Servers)
-		if err != nil {
-			return nil, err
+	p.cas, _ = endpoint.ParseBundle(config.CertificateAuthorityData)
+	p.servers, _ = validateServers(config.Servers, nil, nil)
+	for _, binding := range p.config.Bindings {
+		servers := p.servers
+		if len(binding.Servers) > 0 {
+			servers, _ = validateServers(binding.Servers, nil, nil)
 		}
-		if len(servers) == 0 {
-			servers = p.servers
-		}
-		p.bindings = append(p.bindings, execBinding{servers: servers, namespaces: binding.Namespaces, profiles: binding.Profiles})
+		p.bindings = append(p.bindings, execBinding{ExecBinding: binding, servers: servers})
 	}
-	return p, nil
-}
-
-func parseServerPatterns(servers []string) ([]endpoint.ServerPattern, error) {
-	var patterns []endpoint.ServerPattern
-	for _, server := range servers {
-		pattern, err := endpoint.ParseServerPattern(server)
-		if err != nil {
-			return nil, fmt.Errorf("server %q: %w", server, err)
-		}
-		patterns = append(patterns, pattern)
-	}
-	return patterns, nil
+	return p
 }
 
 func (p *execProvider) find(
@@ -207,7 +187,7 @@ func (p *execProvider) upstream() upstream.Provider {
 	config := p.config.DeepCopy()
 	env := make([]clientcmdapi.ExecEnvVar, 0, len(config.Env))
 	for _, e := range config.Env {
-		env = append(env, clientcmdapi.ExecEnvVar{Name: e.Name, Value: e.Value})
+		env = append(env, clientcmdapi.ExecEnvVar(e))
 	}
 	return upstream.Provider{
 		Name: p.name,

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -69,13 +70,12 @@ func pluginProfile(name string, cluster clientcmdv1.Cluster) *inventoryv1alpha1.
 func TestExecProvider_Clusters(t *testing.T) {
 	one := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	two := newMemberServer(t, time.Now().Add(time.Hour), ok)
-	pool := newTestPool(t, execConfig(t, "token", concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
+	pool := newTestPool(t, execConfig(t, "token", slices.Concat(one.ca.pem, two.ca.pem), "https://127.0.0.1:*"), nil, nil)
 
 	for range 3 {
 		for name, server := range map[string]*memberServer{"one": one, "two": two} {
 			cluster := clientcmdv1.Cluster{Server: server.URL, CertificateAuthorityData: server.ca.pem, TLSServerName: "member.example.com"}
-			client, err := pool.For(t.Context(), pluginProfile(name, cluster))
-			require.NoError(t, err)
+			client := clientOf(t, pool, pluginProfile(name, cluster))
 			require.NoError(t, list(t.Context(), client))
 			requests := server.seen()
 			assert.Equal(t, "Bearer configured||"+server.URL+"|member.example.com", requests[len(requests)-1].Header.Get("Authorization"),
@@ -97,7 +97,7 @@ func TestExecProvider_Servers(t *testing.T) {
 	}{
 		{
 			name:    "without a CA in the profile it is the configured ones",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: concat(ca.pem, ca.pem),
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: slices.Concat(ca.pem, ca.pem),
 		},
 		{
 			name:    "a CA in the profile narrows it down",
@@ -105,11 +105,11 @@ func TestExecProvider_Servers(t *testing.T) {
 		},
 		{
 			name:    "an allowed proxy",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: concat(ca.pem, ca.pem),
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: slices.Concat(ca.pem, ca.pem),
 		},
 		{
 			name:    "a CA that is not configured",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
+			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: slices.Concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
 		},
 		{
 			name:    "a CA that is none",
@@ -124,7 +124,7 @@ func TestExecProvider_Servers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			config := execConfig(t, "fail", concat(ca.pem, ca.pem), "https://*.example.com:6443")
+			config := execConfig(t, "fail", slices.Concat(ca.pem, ca.pem), "https://*.example.com:6443")
 			config.Providers[0].Exec.ProxyURLs = []string{"http://proxy:3128"}
 			client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", test.cluster))
 			if test.wantErr != "" {
@@ -146,8 +146,7 @@ func TestExecProvider_Extension(t *testing.T) {
 		t.Helper()
 		config := execConfig(t, "fail", ca.pem, "https://a.example.com:6443")
 		config.Providers[0].Exec.PassExtension = pass
-		p, err := newExecProvider(pluginProvider, config.Providers[0].Exec)
-		require.NoError(t, err)
+		p := newExecProvider(pluginProvider, config.Providers[0].Exec)
 		profile := pluginProfile(name, clientcmdv1.Cluster{Server: "https://a.example.com:6443"})
 		found, err := p.find(profile, &profile.Status.AccessProviders[0], nil)
 		if err != nil {
@@ -177,8 +176,7 @@ func TestExecProvider_Extension(t *testing.T) {
 // each.
 func TestExecProvider_Openings(t *testing.T) {
 	ca := newAuthority(t, "configured")
-	p, err := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
-	require.NoError(t, err)
+	p := newExecProvider(pluginProvider, execConfig(t, "fail", ca.pem, "https://a.example.com:6443").Providers[0].Exec)
 	open := func(profile, serverName string) error {
 		of := pluginProfile(profile, clientcmdv1.Cluster{Server: "https://a.example.com:6443", TLSServerName: serverName})
 		found, err := p.find(of, &of.Status.AccessProviders[0], nil)
@@ -259,8 +257,7 @@ func TestExecProvider_Bindings(t *testing.T) {
 func TestExecProvider_PluginFails(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	pool := newTestPool(t, execConfig(t, "fail", server.ca.pem, server.URL), nil, nil)
-	client, err := pool.For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, pool, pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 
 	status := statusErr(t, client.Error(list(t.Context(), client), "list"))
 	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
@@ -277,8 +274,7 @@ func TestExecProvider_PluginHangs(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	config := execConfig(t, "hang", server.ca.pem, server.URL)
 	config.Providers[0].Exec.Env = append(config.Providers[0].Exec.Env, configv1alpha1.ExecEnvVar{Name: "CLUSTERPASS_TEST_PIPE", Value: pipe})
-	client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, newTestPool(t, config, nil, nil), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("clusterpass waited for 100ms"))
 	defer cancel()
@@ -308,8 +304,7 @@ func TestExecProvider_CredentialRefused(t *testing.T) {
 		fmt.Fprint(w, `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"n"}}`)
 	})
 	pool := newTestPool(t, execConfig(t, "token", server.ca.pem, server.URL), nil, nil)
-	client, err := pool.For(t.Context(), pluginProfile("again", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
+	client := clientOf(t, pool, pluginProfile("again", clientcmdv1.Cluster{Server: server.URL}))
 	create := func() error {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 		_, err := client.Kubernetes().CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})

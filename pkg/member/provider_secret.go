@@ -20,6 +20,7 @@ import (
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
 )
 
@@ -95,6 +96,18 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 	return reference, nil
 }
 
+// SecretFor returns which Secret has the kubeconfig for profile's cluster. It returns false if
+// config reaches the cluster in another way, or if profile names no Secret that may be read.
+func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
+	chosen, entry, _ := choose(newProviders(config), profile)
+	provider, ok := chosen.provider.(*secretProvider)
+	if !ok {
+		return SecretReference{}, false
+	}
+	reference, err := provider.reference(entry)
+	return reference, err == nil
+}
+
 // secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile
 // chooses the name: the error is the same whether there is another cluster's Secret of that name,
 // or none.
@@ -157,9 +170,7 @@ func openKubeconfig(kubeconfig []byte, contextName, allowed string) (*access, er
 	if err != nil {
 		return nil, errors.New("it is not a kubeconfig")
 	}
-	if contextName == "" {
-		contextName = config.CurrentContext
-	}
+	contextName = cmp.Or(contextName, config.CurrentContext)
 	context, ok := config.Contexts[contextName]
 	if !ok {
 		return nil, fmt.Errorf("the kubeconfig has no context %q", contextName)
@@ -175,17 +186,14 @@ func openKubeconfig(kubeconfig []byte, contextName, allowed string) (*access, er
 	if !ok {
 		return nil, errors.New("the kubeconfig has no user for the context")
 	}
-	if err := errors.Join(checkCluster(cluster), checkUser(user)); err != nil {
+	ca, err := checkCluster(cluster)
+	if err := errors.Join(err, checkUser(user)); err != nil {
 		return nil, err
 	}
-	return newSecretAccess(cluster, user)
+	return newSecretAccess(cluster, ca, user)
 }
 
-func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) (*access, error) {
-	ca, err := endpoint.CleanBundle(cluster.CertificateAuthorityData)
-	if err != nil {
-		return nil, fmt.Errorf("certificate-authority-data %w", err)
-	}
+func newSecretAccess(cluster *clientcmdapi.Cluster, ca []byte, user *clientcmdapi.AuthInfo) (*access, error) {
 	config := &rest.Config{
 		Host:               cluster.Server,
 		BearerToken:        user.Token,
@@ -208,45 +216,41 @@ func newSecretAccess(cluster *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo)
 	}}, nil
 }
 
-// checkCluster returns what of a kubeconfig's cluster is refused. Without a CA the
-// member is verified with those of the system, as kubectl does.
-func checkCluster(cluster *clientcmdapi.Cluster) error {
+// checkCluster returns the CA of a kubeconfig's cluster, or what of the cluster is refused. Without a
+// CA the member is verified with those of the system, as kubectl does.
+func checkCluster(cluster *clientcmdapi.Cluster) (ca []byte, err error) {
 	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case cluster.InsecureSkipTLSVerify:
-		return errors.New("insecure-skip-tls-verify is refused")
+		return nil, errors.New("insecure-skip-tls-verify is refused")
 	case cluster.CertificateAuthority != "":
-		return errors.New("certificate-authority is refused: files are not read, use certificate-authority-data")
+		return nil, errors.New("certificate-authority is refused: files are not read, use certificate-authority-data")
 	}
-	if _, err := endpoint.CleanBundle(cluster.CertificateAuthorityData); err != nil {
-		return fmt.Errorf("certificate-authority-data %w", err)
+	if ca, err = endpoint.CleanBundle(cluster.CertificateAuthorityData); err != nil {
+		return nil, fmt.Errorf("certificate-authority-data %w", err)
 	}
-	return nil
+	return ca, nil
 }
 
 // checkUser returns what of a kubeconfig's user is refused, or missing.
 func checkUser(user *clientcmdapi.AuthInfo) error {
-	refused := []struct {
-		expected bool
-		why      string
-	}{
-		{user.Exec != nil, "exec is refused: programs are not run"},
-		{user.AuthProvider != nil, "auth-provider is refused"},
-		{user.TokenFile != "", "tokenFile is refused: files are not read, use token"},
-		{user.ClientCertificate != "", "client-certificate is refused: files are not read, use client-certificate-data"},
-		{user.ClientKey != "", "client-key is refused: files are not read, use client-key-data"},
-		{user.Username != "" || user.Password != "", "basic authentication is refused"},
-		{
-			user.Impersonate != "" || user.ImpersonateUID != "" || len(user.ImpersonateGroups) > 0 || len(user.ImpersonateUserExtra) > 0,
-			"impersonation (as, as-uid, as-groups, as-user-extra) is refused",
-		},
-	}
-	for _, r := range refused {
-		if r.expected {
-			return errors.New(r.why)
-		}
+	switch {
+	case user.Exec != nil:
+		return errors.New("exec is refused: programs are not run")
+	case user.AuthProvider != nil:
+		return errors.New("auth-provider is refused")
+	case user.TokenFile != "":
+		return errors.New("tokenFile is refused: files are not read, use token")
+	case user.ClientCertificate != "":
+		return errors.New("client-certificate is refused: files are not read, use client-certificate-data")
+	case user.ClientKey != "":
+		return errors.New("client-key is refused: files are not read, use client-key-data")
+	case user.Username != "" || user.Password != "":
+		return errors.New("basic authentication is refused")
+	case user.Impersonate != "" || user.ImpersonateUID != "" || len(user.ImpersonateGroups) > 0 || len(user.ImpersonateUserExtra) > 0:
+		return errors.New("impersonation (as, as-uid, as-groups, as-user-extra) is refused")
 	}
 	return checkCredential(user)
 }
@@ -266,4 +270,42 @@ func checkCredential(user *clientcmdapi.AuthInfo) error {
 		return errors.New("client-certificate-data and client-key-data are not a certificate and its key in PEM")
 	}
 	return nil
+}
+
+// KubeconfigToken returns the inline token in a context of a kubeconfig, or "" if there is none.
+// The empty context means the current one. It reads no file.
+func KubeconfigToken(kubeconfig []byte, context string) string {
+	_, user, err := loadUser(kubeconfig, context)
+	if err != nil {
+		return ""
+	}
+	return user.Token
+}
+
+// WithKubeconfigToken returns kubeconfig with another token in a context, and otherwise unchanged.
+// Its errors quote nothing of the kubeconfig.
+func WithKubeconfigToken(kubeconfig []byte, context, token string) ([]byte, error) {
+	config, user, err := loadUser(kubeconfig, context)
+	if err != nil {
+		return nil, err
+	}
+	user.Token = token
+	written, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, errors.New("the kubeconfig can't be written")
+	}
+	return written, nil
+}
+
+// loadUser returns the content of a kubeconfig, and the user of a context in it.
+func loadUser(kubeconfig []byte, contextName string) (*clientcmdapi.Config, *clientcmdapi.AuthInfo, error) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, nil, errors.New("it is not a kubeconfig")
+	}
+	context := config.Contexts[cmp.Or(contextName, config.CurrentContext)]
+	if context == nil || config.AuthInfos[context.AuthInfo] == nil {
+		return nil, nil, errors.New("the kubeconfig has no user for the context")
+	}
+	return config, config.AuthInfos[context.AuthInfo], nil
 }

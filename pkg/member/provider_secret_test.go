@@ -6,6 +6,8 @@ package member
 import (
 	"encoding/base64"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -192,13 +194,11 @@ func addContext(t *testing.T) func(*corev1.Secret) {
 // What is told of a member.
 func TestPool_ForEndpoint(t *testing.T) {
 	ca := newAuthority(t, "ca")
-	secrets := fakeSecrets{}
-	secrets.add("m", kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
+	secrets := memberSecret(kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
 		c.TLSServerName, c.ProxyURL = "kubernetes", "http://127.0.0.1:3128"
 	}))
 	profile := profileFor(`{"name":"m"}`)
-	client, err := newTestPool(t, DefaultConfig(), secrets, nil).For(t.Context(), profile)
-	require.NoError(t, err)
+	client := clientOf(t, newTestPool(t, DefaultConfig(), secrets, nil), profile)
 
 	assert.Equal(t, clientcmdv1.Cluster{
 		Server: memberURL, CertificateAuthorityData: ca.pem, TLSServerName: "kubernetes", ProxyURL: "http://127.0.0.1:3128",
@@ -261,4 +261,65 @@ func TestChoose(t *testing.T) {
 			assert.Equal(t, test.want, got.Cluster.Server)
 		})
 	}
+}
+
+func TestSecretFor(t *testing.T) {
+	tests := map[string]struct {
+		profile *inventoryv1alpha1.ClusterProfile
+		want    SecretReference
+		ok      bool
+	}{
+		"is the one that it names":                {profileFor(`{"name":"bravelion","namespace":"clusterpass-system"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
+		"is in the first namespace by default":    {profileFor(`{"name":"bravelion"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
+		"is none in a namespace that is not ours": {profileFor(`{"name":"bravelion","namespace":"kube-system"}`), SecretReference{}, false},
+		"is none where no provider is known":      {&inventoryv1alpha1.ClusterProfile{}, SecretReference{}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, ok := SecretFor(DefaultConfig(), test.profile)
+			assert.Equal(t, test.ok, ok)
+			assert.Equal(t, test.want, got)
+		})
+	}
+}
+
+// The token in a kubeconfig is replaced, and nothing else.
+func TestWithKubeconfigToken(t *testing.T) {
+	config := clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: "https://c", TLSServerName: "name"}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: "old"}, "other": {Token: "kept"}},
+		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "u"}, "o": {Cluster: "c", AuthInfo: "other"}, "broken": {Cluster: "c", AuthInfo: "missing"}},
+		CurrentContext: "c",
+	}
+	before, err := clientcmd.Write(config)
+	require.NoError(t, err)
+
+	for context, token := range map[string]string{"": "old", "c": "old", "o": "kept", "broken": "", "missing": ""} {
+		assert.Equal(t, token, KubeconfigToken(before, context), context)
+	}
+	after, err := WithKubeconfigToken(before, "", "new")
+	require.NoError(t, err)
+	config.AuthInfos["u"].Token = "new"
+	want, err := clientcmd.Write(config)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(after))
+
+	_, err = WithKubeconfigToken(before, "broken", "new")
+	require.EqualError(t, err, "the kubeconfig has no user for the context")
+	_, err = WithKubeconfigToken([]byte("{"), "", "new")
+	require.EqualError(t, err, "it is not a kubeconfig")
+}
+
+// No file is read for a token.
+func TestKubeconfigToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("of a file"), 0o600))
+	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {TokenFile: file}},
+		Contexts:       map[string]*clientcmdapi.Context{"c": {AuthInfo: "u"}},
+		CurrentContext: "c",
+	})
+	require.NoError(t, err)
+	assert.Empty(t, KubeconfigToken(kubeconfig, ""))
+	assert.Empty(t, KubeconfigToken([]byte("{"), ""))
 }

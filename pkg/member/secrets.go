@@ -4,20 +4,25 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/profiles"
@@ -46,6 +51,13 @@ const (
 	LabelJoinedBy = "clusterpass.dev/joined-by"
 	// LabelCreatedBy is the same label for a namespace that join has created.
 	LabelCreatedBy = "clusterpass.dev/created-by-join"
+	// MemberUIDAnnotation is set by `kubectl clusterpass join` on the hub's objects for a member. Its
+	// value is the UID of the member's namespace kube-system.
+	MemberUIDAnnotation = "clusterpass.dev/member-uid"
+	// CredentialSecret is the name of the Secret on a member that the tokens of clusterpass's own
+	// ServiceAccount there are bound to, in the account's namespace. It has no data. Deleting it ends
+	// all these tokens. clusterpass renews a credential only if it is bound to this Secret.
+	CredentialSecret = "clusterpass-credential"
 
 	labelled = "true"
 )
@@ -61,25 +73,22 @@ type Secrets interface {
 // lookup costs no call to the hub.
 type SecretInformers struct {
 	hub        kubernetes.Interface
-	namespaces map[string]*namespaceSecrets
+	namespaces map[string]coreinformers.SecretIndexInformer
 	stored     *sharedread.Reader[types.NamespacedName, *corev1.Secret]
 }
 
 var _ Secrets = (*SecretInformers)(nil)
 
-type namespaceSecrets struct {
-	factory  informers.SharedInformerFactory
-	informer cache.SharedIndexInformer
-	lister   corelisters.SecretNamespaceLister
-}
-
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub
 // needs the rights to get, list and watch Secrets in these namespaces and nowhere else.
 func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
-	s := &SecretInformers{hub: hub, namespaces: map[string]*namespaceSecrets{}}
+	s := &SecretInformers{hub: hub, namespaces: map[string]coreinformers.SecretIndexInformer{}}
 	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
+	withLabel := func(options *metav1.ListOptions) { options.LabelSelector = KubeconfigLabel + "=" + labelled }
 	for _, namespace := range SecretNamespaces(config) {
-		s.namespaces[namespace] = newNamespaceSecrets(hub, namespace)
+		secrets := coreinformers.NewTypedFilteredSecretInformer(hub, namespace, 0, nil, withLabel)
+		utilruntime.Must(secrets.SetTransform(profiles.WithoutManagedFields))
+		s.namespaces[namespace] = secrets
 	}
 	return s
 }
@@ -95,36 +104,20 @@ func SecretNamespaces(config *configv1alpha1.AccessConfiguration) []string {
 	return sets.List(namespaces)
 }
 
-func newNamespaceSecrets(hub kubernetes.Interface, namespace string) *namespaceSecrets {
-	factory := informers.NewSharedInformerFactoryWithOptions(hub, 0,
-		informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(options *metav1.ListOptions) {
-			options.LabelSelector = KubeconfigLabel + "=" + labelled
-		}),
-		informers.WithTransform(profiles.WithoutManagedFields))
-	secrets := factory.Core().V1().Secrets()
-	return &namespaceSecrets{
-		factory:  factory,
-		informer: secrets.Informer(),
-		lister:   secrets.Lister().Secrets(namespace),
-	}
-}
-
 // Run watches until ctx ends. It returns when all informers have stopped.
 func (s *SecretInformers) Run(ctx context.Context) {
+	var running sync.WaitGroup
 	for _, secrets := range s.namespaces {
-		secrets.factory.StartWithContext(Quiet(ctx))
+		running.Go(func() { secrets.RunWithContext(Quiet(ctx)) })
 	}
 	<-ctx.Done()
-	for _, secrets := range s.namespaces {
-		secrets.factory.Shutdown()
-	}
+	running.Wait()
 }
 
 // Synced returns whether the informers of all namespaces have synced.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
-		if !secrets.informer.HasSynced() {
+		if !secrets.HasSynced() {
 			return false
 		}
 	}
@@ -138,10 +131,10 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
 	}
-	if !secrets.informer.HasSynced() {
+	if !secrets.HasSynced() {
 		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
 	}
-	return secrets.lister.Get(name)
+	return corelisters.NewSecretLister(secrets.GetIndexer()).Secrets(namespace).Get(name)
 }
 
 // Stored returns what Get returns, as the hub stores it now. It is for callers that are about to
@@ -175,4 +168,70 @@ func (s *SecretInformers) readBy(
 		return nil, notFound
 	}
 	return secret, err
+}
+
+// OnLeaving has changed called with the name of a ClusterProfile whose member begins to leave the
+// hub, or stays after all. It is called before Run.
+func (s *SecretInformers) OnLeaving(changed func(profile cache.ObjectName)) error {
+	// compare is given the Secrets before and after an event; nil stands for none.
+	compare := func(before, after *corev1.Secret) {
+		of := cmp.Or(after, before)
+		if (before != nil && leavingOf(before) != nil) == (after != nil && leavingOf(after) != nil) {
+			return
+		}
+		if name, err := cache.ParseObjectName(of.Annotations[ClusterProfileAnnotation]); err == nil {
+			changed(name)
+		}
+	}
+	handler := coreinformers.SecretHandlerFuncs{
+		AddFunc:    func(added *corev1.Secret) { compare(nil, added) },
+		UpdateFunc: compare,
+		DeleteFunc: func(deleted coreinformers.DeletedSecret) { compare(deleted.OptionalObj, nil) },
+	}
+	for namespace, secrets := range s.namespaces {
+		if _, err := secrets.AddTypedEventHandler(handler); err != nil {
+			return fmt.Errorf("watching the Secrets of namespace %s: %w", namespace, err)
+		}
+	}
+	return nil
+}
+
+// CauseLeaving is the type of the cause in the details of a Status that refuses a token for a
+// member that is leaving.
+const CauseLeaving metav1.CauseType = "MemberLeaving"
+
+// Leaving says that a member is being taken out of the hub: its Secret has LeavingAnnotation.
+type Leaving struct {
+	// Since is when that began; zero if the annotation does not say.
+	Since time.Time
+}
+
+// String says it for users.
+func (l *Leaving) String() string {
+	since := ""
+	if !l.Since.IsZero() {
+		since = ", since " + l.Since.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` is removing it; to keep it, join it again", since)
+}
+
+// leavingOf returns what the Secret of a member says.
+func leavingOf(secret *corev1.Secret) *Leaving {
+	value, ok := secret.Annotations[LeavingAnnotation]
+	if !ok {
+		return nil
+	}
+	since, _ := time.Parse(time.RFC3339, value) // what can't be parsed is zero
+	return &Leaving{Since: since}
+}
+
+// MendCredential returns a sentence that says how to give clusterpass a new credential for the
+// cluster of profile. For a joined cluster, it is a command for somebody who has a context for that
+// cluster.
+func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
+	if profile.Annotations[MemberUIDAnnotation] == "" {
+		return "Put a new kubeconfig into the Secret that its access provider names"
+	}
+	return fmt.Sprintf("Run: kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT",
+		profile.Name, profile.Namespace)
 }

@@ -10,9 +10,10 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
-	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -78,7 +79,7 @@ const maxWords = 1024
 //	member's 403: we are not allowed to                   503   ServiceUnavailable  MemberForbidden
 //	member's ResourceQuota leaves no room                 409   MemberQuotaExceeded MemberQuota             30 s
 //	member's policy or webhook denies it, by any code     409   MemberPolicyDenied  MemberPolicy
-//	namespace on the member is being deleted              409   see denial.go       MemberNamespaceTerminating  15 s
+//	namespace on the member is being deleted              409   the cause           MemberNamespaceTerminating  15 s
 //	redirect                                              503   ServiceUnavailable  MemberRedirect
 //	member's 429                                          429   TooManyRequests     MemberThrottled         member's, or 1 s
 //	member's 503                                          503   ServiceUnavailable  MemberThrottled         member's, or none
@@ -123,7 +124,8 @@ func (c *Client) failureError(f *failure, doing string) error {
 	case CauseBusy:
 		code = http.StatusTooManyRequests
 	}
-	return c.statusError(code, f.cause, doing, words, seconds(f.retryAfter))
+	retryAfter := int32(min(math.Ceil(f.retryAfter.Seconds()), math.MaxInt32))
+	return c.statusError(code, f.cause, doing, words, retryAfter)
 }
 
 func (c *Client) answerError(status metav1.Status, doing string) error {
@@ -135,29 +137,43 @@ func (c *Client) answerError(status metav1.Status, doing string) error {
 	if status.Details != nil {
 		retryAfter = status.Details.RetryAfterSeconds
 	}
-	switch code := int(status.Code); {
+	code, cause := int(status.Code), causeOfCode(int(status.Code))
+	switch {
 	case code == http.StatusUnauthorized:
-		return c.statusError(http.StatusServiceUnavailable, CauseUnauthorized, doing, fmt.Sprintf(
-			"it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, was revoked, "+
-				"or is for another cluster, and has to be renewed", words, c.entry.Name), 0)
+		code, retryAfter = http.StatusServiceUnavailable, 0
+		words = fmt.Sprintf("it does not accept clusterpass's own credential (%s): the credential of access provider %q has expired, "+
+			"was revoked, or is for another cluster, and has to be renewed", words, c.entry.Name)
 	case code == http.StatusForbidden:
-		return c.statusError(http.StatusServiceUnavailable, CauseForbidden, doing, fmt.Sprintf(
-			"it does not allow clusterpass (not the requester) what this needs: %s. Ask for what it allows, or have it allow more: "+
-				"kubectl clusterpass join with --allow-cluster-roles, --allow-namespaces or --allow-rules", withoutRules(words)), 0)
+		code, retryAfter = http.StatusServiceUnavailable, 0
+		words = fmt.Sprintf("it does not allow clusterpass (not the requester) what this needs: %s. Ask for what it allows, "+
+			"or have it allow more: kubectl clusterpass join with --allow-cluster-roles, --allow-namespaces or --allow-rules", withoutRules(words))
 	case code == http.StatusTooManyRequests:
-		return c.statusError(code, CauseThrottled, doing, words, max(retryAfter, 1))
-	case code == http.StatusServiceUnavailable:
-		return c.statusError(code, CauseThrottled, doing, words, retryAfter)
-	case code == http.StatusGatewayTimeout:
-		return c.statusError(code, CauseTimeout, doing, words, retryAfter)
+		retryAfter = max(retryAfter, 1)
 	case code >= 400 && code < 500:
-		err := c.statusError(code, CauseAnswer, doing, words, 0)
+		err := c.statusError(code, cause, doing, words, 0)
 		if answerReasons.Has(status.Reason) {
 			err.ErrStatus.Reason = status.Reason
 		}
 		return err
+	case cause == CauseAnswer:
+		code = http.StatusServiceUnavailable
 	}
-	return c.statusError(http.StatusServiceUnavailable, CauseAnswer, doing, words, retryAfter)
+	return c.statusError(code, cause, doing, words, retryAfter)
+}
+
+// causeOfCode returns the cause of an answer that is an error with that code.
+func causeOfCode(code int) metav1.CauseType {
+	switch code {
+	case http.StatusUnauthorized:
+		return CauseUnauthorized
+	case http.StatusForbidden:
+		return CauseForbidden
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return CauseThrottled
+	case http.StatusGatewayTimeout:
+		return CauseTimeout
+	}
+	return CauseAnswer
 }
 
 // statusError returns the error for a requester.
@@ -197,11 +213,6 @@ func newStatusError(name types.NamespacedName, code int, cause metav1.CauseType,
 	}}
 }
 
-// seconds rounds up to whole seconds.
-func seconds(d time.Duration) int32 {
-	return int32(min(math.Ceil(d.Seconds()), math.MaxInt32))
-}
-
 // userWords match the user and groups in a refusal of Kubernetes.
 var userWords = regexp.MustCompile(`(?i)\buser:? "(?:[^"\\]|\\.)*"(?: \(groups=\[[^\]]*\]\))?`)
 
@@ -221,4 +232,88 @@ func withoutRules(words string) string {
 // withoutUser returns words without the name of clusterpass's user on a member.
 func withoutUser(words string) string {
 	return userWords.ReplaceAllLiteralString(words, "clusterpass")
+}
+
+// Reasons of a Status for what a member's admission denies although the member's RBAC allows it.
+const (
+	// ReasonQuotaExceeded: a ResourceQuota of the member leaves no room.
+	ReasonQuotaExceeded metav1.StatusReason = "MemberQuotaExceeded"
+	// ReasonPolicyDenied: an admission policy or an admission webhook of the member denies the
+	// request.
+	ReasonPolicyDenied metav1.StatusReason = "MemberPolicyDenied"
+	// ReasonNamespaceTerminating: the namespace on the member is being deleted.
+	ReasonNamespaceTerminating metav1.StatusReason = "MemberNamespaceTerminating"
+)
+
+// denial is how a refusal by a member's admission is reported to the requester.
+type denial struct {
+	reason     metav1.StatusReason
+	cause      metav1.CauseType
+	words      string
+	cure       string
+	retryAfter int32
+}
+
+// denialCode is the HTTP status code of all denials. 403 would look like a refusal of the
+// requester, and 422 requires a field. Clients retry 5xx with Retry-After by themselves.
+const denialCode = http.StatusConflict
+
+var (
+	overQuota = &denial{
+		ReasonQuotaExceeded, CauseQuota,
+		"a ResourceQuota of the member leaves no room: ",
+		"; raise the quota there, or delete what is not needed, and try again", 30,
+	}
+	byPolicy = &denial{
+		ReasonPolicyDenied, CausePolicy,
+		"an admission policy of the member denies it: ",
+		"; ask for what the policy allows, or exempt clusterpass from it there", 0,
+	}
+	terminating = &denial{
+		ReasonNamespaceTerminating, CauseTerminating,
+		"the namespace on the member is being deleted: ",
+		"; try again when it is gone, or choose another namespace", 15,
+	}
+)
+
+// The words of k8s.io/apiserver. Errors of quotas and policies have no type of their own.
+var (
+	quotaWords  = regexp.MustCompile(`\b(?:exceeded|failed|status unknown for) quota: |\binsufficient quota to match these scopes: `)
+	policyWords = regexp.MustCompile(`\b(?:Validating|Mutating)AdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request\b|` +
+		`\badmission webhook "[^"]*" denied the request\b`)
+)
+
+// denialOf returns which denial a member's answer is, or nil if admission did not deny the request.
+// A policy chooses its code, which may be 401, too.
+func denialOf(status metav1.Status) *denial {
+	isTerminating := func(c metav1.StatusCause) bool { return c.Type == corev1.NamespaceTerminatingCause }
+	switch {
+	case policyWords.MatchString(status.Message):
+		return byPolicy
+	case status.Code != http.StatusForbidden:
+		return nil
+	case status.Details != nil && slices.ContainsFunc(status.Details.Causes, isTerminating):
+		return terminating
+	case quotaWords.MatchString(status.Message):
+		return overQuota
+	}
+	return nil
+}
+
+// IsDenied returns whether err, the error of a call to a member, says that the member's admission
+// denied the request, and whether the member may allow the same request later.
+func IsDenied(err error) (denied, retryable bool) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false, false
+	}
+	d := denialOf(status.Status())
+	return d != nil, d != nil && d.retryAfter > 0
+}
+
+// denialError returns the error that reports a denial to the requester.
+func (c *Client) denialError(d *denial, words, doing string) *apierrors.StatusError {
+	err := newStatusError(c.name, denialCode, d.cause, fmt.Sprintf("could not %s: %s%s%s", doing, d.words, clip(words), d.cure), d.retryAfter)
+	err.ErrStatus.Reason = d.reason
+	return err
 }

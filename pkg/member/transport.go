@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,9 +20,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// maxRetryAfter bounds the Retry-After of a member. kubectl waits that long, up to ten times,
-// without telling the user.
-const maxRetryAfter = 10 * time.Second
+// maxRetryAfter bounds the Retry-After of a member, in seconds. kubectl waits that long, up to ten
+// times, without telling the user.
+const maxRetryAfter = 10
 
 // gatedTransport sends requests that the gate lets through, and returns answers that are within
 // bounds. Answers that net/http or client-go would act on by themselves become errors.
@@ -45,14 +44,17 @@ func (t *gatedTransport) WrappedRoundTripper() http.RoundTripper {
 // RoundTrip implements http.RoundTripper. The body of the answer has been read when it returns.
 func (t *gatedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.roundTrip(req)
-	countCall(t.credential, resp, err)
+	calls.WithLabelValues(t.credential, callResult(resp, err)).Inc()
 	return resp, err
 }
 
 func (t *gatedTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	call, err := t.gate.enter(req.Context())
 	if err != nil {
-		closeBody(req)
+		// http.RoundTripper requires it of a request that is not sent.
+		if req.Body != nil {
+			req.Body.Close()
+		}
 		return nil, err
 	}
 	resp, err := t.inner.RoundTrip(req)
@@ -72,13 +74,6 @@ func (t *gatedTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// closeBody closes the body of a request that is not sent. http.RoundTripper requires it.
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
-}
-
 // refuseAnswer returns an error instead of an answer that must not be passed on:
 //   - a redirect: net/http would follow it, to any host, with our credential and the
 //     body of the request;
@@ -91,15 +86,15 @@ func refuseAnswer(req *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
 		return nil
 	}
-	retryAfter, ok := retryAfterOf(resp)
-	if !ok {
-		return nil
+	retryAfter, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return nil //nolint:nilerr // Like client-go, it ignores dates.
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
 	}
-	return statusOf(req, resp.StatusCode, body, retryAfter)
+	return statusOf(req, resp.StatusCode, body, min(int32(retryAfter), maxRetryAfter))
 }
 
 // redirectTarget names the host of a redirect. Path and query may have secrets, and are left out.
@@ -111,30 +106,21 @@ func redirectTarget(resp *http.Response) string {
 	return " to host " + target.Host
 }
 
-// retryAfterOf returns the duration in a Retry-After header, and whether it has one in seconds.
-// Like client-go, it ignores dates.
-func retryAfterOf(resp *http.Response) (time.Duration, bool) {
-	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)
-	if err != nil {
-		return 0, false
-	}
-	return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
-}
-
 // statusOf returns the error that client-go would return for the answer after its last retry.
-func statusOf(req *http.Request, code int, body []byte, retryAfter time.Duration) error {
-	seconds := int(retryAfter / time.Second)
+// retryAfter is in seconds.
+func statusOf(req *http.Request, code int, body []byte, retryAfter int32) error {
 	if object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil); err == nil {
 		if status, ok := object.(*metav1.Status); ok && status.Status != metav1.StatusSuccess {
 			status.Code = int32(code) //nolint:gosec // HTTP status codes have three digits
 			if status.Details == nil {
 				status.Details = &metav1.StatusDetails{}
 			}
-			status.Details.RetryAfterSeconds = int32(seconds) //nolint:gosec // at most maxRetryAfter
+			status.Details.RetryAfterSeconds = retryAfter
 			return &apierrors.StatusError{ErrStatus: *status}
 		}
 	}
-	return apierrors.NewGenericServerResponse(code, strings.ToLower(req.Method), schema.GroupResource{}, "", string(body), seconds, true)
+	verb := strings.ToLower(req.Method)
+	return apierrors.NewGenericServerResponse(code, verb, schema.GroupResource{}, "", string(body), int(retryAfter), true)
 }
 
 // pluginTransport fixes two shortcomings of client-go's transport with a credential plugin: that
@@ -205,11 +191,6 @@ type insistKey struct{}
 // breaker for everybody.
 func Insist(ctx context.Context) context.Context {
 	return context.WithValue(ctx, insistKey{}, true)
-}
-
-func insists(ctx context.Context) bool {
-	insisting, _ := ctx.Value(insistKey{}).(bool)
-	return insisting
 }
 
 // maxQuietLevel is the last level at which client-go logs no bodies.

@@ -42,9 +42,7 @@ func bySecret(t *testing.T, server *memberServer, clock clock.WithTicker) *Clien
 func byPlugin(t *testing.T, server *memberServer, clock clock.WithTicker) *Client {
 	t.Helper()
 	pool := newTestPool(t, execConfig(t, "token", server.ca.pem, "https://127.0.0.1:*"), nil, clock)
-	client, err := pool.For(t.Context(), pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
-	require.NoError(t, err)
-	return client
+	return clientOf(t, pool, pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 }
 
 func TestClient_MemberUID(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
@@ -33,14 +32,13 @@ func Validate(config *configv1alpha1.AccessConfiguration) field.ErrorList {
 	if len(config.Providers) == 0 {
 		errs = append(errs, field.Required(path, "no member can be reached without a provider"))
 	}
-	names := sets.New[string]()
 	for i := range config.Providers {
 		provider := &config.Providers[i]
 		errs = append(errs, validateProvider(provider, path.Index(i))...)
-		if names.Has(provider.Name) {
+		sameName := func(other configv1alpha1.AccessProvider) bool { return other.Name == provider.Name }
+		if slices.ContainsFunc(config.Providers[:i], sameName) {
 			errs = append(errs, field.Duplicate(path.Index(i).Child("name"), provider.Name))
 		}
-		names.Insert(provider.Name)
 	}
 	return append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 }
@@ -54,22 +52,17 @@ func validateProvider(provider *configv1alpha1.AccessProvider, path *field.Path)
 	case provider.KubeconfigSecret != nil && provider.Exec != nil:
 		errs = append(errs, field.Forbidden(path.Child("exec"), "a provider is either kubeconfigSecret or exec"))
 	case provider.KubeconfigSecret != nil:
-		errs = append(errs, validateKubeconfigSecret(provider.KubeconfigSecret, path.Child("kubeconfigSecret"))...)
+		namespaces, path := provider.KubeconfigSecret.Namespaces, path.Child("kubeconfigSecret", "namespaces")
+		if len(namespaces) == 0 {
+			errs = append(errs, field.Required(path, "the namespaces that Secrets are read from"))
+		}
+		errs = append(errs, validateNamespaces(namespaces, path)...)
 	case provider.Exec != nil:
 		errs = append(errs, validateExec(provider.Exec, path.Child("exec"))...)
 	default:
 		errs = append(errs, field.Required(path, "one of kubeconfigSecret and exec"))
 	}
 	return errs
-}
-
-func validateKubeconfigSecret(provider *configv1alpha1.KubeconfigSecretProvider, path *field.Path) field.ErrorList {
-	path = path.Child("namespaces")
-	var errs field.ErrorList
-	if len(provider.Namespaces) == 0 {
-		errs = append(errs, field.Required(path, "the namespaces that Secrets are read from"))
-	}
-	return append(errs, validateNamespaces(provider.Namespaces, path)...)
 }
 
 func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field.ErrorList {
@@ -88,7 +81,7 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 	if len(provider.Servers) == 0 {
 		errs = append(errs, field.Required(path.Child("servers"), "the servers that the plugin's credentials may be shown to"))
 	}
-	servers, serverErrs := validateServers(provider.Servers, path.Child("servers"))
+	servers, serverErrs := validateServers(provider.Servers, nil, path.Child("servers"))
 	errs = append(errs, serverErrs...)
 	errs = append(errs, validateBindings(provider, servers, path.Child("bindings"))...)
 	caPath := path.Child("certificateAuthorityData")
@@ -106,17 +99,21 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 	return errs
 }
 
-// validateServers returns the valid patterns, and the errors of the others.
-func validateServers(servers []string, path *field.Path) ([]endpoint.ServerPattern, field.ErrorList) {
-	var patterns []endpoint.ServerPattern
+// validateServers returns the valid patterns, and the errors of the others. Where within is not nil,
+// a pattern must not allow more servers than one of these.
+func validateServers(servers []string, within []endpoint.ServerPattern, path *field.Path) ([]endpoint.ServerPattern, field.ErrorList) {
+	patterns := []endpoint.ServerPattern{}
 	var errs field.ErrorList
 	for i, server := range servers {
 		pattern, err := endpoint.ParseServerPattern(server)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, field.Invalid(path.Index(i), server, err.Error()))
-			continue
+		case within != nil && !slices.ContainsFunc(within, func(s endpoint.ServerPattern) bool { return s.Covers(pattern) }):
+			errs = append(errs, field.Invalid(path.Index(i), server, "must be within one of the servers of the provider"))
+		default:
+			patterns = append(patterns, pattern)
 		}
-		patterns = append(patterns, pattern)
 	}
 	return patterns, errs
 }
@@ -136,13 +133,7 @@ func validateBindings(provider *configv1alpha1.ExecProvider, servers []endpoint.
 }
 
 func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.ServerPattern, path *field.Path) field.ErrorList {
-	_, errs := validateServers(binding.Servers, path.Child("servers"))
-	for i, server := range binding.Servers {
-		pattern, err := endpoint.ParseServerPattern(server)
-		if err == nil && !slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return s.Covers(pattern) }) {
-			errs = append(errs, field.Invalid(path.Child("servers").Index(i), server, "must be within one of the servers of the provider"))
-		}
-	}
+	_, errs := validateServers(binding.Servers, servers, path.Child("servers"))
 	if len(binding.Namespaces) == 0 && len(binding.Profiles) == 0 {
 		errs = append(errs, field.Required(path, "namespaces or profiles: the ClusterProfiles that may lead to the servers"))
 	}

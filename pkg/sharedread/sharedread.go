@@ -68,15 +68,14 @@ func NewReader[K comparable, V any](c clock.Clock, read func(ctx context.Context
 // Get returns the object, or the error of reading it, as it was stored after Get was called. When
 // ctx ends first it returns why ctx ended; others go on waiting for the same read, and with the
 // last of them it ends.
-func (r *Reader[K, V]) Get(ctx context.Context, key K) (V, error) {
+func (r *Reader[K, V]) Get(ctx context.Context, key K) (value V, err error) {
 	c := r.join(ctx, key)
 	select {
 	case <-c.done:
 		return c.value, c.err
 	case <-ctx.Done():
 		r.leave(key, c)
-		var none V
-		return none, context.Cause(ctx)
+		return value, context.Cause(ctx)
 	}
 }
 
@@ -112,9 +111,7 @@ func (r *Reader[K, V]) leave(key K, c *call[V]) {
 func (r *Reader[K, V]) run(ctx context.Context, key K, c *call[V]) {
 	defer close(c.done)
 	defer c.cancel()
-	if c.err = r.await(ctx, key); c.err != nil {
-		return
-	}
+	r.await(ctx, key)
 	if c.err = r.begin(ctx, key); c.err != nil {
 		return
 	}
@@ -123,21 +120,19 @@ func (r *Reader[K, V]) run(ctx context.Context, key K, c *call[V]) {
 	c.value, c.err = r.read(ctx, key)
 }
 
-// await returns when the object may be read again.
-func (r *Reader[K, V]) await(ctx context.Context, key K) error {
+// await returns when the object may be read again, or ctx ends.
+func (r *Reader[K, V]) await(ctx context.Context, key K) {
 	last, _ := r.begun.Get(key)
 	begun, ok := last.(time.Time)
 	left := begun.Add(Interval).Sub(r.clock.Now())
 	if !ok || left <= 0 {
-		return nil
+		return
 	}
 	timer := r.clock.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -140,9 +140,14 @@ func items(body []byte, add func(item []byte) error) (token string, err error) {
 		return "", fmt.Errorf("the answer is of kind %q, which is no list", words.Clean(list.Kind, maxKind))
 	}
 	for rest := list.Raw; len(rest) > 0; {
-		number, value, length := field(rest)
+		number, kind, length := protowire.ConsumeField(rest)
 		if length < 0 {
 			return "", protowire.ParseError(length)
+		}
+		var value []byte
+		if kind == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(rest)
+			value, _ = protowire.ConsumeBytes(rest[tag:])
 		}
 		rest = rest[length:]
 		switch {
@@ -162,21 +167,4 @@ func items(body []byte, add func(item []byte) error) (token string, err error) {
 		}
 	}
 	return token, nil
-}
-
-// field returns the number of the first field, its value if it has bytes, and its length. A
-// negative length is an error for protowire.ParseError.
-func field(message []byte) (number protowire.Number, value []byte, length int) {
-	number, kind, length := protowire.ConsumeTag(message)
-	if length < 0 {
-		return 0, nil, length
-	}
-	if kind == protowire.BytesType {
-		value, _ = protowire.ConsumeBytes(message[length:])
-	}
-	of := protowire.ConsumeFieldValue(number, kind, message[length:])
-	if of < 0 {
-		return 0, nil, of
-	}
-	return number, value, length + of
 }

@@ -17,11 +17,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/pkg/member/paged"
+	"clusterpass.dev/test/answers"
 	"clusterpass.dev/test/fakemember"
 )
 
@@ -32,9 +31,7 @@ func page(t testing.TB, token string, names ...string) []byte {
 	for _, name := range names {
 		list.Items = append(list.Items, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	var body bytes.Buffer
-	require.NoError(t, protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(list, &body))
-	return body.Bytes()
+	return answers.Protobuf(t, list)
 }
 
 // raw returns a list of fields that are encoded already.

@@ -5,7 +5,6 @@ package hostile
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+
+	"clusterpass.dev/test/answers"
 )
 
 // marker is in all that the liar makes up, so that it is found where it should not be.
@@ -34,14 +35,7 @@ func lies(t *testing.T) map[string]http.HandlerFunc {
 	t.Helper()
 	nested := strings.Repeat(`{"a":[`, 100_000)
 	return map[string]http.HandlerFunc{
-		"endless": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
-			for chunk := make([]byte, 1<<20); ; {
-				if _, err := w.Write(chunk); err != nil {
-					return
-				}
-			}
-		},
+		"endless": answers.Endless,
 		"slow": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 			for {
@@ -56,15 +50,15 @@ func lies(t *testing.T) map[string]http.HandlerFunc {
 				}
 			}
 		},
-		"bomb":          send(runtime.ContentTypeJSON, compress(t, bytes.Repeat([]byte(`{"items":[{},{}]} `), 4<<20)), "Content-Encoding", "gzip"),
-		"items":         send(runtime.ContentTypeProtobuf, many(t, "ClusterRoleBindingList", 1<<20)),
-		"fields":        send(runtime.ContentTypeProtobuf, many(t, "ClusterRole", 1<<19)),
-		"items-in-json": send(runtime.ContentTypeJSON, []byte(`{"kind":"ClusterRole","rules":[`+strings.Repeat("{},", 1<<18)+`{}],"items":[`+strings.Repeat("{},", 1<<18)+`{}]}`)),
-		"nested":        send(runtime.ContentTypeJSON, []byte(nested)),
-		"yaml":          send(runtime.ContentTypeYAML, []byte("a: &a ["+strings.Repeat("x,", 1000)+"]\nb: &b ["+strings.Repeat("*a,", 1000)+"]\nc: ["+strings.Repeat("*b,", 1000)+"]")),
-		"kind":          send(runtime.ContentTypeProtobuf, many(t, "Pod", 1)),
-		"none":          send("text/html", []byte("<html>"+steering+"</html>")),
-		"header":        send(runtime.ContentTypeJSON, []byte("{}"), marker, strings.Repeat("a", 1<<20)),
+		"bomb":          answers.Send(runtime.ContentTypeJSON, answers.Gzip(t, bytes.Repeat([]byte(`{"items":[{},{}]} `), 4<<20)), "Content-Encoding", "gzip"),
+		"items":         answers.Send(runtime.ContentTypeProtobuf, many(t, "ClusterRoleBindingList", 1<<20)),
+		"fields":        answers.Send(runtime.ContentTypeProtobuf, many(t, "ClusterRole", 1<<19)),
+		"items-in-json": answers.Send(runtime.ContentTypeJSON, []byte(`{"kind":"ClusterRole","rules":[`+strings.Repeat("{},", 1<<18)+`{}],"items":[`+strings.Repeat("{},", 1<<18)+`{}]}`)),
+		"nested":        answers.Send(runtime.ContentTypeJSON, []byte(nested)),
+		"yaml":          answers.Send(runtime.ContentTypeYAML, []byte("a: &a ["+strings.Repeat("x,", 1000)+"]\nb: &b ["+strings.Repeat("*a,", 1000)+"]\nc: ["+strings.Repeat("*b,", 1000)+"]")),
+		"kind":          answers.Send(runtime.ContentTypeProtobuf, many(t, "Pod", 1)),
+		"none":          answers.Send("text/html", []byte("<html>"+steering+"</html>")),
+		"header":        answers.Send(runtime.ContentTypeJSON, []byte("{}"), marker, strings.Repeat("a", 1<<20)),
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://127.0.0.1:1/"+marker, http.StatusTemporaryRedirect)
 		},
@@ -84,17 +78,6 @@ func lies(t *testing.T) map[string]http.HandlerFunc {
 		"invalid": refuse(http.StatusUnprocessableEntity),
 		"later":   refuse(http.StatusTooManyRequests, "Retry-After", "2147483647"),
 		"down":    refuse(http.StatusInternalServerError),
-	}
-}
-
-// send answers with a body.
-func send(contentType string, body []byte, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		for i := 0; i < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		_, _ = w.Write(body)
 	}
 }
 
@@ -133,16 +116,6 @@ func many(t *testing.T, kind string, count int) []byte {
 	body, err := object.Marshal()
 	require.NoError(t, err)
 	return append([]byte("k8s\x00"), body...)
-}
-
-func compress(t *testing.T, body []byte) []byte {
-	t.Helper()
-	var compressed bytes.Buffer
-	w := gzip.NewWriter(&compressed)
-	_, err := w.Write(body)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return compressed.Bytes()
 }
 
 // about are the requests that a liar lies about, by their names. All others are answered truly.
