@@ -244,7 +244,8 @@ type withoutTokens struct {
 // EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
 func (e withoutTokens) EvaluatePolicyRule(attributes authorizer.Attributes) audit.RequestAuditConfig {
 	config := e.PolicyRuleEvaluator.EvaluatePolicyRule(attributes)
-	if isCreateOnly(attributes.GetResource(), attributes.GetSubresource()) && auditinternal.LevelMetadata.Less(config.Level) {
+	resource := withSubresource(attributes.GetResource(), attributes.GetSubresource())
+	if createOnly.Has(resource) && auditinternal.LevelMetadata.Less(config.Level) {
 		config.Level = auditinternal.LevelMetadata
 	}
 	return config

@@ -27,13 +27,9 @@ const notStored = "AuthTokenRequest is not stored: use kubectl create"
 // stored.
 var createOnly = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
 
-// isCreateOnly returns whether a resource, or its subresource unless that is empty, supports only
-// create.
-func isCreateOnly(resource, subresource string) bool {
-	if subresource != "" {
-		resource += "/" + subresource
-	}
-	return createOnly.Has(resource)
+// withSubresource returns the name of a resource, or of its subresource unless that is empty.
+func withSubresource(resource, subresource string) string {
+	return strings.TrimSuffix(resource+"/"+subresource, "/")
 }
 
 // buildHandlerChain is the generic chain, with boundBodies and refuseUnstored after authorization.
@@ -50,7 +46,7 @@ func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) ht
 func refuseUnstored(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(r.Context())
-		if !ok || info.Verb == "create" || !isCreateOnly(info.Resource, info.Subresource) {
+		if !ok || info.Verb == "create" || !createOnly.Has(withSubresource(info.Resource, info.Subresource)) {
 			handler.ServeHTTP(w, r)
 			return
 		}

@@ -209,7 +209,7 @@ func kindOf(tb testing.TB, of rest.Storage, gv schema.GroupVersion) schema.Group
 }
 
 func (f *fuzzed) String() string {
-	return strings.TrimSuffix(f.GroupResource().String()+"/"+f.subresource, "/")
+	return withSubresource(f.GroupResource().String(), f.subresource)
 }
 
 // serve has a body be that of a request for the resource, and says whether the server would have
@@ -255,7 +255,7 @@ func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 // decode returns the object that the server makes of a body, nil if it refuses it.
 func (f *fuzzed) decode(t *testing.T, body []byte, contentType string) runtime.Object {
 	t.Helper()
-	limit, ok := bodies[strings.TrimSuffix(f.Resource+"/"+f.subresource, "/")]
+	limit, ok := bodies[withSubresource(f.Resource, f.subresource)]
 	if !ok {
 		limit = defaultBody
 	}

@@ -4,6 +4,7 @@
 package controllermanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,6 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
-	netutils "k8s.io/utils/net"
 )
 
 const shutdownTimeout = 5 * time.Second
@@ -29,15 +29,11 @@ const shutdownTimeout = 5 * time.Second
 // ends. stopped waits until the server has stopped.
 func (m *manager) serve(ctx context.Context) (stopped func(), err error) {
 	o := m.options
-	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
-	if o.Kubeconfig != "" && o.Authentication.RemoteKubeConfigFile == "" {
-		o.Authentication.RemoteKubeConfigFile = o.Kubeconfig
-	}
-	if o.Kubeconfig != "" && o.Authorization.RemoteKubeConfigFile == "" {
-		o.Authorization.RemoteKubeConfigFile = o.Kubeconfig
-	}
+	o.Authentication.RemoteKubeConfigFile = cmp.Or(o.Authentication.RemoteKubeConfigFile, o.Kubeconfig)
+	o.Authorization.RemoteKubeConfigFile = cmp.Or(o.Authorization.RemoteKubeConfigFile, o.Kubeconfig)
 	var serving *genericapiserver.SecureServingInfo
 	if err := o.SecureServing.ApplyTo(&serving); err != nil {
 		return nil, fmt.Errorf("secure serving: %w", err)
