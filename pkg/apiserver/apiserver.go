@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/sets"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -36,21 +34,12 @@ import (
 
 // ExtraConfig is the configuration of this server beyond that of a generic API server.
 type ExtraConfig struct {
-	// HubID distinguishes this hub from others that use the same member clusters.
-	HubID string
+	// Minting configures the minter. storages sets its interfaces and its clock.
+	Minting mint.Config
 	// Members has the clients for the member clusters.
 	Members *member.Pool
 	// MemberSecrets are the Secrets with the kubeconfigs of the member clusters.
 	MemberSecrets *member.SecretInformers
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
-	// the request.
-	MemberRequestTimeout time.Duration
-	// MaxTokenExpiration is the maximum lifetime of a token.
-	MaxTokenExpiration time.Duration
-	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
-	MaxGrantsPerNamespace int64
-	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
-	AllowedMemberNamespaces []string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
 	// Limits are the limits on the objects of a namespace, by resource.
@@ -109,14 +98,9 @@ func (c completedConfig) New() (*Server, error) {
 			}
 		}
 	}
-	if err := c.awaitAggregator(generic); err != nil {
-		return nil, err
-	}
-	if err := c.runMembers(generic); err != nil {
-		return nil, err
-	}
-	if err := c.watchHub(generic); err != nil {
-		return nil, err
+	c.addPostStartHooks(generic)
+	if err := c.addReadyzChecks(generic); err != nil {
+		return nil, fmt.Errorf("readiness: %w", err)
 	}
 	return &Server{Generic: generic}, nil
 }
@@ -132,7 +116,10 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	minter := c.minter(profiles, authtokengrant.NewGrants(granted.Internal))
+	minting := c.extra.Minting
+	minting.Profiles, minting.Grants = profiles, authtokengrant.NewGrants(granted.Internal)
+	minting.Members, minting.Authorizer, minting.Clock = c.extra.Members, c.generic.Authorization.Authorizer, clock.RealClock{}
+	minter := mint.New(minting)
 	requests, profileToken := authtokenrequest.NewREST(minter)
 	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
 	if err != nil {
@@ -169,59 +156,39 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	return groups, nil
 }
 
-func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mint.Minter {
-	return mint.New(mint.Config{
-		HubID:             c.extra.HubID,
-		Profiles:          profiles,
-		Grants:            granted,
-		MaxGrants:         c.extra.MaxGrantsPerNamespace,
-		Members:           c.extra.Members,
-		Authorizer:        c.generic.Authorization.Authorizer,
-		MaxExpiration:     c.extra.MaxTokenExpiration,
-		RequestTimeout:    c.extra.MemberRequestTimeout,
-		Clock:             clock.RealClock{},
-		AllowedNamespaces: sets.New(c.extra.AllowedMemberNamespaces...),
-	})
-}
-
-// awaitAggregator keeps the server unready until it can authenticate the hub's aggregator. Before
-// that, it would treat all users as anonymous and refuse them.
-func (c completedConfig) awaitAggregator(generic *genericapiserver.GenericAPIServer) error {
-	config := c.generic.Authentication.RequestHeaderConfig
-	if config == nil {
-		return nil
-	}
-	check := healthz.NamedCheck("clusterpass-aggregator-ca", func(*http.Request) error {
-		if len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
-			return errors.New("the CA of the hub's aggregator is not read yet")
-		}
-		return nil
-	})
-	if err := generic.AddReadyzChecks(check); err != nil {
-		return fmt.Errorf("readiness of authentication: %w", err)
-	}
-	return nil
-}
-
-// runMembers starts the clients for members with the server.
-func (c completedConfig) runMembers(generic *genericapiserver.GenericAPIServer) error {
-	if err := generic.AddPostStartHook("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
+// addPostStartHooks starts the clients for members, and the watch of the hub, with the server.
+func (c completedConfig) addPostStartHooks(generic *genericapiserver.GenericAPIServer) {
+	generic.AddPostStartHookOrDie("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
 		go c.extra.MemberSecrets.Run(hook)
 		go c.extra.Members.Run(hook)
 		return nil
-	}); err != nil {
-		return fmt.Errorf("member clients: %w", err)
+	})
+	generic.AddPostStartHookOrDie(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
+		go c.extra.HubWatch.Run(hook)
+		return nil
+	})
+}
+
+// addReadyzChecks keeps the server unready until it can authenticate the hub's aggregator, has read
+// the Secrets of members, and its watch of the hub allows it. Before it can authenticate the
+// aggregator, it would treat all users as anonymous and refuse them.
+func (c completedConfig) addReadyzChecks(generic *genericapiserver.GenericAPIServer) error {
+	var checks []healthz.HealthChecker
+	if config := c.generic.Authentication.RequestHeaderConfig; config != nil {
+		checks = append(checks, healthz.NamedCheck("clusterpass-aggregator-ca", func(*http.Request) error {
+			if len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
+				return errors.New("the CA of the hub's aggregator is not read yet")
+			}
+			return nil
+		}))
 	}
-	check := healthz.NamedCheck("clusterpass-member-secrets", func(*http.Request) error {
+	checks = append(checks, healthz.NamedCheck("clusterpass-member-secrets", func(*http.Request) error {
 		if !c.extra.MemberSecrets.Synced() {
 			return errors.New("the Secrets with the kubeconfigs of members are not read yet")
 		}
 		return nil
-	})
-	if err := generic.AddReadyzChecks(check); err != nil {
-		return fmt.Errorf("readiness of member clients: %w", err)
-	}
-	return nil
+	}), c.extra.HubWatch)
+	return generic.AddReadyzChecks(checks...)
 }
 
 func install(generic *genericapiserver.GenericAPIServer, group string, storage map[string]rest.Storage) error {

@@ -10,7 +10,6 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
@@ -33,32 +32,23 @@ type hubWatch interface {
 // addInventory fills in the fields for the mode, hub.InventoryServed or hub.InventoryExternal. It
 // sends no request to the hub. It may change config.
 func (c *ExtraConfig) addInventory(mode string, config *restclient.Config) error {
-	if mode == hub.InventoryServed {
-		return c.addClashingCRDs(config)
+	if mode == hub.InventoryExternal {
+		client, err := dynamic.NewForConfig(config)
+		if err != nil {
+			return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
+		}
+		profiles, err := newExternalProfiles(client)
+		c.ExternalProfiles, c.HubWatch = profiles, profiles
+		return err
 	}
-	return c.addExternalProfiles(config)
-}
-
-func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {
 	// Decoding JSON costs several times as much, and a hub may have megabytes of schemas.
-	hub.ContentType = runtime.ContentTypeProtobuf
-	hub.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := apiextensions.NewForConfig(hub)
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := apiextensions.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
 	}
-	crds, err := newClashingCRDs(client)
-	c.HubWatch = crds
-	return err
-}
-
-func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
-	client, err := dynamic.NewForConfig(hub)
-	if err != nil {
-		return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
-	}
-	profiles, err := newExternalProfiles(client)
-	c.ExternalProfiles, c.HubWatch = profiles, profiles
+	c.HubWatch, err = newClashingCRDs(client)
 	return err
 }
 
@@ -83,18 +73,4 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 		"clusterprofiles/status": profileStatus,
 		"placementdecisions":     decisions,
 	}, nil
-}
-
-// watchHub starts the watches of the hub with the server, and adds them to its readiness.
-func (c completedConfig) watchHub(generic *genericapiserver.GenericAPIServer) error {
-	if err := generic.AddPostStartHook(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
-		go c.extra.HubWatch.Run(hook)
-		return nil
-	}); err != nil {
-		return fmt.Errorf("watch on the hub: %w", err)
-	}
-	if err := generic.AddReadyzChecks(c.extra.HubWatch); err != nil {
-		return fmt.Errorf("readiness of the inventory: %w", err)
-	}
-	return nil
 }

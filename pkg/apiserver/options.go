@@ -14,6 +14,7 @@ import (
 	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -29,6 +30,7 @@ import (
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
 	"clusterpass.dev/pkg/sharedread"
 )
@@ -321,9 +323,12 @@ func unlimited(config *restclient.Config) *restclient.Config {
 }
 
 func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (ExtraConfig, error) {
-	hubID, err := o.hubID(ctx, hub)
-	if err != nil {
-		return ExtraConfig{}, err
+	var err error
+	hubID := o.HubID
+	if hubID == "" {
+		if hubID, err = grant.HubID(ctx, hub); err != nil {
+			return ExtraConfig{}, err
+		}
 	}
 	access := member.DefaultConfig()
 	if o.AccessConfigFile != "" {
@@ -342,26 +347,20 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}
 	return ExtraConfig{
-		HubID:                   hubID,
-		Members:                 members,
-		MemberSecrets:           secrets,
-		MemberRequestTimeout:    o.MemberRequestTimeout,
-		MaxTokenExpiration:      o.MaxTokenExpiration,
-		MaxGrantsPerNamespace:   o.MaxGrantsPerNamespace,
-		AllowedMemberNamespaces: o.AllowedMemberNamespaces,
-		ControllerManagerUser:   o.ControllerManagerUser,
-		Limits:                  limits,
+		Minting: mint.Config{
+			HubID:             hubID,
+			MaxExpiration:     o.MaxTokenExpiration,
+			MaxGrants:         o.MaxGrantsPerNamespace,
+			RequestTimeout:    o.MemberRequestTimeout,
+			AllowedNamespaces: sets.New(o.AllowedMemberNamespaces...),
+		},
+		Members:               members,
+		MemberSecrets:         secrets,
+		ControllerManagerUser: o.ControllerManagerUser,
+		Limits:                limits,
 		CredentialSets: clustercredentialset.Options{
 			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters),
 			MaxAuthorAge: o.MaxSetAuthorAge,
 		},
 	}, nil
-}
-
-// hubID returns the ID of the hub according to the flag, or else its default.
-func (o completedOptions) hubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
-	if o.HubID != "" {
-		return o.HubID, nil
-	}
-	return grant.HubID(ctx, hub)
 }
