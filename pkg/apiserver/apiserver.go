@@ -164,7 +164,7 @@ func (c completedConfig) addPostStartHooks(generic *genericapiserver.GenericAPIS
 		return nil
 	})
 	generic.AddPostStartHookOrDie(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
-		go c.extra.HubWatch.Run(hook)
+		go c.extra.HubWatch.RunWithContext(hook)
 		return nil
 	})
 }

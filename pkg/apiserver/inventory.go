@@ -5,7 +5,10 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,6 +16,8 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/mint"
@@ -25,8 +30,55 @@ import (
 type hubWatch interface {
 	// HealthChecker fails while the watched objects keep the server from being ready.
 	healthz.HealthChecker
-	// Run watches until ctx ends. It returns when all watches have stopped.
-	Run(ctx context.Context)
+	// RunWithContext watches until ctx ends. It returns when all watches have stopped.
+	RunWithContext(ctx context.Context)
+}
+
+// follower is an informer that reports why it has not synced yet. It is a hubWatch.
+type follower struct {
+	cache.SharedIndexInformer
+
+	name string
+	// explain adds to an error what it means for the server, and how to fix it.
+	explain func(error) error
+	failure atomic.Pointer[error]
+}
+
+// newFollower returns a follower of informer, which must not have been started. transform reduces
+// objects in the cache.
+func newFollower(
+	name string, informer cache.SharedIndexInformer, transform cache.TransformFunc, explain func(error) error,
+) (*follower, error) {
+	f := &follower{SharedIndexInformer: informer, name: name, explain: explain}
+	if err := informer.SetTransform(transform); err != nil {
+		return nil, err
+	}
+	return f, informer.SetWatchErrorHandlerWithContext(f.handle)
+}
+
+func (f *follower) handle(ctx context.Context, r *cache.Reflector, err error) {
+	if f.HasSynced() {
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+		return
+	}
+	f.failure.Store(&err)
+	klog.FromContext(ctx).Error(f.explain(err), "Not ready")
+}
+
+// Name implements healthz.HealthChecker.
+func (f *follower) Name() string { return f.name }
+
+// Check implements healthz.HealthChecker. It returns nil after the informer has synced once, even
+// if the hub becomes unreachable later: the cache then has the best available data. Before that, it
+// explains the last error.
+func (f *follower) Check(*http.Request) error {
+	if f.HasSynced() {
+		return nil
+	}
+	if failure := f.failure.Load(); failure != nil {
+		return f.explain(*failure)
+	}
+	return f.explain(errors.New("the hub has not answered yet"))
 }
 
 // addInventory fills in the fields for the mode, hub.InventoryServed or hub.InventoryExternal. It

@@ -58,14 +58,14 @@ func TestClashingCRDs_Check(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
 			require.NoError(t, err)
-			follow(t, crds, crds.informer)
+			follow(t, crds, crds.follower)
 			err = crds.Check(nil)
 			if test.want == "" {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorContains(t, err, test.want)
 			}
-			for _, kept := range crds.informer.GetStore().List() {
+			for _, kept := range crds.GetStore().List() {
 				c := kept.(*apiextensionsv1.CustomResourceDefinition)
 				assert.Nil(t, c.ManagedFields)
 				assert.Nil(t, c.Spec.Versions[0].Schema)
@@ -79,7 +79,7 @@ func TestClashingCRDs_CheckAfterDeletion(t *testing.T) {
 	hub := apiextensions.NewClientset()
 	crds, err := newClashingCRDs(hub)
 	require.NoError(t, err)
-	follow(t, crds, crds.informer)
+	follow(t, crds, crds.follower)
 	client := hub.ApiextensionsV1().CustomResourceDefinitions()
 	_, err = client.Create(t.Context(), clashing, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestExternalProfiles(t *testing.T) {
 	hub := newHubOfProfiles(t, known)
 	profiles, err := newExternalProfiles(hub)
 	require.NoError(t, err)
-	follow(t, profiles, profiles.informer)
+	follow(t, profiles, profiles.follower)
 	// The informer never hears of it, as it has not yet of one that was created a moment ago.
 	hub.PrependReactor("get", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		get, ok := action.(clienttesting.GetAction)
@@ -180,7 +180,7 @@ func start(t *testing.T, w hubWatch) {
 	t.Cleanup(func() { cancel(); <-done })
 	go func() {
 		defer close(done)
-		w.Run(ctx)
+		w.RunWithContext(ctx)
 	}()
 }
 
@@ -188,7 +188,7 @@ func start(t *testing.T, w hubWatch) {
 func follow(t *testing.T, w hubWatch, f *follower) {
 	t.Helper()
 	start(t, w)
-	eventually(t, "the hub is read", func() bool { return f.Err() == nil })
+	eventually(t, "the hub is read", func() bool { return f.Check(nil) == nil })
 }
 
 func untilSays(t *testing.T, w hubWatch, words string) {
