@@ -60,12 +60,12 @@ func limitsText(of func(namespaceLimit) string) string {
 // limits returns the limits that the flags say, by resource.
 func (o *Options) limits() (map[string]namespaceLimit, error) {
 	all := maps.Clone(defaultLimits)
+	kinds := strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")
 	var errs []error
 	for name, count := range o.MaxObjectsPerNamespace {
 		limit, ok := all[name]
 		if !ok || count < 1 {
-			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1",
-				name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1", name, count, kinds))
 			continue
 		}
 		limit.Objects = count
@@ -75,8 +75,7 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 		limit, ok := all[name]
 		bytes, err := resource.ParseQuantity(text)
 		if !ok || err != nil || bytes.Value() < 1 {
-			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1",
-				name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1", name, text, kinds))
 			continue
 		}
 		limit.Bytes = bytes.Value()
