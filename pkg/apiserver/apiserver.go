@@ -135,7 +135,7 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of placements: %w", err)
 	}
-	c.limit(scores.Store.Store, sets.Sets.Store.Store, placements.Store.Store)
+	c.limit(scores.Store, sets.Sets.Store, placements.Store)
 	groups := map[string]map[string]rest.Storage{clusterpassv1alpha1.GroupName: {
 		"authtokenrequests":            requests,
 		"authtokengrants":              granted.Grants,

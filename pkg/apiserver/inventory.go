@@ -119,8 +119,8 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("storage of placementdecisions: %w", err)
 	}
-	c.limit(profiles.Store.Store, decisions.Store.Store)
-	return clusterprofile.NewGetter(profiles.Store), map[string]rest.Storage{
+	c.limit(profiles.Store, decisions.Store)
+	return clusterprofile.NewGetter(profiles), map[string]rest.Storage{
 		"clusterprofiles":        profiles,
 		"clusterprofiles/status": profileStatus,
 		"placementdecisions":     decisions,

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -26,24 +25,11 @@ import (
 
 // Storage has the storages of sets and their subresources. All share one store, and so one cache.
 type Storage struct {
-	Sets   *REST
+	Sets   *bounded.Store
 	Status *status.REST
 	Token  *TokenREST
 	Author *AuthorREST
 }
-
-// REST serves clustercredentialsets.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 // Options are the server's flags about sets.
 type Options struct {
@@ -79,18 +65,12 @@ func NewStorage(
 		return nil, err
 	}
 	return &Storage{
-		Sets:   &REST{bounded.New(store)},
+		Sets:   bounded.New(store, "ccs"),
 		Status: status.New(store, newStatusStrategy(scheme)),
 		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer, maxAuthorAge: options.MaxAuthorAge, clock: clock.RealClock{}},
 		Author: newAuthorREST(store, main, scheme, options.Admission),
 	}, nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"ccs"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 // text is the type of the columns.
 const text = "string"

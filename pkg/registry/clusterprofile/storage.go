@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/registry/internal/bounded"
@@ -17,19 +16,6 @@ import (
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
-
-// REST serves clusterprofiles.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 const managerField = "spec.clusterManager.name"
 
@@ -45,7 +31,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme, the Go
 // type must be registered both for v1alpha1 and for the internal version, and AddDefaults and
 // AddFieldLabelConversion must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *status.REST, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.ClusterProfile{} },
@@ -63,14 +49,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cp"), status.New(store, newStatusStrategy(scheme)), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"cp"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Manager", Type: "string", Description: "Cluster manager that owns the profile."},

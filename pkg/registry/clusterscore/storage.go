@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -20,19 +19,6 @@ import (
 	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
-
-// REST serves clusterscores.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 const resourceField = "spec.resourceName"
 
@@ -49,7 +35,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterscores and of clusterscores/status. In scheme, the Go type
 // must be registered both for v1alpha1 and for the internal version, and AddFieldLabelConversion
 // must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *status.REST, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterScore{} },
@@ -67,14 +53,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cscore"), status.New(store, newStatusStrategy(scheme)), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"cscore"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 // text is the type of the columns.
 const text = "string"

@@ -23,18 +23,34 @@ import (
 // limits errors.
 type Store struct {
 	*genericregistry.Store
+	shortNames []string
 }
 
-// New returns store with limits. store has been completed, and New changes its strategies.
-func New(store *genericregistry.Store) *Store {
+var _ interface {
+	rest.StandardStorage
+	rest.ShortNamesProvider
+	rest.CategoriesProvider
+	rest.SingularNameProvider
+	rest.ResetFieldsStrategy
+} = &Store{}
+
+// New returns store with limits, for a resource with shortNames. store has been completed, and New
+// changes its strategies.
+func New(store *genericregistry.Store, shortNames ...string) *Store {
 	if _, done := store.CreateStrategy.(createStrategy); !done && store.CreateStrategy != nil {
 		store.CreateStrategy = createStrategy{store.CreateStrategy}
 	}
 	if _, done := store.UpdateStrategy.(updateStrategy); !done && store.UpdateStrategy != nil {
 		store.UpdateStrategy = updateStrategy{store.UpdateStrategy}
 	}
-	return &Store{store}
+	return &Store{store, shortNames}
 }
+
+// ShortNames implements rest.ShortNamesProvider.
+func (s *Store) ShortNames() []string { return s.shortNames }
+
+// Categories implements rest.CategoriesProvider.
+func (*Store) Categories() []string { return []string{"clusterpass"} }
 
 // Update implements rest.Updater. It limits the metadata here, because a store validates metadata
 // before it calls its strategy.
