@@ -5,7 +5,6 @@ package clusterprofile
 
 import (
 	"context"
-	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/sharedread"
 )
 
@@ -24,8 +22,6 @@ type Getter struct {
 	store  rest.Getter
 	stored *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
-
-var _ mint.Profiles = &Getter{}
 
 // NewGetter returns the Getter of a store.
 func NewGetter(store rest.Getter) *Getter {
@@ -63,9 +59,5 @@ func (g *Getter) get(ctx context.Context, name types.NamespacedName, resourceVer
 	if err != nil {
 		return nil, err
 	}
-	profile, ok := obj.(*inventoryv1alpha1.ClusterProfile)
-	if !ok {
-		return nil, fmt.Errorf("the store of clusterprofiles holds a %T", obj)
-	}
-	return profile, nil
+	return toProfile(obj), nil
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
@@ -47,7 +46,9 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 		UpdateStrategy:            main,
 		DeleteStrategy:            main,
 		ResetFieldsStrategy:       main,
-		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
+		TableConvertor: table.New(columns, func(score *v1alpha1.ClusterScore) []any {
+			return cells(score, time.Now())
+		}),
 	}
 	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers()}
 	if err := store.CompleteWithOptions(options); err != nil {
@@ -65,22 +66,14 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
 }
 
-// printer prints scores at the current time of its clock.
-type printer struct {
-	clock clock.PassiveClock
-}
-
-func (p printer) cells(score *v1alpha1.ClusterScore) []any {
-	return []any{score.Spec.ClusterProfileName, score.Spec.ResourceName, p.validity(&score.Status)}
-}
-
-func (p printer) validity(status *v1alpha1.ClusterScoreStatus) string {
-	if status.ValidUntil == nil {
-		return "<none>"
+func cells(score *v1alpha1.ClusterScore, now time.Time) []any {
+	validity := "<none>"
+	if until := score.Status.ValidUntil; until != nil {
+		left := until.Sub(now).Round(time.Second)
+		validity = "in " + duration.HumanDuration(left)
+		if left < 0 {
+			validity = "expired " + duration.HumanDuration(-left) + " ago"
+		}
 	}
-	left := status.ValidUntil.Sub(p.clock.Now()).Round(time.Second)
-	if left < 0 {
-		return "expired " + duration.HumanDuration(-left) + " ago"
-	}
-	return "in " + duration.HumanDuration(left)
+	return []any{score.Spec.ClusterProfileName, score.Spec.ResourceName, validity}
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/pkg/registry/internal/bounded"
 )
@@ -25,15 +24,19 @@ type Strategy interface {
 
 // REST serves the status of the objects in a store.
 type REST struct {
+	served
 	store *bounded.Store
 }
 
-var _ interface {
+// served is the part of the store that is served as it is. Patches need rest.Getter.
+type served interface {
 	rest.Storage
-	rest.Patcher
+	rest.Getter
 	rest.TableConvertor
 	rest.ResetFieldsStrategy
-} = &REST{}
+}
+
+var _ rest.Patcher = &REST{}
 
 // New returns a REST of store, which has been completed. It shares the store, and so the cache, but
 // has its own strategy. It calls BeginUpdate of store for updates of the status, too.
@@ -47,19 +50,12 @@ func New(store *genericregistry.Store, strategy Strategy) *REST {
 		}
 		return store.BeginUpdate(ctx, obj, old, opts)
 	}
-	return &REST{store: bounded.New(&status)}
+	limited := bounded.New(&status)
+	return &REST{served: limited, store: limited}
 }
-
-// New implements rest.Storage.
-func (r *REST) New() runtime.Object { return r.store.New() }
 
 // Destroy implements rest.Storage. The main resource destroys the store.
 func (*REST) Destroy() {}
-
-// Get implements rest.Getter, which patches need.
-func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
-	return r.store.Get(ctx, name, options)
-}
 
 // Update implements rest.Updater. It creates nothing, not even for server-side apply.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
@@ -67,14 +63,4 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 	_ bool, options *metav1.UpdateOptions,
 ) (runtime.Object, bool, error) {
 	return r.store.Update(ctx, name, info, createValidation, updateValidation, false, options)
-}
-
-// ConvertToTable implements rest.TableConvertor.
-func (r *REST) ConvertToTable(ctx context.Context, obj, tableOptions runtime.Object) (*metav1.Table, error) {
-	return r.store.ConvertToTable(ctx, obj, tableOptions)
-}
-
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (r *REST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return r.store.GetResetFields()
 }
