@@ -19,10 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	genericapiserver "k8s.io/apiserver/pkg/server"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
@@ -31,13 +28,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
-	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/component-base/cli/globalflag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register"                         // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // who leads, at /metrics
-	"k8s.io/component-base/term"
-	"k8s.io/component-base/version"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -45,6 +36,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/command"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
@@ -109,17 +101,13 @@ func (o *Options) Run(ctx context.Context) error {
 
 func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, error) {
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
-	var err error
-	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.objects, err = dynamic.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.client, err = versioned.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.inventory, err = inventory.NewForConfig(config); err != nil {
+	var errs [4]error
+	m.kubernetes, errs[0] = kubernetes.NewForConfig(config)
+	m.objects, errs[1] = dynamic.NewForConfig(config)
+	m.client, errs[2] = versioned.NewForConfig(config)
+	m.inventory, errs[3] = inventory.NewForConfig(config)
+	err := errors.Join(errs[:]...)
+	if err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
 	if m.hubID == "" {
@@ -246,7 +234,6 @@ func (m *manager) run(ctx context.Context, controllers []controller) {
 
 // NewCommand returns the command line of the controller manager.
 func NewCommand() *cobra.Command {
-	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	options := NewOptions()
 	cmd := &cobra.Command{
 		Use:   name,
@@ -254,28 +241,12 @@ func NewCommand() *cobra.Command {
 		Long: `The clusterpass controller manager works beside the clusterpass API server. It revokes the
 AuthTokenGrants that are deleted, repairs on member clusters what grants own there, and
 removes what is left over. One of its replicas works, and the others wait.`,
-		Args:         cobra.NoArgs,
-		Version:      version.Get().GitVersion,
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := logsapi.ValidateAndApply(options.Logs, utilfeature.DefaultFeatureGate); err != nil {
-				return err
-			}
-			cliflag.PrintFlags(cmd.Flags())
-			if err := options.Validate(); err != nil {
-				return err
-			}
-			return options.Run(cmd.Context())
-		},
 	}
-	cmd.SetContext(genericapiserver.SetupSignalContext())
-
-	sections := options.Flags()
-	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name())
-	for _, section := range sections.FlagSets {
-		cmd.Flags().AddFlagSet(section)
-	}
-	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	command.Complete(cmd, options.Flags, options.Logs, func(ctx context.Context) error {
+		if err := options.Validate(); err != nil {
+			return err
+		}
+		return options.Run(ctx)
+	})
 	return cmd
 }
