@@ -150,19 +150,14 @@ func holdsEntries(t reflect.Type) bool {
 	}
 	holds := false
 	switch t.Kind() {
-	case reflect.Interface:
+	case reflect.Interface, reflect.Map:
 		holds = true
 	case reflect.Slice, reflect.Array:
 		holds = t.Elem().Kind() != reflect.Uint8
-	case reflect.Map:
-		holds = true
 	case reflect.Pointer:
 		holds = !t.Implements(marshaler) && holdsEntries(t.Elem())
 	case reflect.Struct:
-		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
-			func(f reflect.StructField) bool {
-				return f.IsExported() && len(f.Index) == 1 && f.Type != t && holdsEntries(f.Type)
-			})
+		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && len(fieldsOf(t)) > 0
 	default:
 	}
 	holding.Store(t, holds)
