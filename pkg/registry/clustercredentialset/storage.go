@@ -19,14 +19,13 @@ import (
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // Storage has the storages of sets and their subresources. All share one store, and so one cache.
 type Storage struct {
 	Sets   *bounded.Store
-	Status *status.REST
+	Status *bounded.Status
 	Token  *TokenREST
 	Author *AuthorREST
 }
@@ -66,7 +65,7 @@ func NewStorage(
 	}
 	return &Storage{
 		Sets:   bounded.New(store, "ccs"),
-		Status: status.New(store, newStatusStrategy(scheme)),
+		Status: bounded.NewStatus(store, newStatusStrategy(scheme)),
 		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer, maxAuthorAge: options.MaxAuthorAge, clock: clock.RealClock{}},
 		Author: newAuthorREST(store, main, scheme, options.Admission),
 	}, nil

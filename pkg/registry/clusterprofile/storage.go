@@ -13,7 +13,6 @@ import (
 
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
@@ -31,7 +30,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme, the Go
 // type must be registered both for v1alpha1 and for the internal version, and AddDefaults and
 // AddFieldLabelConversion must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.ClusterProfile{} },
@@ -49,7 +48,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return bounded.New(store, "cp"), status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cp"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
 
 var columns = []metav1.TableColumnDefinition{

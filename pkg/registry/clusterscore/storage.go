@@ -15,7 +15,6 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
@@ -34,7 +33,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterscores and of clusterscores/status. In scheme, the Go type
 // must be registered both for v1alpha1 and for the internal version, and AddFieldLabelConversion
 // must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterScore{} },
@@ -54,7 +53,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return bounded.New(store, "cscore"), status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cscore"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
 
 // text is the type of the columns.
