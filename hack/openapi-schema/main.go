@@ -8,7 +8,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"strings"
 
@@ -16,7 +15,6 @@ import (
 	"k8s.io/kube-openapi/pkg/util"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
-	"clusterpass.dev/pkg/generated/openapi"
 	"clusterpass.dev/pkg/generated/openapi/inventory"
 )
 
@@ -34,9 +32,7 @@ func main() {
 	reference := func(name string) spec.Ref {
 		return spec.MustCreateRef("#/definitions/" + friendly(name))
 	}
-	all := openapi.GetOpenAPIDefinitions(reference)
-	maps.Copy(all, inventory.GetOpenAPIDefinitions(reference))
-	for name, definition := range all {
+	for name, definition := range inventory.GetOpenAPIDefinitions(reference) {
 		// A type that has one for version 2 has it as an extension.
 		if v2, ok := definition.Schema.Extensions[common.ExtensionV2Schema].(spec.Schema); ok {
 			definition.Schema = v2

@@ -25,7 +25,6 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/hack/openapi-inventory/crd"
-	"clusterpass.dev/pkg/generated/openapi"
 )
 
 var roots = []runtime.Object{
@@ -177,7 +176,7 @@ func inlined(t *testing.T, schemas map[string]*spec.Schema, schema spec.Schema) 
 func schemasV3(t *testing.T) map[string]*spec.Schema {
 	t.Helper()
 	config := &common.OpenAPIV3Config{
-		GetDefinitions:    definitions,
+		GetDefinitions:    GetOpenAPIDefinitions,
 		GetDefinitionName: WithFriendlyNames(namer(t).GetDefinitionName),
 	}
 	schemas, err := builder3.BuildOpenAPIDefinitionsForResources(config, rootNames()...)
@@ -188,7 +187,7 @@ func schemasV3(t *testing.T) map[string]*spec.Schema {
 func schemasV2(t *testing.T) map[string]*spec.Schema {
 	t.Helper()
 	config := &common.Config{
-		GetDefinitions:    definitions,
+		GetDefinitions:    GetOpenAPIDefinitions,
 		GetDefinitionName: WithFriendlyNames(namer(t).GetDefinitionName),
 	}
 	swagger, err := builder.BuildOpenAPIDefinitionsForResources(config, rootNames()...)
@@ -199,12 +198,6 @@ func schemasV2(t *testing.T) map[string]*spec.Schema {
 		schemas[name] = &schema
 	}
 	return schemas
-}
-
-func definitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	all := openapi.GetOpenAPIDefinitions(ref)
-	maps.Copy(all, GetOpenAPIDefinitions(ref))
-	return all
 }
 
 func namer(t *testing.T) *apiopenapi.DefinitionNamer {
