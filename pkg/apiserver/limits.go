@@ -186,25 +186,7 @@ func (n *namespaces) beginCreate(
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	return n.take(ctx, object.GetName(), 1, own, options.DryRun)
-}
-
-// take takes room for so many objects and bytes until the request has failed. A dry run needs the
-// room, and does not take it.
-func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
-	giveBack, err := n.admit(ctx, name, objects, bytes)
-	if err != nil {
-		return nil, err
-	}
-	if dryrun.IsDryRun(dryRun) {
-		giveBack()
-		return finish, nil
-	}
-	return func(_ context.Context, succeeded bool) {
-		if !succeeded {
-			giveBack()
-		}
-	}, nil
+	return n.admit(ctx, object.GetName(), 1, own, options.DryRun)
 }
 
 // beginUpdate implements genericregistry.BeginUpdateFunc. It keeps the annotation as it is.
@@ -243,7 +225,7 @@ func (n *namespaces) beginUpdate(
 		return nil, apierrors.NewForbidden(n.resource, object.GetName(),
 			fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
-	return n.take(ctx, object.GetName(), 0, size-was, options.DryRun)
+	return n.admit(ctx, object.GetName(), 0, size-was, options.DryRun)
 }
 
 func setCreator(object metav1.Object, name string) {
@@ -261,9 +243,10 @@ func setCreator(object metav1.Object, name string) {
 	object.SetAnnotations(annotations)
 }
 
-// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx, and
-// returns what gives it back; where there is none, 403.
-func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64) (giveBack func(), err error) {
+// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx until
+// the request has failed; where there is none, it returns 403. A dry run needs the room, and does
+// not take it.
+func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	t := n.tallyOf(namespace)
 	t.mu.Lock()
@@ -282,11 +265,17 @@ func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int6
 		t.counts++
 	}
 	switch {
+	case fits() && dryrun.IsDryRun(dryRun):
+		return finish, nil
 	case fits():
 		t.objects += objects
 		t.bytes += bytes
 		count := t.counts
-		return func() { t.giveBack(objects, bytes, count) }, nil
+		return func(_ context.Context, succeeded bool) {
+			if !succeeded {
+				t.giveBack(objects, bytes, count)
+			}
+		}, nil
 	case !hasRoom():
 		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, "+
 			"of at most %d (--max-objects-per-namespace of clusterpass-apiserver)", namespace, t.objects, n.resource.Resource, n.limit.Objects))

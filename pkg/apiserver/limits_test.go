@@ -99,7 +99,7 @@ func TestNamespaces_Admit(t *testing.T) {
 	}
 	ctx := genericapirequest.WithNamespace(t.Context(), "team")
 	admit := func(ctx context.Context, name string, bytes int64) error {
-		_, err := n.admit(ctx, name, 1, bytes)
+		_, err := n.admit(ctx, name, 1, bytes, nil)
 		return err
 	}
 	add("a", "")
