@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package apiserver wires the API groups of clusterpass to their storage, on the
-// generic API server: Options become a Config, a Config becomes a Server.
+// generic API server: Options become a Config, a Config becomes a server.
 package apiserver
 
 import (
@@ -53,7 +53,7 @@ type ExtraConfig struct {
 	ExternalProfiles mint.Profiles
 }
 
-// Config is the configuration of a Server.
+// Config is the configuration of a server.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
 	Extra   ExtraConfig
@@ -74,13 +74,8 @@ func (c *Config) Complete() CompletedConfig {
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
 }
 
-// Server is the API server of clusterpass.
-type Server struct {
-	Generic *genericapiserver.GenericAPIServer
-}
-
-// New returns a Server that serves the API groups of its mode. The caller prepares and runs it.
-func (c completedConfig) New() (*Server, error) {
+// New returns a server of the API groups of its mode. The caller prepares and runs it.
+func (c completedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	generic, err := c.generic.New("clusterpass-apiserver", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("generic API server: %w", err)
@@ -102,7 +97,7 @@ func (c completedConfig) New() (*Server, error) {
 	if err := c.addReadyzChecks(generic); err != nil {
 		return nil, fmt.Errorf("readiness: %w", err)
 	}
-	return &Server{Generic: generic}, nil
+	return generic, nil
 }
 
 // storages returns all storages, by API group and resource. It has no groups that this server does

@@ -55,7 +55,7 @@ func (o completedOptions) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return server.Generic.PrepareRun().RunWithContext(ctx)
+	return server.PrepareRun().RunWithContext(ctx)
 }
 
 // NewCommand returns the command line of the server.
