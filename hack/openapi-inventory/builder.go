@@ -27,6 +27,17 @@ var ownDefinition = []string{
 	reflect.TypeFor[clientcmdv1.Cluster]().PkgPath(),
 }
 
+const metadataDescription = "Standard object's metadata. " +
+	"More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+
+// descriptions are ours, for the fields that upstream left without: <Go type>.<name in JSON>.
+var descriptions = map[string]string{
+	"AccessProvider.name": "Name identifies the way of access, such as kubeconfig-secretreader. A consumer uses the entries " +
+		"whose names it is configured for.",
+	"ClusterProfile.metadata":    metadataDescription,
+	"PlacementDecision.metadata": metadataDescription,
+}
+
 // builder collects definitions by the canonical names of their Go types.
 type builder struct {
 	definitions map[string]*spec.Schema
@@ -58,6 +69,25 @@ func (b *builder) addKind(t reflect.Type, props *apiextensionsv1.JSONSchemaProps
 	}
 	b.definitions[definitionName(t)+"List"] = listOf(t, &root)
 	return nil
+}
+
+// listOf returns the schema of the list of the kind with Go type t, which no CRD has.
+func listOf(t reflect.Type, item *spec.Schema) *spec.Schema {
+	list := &spec.Schema{}
+	list.Description = fmt.Sprintf("%sList contains a list of %s.", t.Name(), t.Name())
+	list.Type = spec.StringOrArray{"object"}
+	list.Required = []string{"items"}
+	items := spec.Schema{}
+	items.Description = fmt.Sprintf("Items are the %ss of this page of the list.", t.Name())
+	items.Type = spec.StringOrArray{"array"}
+	items.Items = &spec.SchemaOrArray{Schema: &spec.Schema{SchemaProps: reference(definitionName(t), "")}}
+	list.Properties = map[string]spec.Schema{
+		"apiVersion": item.Properties["apiVersion"],
+		"kind":       item.Properties["kind"],
+		"metadata":   {SchemaProps: reference(metav1.ListMeta{}.OpenAPIModelName(), metadataDescription)},
+		"items":      items,
+	}
+	return list
 }
 
 // finish reports descriptions of ours that upstream has no need of any more.
@@ -131,7 +161,7 @@ func (b *builder) describe(property *spec.Schema, key string) error {
 	}
 	property.Description = descriptions[key]
 	if property.Description == "" {
-		return fmt.Errorf("no description of %s, neither upstream nor in descriptions.go", key)
+		return fmt.Errorf("no description of %s, neither upstream nor in our descriptions", key)
 	}
 	delete(b.unused, key)
 	return nil

@@ -44,7 +44,7 @@ type GetDefinitionName func(name string) (string, spec.Extensions)
 // by its friendly name only: io.k8s.sigs.cluster-inventory-api.apis.v1alpha1.ClusterProfile.
 func WithFriendlyNames(next GetDefinitionName) GetDefinitionName {
 	return func(name string) (string, spec.Extensions) {
-		return next(friendly(name))
+		return next(FriendlyName(name))
 	}
 }
 
@@ -59,7 +59,7 @@ func resolve(schema *spec.Schema, ref common.ReferenceCallback) common.OpenAPIDe
 				return r
 			}
 			definition.Dependencies = append(definition.Dependencies, name)
-			resolved := ref(friendly(name))
+			resolved := ref(FriendlyName(name))
 			return &resolved
 		},
 	}
@@ -67,7 +67,8 @@ func resolve(schema *spec.Schema, ref common.ReferenceCallback) common.OpenAPIDe
 	return definition
 }
 
-func friendly(name string) string {
+// FriendlyName returns the name of a definition without slashes, which those of upstream's types have.
+func FriendlyName(name string) string {
 	if !strings.Contains(name, "/") {
 		return name
 	}
