@@ -87,14 +87,14 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stopped, err := m.serve(ctx)
 	if err != nil {
-		cancel()
 		return err
 	}
 	defer func() {
 		cancel()
-		stopped()
+		<-stopped
 	}()
 	return m.lead(ctx, func(ctx context.Context) { m.run(ctx, controllers) })
 }
@@ -159,10 +159,13 @@ func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-// lead runs work while this replica is the leader.
+// lead starts the caches, and runs work while this replica is the leader.
 func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) error {
 	// Fill the caches before the election: then a new leader starts at once.
-	m.watch(ctx)
+	go m.secrets.Run(ctx)
+	go m.members.Run(ctx)
+	m.grants.StartWithContext(ctx)
+	m.profiles.Start(ctx.Done())
 	election := m.options.LeaderElection
 	if !election.LeaderElect {
 		work(ctx)
@@ -207,14 +210,6 @@ func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) erro
 		return errors.New("another replica is the leader now")
 	}
 	return nil
-}
-
-// watch starts the caches, whether this replica is the leader or not.
-func (m *manager) watch(ctx context.Context) {
-	go m.secrets.Run(ctx)
-	go m.members.Run(ctx)
-	m.grants.StartWithContext(ctx)
-	m.profiles.Start(ctx.Done())
 }
 
 func (m *manager) run(ctx context.Context, controllers []controller) {
