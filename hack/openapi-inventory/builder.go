@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/kube-openapi/pkg/util"
@@ -51,17 +49,9 @@ func newBuilder() *builder {
 
 // addKind adds the definitions of the kind with Go type t, of its list and of all that it consists
 // of.
-func (b *builder) addKind(t reflect.Type, props *apiextensionsv1.JSONSchemaProps) error {
+func (b *builder) addKind(t reflect.Type, schema *spec.Schema) error {
 	if t == nil {
 		return errors.New("the CRD has no Go type here")
-	}
-	data, err := json.Marshal(props)
-	if err != nil {
-		return fmt.Errorf("encoding the schema: %w", err)
-	}
-	schema := &spec.Schema{}
-	if err := json.Unmarshal(data, schema); err != nil {
-		return fmt.Errorf("decoding the schema: %w", err)
 	}
 	root := *schema
 	if err := b.visit(schema, t); err != nil {
