@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -175,13 +176,9 @@ func refuse(hub *clienttesting.Fake, err error) {
 // start runs w until the test ends.
 func start(t *testing.T, w hubWatch) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-done })
-	go func() {
-		defer close(done)
-		w.RunWithContext(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { w.RunWithContext(t.Context()) })
+	t.Cleanup(running.Wait)
 }
 
 // follow is start for a hub that answers, and waits until everything has been read.
