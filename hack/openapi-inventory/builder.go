@@ -43,10 +43,6 @@ type builder struct {
 	unused map[string]string
 }
 
-func newBuilder() *builder {
-	return &builder{definitions: map[string]*spec.Schema{}, unused: maps.Clone(descriptions)}
-}
-
 // addKind adds the definitions of the kind with Go type t, of its list and of all that it consists
 // of.
 func (b *builder) addKind(t reflect.Type, schema *spec.Schema) error {

@@ -25,6 +25,7 @@ import (
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -74,11 +75,7 @@ type controller interface {
 // Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error
 // if the replica stops being the leader.
 func (o *Options) Run(ctx context.Context) error {
-	config, err := o.hub()
-	if err != nil {
-		return err
-	}
-	m, err := o.manager(ctx, config)
+	m, err := o.manager(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,15 +96,21 @@ func (o *Options) Run(ctx context.Context) error {
 	return m.lead(ctx, func(ctx context.Context) { m.run(ctx, controllers) })
 }
 
-func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, error) {
+func (o *Options) manager(ctx context.Context) (*manager, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	// The hub's priority and fairness bounds us, and the workers do.
+	config.QPS = -1
+	config = rest.AddUserAgent(config, name)
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
 	var errs [4]error
 	m.kubernetes, errs[0] = kubernetes.NewForConfig(config)
 	m.objects, errs[1] = dynamic.NewForConfig(config)
 	m.client, errs[2] = versioned.NewForConfig(config)
 	m.inventory, errs[3] = inventory.NewForConfig(config)
-	err := errors.Join(errs[:]...)
-	if err != nil {
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
 	if m.hubID == "" {
