@@ -132,8 +132,7 @@ func compare(t *testing.T, upstream, served *spec.Schema, path string) {
 
 func assertDescribed(t *testing.T, schema *spec.Schema, path string) {
 	t.Helper()
-	for name := range schema.Properties {
-		property := schema.Properties[name]
+	for name, property := range schema.Properties {
 		assert.NotEmpty(t, property.Description, "%s.%s has no description", path, name)
 		assertDescribed(t, &property, path+"."+name)
 	}
@@ -192,8 +191,7 @@ func schemasV2(t *testing.T) map[string]*spec.Schema {
 	swagger, err := builder.BuildOpenAPIDefinitionsForResources(config, roots...)
 	require.NoError(t, err)
 	schemas := map[string]*spec.Schema{}
-	for name := range swagger.Definitions {
-		schema := swagger.Definitions[name]
+	for name, schema := range swagger.Definitions {
 		schemas[name] = &schema
 	}
 	return schemas
