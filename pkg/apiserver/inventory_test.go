@@ -41,7 +41,7 @@ func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResour
 
 func TestClashingCRDs_Check(t *testing.T) {
 	const ours = "multicluster.x-k8s.io"
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		crds []runtime.Object
 		want string // empty: none
 	}{
@@ -54,8 +54,7 @@ func TestClashingCRDs_Check(t *testing.T) {
 		"a group that ends alike":                {[]runtime.Object{crd("clusterprofiles", "my."+ours, "v1alpha1")}, ""},
 		"all that clash, sorted, and no other":   {[]runtime.Object{crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")}, ": a." + ours + ", b." + ours + ". "},
 		"what follows and what to do about that": {[]runtime.Object{crd("a", ours, "v1alpha1")}, "or run with --inventory=External and without the APIService v1alpha1." + ours},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
 			require.NoError(t, err)

@@ -239,7 +239,7 @@ func TestNamespaces_BeginUpdate(t *testing.T) {
 		setCreator(p, creator)
 		return p
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		is, was int
 		user    string
 		creator string
@@ -254,8 +254,7 @@ func TestNamespaces_BeginUpdate(t *testing.T) {
 		"the controller manager may make it larger":   {is: 40 << 10, user: "controller", want: true},
 		"what it has created may not grow by others":  {is: 18 << 10, creator: "controller"},
 		"but a little":                                {is: 10 << 10, creator: "controller", want: true},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNamespaces(0)
 			n.limit.Bytes = 20 << 10

@@ -246,12 +246,10 @@ func validateEtcdServers(servers []string) []error {
 	return errs
 }
 
-// validateLimits returns the errors in the limits of namespaces.
+// validateLimits returns the errors in the limits of namespaces, some of which may be nil.
 func (o completedOptions) validateLimits() []error {
-	var errs []error
-	if _, err := o.limits(); err != nil {
-		errs = append(errs, err)
-	}
+	_, err := o.limits()
+	errs := []error{err}
 	if o.MaxGrantsPerNamespace < 1 {
 		errs = append(errs, errors.New("--max-grants-per-namespace must be at least 1"))
 	}

@@ -56,13 +56,10 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 	return bounded.New(store, "cscore"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
 
-// text is the type of the columns.
-const text = "string"
-
 var columns = []metav1.TableColumnDefinition{
-	{Name: "Cluster", Type: text, Description: "ClusterProfile that the values and scores are of."},
-	{Name: "Resource", Type: text, Description: "Resource name by which placements find the scores."},
-	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
+	{Name: "Cluster", Type: "string", Description: "ClusterProfile that the values and scores are of."},
+	{Name: "Resource", Type: "string", Description: "Resource name by which placements find the scores."},
+	{Name: "Valid Until", Type: "string", Description: "Time until values and scores become unknown, unless they are renewed."},
 }
 
 func cells(score *v1alpha1.ClusterScore, now time.Time) []any {
