@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
@@ -32,8 +31,7 @@ type externalProfiles struct {
 }
 
 func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
-	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer := profiles.NewInformer(hub, 0, byNamespace)
+	informer := profiles.NewInformer(hub)
 	f, err := newFollower("clusterpass-external-profiles", informer, profiles.WithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)

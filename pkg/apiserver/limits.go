@@ -84,13 +84,6 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 	return all, errors.Join(errs...)
 }
 
-// limit has stores, which have been completed, keep the limits of namespaces.
-func (c completedConfig) limit(stores ...*genericregistry.Store) {
-	for _, store := range stores {
-		limitNamespaces(store, c.extra.Limits[store.DefaultQualifiedResource.Resource], c.extra.ControllerManagerUser)
-	}
-}
-
 const (
 	// recountPeriod is for how long the objects of a namespace are not counted again while there is
 	// room: updates and other replicas are not noticed sooner.
@@ -151,19 +144,24 @@ type size struct {
 	bytes   int64
 }
 
-// limitNamespaces has store refuse creates that would pass limit in their namespace, but for those
-// of the user exempt. What that one creates has its name in the annotation
-// clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
-func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt string) {
-	n := &namespaces{
-		resource: store.DefaultQualifiedResource, limit: limit, exempt: exempt, clock: clock.RealClock{},
-		list: func(ctx context.Context) (runtime.Object, error) {
-			return store.List(ctx, &internalversion.ListOptions{ResourceVersion: "0"})
-		},
-		tallies: map[string]*tally{}, sizes: map[types.UID]size{},
+// limit makes stores, which have been completed, refuse creates that would pass the limit in their
+// namespace, but for those of the controller manager. What that one creates has its name in the
+// annotation clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
+func (c completedConfig) limit(stores ...*genericregistry.Store) {
+	for _, store := range stores {
+		n := &namespaces{
+			resource: store.DefaultQualifiedResource,
+			limit:    c.extra.Limits[store.DefaultQualifiedResource.Resource],
+			exempt:   c.extra.ControllerManagerUser,
+			clock:    clock.RealClock{},
+			list: func(ctx context.Context) (runtime.Object, error) {
+				return store.List(ctx, &internalversion.ListOptions{ResourceVersion: "0"})
+			},
+			tallies: map[string]*tally{}, sizes: map[types.UID]size{},
+		}
+		store.BeginCreate = n.beginCreate
+		store.BeginUpdate = n.beginUpdate
 	}
-	store.BeginCreate = n.beginCreate
-	store.BeginUpdate = n.beginUpdate
 }
 
 func finish(context.Context, bool) {}

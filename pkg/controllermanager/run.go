@@ -136,8 +136,8 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(
 		m.inventory, 0, inventoryinformers.WithTransform(profiles.WithoutManagedFields))
 	// The factory gives this one to whoever asks it for ClusterProfiles.
-	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(_ inventory.Interface, resync time.Duration) cache.SharedIndexInformer {
-		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(inventory.Interface, time.Duration) cache.SharedIndexInformer {
+		return profiles.NewInformer(m.objects)
 	})
 	scheme := runtime.NewScheme()
 	err = errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme))

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
-	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -77,7 +76,7 @@ func TestNewInformer(t *testing.T) {
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
 	odd := map[string]any{"conditions": []any{condition("2026-01-01t00:00:00z")}}
 	client := dynamicfake.NewSimpleDynamicClient(scheme, profile("odd", odd), profile("even", map[string]any{}))
-	informer := NewInformer(client, 0, cache.Indexers{})
+	informer := NewInformer(client)
 	go informer.RunWithContext(t.Context())
 	has := func(name string) func(context.Context) error {
 		return func(context.Context) error {
