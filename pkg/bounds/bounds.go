@@ -6,9 +6,9 @@
 package bounds
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -38,12 +38,11 @@ func Check(object, old any) field.ErrorList {
 	}
 	was := count(old)
 	var errs field.ErrorList
-	for path, entries := range counted.long {
-		if entries > was.long[path] && !ofServer.Has(path) {
+	for _, path := range slices.Sorted(maps.Keys(counted.long)) {
+		if entries := counted.long[path]; entries > was.long[path] && !ofServer.Has(path) {
 			errs = append(errs, field.TooMany(field.NewPath(path), entries, MaxEntries))
 		}
 	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
 	if len(errs) == 0 && counted.total > max(MaxTotal, was.total) {
 		total := field.TooMany(nil, counted.total, MaxTotal)
 		total.Field, total.Detail = "", "all lists and maps together "+total.Detail
