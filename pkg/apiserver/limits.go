@@ -94,14 +94,14 @@ const (
 	// freeBytes is up to which size an object may always be updated: status and metadata of what there
 	// is are kept when a namespace is full.
 	freeBytes = 16 << 10
-	// maxSizes and maxTallies bound what is remembered. All is forgotten then: what is gone is among
-	// it.
+	// maxSizes and maxTallies bound what is remembered. At the bound all is forgotten, because objects
+	// that are gone are among it.
 	maxSizes   = 100_000
 	maxTallies = 10_000
 )
 
-// namespaces keeps a store within its limit. It goes by the watch cache, so that replicas, and
-// requests of the same moment, may pass the limit by a few.
+// namespaces keeps a store within its limit. It counts in the watch cache, so replicas, and requests
+// at the same time, may exceed the limit by a few.
 type namespaces struct {
 	resource schema.GroupResource
 	// list lists the objects of the namespace of ctx, as the watch cache has them.
@@ -127,8 +127,8 @@ type tally struct {
 	counts int
 }
 
-// giveBack returns the room for so many objects and bytes that were not stored after all. Where t
-// was counted since the room was taken, in the count-th count, they are not in it.
+// giveBack returns the room for so many objects and bytes that were not stored after all. It was
+// taken after the count-th count. If t was counted again since, they are not in it.
 func (t *tally) giveBack(objects, bytes int64, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -300,8 +300,8 @@ func (n *namespaces) tallyOf(namespace string) *tally {
 	return t
 }
 
-// count returns how many objects of list count, and their bytes. Of an object that it has seen in
-// this version it has the size.
+// count returns how many objects of list count, and their bytes. It encodes an object only if it
+// has not seen this version of it.
 func (n *namespaces) count(list runtime.Object) (objects, bytes int64, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
