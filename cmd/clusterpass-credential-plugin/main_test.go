@@ -26,7 +26,7 @@ func TestPlugin_Errors(t *testing.T) {
 		CurrentContext: "hub",
 	}, kubeconfig))
 	const cluster = `{"server":"https://bravelion.example.com","config":{"targetClusterProfile":{"namespace":"fleet","name":"bravelion"}}}`
-	tests := []struct {
+	for _, test := range []struct {
 		name string
 		// info is what client-go says.
 		info string
@@ -44,8 +44,7 @@ func TestPlugin_Errors(t *testing.T) {
 			want: "fleet/bravelion names no ServiceAccount",
 		},
 		{name: "no such context", args: []string{"--context=none"}, want: `"none" does not exist`},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv(credential.ExecInfoEnv, test.info)
 			var stdout, stderr strings.Builder

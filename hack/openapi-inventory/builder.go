@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/kube-openapi/pkg/util"
@@ -27,6 +25,17 @@ var ownDefinition = []string{
 	reflect.TypeFor[clientcmdv1.Cluster]().PkgPath(),
 }
 
+const metadataDescription = "Standard object's metadata. " +
+	"More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+
+// descriptions are ours, for the fields that upstream left without: <Go type>.<name in JSON>.
+var descriptions = map[string]string{
+	"AccessProvider.name": "Name identifies the way of access, such as kubeconfig-secretreader. A consumer uses the entries " +
+		"whose names it is configured for.",
+	"ClusterProfile.metadata":    metadataDescription,
+	"PlacementDecision.metadata": metadataDescription,
+}
+
 // builder collects definitions by the canonical names of their Go types.
 type builder struct {
 	definitions map[string]*spec.Schema
@@ -34,23 +43,11 @@ type builder struct {
 	unused map[string]string
 }
 
-func newBuilder() *builder {
-	return &builder{definitions: map[string]*spec.Schema{}, unused: maps.Clone(descriptions)}
-}
-
 // addKind adds the definitions of the kind with Go type t, of its list and of all that it consists
 // of.
-func (b *builder) addKind(t reflect.Type, props *apiextensionsv1.JSONSchemaProps) error {
+func (b *builder) addKind(t reflect.Type, schema *spec.Schema) error {
 	if t == nil {
 		return errors.New("the CRD has no Go type here")
-	}
-	data, err := json.Marshal(props)
-	if err != nil {
-		return fmt.Errorf("encoding the schema: %w", err)
-	}
-	schema := &spec.Schema{}
-	if err := json.Unmarshal(data, schema); err != nil {
-		return fmt.Errorf("decoding the schema: %w", err)
 	}
 	root := *schema
 	if err := b.visit(schema, t); err != nil {
@@ -58,6 +55,25 @@ func (b *builder) addKind(t reflect.Type, props *apiextensionsv1.JSONSchemaProps
 	}
 	b.definitions[definitionName(t)+"List"] = listOf(t, &root)
 	return nil
+}
+
+// listOf returns the schema of the list of the kind with Go type t, which no CRD has.
+func listOf(t reflect.Type, item *spec.Schema) *spec.Schema {
+	list := &spec.Schema{}
+	list.Description = fmt.Sprintf("%sList contains a list of %s.", t.Name(), t.Name())
+	list.Type = spec.StringOrArray{"object"}
+	list.Required = []string{"items"}
+	items := spec.Schema{}
+	items.Description = fmt.Sprintf("Items are the %ss of this page of the list.", t.Name())
+	items.Type = spec.StringOrArray{"array"}
+	items.Items = &spec.SchemaOrArray{Schema: &spec.Schema{SchemaProps: reference(definitionName(t), "")}}
+	list.Properties = map[string]spec.Schema{
+		"apiVersion": item.Properties["apiVersion"],
+		"kind":       item.Properties["kind"],
+		"metadata":   {SchemaProps: reference(metav1.ListMeta{}.OpenAPIModelName(), metadataDescription)},
+		"items":      items,
+	}
+	return list
 }
 
 // finish reports descriptions of ours that upstream has no need of any more.
@@ -131,7 +147,7 @@ func (b *builder) describe(property *spec.Schema, key string) error {
 	}
 	property.Description = descriptions[key]
 	if property.Description == "" {
-		return fmt.Errorf("no description of %s, neither upstream nor in descriptions.go", key)
+		return fmt.Errorf("no description of %s, neither upstream nor in our descriptions", key)
 	}
 	delete(b.unused, key)
 	return nil

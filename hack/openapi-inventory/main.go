@@ -12,10 +12,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"reflect"
 
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/hack/openapi-inventory/crd"
@@ -44,7 +46,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	b := newBuilder()
+	b := &builder{definitions: map[string]*spec.Schema{}, unused: maps.Clone(descriptions)}
 	for _, c := range crds {
 		schema, err := crd.Schema(c)
 		if err != nil {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package apiserver wires the API groups of clusterpass to their storage, on the
-// generic API server: Options become a Config, a Config becomes a Server.
+// generic API server: Options become a Config, a Config becomes a server.
 package apiserver
 
 import (
@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/sets"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -36,21 +34,12 @@ import (
 
 // ExtraConfig is the configuration of this server beyond that of a generic API server.
 type ExtraConfig struct {
-	// HubID distinguishes this hub from others that use the same member clusters.
-	HubID string
+	// Minting configures the minter. storages sets its interfaces and its clock.
+	Minting mint.Config
 	// Members has the clients for the member clusters.
 	Members *member.Pool
 	// MemberSecrets are the Secrets with the kubeconfigs of the member clusters.
 	MemberSecrets *member.SecretInformers
-	// MemberRequestTimeout bounds the total time of a request's calls to a member, for each phase of
-	// the request.
-	MemberRequestTimeout time.Duration
-	// MaxTokenExpiration is the maximum lifetime of a token.
-	MaxTokenExpiration time.Duration
-	// MaxGrantsPerNamespace bounds the grants of one namespace of the hub.
-	MaxGrantsPerNamespace int64
-	// AllowedMemberNamespaces are the exceptions to hub.ReservedNamespaces.
-	AllowedMemberNamespaces []string
 	// ControllerManagerUser is the username of the controller manager on the hub.
 	ControllerManagerUser string
 	// Limits are the limits on the objects of a namespace, by resource.
@@ -64,7 +53,7 @@ type ExtraConfig struct {
 	ExternalProfiles mint.Profiles
 }
 
-// Config is the configuration of a Server.
+// Config is the configuration of a server.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
 	Extra   ExtraConfig
@@ -85,13 +74,8 @@ func (c *Config) Complete() CompletedConfig {
 	return CompletedConfig{&completedConfig{c.Generic.Complete(), c.Extra}}
 }
 
-// Server is the API server of clusterpass.
-type Server struct {
-	Generic *genericapiserver.GenericAPIServer
-}
-
-// New returns a Server that serves the API groups of its mode. The caller prepares and runs it.
-func (c completedConfig) New() (*Server, error) {
+// New returns a server of the API groups of its mode. The caller prepares and runs it.
+func (c completedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	generic, err := c.generic.New("clusterpass-apiserver", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("generic API server: %w", err)
@@ -109,16 +93,11 @@ func (c completedConfig) New() (*Server, error) {
 			}
 		}
 	}
-	if err := c.awaitAggregator(generic); err != nil {
-		return nil, err
+	c.addPostStartHooks(generic)
+	if err := c.addReadyzChecks(generic); err != nil {
+		return nil, fmt.Errorf("readiness: %w", err)
 	}
-	if err := c.runMembers(generic); err != nil {
-		return nil, err
-	}
-	if err := c.watchHub(generic); err != nil {
-		return nil, err
-	}
-	return &Server{Generic: generic}, nil
+	return generic, nil
 }
 
 // storages returns all storages, by API group and resource. It has no groups that this server does
@@ -132,7 +111,10 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of authtokengrants: %w", err)
 	}
-	minter := c.minter(profiles, authtokengrant.NewGrants(granted.Internal))
+	minting := c.extra.Minting
+	minting.Profiles, minting.Grants = profiles, authtokengrant.NewGrants(granted.Internal)
+	minting.Members, minting.Authorizer, minting.Clock = c.extra.Members, c.generic.Authorization.Authorizer, clock.RealClock{}
+	minter := mint.New(minting)
 	requests, profileToken := authtokenrequest.NewREST(minter)
 	scores, scoreStatus, err := clusterscore.NewREST(Scheme, c.generic.RESTOptionsGetter)
 	if err != nil {
@@ -148,7 +130,7 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	if err != nil {
 		return nil, fmt.Errorf("storage of placements: %w", err)
 	}
-	c.limit(scores.Store.Store, sets.Sets.Store.Store, placements.Store.Store)
+	c.limit(scores.Store, sets.Sets.Store, placements.Store)
 	groups := map[string]map[string]rest.Storage{clusterpassv1alpha1.GroupName: {
 		"authtokenrequests":            requests,
 		"authtokengrants":              granted.Grants,
@@ -169,59 +151,39 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 	return groups, nil
 }
 
-func (c completedConfig) minter(profiles mint.Profiles, granted mint.Grants) *mint.Minter {
-	return mint.New(mint.Config{
-		HubID:             c.extra.HubID,
-		Profiles:          profiles,
-		Grants:            granted,
-		MaxGrants:         c.extra.MaxGrantsPerNamespace,
-		Members:           c.extra.Members,
-		Authorizer:        c.generic.Authorization.Authorizer,
-		MaxExpiration:     c.extra.MaxTokenExpiration,
-		RequestTimeout:    c.extra.MemberRequestTimeout,
-		Clock:             clock.RealClock{},
-		AllowedNamespaces: sets.New(c.extra.AllowedMemberNamespaces...),
-	})
-}
-
-// awaitAggregator keeps the server unready until it can authenticate the hub's aggregator. Before
-// that, it would treat all users as anonymous and refuse them.
-func (c completedConfig) awaitAggregator(generic *genericapiserver.GenericAPIServer) error {
-	config := c.generic.Authentication.RequestHeaderConfig
-	if config == nil {
-		return nil
-	}
-	check := healthz.NamedCheck("clusterpass-aggregator-ca", func(*http.Request) error {
-		if len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
-			return errors.New("the CA of the hub's aggregator is not read yet")
-		}
-		return nil
-	})
-	if err := generic.AddReadyzChecks(check); err != nil {
-		return fmt.Errorf("readiness of authentication: %w", err)
-	}
-	return nil
-}
-
-// runMembers starts the clients for members with the server.
-func (c completedConfig) runMembers(generic *genericapiserver.GenericAPIServer) error {
-	if err := generic.AddPostStartHook("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
+// addPostStartHooks starts the clients for members, and the watch of the hub, with the server.
+func (c completedConfig) addPostStartHooks(generic *genericapiserver.GenericAPIServer) {
+	generic.AddPostStartHookOrDie("clusterpass-members", func(hook genericapiserver.PostStartHookContext) error {
 		go c.extra.MemberSecrets.Run(hook)
 		go c.extra.Members.Run(hook)
 		return nil
-	}); err != nil {
-		return fmt.Errorf("member clients: %w", err)
+	})
+	generic.AddPostStartHookOrDie(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
+		go c.extra.HubWatch.RunWithContext(hook)
+		return nil
+	})
+}
+
+// addReadyzChecks keeps the server unready until it can authenticate the hub's aggregator, has read
+// the Secrets of members, and its watch of the hub allows it. Before it can authenticate the
+// aggregator, it would treat all users as anonymous and refuse them.
+func (c completedConfig) addReadyzChecks(generic *genericapiserver.GenericAPIServer) error {
+	var checks []healthz.HealthChecker
+	if config := c.generic.Authentication.RequestHeaderConfig; config != nil {
+		checks = append(checks, healthz.NamedCheck("clusterpass-aggregator-ca", func(*http.Request) error {
+			if len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
+				return errors.New("the CA of the hub's aggregator is not read yet")
+			}
+			return nil
+		}))
 	}
-	check := healthz.NamedCheck("clusterpass-member-secrets", func(*http.Request) error {
+	checks = append(checks, healthz.NamedCheck("clusterpass-member-secrets", func(*http.Request) error {
 		if !c.extra.MemberSecrets.Synced() {
 			return errors.New("the Secrets with the kubeconfigs of members are not read yet")
 		}
 		return nil
-	})
-	if err := generic.AddReadyzChecks(check); err != nil {
-		return fmt.Errorf("readiness of member clients: %w", err)
-	}
-	return nil
+	}), c.extra.HubWatch)
+	return generic.AddReadyzChecks(checks...)
 }
 
 func install(generic *genericapiserver.GenericAPIServer, group string, storage map[string]rest.Storage) error {
@@ -244,7 +206,8 @@ type withoutTokens struct {
 // EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
 func (e withoutTokens) EvaluatePolicyRule(attributes authorizer.Attributes) audit.RequestAuditConfig {
 	config := e.PolicyRuleEvaluator.EvaluatePolicyRule(attributes)
-	if isCreateOnly(attributes.GetResource(), attributes.GetSubresource()) && auditinternal.LevelMetadata.Less(config.Level) {
+	resource := withSubresource(attributes.GetResource(), attributes.GetSubresource())
+	if createOnly.Has(resource) && auditinternal.LevelMetadata.Less(config.Level) {
 		config.Level = auditinternal.LevelMetadata
 	}
 	return config

@@ -14,28 +14,19 @@ import (
 
 // No policy raises the audit level of requests for tokens.
 func TestWithoutTokens_EvaluatePolicyRule(t *testing.T) {
-	tests := map[string]struct {
-		attributes authorizer.AttributesRecord
-		policy     auditinternal.Level
-		want       auditinternal.Level
+	for name, test := range map[string]struct {
+		resource, subresource string
+		policy, want          auditinternal.Level
 	}{
-		"a request for a token": {
-			authorizer.AttributesRecord{Resource: "authtokenrequests"}, auditinternal.LevelRequestResponse, auditinternal.LevelMetadata,
-		},
-		"the subresource": {
-			authorizer.AttributesRecord{Resource: "clusterprofiles", Subresource: "token"}, auditinternal.LevelRequest, auditinternal.LevelMetadata,
-		},
-		"a policy that says less": {
-			authorizer.AttributesRecord{Resource: "authtokenrequests"}, auditinternal.LevelNone, auditinternal.LevelNone,
-		},
-		"anything else": {
-			authorizer.AttributesRecord{Resource: "clusterprofiles"}, auditinternal.LevelRequestResponse, auditinternal.LevelRequestResponse,
-		},
-	}
-	for name, test := range tests {
+		"a request for a token":   {"authtokenrequests", "", auditinternal.LevelRequestResponse, auditinternal.LevelMetadata},
+		"the subresource":         {"clusterprofiles", "token", auditinternal.LevelRequest, auditinternal.LevelMetadata},
+		"a policy that says less": {"authtokenrequests", "", auditinternal.LevelNone, auditinternal.LevelNone},
+		"anything else":           {"clusterprofiles", "", auditinternal.LevelRequestResponse, auditinternal.LevelRequestResponse},
+	} {
 		t.Run(name, func(t *testing.T) {
 			evaluator := withoutTokens{policy.NewFakePolicyRuleEvaluator(test.policy, nil)}
-			assert.Equal(t, test.want, evaluator.EvaluatePolicyRule(test.attributes).Level)
+			attributes := authorizer.AttributesRecord{Resource: test.resource, Subresource: test.subresource}
+			assert.Equal(t, test.want, evaluator.EvaluatePolicyRule(attributes).Level)
 		})
 	}
 }

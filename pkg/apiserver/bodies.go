@@ -80,10 +80,7 @@ func boundBodies(handler http.Handler) http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		resource := info.Resource
-		if info.Subresource != "" {
-			resource += "/" + info.Subresource
-		}
+		resource := withSubresource(info.Resource, info.Subresource)
 		limit, ok := bodies[resource]
 		if !ok {
 			limit = defaultBody

@@ -47,10 +47,8 @@ func TestBoundBodies(t *testing.T) {
 		"a JSON patch":              {"placements", "", "application/json-patch+json", `[` + many(`{"op":"test"}`, maxBodyEntries+1) + `]`, 413, "the body has more than"},
 		"YAML":                      {"placements", "", asYAML, "spec:\n  clusterSets:\n" + strings.Repeat("  - a\n", maxBodyEntries+1), 413, "spec.clusterSets has more than"},
 		"YAML that looks like JSON": {"placements", "", asYAML, `{a: '"', spec: {clusterSets: [` + many("a", maxBodyEntries+1) + `]}, b: '"'}`, 413, "spec.clusterSets has more than"},
-		"YAML with aliases": {
-			"placements", "", asApply, "a: &a [" + many("1", 300) + "]\nb: [" + many("*a", 80) + "]\n", 413, "together",
-		},
-		"JSON as YAML": {"clusterprofiles", "status", asApply, list(maxBodyEntries + 1), 413, "status.conditions has more than"},
+		"YAML with aliases":         {"placements", "", asApply, "a: &a [" + many("1", 300) + "]\nb: [" + many("*a", 80) + "]\n", 413, "together"},
+		"JSON as YAML":              {"clusterprofiles", "status", asApply, list(maxBodyEntries + 1), 413, "status.conditions has more than"},
 		"a list after a number that is no float": {
 			"placements", "", asJSON, `{"a":1e999,"spec":{"clusterSets":[` + many("1", maxBodyEntries+1) + `]}}`, 413, "spec.clusterSets has more than",
 		},

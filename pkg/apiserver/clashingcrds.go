@@ -13,10 +13,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	informers "k8s.io/apiextensions-apiserver/pkg/client/informers/externalversions/apiextensions/v1"
-	listers "k8s.io/apiextensions-apiserver/pkg/client/listers/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -29,20 +27,18 @@ import (
 // CRD become unreachable. The hub's OpenAPI then has one of the two at random, or none after a
 // restart of kube-apiserver.
 type clashingCRDs struct {
-	informer *follower
-	lister   listers.CustomResourceDefinitionLister
+	*follower
 	// logged are the names in the last log message. The informer calls its handler from one goroutine.
 	logged []string
 }
 
-var _ hubWatch = (*clashingCRDs)(nil)
-
 func newClashingCRDs(hub apiextensions.Interface) (*clashingCRDs, error) {
-	informer, err := newFollower(informers.NewCustomResourceDefinitionInformer(hub, 0, cache.Indexers{}), withoutSchemas, explainCRDs)
+	informer := informers.NewCustomResourceDefinitionInformer(hub, 0, cache.Indexers{})
+	f, err := newFollower("clusterpass-inventory-crds", informer, withoutSchemas, explainCRDs)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's CustomResourceDefinitions: %w", err)
 	}
-	return &clashingCRDs{informer: informer, lister: listers.NewCustomResourceDefinitionLister(informer.GetIndexer())}, nil
+	return &clashingCRDs{follower: f}, nil
 }
 
 // withoutSchemas reduces a CRD to its name, its group and its versions.
@@ -63,41 +59,34 @@ func withoutSchemas(object any) (any, error) {
 }
 
 // names returns the sorted names of the CRDs that clash.
-func (c *clashingCRDs) names() ([]string, error) {
-	crds, err := c.lister.List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("CustomResourceDefinitions: %w", err)
-	}
+func (c *clashingCRDs) names() []string {
 	var names []string
-	for _, crd := range crds {
-		if hub.Clashes(crd) {
+	for _, object := range c.GetStore().List() {
+		if crd, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok && hub.Clashes(crd) {
 			names = append(names, crd.Name)
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
-// Run implements hubWatch. It logs when a clash begins, at the start or later, and when it ends.
-func (c *clashingCRDs) Run(ctx context.Context) {
+// RunWithContext implements hubWatch. It logs when a clash begins, at the start or later, and when
+// it ends.
+func (c *clashingCRDs) RunWithContext(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	changed := func() { c.log(logger) }
-	if _, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	if _, err := c.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { changed() },
 		UpdateFunc: func(any, any) { changed() },
 		DeleteFunc: func(any) { changed() },
 	}); err != nil {
 		logger.Error(err, "Clashing CustomResourceDefinitions will not be logged")
 	}
-	c.informer.RunWithContext(ctx)
+	c.follower.RunWithContext(ctx)
 }
 
 func (c *clashingCRDs) log(logger klog.Logger) {
-	names, err := c.names()
-	if err != nil {
-		logger.Error(err, "Looking for clashing CustomResourceDefinitions")
-		return
-	}
+	names := c.names()
 	if slices.Equal(names, c.logged) {
 		return
 	}
@@ -109,19 +98,15 @@ func (c *clashingCRDs) log(logger klog.Logger) {
 	logger.Error(clashError(names), "Not ready: CustomResourceDefinitions clash with this server", "customResourceDefinitions", names)
 }
 
-// Name implements hubWatch.
-func (c *clashingCRDs) Name() string { return "clusterpass-inventory-crds" }
-
 // Check implements hubWatch: it fails while any CRD clashes, or while this is unknown.
-func (c *clashingCRDs) Check(*http.Request) error {
-	if err := c.informer.Err(); err != nil {
+func (c *clashingCRDs) Check(r *http.Request) error {
+	if err := c.follower.Check(r); err != nil {
 		return err
 	}
-	names, err := c.names()
-	if err != nil || len(names) == 0 {
-		return err
+	if names := c.names(); len(names) > 0 {
+		return clashError(names)
 	}
-	return clashError(names)
+	return nil
 }
 
 // explainCRDs returns an error that says why it is unknown whether CRDs clash.

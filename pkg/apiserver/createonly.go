@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/kube-openapi/pkg/openapiconv"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
@@ -26,13 +27,9 @@ const notStored = "AuthTokenRequest is not stored: use kubectl create"
 // stored.
 var createOnly = sets.New("authtokenrequests", "clusterprofiles/token", "clustercredentialsets/token")
 
-// isCreateOnly returns whether a resource, or its subresource unless that is empty, supports only
-// create.
-func isCreateOnly(resource, subresource string) bool {
-	if subresource != "" {
-		resource += "/" + subresource
-	}
-	return createOnly.Has(resource)
+// withSubresource returns the name of a resource, or of its subresource unless that is empty.
+func withSubresource(resource, subresource string) string {
+	return strings.TrimSuffix(resource+"/"+subresource, "/")
 }
 
 // buildHandlerChain is the generic chain, with boundBodies and refuseUnstored after authorization.
@@ -49,7 +46,7 @@ func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) ht
 func refuseUnstored(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(r.Context())
-		if !ok || info.Verb == "create" || !isCreateOnly(info.Resource, info.Subresource) {
+		if !ok || info.Verb == "create" || !createOnly.Has(withSubresource(info.Resource, info.Subresource)) {
 			handler.ServeHTTP(w, r)
 			return
 		}
@@ -58,19 +55,6 @@ func refuseUnstored(handler http.Handler) http.Handler {
 		responsewriters.ErrorNegotiated(refusal, Codecs, schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}, w, r)
 	})
 }
-
-// kubectl relies on field validation by the server only if OpenAPI has a PATCH operation of the
-// kind with the parameter fieldValidation. Otherwise it lists the CustomResourceDefinitions, which
-// ordinary users may not, and fails. Therefore AuthTokenRequest has such an operation, and
-// refuseUnstored answers it.
-const (
-	fieldValidation            = "fieldValidation"
-	fieldValidationDescription = "What to do with unknown and duplicate fields: Ignore, Warn or Strict."
-	patchDescription           = "always refused, as an AuthTokenRequest is not stored: create one"
-
-	extensionAction = "x-kubernetes-action"
-	extensionKind   = "x-kubernetes-group-version-kind"
-)
 
 // requestsPaths returns the paths of AuthTokenRequests in all groups, served or not.
 func requestsPaths() []string {
@@ -81,37 +65,32 @@ func requestsPaths() []string {
 	return paths
 }
 
-// patchID returns the ID of the PATCH operation that belongs to the POST operation with postID.
-func patchID(postID string) string { return "patch" + strings.TrimPrefix(postID, "create") }
-
-// describeRefusedPatch adds the PATCH operation to an OpenAPI v2 document.
-func describeRefusedPatch(document *spec.Swagger) (*spec.Swagger, error) {
-	for _, path := range requestsPaths() {
-		item, ok := document.Paths.Paths[path]
-		if !ok {
-			continue
-		}
-		patch := spec.Operation{
-			VendorExtensible: spec.VendorExtensible{Extensions: spec.Extensions{
-				extensionAction: "patch", extensionKind: item.Post.Extensions[extensionKind],
-			}},
-			OperationProps: spec.OperationProps{
-				ID:          patchID(item.Post.ID),
-				Description: patchDescription,
-				Tags:        item.Post.Tags,
-				Parameters:  []spec.Parameter{stringParameter(fieldValidation, "query", fieldValidationDescription)},
-				Responses: &spec.Responses{ResponsesProps: spec.ResponsesProps{StatusCodeResponses: map[int]spec.Response{
-					http.StatusMethodNotAllowed: {ResponseProps: spec.ResponseProps{Description: notStored}},
-				}}},
+// refusedPatch returns the path of one AuthTokenRequest, with the PATCH operation that belongs to
+// a POST operation with this ID, these tags and these extensions.
+//
+// kubectl relies on field validation by the server only if OpenAPI has a PATCH operation of the
+// kind with the parameter fieldValidation. Otherwise it lists the CustomResourceDefinitions, which
+// ordinary users may not, and fails. Therefore AuthTokenRequest has such an operation, and
+// refuseUnstored answers it.
+func refusedPatch(postID string, tags []string, extensions spec.Extensions) spec.PathItem {
+	const kind = "x-kubernetes-group-version-kind"
+	name := stringParameter("name", "path", "name of the AuthTokenRequest")
+	name.Required = true
+	patch := &spec.Operation{
+		VendorExtensible: spec.VendorExtensible{Extensions: spec.Extensions{"x-kubernetes-action": "patch", kind: extensions[kind]}},
+		OperationProps: spec.OperationProps{
+			ID:          "patch" + strings.TrimPrefix(postID, "create"),
+			Description: "always refused, as an AuthTokenRequest is not stored: create one",
+			Tags:        tags,
+			Parameters: []spec.Parameter{
+				stringParameter("fieldValidation", "query", "What to do with unknown and duplicate fields: Ignore, Warn or Strict."),
 			},
-		}
-		name := stringParameter("name", "path", "name of the AuthTokenRequest")
-		name.Required = true
-		named := spec.PathItem{PathItemProps: spec.PathItemProps{Patch: &patch, Parameters: []spec.Parameter{name}}}
-		named.Parameters = append(named.Parameters, item.Parameters...)
-		document.Paths.Paths[path+"/{name}"] = named
+			Responses: &spec.Responses{ResponsesProps: spec.ResponsesProps{StatusCodeResponses: map[int]spec.Response{
+				http.StatusMethodNotAllowed: {ResponseProps: spec.ResponseProps{Description: notStored}},
+			}}},
+		},
 	}
-	return document, nil
+	return spec.PathItem{PathItemProps: spec.PathItemProps{Patch: patch, Parameters: []spec.Parameter{name}}}
 }
 
 func stringParameter(name, in, description string) spec.Parameter {
@@ -122,38 +101,26 @@ func stringParameter(name, in, description string) spec.Parameter {
 	}
 }
 
-// describeRefusedPatchV3 is describeRefusedPatch for OpenAPI v3.
-func describeRefusedPatchV3(document *spec3.OpenAPI) (*spec3.OpenAPI, error) {
+// describeRefusedPatch adds the PATCH operation to an OpenAPI v2 document.
+func describeRefusedPatch(document *spec.Swagger) (*spec.Swagger, error) {
 	for _, path := range requestsPaths() {
-		item, ok := document.Paths.Paths[path]
-		if !ok {
-			continue
+		if item, ok := document.Paths.Paths[path]; ok {
+			named := refusedPatch(item.Post.ID, item.Post.Tags, item.Post.Extensions)
+			named.Parameters = append(named.Parameters, item.Parameters...)
+			document.Paths.Paths[path+"/{name}"] = named
 		}
-		patch := spec3.Operation{
-			VendorExtensible: spec.VendorExtensible{Extensions: spec.Extensions{
-				extensionAction: "patch", extensionKind: item.Post.Extensions[extensionKind],
-			}},
-			OperationProps: spec3.OperationProps{
-				OperationId: patchID(item.Post.OperationId),
-				Description: patchDescription,
-				Tags:        item.Post.Tags,
-				Parameters:  []*spec3.Parameter{stringParameterV3(fieldValidation, "query", fieldValidationDescription)},
-				Responses: &spec3.Responses{ResponsesProps: spec3.ResponsesProps{StatusCodeResponses: map[int]*spec3.Response{
-					http.StatusMethodNotAllowed: {ResponseProps: spec3.ResponseProps{Description: notStored}},
-				}}},
-			},
-		}
-		name := stringParameterV3("name", "path", "name of the AuthTokenRequest")
-		name.Required = true
-		document.Paths.Paths[path+"/{name}"] = &spec3.Path{PathProps: spec3.PathProps{
-			Patch: &patch, Parameters: append([]*spec3.Parameter{name}, item.Parameters...),
-		}}
 	}
 	return document, nil
 }
 
-func stringParameterV3(name, in, description string) *spec3.Parameter {
-	return &spec3.Parameter{ParameterProps: spec3.ParameterProps{
-		Name: name, In: in, Description: description, Schema: spec.StringProperty(),
-	}}
+// describeRefusedPatchV3 is describeRefusedPatch for OpenAPI v3.
+func describeRefusedPatchV3(document *spec3.OpenAPI) (*spec3.OpenAPI, error) {
+	for _, path := range requestsPaths() {
+		if item, ok := document.Paths.Paths[path]; ok {
+			named := openapiconv.ConvertPathItem(refusedPatch(item.Post.OperationId, item.Post.Tags, item.Post.Extensions))
+			named.Parameters = append(named.Parameters, item.Parameters...)
+			document.Paths.Paths[path+"/{name}"] = named
+		}
+	}
+	return document, nil
 }

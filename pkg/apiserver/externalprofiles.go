@@ -6,43 +6,38 @@ package apiserver
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	listers "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/hub"
-	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/profiles"
 	"clusterpass.dev/pkg/sharedread"
 )
 
-// externalProfiles reads ClusterProfiles that the hub serves with a CRD.
+// externalProfiles reads ClusterProfiles that the hub serves with a CRD. If the CRD is deleted
+// later, all ClusterProfiles are gone. They are then not found, and grants can still be listed and
+// revoked.
 type externalProfiles struct {
-	informer *follower
-	lister   listers.ClusterProfileLister
-	stored   *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
+	*follower
+
+	lister listers.ClusterProfileLister
+	stored *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
-var (
-	_ mint.Profiles = (*externalProfiles)(nil)
-	_ hubWatch      = (*externalProfiles)(nil)
-)
-
 func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
-	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	informer, err := newFollower(profiles.NewInformer(hub, 0, byNamespace), profiles.WithoutManagedFields, explainProfiles)
+	informer := profiles.NewInformer(hub)
+	f, err := newFollower("clusterpass-external-profiles", informer, profiles.WithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
 	}
 	return &externalProfiles{
-		informer: informer,
+		follower: f,
 		lister:   listers.NewClusterProfileLister(informer.GetIndexer()),
 		stored: sharedread.NewReader(clock.RealClock{}, func(
 			ctx context.Context, key types.NamespacedName,
@@ -76,23 +71,11 @@ func (p *externalProfiles) Stored(ctx context.Context, namespace, name string) (
 }
 
 func (p *externalProfiles) ready() error {
-	if p.informer.Err() != nil {
+	if !p.HasSynced() {
 		return apierrors.NewServiceUnavailable("the hub's ClusterProfiles are not read yet")
 	}
 	return nil
 }
-
-// Run implements hubWatch.
-func (p *externalProfiles) Run(ctx context.Context) {
-	p.informer.RunWithContext(ctx)
-}
-
-// Name implements hubWatch.
-func (p *externalProfiles) Name() string { return "clusterpass-external-profiles" }
-
-// Check implements hubWatch: it fails until the cache has synced. If the CRD is deleted later, all
-// ClusterProfiles are gone. They are then not found, and grants can still be listed and revoked.
-func (p *externalProfiles) Check(*http.Request) error { return p.informer.Err() }
 
 // explainProfiles returns an error that says why the ClusterProfiles have not been read.
 func explainProfiles(err error) error {

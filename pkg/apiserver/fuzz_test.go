@@ -136,17 +136,12 @@ func documents(tb testing.TB, path string) []seed {
 		require.NoError(tb, err)
 		asJSON, err := yaml.YAMLToJSON(document)
 		require.NoError(tb, err)
-		if of := schema.FromAPIVersionAndKind(typeMeta(tb, document)); slices.Contains(servedKinds[of.GroupVersion()], of.Kind) {
+		var object metav1.TypeMeta
+		require.NoError(tb, yaml.Unmarshal(document, &object))
+		if of := object.GroupVersionKind(); slices.Contains(servedKinds[of.GroupVersion()], of.Kind) {
 			all = append(all, seed{document, runtime.ContentTypeYAML}, seed{asJSON, runtime.ContentTypeJSON})
 		}
 	}
-}
-
-func typeMeta(tb testing.TB, document []byte) (apiVersion, kind string) {
-	tb.Helper()
-	object := metav1.TypeMeta{}
-	require.NoError(tb, yaml.Unmarshal(document, &object))
-	return object.APIVersion, object.Kind
 }
 
 // fuzzed is a resource that is served, or a subresource, on a storage that stores nothing.
@@ -199,17 +194,13 @@ func kindOf(tb testing.TB, of rest.Storage, gv schema.GroupVersion) schema.Group
 	}
 	kinds, _, err := Scheme.ObjectKinds(of.New())
 	require.NoError(tb, err)
-	for _, kind := range kinds {
-		if kind.GroupVersion() == gv {
-			return kind
-		}
-	}
-	require.Fail(tb, "a storage of no kind of its group", "%T", of)
-	return schema.GroupVersionKind{}
+	kind := slices.IndexFunc(kinds, func(kind schema.GroupVersionKind) bool { return kind.GroupVersion() == gv })
+	require.GreaterOrEqual(tb, kind, 0, "a storage of no kind of its group: %T", of)
+	return kinds[kind]
 }
 
 func (f *fuzzed) String() string {
-	return strings.TrimSuffix(f.GroupResource().String()+"/"+f.subresource, "/")
+	return withSubresource(f.GroupResource().String(), f.subresource)
 }
 
 // serve has a body be that of a request for the resource, and says whether the server would have
@@ -255,7 +246,7 @@ func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 // decode returns the object that the server makes of a body, nil if it refuses it.
 func (f *fuzzed) decode(t *testing.T, body []byte, contentType string) runtime.Object {
 	t.Helper()
-	limit, ok := bodies[strings.TrimSuffix(f.Resource+"/"+f.subresource, "/")]
+	limit, ok := bodies[withSubresource(f.Resource, f.subresource)]
 	if !ok {
 		limit = defaultBody
 	}

@@ -30,10 +30,7 @@ import (
 	"clusterpass.dev/pkg/registry/authtokengrant"
 )
 
-const (
-	testTimeout = time.Minute
-	testPoll    = 5 * time.Millisecond
-)
+const testTimeout = time.Minute
 
 // onEtcd returns how a resource is stored on an etcd that runs until the test ends, with the watch
 // cache or without.
@@ -71,7 +68,7 @@ func grantStorage(t *testing.T, decorator generic.StorageDecorator) *authtokengr
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), testPoll, testTimeout, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, testTimeout, true, func(context.Context) (bool, error) {
 		return condition(), nil
 	})
 	require.NoError(t, err, what)

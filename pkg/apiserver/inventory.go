@@ -5,15 +5,19 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/mint"
@@ -26,39 +30,77 @@ import (
 type hubWatch interface {
 	// HealthChecker fails while the watched objects keep the server from being ready.
 	healthz.HealthChecker
-	// Run watches until ctx ends. It returns when all watches have stopped.
-	Run(ctx context.Context)
+	// RunWithContext watches until ctx ends. It returns when all watches have stopped.
+	RunWithContext(ctx context.Context)
+}
+
+// follower is an informer that reports why it has not synced yet. It is a hubWatch.
+type follower struct {
+	cache.SharedIndexInformer
+
+	name string
+	// explain adds to an error what it means for the server, and how to fix it.
+	explain func(error) error
+	failure atomic.Pointer[error]
+}
+
+// newFollower returns a follower of informer, which must not have been started. transform reduces
+// objects in the cache.
+func newFollower(
+	name string, informer cache.SharedIndexInformer, transform cache.TransformFunc, explain func(error) error,
+) (*follower, error) {
+	f := &follower{SharedIndexInformer: informer, name: name, explain: explain}
+	if err := informer.SetTransform(transform); err != nil {
+		return nil, err
+	}
+	return f, informer.SetWatchErrorHandlerWithContext(f.handle)
+}
+
+func (f *follower) handle(ctx context.Context, r *cache.Reflector, err error) {
+	if f.HasSynced() {
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+		return
+	}
+	f.failure.Store(&err)
+	klog.FromContext(ctx).Error(f.explain(err), "Not ready")
+}
+
+// Name implements healthz.HealthChecker.
+func (f *follower) Name() string { return f.name }
+
+// Check implements healthz.HealthChecker. It returns nil after the informer has synced once, even
+// if the hub becomes unreachable later: the cache then has the best available data. Before that, it
+// explains the last error.
+func (f *follower) Check(*http.Request) error {
+	if f.HasSynced() {
+		return nil
+	}
+	if failure := f.failure.Load(); failure != nil {
+		return f.explain(*failure)
+	}
+	return f.explain(errors.New("the hub has not answered yet"))
 }
 
 // addInventory fills in the fields for the mode, hub.InventoryServed or hub.InventoryExternal. It
 // sends no request to the hub. It may change config.
 func (c *ExtraConfig) addInventory(mode string, config *restclient.Config) error {
-	if mode == hub.InventoryServed {
-		return c.addClashingCRDs(config)
+	if mode == hub.InventoryExternal {
+		client, err := dynamic.NewForConfig(config)
+		if err != nil {
+			return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
+		}
+		profiles, err := newExternalProfiles(client)
+		c.ExternalProfiles, c.HubWatch = profiles, profiles
+		return err
 	}
-	return c.addExternalProfiles(config)
-}
-
-func (c *ExtraConfig) addClashingCRDs(hub *restclient.Config) error {
 	// Decoding JSON costs several times as much, and a hub may have megabytes of schemas.
-	hub.ContentType = runtime.ContentTypeProtobuf
-	hub.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := apiextensions.NewForConfig(hub)
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := apiextensions.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
 	}
-	crds, err := newClashingCRDs(client)
-	c.HubWatch = crds
-	return err
-}
-
-func (c *ExtraConfig) addExternalProfiles(hub *restclient.Config) error {
-	client, err := dynamic.NewForConfig(hub)
-	if err != nil {
-		return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
-	}
-	profiles, err := newExternalProfiles(client)
-	c.ExternalProfiles, c.HubWatch = profiles, profiles
+	c.HubWatch, err = newClashingCRDs(client)
 	return err
 }
 
@@ -77,24 +119,10 @@ func (c completedConfig) inventory() (mint.Profiles, map[string]rest.Storage, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("storage of placementdecisions: %w", err)
 	}
-	c.limit(profiles.Store.Store, decisions.Store.Store)
-	return clusterprofile.NewGetter(profiles.Store), map[string]rest.Storage{
+	c.limit(profiles.Store, decisions.Store)
+	return clusterprofile.NewGetter(profiles), map[string]rest.Storage{
 		"clusterprofiles":        profiles,
 		"clusterprofiles/status": profileStatus,
 		"placementdecisions":     decisions,
 	}, nil
-}
-
-// watchHub starts the watches of the hub with the server, and adds them to its readiness.
-func (c completedConfig) watchHub(generic *genericapiserver.GenericAPIServer) error {
-	if err := generic.AddPostStartHook(c.extra.HubWatch.Name(), func(hook genericapiserver.PostStartHookContext) error {
-		go c.extra.HubWatch.Run(hook)
-		return nil
-	}); err != nil {
-		return fmt.Errorf("watch on the hub: %w", err)
-	}
-	if err := generic.AddReadyzChecks(c.extra.HubWatch); err != nil {
-		return fmt.Errorf("readiness of the inventory: %w", err)
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,7 +41,7 @@ func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResour
 
 func TestClashingCRDs_Check(t *testing.T) {
 	const ours = "multicluster.x-k8s.io"
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		crds []runtime.Object
 		want string // empty: none
 	}{
@@ -53,19 +54,18 @@ func TestClashingCRDs_Check(t *testing.T) {
 		"a group that ends alike":                {[]runtime.Object{crd("clusterprofiles", "my."+ours, "v1alpha1")}, ""},
 		"all that clash, sorted, and no other":   {[]runtime.Object{crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")}, ": a." + ours + ", b." + ours + ". "},
 		"what follows and what to do about that": {[]runtime.Object{crd("a", ours, "v1alpha1")}, "or run with --inventory=External and without the APIService v1alpha1." + ours},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
 			require.NoError(t, err)
-			follow(t, crds, crds.informer)
+			follow(t, crds, crds.follower)
 			err = crds.Check(nil)
 			if test.want == "" {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorContains(t, err, test.want)
 			}
-			for _, kept := range crds.informer.GetStore().List() {
+			for _, kept := range crds.GetStore().List() {
 				c := kept.(*apiextensionsv1.CustomResourceDefinition)
 				assert.Nil(t, c.ManagedFields)
 				assert.Nil(t, c.Spec.Versions[0].Schema)
@@ -79,7 +79,7 @@ func TestClashingCRDs_CheckAfterDeletion(t *testing.T) {
 	hub := apiextensions.NewClientset()
 	crds, err := newClashingCRDs(hub)
 	require.NoError(t, err)
-	follow(t, crds, crds.informer)
+	follow(t, crds, crds.follower)
 	client := hub.ApiextensionsV1().CustomResourceDefinitions()
 	_, err = client.Create(t.Context(), clashing, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestExternalProfiles(t *testing.T) {
 	hub := newHubOfProfiles(t, known)
 	profiles, err := newExternalProfiles(hub)
 	require.NoError(t, err)
-	follow(t, profiles, profiles.informer)
+	follow(t, profiles, profiles.follower)
 	// The informer never hears of it, as it has not yet of one that was created a moment ago.
 	hub.PrependReactor("get", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		get, ok := action.(clienttesting.GetAction)
@@ -175,20 +175,16 @@ func refuse(hub *clienttesting.Fake, err error) {
 // start runs w until the test ends.
 func start(t *testing.T, w hubWatch) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-done })
-	go func() {
-		defer close(done)
-		w.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { w.RunWithContext(t.Context()) })
+	t.Cleanup(running.Wait)
 }
 
 // follow is start for a hub that answers, and waits until everything has been read.
 func follow(t *testing.T, w hubWatch, f *follower) {
 	t.Helper()
 	start(t, w)
-	eventually(t, "the hub is read", func() bool { return f.Err() == nil })
+	eventually(t, "the hub is read", func() bool { return f.Check(nil) == nil })
 }
 
 func untilSays(t *testing.T, w hubWatch, words string) {

@@ -60,12 +60,12 @@ func limitsText(of func(namespaceLimit) string) string {
 // limits returns the limits that the flags say, by resource.
 func (o *Options) limits() (map[string]namespaceLimit, error) {
 	all := maps.Clone(defaultLimits)
+	kinds := strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")
 	var errs []error
 	for name, count := range o.MaxObjectsPerNamespace {
 		limit, ok := all[name]
 		if !ok || count < 1 {
-			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1",
-				name, count, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-objects-per-namespace %s=%d: want one of %s, and at least 1", name, count, kinds))
 			continue
 		}
 		limit.Objects = count
@@ -75,21 +75,13 @@ func (o *Options) limits() (map[string]namespaceLimit, error) {
 		limit, ok := all[name]
 		bytes, err := resource.ParseQuantity(text)
 		if !ok || err != nil || bytes.Value() < 1 {
-			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1",
-				name, text, strings.Join(slices.Sorted(maps.Keys(defaultLimits)), ", ")))
+			errs = append(errs, fmt.Errorf("--max-bytes-per-namespace %s=%s: want one of %s, and a quantity of at least 1", name, text, kinds))
 			continue
 		}
 		limit.Bytes = bytes.Value()
 		all[name] = limit
 	}
 	return all, errors.Join(errs...)
-}
-
-// limit has stores, which have been completed, keep the limits of namespaces.
-func (c completedConfig) limit(stores ...*genericregistry.Store) {
-	for _, store := range stores {
-		limitNamespaces(store, c.extra.Limits[store.DefaultQualifiedResource.Resource], c.extra.ControllerManagerUser)
-	}
 }
 
 const (
@@ -102,14 +94,14 @@ const (
 	// freeBytes is up to which size an object may always be updated: status and metadata of what there
 	// is are kept when a namespace is full.
 	freeBytes = 16 << 10
-	// maxSizes and maxTallies bound what is remembered. All is forgotten then: what is gone is among
-	// it.
+	// maxSizes and maxTallies bound what is remembered. At the bound all is forgotten, because objects
+	// that are gone are among it.
 	maxSizes   = 100_000
 	maxTallies = 10_000
 )
 
-// namespaces keeps a store within its limit. It goes by the watch cache, so that replicas, and
-// requests of the same moment, may pass the limit by a few.
+// namespaces keeps a store within its limit. It counts in the watch cache, so replicas, and requests
+// at the same time, may exceed the limit by a few.
 type namespaces struct {
 	resource schema.GroupResource
 	// list lists the objects of the namespace of ctx, as the watch cache has them.
@@ -135,8 +127,8 @@ type tally struct {
 	counts int
 }
 
-// giveBack returns the room for so many objects and bytes that were not stored after all. Where t
-// was counted since the room was taken, in the count-th count, they are not in it.
+// giveBack returns the room for so many objects and bytes that were not stored after all. It was
+// taken after the count-th count. If t was counted again since, they are not in it.
 func (t *tally) giveBack(objects, bytes int64, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -152,19 +144,24 @@ type size struct {
 	bytes   int64
 }
 
-// limitNamespaces has store refuse creates that would pass limit in their namespace, but for those
-// of the user exempt. What that one creates has its name in the annotation
-// clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
-func limitNamespaces(store *genericregistry.Store, limit namespaceLimit, exempt string) {
-	n := &namespaces{
-		resource: store.DefaultQualifiedResource, limit: limit, exempt: exempt, clock: clock.RealClock{},
-		list: func(ctx context.Context) (runtime.Object, error) {
-			return store.List(ctx, &internalversion.ListOptions{ResourceVersion: "0"})
-		},
-		tallies: map[string]*tally{}, sizes: map[types.UID]size{},
+// limit makes stores, which have been completed, refuse creates that would pass the limit in their
+// namespace, but for those of the controller manager. What that one creates has its name in the
+// annotation clusterpassv1alpha1.AnnotationCreator, which nobody else can set, and is not counted.
+func (c completedConfig) limit(stores ...*genericregistry.Store) {
+	for _, store := range stores {
+		n := &namespaces{
+			resource: store.DefaultQualifiedResource,
+			limit:    c.extra.Limits[store.DefaultQualifiedResource.Resource],
+			exempt:   c.extra.ControllerManagerUser,
+			clock:    clock.RealClock{},
+			list: func(ctx context.Context) (runtime.Object, error) {
+				return store.List(ctx, &internalversion.ListOptions{ResourceVersion: "0"})
+			},
+			tallies: map[string]*tally{}, sizes: map[types.UID]size{},
+		}
+		store.BeginCreate = n.beginCreate
+		store.BeginUpdate = n.beginUpdate
 	}
-	store.BeginCreate = n.beginCreate
-	store.BeginUpdate = n.beginUpdate
 }
 
 func finish(context.Context, bool) {}
@@ -187,25 +184,7 @@ func (n *namespaces) beginCreate(
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	return n.take(ctx, object.GetName(), 1, own, options.DryRun)
-}
-
-// take takes room for so many objects and bytes until the request has failed. A dry run needs the
-// room, and does not take it.
-func (n *namespaces) take(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
-	giveBack, err := n.admit(ctx, name, objects, bytes)
-	if err != nil {
-		return nil, err
-	}
-	if dryrun.IsDryRun(dryRun) {
-		giveBack()
-		return finish, nil
-	}
-	return func(_ context.Context, succeeded bool) {
-		if !succeeded {
-			giveBack()
-		}
-	}, nil
+	return n.admit(ctx, object.GetName(), 1, own, options.DryRun)
 }
 
 // beginUpdate implements genericregistry.BeginUpdateFunc. It keeps the annotation as it is.
@@ -244,7 +223,7 @@ func (n *namespaces) beginUpdate(
 		return nil, apierrors.NewForbidden(n.resource, object.GetName(),
 			fmt.Errorf("%s created this object, and nobody else may make it larger than %s", creator, quantity(freeBytes)))
 	}
-	return n.take(ctx, object.GetName(), 0, size-was, options.DryRun)
+	return n.admit(ctx, object.GetName(), 0, size-was, options.DryRun)
 }
 
 func setCreator(object metav1.Object, name string) {
@@ -262,9 +241,10 @@ func setCreator(object metav1.Object, name string) {
 	object.SetAnnotations(annotations)
 }
 
-// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx, and
-// returns what gives it back; where there is none, 403.
-func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64) (giveBack func(), err error) {
+// admit takes room for so many objects, which may be none, and bytes in the namespace of ctx until
+// the request has failed; where there is none, it returns 403. A dry run needs the room, and does
+// not take it.
+func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int64, dryRun []string) (genericregistry.FinishFunc, error) {
 	namespace := genericapirequest.NamespaceValue(ctx)
 	t := n.tallyOf(namespace)
 	t.mu.Lock()
@@ -283,11 +263,17 @@ func (n *namespaces) admit(ctx context.Context, name string, objects, bytes int6
 		t.counts++
 	}
 	switch {
+	case fits() && dryrun.IsDryRun(dryRun):
+		return finish, nil
 	case fits():
 		t.objects += objects
 		t.bytes += bytes
 		count := t.counts
-		return func() { t.giveBack(objects, bytes, count) }, nil
+		return func(_ context.Context, succeeded bool) {
+			if !succeeded {
+				t.giveBack(objects, bytes, count)
+			}
+		}, nil
 	case !hasRoom():
 		return nil, apierrors.NewForbidden(n.resource, name, fmt.Errorf("namespace %q has %d %s, "+
 			"of at most %d (--max-objects-per-namespace of clusterpass-apiserver)", namespace, t.objects, n.resource.Resource, n.limit.Objects))
@@ -314,8 +300,8 @@ func (n *namespaces) tallyOf(namespace string) *tally {
 	return t
 }
 
-// count returns how many objects of list count, and their bytes. Of an object that it has seen in
-// this version it has the size.
+// count returns how many objects of list count, and their bytes. It encodes an object only if it
+// has not seen this version of it.
 func (n *namespaces) count(list runtime.Object) (objects, bytes int64, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,6 +6,7 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,7 +84,6 @@ func TestSetCreator(t *testing.T) {
 }
 
 func TestNamespaces_Admit(t *testing.T) {
-	const exempt = "controller"
 	counts := 0
 	there := &clusterpassv1alpha1.PlacementList{}
 	add := func(name, creator string) {
@@ -91,19 +91,16 @@ func TestNamespaces_Admit(t *testing.T) {
 		setCreator(&p.ObjectMeta, creator)
 		there.Items = append(there.Items, p)
 	}
-	now := clocktesting.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC))
-	n := &namespaces{
-		resource: clusterpassv1alpha1.Resource("placements"), limit: namespaceLimit{Objects: 3, Bytes: 10_000}, exempt: exempt, clock: now,
-		list:    func(context.Context) (runtime.Object, error) { counts++; return there, nil },
-		tallies: map[string]*tally{}, sizes: map[types.UID]size{},
-	}
+	n := newNamespaces(3)
+	n.list = func(context.Context) (runtime.Object, error) { counts++; return there, nil }
+	now := n.clock.(*clocktesting.FakeClock)
 	ctx := genericapirequest.WithNamespace(t.Context(), "team")
 	admit := func(ctx context.Context, name string, bytes int64) error {
-		_, err := n.admit(ctx, name, 1, bytes)
+		_, err := n.admit(ctx, name, 1, bytes, nil)
 		return err
 	}
 	add("a", "")
-	add("ours", exempt)
+	add("ours", n.exempt)
 
 	require.NoError(t, admit(ctx, "b", 10), "what the controller manager has created does not count")
 	require.NoError(t, admit(ctx, "c", 10))
@@ -221,12 +218,8 @@ func TestNamespaces_BeginCreateCancelled(t *testing.T) {
 
 // TestLimit_RefusedRequest goes by the storage as it is served.
 func TestLimit_RefusedRequest(t *testing.T) {
-	var placements *fuzzed
-	for _, resource := range newFuzzed(t, map[string]namespaceLimit{"placements": {Objects: 1, Bytes: 10_000}}) {
-		if resource.String() == "placements.clusterpass.dev" {
-			placements = resource
-		}
-	}
+	served := newFuzzed(t, map[string]namespaceLimit{"placements": {Objects: 1, Bytes: 10_000}})
+	placements := served[slices.IndexFunc(served, func(f *fuzzed) bool { return f.String() == "placements.clusterpass.dev" })]
 	create := func(validate rest.ValidateObjectFunc, dryRun ...string) error {
 		object := &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "a"}}
 		clusterpassv1alpha1.SetDefaults_Placement(object)
@@ -246,7 +239,7 @@ func TestNamespaces_BeginUpdate(t *testing.T) {
 		setCreator(p, creator)
 		return p
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		is, was int
 		user    string
 		creator string
@@ -261,8 +254,7 @@ func TestNamespaces_BeginUpdate(t *testing.T) {
 		"the controller manager may make it larger":   {is: 40 << 10, user: "controller", want: true},
 		"what it has created may not grow by others":  {is: 18 << 10, creator: "controller"},
 		"but a little":                                {is: 10 << 10, creator: "controller", want: true},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNamespaces(0)
 			n.limit.Bytes = 20 << 10

@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"strconv"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -23,13 +24,13 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/utils/clock"
-	netutils "k8s.io/utils/net"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/clustercredentialset"
 	"clusterpass.dev/pkg/sharedread"
 )
@@ -131,7 +132,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 			"neither counted nor refused. Defaults: "+limitsText(func(l namespaceLimit) string { return strconv.FormatInt(l.Objects, 10) })+".")
 	limits.StringToStringVar(&o.MaxBytesPerNamespace, "max-bytes-per-namespace", o.MaxBytesPerNamespace, "Maximum size of all objects of a "+
 		"kind in a namespace of the hub together, as RESOURCE=QUANTITY. An update that makes an object of more than 16 KiB larger must fit, "+
-		"too. Defaults: "+limitsText(func(l namespaceLimit) string { return resource.NewQuantity(l.Bytes, resource.BinarySI).String() })+".")
+		"too. Defaults: "+limitsText(func(l namespaceLimit) string { return quantity(l.Bytes) })+".")
 
 	storage := sections.FlagSet("etcd")
 	o.Recommended.Etcd.AddFlags(storage)
@@ -186,14 +187,10 @@ type CompletedOptions struct {
 
 // Complete fills in the options that can be derived from others.
 func (o *Options) Complete() CompletedOptions {
-	if kubeconfig := o.Recommended.CoreAPI.CoreAPIKubeconfigPath; kubeconfig != "" {
-		if o.Recommended.Authentication.RemoteKubeConfigFile == "" {
-			o.Recommended.Authentication.RemoteKubeConfigFile = kubeconfig
-		}
-		if o.Recommended.Authorization.RemoteKubeConfigFile == "" {
-			o.Recommended.Authorization.RemoteKubeConfigFile = kubeconfig
-		}
-	}
+	kubeconfig := o.Recommended.CoreAPI.CoreAPIKubeconfigPath
+	authentication, authorization := o.Recommended.Authentication, o.Recommended.Authorization
+	authentication.RemoteKubeConfigFile = cmp.Or(authentication.RemoteKubeConfigFile, kubeconfig)
+	authorization.RemoteKubeConfigFile = cmp.Or(authorization.RemoteKubeConfigFile, kubeconfig)
 	return CompletedOptions{&completedOptions{o}}
 }
 
@@ -231,17 +228,9 @@ func (o completedOptions) Validate() error {
 		}
 	}
 	errs = append(errs, o.ServerRun.Validate()...)
-	r := o.Recommended
-	errs = append(errs, r.SecureServing.Validate()...)
-	errs = append(errs, r.Authentication.Validate()...)
-	errs = append(errs, r.Authorization.Validate()...)
-	errs = append(errs, r.Audit.Validate()...)
-	errs = append(errs, r.Features.Validate()...)
-	errs = append(errs, r.CoreAPI.Validate()...)
-	errs = append(errs, r.Admission.Validate()...)
-	errs = append(errs, r.EgressSelector.Validate()...)
-	errs = append(errs, r.Traces.Validate()...)
-	return utilerrors.NewAggregate(errs)
+	recommended := *o.Recommended
+	recommended.Etcd = nil // see above
+	return utilerrors.NewAggregate(append(errs, recommended.Validate()...))
 }
 
 // validateEtcdServers refuses servers on other machines without TLS. Somebody in the network could
@@ -257,12 +246,10 @@ func validateEtcdServers(servers []string) []error {
 	return errs
 }
 
-// validateLimits returns the errors in the limits of namespaces.
+// validateLimits returns the errors in the limits of namespaces, some of which may be nil.
 func (o completedOptions) validateLimits() []error {
-	var errs []error
-	if _, err := o.limits(); err != nil {
-		errs = append(errs, err)
-	}
+	_, err := o.limits()
+	errs := []error{err}
 	if o.MaxGrantsPerNamespace < 1 {
 		errs = append(errs, errors.New("--max-grants-per-namespace must be at least 1"))
 	}
@@ -289,7 +276,7 @@ func (o completedOptions) validateSets() []error {
 // Config returns the Config for o. It reads the hub's ID from the hub if there is none in o.
 func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	serving := o.Recommended.SecureServing
-	if err := serving.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+	if err := serving.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
 	generic := genericapiserver.NewRecommendedConfig(Codecs)
@@ -334,9 +321,12 @@ func unlimited(config *restclient.Config) *restclient.Config {
 }
 
 func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (ExtraConfig, error) {
-	hubID, err := o.hubID(ctx, hub)
-	if err != nil {
-		return ExtraConfig{}, err
+	var err error
+	hubID := o.HubID
+	if hubID == "" {
+		if hubID, err = grant.HubID(ctx, hub); err != nil {
+			return ExtraConfig{}, err
+		}
 	}
 	access := member.DefaultConfig()
 	if o.AccessConfigFile != "" {
@@ -355,26 +345,20 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}
 	return ExtraConfig{
-		HubID:                   hubID,
-		Members:                 members,
-		MemberSecrets:           secrets,
-		MemberRequestTimeout:    o.MemberRequestTimeout,
-		MaxTokenExpiration:      o.MaxTokenExpiration,
-		MaxGrantsPerNamespace:   o.MaxGrantsPerNamespace,
-		AllowedMemberNamespaces: o.AllowedMemberNamespaces,
-		ControllerManagerUser:   o.ControllerManagerUser,
-		Limits:                  limits,
+		Minting: mint.Config{
+			HubID:             hubID,
+			MaxExpiration:     o.MaxTokenExpiration,
+			MaxGrants:         o.MaxGrantsPerNamespace,
+			RequestTimeout:    o.MemberRequestTimeout,
+			AllowedNamespaces: sets.New(o.AllowedMemberNamespaces...),
+		},
+		Members:               members,
+		MemberSecrets:         secrets,
+		ControllerManagerUser: o.ControllerManagerUser,
+		Limits:                limits,
 		CredentialSets: clustercredentialset.Options{
 			DecisionWriter: o.ControllerManagerUser, Masters: clustercredentialset.MastersPolicy(o.SetAuthorMasters),
 			MaxAuthorAge: o.MaxSetAuthorAge,
 		},
 	}, nil
-}
-
-// hubID returns the ID of the hub according to the flag, or else its default.
-func (o completedOptions) hubID(ctx context.Context, hub kubernetes.Interface) (string, error) {
-	if o.HubID != "" {
-		return o.HubID, nil
-	}
-	return grant.HubID(ctx, hub)
 }

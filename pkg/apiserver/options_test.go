@@ -13,7 +13,7 @@ import (
 
 func TestOptions_Validate(t *testing.T) {
 	const embedded = "--embedded-etcd-dir=/data"
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		args []string
 		want string // empty: valid
 	}{
@@ -30,8 +30,7 @@ func TestOptions_Validate(t *testing.T) {
 		"no known inventory":     {[]string{embedded, "--inventory=external"}, "--inventory must be Served or External"},
 		"a hub id with a slash":  {[]string{embedded, "--hub-id=a/b"}, `--hub-id "a/b"`},
 		"a namespace with a dot": {[]string{embedded, "--allow-member-namespaces=kube.system"}, `--allow-member-namespaces "kube.system"`},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			options := NewOptions()
 			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)

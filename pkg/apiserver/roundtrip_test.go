@@ -25,28 +25,25 @@ import (
 // fuzzerFuncs fill types with what the server makes of them: decoding sets defaults.
 func fuzzerFuncs(serializer.CodecFactory) []any {
 	return []any{
-		func(request *multiclusterv1alpha1.AuthTokenRequest, c randfill.Continue) {
-			c.FillNoCustom(request)
-			multiclusterv1alpha1.SetDefaults_AuthTokenRequest(request)
-		},
-		func(set *clusterpassv1alpha1.ClusterCredentialSet, c randfill.Continue) {
-			c.FillNoCustom(set)
-			clusterpassv1alpha1.SetDefaults_ClusterCredentialSet(set)
-		},
-		func(placement *clusterpassv1alpha1.Placement, c randfill.Continue) {
-			c.FillNoCustom(placement)
-			clusterpassv1alpha1.SetDefaults_Placement(placement)
-		},
-		func(status *inventoryv1alpha1.ClusterProfileStatus, c randfill.Continue) {
-			c.FillNoCustom(status)
+		filled(multiclusterv1alpha1.SetDefaults_AuthTokenRequest),
+		filled(clusterpassv1alpha1.SetDefaults_ClusterCredentialSet),
+		filled(clusterpassv1alpha1.SetDefaults_Placement),
+		filled(func(status *inventoryv1alpha1.ClusterProfileStatus) {
 			if status.Conditions == nil {
 				status.Conditions = []metav1.Condition{}
 			}
-		},
+		}),
 		func(extension *clientcmdv1.NamedExtension, c randfill.Continue) {
 			extension.Name = c.String(0)
 			extension.Extension = runtime.RawExtension{Raw: []byte(`{"key":"value"}`)}
 		},
+	}
+}
+
+func filled[T any](setDefaults func(*T)) func(*T, randfill.Continue) {
+	return func(object *T, c randfill.Continue) {
+		c.FillNoCustom(object)
+		setDefaults(object)
 	}
 }
 

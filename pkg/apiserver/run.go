@@ -9,17 +9,9 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/component-base/cli/globalflag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
-	"k8s.io/component-base/term"
-	"k8s.io/component-base/version"
 
+	"clusterpass.dev/pkg/command"
 	"clusterpass.dev/pkg/embeddedetcd"
 )
 
@@ -63,12 +55,11 @@ func (o completedOptions) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return server.Generic.PrepareRun().RunWithContext(ctx)
+	return server.PrepareRun().RunWithContext(ctx)
 }
 
 // NewCommand returns the command line of the server.
 func NewCommand() *cobra.Command {
-	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	options := NewOptions()
 	cmd := &cobra.Command{
 		Use:   "clusterpass-apiserver",
@@ -76,33 +67,17 @@ func NewCommand() *cobra.Command {
 		Long: `The clusterpass API server is an aggregated API server for a fleet's hub. It stores
 ClusterProfiles and PlacementDecisions in etcd, and answers an AuthTokenRequest with
 a short-lived token of a member cluster.`,
-		Args:         cobra.NoArgs,
-		Version:      version.Get().GitVersion,
-		SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			return compatibility.DefaultComponentGlobalsRegistry.Set()
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := logsapi.ValidateAndApply(options.Logs, utilfeature.DefaultFeatureGate); err != nil {
-				return err
-			}
-			cliflag.PrintFlags(cmd.Flags())
-			completed := options.Complete()
-			if err := completed.Validate(); err != nil {
-				return err
-			}
-			return completed.Run(cmd.Context())
-		},
 	}
-	cmd.SetContext(genericapiserver.SetupSignalContext())
-
-	sections := options.Flags()
-	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name())
-	for _, section := range sections.FlagSets {
-		cmd.Flags().AddFlagSet(section)
-	}
-	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	command.Complete(cmd, options.Flags, options.Logs, func(ctx context.Context) error {
+		completed := options.Complete()
+		if err := completed.Validate(); err != nil {
+			return err
+		}
+		return completed.Run(ctx)
+	})
 	cmd.AddCommand(newSnapshotCommand())
 	return cmd
 }

@@ -6,9 +6,9 @@
 package bounds
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -38,12 +38,11 @@ func Check(object, old any) field.ErrorList {
 	}
 	was := count(old)
 	var errs field.ErrorList
-	for path, entries := range counted.long {
-		if entries > was.long[path] && !ofServer.Has(path) {
+	for _, path := range slices.Sorted(maps.Keys(counted.long)) {
+		if entries := counted.long[path]; entries > was.long[path] && !ofServer.Has(path) {
 			errs = append(errs, field.TooMany(field.NewPath(path), entries, MaxEntries))
 		}
 	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
 	if len(errs) == 0 && counted.total > max(MaxTotal, was.total) {
 		total := field.TooMany(nil, counted.total, MaxTotal)
 		total.Field, total.Detail = "", "all lists and maps together "+total.Detail
@@ -150,19 +149,14 @@ func holdsEntries(t reflect.Type) bool {
 	}
 	holds := false
 	switch t.Kind() {
-	case reflect.Interface:
+	case reflect.Interface, reflect.Map:
 		holds = true
 	case reflect.Slice, reflect.Array:
 		holds = t.Elem().Kind() != reflect.Uint8
-	case reflect.Map:
-		holds = true
 	case reflect.Pointer:
 		holds = !t.Implements(marshaler) && holdsEntries(t.Elem())
 	case reflect.Struct:
-		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && slices.ContainsFunc(reflect.VisibleFields(t),
-			func(f reflect.StructField) bool {
-				return f.IsExported() && len(f.Index) == 1 && f.Type != t && holdsEntries(f.Type)
-			})
+		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && len(fieldsOf(t)) > 0
 	default:
 	}
 	holding.Store(t, holds)

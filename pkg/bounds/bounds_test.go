@@ -26,8 +26,7 @@ func TestCheck(t *testing.T) {
 		p := &inventoryv1alpha1.ClusterProfile{}
 		p.Status.AccessProviders = make([]inventoryv1alpha1.AccessProvider, providers)
 		for i := range p.Status.AccessProviders {
-			p.Status.AccessProviders[i].Cluster.Extensions = append(p.Status.AccessProviders[i].Cluster.Extensions,
-				make([]clientcmdv1.NamedExtension, extensions)...)
+			p.Status.AccessProviders[i].Cluster.Extensions = make([]clientcmdv1.NamedExtension, extensions)
 		}
 		return p
 	}

@@ -61,7 +61,16 @@ func CheckJSON(object []byte, limits Limits) error {
 	c := &entryCounter{decoder: json.NewDecoder(bytes.NewReader(object)), limits: limits}
 	// What is too large for a float is no end of the document.
 	c.decoder.UseNumber()
-	return c.count()
+	c.open = []container{{}}
+	for {
+		token, err := c.decoder.Token()
+		if err != nil {
+			return nil //nolint:nilerr // The end, or what the decoder refuses.
+		}
+		if err := c.next(token); err != nil {
+			return err
+		}
+	}
 }
 
 // entryCounter counts the entries in a JSON document.
@@ -80,19 +89,6 @@ type container struct {
 	// key is that of the entry that is being read; hasKey says that its value is next.
 	key    string
 	hasKey bool
-}
-
-func (c *entryCounter) count() error {
-	c.open = []container{{}}
-	for {
-		token, err := c.decoder.Token()
-		if err != nil {
-			return nil //nolint:nilerr // The end, or what the decoder refuses.
-		}
-		if err := c.next(token); err != nil {
-			return err
-		}
-	}
 }
 
 func (c *entryCounter) next(token json.Token) error {

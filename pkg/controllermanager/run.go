@@ -19,25 +19,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	genericapiserver "k8s.io/apiserver/pkg/server"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
-	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/component-base/cli/globalflag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register"                         // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo/leaderelection" // who leads, at /metrics
-	"k8s.io/component-base/term"
-	"k8s.io/component-base/version"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -45,6 +37,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/pkg/command"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
@@ -82,11 +75,7 @@ type controller interface {
 // Run runs the controllers, while this replica is the leader, until ctx ends. It returns an error
 // if the replica stops being the leader.
 func (o *Options) Run(ctx context.Context) error {
-	config, err := o.hub()
-	if err != nil {
-		return err
-	}
-	m, err := o.manager(ctx, config)
+	m, err := o.manager(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,31 +84,33 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stopped, err := m.serve(ctx)
 	if err != nil {
-		cancel()
 		return err
 	}
 	defer func() {
 		cancel()
-		stopped()
+		<-stopped
 	}()
 	return m.lead(ctx, func(ctx context.Context) { m.run(ctx, controllers) })
 }
 
-func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, error) {
+func (o *Options) manager(ctx context.Context) (*manager, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	// The hub's priority and fairness bounds us, and the workers do.
+	config.QPS = -1
+	config = rest.AddUserAgent(config, name)
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
-	var err error
-	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.objects, err = dynamic.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.client, err = versioned.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
-	}
-	if m.inventory, err = inventory.NewForConfig(config); err != nil {
+	var errs [4]error
+	m.kubernetes, errs[0] = kubernetes.NewForConfig(config)
+	m.objects, errs[1] = dynamic.NewForConfig(config)
+	m.client, errs[2] = versioned.NewForConfig(config)
+	m.inventory, errs[3] = inventory.NewForConfig(config)
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
 	if m.hubID == "" {
@@ -145,8 +136,8 @@ func (o *Options) manager(ctx context.Context, config *rest.Config) (*manager, e
 	m.profiles = inventoryinformers.NewSharedInformerFactoryWithOptions(
 		m.inventory, 0, inventoryinformers.WithTransform(profiles.WithoutManagedFields))
 	// The factory gives this one to whoever asks it for ClusterProfiles.
-	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(_ inventory.Interface, resync time.Duration) cache.SharedIndexInformer {
-		return profiles.NewInformer(m.objects, resync, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(inventory.Interface, time.Duration) cache.SharedIndexInformer {
+		return profiles.NewInformer(m.objects)
 	})
 	scheme := runtime.NewScheme()
 	err = errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme))
@@ -171,10 +162,13 @@ func userOf(ctx context.Context, hub kubernetes.Interface) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-// lead runs work while this replica is the leader.
+// lead starts the caches, and runs work while this replica is the leader.
 func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) error {
 	// Fill the caches before the election: then a new leader starts at once.
-	m.watch(ctx)
+	go m.secrets.Run(ctx)
+	go m.members.Run(ctx)
+	m.grants.StartWithContext(ctx)
+	m.profiles.Start(ctx.Done())
 	election := m.options.LeaderElection
 	if !election.LeaderElect {
 		work(ctx)
@@ -221,14 +215,6 @@ func (m *manager) lead(ctx context.Context, work func(ctx context.Context)) erro
 	return nil
 }
 
-// watch starts the caches, whether this replica is the leader or not.
-func (m *manager) watch(ctx context.Context) {
-	go m.secrets.Run(ctx)
-	go m.members.Run(ctx)
-	m.grants.StartWithContext(ctx)
-	m.profiles.Start(ctx.Done())
-}
-
 func (m *manager) run(ctx context.Context, controllers []controller) {
 	if err := m.broadcaster.StartRecordingToSinkWithContext(ctx); err == nil {
 		defer m.broadcaster.Shutdown()
@@ -246,7 +232,6 @@ func (m *manager) run(ctx context.Context, controllers []controller) {
 
 // NewCommand returns the command line of the controller manager.
 func NewCommand() *cobra.Command {
-	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	options := NewOptions()
 	cmd := &cobra.Command{
 		Use:   name,
@@ -254,28 +239,12 @@ func NewCommand() *cobra.Command {
 		Long: `The clusterpass controller manager works beside the clusterpass API server. It revokes the
 AuthTokenGrants that are deleted, repairs on member clusters what grants own there, and
 removes what is left over. One of its replicas works, and the others wait.`,
-		Args:         cobra.NoArgs,
-		Version:      version.Get().GitVersion,
-		SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := logsapi.ValidateAndApply(options.Logs, utilfeature.DefaultFeatureGate); err != nil {
-				return err
-			}
-			cliflag.PrintFlags(cmd.Flags())
-			if err := options.Validate(); err != nil {
-				return err
-			}
-			return options.Run(cmd.Context())
-		},
 	}
-	cmd.SetContext(genericapiserver.SetupSignalContext())
-
-	sections := options.Flags()
-	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name())
-	for _, section := range sections.FlagSets {
-		cmd.Flags().AddFlagSet(section)
-	}
-	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	command.Complete(cmd, options.Flags, options.Logs, func(ctx context.Context) error {
+		if err := options.Validate(); err != nil {
+			return err
+		}
+		return options.Run(ctx)
+	})
 	return cmd
 }

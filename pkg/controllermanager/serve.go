@@ -4,6 +4,7 @@
 package controllermanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,24 +21,19 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
-	netutils "k8s.io/utils/net"
 )
 
 const shutdownTimeout = 5 * time.Second
 
 // serve serves health checks to everybody, and metrics to users whom the hub authorises, until ctx
-// ends. stopped waits until the server has stopped.
-func (m *manager) serve(ctx context.Context) (stopped func(), err error) {
+// ends. It closes stopped when the server has stopped.
+func (m *manager) serve(ctx context.Context) (stopped <-chan struct{}, err error) {
 	o := m.options
-	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{netutils.ParseIPSloppy("127.0.0.1")}); err != nil {
+	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
-	if o.Kubeconfig != "" && o.Authentication.RemoteKubeConfigFile == "" {
-		o.Authentication.RemoteKubeConfigFile = o.Kubeconfig
-	}
-	if o.Kubeconfig != "" && o.Authorization.RemoteKubeConfigFile == "" {
-		o.Authorization.RemoteKubeConfigFile = o.Kubeconfig
-	}
+	o.Authentication.RemoteKubeConfigFile = cmp.Or(o.Authentication.RemoteKubeConfigFile, o.Kubeconfig)
+	o.Authorization.RemoteKubeConfigFile = cmp.Or(o.Authorization.RemoteKubeConfigFile, o.Kubeconfig)
 	var serving *genericapiserver.SecureServingInfo
 	if err := o.SecureServing.ApplyTo(&serving); err != nil {
 		return nil, fmt.Errorf("secure serving: %w", err)
@@ -51,11 +47,11 @@ func (m *manager) serve(ctx context.Context) (stopped func(), err error) {
 		return nil, fmt.Errorf("authorization: %w", err)
 	}
 	handler := protected(m.routes(), &authentication, &authorization)
-	done, _, err := serving.Serve(handler, shutdownTimeout, ctx.Done())
+	stopped, _, err = serving.Serve(handler, shutdownTimeout, ctx.Done())
 	if err != nil {
 		return nil, fmt.Errorf("serving: %w", err)
 	}
-	return func() { <-done }, nil
+	return stopped, nil
 }
 
 // routes returns the handler of all paths.

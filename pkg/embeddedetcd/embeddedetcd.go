@@ -17,11 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// peerURL is a part of the member's identity, which etcd wants. The only member of the cluster has
+// no peers, so nobody listens there.
+var peerURL = url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
+
 const (
 	memberName = "clusterpass"
-	// The only member of the cluster has no peers, so nobody listens here; etcd
-	// wants the address as part of the member's identity.
-	peerURL = "http://127.0.0.1:2380"
 	// quotaBytes bounds the database: the size etcd's own documentation names as
 	// the largest for a normal environment.
 	quotaBytes = 8 << 30
@@ -125,18 +126,14 @@ func newConfig(dir, endpoint string) (*embed.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded etcd: %w", err)
 	}
-	peer, err := url.Parse(peerURL)
-	if err != nil {
-		return nil, fmt.Errorf("embedded etcd: %w", err)
-	}
 	c := embed.NewConfig()
 	c.Name = memberName
 	c.Dir = filepath.Join(dir, "data")
 	c.ListenClientUrls = []url.URL{*client}
 	c.AdvertiseClientUrls = []url.URL{*client}
 	c.ListenPeerUrls = nil
-	c.AdvertisePeerUrls = []url.URL{*peer}
-	c.InitialCluster = memberName + "=" + peerURL
+	c.AdvertisePeerUrls = []url.URL{peerURL}
+	c.InitialCluster = memberName + "=" + peerURL.String()
 	c.EnableGRPCGateway = false
 	c.QuotaBackendBytes = quotaBytes
 	c.LogLevel = "warn"

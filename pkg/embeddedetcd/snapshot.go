@@ -73,8 +73,8 @@ func Restore(path, dir string) error {
 		SnapshotPath:        path,
 		Name:                memberName,
 		OutputDataDir:       filepath.Join(dir, "data"),
-		PeerURLs:            []string{peerURL},
-		InitialCluster:      memberName + "=" + peerURL,
+		PeerURLs:            []string{peerURL.String()},
+		InitialCluster:      memberName + "=" + peerURL.String(),
 		InitialClusterToken: "etcd-cluster",
 		// Resource versions must not run backwards under clients that watch: all
 		// of them start over, instead of missing what comes next.

@@ -86,13 +86,12 @@ func TestRestore_NoSnapshot(t *testing.T) {
 	require.NoError(t, err)
 	damaged := append([]byte{}, whole...)
 	damaged[len(damaged)/2] ^= 0xff
-	tests := map[string][]byte{
+	for name, content := range map[string][]byte{
 		"something else":          []byte("not a snapshot"),
 		"a snapshot cut short":    whole[:len(whole)/2],
 		"a snapshot with a flip":  damaged,
 		"a file that is not full": {},
-	}
-	for name, content := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "snapshot")
 			require.NoError(t, os.WriteFile(file, content, 0o600))

@@ -24,13 +24,15 @@ import (
 // Resource is that of ClusterProfiles.
 var Resource = inventoryv1alpha1.SchemeGroupVersion.WithResource("clusterprofiles")
 
-// NewInformer returns an informer of the ClusterProfiles of all namespaces.
+// NewInformer returns an informer of the ClusterProfiles of all namespaces, with an index by
+// namespace.
 //
 // A CustomResourceDefinition accepts values that the Go types cannot hold: its format date-time
 // takes lower-case letters and any offset. With a typed client one such object, written by whoever
 // may edit one status, would end every list and watch. Here it costs that object what cannot be
 // read of it.
-func NewInformer(client dynamic.Interface, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
+func NewInformer(client dynamic.Interface) cache.SharedIndexInformer {
+	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	all := client.Resource(Resource)
 	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -58,7 +60,7 @@ func NewInformer(client dynamic.Interface, resync time.Duration, indexers cache.
 				return event, true
 			}), nil
 		},
-	}, client), &inventoryv1alpha1.ClusterProfile{}, resync, indexers)
+	}, client), &inventoryv1alpha1.ClusterProfile{}, 0, byNamespace)
 }
 
 // WithoutManagedFields is a transform for informers of any kind. It saves memory: nothing reads

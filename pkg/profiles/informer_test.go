@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
-	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -40,29 +39,21 @@ func provider(name, server string) map[string]any {
 func TestDecode(t *testing.T) {
 	good := provider("kubeconfig", "https://member.example.com")
 	broken := map[string]any{"name": "broken", "cluster": map[string]any{"certificate-authority-data": "not base64!"}}
+	known := []string{"https://member.example.com"}
 	for name, test := range map[string]struct {
-		status  map[string]any
-		year    int
-		servers []string
+		conditions any
+		providers  []any
+		year       int
+		servers    []string
 	}{
-		"what the type holds is there": {
-			map[string]any{"conditions": []any{condition("2026-01-01T00:00:00Z")}, "accessProviders": []any{good}}, 2026, []string{"https://member.example.com"},
-		},
-		"a time in lower case costs the time": {
-			map[string]any{"conditions": []any{condition("2026-01-01t00:00:00z")}, "accessProviders": []any{good}}, 1970, []string{"https://member.example.com"},
-		},
-		"an offset that no clock has costs the time": {
-			map[string]any{"conditions": []any{condition("2026-01-01T00:00:00+99:99")}, "accessProviders": []any{good}}, 1970, []string{"https://member.example.com"},
-		},
-		"an access provider that cannot be read goes alone": {
-			map[string]any{"conditions": []any{condition("2026-01-01T00:00:00Z")}, "accessProviders": []any{broken, good}}, 2026, []string{"https://member.example.com"},
-		},
-		"else the status goes": {
-			map[string]any{"conditions": "none", "accessProviders": []any{good}}, 0, nil,
-		},
+		"what the type holds is there":                      {[]any{condition("2026-01-01T00:00:00Z")}, []any{good}, 2026, known},
+		"a time in lower case costs the time":               {[]any{condition("2026-01-01t00:00:00z")}, []any{good}, 1970, known},
+		"an offset that no clock has costs the time":        {[]any{condition("2026-01-01T00:00:00+99:99")}, []any{good}, 1970, known},
+		"an access provider that cannot be read goes alone": {[]any{condition("2026-01-01T00:00:00Z")}, []any{broken, good}, 2026, known},
+		"else the status goes":                              {"none", []any{good}, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			decoded := Decode(t.Context(), profile("one", test.status))
+			decoded := Decode(t.Context(), profile("one", map[string]any{"conditions": test.conditions, "accessProviders": test.providers}))
 			assert.Equal(t, "one", decoded.Name)
 			assert.Equal(t, "1", decoded.ResourceVersion)
 			assert.Equal(t, "somebody", decoded.Spec.ClusterManager.Name)
@@ -85,7 +76,7 @@ func TestNewInformer(t *testing.T) {
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
 	odd := map[string]any{"conditions": []any{condition("2026-01-01t00:00:00z")}}
 	client := dynamicfake.NewSimpleDynamicClient(scheme, profile("odd", odd), profile("even", map[string]any{}))
-	informer := NewInformer(client, 0, cache.Indexers{})
+	informer := NewInformer(client)
 	go informer.RunWithContext(t.Context())
 	has := func(name string) func(context.Context) error {
 		return func(context.Context) error {

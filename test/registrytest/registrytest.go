@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
@@ -28,12 +29,12 @@ import (
 // one of fields, which scheme knows for kind.
 func Selects(
 	t *testing.T, match func(labels.Selector, fields.Selector) storage.SelectionPredicate, scheme *runtime.Scheme, kind schema.GroupVersionKind,
-	obj runtime.Object, label, field string,
+	obj runtime.Object, byLabels, byFields string,
 ) bool {
 	t.Helper()
-	byLabel, err := labels.Parse(label)
+	byLabel, err := labels.Parse(byLabels)
 	require.NoError(t, err)
-	byField, err := fields.ParseSelector(field)
+	byField, err := fields.ParseSelector(byFields)
 	require.NoError(t, err)
 	byField, err = byField.Transform(func(name, value string) (string, string, error) { return scheme.ConvertFieldLabel(kind, name, value) })
 	require.NoError(t, err)
@@ -41,6 +42,15 @@ func Selects(
 	selected, err := predicate.Matches(obj)
 	require.NoError(t, err)
 	return selected
+}
+
+// Messages returns the texts of errs.
+func Messages(errs field.ErrorList) []string {
+	var messages []string
+	for _, err := range errs {
+		messages = append(messages, err.Error())
+	}
+	return messages
 }
 
 // ResetFields expects that the strategy of a main resource resets the status and nothing else, and

@@ -7,15 +7,10 @@ import (
 	"cmp"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
-
-func addDefaultingFuncs(scheme *runtime.Scheme) error {
-	return RegisterDefaults(scheme)
-}
 
 // SetDefaults_ClusterCredentialSet fills in what a set may leave out, but for the namespaces: they
 // default to that of the set, which is not known of an object that is about to be created. It stays

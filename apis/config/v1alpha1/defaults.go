@@ -3,7 +3,7 @@
 
 package v1alpha1
 
-import "k8s.io/apimachinery/pkg/runtime"
+import "cmp"
 
 const (
 	// DefaultProviderName is upstream's name for the provider that reads a kubeconfig from a Secret.
@@ -23,10 +23,6 @@ const (
 	DefaultBreakerMaxOpenSeconds int32 = 60
 )
 
-func addDefaultingFuncs(scheme *runtime.Scheme) error {
-	return RegisterDefaults(scheme)
-}
-
 // SetDefaults_AccessConfiguration gives a configuration without providers the one built in.
 func SetDefaults_AccessConfiguration(obj *AccessConfiguration) {
 	if len(obj.Providers) == 0 {
@@ -43,28 +39,18 @@ func SetDefaults_KubeconfigSecretProvider(obj *KubeconfigSecretProvider) {
 
 // SetDefaults_ExecProvider fills in the version of the exchange with the plugin.
 func SetDefaults_ExecProvider(obj *ExecProvider) {
-	if obj.APIVersion == "" {
-		obj.APIVersion = DefaultExecAPIVersion
-	}
+	obj.APIVersion = cmp.Or(obj.APIVersion, DefaultExecAPIVersion)
 }
 
 // SetDefaults_Limits fills in the bound on calls under way.
 func SetDefaults_Limits(obj *Limits) {
-	if obj.MaxInFlight == 0 {
-		obj.MaxInFlight = DefaultMaxInFlight
-	}
+	obj.MaxInFlight = cmp.Or(obj.MaxInFlight, DefaultMaxInFlight)
 }
 
 // SetDefaults_Breaker fills in when, and for how long, a member is left alone. A
 // first delay above the default of the longest raises the longest.
 func SetDefaults_Breaker(obj *Breaker) {
-	if obj.Failures == 0 {
-		obj.Failures = DefaultBreakerFailures
-	}
-	if obj.OpenSeconds == 0 {
-		obj.OpenSeconds = DefaultBreakerOpenSeconds
-	}
-	if obj.MaxOpenSeconds == 0 {
-		obj.MaxOpenSeconds = max(DefaultBreakerMaxOpenSeconds, obj.OpenSeconds)
-	}
+	obj.Failures = cmp.Or(obj.Failures, DefaultBreakerFailures)
+	obj.OpenSeconds = cmp.Or(obj.OpenSeconds, DefaultBreakerOpenSeconds)
+	obj.MaxOpenSeconds = cmp.Or(obj.MaxOpenSeconds, max(DefaultBreakerMaxOpenSeconds, obj.OpenSeconds))
 }

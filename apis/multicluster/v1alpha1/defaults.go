@@ -4,25 +4,18 @@
 package v1alpha1
 
 import (
-	"k8s.io/apimachinery/pkg/runtime"
+	"cmp"
+
 	"k8s.io/utils/ptr"
 )
-
-func addDefaultingFuncs(scheme *runtime.Scheme) error {
-	return RegisterDefaults(scheme)
-}
 
 // SetDefaults_AuthTokenRequest fills in what a request may leave out. The
 // target's namespace is not among it: it defaults to the namespace of the
 // request's URL, which only the server knows.
 func SetDefaults_AuthTokenRequest(obj *AuthTokenRequest) {
 	target := &obj.Spec.TargetClusterProfile
-	if target.APIGroup == "" {
-		target.APIGroup = GroupName
-	}
-	if target.Kind == "" {
-		target.Kind = "ClusterProfile"
-	}
+	target.APIGroup = cmp.Or(target.APIGroup, GroupName)
+	target.Kind = cmp.Or(target.Kind, "ClusterProfile")
 	if obj.Spec.ExpirationSeconds == nil {
 		obj.Spec.ExpirationSeconds = ptr.To(DefaultExpirationSeconds)
 	}

@@ -7,6 +7,7 @@ package crd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/yaml"
 )
 
@@ -46,11 +48,19 @@ func Load(ctx context.Context) ([]*apiextensionsv1.CustomResourceDefinition, err
 }
 
 // Schema returns the schema of the only version of crd, and an error if there are several.
-func Schema(crd *apiextensionsv1.CustomResourceDefinition) (*apiextensionsv1.JSONSchemaProps, error) {
+func Schema(crd *apiextensionsv1.CustomResourceDefinition) (*spec.Schema, error) {
 	if versions := crd.Spec.Versions; len(versions) != 1 || versions[0].Schema == nil {
 		return nil, fmt.Errorf("CRD %s: one version with a schema expected, found %d", crd.Name, len(versions))
 	}
-	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema, nil
+	data, err := json.Marshal(crd.Spec.Versions[0].Schema.OpenAPIV3Schema)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the schema: %w", err)
+	}
+	schema := &spec.Schema{}
+	if err := json.Unmarshal(data, schema); err != nil {
+		return nil, fmt.Errorf("decoding the schema: %w", err)
+	}
+	return schema, nil
 }
 
 func moduleDir(ctx context.Context) (string, error) {

@@ -18,7 +18,6 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
@@ -26,7 +25,7 @@ import (
 // cache.
 type Storage struct {
 	Grants   *REST
-	Status   *status.REST
+	Status   *bounded.Status
 	Internal *Internal
 }
 
@@ -107,7 +106,7 @@ func NewStorage(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*
 	internal.UpdateStrategy = internalStrategy{main.Namespaced}
 	return &Storage{
 		Grants:   &REST{served: store, store: bounded.New(store)},
-		Status:   status.New(store, newStatusStrategy(scheme)),
+		Status:   bounded.NewStatus(store, newStatusStrategy(scheme)),
 		Internal: &Internal{&internal},
 	}, nil
 }

@@ -15,15 +15,8 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/test/registrytest"
 )
-
-func messages(errs field.ErrorList) []string {
-	var out []string
-	for _, err := range errs {
-		out = append(out, err.Error())
-	}
-	return out
-}
 
 // What users may change.
 func TestValidateUpdate(t *testing.T) {
@@ -71,7 +64,7 @@ func TestValidateUpdate(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			updated := newGrant()
 			tc.change(updated)
-			assert.Equal(t, tc.want, messages(validateUpdate(updated, newGrant())))
+			assert.Equal(t, tc.want, registrytest.Messages(validateUpdate(updated, newGrant())))
 		})
 	}
 
@@ -93,7 +86,7 @@ func TestValidateSpec(t *testing.T) {
 		"spec.serviceAccount.namespace: Required value",
 		"spec.serviceAccount.name: Required value",
 		"spec.requester.username: Required value",
-	}, messages(validateSpec(&v1alpha1.AuthTokenGrantSpec{}, path)))
+	}, registrytest.Messages(validateSpec(&v1alpha1.AuthTokenGrantSpec{}, path)))
 
 	spec := newGrant().Spec
 	spec.ServiceAccount.Namespace = "Upper"
@@ -111,7 +104,7 @@ func TestValidateSpec(t *testing.T) {
 		`spec.roles[3].namespace: Required value`,
 		`spec.roles[3].name: Required value`,
 		`spec.audiences[1]: Duplicate value: "a"`,
-	}, messages(validateSpec(&spec, path)))
+	}, registrytest.Messages(validateSpec(&spec, path)))
 
 	many := newGrant().Spec
 	many.ClusterRoles, many.Roles, many.Audiences = nil, nil, nil
@@ -125,7 +118,7 @@ func TestValidateSpec(t *testing.T) {
 		"spec.clusterRoles: Too many: 21: must have at most 20 items",
 		"spec.roles: Too many: 21: must have at most 20 items",
 		"spec.audiences: Too many: 21: must have at most 20 items",
-	}, messages(validateSpec(&many, path)))
+	}, registrytest.Messages(validateSpec(&many, path)))
 }
 
 // What a grant is of never changes.
@@ -163,7 +156,7 @@ func TestValidateStatus(t *testing.T) {
 		"status.accessProvider.name: Required value",
 		`status.memberUID: Invalid value: "a\nb": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
 			`alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
-	}, messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
+	}, registrytest.Messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
 		ObservedGeneration: -1,
 		LastRequester:      &v1alpha1.Requester{},
 		AccessProvider:     &inventoryv1alpha1.AccessProvider{},
@@ -187,7 +180,7 @@ func TestValidateStatus_MemberObjects(t *testing.T) {
 	status := &v1alpha1.AuthTokenGrantStatus{MemberObjects: objects}
 	assert.Empty(t, validateStatus(status, field.NewPath("status")))
 	status.MemberObjects = append(status.MemberObjects, objects[0])
-	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, messages(validateStatus(status, field.NewPath("status"))))
+	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, registrytest.Messages(validateStatus(status, field.NewPath("status"))))
 }
 
 // The finalizer goes only when the tokens have ended.

@@ -13,37 +13,22 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
 // Storage has the storages of sets and their subresources. All share one store, and so one cache.
 type Storage struct {
-	Sets   *REST
-	Status *status.REST
+	Sets   *bounded.Store
+	Status *bounded.Status
 	Token  *TokenREST
 	Author *AuthorREST
 }
-
-// REST serves clustercredentialsets.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 // Options are the server's flags about sets.
 type Options struct {
@@ -79,18 +64,12 @@ func NewStorage(
 		return nil, err
 	}
 	return &Storage{
-		Sets:   &REST{bounded.New(store)},
-		Status: status.New(store, newStatusStrategy(scheme)),
+		Sets:   bounded.New(store, "ccs"),
+		Status: bounded.NewStatus(store, newStatusStrategy(scheme)),
 		Token:  &TokenREST{sets: store, minter: minter, authorizer: authorizer, maxAuthorAge: options.MaxAuthorAge, clock: clock.RealClock{}},
 		Author: newAuthorREST(store, main, scheme, options.Admission),
 	}, nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"ccs"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 // text is the type of the columns.
 const text = "string"

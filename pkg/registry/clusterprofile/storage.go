@@ -4,32 +4,24 @@
 package clusterprofile
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
+	"clusterpass.dev/pkg/sharedread"
 )
-
-// REST serves clusterprofiles.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 const managerField = "spec.clusterManager.name"
 
@@ -45,7 +37,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme, the Go
 // type must be registered both for v1alpha1 and for the internal version, and AddDefaults and
 // AddFieldLabelConversion must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.ClusterProfile{} },
@@ -63,14 +55,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cp"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"cp"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Manager", Type: "string", Description: "Cluster manager that owns the profile."},
@@ -94,4 +80,50 @@ func healthy(conditions []metav1.Condition) string {
 		return string(metav1.ConditionUnknown)
 	}
 	return string(condition.Status)
+}
+
+// Getter reads ClusterProfiles from the store of this process, for the minting pipeline. Use
+// NewGetter.
+type Getter struct {
+	store  rest.Getter
+	stored *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
+}
+
+// NewGetter returns the Getter of a store.
+func NewGetter(store rest.Getter) *Getter {
+	g := &Getter{store: store}
+	g.stored = sharedread.NewReader(clock.RealClock{},
+		func(ctx context.Context, name types.NamespacedName) (*inventoryv1alpha1.ClusterProfile, error) {
+			return g.get(ctx, name, "")
+		})
+	return g
+}
+
+// Cached implements mint.Profiles: it reads the watch cache.
+func (g *Getter) Cached(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	return g.get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, "0")
+}
+
+// Stored implements mint.Profiles: it reads etcd.
+func (g *Getter) Stored(ctx context.Context, namespace, name string) (*inventoryv1alpha1.ClusterProfile, error) {
+	return g.stored.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+func (g *Getter) get(ctx context.Context, name types.NamespacedName, resourceVersion string) (*inventoryv1alpha1.ClusterProfile, error) {
+	// Without this request info, errors of the store would name the resource of the request that
+	// ctx comes from.
+	gv := inventoryv1alpha1.SchemeGroupVersion
+	ctx = genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(ctx, name.Namespace), &genericapirequest.RequestInfo{
+		IsResourceRequest: true,
+		APIPrefix:         "apis",
+		APIGroup:          gv.Group,
+		APIVersion:        gv.Version,
+		Namespace:         name.Namespace,
+		Resource:          "clusterprofiles",
+	})
+	obj, err := g.store.Get(ctx, name.Name, &metav1.GetOptions{ResourceVersion: resourceVersion})
+	if err != nil {
+		return nil, err
+	}
+	return toProfile(obj), nil
 }

@@ -10,11 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
+
+var toProfile = registrystrategy.To[*inventoryv1alpha1.ClusterProfile]
 
 // strategy is for the main resource: it keeps the status.
 type strategy struct {
@@ -32,13 +33,6 @@ func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*inven
 			return validateStatus(&obj.Status, field.NewPath("status"))
 		})
 }
-
-var _ interface {
-	rest.RESTCreateStrategy
-	rest.RESTUpdateStrategy
-	rest.RESTDeleteStrategy
-	rest.ResetFieldsStrategy
-} = strategy{}
 
 // AddDefaults makes scheme decode a profile without conditions as one with an empty list.
 // Otherwise, upstream's type would encode the missing list as null, which no CRD returns.
@@ -75,9 +69,4 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validateUpdate(toProfile(obj), toProfile(old))
-}
-
-// toProfile converts obj. It panics if NewFunc of the store returns another type.
-func toProfile(obj runtime.Object) *inventoryv1alpha1.ClusterProfile {
-	return registrystrategy.To[*inventoryv1alpha1.ClusterProfile](obj)
 }

@@ -11,28 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
-
-// REST serves clusterscores.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
 
 const resourceField = "spec.resourceName"
 
@@ -49,7 +33,7 @@ func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.Add
 // NewREST returns the storage of clusterscores and of clusterscores/status. In scheme, the Go type
 // must be registered both for v1alpha1 and for the internal version, and AddFieldLabelConversion
 // must have been called.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.ClusterScore{} },
@@ -61,46 +45,31 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 		UpdateStrategy:            main,
 		DeleteStrategy:            main,
 		ResetFieldsStrategy:       main,
-		TableConvertor:            table.New(columns, printer{clock.RealClock{}}.cells),
+		TableConvertor: table.New(columns, func(score *v1alpha1.ClusterScore) []any {
+			return cells(score, time.Now())
+		}),
 	}
 	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers()}
 	if err := store.CompleteWithOptions(options); err != nil {
 		return nil, nil, err
 	}
-	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "cscore"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"cscore"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
-
-// text is the type of the columns.
-const text = "string"
 
 var columns = []metav1.TableColumnDefinition{
-	{Name: "Cluster", Type: text, Description: "ClusterProfile that the values and scores are of."},
-	{Name: "Resource", Type: text, Description: "Resource name by which placements find the scores."},
-	{Name: "Valid Until", Type: text, Description: "Time until values and scores become unknown, unless they are renewed."},
+	{Name: "Cluster", Type: "string", Description: "ClusterProfile that the values and scores are of."},
+	{Name: "Resource", Type: "string", Description: "Resource name by which placements find the scores."},
+	{Name: "Valid Until", Type: "string", Description: "Time until values and scores become unknown, unless they are renewed."},
 }
 
-// printer prints scores at the current time of its clock.
-type printer struct {
-	clock clock.PassiveClock
-}
-
-func (p printer) cells(score *v1alpha1.ClusterScore) []any {
-	return []any{score.Spec.ClusterProfileName, score.Spec.ResourceName, p.validity(&score.Status)}
-}
-
-func (p printer) validity(status *v1alpha1.ClusterScoreStatus) string {
-	if status.ValidUntil == nil {
-		return "<none>"
+func cells(score *v1alpha1.ClusterScore, now time.Time) []any {
+	validity := "<none>"
+	if until := score.Status.ValidUntil; until != nil {
+		left := until.Sub(now).Round(time.Second)
+		validity = "in " + duration.HumanDuration(left)
+		if left < 0 {
+			validity = "expired " + duration.HumanDuration(-left) + " ago"
+		}
 	}
-	left := status.ValidUntil.Sub(p.clock.Now()).Round(time.Second)
-	if left < 0 {
-		return "expired " + duration.HumanDuration(-left) + " ago"
-	}
-	return "in " + duration.HumanDuration(left)
+	return []any{score.Spec.ClusterProfileName, score.Spec.ResourceName, validity}
 }

@@ -9,11 +9,12 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
+
+var toScore = registrystrategy.To[*v1alpha1.ClusterScore]
 
 // strategy is for the main resource: it keeps the status.
 type strategy struct {
@@ -31,13 +32,6 @@ func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*v1alp
 			return validateStatus(&obj.Status, field.NewPath("status"))
 		})
 }
-
-var _ interface {
-	rest.RESTCreateStrategy
-	rest.RESTUpdateStrategy
-	rest.RESTDeleteStrategy
-	rest.ResetFieldsStrategy
-} = strategy{}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: a create doesn't set the status.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -64,9 +58,4 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 // ValidateUpdate implements rest.RESTUpdateStrategy.
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validateUpdate(toScore(obj), toScore(old))
-}
-
-// toScore converts obj. It panics if NewFunc of the store returns another type.
-func toScore(obj runtime.Object) *v1alpha1.ClusterScore {
-	return registrystrategy.To[*v1alpha1.ClusterScore](obj)
 }

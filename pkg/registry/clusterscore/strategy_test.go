@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
-	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -118,11 +117,10 @@ func TestSelection_Triggers(t *testing.T) {
 
 // The table tells how long a score is valid.
 func TestTable(t *testing.T) {
-	p := printer{testingclock.NewFakePassiveClock(testTime)}
 	s := score()
-	assert.Equal(t, []any{"bravelion", "usage", "in 3m"}, p.cells(s))
+	assert.Equal(t, []any{"bravelion", "usage", "in 3m"}, cells(s, testTime))
 	s.Status.ValidUntil = &metav1.Time{Time: testTime.Add(-2 * time.Hour)}
-	assert.Equal(t, []any{"bravelion", "usage", "expired 120m ago"}, p.cells(s))
+	assert.Equal(t, []any{"bravelion", "usage", "expired 120m ago"}, cells(s, testTime))
 	s.Status.ValidUntil = nil
-	assert.Equal(t, []any{"bravelion", "usage", "<none>"}, p.cells(s))
+	assert.Equal(t, []any{"bravelion", "usage", "<none>"}, cells(s, testTime))
 }

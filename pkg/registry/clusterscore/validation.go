@@ -17,18 +17,15 @@ import (
 
 func validateCreate(score *v1alpha1.ClusterScore) field.ErrorList {
 	errs := validation.ValidateObjectMeta(&score.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
-	return append(errs, validateSpec(&score.Spec, field.NewPath("spec"))...)
+	spec := field.NewPath("spec")
+	errs = append(errs, validateDNSName(score.Spec.ClusterProfileName, spec.Child("clusterProfileName"))...)
+	return append(errs, validateDNSName(score.Spec.ResourceName, spec.Child("resourceName"))...)
 }
 
 func validateUpdate(score, old *v1alpha1.ClusterScore) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := validation.ValidateImmutableField(score.Spec.ClusterProfileName, old.Spec.ClusterProfileName, spec.Child("clusterProfileName"))
 	return append(errs, validation.ValidateImmutableField(score.Spec.ResourceName, old.Spec.ResourceName, spec.Child("resourceName"))...)
-}
-
-func validateSpec(spec *v1alpha1.ClusterScoreSpec, path *field.Path) field.ErrorList {
-	errs := validateDNSName(spec.ClusterProfileName, path.Child("clusterProfileName"))
-	return append(errs, validateDNSName(spec.ResourceName, path.Child("resourceName"))...)
 }
 
 func validateDNSName(name string, path *field.Path) field.ErrorList {

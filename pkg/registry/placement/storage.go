@@ -8,31 +8,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/registry/author"
 	"clusterpass.dev/pkg/registry/internal/bounded"
-	"clusterpass.dev/pkg/registry/internal/status"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-// REST serves placements.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-	rest.ResetFieldsStrategy
-} = &REST{}
-
 // NewREST returns the storage of placements and of placements/status. In scheme, the Go type must
 // be registered both for v1alpha1 and for the internal version.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, *status.REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &v1alpha1.Placement{} },
@@ -48,14 +33,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, nil, err
 	}
-	return &REST{bounded.New(store)}, status.New(store, newStatusStrategy(scheme)), nil
+	return bounded.New(store, "pl"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"pl"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 // text and number are the types of the columns.
 const (

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
-	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -16,18 +15,6 @@ import (
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
 )
-
-// REST serves placementdecisions.
-type REST struct {
-	*bounded.Store
-}
-
-var _ interface {
-	rest.StandardStorage
-	rest.ShortNamesProvider
-	rest.CategoriesProvider
-	rest.SingularNameProvider
-} = &REST{}
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Clusters", Type: "integer", Description: "How many clusters are chosen in this slice of the decision."},
@@ -37,7 +24,7 @@ var columns = []metav1.TableColumnDefinition{
 
 // NewREST returns the storage of placementdecisions. In scheme, the Go type must be registered both
 // for v1alpha1 and for the internal version.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*REST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, error) {
 	main := strategy{registrystrategy.New(scheme)}
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &inventoryv1alpha1.PlacementDecision{} },
@@ -52,14 +39,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*RES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, err
 	}
-	return &REST{bounded.New(store)}, nil
+	return bounded.New(store, "pd"), nil
 }
-
-// ShortNames implements rest.ShortNamesProvider.
-func (*REST) ShortNames() []string { return []string{"pd"} }
-
-// Categories implements rest.CategoriesProvider.
-func (*REST) Categories() []string { return []string{"clusterpass"} }
 
 func cells(decision *inventoryv1alpha1.PlacementDecision) []any {
 	return []any{int64(len(decision.Decisions)), decision.SchedulerName, decision.Annotations[v1alpha1.AnnotationDecisionWriter]}

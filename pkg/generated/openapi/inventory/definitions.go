@@ -16,18 +16,20 @@ import (
 	"k8s.io/kube-openapi/pkg/schemamutation"
 	"k8s.io/kube-openapi/pkg/util"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"clusterpass.dev/pkg/generated/openapi"
 )
 
 //go:embed zz_generated.definitions.json
 var document []byte
 
-// GetOpenAPIDefinitions returns a definition for each of upstream's Go types, by its import path and
-// name, which is how the builders of OpenAPI documents look for a type without a model name of its
-// own. The metadata types that they refer to come from the definitions of our own types.
+// GetOpenAPIDefinitions returns the definitions of our own types, and of the metadata that all types
+// have, and one for each of upstream's Go types. That is by its import path and name, which is how
+// the builders of OpenAPI documents look for a type without a model name of its own.
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	var schemas map[string]*spec.Schema
 	utilruntime.Must(json.Unmarshal(document, &schemas))
-	definitions := make(map[string]common.OpenAPIDefinition, len(schemas))
+	definitions := openapi.GetOpenAPIDefinitions(ref)
 	for name, schema := range schemas {
 		definitions[name] = resolve(schema, ref)
 	}
@@ -42,7 +44,7 @@ type GetDefinitionName func(name string) (string, spec.Extensions)
 // by its friendly name only: io.k8s.sigs.cluster-inventory-api.apis.v1alpha1.ClusterProfile.
 func WithFriendlyNames(next GetDefinitionName) GetDefinitionName {
 	return func(name string) (string, spec.Extensions) {
-		return next(friendly(name))
+		return next(FriendlyName(name))
 	}
 }
 
@@ -57,7 +59,7 @@ func resolve(schema *spec.Schema, ref common.ReferenceCallback) common.OpenAPIDe
 				return r
 			}
 			definition.Dependencies = append(definition.Dependencies, name)
-			resolved := ref(friendly(name))
+			resolved := ref(FriendlyName(name))
 			return &resolved
 		},
 	}
@@ -65,7 +67,8 @@ func resolve(schema *spec.Schema, ref common.ReferenceCallback) common.OpenAPIDe
 	return definition
 }
 
-func friendly(name string) string {
+// FriendlyName returns the name of a definition without slashes, which those of upstream's types have.
+func FriendlyName(name string) string {
 	if !strings.Contains(name, "/") {
 		return name
 	}

@@ -1,7 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bounded provides a store that limits the size of objects before it validates them.
+// Package bounded provides a store that limits the size of objects before it validates them, and
+// the subresource status of such a store.
 package bounded
 
 import (
@@ -23,18 +24,32 @@ import (
 // limits errors.
 type Store struct {
 	*genericregistry.Store
+	shortNames []string
 }
 
-// New returns store with limits. store has been completed, and New changes its strategies.
-func New(store *genericregistry.Store) *Store {
-	if _, done := store.CreateStrategy.(createStrategy); !done && store.CreateStrategy != nil {
+var _ interface {
+	rest.StandardStorage
+	rest.ShortNamesProvider
+	rest.CategoriesProvider
+	rest.SingularNameProvider
+	rest.ResetFieldsStrategy
+} = &Store{}
+
+// New returns store with limits, for a resource with shortNames. store has been completed, and New
+// changes its strategies.
+func New(store *genericregistry.Store, shortNames ...string) *Store {
+	if store.CreateStrategy != nil {
 		store.CreateStrategy = createStrategy{store.CreateStrategy}
 	}
-	if _, done := store.UpdateStrategy.(updateStrategy); !done && store.UpdateStrategy != nil {
-		store.UpdateStrategy = updateStrategy{store.UpdateStrategy}
-	}
-	return &Store{store}
+	store.UpdateStrategy = updateStrategy{store.UpdateStrategy}
+	return &Store{store, shortNames}
 }
+
+// ShortNames implements rest.ShortNamesProvider.
+func (s *Store) ShortNames() []string { return s.shortNames }
+
+// Categories implements rest.CategoriesProvider.
+func (*Store) Categories() []string { return []string{"clusterpass"} }
 
 // Update implements rest.Updater. It limits the metadata here, because a store validates metadata
 // before it calls its strategy.
@@ -94,4 +109,54 @@ func (u updated) UpdatedObject(ctx context.Context, old runtime.Object) (runtime
 		return nil, apierrors.NewInternalError(err)
 	}
 	return nil, apierrors.NewInvalid(kinds[0].GroupKind(), object.GetName(), bounds.Limit(errs))
+}
+
+// StatusStrategy is the strategy of a subresource status.
+type StatusStrategy interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+}
+
+// Status serves the status of the objects in a store as a subresource that behaves like that of a
+// custom resource.
+type Status struct {
+	served
+	store *Store
+}
+
+// served is the part of the store that is served as it is. Patches need rest.Getter.
+type served interface {
+	rest.Storage
+	rest.Getter
+	rest.TableConvertor
+	rest.ResetFieldsStrategy
+}
+
+var _ rest.Patcher = &Status{}
+
+// NewStatus returns the Status of store, which has been completed. It shares the store, and so the
+// cache, but has its own strategy. It calls BeginUpdate of store for updates of the status, too.
+func NewStatus(store *genericregistry.Store, strategy StatusStrategy) *Status {
+	status := *store
+	status.UpdateStrategy = strategy
+	status.ResetFieldsStrategy = strategy
+	status.BeginUpdate = func(ctx context.Context, obj, old runtime.Object, opts *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
+		if store.BeginUpdate == nil {
+			return func(context.Context, bool) {}, nil
+		}
+		return store.BeginUpdate(ctx, obj, old, opts)
+	}
+	limited := New(&status)
+	return &Status{served: limited, store: limited}
+}
+
+// Destroy implements rest.Storage. The main resource destroys the store.
+func (*Status) Destroy() {}
+
+// Update implements rest.Updater. It creates nothing, not even for server-side apply.
+func (s *Status) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo,
+	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
+	_ bool, options *metav1.UpdateOptions,
+) (runtime.Object, bool, error) {
+	return s.store.Update(ctx, name, info, createValidation, updateValidation, false, options)
 }

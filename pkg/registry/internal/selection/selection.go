@@ -70,10 +70,8 @@ func (s *Selection[T]) Match(label labels.Selector, field fields.Selector) stora
 // objects with other values.
 func (s *Selection[T]) Triggers() storage.IndexerFuncs {
 	return storage.IndexerFuncs{s.index: func(obj runtime.Object) string {
-		if typed, ok := obj.(T); ok {
-			return s.fields[s.index](typed)
-		}
-		return ""
+		typed, _ := obj.(T) // the store holds nothing else
+		return s.fields[s.index](typed)
 	}}
 }
 

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -79,11 +78,6 @@ type Status[T metav1.ObjectMetaAccessor] struct {
 	keepSpec func(changed, old T)
 	validate func(T) field.ErrorList
 }
-
-var _ interface {
-	rest.RESTUpdateStrategy
-	rest.ResetFieldsStrategy
-} = Status[*metav1.PartialObjectMetadata]{}
 
 // NewStatus returns a Status for a type of version, which typer knows. keepSpec sets the spec of an
 // object to that of the old one, and validate returns what is wrong with the status of one.
