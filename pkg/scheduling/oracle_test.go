@@ -146,8 +146,9 @@ func (c *oracleCase) run() oracleAnswer {
 }
 
 func (c *oracleCase) follow(policy *Policy) oracleAnswer {
-	result, explanations := NewPlan(c.fleet(), policy).Explain(c.Now)
-	return c.answer(&result, explanations, policy)
+	plan := NewPlan(c.fleet(), policy)
+	result, explanations := plan.Explain(c.Now)
+	return c.answer(&result, explanations, plan)
 }
 
 func (n oracleName) meta() metav1.ObjectMeta {
@@ -205,7 +206,7 @@ func oracleClusterName(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: oracleNamespace, Name: name}
 }
 
-func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *Policy) oracleAnswer {
+func (c *oracleCase) answer(result *Result, explanations []Explanation, plan *Plan) oracleAnswer {
 	answer := oracleAnswer{
 		Status:         "success",
 		TotalScores:    map[string]int64{},
@@ -217,7 +218,7 @@ func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *
 	if result.Stale > 0 {
 		answer.Status = "warning"
 	}
-	for _, prioritizer := range policy.prioritizers {
+	for _, prioritizer := range plan.policy.prioritizers {
 		answer.Prioritizers = append(answer.Prioritizers, oraclePrioritizer{prioritizer.name(), prioritizer.weight, map[string]int64{}})
 	}
 	for i := range explanations {
@@ -227,7 +228,10 @@ func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *
 		}
 		// OCM asks this of all clusters that the placement has selected, whether they still match its
 		// predicates or not.
-		if until := e.ToleratedUntil; c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
+		slot, _ := plan.view.find(e.Cluster)
+		candidate := plan.candidate(slot)
+		tolerated, _ := plan.policy.tolerations.accept(&candidate)
+		if until := instant(tolerated); tolerated > 0 && c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
 			answer.RequeueAt = &until
 		}
 		if e.RefusedBy != "" {

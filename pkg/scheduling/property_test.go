@@ -261,10 +261,10 @@ func TestPlan_Untouched(t *testing.T) {
 			w.now = maxTime(before, w.now)
 			due := !next.IsZero() && !w.now.Before(next)
 			if due {
-				next = plan.ObserveNext(w.now, unlimited)
+				next = plan.NextPass(w.now, unlimited)
 				due = !next.IsZero() && !w.now.Before(next)
 			}
-			if due || decided && weighsOthers(policy) || change != nil && policy.Touched(change) {
+			if due || decided && weighsOthers(policy) || change != nil && policy.AffectedBy(change) {
 				last = plan.Run(w.now)
 				next = last.Next
 			} else {

@@ -133,7 +133,7 @@ func TestFleet_SetHeartbeat(t *testing.T) {
 	assert.NotNil(t, fleet.Set(other, start), "another label")
 	assert.NotNil(t, fleet.Delete(inFleet("a")))
 	assert.Nil(t, fleet.Delete(inFleet("a")), "nothing is left to delete")
-	assert.Zero(t, fleet.Len())
+	assert.Empty(t, fleet.byName)
 }
 
 func TestPrioritizers_BuiltIn(t *testing.T) {
@@ -309,7 +309,7 @@ func TestFleet_Concurrency(t *testing.T) {
 		})
 	}
 	all.Wait()
-	assert.Equal(t, 400, fleet.Len())
+	assert.Len(t, fleet.byName, 400)
 	result := NewPlan(fleet, policy).Run(start)
 	assert.Equal(t, []types.NamespacedName{clusterName(0), clusterName(50), clusterName(100), clusterName(150)}, result.Decisions[:4])
 }

@@ -134,7 +134,7 @@ func (c *Controller) enqueueTouched(change *scheduling.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, plan := range c.plans {
-		if plan.policy != nil && plan.policy.Touched(change) {
+		if plan.policy != nil && plan.policy.AffectedBy(change) {
 			plan.passDue = true
 			c.queue.Add(name)
 		}

@@ -93,7 +93,7 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if wait > 0 {
 		return wait, nil
 	}
-	return until(now, p.plan.ObserveNext(now, onlyKnown), p), nil
+	return until(now, p.plan.NextPass(now, onlyKnown), p), nil
 }
 
 // onlyKnown has a plan look at nothing anew.
@@ -254,7 +254,7 @@ func (c *Controller) setUnreviewed(p *plan) {
 // returns how long to wait.
 func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, now time.Time) (decided bool, wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
-	if p.policy.Evaluates() {
+	if scheduling.Evaluates(placement) {
 		began := c.Clock.Now()
 		if wait := c.shares.enter(name, began); wait > 0 {
 			return false, wait
@@ -262,7 +262,7 @@ func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, 
 		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
 		more = func() bool { return c.Clock.Since(began) < mostEvaluation }
 	}
-	if next := p.plan.ObserveNext(now, more); !passDue && p.result != nil && (next.IsZero() || next.After(now)) {
+	if next := p.plan.NextPass(now, more); !passDue && p.result != nil && (next.IsZero() || next.After(now)) {
 		return false, 0
 	}
 	result, finished := p.plan.RunWhile(now, more)
