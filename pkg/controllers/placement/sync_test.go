@@ -161,7 +161,7 @@ func TestController_Shares(t *testing.T) {
 	assert.Empty(t, f.chosen("later"))
 	assert.False(t, f.plans[cache.NewObjectName(team, "later")].compiled, "to compile is work, too")
 	assert.Greater(t, wait, 2*time.Minute)
-	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].passDue, "a change that was not looked at may touch it")
+	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].due.pass, "a change that was not looked at may touch it")
 
 	f.clock.Step(wait)
 	f.queue.Add(cache.NewObjectName(team, "later"))
