@@ -52,17 +52,19 @@ func TestSliceName(t *testing.T) {
 	assert.Equal(t, "gpu-decision-1", sliceName("gpu", 0), "as earlier releases have named it")
 }
 
-// TestDecisionKeys_LongestNames is about Placements that are not the server's: it lets in no name
-// that is no label's value.
-func TestDecisionKeys_LongestNames(t *testing.T) {
+// TestDecisionKeys is also about Placements that are not the server's: it lets in no name that is no
+// label's value.
+func TestDecisionKeys(t *testing.T) {
+	assert.Equal(t, "gpu", decision.Key("gpu"))
 	seen := sets.New[string]()
 	for _, name := range []string{
 		strings.Repeat("p", 253), strings.Repeat("p", 252) + "q", strings.Repeat("p.", 126) + "q", strings.Repeat("p", 51) + "-." + strings.Repeat("p", 200),
+		strings.Repeat("p-", 40) + "p", strings.Repeat("p-", 40) + "q",
 	} {
 		key := decision.Key(name)
 		assert.Empty(t, validation.IsValidLabelValue(key), key)
 		assert.Equal(t, key, decision.Key(name))
 		seen.Insert(key)
 	}
-	assert.Len(t, seen, 4)
+	assert.Len(t, seen, 6)
 }

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/validation"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -132,11 +131,4 @@ func TestSteps_InterruptedMove(t *testing.T) {
 	have := decided(numbers(0, 150)...)
 	left := gpu.newSlice("gpu-moving-1", movingIndex, decision.Clusters(have[1]))
 	assert.Equal(t, 1, follow(t, append(have, left), decided(numbers(0, 150)...)))
-}
-
-func TestDecisionKeys(t *testing.T) {
-	assert.Equal(t, "gpu", decision.Key("gpu"))
-	long := decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes")
-	assert.Empty(t, validation.IsValidLabelValue(long))
-	assert.NotEqual(t, long, decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes2"))
 }
