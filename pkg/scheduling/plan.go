@@ -28,6 +28,8 @@ type Plan struct {
 	view view
 	own  map[types.NamespacedName]int32
 
+	// slots are all slots of the view: 0, 1 and so on.
+	slots []int32
 	// Results for each cluster, by slot: until has the first instant at which they may change, and
 	// values the readings of each prioritiser, by prioritiser and slot.
 	until  []int64
@@ -166,6 +168,7 @@ const outdated int64 = math.MinInt64
 // grow adds the slots that are new in the view.
 func (p *Plan) grow() {
 	for range p.view.size() - len(p.until) {
+		p.slots = append(p.slots, int32(len(p.slots))) //nolint:gosec // there are not that many clusters
 		p.until, p.states = append(p.until, outdated), append(p.states, state{})
 		for i := range p.values {
 			p.values[i] = append(p.values[i], math.NaN())

@@ -16,11 +16,9 @@ const few = 8
 // may have changed.
 func (p *Plan) rerank(all bool) {
 	if all {
-		p.retotalAll()
+		p.retotal(p.slots)
 	} else {
-		for _, slot := range p.dirty {
-			p.retotal(slot, p.total(slot))
-		}
+		p.retotal(p.dirty)
 	}
 	if entering, ok := p.leave(all); ok {
 		p.enter(entering)
@@ -33,38 +31,23 @@ func (p *Plan) rerank(all bool) {
 	p.dirty = p.dirty[:0]
 }
 
-// retotal stores the weighted score of a cluster, and whether its place may have changed.
-func (p *Plan) retotal(slot int32, total int64) {
-	s := &p.states[slot]
-	s.misplaced = s.misplaced || s.eligible != s.ranked || s.eligible && s.total != total
-	s.total = total
-}
-
-func (p *Plan) total(slot int32) int64 {
-	var total int64
-	for i := range p.policy.prioritizers {
-		w := &p.policy.prioritizers[i]
-		if value := p.values[i][slot]; !math.IsNaN(value) {
-			total += w.weight * w.score(value, p.scales[i])
-		}
-	}
-	return total
-}
-
-// retotalAll is retotal for all clusters. It processes one prioritiser at a time, which is faster.
-func (p *Plan) retotalAll() {
-	p.totals = slices.Grow(p.totals[:0], len(p.states))[:len(p.states)]
+// retotal updates the weighted scores of clusters, and whether their places may have changed. It
+// processes one prioritiser at a time, which is faster for many clusters.
+func (p *Plan) retotal(slots []int32) {
+	p.totals = slices.Grow(p.totals[:0], len(slots))[:len(slots)]
 	clear(p.totals)
 	for i := range p.policy.prioritizers {
-		w, s := p.policy.prioritizers[i], p.scales[i]
-		for slot, value := range p.values[i] {
-			if !math.IsNaN(value) {
-				p.totals[slot] += w.weight * w.score(value, s)
+		w, values, scale := &p.policy.prioritizers[i], p.values[i], p.scales[i]
+		for j, slot := range slots {
+			if value := values[slot]; !math.IsNaN(value) {
+				p.totals[j] += w.weight * w.score(value, scale)
 			}
 		}
 	}
-	for slot, total := range p.totals {
-		p.retotal(int32(slot), total)
+	for j, slot := range slots {
+		s := &p.states[slot]
+		s.misplaced = s.misplaced || s.eligible != s.ranked || s.eligible && s.total != p.totals[j]
+		s.total = p.totals[j]
 	}
 }
 
