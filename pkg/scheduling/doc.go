@@ -13,7 +13,7 @@
 //
 //	cluster.go      a ClusterProfile and its ClusterScores, converted to a Cluster
 //	fleet.go        the clusters, counts over all placements, and views of them without a lock
-//	policy.go       Compile: a Placement as filters, prioritisers and a spread; which changes affect it
+//	policy.go       Compile: a Placement as filters and prioritisers; which changes affect it
 //	plan.go         RunWhile: a pass over the changed clusters
 //	predicate.go    the first filter; cel.go evaluates its expressions
 //	taint.go        the second filter

@@ -115,9 +115,10 @@ func oracleCases(t *testing.T) []oracleCase {
 	return cases
 }
 
-// run returns what we make of the case. OCM's clusters have no namespace: all are in fleet. OCM reads predicates only if there is a cluster to try them
-// on, and tolerations if one matches the predicates: see docs/placement.md, "Differences from OCM".
-// So mistakes in what it doesn't read are left out.
+// run returns what we make of the case. OCM's clusters have no namespace: all are in fleet. OCM
+// reads predicates only if there is a cluster to try them on, and tolerations if one matches the
+// predicates: see docs/placement.md, "Differences from OCM". So mistakes in what it doesn't read
+// are left out.
 func (c *oracleCase) run() oracleAnswer {
 	meta := metav1.ObjectMeta{Namespace: c.Placement.Namespace, Name: c.Placement.Name}
 	placement := &v1alpha1.Placement{ObjectMeta: meta, Spec: c.Placement.Spec}

@@ -13,10 +13,11 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Plan applies one policy to a fleet, pass by pass. It caches the results for each cluster. A pass
-// evaluates only the clusters that have changed, whose results have expired, or that the placement
-// has selected or dropped since. Otherwise, a thousand placements that use scores would evaluate the
-// whole fleet whenever one score changes. What it decides never depends on what it caches.
+// Plan applies one policy to a fleet, pass by pass. It caches the results for each cluster, and the
+// order of the clusters. A pass evaluates only the clusters that have changed, whose results have
+// expired, or that the placement has selected or dropped since. It moves only those whose score has
+// changed. Otherwise, a thousand placements that use scores would evaluate and sort the whole fleet
+// whenever one score changes. What it decides never depends on what it caches.
 //
 // One goroutine at a time may use it.
 type Plan struct {

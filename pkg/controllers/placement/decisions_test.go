@@ -52,8 +52,8 @@ func TestSliceName(t *testing.T) {
 	assert.Equal(t, "gpu-decision-1", sliceName("gpu", 0), "as earlier releases have named it")
 }
 
-// TestDecisionKeys is also about Placements that are not the server's: it lets in no name that is no
-// label's value.
+// TestDecisionKeys is also about Placements that are not the server's: it lets in no name that is
+// no label's value.
 func TestDecisionKeys(t *testing.T) {
 	assert.Equal(t, "gpu", decision.Key("gpu"))
 	seen := sets.New[string]()
