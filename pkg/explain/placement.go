@@ -51,8 +51,8 @@ type Placement struct {
 	Unreadable []string
 	// None says why it has no cluster to choose from that the user may see; empty if it has one.
 	None string
-	// Told is what the controller has said last of this Placement, where that is more than is worked
-	// out here.
+	// Condition is what the controller has said last of this Placement, where that is more than is
+	// worked out here.
 	Condition *metav1.Condition
 }
 
@@ -200,13 +200,12 @@ func (h *Hub) readDecisions(ctx context.Context, fleet *scheduling.Fleet, placem
 			by[name] = append(by[name], slice)
 		}
 	}
-	own := types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
 	for name, all := range by {
-		was := scheduling.Decision{Clusters: decision.AllClusters(all)}
-		if moved := placement.Status.LastMoveTime; name == own && moved != nil {
-			was.MovedAt = moved.Time
+		var moved *metav1.MicroTime
+		if name.Namespace == placement.Namespace && name.Name == placement.Name {
+			moved = placement.Status.LastMoveTime
 		}
-		fleet.SetDecision(name, was)
+		fleet.SetDecision(name, scheduling.NewDecision(decision.AllClusters(all), moved))
 	}
 	return nil
 }

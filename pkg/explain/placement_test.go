@@ -25,7 +25,6 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-// namespace returns one of a cluster set.
 const (
 	// author is that of the placements.
 	author = "author"
@@ -34,19 +33,15 @@ const (
 	refused, unreviewed = "refused", "unreviewed"
 )
 
+// namespace returns one of a cluster set.
 func namespace(name, set string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
 }
 
 // hub returns one with a Placement of namespace team and namespaces, whose user may not list the
 // ClusterProfiles of some.
-func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden []string, profiles ...runtime.Object) *Hub {
-	h := &Hub{Client: fake.NewSimpleClientset(placement)}
-	var all []runtime.Object
-	for _, n := range namespaces {
-		all = append(all, n)
-	}
-	client := kubefake.NewClientset(all...)
+func hub(placement *v1alpha1.Placement, namespaces []runtime.Object, hidden []string, profiles ...runtime.Object) *Hub {
+	client := kubefake.NewClientset(namespaces...)
 	client.PrependReactor("create", "subjectaccessreviews", func(action ktesting.Action) (bool, runtime.Object, error) {
 		review, ok := action.(ktesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview)
 		if !ok || review.Spec.ResourceAttributes.Namespace == unreviewed {
@@ -56,7 +51,6 @@ func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden [
 		review.Status.Allowed = review.Spec.User == author && review.Spec.ResourceAttributes.Namespace != refused
 		return true, review, nil
 	})
-	h.Kubernetes = client
 	clusters := inventoryfake.NewSimpleClientset(profiles...)
 	for _, name := range hidden {
 		clusters.PrependReactor("list", "clusterprofiles", func(action ktesting.Action) (bool, runtime.Object, error) {
@@ -64,8 +58,7 @@ func hub(placement *v1alpha1.Placement, namespaces []*corev1.Namespace, hidden [
 			return action.GetNamespace() == name, nil, refused
 		})
 	}
-	h.Inventory = clusters
-	return h
+	return &Hub{Kubernetes: client, Client: fake.NewSimpleClientset(placement), Inventory: clusters}
 }
 
 func TestHub_PlacementWithoutCandidates(t *testing.T) {
@@ -75,7 +68,7 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 	leaving.Finalizers = []string{"example.com/held"}
 	for name, test := range map[string]struct {
 		sets       []string
-		namespaces []*corev1.Namespace
+		namespaces []runtime.Object
 		hidden     []string
 		want       string
 	}{
@@ -83,28 +76,28 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 			want: "namespace team has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone",
 		},
 		"no namespace is in the sets": {
-			sets: []string{"production", "staging"}, namespaces: []*corev1.Namespace{namespace("elsewhere", "test")},
+			sets: []string{"production", "staging"}, namespaces: []runtime.Object{namespace("elsewhere", "test")},
 			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production or staging: none is in a cluster set of spec.clusterSets",
 		},
 		"the only one is being deleted": {
-			sets: []string{"production"}, namespaces: []*corev1.Namespace{leaving},
+			sets: []string{"production"}, namespaces: []runtime.Object{leaving},
 			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production: none is in a cluster set of spec.clusterSets",
 		},
 		"those of the sets are empty": {
-			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace("north", "production"), namespace("south", "production")},
+			sets: []string{"production"}, namespaces: []runtime.Object{namespace("north", "production"), namespace("south", "production")},
 			want: "no namespace in its cluster sets has a ClusterProfile: north, south",
 		},
 		"those of the sets are not the user's to list": {
-			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
+			sets: []string{"production"}, namespaces: []runtime.Object{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
 			want: "you may not list the ClusterProfiles of the namespaces in its cluster sets: elsewhere",
 		},
 		"those of the sets are not the author's to list": {
-			sets: []string{"production"}, namespaces: []*corev1.Namespace{namespace(refused, "production")},
+			sets: []string{"production"}, namespaces: []runtime.Object{namespace(refused, "production")},
 			want: "its author may not list the ClusterProfiles of the namespaces in its cluster sets: refused",
 		},
 		"some are empty and the user may not list others": {
 			sets:       []string{"production"},
-			namespaces: []*corev1.Namespace{namespace("elsewhere", "production"), namespace("north", "production")}, hidden: []string{"elsewhere"},
+			namespaces: []runtime.Object{namespace("elsewhere", "production"), namespace("north", "production")}, hidden: []string{"elsewhere"},
 			want: "of the namespaces in its cluster sets, north have no ClusterProfile, and you may not list those of elsewhere",
 		},
 	} {
@@ -125,12 +118,11 @@ func TestHub_PlacementWithCandidates(t *testing.T) {
 	cluster := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "north", Name: "bravelion"}}
 	broken := cluster.DeepCopy()
 	broken.Name, broken.Annotations = "broken", map[string]string{v1alpha1.AnnotationTaints: "{"}
-	var namespaces []*corev1.Namespace
+	var namespaces []runtime.Object
 	for _, name := range []string{"north", "elsewhere", refused, unreviewed} {
 		namespaces = append(namespaces, namespace(name, "production"))
 	}
-	h := hub(placement, namespaces, []string{"elsewhere"}, cluster, broken)
-	answer, err := h.Placement(t.Context(), "team", "gpu", time.Now())
+	answer, err := hub(placement, namespaces, []string{"elsewhere"}, cluster, broken).Placement(t.Context(), "team", "gpu", time.Now())
 	require.NoError(t, err)
 	require.Len(t, answer.Explanations, 1)
 	assert.Empty(t, answer.None)
@@ -141,7 +133,7 @@ func TestHub_PlacementWithCandidates(t *testing.T) {
 	assert.Contains(t, answer.Unreadable[0], "ClusterProfile north/broken")
 }
 
-func TestTold(t *testing.T) {
+func TestControllerCondition(t *testing.T) {
 	refused := metav1.Condition{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: v1alpha1.PlacementReasonNoClusterSets, ObservedGeneration: 2}
 	with := func(change func(*metav1.Condition)) *v1alpha1.Placement {
 		condition := refused

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/types"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -65,40 +66,38 @@ func compileExpressions(texts []string, path *field.Path) ([]expression, field.E
 	var errs field.ErrorList
 	compiled := make([]expression, len(texts))
 	for i, text := range texts {
-		program, steps, err := compileExpression(text)
-		if err != nil {
+		var err error
+		if compiled[i], err = compileExpression(text); err != nil {
 			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
 		}
-		compiled[i] = expression{text: text, program: program, steps: steps}
 	}
 	return compiled, errs
 }
 
-// compileExpression returns a program, and how many steps one evaluation has at most.
-func compileExpression(text string) (cel.Program, int64, error) {
+func compileExpression(text string) (expression, error) {
 	env, err := celEnvironment()
 	if err != nil {
-		return nil, 0, err
+		return expression{}, err
 	}
 	ast, issues := env.Parse(text)
 	if issues.Err() != nil {
-		return nil, 0, issues.Err()
+		return expression{}, issues.Err()
 	}
 	if err := checkParsed(ast.NativeRep().Expr()); err != nil {
-		return nil, 0, err
+		return expression{}, err
 	}
 	if ast, issues = env.Check(ast); issues.Err() != nil {
-		return nil, 0, issues.Err()
+		return expression{}, issues.Err()
 	}
 	if output := ast.OutputType(); !output.IsExactType(cel.BoolType) {
-		return nil, 0, fmt.Errorf("it is of type %s, and must be true or false", output)
+		return expression{}, fmt.Errorf("it is of type %s, and must be true or false", output)
 	}
 	steps, err := checkExpression(env, ast)
 	if err != nil {
-		return nil, 0, err
+		return expression{}, err
 	}
 	program, err := env.Program(ast, cel.CostLimit(celCostLimit))
-	return program, steps, err
+	return expression{text, program, steps}, err
 }
 
 // holds returns whether the expression is true of the cluster, or why that cannot be told.
@@ -126,18 +125,12 @@ func celObjects(c *Cluster) map[string]any {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		properties = append(properties, map[string]any{"name": name, "value": values[name]})
 	}
-	status := map[string]any{
-		"conditions": celConditions(c.Conditions),
-		"version":    map[string]any{"kubernetes": cutText(c.KubernetesVersion)},
+	conditions, kubernetes := celConditions(c.Conditions), map[string]any{"kubernetes": cutText(c.KubernetesVersion)}
+	object := func(propertiesField string) map[string]any {
+		status := map[string]any{"version": kubernetes, "conditions": conditions, propertiesField: properties}
+		return map[string]any{"metadata": metadata, celStatus: status}
 	}
-	profile, cluster := map[string]any{"properties": properties}, map[string]any{"clusterClaims": properties}
-	for name, value := range status {
-		profile[name], cluster[name] = value, value
-	}
-	return map[string]any{
-		celProfile:        map[string]any{"metadata": metadata, celStatus: profile},
-		celManagedCluster: map[string]any{"metadata": metadata, celStatus: cluster},
-	}
+	return map[string]any{celProfile: object("properties"), celManagedCluster: object("clusterClaims")}
 }
 
 func celConditions(conditions []metav1.Condition) []any {
@@ -167,3 +160,86 @@ func seen(all map[string]string) map[string]string {
 }
 
 func cutText(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxCELText)], "") }
+
+const (
+	// maxCELText bounds each text that expressions see, in bytes.
+	maxCELText = 4096
+	// maxCELItems bounds the entries of labels, annotations and properties, and maxCELConditions the
+	// conditions.
+	maxCELItems      = 256
+	maxCELConditions = 32
+)
+
+// Types of the variables of expressions. All is declared, so that an expression about what is not
+// there is refused when it is written, and what one costs can be estimated then.
+var (
+	celText = func() *apiservercel.DeclType {
+		text := apiservercel.NewSimpleTypeWithMinSize("string", cel.StringType, types.String(""), apiservercel.MinStringSize)
+		text.MaxElements = maxCELText
+		return text
+	}()
+	celTexts   = apiservercel.NewMapType(celText, celText, maxCELItems)
+	celVersion = celObject("Version", map[string]*apiservercel.DeclType{"kubernetes": celText})
+
+	celMetadata = celObject("Metadata", map[string]*apiservercel.DeclType{
+		"name": celText, "namespace": celText, "labels": celTexts, "annotations": celTexts,
+	})
+	celProperties = apiservercel.NewListType(celObject("Property", map[string]*apiservercel.DeclType{"name": celText, "value": celText}),
+		maxCELItems)
+	celConditionList = apiservercel.NewListType(celObject("Condition", map[string]*apiservercel.DeclType{
+		"type": celText, celStatus: celText, "reason": celText, "message": celText, "lastTransitionTime": apiservercel.TimestampType,
+	}), maxCELConditions)
+
+	celProfileType        = celClusterType("ClusterProfile", "properties")
+	celManagedClusterType = celClusterType("ManagedCluster", "clusterClaims")
+)
+
+func celClusterType(name, propertiesField string) *apiservercel.DeclType {
+	return celObject(name, map[string]*apiservercel.DeclType{
+		"metadata": celMetadata,
+		celStatus: celObject(name+"Status", map[string]*apiservercel.DeclType{
+			"version": celVersion, "conditions": celConditionList, propertiesField: celProperties,
+		}),
+	})
+}
+
+// celTypes are all of these by their names.
+var celTypes = apiservercel.NewDeclTypeProvider(celProfileType, celManagedClusterType)
+
+func celObject(name string, fields map[string]*apiservercel.DeclType) *apiservercel.DeclType {
+	declared := make(map[string]*apiservercel.DeclField, len(fields))
+	for field, t := range fields {
+		declared[field] = apiservercel.NewDeclField(field, t, true, nil, nil)
+	}
+	return apiservercel.NewObjectType(name, declared)
+}
+
+// celSizes estimates how long texts, lists and maps are at most. What is not a field of a variable,
+// but made of one, is no longer.
+type celSizes struct{}
+
+// EstimateSize implements checker.CostEstimator.
+func (celSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+	switch node.Type().Kind() {
+	case types.StringKind:
+		return &checker.SizeEstimate{Max: maxCELText}
+	case types.ListKind, types.MapKind:
+		return &checker.SizeEstimate{Max: uint64(mostItems(node.Type()))} //nolint:gosec // never negative
+	default:
+		return nil
+	}
+}
+
+// mostItems returns how many entries a list or map of that type has at most, if it is not written
+// down.
+func mostItems(t *types.Type) int64 {
+	if t.IsExactType(celConditionList.CelType()) {
+		return maxCELConditions
+	}
+	return maxCELItems
+}
+
+// EstimateCallCost implements checker.CostEstimator.
+func (celSizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}

@@ -183,27 +183,21 @@ func checkType(t *types.Type) error {
 
 // isAggregate returns whether values of the type are lists or maps, or may be.
 func isAggregate(t *types.Type) bool {
-	switch t.Kind() {
-	case types.ListKind, types.MapKind:
-		return true
-	case types.OpaqueKind:
-		return slices.ContainsFunc(t.Parameters(), isAggregate)
-	default:
-		return false
-	}
+	return mayBe(t, func(t *types.Type) bool { return t.Kind() == types.ListKind || t.Kind() == types.MapKind })
 }
 
 // isPart returns whether values of the type are, or may be, a part of a variable that has fields.
 func isPart(t *types.Type) bool {
-	switch t.Kind() {
-	case types.StructKind:
+	return mayBe(t, func(t *types.Type) bool {
 		_, found := celTypes.FindDeclType(t.TypeName())
-		return found
-	case types.OpaqueKind:
-		return slices.ContainsFunc(t.Parameters(), isPart)
-	default:
-		return false
-	}
+		return found && t.Kind() == types.StructKind
+	})
+}
+
+// mayBe returns whether a type is of some kind, or optional and one of its parameters may be.
+func mayBe(t *types.Type, ofKind func(*types.Type) bool) bool {
+	return ofKind(t) ||
+		t.Kind() == types.OpaqueKind && slices.ContainsFunc(t.Parameters(), func(t *types.Type) bool { return mayBe(t, ofKind) })
 }
 
 func checkCall(ast *celast.AST, e celast.Expr) error {

@@ -6,6 +6,8 @@ package scheduling
 import (
 	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // choose returns the selected clusters, best first.
@@ -14,7 +16,7 @@ func (p *Plan) choose() []int32 {
 	if p.policy.number != nil {
 		number = min(number, int(*p.policy.number))
 	}
-	if p.policy.spread.active() {
+	if len(p.policy.spreadConstraints) > 0 {
 		return p.spread(p.contenders(len(p.ranked)), number)
 	}
 	if !p.stabilizes() {
@@ -44,30 +46,23 @@ func (p *Plan) contenders(number int) []int32 {
 	if !p.stabilizes() {
 		return p.ranked[:number]
 	}
-	next := func(from int, own bool) int {
-		for from < len(p.ranked) && p.states[p.ranked[from]].own > 0 != own {
-			from++
+	var selected, others []int32
+	for _, slot := range p.ranked {
+		if p.states[slot].own > 0 {
+			selected = append(selected, slot)
+		} else {
+			others = append(others, slot)
 		}
-		return from
 	}
 	chosen := make([]int32, 0, number)
-	selected, other := next(0, true), next(0, false)
 	for len(chosen) < number {
-		switch {
-		case selected == len(p.ranked), other < len(p.ranked) && p.displaces(p.ranked[other], p.ranked[selected]):
-			chosen = append(chosen, p.ranked[other])
-			other = next(other+1, false)
-		default:
-			chosen = append(chosen, p.ranked[selected])
-			selected = next(selected+1, true)
+		if len(selected) == 0 || len(others) > 0 && !p.dwells() && p.outranks(others[0], selected[0]) {
+			chosen, others = append(chosen, others[0]), others[1:]
+		} else {
+			chosen, selected = append(chosen, selected[0]), selected[1:]
 		}
 	}
 	return chosen
-}
-
-// displaces returns whether a cluster takes the place of another one, which is selected.
-func (p *Plan) displaces(other, selected int32) bool {
-	return !p.dwells() && p.outranks(other, selected)
 }
 
 // outranks returns whether a cluster is better than another one by the required advantage. A
@@ -87,28 +82,22 @@ func (p *Plan) outranks(other, selected int32) bool {
 
 // rankSelected ranks the selected clusters. Those that were selected before keep their order,
 // unless one outranks another. New ones are inserted by rank.
-func (p *Plan) rankSelected(chosen []int32) []int32 {
-	at := make(map[int32]int, len(chosen))
+func (p *Plan) rankSelected(contenders []int32) []int32 {
+	left := sets.New(contenders...)
+	chosen := make([]int32, 0, len(contenders))
 	for _, name := range p.view.decision.Clusters {
-		if slot, here := p.view.find(name); here {
-			at[slot] = len(at)
+		if slot, here := p.view.find(name); here && left.Has(slot) {
+			left.Delete(slot)
+			chosen = append(chosen, slot)
 		}
 	}
-	slices.SortFunc(chosen, func(a, b int32) int {
-		x, before := at[a]
-		y, too := at[b]
-		switch {
-		case before && too:
-			return x - y
-		case before:
-			return -1
-		case too:
-			return 1
+	for _, slot := range contenders {
+		if left.Has(slot) {
+			chosen = append(chosen, slot)
 		}
-		return p.compare(a, b)
-	})
+	}
 	for i, slot := range chosen {
-		_, before := at[slot]
+		before := p.states[slot].own > 0
 		for ; i > 0; i-- {
 			ahead := chosen[i-1]
 			if before && !p.outranks(slot, ahead) || !before && p.compare(slot, ahead) > 0 {

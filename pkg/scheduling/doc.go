@@ -11,17 +11,18 @@
 //
 // To follow one Placement, read the files in this order:
 //
-//	convert.go    a ClusterProfile and its ClusterScores, converted to a Cluster
-//	fleet.go      the clusters, and views of them without a lock
-//	policy.go     Compile: a Placement as filters, prioritisers and a spread
-//	plan.go       RunWhile: a pass over the changed clusters
-//	filter.go     a cluster and its filters: taint.go and predicate.go; cel.go evaluates expressions
-//	score.go      the ClusterScores, and whether they have expired
-//	prioritizer.go, rank.go   scores, and the order of clusters by them
-//	choose.go     the selection: how many clusters, and which stay or move; spread.go and group.go divide it
-//	explain.go    the result for each cluster, as text
+//	cluster.go      a ClusterProfile and its ClusterScores, converted to a Cluster
+//	fleet.go        the clusters, counts over all placements, and views of them without a lock
+//	policy.go       Compile: a Placement as filters and prioritisers; which changes affect it
+//	plan.go         RunWhile: a pass over the changed clusters
+//	predicate.go    the first filter; cel.go evaluates its expressions
+//	taint.go        the second filter
+//	score.go        the ClusterScores, and whether they have expired
+//	prioritizer.go  the sources of scores; rank.go orders clusters by them
+//	choose.go       how many clusters are selected, and which stay or move
+//	spread.go       the selection with topologies; group.go divides what is selected
+//	explain.go      the result for each cluster, as text
 //
 // A Plan caches the results for each cluster. Otherwise, a thousand placements that use scores
-// would evaluate all clusters whenever one changes. change.go decides which changes touch a plan;
-// named.go and roster.go have the counts over all placements.
+// would evaluate all clusters whenever one changes. What it caches is at the type Plan.
 package scheduling

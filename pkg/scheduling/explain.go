@@ -26,16 +26,11 @@ type Explanation struct {
 	Scores []Score
 	// Total is the weighted sum of the known scores.
 	Total int64
-	// Unknown says that a score is missing, and the cluster ranks after those of which all are known.
-	Unknown bool
 	// Rank is the place among all clusters that no filter refused, from 0, before stabilisation and
 	// spreading; -1 if one did.
 	Rank int
 	// Selected is the place in the decision, from 0; -1 if the cluster is not selected.
 	Selected int
-	// ToleratedUntil is the first instant at which a taint may not be tolerated any longer; zero if
-	// there is none.
-	ToleratedUntil time.Time
 }
 
 // Score is what a prioritiser says of a cluster.
@@ -49,9 +44,7 @@ type Score struct {
 
 // Explain returns what Run would, and why: one explanation for each candidate, by name.
 func (p *Plan) Explain(now time.Time) (Result, []Explanation) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pass(now.UnixNano())
+	p.update(now, unlimited)
 	chosen := p.choose()
 	var explanations []Explanation
 	places := map[int32]int{}
@@ -75,33 +68,32 @@ func (p *Plan) Explain(now time.Time) (Result, []Explanation) {
 func (p *Plan) explain(slot int32) Explanation {
 	s, c := &p.states[slot], p.candidate(slot)
 	e := Explanation{Cluster: c.NamespacedName, Rank: -1, Selected: -1}
-	for _, f := range p.policy.filters {
-		until, ok := f.passes(&c)
-		if !ok && e.RefusedBy == "" {
-			e.RefusedBy, e.Reason = f.name(), f.reason(&c)
-		}
-		if _, tolerates := f.(tolerations); tolerates && ok {
-			e.ToleratedUntil = instant(until)
-		}
-	}
-	if e.RefusedBy != "" {
+	if _, ok := p.policy.predicates.accept(&c); !ok {
+		e.RefusedBy, e.Reason = FilterPredicates, p.policy.predicates.reason(&c)
 		return e
 	}
+	if _, ok := p.policy.tolerations.accept(&c); !ok {
+		e.RefusedBy, e.Reason = FilterTaints, p.policy.tolerations.reason(&c)
+		return e
+	}
+	var unknown []string
 	for i := range p.policy.prioritizers {
 		w := &p.policy.prioritizers[i]
 		r := w.read(&c)
 		score := Score{Prioritizer: w.name(), Weight: w.weight, Known: r.known}
 		if r.known {
 			score.Score = w.score(r.value, p.scales[i])
+		} else {
+			unknown = append(unknown, w.name())
 		}
 		e.Scores = append(e.Scores, score)
 	}
 	if !s.eligible {
-		e.RefusedBy, e.Reason = FilterMissingScore, missing(e.Scores)
-		e.Scores = nil
+		slices.Sort(unknown)
+		e.RefusedBy, e.Reason, e.Scores = FilterMissingScore, "not known: "+strings.Join(unknown, ", "), nil
 		return e
 	}
-	e.Total, e.Unknown = s.total, s.unknown
+	e.Total = s.total
 	return e
 }
 
@@ -112,23 +104,11 @@ func (p *Plan) passedOver(rank, selected int) string {
 		return "its topology has as many as maxSkew allows"
 	case rank >= selected:
 		return "enough others rank before it"
-	case p.policy.spread.active():
+	case len(p.policy.spreadConstraints) > 0:
 		return "others spread better"
 	case p.dwells():
 		return "selected clusters keep their places for dwellSeconds"
 	default:
 		return "it is not better than any selected cluster by minimumAdvantage"
 	}
-}
-
-// missing names the scores that are not known.
-func missing(scores []Score) string {
-	var names []string
-	for _, s := range scores {
-		if !s.Known {
-			names = append(names, s.Prioritizer)
-		}
-	}
-	slices.Sort(names)
-	return "not known: " + strings.Join(names, ", ")
 }

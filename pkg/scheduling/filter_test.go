@@ -146,7 +146,6 @@ func TestTaints(t *testing.T) {
 			assert.Equal(t, test.reason == "", got.RefusedBy == "", got.Reason)
 			assert.Contains(t, got.Reason, test.reason)
 			assert.Equal(t, test.next, result.Next)
-			assert.Equal(t, test.next, got.ToleratedUntil)
 		})
 	}
 }

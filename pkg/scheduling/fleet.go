@@ -16,22 +16,29 @@ import (
 type Fleet struct {
 	mu sync.Mutex
 	roster
-	slots map[types.NamespacedName]int32
-	free  []int32
-	named named
+	// slots has the slot of each cluster that is in the fleet or in a decision. free are the slots of
+	// no cluster.
+	slots     map[types.NamespacedName]int32
+	free      []int32
+	decisions map[types.NamespacedName]Decision
+	tally
+	// orderShared and tallyShared say that a view shares the order of the roster, or the tally: they
+	// must be copied before a change.
+	orderShared, tallyShared bool
+}
 
-	// Data that a view shares must be copied before a change. These fields say which data no view
-	// shares.
-	ownsOrder, ownsPages bool
-	ownsPage             []bool
+// tally counts how often decisions have each cluster.
+type tally struct {
+	// counts are by slot.
+	counts []int32
+	// decided counts the changes of decisions.
+	decided uint64
 }
 
 // view is an immutable snapshot of a fleet for one placement.
 type view struct {
 	roster
-	// counts says how often decisions have each cluster, by slot. named is the version of counts.
-	counts []int32
-	named  uint64
+	tally
 	// decision is the placement's own decision. most is the highest number of other decisions with
 	// the same cluster.
 	decision Decision
@@ -41,9 +48,9 @@ type view struct {
 // member is a cluster with data that is computed once.
 type member struct {
 	Cluster
-	// joined is the version of the fleet at which the cluster was added. It distinguishes clusters
+	// added is the version of the fleet at which the cluster was added. It distinguishes clusters
 	// that had the same slot.
-	joined uint64
+	added uint64
 	// object returns the variables of CEL expressions.
 	object func() map[string]any
 }
@@ -56,9 +63,16 @@ type Decision struct {
 	MovedAt time.Time
 }
 
+// Change is what has changed about one cluster of a fleet.
+type Change struct {
+	// before is nil for a cluster that was added, and after for one that was deleted.
+	before, after *member
+	now           int64
+}
+
 // NewFleet returns an empty fleet.
 func NewFleet() *Fleet {
-	return &Fleet{slots: map[types.NamespacedName]int32{}, named: newNamed()}
+	return &Fleet{slots: map[types.NamespacedName]int32{}, decisions: map[types.NamespacedName]Decision{}}
 }
 
 // Set adds or replaces the cluster. It returns the change, or nil if no placement can decide
@@ -66,17 +80,20 @@ func NewFleet() *Fleet {
 func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := &member{Cluster: cluster, joined: f.version + 1}
+	m := &member{Cluster: cluster, added: f.version + 1}
 	m.object = sync.OnceValue(func() map[string]any { return celObjects(&m.Cluster) })
-	slot, known := f.slots[cluster.NamespacedName]
-	if !known {
-		f.put(f.add(cluster.NamespacedName), m)
-		return &Change{after: m, now: now.UnixNano()}
-	}
+	slot := f.slotFor(cluster.NamespacedName)
 	before := f.member(slot)
-	m.joined = before.joined
+	if before == nil {
+		f.copyOrder()
+		at, _ := f.search(cluster.NamespacedName)
+		f.byName = slices.Insert(f.byName, at, slot)
+		f.renumber(int32(at)) //nolint:gosec // there are not that many clusters
+	} else {
+		m.added = before.added
+	}
 	f.put(slot, m)
-	if sameMeaning(&before.Cluster, &cluster, now) {
+	if before != nil && sameMeaning(&before.Cluster, &cluster, now) {
 		return nil
 	}
 	return &Change{before: before, after: m, now: now.UnixNano()}
@@ -87,17 +104,16 @@ func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slot, known := f.slots[name]
-	if !known {
+	if !known || f.member(slot) == nil {
 		return nil
 	}
 	before := f.member(slot)
-	f.ownOrder()
-	f.byName = slices.Delete(f.byName, int(f.position[slot]), int(f.position[slot])+1)
-	f.renumber(f.position[slot])
-	delete(f.slots, name)
-	f.free = append(f.free, slot)
-	f.named.leave(slot, name)
+	f.copyOrder()
+	at := f.position[slot]
+	f.byName = slices.Delete(f.byName, int(at), int(at)+1)
+	f.renumber(at)
 	f.put(slot, nil)
+	f.release(name, slot)
 	return &Change{before: before}
 }
 
@@ -105,44 +121,71 @@ func (f *Fleet) Delete(name types.NamespacedName) *Change {
 func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.named.set(placement, decision, f.slots)
+	old := f.decisions[placement]
+	if slices.Equal(old.Clusters, decision.Clusters) && old.MovedAt.Equal(decision.MovedAt) {
+		return
+	}
+	if f.tallyShared {
+		f.counts, f.tallyShared = slices.Clone(f.counts), false
+	}
+	for _, name := range decision.Clusters {
+		f.counts[f.slotFor(name)]++
+	}
+	for _, name := range old.Clusters {
+		slot := f.slots[name]
+		f.counts[slot]--
+		f.release(name, slot)
+	}
+	f.decided++
+	if len(decision.Clusters) == 0 {
+		delete(f.decisions, placement)
+		return
+	}
+	decision.Clusters = slices.Clone(decision.Clusters)
+	f.decisions[placement] = decision
 }
 
-// Len returns the number of clusters.
-func (f *Fleet) Len() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.slots)
-}
-
-// view returns a snapshot of the fleet. The last view has counts that may still be valid.
+// view returns a snapshot of the fleet. most of the last view may still be valid.
 func (f *Fleet) view(placement types.NamespacedName, last *view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ownsOrder, f.ownsPages = false, false
-	clear(f.ownsPage)
-	v := view{roster: f.roster, counts: f.named.share(), named: f.named.version, decision: f.named.decisions[placement], most: last.most}
-	if last.named != v.named {
-		v.most = f.named.most(v.decision.Clusters, f.slots)
+	f.orderShared, f.tallyShared = true, true
+	v := view{roster: f.roster, tally: f.tally, decision: f.decisions[placement], most: last.most}
+	if last.decided != v.decided {
+		others := append(slices.Clone(f.counts), 0)
+		for _, name := range v.decision.Clusters {
+			others[f.slots[name]]--
+		}
+		v.most = slices.Max(others)
 	}
 	return v
 }
 
-func (f *Fleet) add(name types.NamespacedName) int32 {
-	f.ownOrder()
-	var slot int32
+// slotFor returns the slot of a cluster, which may be new. Views do not see what is appended here.
+func (f *Fleet) slotFor(name types.NamespacedName) int32 {
+	slot, known := f.slots[name]
+	if known {
+		return slot
+	}
 	if last := len(f.free) - 1; last >= 0 {
 		slot, f.free = f.free[last], f.free[:last]
 	} else {
-		slot = int32(len(f.position)) //nolint:gosec // there are not that many clusters
-		f.position = append(f.position, 0)
+		slot = int32(f.size()) //nolint:gosec // there are not that many clusters
+		f.position, f.counts = append(f.position, 0), append(f.counts, 0)
+		if slot%pageSize == 0 {
+			f.pages = append(f.pages, make([]*member, pageSize))
+		}
 	}
-	at, _ := f.search(name)
-	f.byName = slices.Insert(f.byName, at, slot)
-	f.renumber(int32(at)) //nolint:gosec // likewise
 	f.slots[name] = slot
-	f.named.join(slot, name)
 	return slot
+}
+
+// release frees a slot if its cluster is neither in the fleet nor in a decision.
+func (f *Fleet) release(name types.NamespacedName, slot int32) {
+	if f.member(slot) == nil && f.counts[slot] == 0 {
+		delete(f.slots, name)
+		f.free = append(f.free, slot)
+	}
 }
 
 // renumber updates the positions from one on.
@@ -152,24 +195,75 @@ func (f *Fleet) renumber(from int32) {
 	}
 }
 
-func (f *Fleet) ownOrder() {
-	if !f.ownsOrder {
-		f.byName, f.position, f.ownsOrder = slices.Clone(f.byName), slices.Clone(f.position), true
+func (f *Fleet) copyOrder() {
+	if f.orderShared {
+		f.byName, f.position, f.orderShared = slices.Clone(f.byName), slices.Clone(f.position), false
 	}
 }
 
-// put stores m in a slot, and logs the change.
+// put stores m in a slot, and logs the change. It copies the page, which views may share.
 func (f *Fleet) put(slot int32, m *member) {
-	page := int(slot / pageSize)
-	if !f.ownsPages {
-		f.pages, f.ownsPages = slices.Clone(f.pages), true
-	}
-	if page == len(f.pages) {
-		f.pages, f.ownsPage = append(f.pages, make([]*member, pageSize)), append(f.ownsPage, true)
-	}
-	if !f.ownsPage[page] {
-		f.pages[page], f.ownsPage[page] = slices.Clone(f.pages[page]), true
-	}
+	page := slot / pageSize
+	f.pages = slices.Clone(f.pages)
+	f.pages[page] = slices.Clone(f.pages[page])
 	f.pages[page][slot%pageSize] = m
 	f.log(slot)
+}
+
+// pageSize is how many members are copied when one of them changes.
+const pageSize = 256
+
+// roster has the clusters of a fleet.
+type roster struct {
+	// version counts the changes of clusters.
+	version uint64
+	// changes are the slots that changed last, the latest at the end. It is append-only: views share
+	// it.
+	changes []int32
+	// pages have the members by slot; nil for slots whose cluster is not in the fleet. A cluster
+	// keeps its slot while it is in the fleet or in a decision.
+	pages [][]*member
+	// byName has the slots in the order of the clusters' names. position has the index in byName, by
+	// slot.
+	byName, position []int32
+}
+
+// size returns the number of slots.
+func (r *roster) size() int { return len(r.position) }
+
+func (r *roster) member(slot int32) *member { return r.pages[slot/pageSize][slot%pageSize] }
+
+// since returns the slots that changed since a version, or false if these are no longer known.
+func (r *roster) since(version uint64) (slots []int32, known bool) {
+	count := r.version - version
+	if count > uint64(len(r.changes)) {
+		return nil, false
+	}
+	return r.changes[uint64(len(r.changes))-count:], true
+}
+
+// log records that a slot changed. It drops old changes: a plan that missed more changes than there
+// are clusters evaluates all.
+func (r *roster) log(slot int32) {
+	if len(r.changes) > 2*r.size() {
+		r.changes = slices.Clone(r.changes[r.size():])
+	}
+	r.changes = append(r.changes, slot)
+	r.version++
+}
+
+// find returns the slot of a cluster.
+func (r *roster) find(name types.NamespacedName) (slot int32, here bool) {
+	at, here := r.search(name)
+	if !here {
+		return 0, false
+	}
+	return r.byName[at], true
+}
+
+// search returns the index of a cluster in byName, or the index at which to insert it.
+func (r *roster) search(name types.NamespacedName) (at int, here bool) {
+	return slices.BinarySearchFunc(r.byName, name, func(slot int32, name types.NamespacedName) int {
+		return compareNames(r.member(slot).NamespacedName, name)
+	})
 }

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -39,25 +38,24 @@ type groups struct {
 }
 
 type namedGroup struct {
-	name               string
-	labels, properties labels.Selector
+	name string
+	selectors
 }
 
 var percentage = regexp.MustCompile("^[0-9]{1,9}%$")
 
 func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (groups, field.ErrorList) {
-	var errs field.ErrorList
-	g := groups{size: 100, percent: true, byName: strategy.SortBy == v1alpha1.SortByClusterName}
-	if by := cmp.Or(strategy.SortBy, v1alpha1.SortByScore); by != v1alpha1.SortByScore && !g.byName {
-		errs = append(errs,
-			field.NotSupported(path.Child("sortBy"), by, []v1alpha1.DecisionSortBy{v1alpha1.SortByScore, v1alpha1.SortByClusterName}))
-	}
+	sortBy := cmp.Or(strategy.SortBy, v1alpha1.SortByScore)
+	g := groups{size: 100, percent: true, byName: sortBy == v1alpha1.SortByClusterName}
+	errs := oneOf(sortBy, path.Child("sortBy"), v1alpha1.SortByScore, v1alpha1.SortByClusterName)
 	path = path.Child("groupStrategy")
 	if size := strategy.GroupStrategy.ClustersPerDecisionGroup; size != nil {
-		var err *field.Error
-		if g.size, g.percent, err = groupSize(size, path.Child("clustersPerDecisionGroup")); err != nil {
-			errs = append(errs, err)
+		g.percent = size.Type == intstr.String
+		if g.percent && !percentage.MatchString(size.StrVal) {
+			errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal,
+				fmt.Sprintf("neither a number nor a percentage: %s", percentage)))
 		}
+		g.size, _ = strconv.Atoi(strings.TrimSuffix(size.String(), "%"))
 	}
 	for i := range strategy.GroupStrategy.DecisionGroups {
 		group, path := &strategy.GroupStrategy.DecisionGroups[i], path.Child("decisionGroups").Index(i)
@@ -65,23 +63,11 @@ func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (group
 			errs = append(errs, field.Invalid(path.Child("groupName"), group.GroupName, problem))
 		}
 		selector := &group.GroupClusterSelector
-		byLabels, byProperties, selectorErrs := compileSelectors(&selector.LabelSelector, &selector.ClaimSelector,
-			path.Child("groupClusterSelector"))
+		compiled, selectorErrs := compileSelectors(&selector.LabelSelector, &selector.ClaimSelector, path.Child("groupClusterSelector"))
 		errs = append(errs, selectorErrs...)
-		g.named = append(g.named, namedGroup{group.GroupName, byLabels, byProperties})
+		g.named = append(g.named, namedGroup{group.GroupName, compiled})
 	}
 	return g, errs
-}
-
-func groupSize(size *intstr.IntOrString, path *field.Path) (number int, percent bool, err *field.Error) {
-	if size.Type == intstr.Int {
-		return size.IntValue(), false, nil
-	}
-	if !percentage.MatchString(size.StrVal) {
-		return 0, false, field.Invalid(path, size.StrVal, fmt.Sprintf("neither a number nor a percentage: %s", percentage))
-	}
-	number, _ = strconv.Atoi(strings.TrimSuffix(size.StrVal, "%"))
-	return number, true, nil
 }
 
 // divide returns the groups of the clusters, which are sorted best first. Without clusters, it
@@ -111,8 +97,7 @@ func (g *groups) divide(selected []*member) []Group {
 // split returns the clusters that the group selects, and the others.
 func (n *namedGroup) split(from []*member) (taken, rest []*member) {
 	for _, m := range from {
-		if (n.labels == nil || n.labels.Matches(labels.Set(m.Labels))) &&
-			(n.properties == nil || n.properties.Matches(labels.Set(m.Properties))) {
+		if n.matches(m) {
 			taken = append(taken, m)
 		} else {
 			rest = append(rest, m)

@@ -85,9 +85,6 @@ type oracleSlice struct {
 	Clusters []string
 }
 
-// oracleNamespace is where all clusters of the cases are: OCM's have no namespace.
-const oracleNamespace = "fleet"
-
 // TestOracle compares with OCM's scheduler. The placements say what OCM takes for granted: a
 // missing score is 0, and groups are sorted by name.
 func TestOracle(t *testing.T) {
@@ -103,16 +100,12 @@ func TestOracle(t *testing.T) {
 
 func oracleCases(t *testing.T) []oracleCase {
 	t.Helper()
-	var source io.Reader
-	if path := os.Getenv("PLACEMENT_CASES"); path != "" {
-		file, err := os.Open(path)
-		require.NoError(t, err)
-		defer file.Close()
-		source = file
-	} else {
-		file, err := os.Open("testdata/placement-cases.json.gz")
-		require.NoError(t, err)
-		defer file.Close()
+	path := cmp.Or(os.Getenv("PLACEMENT_CASES"), "testdata/placement-cases.json.gz")
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	var source io.Reader = file
+	if strings.HasSuffix(path, ".gz") {
 		source, err = gzip.NewReader(file)
 		require.NoError(t, err)
 	}
@@ -122,22 +115,24 @@ func oracleCases(t *testing.T) []oracleCase {
 	return cases
 }
 
-// run returns what we make of the case. OCM reads predicates only if there is a cluster to try them
-// on, and tolerations if one matches the predicates: see docs/placement.md, "Differences from OCM".
-// So mistakes in what it doesn't read are left out.
+// run returns what we make of the case. OCM's clusters have no namespace: all are in fleet. OCM
+// reads predicates only if there is a cluster to try them on, and tolerations if one matches the
+// predicates: see docs/placement.md, "Differences from OCM". So mistakes in what it doesn't read
+// are left out.
 func (c *oracleCase) run() oracleAnswer {
-	placement := &v1alpha1.Placement{ObjectMeta: c.Placement.meta(), Spec: c.Placement.Spec}
+	meta := metav1.ObjectMeta{Namespace: c.Placement.Namespace, Name: c.Placement.Name}
+	placement := &v1alpha1.Placement{ObjectMeta: meta, Spec: c.Placement.Spec}
 	placement.Spec.MissingScore = v1alpha1.MissingScoreZero
 	placement.Spec.DecisionStrategy.SortBy = v1alpha1.SortByClusterName
 	if len(c.Clusters) == 0 {
 		placement.Spec.Predicates = nil
 	}
-	policy, mistakes := Compile(placement, []string{oracleNamespace})
+	policy, mistakes := Compile(placement, []string{"fleet"})
 	if len(mistakes) == 0 {
 		return c.follow(policy)
 	}
 	placement.Spec.Tolerations = nil
-	if policy, mistakes = Compile(placement, []string{oracleNamespace}); len(mistakes) == 0 {
+	if policy, mistakes = Compile(placement, []string{"fleet"}); len(mistakes) == 0 {
 		if answer := c.follow(policy); len(answer.PredicateMatched) == 0 {
 			return answer
 		}
@@ -146,12 +141,9 @@ func (c *oracleCase) run() oracleAnswer {
 }
 
 func (c *oracleCase) follow(policy *Policy) oracleAnswer {
-	result, explanations := NewPlan(c.fleet(), policy).Explain(c.Now)
-	return c.answer(&result, explanations, policy)
-}
-
-func (n oracleName) meta() metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name}
+	plan := NewPlan(c.fleet(), policy)
+	result, explanations := plan.Explain(c.Now)
+	return c.answer(&result, explanations, plan)
 }
 
 func (c *oracleCase) fleet() *Fleet {
@@ -159,7 +151,7 @@ func (c *oracleCase) fleet() *Fleet {
 	for i := range c.Clusters {
 		o := &c.Clusters[i]
 		cluster := Cluster{
-			NamespacedName: oracleClusterName(o.Name),
+			NamespacedName: inFleet(o.Name),
 			Labels:         o.Labels,
 			Properties:     o.Claims,
 			Taints:         o.Taints,
@@ -191,7 +183,7 @@ func (c *oracleCase) fleet() *Fleet {
 		placement := types.NamespacedName(existing.Placement)
 		decision := decisions[placement]
 		for _, name := range existing.Clusters {
-			decision.Clusters = append(decision.Clusters, oracleClusterName(name))
+			decision.Clusters = append(decision.Clusters, inFleet(name))
 		}
 		decisions[placement] = decision
 	}
@@ -201,11 +193,7 @@ func (c *oracleCase) fleet() *Fleet {
 	return fleet
 }
 
-func oracleClusterName(name string) types.NamespacedName {
-	return types.NamespacedName{Namespace: oracleNamespace, Name: name}
-}
-
-func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *Policy) oracleAnswer {
+func (c *oracleCase) answer(result *Result, explanations []Explanation, plan *Plan) oracleAnswer {
 	answer := oracleAnswer{
 		Status:         "success",
 		TotalScores:    map[string]int64{},
@@ -217,7 +205,7 @@ func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *
 	if result.Stale > 0 {
 		answer.Status = "warning"
 	}
-	for _, prioritizer := range policy.prioritizers {
+	for _, prioritizer := range plan.policy.prioritizers {
 		answer.Prioritizers = append(answer.Prioritizers, oraclePrioritizer{prioritizer.name(), prioritizer.weight, map[string]int64{}})
 	}
 	for i := range explanations {
@@ -227,7 +215,10 @@ func (c *oracleCase) answer(result *Result, explanations []Explanation, policy *
 		}
 		// OCM asks this of all clusters that the placement has selected, whether they still match its
 		// predicates or not.
-		if until := e.ToleratedUntil; c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
+		slot, _ := plan.view.find(e.Cluster)
+		candidate := plan.candidate(slot)
+		tolerated, _ := plan.policy.tolerations.accept(&candidate)
+		if until := instant(tolerated); tolerated > 0 && c.decided(e.Cluster.Name) && !until.IsZero() && (answer.RequeueAt == nil || until.Before(*answer.RequeueAt)) {
 			answer.RequeueAt = &until
 		}
 		if e.RefusedBy != "" {

@@ -6,7 +6,6 @@ package scheduling
 import (
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -14,54 +13,62 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// Plan follows one policy over a fleet. It remembers what it found, so that a pass looks again at
-// those clusters only that have changed, whose tolerations or figures have expired, or that the
-// placement has selected or dropped since. What it decides never depends on what it remembers. It
-// is safe for concurrent use.
+// Plan applies one policy to a fleet, pass by pass. It caches the results for each cluster, and the
+// order of the clusters. A pass evaluates only the clusters that have changed, whose results have
+// expired, or that the placement has selected or dropped since. It moves only those whose score has
+// changed. Otherwise, a thousand placements that use scores would evaluate and sort the whole fleet
+// whenever one score changes. What it decides never depends on what it caches.
+//
+// One goroutine at a time may use it.
 type Plan struct {
-	mu     sync.Mutex
 	fleet  *Fleet
 	policy *Policy
 
-	now             int64
-	view            view
-	own             map[types.NamespacedName]int32
-	candidates      int
-	eligible, stale int
-	next            int64
-	// looking is the candidate that is looked at, and were are its readings before. They are here so
-	// as not to be allocated each time.
-	looking       candidate
-	were          []float64
-	dirty         []int32
-	ranked, spare []int32
+	// now and view are those of the last pass. own is how often the decision in view has each cluster.
+	now  int64
+	view view
+	own  map[types.NamespacedName]int32
 
-	// totals are made anew each time.
-	totals []int64
-
-	// All of these are by slot, and values by prioritiser and slot.
+	// slots are all slots of the view: 0, 1 and so on.
+	slots []int32
+	// Results for each cluster, by slot: until has the first instant at which they may change, and
+	// values the readings of each prioritiser, by prioritiser and slot.
 	until  []int64
 	states []state
 	values [][]float64
+
+	// Results for all clusters. next is the least of until.
+	candidates, eligible, stale int
+	next                        int64
+	// scales are those of the prioritisers.
 	scales []scale
+	// ranked are the slots of eligible clusters, best first. dirty are the slots whose results have
+	// changed since it was sorted.
+	ranked, dirty []int32
+
+	// Memory that is used again.
+	evaluating candidate
+	readings   []float64
+	spare      []int32
+	totals     []int64
 }
 
-// state is what a plan found out about a cluster.
+// state is the result for one cluster.
 type state struct {
 	// total is the weighted score of an eligible cluster.
 	total int64
-	// joined is that of the member.
-	joined uint64
-	// own is how often the placement's decision names the cluster.
+	// added is that of the member.
+	added uint64
+	// own is how often the placement's decision has the cluster.
 	own int32
 	// candidate is for clusters of the placement's namespaces, eligible for those of them that no
 	// filter refused.
 	candidate, eligible bool
 	// unknown is for eligible clusters that lack a score, stale for those of which one has expired.
 	unknown, stale bool
-	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, moved for those at a wrong
-	// place in it.
-	dirty, ranked, moved bool
+	// dirty is for clusters in Plan.dirty, ranked for those in Plan.ranked, misplaced for those at a
+	// wrong place in it.
+	dirty, ranked, misplaced bool
 }
 
 // Result is what a pass decided.
@@ -82,19 +89,20 @@ type Result struct {
 	Next time.Time
 }
 
-// NewPlan returns a plan that has not looked at any cluster.
+// NewPlan returns a plan that has not evaluated any cluster.
 func NewPlan(fleet *Fleet, policy *Policy) *Plan {
 	return &Plan{
-		fleet:  fleet,
-		policy: policy,
-		now:    math.MinInt64,
-		values: make([][]float64, len(policy.prioritizers)),
-		scales: make([]scale, len(policy.prioritizers)),
+		fleet:    fleet,
+		policy:   policy,
+		now:      math.MinInt64,
+		values:   make([][]float64, len(policy.prioritizers)),
+		scales:   make([]scale, len(policy.prioritizers)),
+		readings: make([]float64, len(policy.prioritizers)),
 	}
 }
 
-// Run returns what the policy decides at an instant. It writes nothing down: the fleet learns of
-// the decision by SetDecision.
+// Run returns what the policy decides at an instant. It does not change the fleet: SetDecision
+// records the decision there.
 func (p *Plan) Run(now time.Time) Result {
 	result, _ := p.RunWhile(now, unlimited)
 	return result
@@ -103,22 +111,17 @@ func (p *Plan) Run(now time.Time) Result {
 // RunWhile is Run that stops when more, which it calls before each cluster, returns false. It has
 // decided nothing then, and returns false. Call it again to continue from there.
 func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finished bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.observe(now.UnixNano(), more) {
+	if !p.update(now, more) {
 		return Result{}, false
 	}
-	p.rerank(p.rescale())
 	return p.result(p.choose()), true
 }
 
-// ObserveNext looks at what has changed, and returns the first instant, not before now, at which a
-// pass may decide otherwise although no change touches the policy; zero if there is none. What has
-// been renewed since the last pass is taken into account: heartbeats put it off. More is asked as
-// by RunWhile.
-func (p *Plan) ObserveNext(now time.Time, more func() bool) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// NextPass returns the first instant, not before now, at which a pass may decide otherwise although
+// no change affects the policy; zero if there is none. It evaluates what has changed: scores that
+// were renewed since the last pass put the next one off. It calls more like RunWhile, and returns
+// now if that returns false.
+func (p *Plan) NextPass(now time.Time, more func() bool) time.Time {
 	if !p.observe(now.UnixNano(), more) || len(p.dirty) > 0 {
 		return now
 	}
@@ -127,50 +130,54 @@ func (p *Plan) ObserveNext(now time.Time, more func() bool) time.Time {
 
 func unlimited() bool { return true }
 
-// pass brings everything up to date but the selection.
-func (p *Plan) pass(now int64) {
-	p.observe(now, unlimited)
+// update brings everything up to date except for the selection. It returns false if more did.
+func (p *Plan) update(now time.Time, more func() bool) (finished bool) {
+	if !p.observe(now.UnixNano(), more) {
+		return false
+	}
 	p.rerank(p.rescale())
+	return true
 }
 
-// observe brings up to date what is known of each cluster. It returns false if it was not to go on.
+// observe brings the results for each cluster up to date. It returns false if more did.
 func (p *Plan) observe(now int64, more func() bool) (finished bool) {
-	if now < p.now {
-		// What had expired may not have.
-		for slot := range p.until {
-			p.until[slot] = math.MinInt64
-		}
-	}
-	p.now = now
 	last := p.view
 	p.view = p.fleet.view(p.policy.placement, &last)
 	p.grow()
+	changed, known := p.view.since(last.version)
+	if !known || now < p.now {
+		// At an earlier time, what had expired may not have.
+		for slot := range p.until {
+			p.until[slot] = outdated
+		}
+	}
+	p.now = now
+	for _, slot := range changed {
+		p.until[slot] = outdated
+	}
 	p.observeDecision(&last.decision)
-	finished = p.lookAgain(last.version, more)
-	if last.named != p.view.named {
+	finished = p.evaluateOutdated(more)
+	if last.decided != p.view.decided {
 		p.observeOthers()
 	}
 	return finished
 }
 
+// outdated is the value of Plan.until for clusters that must be evaluated.
+const outdated int64 = math.MinInt64
+
+// grow adds the slots that are new in the view.
 func (p *Plan) grow() {
-	size := p.view.size()
-	if len(p.until) == size {
-		return
-	}
-	p.states = append(p.states, make([]state, size-len(p.states))...)
-	for i := range p.values {
-		p.values[i] = slices.Grow(p.values[i], size-len(p.values[i]))[:size]
-	}
-	for len(p.until) < size {
+	for range p.view.size() - len(p.until) {
+		p.slots = append(p.slots, int32(len(p.slots))) //nolint:gosec // there are not that many clusters
+		p.until, p.states = append(p.until, outdated), append(p.states, state{})
 		for i := range p.values {
-			p.values[i][len(p.until)] = math.NaN()
+			p.values[i] = append(p.values[i], math.NaN())
 		}
-		p.until = append(p.until, math.MinInt64)
 	}
 }
 
-// observeDecision has those clusters looked at that the placement has selected or dropped.
+// observeDecision has the clusters evaluated that the placement has selected or dropped.
 func (p *Plan) observeDecision(last *Decision) {
 	if slices.Equal(last.Clusters, p.view.decision.Clusters) {
 		return
@@ -182,23 +189,16 @@ func (p *Plan) observeDecision(last *Decision) {
 	}
 	for _, name := range slices.Concat(last.Clusters, p.view.decision.Clusters) {
 		if slot, here := p.view.find(name); here && old[name] != p.own[name] {
-			p.until[slot] = math.MinInt64
+			p.until[slot] = outdated
 		}
 	}
 }
 
-// lookAgain looks at the clusters that may have changed since a version of the fleet. It returns
-// false if it was not to go on: those that are left are looked at by the next.
-func (p *Plan) lookAgain(since uint64, more func() bool) (finished bool) {
-	slots, known := p.view.since(since)
-	for _, slot := range slots {
-		p.until[slot] = math.MinInt64
-	}
+// evaluateOutdated evaluates the clusters whose results are outdated or have expired. It returns
+// false if more did: the next pass evaluates the others.
+func (p *Plan) evaluateOutdated(more func() bool) (finished bool) {
 	p.next, finished = forever, true
 	for slot := range p.until {
-		if !known {
-			p.until[slot] = math.MinInt64
-		}
 		if p.until[slot] <= p.now {
 			if finished = finished && more(); finished {
 				p.evaluate(int32(slot))
@@ -209,47 +209,34 @@ func (p *Plan) lookAgain(since uint64, more func() bool) (finished bool) {
 	return finished
 }
 
-// evaluate looks at one cluster.
+// evaluate updates the results for one cluster.
 func (p *Plan) evaluate(slot int32) {
 	s := &p.states[slot]
-	was := *s
-	p.were = p.were[:0]
-	for i := range p.values {
-		p.were = append(p.were, p.values[i][slot])
-		p.values[i][slot] = math.NaN()
+	before := *s
+	for i := range p.readings {
+		p.readings[i] = math.NaN()
 	}
 	p.until[slot] = forever
-	*s = state{total: was.total, dirty: was.dirty, ranked: was.ranked, moved: was.moved}
-	if m := p.view.member(slot); m != nil && p.policy.namespaces.Has(m.Namespace) {
-		p.judge(slot)
-	}
-	p.count(&was, -1)
-	p.count(s, 1)
-	s.moved = s.moved || s.unknown != was.unknown || s.joined != was.joined
-	if s.moved || s.eligible != was.eligible || s.stale != was.stale || !p.same(slot) {
-		p.mark(slot)
-	}
-}
-
-// judge looks at a cluster of the placement's namespaces.
-func (p *Plan) judge(slot int32) {
-	s := &p.states[slot]
-	m := p.view.member(slot)
-	s.candidate, s.joined, s.own = true, m.joined, p.own[m.NamespacedName]
-	p.looking = p.candidate(slot)
-	if until, ok := p.policy.filter(&p.looking); ok {
-		p.until[slot] = min(until, p.read(slot, &p.looking))
-	}
-}
-
-// same returns whether the readings of a cluster are what they were.
-func (p *Plan) same(slot int32) bool {
-	for i, was := range p.were {
-		if value := p.values[i][slot]; value != was && !(math.IsNaN(value) && math.IsNaN(was)) {
-			return false
+	*s = state{total: before.total, dirty: before.dirty, ranked: before.ranked, misplaced: before.misplaced}
+	if m := p.view.member(slot); p.policy.isCandidate(m) {
+		s.candidate, s.added, s.own = true, m.added, p.own[m.NamespacedName]
+		p.evaluating = p.candidate(slot)
+		if until, ok := p.policy.accept(&p.evaluating); ok {
+			p.until[slot] = min(until, p.read(s, &p.evaluating))
 		}
 	}
-	return true
+	p.count(&before, -1)
+	p.count(s, 1)
+	s.misplaced = s.misplaced || s.unknown != before.unknown || s.added != before.added
+	changed := s.misplaced || s.eligible != before.eligible || s.stale != before.stale
+	for i, value := range p.readings {
+		old := p.values[i][slot]
+		changed = changed || value != old && !(math.IsNaN(value) && math.IsNaN(old))
+		p.values[i][slot] = value
+	}
+	if changed {
+		p.mark(slot)
+	}
 }
 
 func (p *Plan) candidate(slot int32) candidate {
@@ -259,8 +246,7 @@ func (p *Plan) candidate(slot int32) candidate {
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are
 // valid.
-func (p *Plan) read(slot int32, c *candidate) (until int64) {
-	s := &p.states[slot]
+func (p *Plan) read(s *state, c *candidate) (until int64) {
 	until, s.eligible = forever, true
 	unknown := false
 	for i := range p.policy.prioritizers {
@@ -270,13 +256,13 @@ func (p *Plan) read(slot int32, c *candidate) (until int64) {
 			unknown = true
 			continue
 		}
-		p.values[i][slot] = r.value
+		p.readings[i] = r.value
 		until = min(until, r.until)
 	}
 	if unknown && p.policy.missing == v1alpha1.MissingScoreExclude {
 		s.eligible, s.stale = false, false
-		for i := range p.values {
-			p.values[i][slot] = math.NaN()
+		for i := range p.readings {
+			p.readings[i] = math.NaN()
 		}
 		return forever
 	}
@@ -305,7 +291,7 @@ func (p *Plan) observeOthers() {
 func (p *Plan) rescale() (all bool) {
 	for i := range p.policy.prioritizers {
 		was := p.scales[i]
-		p.scales[i] = p.policy.prioritizers[i].scale(&sample{p.values[i], p.view.most})
+		p.scales[i] = p.policy.prioritizers[i].scale(p.values[i], p.view.most)
 		all = all || was != p.scales[i]
 	}
 	return all

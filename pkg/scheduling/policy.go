@@ -6,6 +6,7 @@ package scheduling
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,14 +22,17 @@ import (
 type Policy struct {
 	placement    types.NamespacedName
 	namespaces   sets.Set[string]
-	filters      []filter
+	predicates   predicates
+	tolerations  tolerations
 	prioritizers []weighted
 	// number is how many clusters to select; nil for all.
 	number        *int32
 	missing       v1alpha1.MissingScorePolicy
 	stabilization v1alpha1.Stabilization
-	spread        spread
-	groups        groups
+	// spreadWeight is the weight of the prioritiser Spread.
+	spreadWeight      int64
+	spreadConstraints []v1alpha1.SpreadConstraint
+	groups            groups
 	// evaluates says that there are CEL expressions.
 	evaluates bool
 }
@@ -44,31 +48,42 @@ type weighted struct {
 func Compile(placement *v1alpha1.Placement, namespaces []string) (*Policy, field.ErrorList) {
 	spec, path := placement.Spec.DeepCopy(), field.NewPath("spec")
 	p := &Policy{
-		placement:     types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name},
-		namespaces:    sets.New(namespaces...),
-		number:        spec.NumberOfClusters,
-		missing:       cmp.Or(spec.MissingScore, v1alpha1.MissingScoreLast),
-		stabilization: spec.Stabilization,
+		placement:         types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name},
+		namespaces:        sets.New(namespaces...),
+		tolerations:       spec.Tolerations,
+		number:            spec.NumberOfClusters,
+		missing:           cmp.Or(spec.MissingScore, v1alpha1.MissingScoreLast),
+		stabilization:     spec.Stabilization,
+		evaluates:         Evaluates(placement),
+		spreadConstraints: spec.SpreadPolicy.SpreadConstraints,
 	}
-	byPredicates, predicateErrs := compilePredicates(spec.Predicates, path.Child("predicates"))
-	byTaints, tolerationErrs := compileTolerations(spec.Tolerations, path.Child("tolerations"))
-	p.filters, p.evaluates = []filter{byPredicates, byTaints}, Evaluates(placement)
-	var prioritizerErrs, spreadErrs, groupErrs field.ErrorList
-	p.prioritizers, p.spread.weight, prioritizerErrs = compilePrioritizers(&spec.PrioritizerPolicy, path.Child("prioritizerPolicy"))
-	p.spread.constraints, spreadErrs = compileSpread(spec.SpreadPolicy.SpreadConstraints, path.Child("spreadPolicy", "spreadConstraints"))
+	var predicateErrs, prioritizerErrs, groupErrs field.ErrorList
+	p.predicates, predicateErrs = compilePredicates(spec.Predicates, path.Child("predicates"))
+	p.prioritizers, p.spreadWeight, prioritizerErrs = compilePrioritizers(&spec.PrioritizerPolicy, path.Child("prioritizerPolicy"))
 	p.groups, groupErrs = compileGroups(&spec.DecisionStrategy, path.Child("decisionStrategy"))
-	errs := append(append(predicateErrs, tolerationErrs...), prioritizerErrs...)
-	errs = append(append(append(errs, spreadErrs...), groupErrs...), validateNumbers(spec, path)...)
+	errs := slices.Concat(predicateErrs,
+		validateTolerations(spec.Tolerations, path.Child("tolerations")),
+		prioritizerErrs,
+		validateSpread(spec.SpreadPolicy.SpreadConstraints, path.Child("spreadPolicy", "spreadConstraints")),
+		groupErrs,
+		validateNumbers(spec, path),
+		oneOf(p.missing, path.Child("missingScore"), v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero))
 	if len(errs) > 0 {
 		return nil, errs
 	}
 	return p, nil
 }
 
-// Evaluates returns whether the policy has CEL expressions: if so, a pass may take long.
-func (p *Policy) Evaluates() bool { return p.evaluates }
+// oneOf returns an error if value is none of those allowed.
+func oneOf[T ~string](value T, path *field.Path, allowed ...T) field.ErrorList {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, value, allowed)}
+}
 
-// Evaluates returns whether the placement has CEL expressions: if so, Compile may take long.
+// Evaluates returns whether the placement has CEL expressions: if so, Compile and passes may take
+// long.
 func Evaluates(placement *v1alpha1.Placement) bool {
 	return slices.ContainsFunc(placement.Spec.Predicates, func(one v1alpha1.ClusterPredicate) bool {
 		return len(one.RequiredClusterSelector.CelSelector.CelExpressions) > 0
@@ -87,12 +102,6 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 		errs = append(errs,
 			field.Invalid(path.Child("stabilization", "dwellSeconds"), dwell, fmt.Sprintf("not from 0 to %d", v1alpha1.MaxDwellSeconds)))
 	}
-	switch spec.MissingScore {
-	case "", v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero:
-	default:
-		all := []v1alpha1.MissingScorePolicy{v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero}
-		errs = append(errs, field.NotSupported(path.Child("missingScore"), spec.MissingScore, all))
-	}
 	return errs
 }
 
@@ -102,15 +111,13 @@ func validateNumbers(spec *v1alpha1.PlacementSpec, path *field.Path) field.Error
 func compilePrioritizers(
 	policy *v1alpha1.PrioritizerPolicy, path *field.Path,
 ) (prioritizers []weighted, spread int64, errs field.ErrorList) {
+	mode := cmp.Or(policy.Mode, v1alpha1.PrioritizerPolicyAdditive)
+	errs = oneOf(mode, path.Child("mode"), v1alpha1.PrioritizerPolicyAdditive, v1alpha1.PrioritizerPolicyExact)
 	weights := map[string]int64{}
-	switch policy.Mode {
-	case "", v1alpha1.PrioritizerPolicyAdditive:
+	if mode == v1alpha1.PrioritizerPolicyAdditive {
 		weights[v1alpha1.PrioritizerBalance], weights[v1alpha1.PrioritizerSteady] = 1, 1
-	case v1alpha1.PrioritizerPolicyExact:
-	default:
-		modes := []v1alpha1.PrioritizerPolicyMode{v1alpha1.PrioritizerPolicyAdditive, v1alpha1.PrioritizerPolicyExact}
-		errs = append(errs, field.NotSupported(path.Child("mode"), policy.Mode, modes))
 	}
+	var addOns []weighted
 	for i := range policy.Configurations {
 		config, path := &policy.Configurations[i], path.Child("configurations").Index(i)
 		weight := ptr.Deref(config.Weight, v1alpha1.DefaultWeight)
@@ -124,67 +131,93 @@ func compilePrioritizers(
 		case source == nil:
 			weights[config.ScoreCoordinate.BuiltIn] = int64(weight)
 		case weight != 0:
-			prioritizers = append(prioritizers, weighted{source, int64(weight)})
+			addOns = append(addOns, weighted{source, int64(weight)})
 		}
 	}
-	return append(builtIns(weights), prioritizers...), weights[v1alpha1.PrioritizerSpread], errs
+	for _, p := range builtIns {
+		if weight := weights[p.name()]; weight != 0 {
+			prioritizers = append(prioritizers, weighted{p, weight})
+		}
+	}
+	return append(prioritizers, addOns...), weights[v1alpha1.PrioritizerSpread], errs
+}
+
+// builtIns are the built-in prioritisers except for Spread.
+var builtIns = []prioritizer{
+	balance{},
+	steady{},
+	allocatable{v1alpha1.PrioritizerResourceAllocatableCPU, string(corev1.ResourceCPU)},
+	allocatable{v1alpha1.PrioritizerResourceAllocatableMemory, string(corev1.ResourceMemory)},
 }
 
 // compileCoordinate returns the source of scores, or nil if it is built in. A source with weight 0
 // may have any name.
 func compileCoordinate(coordinate *v1alpha1.ScoreCoordinate, weight int32, path *field.Path) (prioritizer, field.ErrorList) {
-	switch coordinate.Type {
-	case "", v1alpha1.ScoreCoordinateBuiltIn:
-		if known := builtInNames(); weight != 0 && !known.Has(coordinate.BuiltIn) {
-			return nil, field.ErrorList{field.NotSupported(path.Child("builtIn"), coordinate.BuiltIn, sets.List(known))}
-		}
-		return nil, nil
-	case v1alpha1.ScoreCoordinateAddOn:
-		if coordinate.AddOn == nil {
-			return nil, field.ErrorList{field.Required(path.Child("addOn"), "")}
-		}
+	coordinateType := cmp.Or(coordinate.Type, v1alpha1.ScoreCoordinateBuiltIn)
+	switch {
+	case coordinateType == v1alpha1.ScoreCoordinateAddOn && coordinate.AddOn == nil:
+		return nil, field.ErrorList{field.Required(path.Child("addOn"), "")}
+	case coordinateType == v1alpha1.ScoreCoordinateAddOn:
 		return addOn{AddOnScore: *coordinate.AddOn}, nil
+	case coordinateType == v1alpha1.ScoreCoordinateBuiltIn && weight != 0:
+		names := sets.New(v1alpha1.PrioritizerSpread)
+		for _, p := range builtIns {
+			names.Insert(p.name())
+		}
+		return nil, oneOf(coordinate.BuiltIn, path.Child("builtIn"), sets.List(names)...)
 	}
-	types := []v1alpha1.ScoreCoordinateType{v1alpha1.ScoreCoordinateBuiltIn, v1alpha1.ScoreCoordinateAddOn}
-	return nil, field.ErrorList{field.NotSupported(path.Child("type"), coordinate.Type, types)}
+	return nil, oneOf(coordinateType, path.Child("type"), v1alpha1.ScoreCoordinateBuiltIn, v1alpha1.ScoreCoordinateAddOn)
 }
 
-func builtInPrioritizers() []prioritizer {
-	return []prioritizer{
-		balance{},
-		steady{},
-		allocatable{v1alpha1.PrioritizerResourceAllocatableCPU, string(corev1.ResourceCPU)},
-		allocatable{v1alpha1.PrioritizerResourceAllocatableMemory, string(corev1.ResourceMemory)},
+// accept returns whether the cluster meets all hard requirements, and if so until when. A refused
+// cluster stays refused until something other than the time changes.
+func (p *Policy) accept(c *candidate) (until int64, ok bool) {
+	until, ok = p.predicates.accept(c)
+	if !ok {
+		return 0, false
 	}
+	tolerated, ok := p.tolerations.accept(c)
+	return min(until, tolerated), ok
 }
 
-func builtInNames() sets.Set[string] {
-	names := sets.New(v1alpha1.PrioritizerSpread)
-	for _, p := range builtInPrioritizers() {
-		names.Insert(p.name())
+// AffectedBy returns whether a change can make the policy decide otherwise, or earlier or later:
+// only then is a pass worth while. It evaluates no expressions: a policy that has some is affected
+// by every change of its candidates.
+func (p *Policy) AffectedBy(change *Change) bool {
+	before, after := p.isCandidate(change.before), p.isCandidate(change.after)
+	if p.evaluates || !before || !after {
+		return before || after
 	}
-	return names
+	eligible := false
+	for _, selected := range []bool{false, true} {
+		until, accepted := p.accept(&candidate{member: change.before, now: change.now, selected: selected})
+		later, accepts := p.accept(&candidate{member: change.after, now: change.now, selected: selected})
+		// If the cluster is only accepted for longer, nothing is to be done now.
+		if accepted != accepts || until > later {
+			return true
+		}
+		eligible = eligible || accepts
+	}
+	return eligible && (p.readsOtherwise(change) || p.dividesOtherwise(change.before, change.after))
 }
 
-func builtIns(weights map[string]int64) []weighted {
-	var active []weighted
-	for _, p := range builtInPrioritizers() {
-		if weight := weights[p.name()]; weight != 0 {
-			active = append(active, weighted{p, weight})
+func (p *Policy) isCandidate(m *member) bool { return m != nil && p.namespaces.Has(m.Namespace) }
+
+// readsOtherwise returns whether any prioritiser reads something else.
+func (p *Policy) readsOtherwise(change *Change) bool {
+	for i := range p.prioritizers {
+		before := p.prioritizers[i].read(&candidate{member: change.before, now: change.now})
+		after := p.prioritizers[i].read(&candidate{member: change.after, now: change.now})
+		// A reading that is only valid for longer is the same.
+		if after.until = min(before.until, after.until); before != after {
+			return true
 		}
 	}
-	return active
+	return false
 }
 
-// filter returns whether all filters accept the cluster, and if so until when.
-func (p *Policy) filter(c *candidate) (until int64, ok bool) {
-	until = forever
-	for _, f := range p.filters {
-		valid, ok := f.passes(c)
-		if !ok {
-			return 0, false
-		}
-		until = min(until, valid)
-	}
-	return until, true
+// dividesOtherwise returns whether the cluster may belong to another topology or group.
+func (p *Policy) dividesOtherwise(before, after *member) bool {
+	return (len(p.spreadConstraints) > 0 || len(p.groups.named) > 0) &&
+		(!maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Properties, after.Properties))
 }

@@ -4,9 +4,12 @@
 package scheduling
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,15 +20,31 @@ import (
 // FilterPredicates is the name of the filter for predicates.
 const FilterPredicates = "Predicates"
 
-// predicates is a filter that refuses clusters that match no predicate.
+// candidate is a cluster with the data of one placement, at one instant.
+type candidate struct {
+	*member
+	// now is in nanoseconds.
+	now int64
+	// selected says that the placement's own decision has the cluster.
+	selected bool
+	// others is how often the decisions of other placements have it.
+	others int32
+	// spent is the cost of expressions so far, in the units of CEL.
+	spent uint64
+}
+
+// predicates refuse clusters that match no predicate.
 type predicates []predicate
 
 // predicate matches clusters that all of its parts match.
 type predicate struct {
-	labels, properties labels.Selector
-	requirements       []requirement
-	expressions        []expression
+	selectors
+	requirements []requirement
+	expressions  []expression
 }
+
+// selectors match clusters by labels and by properties.
+type selectors struct{ labels, properties labels.Selector }
 
 func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (predicates, field.ErrorList) {
 	var errs field.ErrorList
@@ -35,10 +54,10 @@ func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (pred
 		selector, path := &spec[i].RequiredClusterSelector, path.Index(i).Child("requiredClusterSelector")
 		p := &compiled[i]
 		var labelErrs, requirementErrs, expressionErrs field.ErrorList
-		p.labels, p.properties, labelErrs = compileSelectors(&selector.LabelSelector, &selector.ClaimSelector, path)
+		p.selectors, labelErrs = compileSelectors(&selector.LabelSelector, &selector.ClaimSelector, path)
 		p.requirements, requirementErrs = compileRequirements(selector.ScoreSelector.Requirements, path.Child("scoreSelector", "requirements"))
 		p.expressions, expressionErrs = compileExpressions(selector.CelSelector.CelExpressions, path.Child("celSelector", "celExpressions"))
-		errs = append(append(append(errs, labelErrs...), requirementErrs...), expressionErrs...)
+		errs = slices.Concat(errs, labelErrs, requirementErrs, expressionErrs)
 		for j := range p.expressions {
 			steps += p.expressions[j].steps
 		}
@@ -49,13 +68,12 @@ func compilePredicates(spec []v1alpha1.ClusterPredicate, path *field.Path) (pred
 	return compiled, errs
 }
 
-// compileSelectors returns nil for a selector that matches everything.
 func compileSelectors(
 	byLabel *metav1.LabelSelector, byClaim *v1alpha1.ClusterClaimSelector, path *field.Path,
-) (byLabels, byProperties labels.Selector, errs field.ErrorList) {
-	byLabels, errs = compileSelector(byLabel, path.Child("labelSelector"))
+) (selectors, field.ErrorList) {
+	byLabels, labelErrs := compileSelector(byLabel, path.Child("labelSelector"))
 	byProperties, claimErrs := compileSelector(&metav1.LabelSelector{MatchExpressions: byClaim.MatchExpressions}, path.Child("claimSelector"))
-	return byLabels, byProperties, append(errs, claimErrs...)
+	return selectors{byLabels, byProperties}, append(labelErrs, claimErrs...)
 }
 
 func compileSelector(spec *metav1.LabelSelector, path *field.Path) (labels.Selector, field.ErrorList) {
@@ -63,15 +81,11 @@ func compileSelector(spec *metav1.LabelSelector, path *field.Path) (labels.Selec
 	if err != nil {
 		return nil, field.ErrorList{field.Invalid(path, metav1.FormatLabelSelector(spec), err.Error())}
 	}
-	if selector.Empty() {
-		return nil, nil
-	}
 	return selector, nil
 }
 
-func (predicates) name() string { return FilterPredicates }
-
-func (p predicates) passes(c *candidate) (int64, bool) {
+// accept returns whether any predicate matches the cluster, and if so until when.
+func (p predicates) accept(c *candidate) (until int64, ok bool) {
 	if len(p) == 0 {
 		return forever, true
 	}
@@ -95,7 +109,7 @@ func (p predicates) reason(c *candidate) string {
 
 // matches returns whether the cluster matches all parts, and if so until when.
 func (p *predicate) matches(c *candidate) (until int64, ok bool) {
-	if !p.matchesLabels(c) || !p.matchesProperties(c) {
+	if !p.selectors.matches(c.member) {
 		return 0, false
 	}
 	until = forever
@@ -114,20 +128,16 @@ func (p *predicate) matches(c *candidate) (until int64, ok bool) {
 	return until, true
 }
 
-func (p *predicate) matchesLabels(c *candidate) bool {
-	return p.labels == nil || p.labels.Matches(labels.Set(c.Labels))
-}
-
-func (p *predicate) matchesProperties(c *candidate) bool {
-	return p.properties == nil || p.properties.Matches(labels.Set(c.Properties))
+func (s *selectors) matches(m *member) bool {
+	return s.labels.Matches(labels.Set(m.Labels)) && s.properties.Matches(labels.Set(m.Properties))
 }
 
 // lacks returns the first part that the cluster does not match, as text.
 func (p *predicate) lacks(c *candidate) string {
-	if !p.matchesLabels(c) {
+	if !p.labels.Matches(labels.Set(c.Labels)) {
 		return "labels do not match " + p.labels.String()
 	}
-	if !p.matchesProperties(c) {
+	if !p.properties.Matches(labels.Set(c.Properties)) {
 		return "properties do not match " + p.properties.String()
 	}
 	for i := range p.requirements {
@@ -143,4 +153,64 @@ func (p *predicate) lacks(c *candidate) string {
 		}
 	}
 	return ""
+}
+
+// requirement limits one amount.
+type requirement v1alpha1.ScoreRequirement
+
+func compileRequirements(spec []v1alpha1.ScoreRequirement, path *field.Path) ([]requirement, field.ErrorList) {
+	var errs field.ErrorList
+	var compiled []requirement
+	for i := range spec {
+		r := requirement(spec[i])
+		if r.Name == "" {
+			errs = append(errs, field.Required(path.Index(i).Child("name"), ""))
+		}
+		if r.AtLeast == nil && r.AtMost == nil {
+			errs = append(errs, field.Required(path.Index(i), "one of atLeast and atMost"))
+		}
+		r.ResourceName = cmp.Or(r.ResourceName, v1alpha1.UsageResourceName)
+		compiled = append(compiled, r)
+	}
+	return compiled, errs
+}
+
+// evaluate returns the amount or nil, until when it is valid, and whether it meets the requirement.
+func (r *requirement) evaluate(c *candidate) (amount *resource.Quantity, until int64, within bool) {
+	figures, _ := c.freshFigures(r.ResourceName)
+	if amount = figures.amount(r.Name); amount == nil {
+		return nil, 0, false
+	}
+	within = (r.AtLeast == nil || amount.Cmp(*r.AtLeast) >= 0) && (r.AtMost == nil || amount.Cmp(*r.AtMost) <= 0)
+	return amount, figures.expiry(), within
+}
+
+// reason returns why the cluster does not meet the requirement.
+func (r *requirement) reason(c *candidate) string {
+	amount, _, _ := r.evaluate(c)
+	_, expired := c.freshFigures(r.ResourceName)
+	switch {
+	case expired:
+		return fmt.Sprintf("%s of %s has expired", r.Name, r.ResourceName)
+	case amount == nil:
+		return fmt.Sprintf("%s of %s is unknown", r.Name, r.ResourceName)
+	case r.AtLeast != nil && amount.Cmp(*r.AtLeast) < 0:
+		return fmt.Sprintf("%s of %s is %s, less than %s", r.Name, r.ResourceName, amount, r.AtLeast)
+	default:
+		return fmt.Sprintf("%s of %s is %s, more than %s", r.Name, r.ResourceName, amount, r.AtMost)
+	}
+}
+
+// amount returns the value of that name, or the score if there is no such value, or nil.
+func (f *Figures) amount(name string) *resource.Quantity {
+	if f == nil {
+		return nil
+	}
+	if amount, known := f.Values[name]; known {
+		return &amount
+	}
+	if score, known := f.Scores[name]; known {
+		return resource.NewQuantity(int64(score), resource.DecimalSI)
+	}
+	return nil
 }

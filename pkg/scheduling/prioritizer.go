@@ -17,8 +17,9 @@ type prioritizer interface {
 	name() string
 	// read returns the reading of a cluster, from which its score is computed.
 	read(c *candidate) reading
-	// scale returns the scale for the readings of all eligible clusters.
-	scale(s *sample) scale
+	// scale returns the scale for the readings of all eligible clusters. values has NaN for all other
+	// clusters, and most is the highest number of decisions of other placements with the same cluster.
+	scale(values []float64, most int32) scale
 	// score returns the score of a reading on a scale.
 	score(value float64, s scale) int64
 }
@@ -33,21 +34,13 @@ type reading struct {
 	expired bool
 }
 
-// sample is the input for a scale.
-type sample struct {
-	// values are the readings of eligible clusters, and NaN for all others.
-	values []float64
-	// most is the highest number of decisions of other placements with the same cluster.
-	most int32
-}
-
 // scale is the range that readings are compared with.
 type scale struct{ low, high float64 }
 
 // absolute is for prioritisers whose readings are scores.
 type absolute struct{}
 
-func (absolute) scale(*sample) scale { return scale{} }
+func (absolute) scale([]float64, int32) scale { return scale{} }
 
 func (absolute) score(value float64, _ scale) int64 { return int64(value) }
 
@@ -90,7 +83,7 @@ func (balance) read(c *candidate) reading {
 	return reading{value: float64(c.others), until: forever, known: true}
 }
 
-func (balance) scale(s *sample) scale { return scale{high: float64(s.most)} }
+func (balance) scale(_ []float64, most int32) scale { return scale{high: float64(most)} }
 
 // score returns even numbers, as in OCM: half of the score is truncated before it is doubled.
 func (balance) score(value float64, s scale) int64 {
@@ -119,15 +112,10 @@ func (a allocatable) read(c *candidate) reading {
 	return reading{value: value.AsApproximateFloat64(), until: figures.expiry(), known: known}
 }
 
-func (a allocatable) scale(s *sample) scale {
-	var all scale
-	first := true
-	for _, value := range s.values {
-		switch {
-		case math.IsNaN(value):
-		case first:
-			all, first = scale{value, value}, false
-		default:
+func (a allocatable) scale(values []float64, _ int32) scale {
+	all := scale{math.Inf(1), math.Inf(-1)}
+	for _, value := range values {
+		if !math.IsNaN(value) {
 			all = scale{min(all.low, value), max(all.high, value)}
 		}
 	}

@@ -34,13 +34,19 @@ type world struct {
 	decisions map[types.NamespacedName]Decision
 }
 
-func newWorld(seed uint64) *world {
-	return &world{
+// newWorld returns a world and a fleet after that number of changes.
+func newWorld(seed uint64, changes int) (*world, *Fleet) {
+	w := &world{
 		Rand:      rand.New(rand.NewPCG(seed, seed)),
 		now:       start,
 		clusters:  map[types.NamespacedName]Cluster{},
 		decisions: map[types.NamespacedName]Decision{},
 	}
+	fleet := NewFleet()
+	for range changes {
+		w.change(fleet)
+	}
+	return w, fleet
 }
 
 var itself = types.NamespacedName{Namespace: "team", Name: "it"}
@@ -53,8 +59,7 @@ func TestPlan_Remembering(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(seed)
-			fleet := NewFleet()
+			w, fleet := newWorld(seed, 0)
 			for range w.IntN(60) {
 				w.change(fleet)
 			}
@@ -85,13 +90,8 @@ func TestPlan_Remembering(t *testing.T) {
 func TestPlan_Next(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
-		w := newWorld(seed)
-		fleet := NewFleet()
-		for range 60 {
-			w.change(fleet)
-		}
-		spec := w.spec()
-		policy := compile(t, spec)
+		w, fleet := newWorld(seed, 60)
+		policy := compile(t, w.spec())
 		now := NewPlan(fleet, policy).Run(w.now)
 		if now.Next.IsZero() {
 			now.Next = w.now.Add(1000 * time.Hour)
@@ -149,11 +149,7 @@ func (w *world) decide(fleet *Fleet, placement types.NamespacedName, decision De
 // shuffled returns a fleet that was told the same, in another order.
 func (w *world) shuffled() *Fleet {
 	fleet := NewFleet()
-	var clusters []Cluster
-	for _, cluster := range w.clusters {
-		clusters = append(clusters, cluster)
-	}
-	slices.SortFunc(clusters, func(a, b Cluster) int { return compareNames(a.NamespacedName, b.NamespacedName) })
+	clusters := slices.SortedFunc(maps.Values(w.clusters), func(a, b Cluster) int { return compareNames(a.NamespacedName, b.NamespacedName) })
 	w.Shuffle(len(clusters), func(i, j int) { clusters[i], clusters[j] = clusters[j], clusters[i] })
 	half := w.IntN(len(clusters) + 1)
 	for _, cluster := range clusters[:half] {
@@ -181,7 +177,8 @@ func (w *world) cluster() Cluster {
 		c.Properties["zone"] = strconv.Itoa(w.IntN(3))
 	}
 	for range w.IntN(3) {
-		taint := v1alpha1.ClusterTaint{Key: "k" + strconv.Itoa(w.IntN(2)), Effect: w.effect()}
+		effects := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
+		taint := v1alpha1.ClusterTaint{Key: "k" + strconv.Itoa(w.IntN(2)), Effect: effects[w.IntN(3)]}
 		if w.IntN(3) > 0 {
 			taint.TimeAdded = metav1.NewTime(w.now.Add(time.Duration(w.IntN(200)-100) * time.Second))
 		}
@@ -195,10 +192,6 @@ func (w *world) cluster() Cluster {
 		c.Scores["usage"] = usage
 	}
 	return c
-}
-
-func (w *world) effect() v1alpha1.TaintEffect {
-	return []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}[w.IntN(3)]
 }
 
 func (w *world) spec() v1alpha1.PlacementSpec {
@@ -246,25 +239,26 @@ func TestPlan_Untouched(t *testing.T) {
 	t.Parallel()
 	untouched := 0
 	for seed := range uint64(200) {
-		w := newWorld(seed)
-		fleet := NewFleet()
-		for range 40 {
-			w.change(fleet)
-		}
+		w, fleet := newWorld(seed, 40)
 		policy := compile(t, w.spec())
 		plan := NewPlan(fleet, policy)
+		// The decisions of other placements make a difference if Balance counts. The controller does not
+		// need to know: they cause no pass.
+		weighsOthers := slices.ContainsFunc(policy.prioritizers, func(p weighted) bool { return p.prioritizer == balance{} })
 		last := plan.Run(w.now)
 		next := last.Next
 		for step := range 100 {
 			before := w.now
 			change, decided := w.change(fleet)
-			w.now = maxTime(before, w.now)
+			if before.After(w.now) {
+				w.now = before
+			}
 			due := !next.IsZero() && !w.now.Before(next)
 			if due {
-				next = plan.ObserveNext(w.now, unlimited)
+				next = plan.NextPass(w.now, unlimited)
 				due = !next.IsZero() && !w.now.Before(next)
 			}
-			if due || decided && weighsOthers(policy) || change != nil && policy.Touched(change) {
+			if due || decided && weighsOthers || change != nil && policy.AffectedBy(change) {
 				last = plan.Run(w.now)
 				next = last.Next
 			} else {
@@ -278,20 +272,12 @@ func TestPlan_Untouched(t *testing.T) {
 	assert.Greater(t, untouched, 2000)
 }
 
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // TestPlan_WorseCluster adds clusters that score less than all others. Whatever was selected stays,
 // in its order.
 func TestPlan_WorseCluster(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
-		w := newWorld(seed)
-		fleet := NewFleet()
+		w, fleet := newWorld(seed, 0)
 		for range 40 {
 			cluster := w.cluster()
 			cluster.Scores["usage"] = &Figures{Scores: map[string]int32{"gpu": w.Int32N(100)}}
@@ -320,7 +306,7 @@ func TestPlan_WorseCluster(t *testing.T) {
 func TestPlan_Steady(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
-		w := newWorld(seed)
+		w, _ := newWorld(seed, 0)
 		fleet := scoredFleet(w.now, 30, func(int) int32 { return w.Int32N(201) - 100 })
 		spec := scoreSpec("gpu", 5)
 		spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, v1alpha1.PrioritizerConfig{
@@ -346,7 +332,7 @@ func TestPlan_Stabilization(t *testing.T) {
 	for _, advantage := range []int64{0, 21} {
 		moves := 0
 		for seed := range uint64(20) {
-			w := newWorld(seed)
+			w, _ := newWorld(seed, 0)
 			fleet := scoredFleet(w.now, 30, func(int) int32 { return w.Int32N(11) })
 			spec := scoreSpec("gpu", 5)
 			spec.Stabilization.MinimumAdvantage = advantage
@@ -375,11 +361,7 @@ func TestPlan_Stabilization(t *testing.T) {
 func TestPlan_FixedPoint(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
-		w := newWorld(seed)
-		fleet := NewFleet()
-		for range 60 {
-			w.change(fleet)
-		}
+		w, fleet := newWorld(seed, 60)
 		spec := w.spec()
 		// A negative weight of Steady, or of Spread, asks for what moves.
 		spec.PrioritizerPolicy.Configurations = spec.PrioritizerPolicy.Configurations[:1]
@@ -411,17 +393,10 @@ func scoredFleet(now time.Time, size int, score func(i int) int32) *Fleet {
 	return fleet
 }
 
+func clusterName(i int) types.NamespacedName { return inFleet(fmt.Sprintf("cluster-%05d", i)) }
+
 func setScore(fleet *Fleet, i int, score int32) { fleet.Set(scored(clusterName(i), score), start) }
 
 func scored(name types.NamespacedName, score int32) Cluster {
 	return Cluster{NamespacedName: name, Scores: map[string]*Figures{"usage": {Scores: map[string]int32{"gpu": score}}}}
-}
-
-// weighsOthers returns whether what other placements select makes a difference. The controller does
-// not need to know: their decisions cause no pass.
-func weighsOthers(p *Policy) bool {
-	return slices.ContainsFunc(p.prioritizers, func(w weighted) bool {
-		_, balances := w.prioritizer.(balance)
-		return balances
-	})
 }

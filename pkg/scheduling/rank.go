@@ -4,7 +4,6 @@
 package scheduling
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -17,11 +16,9 @@ const few = 8
 // may have changed.
 func (p *Plan) rerank(all bool) {
 	if all {
-		p.retotalAll()
+		p.retotal(p.slots)
 	} else {
-		for _, slot := range p.dirty {
-			p.retotal(slot, p.total(slot))
-		}
+		p.retotal(p.dirty)
 	}
 	if entering, ok := p.leave(all); ok {
 		p.enter(entering)
@@ -29,70 +26,67 @@ func (p *Plan) rerank(all bool) {
 		p.sort()
 	}
 	for _, slot := range p.dirty {
-		p.states[slot].dirty, p.states[slot].moved = false, false
+		p.states[slot].dirty, p.states[slot].misplaced = false, false
 	}
 	p.dirty = p.dirty[:0]
 }
 
-// retotal stores the weighted score of a cluster, and whether its place may have changed.
-func (p *Plan) retotal(slot int32, total int64) {
-	s := &p.states[slot]
-	s.moved = s.moved || s.eligible != s.ranked || s.eligible && s.total != total
-	s.total = total
-}
-
-func (p *Plan) total(slot int32) int64 {
-	var total int64
-	for i := range p.policy.prioritizers {
-		w := &p.policy.prioritizers[i]
-		if value := p.values[i][slot]; !math.IsNaN(value) {
-			total += w.weight * w.score(value, p.scales[i])
-		}
-	}
-	return total
-}
-
-// retotalAll is retotal for all clusters. It processes one prioritiser at a time, which is faster.
-func (p *Plan) retotalAll() {
-	p.totals = slices.Grow(p.totals[:0], len(p.states))[:len(p.states)]
+// retotal updates the weighted scores of clusters, and whether their places may have changed. It
+// processes one prioritiser at a time, which is faster for many clusters.
+func (p *Plan) retotal(slots []int32) {
+	p.totals = slices.Grow(p.totals[:0], len(slots))[:len(slots)]
 	clear(p.totals)
 	for i := range p.policy.prioritizers {
-		w, s := p.policy.prioritizers[i], p.scales[i]
-		for slot, value := range p.values[i] {
-			if !math.IsNaN(value) {
-				p.totals[slot] += w.weight * w.score(value, s)
+		w, values, scale := &p.policy.prioritizers[i], p.values[i], p.scales[i]
+		for j, slot := range slots {
+			if value := values[slot]; !math.IsNaN(value) {
+				p.totals[j] += w.weight * w.score(value, scale)
 			}
 		}
 	}
-	for slot, total := range p.totals {
-		p.retotal(int32(slot), total)
+	for j, slot := range slots {
+		s := &p.states[slot]
+		s.misplaced = s.misplaced || s.eligible != s.ranked || s.eligible && s.total != p.totals[j]
+		s.total = p.totals[j]
 	}
 }
 
-// compare orders eligible clusters: those with known scores first, then by total, then by name.
-func (p *Plan) compare(a, b int32) int {
-	x, y := &p.states[a], &p.states[b]
-	if x.unknown != y.unknown {
-		if y.unknown {
-			return -1
-		}
+// sortKey is the key of a cluster in the order of eligible clusters. Sorting many clusters by their
+// keys is faster than by their states.
+type sortKey struct {
+	total    int64
+	position int32
+	slot     int32
+	unknown  bool
+}
+
+func (p *Plan) sortKey(slot int32) sortKey {
+	s := &p.states[slot]
+	return sortKey{s.total, p.view.position[slot], slot, s.unknown}
+}
+
+// compareKeys orders clusters with known scores first, then by total, then by name.
+func compareKeys(a, b sortKey) int {
+	switch {
+	case a.unknown != b.unknown && b.unknown, a.unknown == b.unknown && a.total > b.total:
+		return -1
+	case a.unknown != b.unknown, a.total < b.total:
 		return 1
 	}
-	if x.total != y.total {
-		return cmp.Compare(y.total, x.total)
-	}
-	return cmp.Compare(p.view.position[a], p.view.position[b])
+	return int(a.position - b.position)
 }
+
+func (p *Plan) compare(a, b int32) int { return compareKeys(p.sortKey(a), p.sortKey(b)) }
 
 // leave removes clusters from the order that are at a wrong place, or no longer eligible. It
 // returns the clusters to insert, or false if there are many: then all clusters must be sorted.
 func (p *Plan) leave(all bool) (entering []int32, ok bool) {
-	if !p.anyMoved(all) {
+	if !all && !slices.ContainsFunc(p.dirty, func(slot int32) bool { return p.states[slot].misplaced }) {
 		return nil, true
 	}
 	most := len(p.ranked)/few + few
 	for _, slot := range p.dirty {
-		if s := &p.states[slot]; s.moved && s.eligible {
+		if s := &p.states[slot]; s.misplaced && s.eligible {
 			entering = append(entering, slot)
 		}
 	}
@@ -102,23 +96,19 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 		switch {
 		case len(entering) > most:
 			return nil, false
-		case s.dirty && s.moved:
+		case s.dirty && s.misplaced:
 			s.ranked = false
 		case all && len(staying) > 0 && p.compare(staying[len(staying)-1], slot) > 0:
 			// If the scale has changed, so have all totals, but few change their order.
 			s.ranked = false
 			entering = append(entering, slot)
 		default:
-			s.moved = false
+			s.misplaced = false
 			staying = append(staying, slot)
 		}
 	}
 	p.ranked = staying
 	return entering, len(entering) <= most
-}
-
-func (p *Plan) anyMoved(all bool) bool {
-	return all || slices.ContainsFunc(p.dirty, func(slot int32) bool { return p.states[slot].moved })
 }
 
 // enter inserts clusters at their places.
@@ -133,17 +123,9 @@ func (p *Plan) enter(entering []int32) {
 		at, _ := slices.BinarySearchFunc(staying, slot, p.compare)
 		merged = append(append(merged, staying[:at]...), slot)
 		staying = staying[at:]
-		p.states[slot].ranked, p.states[slot].moved = true, false
+		p.states[slot].ranked, p.states[slot].misplaced = true, false
 	}
 	p.spare, p.ranked = p.ranked, append(merged, staying...)
-}
-
-// place is a cluster with its sort key, to speed up sorting.
-type place struct {
-	total    int64
-	position int32
-	slot     int32
-	unknown  bool
 }
 
 // sort sorts all eligible clusters.
@@ -151,25 +133,17 @@ func (p *Plan) sort() {
 	for _, slot := range p.dirty {
 		p.states[slot].ranked = false
 	}
-	places := make([]place, 0, p.eligible)
-	for position, slot := range p.view.byName {
+	keys := make([]sortKey, 0, p.eligible)
+	for _, slot := range p.view.byName {
 		s := &p.states[slot]
-		s.ranked, s.moved = s.eligible, false
+		s.ranked, s.misplaced = s.eligible, false
 		if s.eligible {
-			places = append(places, place{s.total, int32(position), slot, s.unknown})
+			keys = append(keys, p.sortKey(slot))
 		}
 	}
-	slices.SortFunc(places, func(a, b place) int {
-		switch {
-		case a.unknown != b.unknown && b.unknown, a.unknown == b.unknown && a.total > b.total:
-			return -1
-		case a.unknown != b.unknown, a.total < b.total:
-			return 1
-		}
-		return int(a.position - b.position)
-	})
-	p.ranked = slices.Grow(p.ranked[:0], len(places))
-	for i := range places {
-		p.ranked = append(p.ranked, places[i].slot)
+	slices.SortFunc(keys, compareKeys)
+	p.ranked = slices.Grow(p.ranked[:0], len(keys))
+	for i := range keys {
+		p.ranked = append(p.ranked, keys[i].slot)
 	}
 }

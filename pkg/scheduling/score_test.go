@@ -23,6 +23,20 @@ func inFleet(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "fleet", Name: name}
 }
 
+// scoreSpec returns the spec of a placement that weighs one score of usage and nothing else.
+func scoreSpec(name string, number int32) v1alpha1.PlacementSpec {
+	return v1alpha1.PlacementSpec{
+		NumberOfClusters: ptr.To(number),
+		PrioritizerPolicy: v1alpha1.PrioritizerPolicy{
+			Mode: v1alpha1.PrioritizerPolicyExact,
+			Configurations: []v1alpha1.PrioritizerConfig{{ScoreCoordinate: v1alpha1.ScoreCoordinate{
+				Type:  v1alpha1.ScoreCoordinateAddOn,
+				AddOn: &v1alpha1.AddOnScore{ResourceName: "usage", ScoreName: name},
+			}}},
+		},
+	}
+}
+
 // fleetOf returns clusters that are called a, b, c and so on, with these scores; nil stands for a
 // score that has expired.
 func fleetOf(scores ...*int32) *Fleet {
@@ -50,8 +64,6 @@ func selected(fleet *Fleet, clusters string, ago time.Duration) {
 	fleet.SetDecision(itself, decision)
 }
 
-func score(value int32) *int32 { return &value }
-
 func TestMissingScores(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -68,7 +80,7 @@ func TestMissingScores(t *testing.T) {
 	} {
 		t.Run(string(test.policy), func(t *testing.T) {
 			t.Parallel()
-			fleet := fleetOf(nil, score(0), score(10), score(-10))
+			fleet := fleetOf(nil, ptr.To[int32](0), ptr.To[int32](10), ptr.To[int32](-10))
 			fleet.Set(Cluster{NamespacedName: inFleet("b")}, start)
 			spec := scoreSpec("gpu", 4)
 			spec.PrioritizerPolicy.Configurations[0].Weight = &test.weight
@@ -89,7 +101,7 @@ func TestMissingScores(t *testing.T) {
 // A score goes stale, and is renewed.
 func TestPlan_StaleScore(t *testing.T) {
 	t.Parallel()
-	fleet := fleetOf(score(20), score(10))
+	fleet := fleetOf(ptr.To[int32](20), ptr.To[int32](10))
 	best := scored(inFleet("a"), 20)
 	best.Scores["usage"].ValidUntil = start.Add(time.Minute)
 	fleet.Set(best, start)
@@ -133,7 +145,7 @@ func TestFleet_SetHeartbeat(t *testing.T) {
 	assert.NotNil(t, fleet.Set(other, start), "another label")
 	assert.NotNil(t, fleet.Delete(inFleet("a")))
 	assert.Nil(t, fleet.Delete(inFleet("a")), "nothing is left to delete")
-	assert.Zero(t, fleet.Len())
+	assert.Empty(t, fleet.byName)
 }
 
 func TestPrioritizers_BuiltIn(t *testing.T) {
@@ -201,21 +213,21 @@ func TestStabilization(t *testing.T) {
 		missing v1alpha1.MissingScorePolicy
 		next    time.Time
 	}{
-		{name: "without it the better one is selected", scores: []*int32{score(10), score(11)}, number: 1, before: "a", want: "b", moved: true},
-		{name: "too small an advantage moves nothing", scores: []*int32{score(10), score(19)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "a", want: "a"},
-		{name: "the advantage itself is enough", scores: []*int32{score(20), score(10)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "b", want: "a", moved: true},
-		{name: "the worst of those selected is replaced", scores: []*int32{score(5), score(20), score(15)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "bc", moved: true},
-		{name: "an advantage is needed for a rank, too", scores: []*int32{score(10), score(19)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ab"},
-		{name: "and is enough for it", scores: []*int32{score(10), score(20)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ba"},
-		{name: "what is selected anew goes where it ranks", scores: []*int32{score(10), score(12), score(13)}, number: 3, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "cab", moved: true},
-		{name: "a cluster dwells", scores: []*int32{score(10), score(90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute - 1, want: "a", next: start.Add(1)},
-		{name: "until its time is up", scores: []*int32{score(10), score(90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute, want: "b", moved: true},
-		{name: "dwelling clusters may change ranks", scores: []*int32{score(10), score(90)}, number: 2, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "ab", want: "ba", next: start.Add(time.Minute)},
-		{name: "a place that is free is taken", scores: []*int32{score(10), score(11)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "a", want: "ba", moved: true, next: start.Add(time.Minute)},
-		{name: "fewer clusters leave the better ones", scores: []*int32{score(10), score(11)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "ab", want: "b", moved: true, next: start.Add(time.Minute)},
-		{name: "what is known replaces what is unknown", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 1000}, before: "a", want: "b", moved: true},
-		{name: "but not while that dwells", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "a", next: start.Add(time.Minute)},
-		{name: "hard needs wait for nothing", scores: []*int32{nil, score(-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "b", missing: v1alpha1.MissingScoreExclude, moved: true, next: start.Add(time.Minute)},
+		{name: "without it the better one is selected", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 1, before: "a", want: "b", moved: true},
+		{name: "too small an advantage moves nothing", scores: []*int32{ptr.To[int32](10), ptr.To[int32](19)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "a", want: "a"},
+		{name: "the advantage itself is enough", scores: []*int32{ptr.To[int32](20), ptr.To[int32](10)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "b", want: "a", moved: true},
+		{name: "the worst of those selected is replaced", scores: []*int32{ptr.To[int32](5), ptr.To[int32](20), ptr.To[int32](15)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "bc", moved: true},
+		{name: "an advantage is needed for a rank, too", scores: []*int32{ptr.To[int32](10), ptr.To[int32](19)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ab"},
+		{name: "and is enough for it", scores: []*int32{ptr.To[int32](10), ptr.To[int32](20)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ba"},
+		{name: "what is selected anew goes where it ranks", scores: []*int32{ptr.To[int32](10), ptr.To[int32](12), ptr.To[int32](13)}, number: 3, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "cab", moved: true},
+		{name: "a cluster dwells", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute - 1, want: "a", next: start.Add(1)},
+		{name: "until its time is up", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute, want: "b", moved: true},
+		{name: "dwelling clusters may change ranks", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 2, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "ab", want: "ba", next: start.Add(time.Minute)},
+		{name: "a place that is free is taken", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "a", want: "ba", moved: true, next: start.Add(time.Minute)},
+		{name: "fewer clusters leave the better ones", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "ab", want: "b", moved: true, next: start.Add(time.Minute)},
+		{name: "what is known replaces what is unknown", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 1000}, before: "a", want: "b", moved: true},
+		{name: "but not while that dwells", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "a", next: start.Add(time.Minute)},
+		{name: "hard needs wait for nothing", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "b", missing: v1alpha1.MissingScoreExclude, moved: true, next: start.Add(time.Minute)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +245,7 @@ func TestStabilization(t *testing.T) {
 
 func TestPlan_Explain(t *testing.T) {
 	t.Parallel()
-	fleet := fleetOf(score(1), score(3), score(2))
+	fleet := fleetOf(ptr.To[int32](1), ptr.To[int32](3), ptr.To[int32](2))
 	fleet.Set(Cluster{NamespacedName: types.NamespacedName{Namespace: "not-asked-for", Name: "z"}}, start)
 	result, explanations := NewPlan(fleet, compile(t, scoreSpec("gpu", 2))).Explain(start)
 	require.Len(t, explanations, 3)
@@ -309,7 +321,7 @@ func TestFleet_Concurrency(t *testing.T) {
 		})
 	}
 	all.Wait()
-	assert.Equal(t, 400, fleet.Len())
+	assert.Len(t, fleet.byName, 400)
 	result := NewPlan(fleet, policy).Run(start)
 	assert.Equal(t, []types.NamespacedName{clusterName(0), clusterName(50), clusterName(100), clusterName(150)}, result.Decisions[:4])
 }

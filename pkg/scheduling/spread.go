@@ -13,16 +13,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// spread is the spread policy.
-type spread struct {
-	constraints []v1alpha1.SpreadConstraint
-	// weight is the weight of the prioritiser Spread.
-	weight int64
-}
-
-func (s *spread) active() bool { return len(s.constraints) > 0 }
-
-func compileSpread(spec []v1alpha1.SpreadConstraint, path *field.Path) ([]v1alpha1.SpreadConstraint, field.ErrorList) {
+func validateSpread(spec []v1alpha1.SpreadConstraint, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(spec) > v1alpha1.MaxSpreadConstraints {
 		errs = append(errs, field.TooMany(path, len(spec), v1alpha1.MaxSpreadConstraints))
@@ -32,27 +23,21 @@ func compileSpread(spec []v1alpha1.SpreadConstraint, path *field.Path) ([]v1alph
 		if c.TopologyKey == "" {
 			errs = append(errs, field.Required(path.Child("topologyKey"), ""))
 		}
-		if c.TopologyKeyType != v1alpha1.TopologyKeyLabel && c.TopologyKeyType != v1alpha1.TopologyKeyClaim {
-			types := []v1alpha1.TopologyKeyType{v1alpha1.TopologyKeyLabel, v1alpha1.TopologyKeyClaim}
-			errs = append(errs, field.NotSupported(path.Child("topologyKeyType"), c.TopologyKeyType, types))
-		}
+		errs = append(errs, oneOf(c.TopologyKeyType, path.Child("topologyKeyType"), v1alpha1.TopologyKeyLabel, v1alpha1.TopologyKeyClaim)...)
 		if skew := ptr.Deref(c.MaxSkew, 1); skew < 1 {
 			errs = append(errs, field.Invalid(path.Child("maxSkew"), skew, "less than 1"))
 		}
-		if action := cmp.Or(c.WhenUnsatisfiable, v1alpha1.ScheduleAnyway); action != v1alpha1.ScheduleAnyway && action != v1alpha1.DoNotSchedule {
-			actions := []v1alpha1.UnsatisfiableConstraintAction{v1alpha1.ScheduleAnyway, v1alpha1.DoNotSchedule}
-			errs = append(errs, field.NotSupported(path.Child("whenUnsatisfiable"), action, actions))
-		}
+		action := cmp.Or(c.WhenUnsatisfiable, v1alpha1.ScheduleAnyway)
+		errs = append(errs, oneOf(action, path.Child("whenUnsatisfiable"), v1alpha1.ScheduleAnyway, v1alpha1.DoNotSchedule)...)
 	}
-	return spec, errs
+	return errs
 }
 
 // topologies counts the selected clusters in each topology of one constraint.
 type topologies struct {
-	hard    bool
-	maxSkew int
-	ids     map[string]int
-	counts  []int
+	v1alpha1.SpreadConstraint
+	ids    map[string]int
+	counts []int
 	// least and most are the minimum and maximum of counts.
 	least, most int
 }
@@ -61,12 +46,12 @@ type topologies struct {
 const noTopology = -1
 
 // id returns the topology of a cluster.
-func (t *topologies) id(m *member, constraint *v1alpha1.SpreadConstraint) int {
+func (t *topologies) id(m *member) int {
 	values := m.Labels
-	if constraint.TopologyKeyType == v1alpha1.TopologyKeyClaim {
+	if t.TopologyKeyType == v1alpha1.TopologyKeyClaim {
 		values = m.Properties
 	}
-	value, here := values[constraint.TopologyKey]
+	value, here := values[t.TopologyKey]
 	if !here {
 		return noTopology
 	}
@@ -81,7 +66,7 @@ func (t *topologies) id(m *member, constraint *v1alpha1.SpreadConstraint) int {
 
 // keeps returns whether one more cluster of a topology is within the maximum skew.
 func (t *topologies) keeps(id int) bool {
-	return id != noTopology && t.counts[id]+1-t.least <= t.maxSkew
+	return id != noTopology && t.counts[id]+1-t.least <= int(ptr.Deref(t.MaxSkew, 1))
 }
 
 // score returns 100 for topologies with the fewest selected clusters, and -100 for those with the
@@ -97,18 +82,16 @@ func (t *topologies) score(id int) int64 {
 }
 
 func (t *topologies) add(id int) {
-	if id == noTopology {
-		return
+	if id != noTopology {
+		t.counts[id]++
+		t.least, t.most = slices.Min(t.counts), slices.Max(t.counts)
 	}
-	t.counts[id]++
-	t.least, t.most = slices.Min(t.counts), slices.Max(t.counts)
 }
 
 // bucket has the clusters that are in the same topologies, in the order of selection.
 type bucket struct {
-	ids   [v1alpha1.MaxSpreadConstraints]int
-	slots []int32
-	// places are the places of the slots among all clusters.
+	ids [v1alpha1.MaxSpreadConstraints]int
+	// places are the places of the clusters among all.
 	places []int
 }
 
@@ -122,18 +105,18 @@ func (p *Plan) spread(order []int32, number int) []int32 {
 		var best *bucket
 		var bestPick pick
 		for _, b := range buckets {
-			if len(b.slots) == 0 {
+			if len(b.places) == 0 {
 				continue
 			}
-			if next, ok := p.pick(constraints, b); ok && (best == nil || next.before(&bestPick)) {
+			if next, ok := p.pick(constraints, b, order[b.places[0]]); ok && (best == nil || next.before(&bestPick)) {
 				best, bestPick = b, next
 			}
 		}
 		if best == nil {
 			return chosen
 		}
-		chosen = append(chosen, best.slots[0])
-		best.slots, best.places = best.slots[1:], best.places[1:]
+		chosen = append(chosen, order[bestPick.place])
+		best.places = best.places[1:]
 		for i := range constraints {
 			constraints[i].add(best.ids[i])
 		}
@@ -142,18 +125,16 @@ func (p *Plan) spread(order []int32, number int) []int32 {
 }
 
 func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
-	constraints := make([]topologies, len(p.policy.spread.constraints))
-	for i := range constraints {
-		c := &p.policy.spread.constraints[i]
-		constraints[i] = topologies{hard: c.WhenUnsatisfiable == v1alpha1.DoNotSchedule, maxSkew: int(ptr.Deref(c.MaxSkew, 1)),
-			ids: map[string]int{}}
+	var constraints []topologies
+	for _, constraint := range p.policy.spreadConstraints {
+		constraints = append(constraints, topologies{SpreadConstraint: constraint, ids: map[string]int{}})
 	}
 	byIDs := map[[v1alpha1.MaxSpreadConstraints]int]*bucket{}
 	var buckets []*bucket
 	for place, slot := range order {
 		var ids [v1alpha1.MaxSpreadConstraints]int
 		for i := range constraints {
-			ids[i] = constraints[i].id(p.view.member(slot), &p.policy.spread.constraints[i])
+			ids[i] = constraints[i].id(p.view.member(slot))
 		}
 		b := byIDs[ids]
 		if b == nil {
@@ -161,7 +142,7 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 			byIDs[ids] = b
 			buckets = append(buckets, b)
 		}
-		b.slots, b.places = append(b.slots, slot), append(b.places, place)
+		b.places = append(b.places, place)
 	}
 	return constraints, buckets
 }
@@ -177,8 +158,8 @@ type pick struct {
 }
 
 // pick returns the rank of a bucket's first cluster, or false if that cannot be selected.
-func (p *Plan) pick(constraints []topologies, b *bucket) (pick, bool) {
-	s := &p.states[b.slots[0]]
+func (p *Plan) pick(constraints []topologies, b *bucket, slot int32) (pick, bool) {
+	s := &p.states[slot]
 	next := pick{stays: s.own > 0 && p.dwells(), unknown: s.unknown, total: s.total, place: b.places[0]}
 	if s.own > 0 {
 		next.total += p.policy.stabilization.MinimumAdvantage
@@ -187,14 +168,14 @@ func (p *Plan) pick(constraints []topologies, b *bucket) (pick, bool) {
 	for i := range constraints {
 		t := &constraints[i]
 		if !t.keeps(b.ids[i]) {
-			if t.hard {
+			if t.WhenUnsatisfiable == v1alpha1.DoNotSchedule {
 				return pick{}, false
 			}
 			next.broken |= 1 << (v1alpha1.MaxSpreadConstraints - 1 - i)
 		}
 		score += t.score(b.ids[i])
 	}
-	next.total += p.policy.spread.weight * (score / int64(len(constraints)))
+	next.total += p.policy.spreadWeight * (score / int64(len(constraints)))
 	return next, true
 }
 

@@ -17,18 +17,16 @@ import (
 // FilterTaints is the name of the filter for taints.
 const FilterTaints = "Taints"
 
-// tolerations is a filter that refuses clusters with a taint that no toleration tolerates.
+// tolerations refuse clusters with a taint that no toleration tolerates.
 type tolerations []v1alpha1.ClusterToleration
 
-func compileTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) (tolerations, field.ErrorList) {
+func validateTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range spec {
 		t, path := &spec[i], path.Index(i)
-		exists := t.Operator == v1alpha1.TolerationOpExists
-		if !exists && cmp.Or(t.Operator, v1alpha1.TolerationOpEqual) != v1alpha1.TolerationOpEqual {
-			errs = append(errs, field.NotSupported(path.Child("operator"), t.Operator,
-				[]v1alpha1.TolerationOperator{v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists}))
-		}
+		operator := cmp.Or(t.Operator, v1alpha1.TolerationOpEqual)
+		errs = append(errs, oneOf(operator, path.Child("operator"), v1alpha1.TolerationOpEqual, v1alpha1.TolerationOpExists)...)
+		exists := operator == v1alpha1.TolerationOpExists
 		if t.Key == "" && !exists {
 			errs = append(errs, field.Invalid(path.Child("operator"), t.Operator, "must be Exists, because there is no key"))
 		}
@@ -36,12 +34,11 @@ func compileTolerations(spec []v1alpha1.ClusterToleration, path *field.Path) (to
 			errs = append(errs, field.Invalid(path.Child("value"), t.Value, "must be empty with the operator Exists"))
 		}
 	}
-	return spec, errs
+	return errs
 }
 
-func (tolerations) name() string { return FilterTaints }
-
-func (t tolerations) passes(c *candidate) (until int64, ok bool) {
+// accept returns whether all taints of the cluster are tolerated, and if so until when.
+func (t tolerations) accept(c *candidate) (until int64, ok bool) {
 	until = forever
 	for i := range c.Taints {
 		tolerated, ok := t.tolerate(&c.Taints[i], c)
@@ -53,6 +50,7 @@ func (t tolerations) passes(c *candidate) (until int64, ok bool) {
 	return until, true
 }
 
+// reason returns why the cluster is refused, as a short text for users.
 func (t tolerations) reason(c *candidate) string {
 	for i := range c.Taints {
 		taint := &c.Taints[i]

@@ -46,3 +46,14 @@ func TestParse_Errors(t *testing.T) {
 		})
 	}
 }
+
+func FuzzParse(f *testing.F) {
+	f.Add(`[{"key":"gpu","value":"old","effect":"NoSelect","timeAdded":"2030-01-01T12:00:00Z"}]`)
+	f.Add(`[{}] []`)
+	f.Fuzz(func(t *testing.T, annotation string) {
+		taints, err := Parse(annotation)
+		if err == nil {
+			assert.LessOrEqual(t, len(taints), MaxTaints)
+		}
+	})
+}

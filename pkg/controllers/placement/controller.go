@@ -16,10 +16,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -30,13 +28,12 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
-	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -77,16 +74,13 @@ type Options struct {
 // Controller reconciles placements. Use New.
 type Controller struct {
 	Options
-	placements listers.PlacementLister
-	profiles   inventorylisters.ClusterProfileLister
-	decisions  inventorylisters.PlacementDecisionLister
-	namespaces corelisters.NamespaceLister
-	synced     []cache.InformerSynced
-	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
-
+	synced []cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	fleet  *scheduling.Fleet
 	shares *shares
-	mu     sync.Mutex
+
+	// mu guards plans, and those fields of them that say so.
+	mu sync.Mutex
 	// plans has the plans of placements that have been reconciled.
 	plans map[cache.ObjectName]*plan
 }
@@ -94,14 +88,10 @@ type Controller struct {
 // New returns a Controller with handlers at its informers.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
-		Options:    o,
-		placements: o.Placements.Lister(),
-		profiles:   o.Profiles.Lister(),
-		decisions:  o.Decisions.Lister(),
-		namespaces: o.Namespaces.Lister(),
-		fleet:      scheduling.NewFleet(),
-		shares:     newShares(o.Workers),
-		plans:      map[cache.ObjectName]*plan{},
+		Options: o,
+		fleet:   scheduling.NewFleet(),
+		shares:  newShares(o.Workers),
+		plans:   map[cache.ObjectName]*plan{},
 		queue: loop.NewOrderedQueue("placement", o.Clock,
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			loop.NewTurns(func(placement cache.ObjectName) string { return placement.Namespace })),
@@ -135,7 +125,7 @@ func (c *Controller) Run(ctx context.Context) {
 // restore reads the decisions of the last run into the fleet. They count for the balance of other
 // placements even before their placement has a plan, and the plan continues from them.
 func (c *Controller) restore() error {
-	all, err := c.placements.List(labels.Everything())
+	all, err := c.Placements.Lister().List(labels.Everything())
 	if err != nil {
 		return err
 	}
@@ -145,7 +135,8 @@ func (c *Controller) restore() error {
 			return err
 		}
 		have = slices.DeleteFunc(have, c.isForged)
-		c.fleet.SetDecision(nameOf(placement), stored(placement, have))
+		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(),
+			scheduling.NewDecision(decision.AllClusters(have), placement.Status.LastMoveTime))
 	}
 	return nil
 }
@@ -160,11 +151,6 @@ func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 
 // kind is the kind of Placements.
 const kind = "Placement"
-
-// nameOf returns the name of a placement in the fleet.
-func nameOf(placement *v1alpha1.Placement) types.NamespacedName {
-	return types.NamespacedName{Namespace: placement.Namespace, Name: placement.Name}
-}
 
 var (
 	passes = metrics.NewCounter(&metrics.CounterOpts{

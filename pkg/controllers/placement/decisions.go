@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -45,11 +46,9 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 	if err != nil {
 		return false, err
 	}
-	want, groups := divide(placement, p.result.Groups)
-	for _, slice := range want {
-		c.sign(slice)
-	}
-	err = c.write(ctx, p, steps(placement, have, want), now)
+	slicer := slicer{placement, c.User}
+	want, groups := slicer.divide(p.result.Groups)
+	err = c.write(ctx, p, slicer.steps(have, want), now)
 	switch {
 	case errors.Is(err, errBehind):
 		return false, nil
@@ -78,20 +77,10 @@ func (c *Controller) slicesOf(placement *v1alpha1.Placement) ([]*inventoryv1alph
 	return decision.Sorted(have), nil
 }
 
-// stored returns the decision that the slices have.
-func stored(placement *v1alpha1.Placement, have []*inventoryv1alpha1.PlacementDecision) scheduling.Decision {
-	was := scheduling.Decision{Clusters: decision.AllClusters(have)}
-	if moved := placement.Status.LastMoveTime; moved != nil {
-		was.MovedAt = moved.Time
-	}
-	return was
-}
-
-// written is a slice as it was written.
+// written is a slice as it was written. version is empty for one that was deleted.
 type written struct {
 	uid     types.UID
 	version string
-	deleted bool
 	at      time.Time
 }
 
@@ -100,8 +89,9 @@ type unseen map[string]written
 
 // isBehind returns whether the cache lacks a write.
 func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.Time) bool {
+	lister := c.Decisions.Lister()
 	for name, slice := range p.unseen {
-		if have, err := c.decisions.PlacementDecisions(placement.Namespace).Get(name); !slice.isIn(have, err) && now.Sub(slice.at) < unseenLimit {
+		if have, err := lister.PlacementDecisions(placement.Namespace).Get(name); !slice.isIn(have, err) && now.Sub(slice.at) < unseenLimit {
 			return true
 		}
 		delete(p.unseen, name)
@@ -111,7 +101,7 @@ func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.T
 
 // isIn returns whether a cache with this slice, or this error, has the write.
 func (w written) isIn(have *inventoryv1alpha1.PlacementDecision, err error) bool {
-	if w.deleted {
+	if w.version == "" {
 		return apierrors.IsNotFound(err) || err == nil && have.UID != w.uid
 	}
 	if err != nil {
@@ -135,21 +125,13 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 		}
 		writes.Inc()
 		if slice == nil {
-			p.unseen[s.have.Name] = written{uid: s.have.UID, deleted: true, at: now}
+			p.unseen[s.have.Name] = written{uid: s.have.UID, at: now}
 			continue
 		}
 		made[slice.Name] = slice
 		p.unseen[slice.Name] = written{uid: slice.UID, version: slice.ResourceVersion, at: now}
 	}
 	return nil
-}
-
-// sign notes the controller as the writer of a slice. A slice with the same content by another
-// writer is written again.
-func (c *Controller) sign(slice *inventoryv1alpha1.PlacementDecision) {
-	if c.User != "" {
-		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, c.User)
-	}
 }
 
 // applyStep writes one step, and returns the slice as it was written, nil for one that was deleted.
@@ -162,7 +144,6 @@ func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.
 			Delete(ctx, s.have.Name, metav1.DeleteOptions{Preconditions: &precondition})
 		return nil, behind(err)
 	case s.have == nil:
-		c.sign(s.want)
 		made, err := c.Inventory.ApisV1alpha1().PlacementDecisions(s.want.Namespace).Create(ctx, s.want, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			return nil, c.explainTaken(ctx, s.want)
@@ -170,10 +151,7 @@ func (c *Controller) applyStep(ctx context.Context, s step) (*inventoryv1alpha1.
 		return made, err
 	default:
 		next := s.have.DeepCopy()
-		for key, value := range s.want.Labels {
-			metav1.SetMetaDataLabel(&next.ObjectMeta, key, value)
-		}
-		c.sign(next)
+		next.Labels, next.Annotations = labels.Merge(next.Labels, s.want.Labels), labels.Merge(next.Annotations, s.want.Annotations)
 		next.Decisions, next.SchedulerName = s.want.Decisions, s.want.SchedulerName
 		updated, err := c.Inventory.ApisV1alpha1().PlacementDecisions(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 		return updated, behind(err)
@@ -219,11 +197,16 @@ func sliceName(placement string, index int) string {
 	return fmt.Sprintf("%s-decision-%d", placement, index+1)
 }
 
+// slicer makes the PlacementDecisions of a placement. They name the writer, unless that is unknown:
+// so, a slice with the same content by another writer is written again.
+type slicer struct {
+	placement *v1alpha1.Placement
+	writer    string
+}
+
 // divide returns the PlacementDecisions for groups of clusters, in their order, and what the status
 // says of the groups.
-func divide(
-	placement *v1alpha1.Placement, groups []scheduling.Group,
-) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
+func (s slicer) divide(groups []scheduling.Group) ([]*inventoryv1alpha1.PlacementDecision, []v1alpha1.DecisionGroupStatus) {
 	var all []*inventoryv1alpha1.PlacementDecision
 	var statuses []v1alpha1.DecisionGroupStatus
 	for i, group := range groups {
@@ -232,7 +215,7 @@ func divide(
 			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClusterCount: int32(len(group.Clusters)),
 		}
 		for clusters := range slices.Chunk(group.Clusters, maxSlice) {
-			slice := newSlice(placement, sliceName(placement.Name, len(all)), len(all), clusters)
+			slice := s.newSlice(sliceName(s.placement.Name, len(all)), len(all), clusters)
 			slice.Labels[v1alpha1.LabelDecisionGroupIndex] = strconv.Itoa(i)
 			slice.Labels[v1alpha1.LabelDecisionGroupName] = group.Name
 			status.Decisions = append(status.Decisions, slice.Name)
@@ -243,20 +226,23 @@ func divide(
 	return all, statuses
 }
 
-func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []types.NamespacedName) *inventoryv1alpha1.PlacementDecision {
+func (s slicer) newSlice(name string, index int, clusters []types.NamespacedName) *inventoryv1alpha1.PlacementDecision {
 	slice := &inventoryv1alpha1.PlacementDecision{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: placement.Namespace, Name: name,
+			Namespace: s.placement.Namespace, Name: name,
 			Labels: map[string]string{
-				inventoryv1alpha1.DecisionKeyLabel:   decision.Key(placement.Name),
+				inventoryv1alpha1.DecisionKeyLabel:   decision.Key(s.placement.Name),
 				inventoryv1alpha1.DecisionIndexLabel: strconv.Itoa(index),
 				// Workloads name the Placement by the label clusterpass.dev/placement.
-				inventoryv1alpha1.PlacementKeyLabel: decision.Key(placement.Name),
+				inventoryv1alpha1.PlacementKeyLabel: decision.Key(s.placement.Name),
 			},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
 		},
 		Decisions:     []inventoryv1alpha1.ClusterDecision{},
 		SchedulerName: SchedulerName,
+	}
+	if s.writer != "" {
+		metav1.SetMetaDataAnnotation(&slice.ObjectMeta, v1alpha1.AnnotationDecisionWriter, s.writer)
 	}
 	for _, cluster := range clusters {
 		slice.Decisions = append(slice.Decisions, inventoryv1alpha1.ClusterDecision{
@@ -269,14 +255,6 @@ func newSlice(placement *v1alpha1.Placement, name string, index int, clusters []
 // same returns whether two slices have the same content.
 func same(have, want *inventoryv1alpha1.PlacementDecision) bool {
 	return equality.Semantic.DeepEqual(have.Decisions, want.Decisions) && have.SchedulerName == want.SchedulerName &&
-		hasAll(have.Labels, want.Labels) && hasAll(have.Annotations, want.Annotations)
-}
-
-func hasAll(have, want map[string]string) bool {
-	for key, value := range want {
-		if actual, ok := have[key]; !ok || actual != value {
-			return false
-		}
-	}
-	return true
+		labels.SelectorFromSet(want.Labels).Matches(labels.Set(have.Labels)) &&
+		labels.SelectorFromSet(want.Annotations).Matches(labels.Set(have.Annotations))
 }

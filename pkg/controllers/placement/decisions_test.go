@@ -25,18 +25,19 @@ import (
 // hub may ever have.
 func TestSliceName(t *testing.T) {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("p", 63)}}
+	slicer := slicer{placement: placement}
 	clusters := make([]types.NamespacedName, 100_000)
 	for i := range clusters {
 		clusters[i] = types.NamespacedName{Namespace: placement.Namespace, Name: fmt.Sprintf("%s-%06d", strings.Repeat("c", 246), i)}
 	}
-	all, _ := divide(placement, []scheduling.Group{{Name: strings.Repeat("g", 63), Clusters: clusters}})
+	all, _ := slicer.divide([]scheduling.Group{{Name: strings.Repeat("g", 63), Clusters: clusters}})
 	require.Len(t, all, 1000)
 	stays := map[types.NamespacedName]bool{}
 	seen := map[types.NamespacedName]int{}
 	for _, cluster := range clusters {
 		stays[cluster], seen[cluster] = true, 1
 	}
-	between := inBetween(placement, []step{{have: all[999]}, {have: all[0]}}, seen, stays)
+	between := slicer.inBetween([]step{{have: all[999]}, {have: all[0]}}, seen, stays)
 	require.Len(t, between, 2)
 	names := sets.New[string]()
 	for _, slice := range append(all, between...) {
@@ -51,17 +52,19 @@ func TestSliceName(t *testing.T) {
 	assert.Equal(t, "gpu-decision-1", sliceName("gpu", 0), "as earlier releases have named it")
 }
 
-// TestDecisionKeys_LongestNames is about Placements that are not the server's: it lets in no name
-// that is no label's value.
-func TestDecisionKeys_LongestNames(t *testing.T) {
+// TestDecisionKeys is also about Placements that are not the server's: it lets in no name that is
+// no label's value.
+func TestDecisionKeys(t *testing.T) {
+	assert.Equal(t, "gpu", decision.Key("gpu"))
 	seen := sets.New[string]()
 	for _, name := range []string{
 		strings.Repeat("p", 253), strings.Repeat("p", 252) + "q", strings.Repeat("p.", 126) + "q", strings.Repeat("p", 51) + "-." + strings.Repeat("p", 200),
+		strings.Repeat("p-", 40) + "p", strings.Repeat("p-", 40) + "q",
 	} {
 		key := decision.Key(name)
 		assert.Empty(t, validation.IsValidLabelValue(key), key)
 		assert.Equal(t, key, decision.Key(name))
 		seen.Insert(key)
 	}
-	assert.Len(t, seen, 4)
+	assert.Len(t, seen, 6)
 }

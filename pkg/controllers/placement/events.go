@@ -68,7 +68,7 @@ func (c *Controller) enqueue(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
-		plan.passDue, plan.unreviewed = true, true
+		plan.events.pass, plan.events.review = true, true
 	}
 	c.queue.Add(name)
 }
@@ -95,21 +95,29 @@ func (c *Controller) scoreChanged(obj any) {
 }
 
 // clusterChanged updates a cluster in the fleet, and enqueues the placements that the change
-// touches.
+// affects.
 func (c *Controller) clusterChanged(name types.NamespacedName) {
 	change, err := c.feed(name)
 	if err != nil {
 		utilruntime.HandleError(fmt.Errorf("cluster %s: %w", name, err))
 	}
-	if change != nil {
-		c.enqueueTouched(change)
+	if change == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, plan := range c.plans {
+		if plan.policy != nil && plan.policy.AffectedBy(change) {
+			plan.events.pass = true
+			c.queue.Add(name)
+		}
 	}
 }
 
 // feed updates a cluster in the fleet. It returns the change, or nil if no placement can decide
 // differently because of it.
 func (c *Controller) feed(name types.NamespacedName) (*scheduling.Change, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		return c.fleet.Delete(name), nil
 	}
@@ -127,18 +135,6 @@ func (c *Controller) feed(name types.NamespacedName) (*scheduling.Change, error)
 		}
 	}
 	return c.fleet.Feed(profile, scores, c.Clock.Now())
-}
-
-// enqueueTouched enqueues the placements that a change touches.
-func (c *Controller) enqueueTouched(change *scheduling.Change) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name, plan := range c.plans {
-		if plan.policy != nil && plan.policy.Touched(change) {
-			plan.passDue = true
-			c.queue.Add(name)
-		}
-	}
 }
 
 // ownerOf returns the index key of a PlacementDecision: the UID of its Placement.
@@ -174,7 +170,7 @@ func (c *Controller) decisionChanged(obj any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if plan := c.plans[name]; plan != nil {
-		plan.unsynced = true
+		plan.events.slices = true
 		c.queue.Add(name)
 	}
 }
@@ -190,7 +186,7 @@ func (c *Controller) namespaceUpdated(oldObj, obj any) {
 // namespaceChanged enqueues all placements that name cluster sets: their namespaces may have
 // changed.
 func (c *Controller) namespaceChanged(any) {
-	all, err := c.placements.List(labels.Everything())
+	all, err := c.Placements.Lister().List(labels.Everything())
 	if err != nil {
 		utilruntime.HandleError(err)
 	}

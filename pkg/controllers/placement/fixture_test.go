@@ -42,6 +42,7 @@ const (
 // keeps PlacementDecisions and the status of Placements as a real one does, with resource versions.
 type fixture struct {
 	*Controller
+	t       *testing.T
 	clock   *testingclock.FakeClock
 	events  *events.FakeRecorder
 	version int
@@ -49,10 +50,11 @@ type fixture struct {
 	status  map[string]*v1alpha1.Placement
 }
 
-func newFixture(t *testing.T) *fixture {
+// newFixture returns a fixture whose controller has seen some healthy clusters.
+func newFixture(t *testing.T, clusters ...string) *fixture {
 	t.Helper()
 	f := &fixture{
-		clock: testingclock.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)), events: events.NewFakeRecorder(100),
+		t: t, clock: testingclock.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)), events: events.NewFakeRecorder(100),
 		slices: map[string]*inventoryv1alpha1.PlacementDecision{}, status: map[string]*v1alpha1.Placement{},
 	}
 	hub, client, theirs := fake.NewClientset(), ours.NewClientset(), inventory.NewSimpleClientset()
@@ -69,6 +71,9 @@ func newFixture(t *testing.T) *fixture {
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
+	for _, cluster := range clusters {
+		f.profile(cluster, nil)
+	}
 	return f
 }
 
@@ -130,64 +135,59 @@ func (f *fixture) serveStatus(action clienttesting.Action) (bool, runtime.Object
 }
 
 // place has the controller see a placement.
-func (f *fixture) place(t *testing.T, placement *v1alpha1.Placement) {
-	t.Helper()
+func (f *fixture) place(placement *v1alpha1.Placement) {
 	placement.Namespace, placement.UID, placement.Generation = team, types.UID("uid-"+placement.Name), placement.Generation+1
 	placement.ResourceVersion = f.next()
 	f.status[placement.Name] = placement.DeepCopy()
-	require.NoError(t, f.Placements.Informer().GetIndexer().Add(placement))
+	require.NoError(f.t, f.Placements.Informer().GetIndexer().Add(placement))
 	f.placementChanged(placement)
 }
 
 // profile has the controller see a cluster, healthy unless change says otherwise.
-func (f *fixture) profile(t *testing.T, name string, change func(*inventoryv1alpha1.ClusterProfile)) {
-	t.Helper()
+func (f *fixture) profile(name string, change func(*inventoryv1alpha1.ClusterProfile)) {
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: name}}
 	profile.Status.Conditions = []metav1.Condition{{Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: metav1.ConditionTrue}}
 	if change != nil {
 		change(profile)
 	}
-	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(profile))
+	require.NoError(f.t, f.Profiles.Informer().GetIndexer().Add(profile))
 	f.profileChanged(profile)
 }
 
 // score has the controller see what a cluster scores.
-func (f *fixture) score(t *testing.T, cluster string, value int32) {
-	t.Helper()
+func (f *fixture) score(cluster string, value int32) {
 	score := &v1alpha1.ClusterScore{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: cluster}}
 	score.Spec.ClusterProfileName, score.Spec.ResourceName = cluster, "speed"
 	score.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "disk", Value: ptr.To(value)}}
 	score.Status.ValidUntil = ptr.To(metav1.NewTime(f.clock.Now().Add(time.Hour)))
-	require.NoError(t, f.Scores.Informer().GetIndexer().Add(score))
+	require.NoError(f.t, f.Scores.Informer().GetIndexer().Add(score))
 	f.scoreChanged(score)
 }
 
 // namespace has the controller see a namespace.
-func (f *fixture) namespace(t *testing.T, name, set string) {
-	t.Helper()
+func (f *fixture) namespace(name, set string) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
-	require.NoError(t, f.Namespaces.Informer().GetIndexer().Add(namespace))
+	require.NoError(f.t, f.Namespaces.Informer().GetIndexer().Add(namespace))
 	f.namespaceChanged(namespace)
 }
 
 // see has the controller see all PlacementDecisions as they are.
-func (f *fixture) see(t *testing.T) {
-	t.Helper()
+func (f *fixture) see() {
 	indexer := f.Decisions.Informer().GetIndexer()
 	for _, obj := range indexer.List() {
 		was := obj.(*inventoryv1alpha1.PlacementDecision)
 		switch is := f.slices[was.Name]; {
 		case is == nil:
-			require.NoError(t, indexer.Delete(was))
+			require.NoError(f.t, indexer.Delete(was))
 			f.decisionChanged(cache.DeletedFinalStateUnknown{Key: was.Namespace + "/" + was.Name, Obj: was})
 		case is.ResourceVersion != was.ResourceVersion:
-			require.NoError(t, indexer.Update(is.DeepCopy()))
+			require.NoError(f.t, indexer.Update(is.DeepCopy()))
 			f.decisionUpdated(was, is)
 		}
 	}
 	for _, is := range f.slices {
 		if _, exists, err := indexer.Get(is); err == nil && !exists {
-			require.NoError(t, indexer.Add(is.DeepCopy()))
+			require.NoError(f.t, indexer.Add(is.DeepCopy()))
 			f.decisionChanged(is)
 		}
 	}
@@ -195,13 +195,12 @@ func (f *fixture) see(t *testing.T) {
 
 // run has the controller see to all placements that wait for it, and returns when it is to do so
 // again for the last of them.
-func (f *fixture) run(t *testing.T) (again time.Duration) {
-	t.Helper()
+func (f *fixture) run() (again time.Duration) {
 	for f.queue.Len() > 0 {
 		name, _ := f.queue.Get()
 		var err error
-		again, err = f.reconcile(t.Context(), name)
-		require.NoError(t, err)
+		again, err = f.reconcile(f.t.Context(), name)
+		require.NoError(f.t, err)
 		f.queue.Done(name)
 	}
 	return again
@@ -244,13 +243,21 @@ func byDisk(name string, clusters int32) *v1alpha1.Placement {
 	return placement
 }
 
+// selecting returns a placement of all clusters that a selector selects.
+func selecting(name string, selector v1alpha1.ClusterSelector) *v1alpha1.Placement {
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	placement.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: selector}}
+	return placement
+}
+
 // byLabel returns a placement of all clusters with a label.
 func byLabel(name, value string) *v1alpha1.Placement {
-	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	placement.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
-		LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kind": value}},
-	}}}
-	return placement
+	return selecting(name, v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kind": value}}})
+}
+
+// evaluating returns a placement of all clusters of which an expression is true.
+func evaluating(name, expression string) *v1alpha1.Placement {
+	return selecting(name, v1alpha1.ClusterSelector{CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{expression}}})
 }
 
 func labelled(value string) func(*inventoryv1alpha1.ClusterProfile) {

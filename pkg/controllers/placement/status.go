@@ -21,10 +21,8 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-const (
-	// maxNamed is how many clusters an event names of those that came, and of those that went.
-	maxNamed = 10
-)
+// maxNamed is how many clusters an event names of those that came, and of those that went.
+const maxNamed = 10
 
 // latest returns the newer of the cached placement and the last one that was written: the cache may
 // lack it.
@@ -83,12 +81,9 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 	}
 }
 
-// updateMisconfigured writes the mistakes in a spec into the status, if there are any. The decision
-// of the last good spec stays.
+// updateMisconfigured writes the mistakes in a spec into the status. The decision of the last good
+// spec stays.
 func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
-	if len(p.mistakes) == 0 {
-		return nil
-	}
 	next := p.latest(placement).DeepCopy()
 	next.Status.ObservedGeneration = placement.Generation
 	message := words.Message(p.mistakes.ToAggregate().Error())

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/decision"
 )
 
@@ -26,9 +25,13 @@ type step struct {
 // steps returns the writes that turn have into want. After each of them, every cluster that stays
 // selected is in some slice: a cluster that moves is written where it goes before it is removed
 // where it was. If clusters change places between full slices, that takes temporary slices.
-func steps(placement *v1alpha1.Placement, have, want []*inventoryv1alpha1.PlacementDecision) []step {
+func (s slicer) steps(have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	pending := compare(have, want)
-	seen := visible(have)
+	// seen counts in how many slices each cluster is.
+	seen := map[types.NamespacedName]int{}
+	for _, slice := range have {
+		count(seen, slice, 1)
+	}
 	stays := map[types.NamespacedName]bool{}
 	for _, slice := range want {
 		for _, cluster := range decision.Clusters(slice) {
@@ -37,10 +40,9 @@ func steps(placement *v1alpha1.Placement, have, want []*inventoryv1alpha1.Placem
 	}
 	var ordered []step
 	for len(pending) > 0 {
-		next := slices.IndexFunc(pending, func(s step) bool { return len(s.lost(seen, stays)) == 0 })
+		next := slices.IndexFunc(pending, func(next step) bool { return len(next.lost(seen, stays)) == 0 })
 		if next < 0 {
-			between := inBetween(placement, pending, seen, stays)
-			for _, slice := range between {
+			for _, slice := range s.inBetween(pending, seen, stays) {
 				ordered = append(ordered, step{want: slice})
 				count(seen, slice, 1)
 				pending = append(pending, step{have: slice})
@@ -76,15 +78,6 @@ func compare(have, want []*inventoryv1alpha1.PlacementDecision) []step {
 	return needed
 }
 
-// visible counts in how many slices each cluster is.
-func visible(all []*inventoryv1alpha1.PlacementDecision) map[types.NamespacedName]int {
-	seen := map[types.NamespacedName]int{}
-	for _, slice := range all {
-		count(seen, slice, 1)
-	}
-	return seen
-}
-
 func count(seen map[types.NamespacedName]int, slice *inventoryv1alpha1.PlacementDecision, by int) {
 	if slice == nil {
 		return
@@ -109,18 +102,18 @@ func (s step) lost(seen map[types.NamespacedName]int, stays map[types.Namespaced
 }
 
 // inBetween returns temporary slices with all clusters that pending steps would lose meanwhile.
-func inBetween(
-	placement *v1alpha1.Placement, pending []step, seen map[types.NamespacedName]int, stays map[types.NamespacedName]bool,
+func (s slicer) inBetween(
+	pending []step, seen map[types.NamespacedName]int, stays map[types.NamespacedName]bool,
 ) []*inventoryv1alpha1.PlacementDecision {
 	var moving []types.NamespacedName
-	for _, s := range pending {
-		moving = append(moving, s.lost(seen, stays)...)
+	for _, next := range pending {
+		moving = append(moving, next.lost(seen, stays)...)
 	}
 	slices.SortFunc(moving, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
 	var between []*inventoryv1alpha1.PlacementDecision
 	for clusters := range slices.Chunk(slices.Compact(moving), maxSlice) {
-		name := fmt.Sprintf("%s-moving-%d", placement.Name, len(between)+1)
-		between = append(between, newSlice(placement, name, movingIndex+len(between), clusters))
+		name := fmt.Sprintf("%s-moving-%d", s.placement.Name, len(between)+1)
+		between = append(between, s.newSlice(name, movingIndex+len(between), clusters))
 	}
 	return between
 }

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/validation"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -22,7 +21,7 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-var gpu = &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "p-1"}}
+var gpu = slicer{placement: &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "p-1"}}}
 
 // decided returns the slices for clusters of these numbers.
 func decided(numbers ...int) []*inventoryv1alpha1.PlacementDecision {
@@ -30,7 +29,7 @@ func decided(numbers ...int) []*inventoryv1alpha1.PlacementDecision {
 	for i, number := range numbers {
 		clusters[i] = types.NamespacedName{Namespace: "fleet", Name: fmt.Sprintf("c%d", number)}
 	}
-	all, _ := divide(gpu, []scheduling.Group{{Clusters: clusters}})
+	all, _ := gpu.divide([]scheduling.Group{{Clusters: clusters}})
 	return all
 }
 
@@ -57,7 +56,7 @@ func follow(t *testing.T, have, want []*inventoryv1alpha1.PlacementDecision) (wr
 		there[slice.Name] = slice
 	}
 	stay := sets.New(decision.AllClusters(have)...).Intersection(sets.New(decision.AllClusters(want)...))
-	for _, s := range steps(gpu, have, want) {
+	for _, s := range gpu.steps(have, want) {
 		writes++
 		if s.want == nil {
 			require.NotNil(t, there[s.have.Name])
@@ -130,13 +129,6 @@ func TestSteps_Random(t *testing.T) {
 // What is left of an interrupted move is removed.
 func TestSteps_InterruptedMove(t *testing.T) {
 	have := decided(numbers(0, 150)...)
-	left := newSlice(gpu, "gpu-moving-1", movingIndex, decision.Clusters(have[1]))
+	left := gpu.newSlice("gpu-moving-1", movingIndex, decision.Clusters(have[1]))
 	assert.Equal(t, 1, follow(t, append(have, left), decided(numbers(0, 150)...)))
-}
-
-func TestDecisionKeys(t *testing.T) {
-	assert.Equal(t, "gpu", decision.Key("gpu"))
-	long := decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes")
-	assert.Empty(t, validation.IsValidLabelValue(long))
-	assert.NotEqual(t, long, decision.Key("a-placement-of-a-name-that-is-much-too-long-for-the-value-of-a-label-of-kubernetes2"))
 }

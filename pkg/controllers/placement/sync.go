@@ -4,6 +4,7 @@
 package placement
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -26,39 +27,53 @@ import (
 // again.
 const reviewPeriod = 5 * time.Minute
 
-// plan is how a placement is followed.
+// plan is how a placement is followed. The queue gives a placement to one worker at a time. That
+// worker owns all fields but events and policy.
 type plan struct {
-	// compiled is false until the spec was. policy and plan are nil until then, and while the
-	// placement has mistakes.
-	compiled bool
-	policy   *scheduling.Policy
-	plan     *scheduling.Plan
-	// uid, generation and namespaces are those that the plan was made for, and reviewed is when the
-	// author's access to these was reviewed.
+	// events is what events have made due and no worker has seen yet. Controller.mu guards it.
+	events due
+	// due is what the worker has to do.
+	due due
+
+	// uid and generation are those of the placement, and namespaces those that it selects from; nil
+	// before they were first reviewed. reviewed is when the author's access to them was last reviewed,
+	// zero if it needs no review.
 	uid        types.UID
 	generation int64
 	namespaces sets.Set[string]
 	reviewed   time.Time
-	mistakes   field.ErrorList
-	// moved is when the selection last changed. The status may lack it.
-	moved *metav1.MicroTime
-	// passDue says that a pass is due, and unreviewed that a review of the author is due before it.
-	passDue, unreviewed bool
-	// unsynced says that the slices may differ from result.
-	unsynced bool
-	// result is that of the last pass, nil before the first. decided are the clusters that the last
-	// pass of this plan, or of the plan before it, has selected.
-	result  *scheduling.Result
+
+	// compiled says that the spec of generation is compiled for namespaces. Either it has mistakes,
+	// or schedule follows it.
+	compiled bool
+	mistakes field.ErrorList
+	schedule *scheduling.Plan
+	// policy is that of the spec that was compiled last; nil if that has mistakes, or before. Event
+	// handlers read it: Controller.mu guards it against writes of the worker.
+	policy *scheduling.Policy
+
+	// result is that of the last pass.
+	result *scheduling.Result
+	// decided are the clusters that the last pass has selected, or those of the slices before the
+	// first. moved is when they last changed: the status may lack it.
 	decided []types.NamespacedName
+	moved   *metav1.MicroTime
 	// unseen are writes that the cache lacks.
 	unseen unseen
 	// lastStatus is the placement as returned by the last write of its status.
 	lastStatus *v1alpha1.Placement
 }
 
+// due is what is due for a placement.
+type due struct {
+	// review is a review of the author, before anything else. pass is a pass of the scheduler, and
+	// slices a comparison of the slices with its result.
+	review, pass, slices bool
+}
+
 // reconcile reconciles one placement, and returns after how long to do so again, zero for never.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	placement, err := c.placements.Placements(name.Namespace).Get(name.Name)
+	placement, err := c.Placements.Lister().Placements(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		c.forget(name)
 		return 0, nil
@@ -68,47 +83,48 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 		return 0, err
 	}
 	now := c.Clock.Now()
-	p, err := c.planFor(ctx, placement, now)
+	p, err := c.planFor(placement)
 	if err != nil {
 		return 0, err
 	}
-	if wait := c.compile(placement, p); p.policy == nil {
-		return wait, c.updateMisconfigured(ctx, placement, p)
+	if err := c.review(ctx, placement, p, now); err != nil {
+		return 0, err
 	}
-	passDue, unsynced := c.due(p)
-	decided, wait := c.pass(placement, p, passDue, now)
-	// A share that is used up puts off a pass that is due. If none is, slices that somebody has
-	// changed are repaired nevertheless.
-	if wait > 0 && (passDue || p.result == nil || !unsynced) {
-		c.setDue(p, passDue, unsynced)
+	if wait := c.compile(placement, p); wait > 0 {
 		return wait, nil
 	}
-	if decided || unsynced {
-		inSync, err := c.syncDecisions(ctx, placement, p, now)
-		if err != nil || !inSync {
-			c.setDue(p, false, true)
+	if len(p.mistakes) > 0 {
+		return 0, c.updateMisconfigured(ctx, placement, p)
+	}
+	wait := c.pass(placement, p, now)
+	// A share that is used up puts off a pass that is due. If none is, slices that somebody has
+	// changed are repaired nevertheless.
+	if wait > 0 && (p.due.pass || !p.due.slices) {
+		return wait, nil
+	}
+	if p.due.slices {
+		if inSync, err := c.syncDecisions(ctx, placement, p, now); err != nil || !inSync {
 			return unseenPeriod, err
 		}
+		p.due.slices = false
 	}
 	if wait > 0 {
 		return wait, nil
 	}
-	return until(now, p.plan.ObserveNext(now, onlyKnown), p), nil
+	return until(now, p.schedule.NextPass(now, evaluateNothing), p), nil
 }
 
-// onlyKnown has a plan look at nothing anew.
-func onlyKnown() bool { return false }
+func evaluateNothing() bool { return false }
 
 // until returns after how long to reconcile again, zero if only a change makes that necessary.
 func until(now, next time.Time, p *plan) time.Duration {
-	again := time.Duration(0)
-	if !next.IsZero() {
-		again = max(next.Sub(now), time.Millisecond)
+	if !p.reviewed.IsZero() && (next.IsZero() || next.Sub(now) > reviewPeriod) {
+		return reviewPeriod
 	}
-	if !p.reviewed.IsZero() && (again == 0 || again > reviewPeriod) {
-		again = reviewPeriod
+	if next.IsZero() {
+		return 0
 	}
-	return again
+	return max(next.Sub(now), time.Millisecond)
 }
 
 func (c *Controller) forget(name cache.ObjectName) {
@@ -119,58 +135,45 @@ func (c *Controller) forget(name cache.ObjectName) {
 	c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 }
 
-// due returns whether a pass, and whether a comparison of the slices, is due, and resets both.
-func (c *Controller) due(p *plan) (passDue, unsynced bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	passDue, unsynced = p.passDue, p.unsynced
-	p.passDue, p.unsynced = false, false
-	return passDue, unsynced
-}
-
-// setDue makes a pass, or a comparison of the slices, due.
-func (c *Controller) setDue(p *plan, passDue, unsynced bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p.passDue, p.unsynced = p.passDue || passDue, p.unsynced || unsynced
-}
-
-// planFor returns the plan of a placement: a new one if its spec, or the namespaces that it may
-// choose from, have changed.
-func (c *Controller) planFor(ctx context.Context, placement *v1alpha1.Placement, now time.Time) (*plan, error) {
+// planFor returns the plan of a placement, which may be new, with what events have made due.
+func (c *Controller) planFor(placement *v1alpha1.Placement) (*plan, error) {
 	name := cache.MetaObjectToName(placement)
 	c.mu.Lock()
-	known := c.plans[name]
-	c.mu.Unlock()
-	if known != nil && known.uid != placement.UID {
-		// Another placement has the name now. It did not select what the old one did.
-		c.fleet.SetDecision(nameOf(placement), scheduling.Decision{})
-		known = nil
-	}
-	namespaces, reviewed, err := c.namespacesOf(ctx, placement, known, now)
-	if err != nil {
-		c.setUnreviewed(known)
-		return nil, err
-	}
-	if known != nil && known.generation == placement.Generation && known.namespaces.Equal(namespaces) {
-		known.reviewed = reviewed
-		return known, nil
-	}
-	made := &plan{uid: placement.UID, generation: placement.Generation, namespaces: namespaces, reviewed: reviewed, passDue: true,
-		unseen: unseen{}}
-	if known == nil {
+	defer c.mu.Unlock()
+	p := c.plans[name]
+	if p == nil || p.uid != placement.UID {
 		have, err := c.slicesOf(placement)
 		if err != nil {
 			return nil, err
 		}
-		made.decided = decision.AllClusters(have)
-	} else {
-		made.moved, made.decided, made.unseen, made.lastStatus = known.moved, known.decided, known.unseen, known.lastStatus
+		if p != nil {
+			// Another placement has the name now. It did not select what the old one did.
+			c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
+		}
+		p = &plan{uid: placement.UID, decided: decision.AllClusters(have), unseen: unseen{}}
+		c.plans[name] = p
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.plans[name] = made
-	return made, nil
+	p.due = due{p.due.review || p.events.review, p.due.pass || p.events.pass, p.due.slices || p.events.slices}
+	p.events = due{}
+	return p, nil
+}
+
+// review updates the namespaces that a placement selects from, if their review is due. It has the
+// plan start again if these, or the spec, have changed.
+func (c *Controller) review(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) error {
+	sameSpec := p.namespaces != nil && p.generation == placement.Generation
+	if sameSpec && !p.due.review && (p.reviewed.IsZero() || now.Sub(p.reviewed) < reviewPeriod) {
+		return nil
+	}
+	namespaces, reviewed, err := c.namespacesOf(ctx, placement, now)
+	if err != nil {
+		return err
+	}
+	p.due.review, p.reviewed = false, reviewed
+	if !sameSpec || !p.namespaces.Equal(namespaces) {
+		p.generation, p.namespaces, p.compiled, p.due.pass = placement.Generation, namespaces, false, true
+	}
+	return nil
 }
 
 // compile compiles the spec that the plan is for, once. If the expressions of the namespace have
@@ -193,7 +196,7 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 	defer c.mu.Unlock()
 	p.compiled, p.policy, p.mistakes = true, policy, mistakes
 	if policy != nil {
-		p.plan = scheduling.NewPlan(c.fleet, policy)
+		p.schedule = scheduling.NewPlan(c.fleet, policy)
 	}
 	return 0
 }
@@ -201,16 +204,11 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 // namespacesOf returns the namespaces a placement chooses from, and when the author's access to
 // them was reviewed. Of namespaces other than the placement's own it returns those whose
 // ClusterProfiles the author may list.
-func (c *Controller) namespacesOf(
-	ctx context.Context, placement *v1alpha1.Placement, known *plan, now time.Time,
-) (sets.Set[string], time.Time, error) {
+func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Placement, now time.Time) (sets.Set[string], time.Time, error) {
 	if len(placement.Spec.ClusterSets) == 0 {
 		return sets.New(placement.Namespace), time.Time{}, nil
 	}
-	if known != nil && known.generation == placement.Generation && now.Sub(known.reviewed) < reviewPeriod && !c.isUnreviewed(known) {
-		return known.namespaces, known.reviewed, nil
-	}
-	all, err := c.namespaces.List(labels.Everything())
+	all, err := c.Namespaces.Lister().List(labels.Everything())
 	if err != nil {
 		return nil, now, err
 	}
@@ -233,61 +231,37 @@ func (c *Controller) namespacesOf(
 	return namespaces, now, nil
 }
 
-// isUnreviewed returns whether a review of the author is due, and resets it.
-func (c *Controller) isUnreviewed(p *plan) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	unreviewed := p.unreviewed
-	p.unreviewed = false
-	return unreviewed
-}
-
-func (c *Controller) setUnreviewed(p *plan) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p != nil {
-		p.unreviewed = true
-	}
-}
-
-// pass decides, if a pass is due. If the expressions of the namespace have used up their share, it
-// returns how long to wait.
-func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, passDue bool, now time.Time) (decided bool, wait time.Duration) {
+// pass runs the scheduler, if a pass is due. If the expressions of the namespace have used up their
+// share, it returns how long to wait.
+func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, now time.Time) (wait time.Duration) {
 	name, more := cache.MetaObjectToName(placement), func() bool { return true }
-	if p.policy.Evaluates() {
+	if scheduling.Evaluates(placement) {
 		began := c.Clock.Now()
 		if wait := c.shares.enter(name, began); wait > 0 {
-			return false, wait
+			return wait
 		}
 		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
 		more = func() bool { return c.Clock.Since(began) < mostEvaluation }
 	}
-	if next := p.plan.ObserveNext(now, more); !passDue && p.result != nil && (next.IsZero() || next.After(now)) {
-		return false, 0
+	if next := p.schedule.NextPass(now, more); !p.due.pass && (next.IsZero() || next.After(now)) {
+		return 0
 	}
-	result, finished := p.plan.RunWhile(now, more)
+	result, finished := p.schedule.RunWhile(now, more)
 	if !finished {
-		return false, c.shares.again(name)
+		return c.shares.again(name)
 	}
 	c.keepResult(placement, p, &result, now)
-	return true, 0
+	return 0
 }
 
 // keepResult stores the result of a pass.
 func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
 	passes.Inc()
-	if p.moved == nil {
-		p.moved = placement.Status.LastMoveTime
-	}
+	p.moved = cmp.Or(p.moved, placement.Status.LastMoveTime)
 	if result.Moved {
 		p.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
 		c.recordMove(placement, p.decided, result.Decisions)
 	}
-	p.decided = result.Decisions
-	decided := scheduling.Decision{Clusters: result.Decisions}
-	if p.moved != nil {
-		decided.MovedAt = p.moved.Time
-	}
-	p.result = result
-	c.fleet.SetDecision(nameOf(placement), decided)
+	p.result, p.decided, p.due.pass, p.due.slices = result, result.Decisions, false, true
+	c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(p.decided, p.moved))
 }

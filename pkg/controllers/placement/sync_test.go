@@ -31,15 +31,13 @@ import (
 // has seen that.
 func newChoice(t *testing.T) *fixture {
 	t.Helper()
-	f := newFixture(t)
-	f.profile(t, "a", nil)
-	f.profile(t, "b", nil)
-	f.score(t, "a", 20)
-	f.score(t, "b", 10)
-	f.place(t, byDisk("best", 1))
-	f.run(t)
-	f.see(t)
-	f.run(t)
+	f := newFixture(t, "a", "b")
+	f.score("a", 20)
+	f.score("b", 10)
+	f.place(byDisk("best", 1))
+	f.run()
+	f.see()
+	f.run()
 	require.Equal(t, []string{"a"}, f.chosen("best"))
 	return f
 }
@@ -47,14 +45,14 @@ func newChoice(t *testing.T) *fixture {
 // A decision changes back before it was seen.
 func TestController_ChangesBackUnseen(t *testing.T) {
 	f := newChoice(t)
-	f.score(t, "b", 30)
-	f.run(t)
+	f.score("b", 30)
+	f.run()
 	require.Equal(t, []string{"b"}, f.chosen("best"))
-	f.score(t, "b", 10)
-	require.Equal(t, unseenPeriod, f.run(t), "nothing can be written before the last write is seen")
+	f.score("b", 10)
+	require.Equal(t, unseenPeriod, f.run(), "nothing can be written before the last write is seen")
 	require.Equal(t, []string{"b"}, f.chosen("best"))
-	f.see(t)
-	f.run(t)
+	f.see()
+	f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("best"))
 	assert.Equal(t, int32(1), f.status["best"].Status.NumberOfSelectedClusters)
 }
@@ -62,29 +60,29 @@ func TestController_ChangesBackUnseen(t *testing.T) {
 // What never comes back is not waited for without end.
 func TestController_UnseenLimit(t *testing.T) {
 	f := newChoice(t)
-	f.score(t, "b", 30)
-	f.run(t)
-	f.score(t, "b", 10)
-	f.run(t)
+	f.score("b", 30)
+	f.run()
+	f.score("b", 10)
+	f.run()
 	f.clock.Step(unseenLimit)
 	f.enqueue(cache.NewObjectName(team, "best"))
-	f.run(t)
+	f.run()
 	require.Equal(t, []string{"b"}, f.chosen("best"), "the cache still has what is wanted")
-	f.see(t)
-	f.run(t)
+	f.see()
+	f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("best"))
 }
 
 // The event of a write is no pass.
 func TestController_EventOfItsOwnWrite(t *testing.T) {
 	f := newChoice(t)
-	f.score(t, "b", 30)
-	f.run(t)
+	f.score("b", 30)
+	f.run()
 	result := f.plans[cache.NewObjectName(team, "best")].result
 	version := f.version
-	f.see(t)
+	f.see()
 	require.Positive(t, f.queue.Len())
-	f.run(t)
+	f.run()
 	assert.Same(t, result, f.plans[cache.NewObjectName(team, "best")].result)
 	assert.Equal(t, version, f.version, "nothing is written")
 }
@@ -105,8 +103,8 @@ func TestController_RepairSlices(t *testing.T) {
 			slice.ResourceVersion = f.next()
 			f.slices[slice.Name] = slice
 			others(f, slice)
-			f.see(t)
-			f.run(t)
+			f.see()
+			f.run()
 			require.Equal(t, []string{"a"}, f.chosen("best"))
 			assert.Equal(t, map[string]string{
 				inventoryv1alpha1.DecisionKeyLabel: "best", inventoryv1alpha1.DecisionIndexLabel: "0", inventoryv1alpha1.PlacementKeyLabel: "best",
@@ -118,11 +116,11 @@ func TestController_RepairSlices(t *testing.T) {
 	t.Run("not yet seen, it is left alone until it is", func(t *testing.T) {
 		f := newChoice(t)
 		f.slices["best-decision-1"].ResourceVersion = f.next()
-		f.score(t, "b", 30)
-		require.Equal(t, unseenPeriod, f.run(t))
+		f.score("b", 30)
+		require.Equal(t, unseenPeriod, f.run())
 		require.Equal(t, []string{"a"}, f.chosen("best"))
-		f.see(t)
-		f.run(t)
+		f.see()
+		f.run()
 		assert.Equal(t, []string{"b"}, f.chosen("best"))
 	})
 }
@@ -130,13 +128,10 @@ func TestController_RepairSlices(t *testing.T) {
 // A mistake keeps the last good decision.
 func TestController_Mistake(t *testing.T) {
 	f := newChoice(t)
-	wrong := byDisk("best", 1)
+	wrong := evaluating("best", "nonsense(")
 	wrong.Generation = 1
-	wrong.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
-		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{"nonsense("}},
-	}}}
-	f.place(t, wrong)
-	f.run(t)
+	f.place(wrong)
+	f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("best"))
 	is := f.status["best"].Status
 	assert.True(t, meta.IsStatusConditionTrue(is.Conditions, v1alpha1.PlacementMisconfigured), "%+v", is)
@@ -145,57 +140,43 @@ func TestController_Mistake(t *testing.T) {
 
 // TestController_Shares has one team's expressions take more than their share.
 func TestController_Shares(t *testing.T) {
-	f := newFixture(t)
-	f.profile(t, "a", nil)
-	f.place(t, evaluating("dear", `clusterProfile.metadata.name == "a"`))
-	f.run(t)
+	f := newFixture(t, "a")
+	f.place(evaluating("dear", `clusterProfile.metadata.name == "a"`))
+	f.run()
 	require.Equal(t, []string{"a"}, f.chosen("dear"))
 
 	f.shares.leave(team, f.clock.Now().Add(-time.Minute), f.clock.Now())
-	f.place(t, evaluating("later", `clusterProfile.metadata.name == "a"`))
-	f.place(t, byDisk("cheap", 1))
-	f.score(t, "a", 10)
-	f.profile(t, "a", func(p *inventoryv1alpha1.ClusterProfile) { p.Labels = map[string]string{"new": ""} })
-	wait := f.run(t)
+	f.place(evaluating("later", `clusterProfile.metadata.name == "a"`))
+	f.place(byDisk("cheap", 1))
+	f.score("a", 10)
+	f.profile("a", func(p *inventoryv1alpha1.ClusterProfile) { p.Labels = map[string]string{"new": ""} })
+	wait := f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("cheap"), "what has no expressions does not wait")
 	assert.Empty(t, f.chosen("later"))
 	assert.False(t, f.plans[cache.NewObjectName(team, "later")].compiled, "to compile is work, too")
 	assert.Greater(t, wait, 2*time.Minute)
-	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].passDue, "a change that was not looked at may touch it")
+	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].due.pass, "a change that was not looked at may touch it")
 
 	f.clock.Step(wait)
 	f.queue.Add(cache.NewObjectName(team, "later"))
-	f.run(t)
+	f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("later"))
-}
-
-// evaluating selects all clusters of which an expression is true.
-func evaluating(name, expression string) *v1alpha1.Placement {
-	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	placement.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
-		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{expression}},
-	}}}
-	v1alpha1.SetDefaults_Placement(placement)
-	return placement
 }
 
 // A restart goes on from what was decided.
 func TestController_Restart(t *testing.T) {
 	before := newChoice(t)
-	after := newFixture(t)
+	after := newFixture(t, "a", "b")
 	after.version, after.slices, after.status = before.version, before.slices, before.status
-	after.see(t)
-	for _, name := range []string{"a", "b"} {
-		after.profile(t, name, nil)
-	}
-	after.score(t, "a", 20)
-	after.score(t, "b", 10)
+	after.see()
+	after.score("a", 20)
+	after.score("b", 10)
 	placement := after.status["best"].DeepCopy()
 	require.NoError(t, after.Placements.Informer().GetIndexer().Add(placement))
 	require.NoError(t, after.restore())
 	after.placementChanged(placement)
 	version := after.version
-	after.run(t)
+	after.run()
 	assert.Equal(t, version, after.version, "nothing is written")
 	assert.Empty(t, after.events.Events, "nothing has moved")
 }
@@ -205,30 +186,26 @@ func TestController_RestoreForged(t *testing.T) {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "any"}}
 	placement.Spec.NumberOfClusters = ptr.To[int32](1)
 	v1alpha1.SetDefaults_Placement(placement)
-	before := newFixture(t)
-	before.profile(t, "a", nil)
-	before.profile(t, "b", nil)
-	before.place(t, placement)
-	before.run(t)
-	before.see(t)
-	before.run(t)
+	before := newFixture(t, "a", "b")
+	before.place(placement)
+	before.run()
+	before.see()
+	before.run()
 	require.Equal(t, []string{"a"}, before.chosen("any"))
 
-	after := newFixture(t)
+	after := newFixture(t, "a", "b")
 	after.version, after.slices, after.status = before.version, before.slices, before.status
 	for _, slice := range after.slices {
 		slice.Decisions[0].ClusterProfileRef.Name = "b"
 		slice.Annotations[v1alpha1.AnnotationDecisionWriter] = "mallory"
 		slice.ResourceVersion = after.next()
 	}
-	after.see(t)
-	after.profile(t, "a", nil)
-	after.profile(t, "b", nil)
+	after.see()
 	placement = after.status["any"].DeepCopy()
 	require.NoError(t, after.Placements.Informer().GetIndexer().Add(placement))
 	require.NoError(t, after.restore())
 	after.placementChanged(placement)
-	after.run(t)
+	after.run()
 	assert.Equal(t, []string{"a"}, after.chosen("any"), "what somebody else wrote is not what was decided")
 	for _, slice := range after.slices {
 		assert.Equal(t, controller, slice.Annotations[v1alpha1.AnnotationDecisionWriter])
@@ -237,60 +214,55 @@ func TestController_RestoreForged(t *testing.T) {
 
 func TestController_Enqueue(t *testing.T) {
 	for name, test := range map[string]struct {
-		happens func(t *testing.T, f *fixture)
+		happens func(f *fixture)
 		want    []string
 	}{
 		"a label wakes those that select by it": {
-			func(t *testing.T, f *fixture) { t.Helper(); f.profile(t, "a", labelled("slow")) }, []string{"fast", "slow"},
+			func(f *fixture) { f.profile("a", labelled("slow")) }, []string{"fast", "slow"},
 		},
 		"a score wakes those that weigh it": {
-			func(t *testing.T, f *fixture) { t.Helper(); f.score(t, "a", 90) }, []string{"best"},
+			func(f *fixture) { f.score("a", 90) }, []string{"best"},
 		},
 		"a cluster that goes down wakes those that may select it": {
-			func(t *testing.T, f *fixture) {
-				t.Helper()
-				f.profile(t, "a", func(profile *inventoryv1alpha1.ClusterProfile) {
+			func(f *fixture) {
+				f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
 					labelled("fast")(profile)
 					profile.Status.Conditions[0].Status = metav1.ConditionFalse
 				})
 			}, []string{"best", "fast"},
 		},
 		"a score that is renewed wakes nobody": {
-			func(t *testing.T, f *fixture) { t.Helper(); f.clock.Step(time.Minute); f.score(t, "a", 20) }, nil,
+			func(f *fixture) { f.clock.Step(time.Minute); f.score("a", 20) }, nil,
 		},
 		"a property that is observed again wakes nobody": {
-			func(t *testing.T, f *fixture) {
-				t.Helper()
-				f.profile(t, "a", func(profile *inventoryv1alpha1.ClusterProfile) {
+			func(f *fixture) {
+				f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
 					labelled("fast")(profile)
 					profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", LastObservedTime: metav1.NewTime(f.clock.Now())}}
 				})
 			}, nil,
 		},
 		"a cluster set wakes those that name cluster sets": {
-			func(t *testing.T, f *fixture) { t.Helper(); f.namespace(t, fleet, "production") }, []string{"sets"},
+			func(f *fixture) { f.namespace(fleet, "production") }, []string{"sets"},
 		},
 		"a status is the controller's own, and wakes nobody": {
-			func(t *testing.T, f *fixture) {
-				t.Helper()
-				f.placementUpdated(f.status["best"], f.status["best"])
-			}, nil,
+			func(f *fixture) { f.placementUpdated(f.status["best"], f.status["best"]) }, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.profile(t, "a", labelled("fast"))
-			f.score(t, "a", 20)
-			f.place(t, byDisk("best", 1))
-			f.place(t, byLabel("fast", "fast"))
-			f.place(t, byLabel("slow", "slow"))
+			f.profile("a", labelled("fast"))
+			f.score("a", 20)
+			f.place(byDisk("best", 1))
+			f.place(byLabel("fast", "fast"))
+			f.place(byLabel("slow", "slow"))
 			bySet := byLabel("sets", "any")
 			bySet.Spec.ClusterSets = []string{"production"}
-			f.place(t, bySet)
-			f.run(t)
-			f.see(t)
-			f.run(t)
-			test.happens(t, f)
+			f.place(bySet)
+			f.run()
+			f.see()
+			f.run()
+			test.happens(f)
 			assert.ElementsMatch(t, test.want, f.woken())
 		})
 	}
@@ -312,11 +284,9 @@ func TestController_UpdateStatus(t *testing.T) {
 		}(), metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			f.profile(t, "a", nil)
-			f.profile(t, "b", nil)
-			f.place(t, test.placement)
-			f.run(t)
+			f := newFixture(t, "a", "b")
+			f.place(test.placement)
+			f.run()
 			is := meta.FindStatusCondition(f.status["p"].Status.Conditions, v1alpha1.PlacementSatisfied)
 			require.NotNil(t, is)
 			assert.Equal(t, test.status, is.Status)
@@ -364,7 +334,7 @@ func TestController_Explained(t *testing.T) {
 				}
 				require.NoError(t, f.Namespaces.Informer().GetIndexer().Add(n))
 				require.NoError(t, hub.Tracker().Add(n))
-				f.profile(t, profile, func(p *inventoryv1alpha1.ClusterProfile) {
+				f.profile(profile, func(p *inventoryv1alpha1.ClusterProfile) {
 					p.Namespace = namespace
 					if test.change != nil {
 						test.change(p)
@@ -376,8 +346,8 @@ func TestController_Explained(t *testing.T) {
 			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
 			placement.Spec.ClusterSets, placement.Spec.Author = test.sets, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "author"}}
 			v1alpha1.SetDefaults_Placement(placement)
-			f.place(t, placement)
-			f.run(t)
+			f.place(placement)
+			f.run()
 			var chosen []string
 			for _, cluster := range f.plans[cache.NewObjectName(team, "all")].decided {
 				chosen = append(chosen, cluster.String())

@@ -36,18 +36,12 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 	return bounded.New(store, "pl"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
 
-// text and number are the types of the columns.
-const (
-	text   = "string"
-	number = "integer"
-)
-
 var columns = []metav1.TableColumnDefinition{
-	{Name: "Succeeded", Type: text, Description: "Whether as many clusters are selected as requested; if not, the reason."},
-	{Name: "Selected", Type: number, Description: "How many clusters are selected."},
-	{Name: "Eligible", Type: number, Description: "How many clusters meet all hard requirements."},
-	{Name: "Candidates", Type: number, Priority: table.Wide, Description: "How many clusters are in the cluster sets."},
-	{Name: "Author", Type: text, Priority: table.Wide,
+	{Name: "Succeeded", Type: "string", Description: "Whether as many clusters are selected as requested; if not, the reason."},
+	{Name: "Selected", Type: "integer", Description: "How many clusters are selected."},
+	{Name: "Eligible", Type: "integer", Description: "How many clusters meet all hard requirements."},
+	{Name: "Candidates", Type: "integer", Priority: table.Wide, Description: "How many clusters are in the cluster sets."},
+	{Name: "Author", Type: "string", Priority: table.Wide,
 		Description: "User who last changed the spec. Clusters of other namespaces count only if this user may list them."},
 }
 

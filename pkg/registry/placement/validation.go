@@ -4,6 +4,8 @@
 package placement
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +65,45 @@ func validateSpec(placement *v1alpha1.Placement, path *field.Path) field.ErrorLi
 	return append(errs, validateGroups(&spec.DecisionStrategy.GroupStrategy, path.Child("decisionStrategy", "groupStrategy"))...)
 }
 
+// validateSizes limits what it costs to compile and to store the spec.
+func validateSizes(spec *v1alpha1.PlacementSpec, path *field.Path) field.ErrorList {
+	errs := validateCount(len(spec.ClusterSets), path.Child("clusterSets"))
+	errs = append(errs, validateCount(len(spec.PrioritizerPolicy.Configurations), path.Child("prioritizerPolicy", "configurations"))...)
+	errs = append(errs, validateCount(len(spec.Tolerations), path.Child("tolerations"))...)
+	groups := path.Child("decisionStrategy", "groupStrategy", "decisionGroups")
+	errs = append(errs, validateCount(len(spec.DecisionStrategy.GroupStrategy.DecisionGroups), groups)...)
+	return append(errs, validatePredicateSizes(spec.Predicates, path.Child("predicates"))...)
+}
+
+func validatePredicateSizes(predicates []v1alpha1.ClusterPredicate, path *field.Path) field.ErrorList {
+	errs := validateCount(len(predicates), path)
+	total, length := 0, 0
+	for i := range predicates {
+		selector, path := &predicates[i].RequiredClusterSelector, path.Index(i).Child("requiredClusterSelector")
+		errs = append(errs, validateCount(len(selector.ScoreSelector.Requirements), path.Child("scoreSelector", "requirements"))...)
+		expressions := path.Child("celSelector", "celExpressions")
+		for j, expression := range selector.CelSelector.CelExpressions {
+			length += len(expression)
+			if len(expression) > v1alpha1.MaxCelExpressionLength {
+				errs = append(errs, field.TooLong(expressions.Index(j), "", v1alpha1.MaxCelExpressionLength))
+			}
+		}
+		total += len(selector.CelSelector.CelExpressions)
+	}
+	if total > v1alpha1.MaxCelExpressions {
+		errs = append(errs, field.TooMany(path, total, v1alpha1.MaxCelExpressions))
+	}
+	if length > v1alpha1.MaxCelExpressionsLength {
+		errs = append(errs,
+			field.Invalid(path, length, fmt.Sprintf("the CEL expressions have more than %d bytes in total", v1alpha1.MaxCelExpressionsLength)))
+	}
+	return errs
+}
+
+func validateCount(count int, path *field.Path) field.ErrorList {
+	return registryvalidation.Count(count, v1alpha1.MaxPlacementItems, path)
+}
+
 func validateClusterSets(clusterSets []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
@@ -98,12 +139,11 @@ func validateConfigurations(configurations []v1alpha1.PrioritizerConfig, path *f
 		if score.ScoreName == "" {
 			errs = append(errs, field.Required(path.Child("scoreName"), ""))
 		}
-		if score.ResourceName == "" {
+		if name := score.ResourceName; name == "" {
 			errs = append(errs, field.Required(path.Child("resourceName"), ""))
-			continue
+		} else {
+			errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Child("resourceName"))...)
 		}
-		name := score.ResourceName
-		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Child("resourceName"))...)
 	}
 	return errs
 }
@@ -127,11 +167,9 @@ func validateTolerations(tolerations []v1alpha1.ClusterToleration, path *field.P
 			errs = append(errs, registryvalidation.Invalid(utilvalidation.IsQualifiedName(t.Key), t.Key, path.Child("key"))...)
 		}
 		errs = append(errs, registryvalidation.Length(t.Value, maxTolerationValue, path.Child("value"))...)
-		switch t.Effect {
-		case "", v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew:
-		default:
-			all := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
-			errs = append(errs, field.NotSupported(path.Child("effect"), t.Effect, all))
+		effects := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
+		if t.Effect != "" && !slices.Contains(effects, t.Effect) {
+			errs = append(errs, field.NotSupported(path.Child("effect"), t.Effect, effects))
 		}
 	}
 	return errs
@@ -145,16 +183,13 @@ func validateGroups(strategy *v1alpha1.GroupStrategy, path *field.Path) field.Er
 		errs = append(errs,
 			registryvalidation.Key(strategy.DecisionGroups[i].GroupName, seen, path.Child("decisionGroups").Index(i).Child("groupName"))...)
 	}
-	if size := strategy.ClustersPerDecisionGroup; size != nil && size.Type == intstr.String && outOfRange(size.StrVal) {
-		errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal, "not from 1% to 100%"))
+	if size := strategy.ClustersPerDecisionGroup; size != nil && size.Type == intstr.String {
+		// OCM's CRD has the same range.
+		if percent, err := strconv.Atoi(strings.TrimSuffix(size.StrVal, "%")); err == nil && (percent < 1 || percent > 100) {
+			errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal, "not from 1% to 100%"))
+		}
 	}
 	return errs
-}
-
-// outOfRange returns whether size is a percentage that OCM's CRD refuses, too.
-func outOfRange(size string) bool {
-	percent, err := strconv.Atoi(strings.TrimSuffix(size, "%"))
-	return err == nil && (percent < 1 || percent > 100)
 }
 
 func validateStatus(status *v1alpha1.PlacementStatus, path *field.Path) field.ErrorList {

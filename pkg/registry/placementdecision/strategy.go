@@ -5,6 +5,7 @@ package placementdecision
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -13,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -26,12 +26,6 @@ const maxDecisions = 100
 type strategy struct {
 	registrystrategy.Namespaced
 }
-
-var _ interface {
-	rest.RESTCreateStrategy
-	rest.RESTUpdateStrategy
-	rest.RESTDeleteStrategy
-} = strategy{}
 
 // PrepareForCreate implements rest.RESTCreateStrategy: the user who creates a decision is its
 // writer.
@@ -63,13 +57,9 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 // keys returns the labels of a decision that name its placement and the slice's place in the
 // decision.
 func keys(decision *inventoryv1alpha1.PlacementDecision) map[string]string {
-	of := map[string]string{}
-	for key, value := range decision.Labels {
-		if strings.HasPrefix(key, inventoryv1alpha1.Group+"/") {
-			of[key] = value
-		}
-	}
-	return of
+	keys := maps.Clone(decision.Labels)
+	maps.DeleteFunc(keys, func(key, _ string) bool { return !strings.HasPrefix(key, inventoryv1alpha1.Group+"/") })
+	return keys
 }
 
 // setWriter sets the writer of a decision. It removes the annotation if the name is empty or too
@@ -121,6 +111,4 @@ func validateDecisions(decisions []inventoryv1alpha1.ClusterDecision, path *fiel
 }
 
 // toDecision converts obj. It panics if NewFunc of the store returns another type.
-func toDecision(obj runtime.Object) *inventoryv1alpha1.PlacementDecision {
-	return registrystrategy.To[*inventoryv1alpha1.PlacementDecision](obj)
-}
+var toDecision = registrystrategy.To[*inventoryv1alpha1.PlacementDecision]
