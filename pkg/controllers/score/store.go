@@ -38,7 +38,8 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	changed := meta.SetStatusCondition(&next.Status.Conditions, what.condition)
 	changed = changed || !equality.Semantic.DeepEqual(next.Status.Values, score.Status.Values) ||
 		!equality.Semantic.DeepEqual(next.Status.Scores, score.Status.Scores)
-	if !changed && !ends(score.Status.ValidUntil, now.Add(freshPeriods*valid/validPeriods)) {
+	until, fresh := score.Status.ValidUntil, now.Add(freshPeriods*valid/validPeriods)
+	if !changed && until != nil && !until.Time.Before(fresh) {
 		return nil
 	}
 	next.Status.ValidUntil = nil
@@ -54,11 +55,6 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	}
 	writes.Inc()
 	return nil
-}
-
-// ends returns whether a score is not valid at that time, or has never been valid.
-func ends(validUntil *metav1.Time, at time.Time) bool {
-	return validUntil == nil || validUntil.Time.Before(at)
 }
 
 // ensure returns the ClusterScore of profile, and creates it if it is missing. It returns an error
