@@ -19,10 +19,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -31,6 +35,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -80,7 +85,9 @@ func New(o Options) (*Controller, error) {
 		queue:    loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
 		seen:     map[types.UID]*observed{},
 	}
-	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
+	c.registerMetrics()
+	var err error
+	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    c.added,
@@ -88,11 +95,7 @@ func New(o Options) (*Controller, error) {
 			DeleteFunc: c.deleted,
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.synced = registration
-	return c, nil
+	return c, err
 }
 
 func (c *Controller) isOurs(obj any) bool {
@@ -144,8 +147,7 @@ func (c *Controller) untilNext(uid types.UID) time.Duration {
 
 // Run probes until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
@@ -215,4 +217,60 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	o.lastWrite = c.Clock.Now()
 	c.recordChanges(profile, next)
 	return nil
+}
+
+// No label of these metrics has the name of a cluster.
+var (
+	probes = metric.CounterVec("member_probes_total",
+		"Probes of member clusters, by result: Ready, or the reason that the condition ControlPlaneHealthy then has.", "result")
+
+	probeDuration = metric.Histogram("member_probe_duration_seconds", "How long probes of member clusters take, in seconds.", 0.001)
+
+	clustersDesc = metrics.NewDesc("clusterpass_clusters",
+		"ClusterProfiles of this manager by the status of their condition ControlPlaneHealthy: True, False or Unknown.",
+		[]string{"healthy"}, nil, metrics.ALPHA, "")
+
+	registerOnce sync.Once
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry. They count the
+// clusters of the first one.
+func (c *Controller) registerMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(probes, probeDuration)
+		metric.Start(probes, ReasonReady, ReasonNotReady, ReasonTimeout, ReasonConnectionRefused, ReasonUnreachable, ReasonTLSFailed,
+			ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonCredentialPluginFailed, ReasonNoAccess, ReasonUnexpectedAnswer)
+		legacyregistry.CustomMustRegister(&collector{controller: c})
+	})
+}
+
+// collector counts ClusterProfiles at each scrape.
+type collector struct {
+	metrics.BaseStableCollector
+	controller *Controller
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- clustersDesc }
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	profiles, err := c.controller.profiles.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	counts := map[metav1.ConditionStatus]int{metav1.ConditionTrue: 0, metav1.ConditionFalse: 0, metav1.ConditionUnknown: 0}
+	for _, profile := range profiles {
+		if !c.controller.isOurs(profile) {
+			continue
+		}
+		status := metav1.ConditionUnknown
+		if condition := health(profile); condition != nil {
+			status = condition.Status
+		}
+		counts[status]++
+	}
+	for status, count := range counts {
+		ch <- metrics.NewLazyConstMetric(clustersDesc, metrics.GaugeValue, float64(count), string(status))
+	}
 }

@@ -7,6 +7,7 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -94,34 +95,29 @@ func New(o Options) (*Controller, error) {
 		recovery: recovery{waiting: map[types.UID]bool{}},
 		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, leastBackoff, mostBackoff),
 	}
+	c.registerMetrics()
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
 		return nil, fmt.Errorf("index of grants: %w", err)
 	}
-	grants, err := loop.AddHandler("grants", o.Grants.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { c.enqueue(obj) },
+	grants, grantsErr := loop.AddHandler("grants", o.Grants.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: c.enqueue,
 		UpdateFunc: func(before, obj any) {
 			if !isOnlyNoted(before, obj) {
 				c.enqueue(obj)
 			}
 		},
-		DeleteFunc: func(obj any) { c.forget(obj) },
+		DeleteFunc: c.forget,
 	})
-	if err != nil {
-		return nil, err
-	}
-	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+	profiles, profilesErr := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.DeletionTimestamp != nil {
 				c.enqueueOf(obj)
 			}
 		},
-		DeleteFunc: func(obj any) { c.enqueueOf(obj) },
+		DeleteFunc: c.enqueueOf,
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{grants, profiles}
-	return c, nil
+	return c, errors.Join(grantsErr, profilesErr)
 }
 
 func profileUID(obj any) ([]string, error) {
@@ -183,8 +179,7 @@ func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.Clus
 
 // Run works until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "grant", c.reconcile)
 		c.recovery.probes.Wait()
 	}

@@ -13,25 +13,17 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 )
 
 // No label of these metrics has the name of a cluster, user or grant.
 var (
-	revocations = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "grant_revocations_total",
-		Help:           "Revocations of grants, by result: Revoked, Abandoned, or Failed for each failed attempt.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
+	revocations = metric.CounterVec("grant_revocations_total",
+		"Revocations of grants, by result: Revoked, Abandoned, or Failed for each failed attempt.", "result")
 
-	revocationDuration = metrics.NewHistogram(&metrics.HistogramOpts{
-		Namespace: "clusterpass",
-		Name:      "grant_revocation_duration_seconds",
-		Help: "Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. " +
-			"The deletion is stored in whole seconds.",
-		Buckets:        metrics.ExponentialBuckets(0.5, 2, 14),
-		StabilityLevel: metrics.ALPHA,
-	})
+	revocationDuration = metric.Histogram("grant_revocation_duration_seconds",
+		"Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. "+
+			"The deletion is stored in whole seconds.", 0.5)
 
 	grantsDesc = metrics.NewDesc("clusterpass_grants",
 		"Grants by state: Ready, NotReady, Expired (no token of it is valid any more) or Revoking.", []string{"state"}, nil, metrics.ALPHA, "")
@@ -42,14 +34,12 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
-// grants of c.
-func RegisterMetrics(c *Controller) {
+// registerMetrics registers the metrics of this controller with the legacy registry. They count the
+// grants of the first one.
+func (c *Controller) registerMetrics() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(revocations, revocationDuration)
-		for _, result := range []string{"Revoked", "Abandoned", "Failed"} {
-			revocations.WithLabelValues(result)
-		}
+		metric.Start(revocations, "Revoked", "Abandoned", "Failed")
 		legacyregistry.CustomMustRegister(&collector{controller: c})
 	})
 }

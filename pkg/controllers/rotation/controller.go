@@ -24,7 +24,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -34,6 +33,7 @@ import (
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
 )
@@ -77,29 +77,26 @@ type Controller struct {
 
 // New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
 		Options:  o,
 		profiles: o.Profiles.Lister(),
 		queue:    loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
 	}
-	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+	var err error
+	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
 				c.queue.Add(cache.MetaObjectToName(profile))
 			}
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.synced = registration
-	return c, nil
+	return c, err
 }
 
 // Run renews credentials until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "rotation", c.synced)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "rotation", c.synced); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
@@ -169,7 +166,7 @@ func (c *Controller) isReplaced(ctx context.Context, own *credential) bool {
 }
 
 func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, renewed *credential) {
-	renewals.WithLabelValues(resultRenewed).Inc()
+	renewals.WithLabelValues("Renewed").Inc()
 	until := renewed.NotAfter.UTC().Format(time.RFC3339)
 	klog.FromContext(ctx).Info("Renewed the credential for a member", "notAfter", until)
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew",
@@ -177,7 +174,7 @@ func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.C
 }
 
 func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {
-	renewals.WithLabelValues(resultFailed).Inc()
+	renewals.WithLabelValues("Failed").Inc()
 	klog.FromContext(ctx).V(2).Info("The credential for a member is not renewed", "reason", err)
 	reason := "CredentialNotRenewed"
 	if _, ended := errors.AsType[*endedError](err); ended {
@@ -199,29 +196,11 @@ func (e *endedError) Error() string {
 	return fmt.Sprintf("the member does not accept it; it says that it ends at %s. %s", e.end.UTC().Format(time.RFC3339), e.mend)
 }
 
-const (
-	resultRenewed = "Renewed"
-	resultFailed  = "Failed"
-)
+var renewals = metric.CounterVec("member_credential_renewals_total",
+	"Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.", "result")
 
-var (
-	// No label of this metric has the name of a cluster.
-	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "member_credential_renewals_total",
-		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
-
-	registerOnce sync.Once
-)
-
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() {
-		legacyregistry.MustRegister(renewals)
-		for _, result := range []string{resultRenewed, resultFailed} {
-			renewals.WithLabelValues(result)
-		}
-	})
-}
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(renewals)
+	metric.Start(renewals, "Renewed", "Failed")
+})

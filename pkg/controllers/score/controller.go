@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -24,6 +23,7 @@ import (
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
@@ -78,6 +78,7 @@ type Controller struct {
 
 // New returns a Controller with handlers at its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
 		Options:  o,
 		scores:   o.Scores.Lister(),
@@ -91,11 +92,8 @@ func New(o Options) (*Controller, error) {
 			}
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{profiles, o.Scores.Informer().HasSynced}
-	return c, nil
+	return c, err
 }
 
 func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
@@ -104,8 +102,7 @@ func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
 
 // Run collects scores until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "score", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "score", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
@@ -142,39 +139,15 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	return again, c.store(ctx, profile, found, validPeriods*again)
 }
 
-// No label of these metrics has the name of a cluster.
 var (
-	collections = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_collections_total",
-		Help:           "Readings of a member cluster's nodes and pods, by result: OK or Failed.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
-
-	duration = metrics.NewHistogram(&metrics.HistogramOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_collection_duration_seconds",
-		Help:           "How long it took to read a member cluster's nodes and pods.",
-		Buckets:        metrics.ExponentialBuckets(0.01, 2, 14),
-		StabilityLevel: metrics.ALPHA,
-	})
-
-	writes = metrics.NewCounter(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_writes_total",
-		Help:           "Writes of ClusterScores, of changed figures or of how long they are valid.",
-		StabilityLevel: metrics.ALPHA,
-	})
-
-	registerOnce sync.Once
+	collections = metric.CounterVec("score_collections_total",
+		"Readings of a member cluster's nodes and pods, by result: OK or Failed.", "result")
+	duration = metric.Histogram("score_collection_duration_seconds", "How long it took to read a member cluster's nodes and pods.", 0.01)
+	writes   = metric.Counter("score_writes_total", "Writes of ClusterScores, of changed figures or of how long they are valid.")
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() {
-		legacyregistry.MustRegister(collections, duration, writes)
-		for _, result := range []string{"OK", "Failed"} {
-			collections.WithLabelValues(result)
-		}
-	})
-}
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(collections, duration, writes)
+	metric.Start(collections, "OK", "Failed")
+})

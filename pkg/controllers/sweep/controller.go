@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +20,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -27,6 +30,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
 	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
@@ -77,6 +81,7 @@ type Controller struct {
 
 // New returns a Controller that has registered with its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
 		Options:  o,
 		grants:   o.Grants.Lister(),
@@ -96,17 +101,13 @@ func New(o Options) (*Controller, error) {
 			}
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{profiles, o.Grants.Informer().HasSynced}
-	return c, nil
+	return c, err
 }
 
 // Run sweeps until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "sweep", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "sweep", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
@@ -185,4 +186,49 @@ func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error
 	return len(orphans(found, byUID(grants))) > 0 || slices.ContainsFunc(grants, func(g *v1alpha1.AuthTokenGrant) bool {
 		return g.Spec.ClusterProfile.UID == profile && isComplete(g) && len(found.Drift(g)) > 0
 	}), nil
+}
+
+// No label of these names a cluster, a user or a grant.
+var (
+	sweeps = metric.CounterVec("member_sweeps_total",
+		"Comparisons of a member cluster with what grants say, by result: OK or Failed.", "result")
+	repairs = metric.CounterVec("drift_repairs_total",
+		"Repairs of what somebody had changed or deleted on a member cluster, by kind of the object.", "kind")
+	removals = metric.Counter("orphans_removed_total", "Objects removed from member clusters because they belonged to no grant.")
+
+	orphansLeft = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "clusterpass",
+		Name:      "orphans_left",
+		Help: "Objects on member clusters that belong to no grant and that the last sweep left: " +
+			"there were more than one sweep removes, or it failed.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	// leftOf are the parts of orphansLeft, by the UID of the ClusterProfile.
+	leftOf = struct {
+		sync.Mutex
+		counts map[types.UID]int
+	}{counts: map[types.UID]int{}}
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(sweeps, repairs, removals, orphansLeft)
+	metric.Start(sweeps, "OK", "Failed")
+	metric.Start(repairs, "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+})
+
+// left notes how many orphans are left on the member of a ClusterProfile.
+func (*Controller) left(profile types.UID, count int) {
+	leftOf.Lock()
+	defer leftOf.Unlock()
+	delete(leftOf.counts, profile)
+	if count > 0 {
+		leftOf.counts[profile] = count
+	}
+	total := 0
+	for _, n := range leftOf.counts {
+		total += n
+	}
+	orphansLeft.Set(float64(total))
 }

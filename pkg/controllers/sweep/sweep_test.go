@@ -330,7 +330,6 @@ func TestController_NoOrphans(t *testing.T) {
 func TestController_MaxRemovals(t *testing.T) {
 	f := newFixture(t)
 	t.Cleanup(func() { f.left(f.profile.UID, 0) })
-	RegisterMetrics()
 	f.MaxRemovals = 2
 	lost := fakemember.NewGrant("lost")
 	f.member.Ensure(t, hubID, lost)
