@@ -34,11 +34,8 @@ func TestBrokenLinks(t *testing.T) {
 // pages returns the source tree, and the pages of its documentation.
 func pages(t *testing.T) (root string, all []string) {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	all, err = Pages(root)
-	require.NoError(t, err)
-	return root, all
+	root = testenv.Root(t)
+	return root, testenv.Must[[]string](t)(Pages(root))
 }
 
 func TestPages_Links(t *testing.T) {

@@ -26,8 +26,7 @@ var mention = regexp.MustCompile("kubectl clusterpass ([^`|#;&\n\"')]+)")
 // TestPlugin_Commands looks for every command and flag of kubectl clusterpass that is written
 // anywhere in the documentation and in the examples, also where it is not run.
 func TestPlugin_Commands(t *testing.T) {
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	files, err := Files(root)
 	require.NoError(t, err)
 	for _, pattern := range []string{"artifacts/examples/*.yaml", "artifacts/examples/*/*.yaml", "artifacts/dashboards/*.yaml"} {

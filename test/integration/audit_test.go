@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/rest"
@@ -84,8 +83,7 @@ func TestAudit_CredentialID(t *testing.T) {
 	answer := mintFor(t, asked, request("bravelion", "audited", "view"))
 	g := getGrant(t, answer.Status.GrantName)
 	used := time.Now()
-	_, err := kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	testenv.List(t, kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 
 	onMember := awaitAuditEvent(t, shared.Bravelion.AuditLog(), func(e *auditv1.Event) bool {
 		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" && e.RequestReceivedTimestamp.After(used)
@@ -111,7 +109,7 @@ func TestAudit_CredentialID(t *testing.T) {
 	assert.EqualValues(t, auditID, onHub.AuditID)
 	assert.Equal(t, auditv1.LevelMetadata, onHub.Level)
 	assert.Nil(t, onHub.ResponseObject)
-	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
+	account := testenv.Get(t, kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default"), "audited")
 	assert.Equal(t, auditID, account.Annotations[grant.AnnotationAuditID])
 	assert.Equal(t, "default/"+g.Name, account.Annotations[grant.AnnotationGrant])
 }

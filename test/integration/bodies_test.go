@@ -222,7 +222,7 @@ func TestBodies_HostileStatus(t *testing.T) {
 	profiles := profilesIn(t, namespace)
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: "bravelion"}}
 	profile.Spec.ClusterManager.Name = "somebody"
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), profile, metav1.CreateOptions{}))
+	testenv.Create(t, profiles, profile)
 	patch := func(list, entry string, entries int) error {
 		all := make([]string, entries)
 		for i := range all {

@@ -35,7 +35,7 @@ func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config
 func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
 	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
-	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
+	return shared.Hub.User(t, user)
 }
 
 // Rules as a person would write them: design.md has no "*".

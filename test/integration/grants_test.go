@@ -35,12 +35,12 @@ import (
 // grants returns the client for the grants in namespace default of the hub.
 func grants(t *testing.T) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants("default")
+	return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")
 }
 
 func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
-	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Get(t, grants(t), name)
 }
 
 // ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind
@@ -219,11 +219,10 @@ func TestGrant_BeingRevoked(t *testing.T) {
 // backup. No controller manager is there to do it.
 func forget(t *testing.T, name string) {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
+	client := shared.Hub.Clusterpass(t)
 	// Not t.Context(): it may have ended by now.
 	ctx, of := context.Background(), client.ClusterpassV1alpha1().AuthTokenGrants("default")
-	err = of.Delete(ctx, name, metav1.DeleteOptions{})
+	err := of.Delete(ctx, name, metav1.DeleteOptions{})
 	if err == nil {
 		_, err = of.Patch(ctx, name, types.MergePatchType,
 			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`), metav1.PatchOptions{})
@@ -238,7 +237,7 @@ func TestGrant_DeletedMeanwhile(t *testing.T) {
 	r := request("smartfish", "meanwhile", "view")
 	name := grantNameOf(t, r)
 	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
-		return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().
+		return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().
 			AuthTokenGrants("default").Delete(context.Background(), name, metav1.DeleteOptions{})
 	})
 	before := bindingsAndSecrets(t, shared.Smartfish)

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/test/testenv"
@@ -59,7 +58,7 @@ func TestClients_Informers(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, newProfile("before", "informer"))
 	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(
-		testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())), 0, inventoryinformers.WithNamespace(namespace))
+		shared.Hub.Inventory(t), 0, inventoryinformers.WithNamespace(namespace))
 	profiles := factory.Apis().V1alpha1().ClusterProfiles()
 	events := make(chan string, 10)
 	nameOf := func(obj any) string { return obj.(*inventoryv1alpha1.ClusterProfile).Name }
@@ -103,10 +102,9 @@ func TestClients_Protobuf(t *testing.T) {
 	namespace := newNamespace(t)
 	config := shared.Hub.RESTConfig()
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
-	found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{}))
-	assert.Len(t, found.Items, 1)
+	client := testenv.Inventory(t, config).ApisV1alpha1().ClusterProfiles(namespace)
+	testenv.Create(t, client, newProfile("whale", "protobuf"))
+	assert.Len(t, testenv.List(t, client, metav1.ListOptions{}).Items, 1)
 
 	path := "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/" + namespace + "/clusterprofiles"
 	tests := map[string]struct {

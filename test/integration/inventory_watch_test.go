@@ -41,7 +41,7 @@ func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name str
 
 func list(t *testing.T, namespace string, options metav1.ListOptions) *inventoryv1alpha1.ClusterProfileList {
 	t.Helper()
-	return testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
+	return testenv.List(t, profilesIn(t, namespace), options)
 }
 
 // A watch goes on from a resourceVersion.

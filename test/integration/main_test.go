@@ -40,7 +40,7 @@ func serverAuditLog() string { return filepath.Join(shared.Dir, "server-audit.lo
 
 func kube(t *testing.T, config *rest.Config) kubernetes.Interface {
 	t.Helper()
-	return testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	return testenv.Kube(t, config)
 }
 
 func dyn(t *testing.T, config *rest.Config) dynamic.Interface {

@@ -329,7 +329,7 @@ func TestMint_RacingRequests(t *testing.T) {
 		assert.ErrorContains(t, err, "may not update it")
 	}
 	assert.Len(t, won, 1, "tokens by role")
-	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
+	bindings := testenv.List(t, kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings(), metav1.ListOptions{})
 	bound := map[string]bool{}
 	for _, binding := range bindings.Items {
 		for _, subject := range binding.Subjects {

@@ -15,12 +15,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	applyv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -32,9 +30,9 @@ func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.
 	config := shared.Hub.RESTConfig()
 	if role != "" {
 		testenv.Bind(t, kube(t, config), namespace, user, testenv.UserSubject(user), role)
-		config = testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
+		config = shared.Hub.User(t, user)
 	}
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)
+	return testenv.Clusterpass(t, config).ClusterpassV1alpha1().Placements(namespace)
 }
 
 func newPlacement(name string) *clusterpassv1alpha1.Placement {
@@ -49,7 +47,7 @@ func TestPlacement_OfOCM(t *testing.T) {
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
 
-	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
+	placement := testenv.Get(t, placementsAs(t, namespace, "", ""), "from-ocm")
 	assert.EqualValues(t, 1, placement.Generation, "to apply what is there")
 	var weights []int32
 	for _, config := range placement.Spec.PrioritizerPolicy.Configurations {
@@ -138,7 +136,7 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	kubeconfigOf := func(user string) string {
 		testenv.Bind(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user), "edit")
-		return kubeconfigFor(t, testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user)))
+		return kubeconfigFor(t, shared.Hub.User(t, user))
 	}
 	author, editor := kubeconfigOf("authors-kim"), kubeconfigOf("authors-sam")
 	for kind, spec := range map[string]string{

@@ -27,8 +27,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/component-base/metrics/testutil"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -50,7 +48,7 @@ func workingSecret(t *testing.T, name string) *corev1.Secret {
 
 func hubProfiles(t *testing.T) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 }
 
 func hubSecrets(t *testing.T) secretWriter {
@@ -82,8 +80,8 @@ func accessBy(secret string) string {
 
 func patchAccess(t *testing.T, cluster, accessProviders string) {
 	t.Helper()
-	patch := []byte(`{"status":{"accessProviders":` + accessProviders + `}}`)
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Patch(t.Context(), cluster, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	patch := `{"status":{"accessProviders":` + accessProviders + `}}`
+	testenv.Patch(t, hubProfiles(t), cluster, patch, "status")
 }
 
 // What was written a moment ago counts, whatever the caches of the server have: nothing here waits.
@@ -219,7 +217,7 @@ func TestRefusal_UID(t *testing.T) {
 	var last types.UID
 	for round := range freshRounds {
 		join(t, cluster, cluster)
-		uid := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
+		uid := testenv.Get(t, hubProfiles(t), cluster).UID
 		r := request(cluster, fmt.Sprintf("fresh-uid-%d", round), "view")
 		r.Spec.TargetClusterProfile.UID = uid
 		_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

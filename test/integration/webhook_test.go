@@ -48,7 +48,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 	t.Cleanup(server.Close)
 
 	hooks := kube(t, cluster.RESTConfig()).AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	testenv.Must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
+	testenv.Create(t, hooks, webhook(server, resource))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		assert.NoError(t, hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}))

@@ -170,23 +170,6 @@ func (f *Fleet) stop() {
 	}
 }
 
-// Must returns a function that returns the value of a call that went well, and ends the test after
-// one that did not.
-func Must[T any](t testing.TB) func(value T, err error) T {
-	t.Helper()
-	return func(value T, err error) T {
-		t.Helper()
-		require.NoError(t, err)
-		return value
-	}
-}
-
-// Kube returns a client for the cluster's admin.
-func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
-	t.Helper()
-	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
-}
-
 // Metrics returns the metrics of the program that config reaches, as it exposes them and parsed.
 func Metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
 	client, err := kubernetes.NewForConfig(config)

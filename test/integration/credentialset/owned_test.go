@@ -42,8 +42,7 @@ func (f *fleet) change(t *testing.T, name string, change func(secret *corev1.Sec
 // is missing.
 func (f *fleet) addOthers(t *testing.T, name string) (check func(secret *corev1.Secret) error) {
 	t.Helper()
-	owner, err := f.admin.CoreV1().ConfigMaps(consumers).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	owner := testenv.Create(t, f.admin.CoreV1().ConfigMaps(consumers), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	const finalizer = "example.com/backup"
 	f.change(t, name, func(secret *corev1.Secret) {
 		secret.Labels["team"], secret.Annotations["note"], secret.Data["more"] = "a", "b", []byte("c")

@@ -28,9 +28,7 @@ import (
 // artifacts returns the path of the folder artifacts.
 func artifacts(t *testing.T) string {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	return filepath.Join(root, "artifacts")
+	return filepath.Join(testenv.Root(t), "artifacts")
 }
 
 // optionalComponents are those that no overlay has.
@@ -69,7 +67,7 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 		{"monitoring.coreos.com", "ServiceMonitor", "servicemonitors"},
 	} {
 		name := kind.plural + "." + kind.group
-		_, err := crds.Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
+		testenv.Create(t, crds, &apiextensionsv1.CustomResourceDefinition{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 				Group: kind.group,
@@ -82,8 +80,7 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 					}},
 				}},
 			},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 		require.NoError(t, wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, followTimeout, true, func(ctx context.Context) (bool, error) {
 			crd, err := crds.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {

@@ -106,7 +106,5 @@ func eventually(t *testing.T, options doctor.Options, check func([]doctor.Findin
 
 func kube(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	return client
+	return shared.Hub.Kube(t)
 }

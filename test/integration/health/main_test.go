@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -43,9 +42,7 @@ func startFleet(t *testing.T) *fleet {
 		smartfish: testenv.Start(t, testenv.Options{Name: "smartfish"}),
 	}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
+	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{

@@ -55,8 +55,7 @@ func installServiceCRDs(t *testing.T, alpha bool) {
 func createCRD(t *testing.T, c *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
 	client := crdClient(t)
-	_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), c, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, client.ApiextensionsV1().CustomResourceDefinitions(), c)
 	t.Cleanup(func() { removeCRD(context.WithoutCancel(t.Context()), t, c.Name) })
 	testenv.Eventually(t, func(ctx context.Context) error {
 		got, err := client.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, c.Name, metav1.GetOptions{})

@@ -62,13 +62,12 @@ func TestExternal_CRDsBefore(t *testing.T) {
 // expectEntitlement has a user ask before and after the rights that a person would grant.
 func expectEntitlement(t *testing.T) {
 	t.Helper()
-	user, err := hub.UserConfig("jane")
-	require.NoError(t, err)
+	user := hub.User(t, "jane")
 	r := request("external", "jane", "view")
 	grantTo(t, "jane-asks", "jane", rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
 	before := memberObjects(t)
 
-	_, err = ask(t.Context(), user, r)
+	_, err := ask(t.Context(), user, r)
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 	require.ErrorContains(t, err, "lacks: ", "a 403 names what is missing")
 	on := `clusterprofiles.multicluster.x-k8s.io "external" in namespace "default"`
@@ -104,11 +103,10 @@ func expectProfilesAreFollowed(t *testing.T) {
 	status := getProfile(t, "external").Status
 
 	create := func() types.UID {
-		created, err := client.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+		created := testenv.Create(t, client, &inventoryv1alpha1.ClusterProfile{
 			ObjectMeta: metav1.ObjectMeta{Name: "passing"},
 			Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"}},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 		return created.UID
 	}
 	first := create()
@@ -140,8 +138,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 	// A status that its manager writes is followed: here it points at the Secret of another profile.
 	profile := getProfile(t, "passing")
 	profile.Status = status
-	_, err = client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, client, profile)
 	_, err = ask(t.Context(), admin, request("passing", "passing", "view"))
 	require.ErrorContains(t, err, "is not for this cluster")
 	require.NoError(t, client.Delete(t.Context(), "passing", metav1.DeleteOptions{}))

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	clientset "clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
 )
@@ -21,9 +20,7 @@ import (
 // whose ClusterProfile, an object of the CRD, is.
 func expectGrantsAreRevoked(t *testing.T) {
 	t.Helper()
-	client, err := clientset.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	grants := client.ClusterpassV1alpha1().AuthTokenGrants("default")
+	grants := hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")
 	testenv.StartControllerManager(t, hub, testenv.ControllerManagerConfig{})
 
 	before := accounts(t)

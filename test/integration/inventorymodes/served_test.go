@@ -207,8 +207,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
 	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
-	created, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	created := testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}})
 
 	t.Run("it is told why", func(t *testing.T) {
 		installProfileCRDs(t)
@@ -244,14 +243,10 @@ func join(t *testing.T, name string) {
 
 func getProfile(t *testing.T, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	profile, err := profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	return profile
+	return testenv.Get(t, profilesClient(t).ApisV1alpha1().ClusterProfiles("default"), name)
 }
 
 func profilesClient(t *testing.T) inventory.Interface {
 	t.Helper()
-	client, err := inventory.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	return client
+	return hub.Inventory(t)
 }

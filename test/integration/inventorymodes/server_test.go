@@ -258,13 +258,10 @@ func expectToken(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	})
 	asAccount := rest.AnonymousClientConfig(bravelion.RESTConfig())
 	asAccount.BearerToken = answer.Status.Token
-	_, err := kube(t, asAccount).CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	testenv.List(t, kube(t, asAccount).CoreV1().Pods("default"), metav1.ListOptions{})
 }
 
 func kube(t *testing.T, config *rest.Config) kubernetes.Interface {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	return testenv.Kube(t, config)
 }

@@ -34,9 +34,7 @@ const team = "team"
 // sets returns a client for the sets of team.
 func sets(t *testing.T) versioned.Interface {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	return client
+	return shared.Hub.Clusterpass(t)
 }
 
 // keepSet has a set in team keep a credential for bravelion, until the test ends. The
@@ -44,8 +42,7 @@ func sets(t *testing.T) versioned.Interface {
 func keepSet(t *testing.T) {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
-	_, err := hub.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, hub.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		// The controller manager can't see to the set without the RoleBinding, which goes with the
@@ -64,14 +61,13 @@ func keepSet(t *testing.T) {
 	})
 	testenv.Bind(t, hub, team, "clusterpass-credential-sets",
 		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}, "clusterpass:credential-sets")
-	_, err = sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Create(t.Context(), &clusterpassv1alpha1.ClusterCredentialSet{
+	testenv.Create(t, sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team), &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
 			Clusters: clusterpassv1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion"}},
 			Template: clusterpassv1alpha1.CredentialTemplate{ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 }
 
 // setReady waits until the set has a credential for bravelion.
@@ -117,9 +113,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	t.Logf("it took %s", time.Since(began))
 	assert.Contains(t, out, "hub: marked secret/member-default-bravelion in clusterpass-system as leaving\n")
 	stop()
-	grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	assert.Empty(t, grants.Items)
+	assert.Empty(t, testenv.List(t, sets(t).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{}).Items)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 		return notFound(err)
@@ -129,9 +123,8 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 // leaving marks bravelion as an unjoin does that is interrupted then.
 func leaving(t *testing.T) {
 	t.Helper()
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
-	_, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, patch, metav1.PatchOptions{})
-	require.NoError(t, err)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
+	testenv.Patch(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion", patch)
 }
 
 // requestAs has kubectl create an AuthTokenRequest for bravelion as a user with a kubeconfig, and
@@ -191,8 +184,7 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 			}
 			return err
 		})
-		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(t.Context(), "fleet", metav1.GetOptions{})
-		require.NoError(t, err)
+		set := testenv.Get(t, sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team), "fleet")
 		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
 		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is removing them from the hub: bravelion")
 	})

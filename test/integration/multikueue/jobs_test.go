@@ -155,9 +155,7 @@ func activeCondition(cluster *unstructured.Unstructured) (*metav1.Condition, err
 // submit creates a Job on the hub and returns its name.
 func (f *fleet) submit(t *testing.T) string {
 	t.Helper()
-	job, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), f.exampleJob(t), metav1.CreateOptions{})
-	require.NoError(t, err)
-	return job.Name
+	return testenv.Create(t, f.hub.Kube(t).BatchV1().Jobs(namespace), f.exampleJob(t)).Name
 }
 
 func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {

@@ -17,15 +17,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -50,14 +47,7 @@ func startFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Audit: true})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	var err error
-	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	ours, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	theirs, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.ours, f.inventory = ours.ClusterpassV1alpha1(), theirs.ApisV1alpha1()
+	f.admin, f.ours, f.inventory = f.hub.Kube(t), f.hub.Clusterpass(t).ClusterpassV1alpha1(), f.hub.Inventory(t).ApisV1alpha1()
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
 	return f
 }
@@ -69,8 +59,7 @@ func (f *fleet) namespace(t *testing.T, name, set string) {
 	if set != "" {
 		namespace.Labels = map[string]string{"multicluster.x-k8s.io/clusterset": set}
 	}
-	_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.admin.CoreV1().Namespaces(), namespace)
 }
 
 // cluster makes a ClusterProfile that is healthy.
@@ -98,19 +87,16 @@ func (f *fleet) health(ctx context.Context, profile *inventoryv1alpha1.ClusterPr
 // observe says that a cluster of team is still as it was.
 func (f *fleet) observe(t *testing.T, name string, at metav1.Time) {
 	t.Helper()
-	profile, err := f.inventory.ClusterProfiles("team").Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, f.inventory.ClusterProfiles("team"), name)
 	profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", Value: "north", LastObservedTime: at}}
-	_, err = f.inventory.ClusterProfiles("team").UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, f.inventory.ClusterProfiles("team"), profile)
 }
 
 // label gives a cluster of team the label that placements look at.
 func (f *fleet) label(t *testing.T, name, value string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"kind":%q}}}`, value)
-	_, err := f.inventory.ClusterProfiles("team").Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.inventory.ClusterProfiles("team"), name, patch)
 }
 
 // counter returns the sum of a metric of the controller manager.
@@ -134,15 +120,13 @@ func (f *fleet) score(t *testing.T, namespace, cluster string, value int32, vali
 	scores := f.ours.ClusterScores(namespace)
 	score, err := scores.Get(t.Context(), cluster, metav1.GetOptions{})
 	if err != nil {
-		score, err = scores.Create(t.Context(), &v1alpha1.ClusterScore{
+		score = testenv.Create(t, scores, &v1alpha1.ClusterScore{
 			ObjectMeta: metav1.ObjectMeta{Name: cluster}, Spec: v1alpha1.ClusterScoreSpec{ClusterProfileName: cluster, ResourceName: "speed"},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 	}
 	score.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "disk", Value: ptr.To(value)}}
 	score.Status.ValidUntil = &metav1.Time{Time: validUntil}
-	_, err = scores.UpdateStatus(t.Context(), score, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, scores, score)
 }
 
 // byDisk returns a placement of the best clusters by that score, all with a label.

@@ -47,9 +47,9 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-func hub(t *testing.T) *versioned.Clientset {
+func hub(t *testing.T) versioned.Interface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig()))
+	return shared.Hub.Clusterpass(t)
 }
 
 // granted is a grant and a client that uses a token of it.
@@ -71,14 +71,14 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 	if change != nil {
 		change(&request.Spec)
 	}
-	answer := testenv.Must[*v1alpha1.AuthTokenRequest](t)(hub(t).MulticlusterV1alpha1().AuthTokenRequests(namespace).Create(t.Context(), request, metav1.CreateOptions{}))
+	answer := testenv.Create(t, hub(t).MulticlusterV1alpha1().AuthTokenRequests(namespace), request)
 	shared.tokens = append(shared.tokens, answer.Status.Token)
 	config := testenv.Must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
 	rest, err := config.ClientConfig()
 	require.NoError(t, err)
 	rest.QPS = -1
-	g := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(t.Context(), answer.Status.GrantName, metav1.GetOptions{}))
-	return granted{AuthTokenGrant: g, client: testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(rest))}
+	g := testenv.Get(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants(namespace), answer.Status.GrantName)
+	return granted{AuthTokenGrant: g, client: testenv.Kube(t, rest)}
 }
 
 // use uses the token of a grant of view.
@@ -94,5 +94,5 @@ func deleteGrant(t *testing.T, g granted) {
 
 func newNamespace(t *testing.T, name string) {
 	t.Helper()
-	testenv.Must[*corev1.Namespace](t)(shared.Hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 }

@@ -22,7 +22,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -190,8 +189,8 @@ func TestRevocation_ByLabel(t *testing.T) {
 	var all []granted
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
-		patch := []byte(`{"metadata":{"labels":{"team":"red"}}}`)
-		testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+		patch := `{"metadata":{"labels":{"team":"red"}}}`
+		testenv.Patch(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
 		all = append(all, g)
 	}
 	red := metav1.ListOptions{LabelSelector: "team=red"}
@@ -222,15 +221,15 @@ func TestRevocation_NamespaceDeleted(t *testing.T) {
 
 func TestRevocation_ProfileDeleted(t *testing.T) {
 	newNamespace(t, "fleet-gone")
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet-gone")
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"))
 	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
 	require.NoError(t, profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}))
 	// One of the same name takes its place: it is another cluster.
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	testenv.Create(t, profiles, &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{}))
+	})
 	untilGone(t, g)
 	err := g.use(t.Context())
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
@@ -240,11 +239,11 @@ func TestRevocation_ProfileDeleted(t *testing.T) {
 // would have tokens outlive their grant.
 func TestRevocation_EditedProfiles(t *testing.T) {
 	newNamespace(t, "fleet-held")
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet-held")
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"))
 	patch := func(patch string, subresources ...string) {
 		t.Helper()
-		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
+		testenv.Patch(t, profiles, "held", patch, subresources...)
 	}
 	held := func(account string) granted {
 		t.Helper()
@@ -340,7 +339,7 @@ func TestRevocation_AbandonMember(t *testing.T) {
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"))
 	g := mint(t, "default", "lost", "abandoned", nil)
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
-	for _, s := range testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
+	for _, s := range testenv.List(t, secrets, metav1.ListOptions{}).Items {
 		if s.Annotations["clusterpass.dev/cluster-profile"] == "default/lost" {
 			require.NoError(t, secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}))
 		}
@@ -353,8 +352,8 @@ func TestRevocation_AbandonMember(t *testing.T) {
 		}
 		return err
 	})
-	patch := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
-	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	patch := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
+	testenv.Patch(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }
