@@ -156,14 +156,14 @@ func asSomebody(config *rest.Config, user string, groups ...string) *rest.Config
 // bindTo binds rules in namespace default of the hub to subject.
 func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), "default", name, subject, rules...)
+	testenv.Grant(t, shared.Hub.Kube(t), "default", name, subject, rules...)
 }
 
 // serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client
 // config of its token.
 func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
-	accounts := kube(t, shared.Hub.RESTConfig()).CoreV1().ServiceAccounts("default")
+	accounts := shared.Hub.Kube(t).CoreV1().ServiceAccounts("default")
 	testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	token := testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
 	return withToken(shared.Hub, token.Status.Token)
@@ -265,7 +265,7 @@ func TestEntitlement_ClusterRoleBinding(t *testing.T) {
 // client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	client := kube(t, shared.Hub.RESTConfig())
+	client := shared.Hub.Kube(t)
 	admin := client.RbacV1()
 	testenv.Grant(t, client, "", name, subject, rules...)
 	t.Cleanup(func() {

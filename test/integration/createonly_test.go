@@ -233,7 +233,7 @@ func TestKubectl_GetAll(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, newProfile("whale", "everything"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
-	testenv.Create(t, kube(t, shared.Hub.RESTConfig()).CoreV1().Services(namespace), service)
+	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Services(namespace), service)
 	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
 	assert.NoError(t, err)
 	assert.Equal(t, "service/only\n", out)

@@ -146,7 +146,7 @@ func TestEscalation_SimilarNames(t *testing.T) {
 		admin := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
 		viewer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"b", "view"))
 		require.NotEqual(t, viewer.Status.GrantName, admin.Status.GrantName)
-		err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, viewer)))
+		err := listsSecrets(t.Context(), testenv.Kube(t, fromKubeconfig(t, viewer)))
 		assert.True(t, apierrors.IsForbidden(err), "the token of view lists Secrets: %v", err)
 	})
 	t.Run("clusters and accounts that read the same together", func(t *testing.T) {

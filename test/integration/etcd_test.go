@@ -65,7 +65,7 @@ func TestServer_EtcdCluster(t *testing.T) {
 		_, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 		return err
 	})
-	read := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Get(ctx, "encrypted", metav1.GetOptions{}))
+	read := testenv.Get(t, profiles, "encrypted")
 	assert.Equal(t, "plain to see", read.Spec.DisplayName)
 
 	etcd := etcdClient(t, shared.Hub.EtcdArgs())

@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
@@ -32,17 +31,17 @@ func TestClients_PlacementDecisions(t *testing.T) {
 	client := decisionsIn(t, namespace)
 	decision := newDecision("slice", "whale")
 	decision.SchedulerName = "first"
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Create(ctx, decision, metav1.CreateOptions{}))
+	decision = testenv.Create(t, client, decision)
 	w := testenv.Must[watch.Interface](t)(client.Watch(ctx, metav1.ListOptions{ResourceVersion: decision.ResourceVersion}))
 	defer w.Stop()
 
 	decision.Decisions = append(decision.Decisions, newDecision("", "shark").Decisions...)
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
+	decision = testenv.Update(t, client, decision)
 	assert.EqualValues(t, 2, decision.Generation)
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
+	decision = testenv.Patch(t, client, "slice", `{"schedulerName":"second"}`)
 	assert.Equal(t, "second", decision.SchedulerName)
 	assert.Len(t, decision.Decisions, 2)
-	found := testenv.Must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{}))
+	found := testenv.List(t, client, metav1.ListOptions{})
 	assert.Len(t, found.Items, 1)
 	assert.NotEmpty(t, found.ResourceVersion)
 	require.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))

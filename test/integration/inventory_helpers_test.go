@@ -35,7 +35,7 @@ var (
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "inventory-"}}
-	return testenv.Create(t, kube(t, shared.Hub.RESTConfig()).CoreV1().Namespaces(), namespace).Name
+	return testenv.Create(t, shared.Hub.Kube(t).CoreV1().Namespaces(), namespace).Name
 }
 
 // profilesIn returns upstream's client for the ClusterProfiles in a namespace of the hub.

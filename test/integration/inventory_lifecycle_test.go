@@ -24,7 +24,7 @@ import (
 // Deleting a namespace deletes the inventory in it.
 func TestInventory_NamespaceDeleted(t *testing.T) {
 	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
-	admin := kube(t, shared.Hub.RESTConfig())
+	admin := shared.Hub.Kube(t)
 	held := newProfile("held", "lifecycle")
 	held.Finalizers = []string{"example.com/hold"}
 	held = createProfile(t, namespace, held)
@@ -74,14 +74,14 @@ func TestInventory_NoSuchNamespace(t *testing.T) {
 // Owned objects go with their owner.
 func TestInventory_GarbageCollection(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	configMaps := kube(t, shared.Hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
+	configMaps := shared.Hub.Kube(t).CoreV1().ConfigMaps(namespace)
 	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
 	owned := []metav1.OwnerReference{*metav1.NewControllerRef(owner, inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile"))}
 	decision := newDecision("owned", "owner")
 	decision.OwnerReferences = owned
-	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, decision, metav1.CreateOptions{}))
+	testenv.Create(t, decisionsIn(t, namespace), decision)
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: owned}}
-	testenv.Must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
+	testenv.Create(t, configMaps, configMap)
 
 	foreground := metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}
 	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "owner", foreground))
@@ -99,14 +99,14 @@ func TestInventory_GarbageCollection(t *testing.T) {
 }
 
 func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
-	ctx, namespace := t.Context(), newNamespace(t)
-	policies := kube(t, shared.Hub.RESTConfig()).AdmissionregistrationV1()
+	namespace := newNamespace(t)
+	policies := shared.Hub.Kube(t).AdmissionregistrationV1()
 	const name = "names-for-people"
 	rule := admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 		Rule:       admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"}, Resources: []string{"clusterprofiles"}},
 	}
-	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicy](t)(policies.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
+	testenv.Create(t, policies.MutatingAdmissionPolicies(), &admissionregistrationv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
 			FailurePolicy:      ptr.To(admissionregistrationv1.Fail),
@@ -122,11 +122,11 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 				},
 			}},
 		},
-	}, metav1.CreateOptions{}))
-	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicyBinding](t)(policies.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+	})
+	testenv.Create(t, policies.MutatingAdmissionPolicyBindings(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name},
-	}, metav1.CreateOptions{}))
+	})
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		assert.NoError(t, policies.MutatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{}))

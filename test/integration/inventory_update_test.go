@@ -99,12 +99,12 @@ func TestInventory_ForgedFields(t *testing.T) {
 	t.Run("an update of the spec sets no status, one of the status no spec and no labels", func(t *testing.T) {
 		profile := createProfile(t, namespace, newProfile("apart", "update"))
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by spec", "by spec"
-		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.Update(t, client, profile)
 		assert.Empty(t, profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by status", "by status"
 		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"}, []string{"example.com/hold"}
-		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.UpdateStatus(t, client, profile)
 		assert.Equal(t, "by status", profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		assert.Empty(t, profile.Labels)
@@ -129,7 +129,7 @@ func TestInventory_ForgedFields(t *testing.T) {
 		old := createProfile(t, namespace, newProfile("raced", "update"))
 		newer := old.DeepCopy()
 		newer.Spec.DisplayName = "newer"
-		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, newer, metav1.UpdateOptions{}))
+		testenv.Update(t, client, newer)
 		_, err := client.Update(ctx, old, metav1.UpdateOptions{})
 		assert.True(t, apierrors.IsConflict(err), "%v", err)
 		_, err = client.UpdateStatus(ctx, old, metav1.UpdateOptions{})

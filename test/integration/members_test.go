@@ -137,7 +137,7 @@ func TestMembers_Failures(t *testing.T) {
 			if test.change != nil {
 				test.change(secret)
 			}
-			testenv.Create(t, kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace), secret)
+			testenv.Create(t, shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace), secret)
 			join(t, cluster, cluster)
 			begin := time.Now()
 			_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request(cluster, "broken", "view"), metav1.CreateOptions{})
@@ -165,12 +165,12 @@ func TestMembers_Forbidden(t *testing.T) {
 // A cluster replaced under its name starts over.
 func TestMembers_Replaced(t *testing.T) {
 	ctx := t.Context()
-	hub, profiles := kube(t, shared.Hub.RESTConfig()), shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	hub, profiles := shared.Hub.Kube(t), shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	for i, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
 		admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
 		user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
 		secret := secretFor(t, "replaced", clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
-		testenv.Must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
+		testenv.Create(t, hub.CoreV1().Secrets(testenv.SystemNamespace), secret)
 		join(t, "replaced", "replaced")
 		testenv.Eventually(t, func(context.Context) error {
 			answer, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
@@ -180,7 +180,7 @@ func TestMembers_Replaced(t *testing.T) {
 			if answer.Status.Cluster.Server != cluster.Server() {
 				return fmt.Errorf("round %d: the answer is for %s", i, answer.Status.Cluster.Server)
 			}
-			_, err = kube(t, withToken(cluster, answer.Status.Token)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+			_, err = testenv.Kube(t, withToken(cluster, answer.Status.Token)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 			return err
 		})
 		require.NoError(t, hub.CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, "replaced", metav1.DeleteOptions{}))

@@ -29,7 +29,7 @@ func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.
 	t.Helper()
 	config := shared.Hub.RESTConfig()
 	if role != "" {
-		testenv.Bind(t, kube(t, config), namespace, user, testenv.UserSubject(user), role)
+		testenv.Bind(t, testenv.Kube(t, config), namespace, user, testenv.UserSubject(user), role)
 		config = shared.Hub.User(t, user)
 	}
 	return testenv.Clusterpass(t, config).ClusterpassV1alpha1().Placements(namespace)
@@ -72,7 +72,7 @@ func TestPlacement_Author(t *testing.T) {
 	}
 	forged := newPlacement("authored")
 	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
-	created := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Create(ctx, forged, metav1.CreateOptions{}))
+	created := testenv.Create(t, first, forged)
 	expect(t, created, "placement-first", 1)
 
 	patch := func(t *testing.T, client clusterpassclient.PlacementInterface, body string, dryRun ...string) *clusterpassv1alpha1.Placement {
@@ -90,12 +90,12 @@ func TestPlacement_Author(t *testing.T) {
 		assert.True(t, apierrors.IsInvalid(err), "a %s of the spec by another user: %v", kind, err)
 		assert.ErrorContains(t, err, `spec: Forbidden: its author is user "placement-first", and a patch would put`)
 	}
-	whole := testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Get(ctx, "authored", metav1.GetOptions{}))
+	whole := testenv.Get(t, second, "authored")
 	whole.Spec.NumberOfClusters, whole.Status.NumberOfSelectedClusters = ptr.To(int32(2)), 7
 	expect(t, testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})), "placement-second", 2)
-	stored := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
+	stored := testenv.Get(t, first, "authored")
 	expect(t, stored, "placement-first", 1)
-	stored = testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{}))
+	stored = testenv.Update(t, second, whole)
 	expect(t, stored, "placement-second", 2)
 	expect(t, patch(t, second, `{"spec":{"numberOfClusters":3}}`), "placement-second", 3)
 	assert.Zero(t, stored.Status.NumberOfSelectedClusters, "written through the main resource")
@@ -186,8 +186,8 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 func TestPlacement_RBAC(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
-	testenv.Must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
-	testenv.Must[*clusterpassv1alpha1.Placement](t)(viewer.Get(ctx, "guarded", metav1.GetOptions{}))
+	testenv.Create(t, editor, newPlacement("guarded"))
+	testenv.Get(t, viewer, "guarded")
 	status := []byte(`{"status":{"numberOfSelectedClusters":1}}`)
 	_, createErr := viewer.Create(ctx, newPlacement("forged"), metav1.CreateOptions{})
 	_, patchErr := viewer.Patch(ctx, "guarded", types.MergePatchType, []byte(`{"spec":{"numberOfClusters":1}}`), metav1.PatchOptions{})

@@ -28,7 +28,7 @@ func TestRefusals_OfOneUser(t *testing.T) {
 	kubeconfig := ordinaryUser(t, user)
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
-	client := kube(t, config).Discovery().RESTClient()
+	client := testenv.Kube(t, config).Discovery().RESTClient()
 	asked := request("bravelion", "refused-often", "cluster-admin")
 	asked.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest"))
 	body, err := json.Marshal(asked)

@@ -187,7 +187,15 @@ func Metrics(ctx context.Context, config *rest.Config) (text string, parsed test
 // EachAuditEvent calls do with each event that the cluster's audit log has so far.
 func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
 	t.Helper()
-	log := Must[*os.File](t)(os.Open(c.AuditLog()))
+	require.NoError(t, EachAuditEvent(c.AuditLog(), do))
+}
+
+// EachAuditEvent calls do with each event that an audit log has so far.
+func EachAuditEvent(file string, do func(event *auditv1.Event)) error {
+	log, err := os.Open(file)
+	if err != nil {
+		return err
+	}
 	defer log.Close()
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<24)
@@ -197,5 +205,5 @@ func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
 			do(&event)
 		}
 	}
-	require.NoError(t, lines.Err())
+	return lines.Err()
 }

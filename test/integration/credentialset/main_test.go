@@ -52,7 +52,7 @@ func startFleet(t *testing.T) *fleet {
 	}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
 	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
-	f.admin = f.kube(t)
+	f.admin = f.hub.Kube(t)
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
 	for _, namespace := range []string{team, consumers} {
@@ -104,11 +104,6 @@ func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: verbs})
 	f.bind(t, team, user, "edit", subject)
 	f.bind(t, consumers, user, "edit", subject)
-}
-
-func (f *fleet) kube(t *testing.T) kubernetes.Interface {
-	t.Helper()
-	return f.hub.Kube(t)
 }
 
 // ours returns the admin's client for sets.

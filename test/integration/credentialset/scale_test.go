@@ -104,7 +104,7 @@ func per(calls, credentials int) float64 { return float64(calls) / float64(crede
 func (f *fleet) connect(t *testing.T) {
 	t.Helper()
 	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(team)
-	f.admin = f.kube(t)
+	f.admin = f.hub.Kube(t)
 	testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
 }
 

@@ -38,7 +38,7 @@ const maxAuthorAge = 20 * time.Second
 // of a set, others are authors for maxAuthorAge, and namespaces have small limits.
 func TestCredentialSets_StrictHub(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
-	f.admin = f.kube(t)
+	f.admin = f.hub.Kube(t)
 	age := fmt.Sprint("--max-set-author-age=", maxAuthorAge)
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: append([]string{age, "--set-author-masters=Refuse"}, limits...)})
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{age}})

@@ -68,7 +68,7 @@ func TestDoctor_MayNotLook(t *testing.T) {
 
 func TestDoctor_MayNotMint(t *testing.T) {
 	// Revoking it would be allowed.
-	testenv.Bind(t, kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
+	testenv.Bind(t, shared.Hub.Kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
 	editor := shared.Hub.User(t, "editor")
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
@@ -113,7 +113,7 @@ func TestDoctor_ServerDown(t *testing.T) {
 	expect(t, options(), expected{check: "grants", verdict: doctor.Fail, message: "the hub does not answer", mend: "apiservices"})
 	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
 	t.Run("so that namespaces hang", func(t *testing.T) {
-		namespaces := kube(t).CoreV1().Namespaces()
+		namespaces := shared.Hub.Kube(t).CoreV1().Namespaces()
 		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}})
 		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
 		expect(t, options(), expected{
@@ -133,7 +133,7 @@ func TestDoctor_ServerDown(t *testing.T) {
 }
 
 func TestDoctor_ServerWithoutRights(t *testing.T) {
-	roles := kube(t).RbacV1().ClusterRoles()
+	roles := shared.Hub.Kube(t).RbacV1().ClusterRoles()
 	role := testenv.Get(t, roles, "clusterpass-apiserver")
 	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
 	testenv.Update(t, roles, role)
@@ -222,7 +222,7 @@ func TestDoctor_ManagerStopped(t *testing.T) {
 }
 
 func TestDoctor_Powers(t *testing.T) {
-	bindings := kube(t).RbacV1().ClusterRoleBindings()
+	bindings := shared.Hub.Kube(t).RbacV1().ClusterRoleBindings()
 	for name, subject := range map[string]rbacv1.Subject{
 		"eve-has-all":      {Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"},
 		"everybody-has-it": {Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"},
@@ -251,7 +251,7 @@ func TestDoctor_NoSuchCluster(t *testing.T) {
 // changeSecret changes the Secret with the member's kubeconfig until the test ends.
 func changeSecret(t *testing.T, change func(*corev1.Secret)) {
 	t.Helper()
-	secrets := kube(t).CoreV1().Secrets(testenv.SystemNamespace)
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
 	before := testenv.Get(t, secrets, memberSecret)
 	changed := before.DeepCopy()
 	change(changed)

@@ -99,7 +99,7 @@ func causes(err error) []string {
 func expectProfilesAreFollowed(t *testing.T) {
 	t.Helper()
 	admin := hub.RESTConfig()
-	client := profilesClient(t).ApisV1alpha1().ClusterProfiles("default")
+	client := hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	status := getProfile(t, "external").Status
 
 	create := func() types.UID {
@@ -156,13 +156,13 @@ func expectProfilesAreFollowed(t *testing.T) {
 // grantTo binds rules in namespace default of the hub to a user.
 func grantTo(t *testing.T, name, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	testenv.Grant(t, kube(t, hub.RESTConfig()), "default", name, testenv.UserSubject(user), rules...)
+	testenv.Grant(t, hub.Kube(t), "default", name, testenv.UserSubject(user), rules...)
 }
 
 // memberObjects lists what clusterpass could have changed on the member.
 func memberObjects(t *testing.T) []string {
 	t.Helper()
-	client := kube(t, bravelion.RESTConfig())
+	client := bravelion.Kube(t)
 	var all []string
 	for _, path := range []string{
 		"/api/v1/namespaces", "/api/v1/serviceaccounts", "/api/v1/secrets", "/apis/rbac.authorization.k8s.io/v1/roles",

@@ -54,7 +54,7 @@ func TestServer_Forbidden(t *testing.T) {
 // artifacts/deploy/rbac leaves it, and waits until the hub's authoriser knows.
 func denyServer(t *testing.T, group, resource string) {
 	t.Helper()
-	client := kube(t, hub.RESTConfig())
+	client := hub.Kube(t)
 	role := testenv.Get(t, client.RbacV1().ClusterRoles(), serverName)
 	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, group) })
 	testenv.Update(t, client.RbacV1().ClusterRoles(), role)

@@ -34,7 +34,7 @@ func expectGrantsAreRevoked(t *testing.T) {
 
 	require.NoError(t, grants.DeleteCollection(t.Context(), metav1.DeleteOptions{},
 		metav1.ListOptions{FieldSelector: "spec.serviceAccount.name=revoked"}))
-	require.NoError(t, profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
+	require.NoError(t, hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(context.Context) error {
 		if now := accounts(t); len(now) > len(before) {
 			return fmt.Errorf("ServiceAccounts on the member: %v", now)
@@ -53,7 +53,7 @@ func expectGrantsAreRevoked(t *testing.T) {
 // accounts lists the ServiceAccounts on the member that clusterpass has made.
 func accounts(t *testing.T) []string {
 	t.Helper()
-	list, err := kube(t, bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").List(t.Context(),
+	list, err := bravelion.Kube(t).CoreV1().ServiceAccounts("default").List(t.Context(),
 		metav1.ListOptions{LabelSelector: grant.LabelManagedBy})
 	require.NoError(t, err)
 	names := make([]string, 0, len(list.Items))

@@ -21,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -206,7 +205,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
-	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
+	namespaces := hub.Kube(t).CoreV1().Namespaces()
 	created := testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}})
 
 	t.Run("it is told why", func(t *testing.T) {
@@ -243,10 +242,5 @@ func join(t *testing.T, name string) {
 
 func getProfile(t *testing.T, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return testenv.Get(t, profilesClient(t).ApisV1alpha1().ClusterProfiles("default"), name)
-}
-
-func profilesClient(t *testing.T) inventory.Interface {
-	t.Helper()
-	return hub.Inventory(t)
+	return testenv.Get(t, hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), name)
 }

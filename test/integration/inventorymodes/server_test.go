@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -88,7 +87,7 @@ func (s *server) start(t *testing.T) {
 // Service has no endpoints.
 func (s *server) keepService(t *testing.T) {
 	t.Helper()
-	client := kube(t, hub.RESTConfig())
+	client := hub.Kube(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
@@ -258,10 +257,5 @@ func expectToken(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	})
 	asAccount := rest.AnonymousClientConfig(bravelion.RESTConfig())
 	asAccount.BearerToken = answer.Status.Token
-	testenv.List(t, kube(t, asAccount).CoreV1().Pods("default"), metav1.ListOptions{})
-}
-
-func kube(t *testing.T, config *rest.Config) kubernetes.Interface {
-	t.Helper()
-	return testenv.Kube(t, config)
+	testenv.List(t, testenv.Kube(t, asAccount).CoreV1().Pods("default"), metav1.ListOptions{})
 }

@@ -23,19 +23,12 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
 
 // team is a namespace of the hub with a set.
 const team = "team"
-
-// sets returns a client for the sets of team.
-func sets(t *testing.T) versioned.Interface {
-	t.Helper()
-	return shared.Hub.Clusterpass(t)
-}
 
 // keepSet has a set in team keep a credential for bravelion, until the test ends. The
 // ClusterProfile is in another namespace.
@@ -47,7 +40,7 @@ func keepSet(t *testing.T) {
 		ctx := context.WithoutCancel(t.Context())
 		// The controller manager can't see to the set without the RoleBinding, which goes with the
 		// namespace.
-		all := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+		all := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
 		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 			_, err := all.Get(ctx, "fleet", metav1.GetOptions{})
@@ -61,7 +54,7 @@ func keepSet(t *testing.T) {
 	})
 	testenv.Bind(t, hub, team, "clusterpass-credential-sets",
 		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}, "clusterpass:credential-sets")
-	testenv.Create(t, sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team), &clusterpassv1alpha1.ClusterCredentialSet{
+	testenv.Create(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team), &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
 			Clusters: clusterpassv1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion"}},
@@ -74,7 +67,7 @@ func keepSet(t *testing.T) {
 func setReady(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
+		set, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
 		if err == nil && set.Status.Ready != 1 {
 			err = fmt.Errorf("the status is %+v", set.Status)
 		}
@@ -86,7 +79,7 @@ func setReady(t *testing.T) {
 // function that it returns is called.
 func askForRotations(t *testing.T) (stop func()) {
 	t.Helper()
-	client := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	client := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
 	asking.Go(func() {
@@ -113,7 +106,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	t.Logf("it took %s", time.Since(began))
 	assert.Contains(t, out, "hub: marked secret/member-default-bravelion in clusterpass-system as leaving\n")
 	stop()
-	assert.Empty(t, testenv.List(t, sets(t).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{}).Items)
+	assert.Empty(t, testenv.List(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{}).Items)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
 		return notFound(err)
@@ -178,13 +171,13 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 			if err := notFound(err); err != nil {
 				return err
 			}
-			grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
+			grants, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
 			if err == nil && len(grants.Items) > 0 {
 				err = fmt.Errorf("%d grants", len(grants.Items))
 			}
 			return err
 		})
-		set := testenv.Get(t, sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team), "fleet")
+		set := testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team), "fleet")
 		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
 		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is removing them from the hub: bravelion")
 	})

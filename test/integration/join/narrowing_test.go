@@ -29,7 +29,7 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountN
 		name, err = testenv.Kubectl(ctx, shared.kubeconfig, request, "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
 		return err
 	})
-	return testenv.Get(t, sets(t).ClusterpassV1alpha1().AuthTokenGrants("default"), name)
+	return testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), name)
 }
 
 // accountGone returns nil where team-a of bravelion has no such ServiceAccount.
@@ -64,7 +64,7 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 	t.Run("but where the grants are to be revoked", func(t *testing.T) {
 		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+testenv.WaitTimeout.String())...)
 		require.NoError(t, accountGone(t, "narrowed"))
-		_, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
+		_, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
 		require.NoError(t, notFound(err))
 		_, err = shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, notFound(err))
@@ -102,7 +102,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that
 	// it is revoked.
 	forget = `{"status":{"memberUID":null}}`
-	testenv.Patch(t, sets(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, forget, "status")
+	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, forget, "status")
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
 	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
 	require.Error(t, accountGone(t, "stuck"))

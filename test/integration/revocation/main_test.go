@@ -19,7 +19,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -47,11 +46,6 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-func hub(t *testing.T) versioned.Interface {
-	t.Helper()
-	return shared.Hub.Clusterpass(t)
-}
-
 // granted is a grant and a client that uses a token of it.
 type granted struct {
 	*clusterpassv1alpha1.AuthTokenGrant
@@ -71,13 +65,13 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 	if change != nil {
 		change(&request.Spec)
 	}
-	answer := testenv.Create(t, hub(t).MulticlusterV1alpha1().AuthTokenRequests(namespace), request)
+	answer := testenv.Create(t, shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests(namespace), request)
 	shared.tokens = append(shared.tokens, answer.Status.Token)
 	config := testenv.Must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
 	rest, err := config.ClientConfig()
 	require.NoError(t, err)
 	rest.QPS = -1
-	g := testenv.Get(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants(namespace), answer.Status.GrantName)
+	g := testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(namespace), answer.Status.GrantName)
 	return granted{AuthTokenGrant: g, client: testenv.Kube(t, rest)}
 }
 
@@ -89,7 +83,7 @@ func (g granted) use(ctx context.Context) error {
 
 func deleteGrant(t *testing.T, g granted) {
 	t.Helper()
-	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
+	require.NoError(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
 }
 
 func newNamespace(t *testing.T, name string) {

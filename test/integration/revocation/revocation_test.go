@@ -103,7 +103,7 @@ func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 func untilGone(t *testing.T, g granted) time.Time {
 	t.Helper()
 	return testenv.Eventually(t, func(ctx context.Context) error {
-		left, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+		left, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && left.UID != g.UID {
 			return nil
 		}
@@ -114,7 +114,7 @@ func untilGone(t *testing.T, g granted) time.Time {
 // lookalikes makes objects on a member that are like those of a grant, but not its own.
 func lookalikes(t *testing.T, g granted) {
 	t.Helper()
-	ctx, client := t.Context(), shared.Bravelion.Kube(t)
+	client := shared.Bravelion.Kube(t)
 	labels := func(hubID string, uid types.UID) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
 	}
@@ -122,8 +122,8 @@ func lookalikes(t *testing.T, g granted) {
 		"of-another-hub": labels("another-hub", g.UID),
 		"of-nobody":      nil,
 	} {
-		testenv.Must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
-		testenv.Must[*rbacv1.ClusterRole](t)(client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+		testenv.Create(t, client.CoreV1().Secrets("default"), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
+		testenv.Create(t, client.RbacV1().ClusterRoles(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
 	}
 }
 
@@ -172,7 +172,7 @@ func TestRevocation_AccountName(t *testing.T) {
 	deleteGrant(t, g)
 	var taken time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+		_, err := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
 			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
 			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
@@ -190,11 +190,11 @@ func TestRevocation_ByLabel(t *testing.T) {
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
 		patch := `{"metadata":{"labels":{"team":"red"}}}`
-		testenv.Patch(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
+		testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
 		all = append(all, g)
 	}
 	red := metav1.ListOptions{LabelSelector: "team=red"}
-	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
+	require.NoError(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
 	for _, g := range all {
 		untilGone(t, g)
 		err := g.use(t.Context())
@@ -277,7 +277,7 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 // revokedCondition returns the condition that says how far a revocation is.
 func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
 	t.Helper()
-	live, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+	live, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -353,7 +353,7 @@ func TestRevocation_AbandonMember(t *testing.T) {
 		return err
 	})
 	patch := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
-	testenv.Patch(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
+	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }
