@@ -75,21 +75,18 @@ func Next[T comparable](
 	defer queue.Done(item)
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), kind, item))
 	again, err := reconcile(ctx, item)
-	if later, ok := errors.AsType[RetryError](err); ok {
+	later, isRetry := errors.AsType[RetryError](err)
+	switch {
+	case isRetry:
 		queue.AddAfter(item, time.Duration(later))
-		return true
-	}
-	if err != nil && ctx.Err() != nil {
-		return true
-	}
-	if err != nil {
+	case err == nil:
+		queue.Forget(item)
+		if again > 0 {
+			queue.AddAfter(item, again)
+		}
+	case ctx.Err() == nil:
 		klog.FromContext(ctx).V(2).Info("Trying again", "reason", err)
 		queue.AddRateLimited(item)
-		return true
-	}
-	queue.Forget(item)
-	if again > 0 {
-		queue.AddAfter(item, again)
 	}
 	return true
 }
