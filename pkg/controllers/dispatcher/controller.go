@@ -25,7 +25,6 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
@@ -60,10 +59,9 @@ type Options struct {
 // Controller nominates clusters. Use New.
 type Controller struct {
 	Options
-	kueue     *watched
-	decisions inventorylisters.PlacementDecisionLister
-	queue     workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced    []cache.InformerSynced
+	kueue  *watched
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced []cache.InformerSynced
 
 	mu sync.Mutex
 	// waiting has the progress of Workloads that wait for a cluster.
@@ -78,11 +76,10 @@ func New(o Options) (*Controller, error) {
 	}
 	registerMetrics()
 	c := &Controller{
-		Options:   o,
-		kueue:     watched,
-		decisions: o.Decisions.Lister(),
-		waiting:   map[cache.ObjectName]*progress{},
-		queue:     loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
+		Options: o,
+		kueue:   watched,
+		waiting: map[cache.ObjectName]*progress{},
+		queue:   loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
 	}
 	return c, c.watch()
 }

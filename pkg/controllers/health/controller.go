@@ -32,7 +32,6 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/metric"
@@ -68,9 +67,8 @@ type Options struct {
 // Controller maintains the health in ClusterProfiles. Use New.
 type Controller struct {
 	Options
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced cache.InformerSynced
 
 	mu sync.Mutex
 	// seen has the observations of each profile's member, by UID of the profile.
@@ -80,10 +78,9 @@ type Controller struct {
 // New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
-		Options:  o,
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
-		seen:     map[types.UID]*observed{},
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
+		seen:    map[types.UID]*observed{},
 	}
 	c.registerMetrics()
 	var err error
@@ -154,7 +151,7 @@ func (c *Controller) Run(ctx context.Context) {
 
 // reconcile probes one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil || !c.isOurs(profile) {
 		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
@@ -255,7 +252,7 @@ func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- cluster
 
 // CollectWithStability implements metrics.StableCollector.
 func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
-	profiles, err := c.controller.profiles.List(labels.Everything())
+	profiles, err := c.controller.Profiles.Lister().List(labels.Everything())
 	if err != nil {
 		return
 	}

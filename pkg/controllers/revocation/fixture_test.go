@@ -91,7 +91,7 @@ func (f *fixture) store(t *testing.T, o runtime.Object) {
 // see has the informers see an object.
 func (f *fixture) see(t *testing.T, o runtime.Object) {
 	t.Helper()
-	indexer := f.indexer
+	indexer := f.Grants.Informer().GetIndexer()
 	if _, ok := o.(*inventoryv1alpha1.ClusterProfile); ok {
 		indexer = f.Profiles.Informer().GetIndexer()
 	}

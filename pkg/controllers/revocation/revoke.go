@@ -252,12 +252,8 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	case err != nil && !gone.Is(err, inventoryv1alpha1.Resource("clusterprofiles"), of.Name):
 		return fmt.Errorf("ClusterProfile %s: %w", grant.Cluster(g), err)
 	}
-	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
-	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted",
-			grant.Cluster(g), of.UID)
-	}
-	return ignoreGone(err, g)
+	return c.end(ctx, g, nil, "ClusterProfileGone",
+		fmt.Sprintf("ClusterProfile %s with UID %s is gone, or is being deleted", grant.Cluster(g), of.UID))
 }
 
 // ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its

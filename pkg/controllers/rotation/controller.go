@@ -29,7 +29,6 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
@@ -70,18 +69,16 @@ type Options struct {
 // Controller renews credentials. Use New.
 type Controller struct {
 	Options
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced cache.InformerSynced
 }
 
 // New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
 	registerMetrics()
 	c := &Controller{
-		Options:  o,
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
 	}
 	var err error
 	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
@@ -104,7 +101,7 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile renews the credential for one member if that is due. It returns after how long to
 // reconcile it again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
 		return 0, nil //nolint:nilerr // it was deleted
 	}

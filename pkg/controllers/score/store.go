@@ -61,7 +61,7 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 // if an object of that name belongs to another owner, or to an earlier profile of the same name and
 // is about to be deleted.
 func (c *Controller) ensure(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*v1alpha1.ClusterScore, error) {
-	score, err := c.scores.ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
+	score, err := c.Scores.Lister().ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
 	if apierrors.IsNotFound(err) {
 		score, err = c.Client.ClusterpassV1alpha1().ClusterScores(profile.Namespace).Create(ctx, newScore(profile), metav1.CreateOptions{})
 	}

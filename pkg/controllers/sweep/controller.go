@@ -26,14 +26,12 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
-	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -73,20 +71,16 @@ type Options struct {
 // Controller sweeps members. It is made by New.
 type Controller struct {
 	Options
-	grants   listers.AuthTokenGrantLister
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   []cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced []cache.InformerSynced
 }
 
 // New returns a Controller that has registered with its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
 	registerMetrics()
 	c := &Controller{
-		Options:  o,
-		grants:   o.Grants.Lister(),
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -114,7 +108,7 @@ func (c *Controller) Run(ctx context.Context) {
 
 // reconcile sweeps one member. It returns when to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		return 0, nil
 	}
@@ -179,7 +173,7 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 // differs returns whether what was found is not what the grants say, as far as the cache knows
 // them.
 func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
-	grants, err := c.grants.List(labels.Everything())
+	grants, err := c.Grants.Lister().List(labels.Everything())
 	if err != nil {
 		return false, err
 	}

@@ -40,7 +40,7 @@ const (
 func (c *Controller) removeOrphans(
 	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found,
 ) error {
-	cached, err := c.grants.List(labels.Everything())
+	cached, err := c.Grants.Lister().List(labels.Everything())
 	if err != nil {
 		return err
 	}

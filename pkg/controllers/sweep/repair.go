@@ -30,7 +30,7 @@ import (
 // repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of
 // it. What cannot be repaired is noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
-	grants, err := c.grants.List(labels.Everything())
+	grants, err := c.Grants.Lister().List(labels.Everything())
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Grants can't be listed")
 		return
@@ -55,7 +55,7 @@ func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 // noteMember notes which cluster the member is on the grants that do not say so yet, and were found
 // there.
 func (c *Controller) noteMember(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) error {
-	grants, err := c.grants.List(labels.Everything())
+	grants, err := c.Grants.Lister().List(labels.Everything())
 	if err != nil {
 		return err
 	}
