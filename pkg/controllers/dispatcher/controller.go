@@ -143,11 +143,7 @@ func (c *Controller) watch() error {
 		{kueue.MultiKueueClusters, c.kueue.clusters, c.kueueChanged},
 		{"PlacementDecisions", c.Decisions.Informer(), c.decisionChanged},
 	} {
-		handle := func(obj any) {
-			if accessor, ok := loop.Object[metav1.ObjectMetaAccessor](obj); ok {
-				w.changed(accessor.GetObjectMeta())
-			}
-		}
+		handle := loop.Typed(func(object metav1.ObjectMetaAccessor) { w.changed(object.GetObjectMeta()) })
 		synced, err := loop.AddHandler(w.what, w.informer, loop.Always(handle))
 		if err != nil {
 			return err

@@ -87,9 +87,9 @@ func New(o Options) (*Controller, error) {
 	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
 		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    c.added,
+			AddFunc:    loop.Typed(c.added),
 			UpdateFunc: c.updated,
-			DeleteFunc: c.deleted,
+			DeleteFunc: loop.Typed(c.deleted),
 		},
 	})
 	return c, err
@@ -102,14 +102,12 @@ func (c *Controller) isOurs(obj any) bool {
 
 // added probes a new profile at once, and others in their turn: a restart must not cause a thousand
 // probes in a second.
-func (c *Controller) added(obj any) {
-	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-		if health(profile) == nil {
-			c.queue.Add(cache.MetaObjectToName(profile))
-			return
-		}
-		c.queue.AddAfter(cache.MetaObjectToName(profile), c.untilNext(profile.UID))
+func (c *Controller) added(profile *inventoryv1alpha1.ClusterProfile) {
+	if health(profile) == nil {
+		c.queue.Add(cache.MetaObjectToName(profile))
+		return
 	}
+	c.queue.AddAfter(cache.MetaObjectToName(profile), c.untilNext(profile.UID))
 }
 
 // updated probes at once if the access to the member has changed.
@@ -122,12 +120,10 @@ func (c *Controller) updated(oldObj, obj any) {
 	}
 }
 
-func (c *Controller) deleted(obj any) {
-	if profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj); ok {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.seen, profile.UID)
-	}
+func (c *Controller) deleted(profile *inventoryv1alpha1.ClusterProfile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.seen, profile.UID)
 }
 
 // untilNext returns the time until the next regular probe of a profile. Profiles have different

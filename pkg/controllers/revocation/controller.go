@@ -126,12 +126,9 @@ func profileUID(obj any) ([]string, error) {
 }
 
 func (c *Controller) enqueue(obj any) {
-	name, err := cache.DeletionHandlingObjectToName(obj)
-	if err != nil {
-		utilruntime.HandleError(err)
-		return
+	if g, ok := obj.(*v1alpha1.AuthTokenGrant); ok {
+		c.queue.Add(cache.MetaObjectToName(g))
 	}
-	c.queue.Add(name)
 }
 
 // enqueueOf enqueues all grants of a ClusterProfile that is deleted, or is being deleted.

@@ -82,11 +82,7 @@ func New(o Options) (*Controller, error) {
 	}
 	var err error
 	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-				c.queue.Add(cache.MetaObjectToName(profile))
-			}
-		},
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) { c.queue.Add(cache.MetaObjectToName(profile)) }),
 	})
 	return c, err
 }

@@ -85,11 +85,11 @@ func New(o Options) (*Controller, error) {
 		queue:   loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && c.manages(profile) {
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {
+			if c.manages(profile) {
 				c.queue.AddAfter(cache.MetaObjectToName(profile), time.Duration(loop.Phase(profile.UID)*float64(o.Period)))
 			}
-		},
+		}),
 	})
 	c.synced = []cache.InformerSynced{profiles, o.Scores.Informer().HasSynced}
 	return c, err
@@ -109,13 +109,10 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile collects the scores of one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) || err == nil && !c.manages(profile) {
-		return 0, nil
+	if err != nil || !c.manages(profile) {
+		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
-	var again time.Duration
-	if err == nil {
-		again, err = c.sync(ctx, profile)
-	}
+	again, err := c.sync(ctx, profile)
 	if err != nil {
 		collections.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("scores not collected: %w", err)

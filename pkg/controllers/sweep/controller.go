@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -83,17 +83,11 @@ func New(o Options) (*Controller, error) {
 		queue:   loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if name, err := cache.ObjectToName(obj); err == nil {
-				// Not all at once when the program starts.
-				c.queue.AddAfter(name, wait.Jitter(o.Period/10, 1))
-			}
-		},
-		DeleteFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-				c.left(profile.UID, 0)
-			}
-		},
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {
+			// Not all at once when the program starts.
+			c.queue.AddAfter(cache.MetaObjectToName(profile), wait.Jitter(o.Period/10, 1))
+		}),
+		DeleteFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) { c.left(profile.UID, 0) }),
 	})
 	c.synced = []cache.InformerSynced{profiles, o.Grants.Informer().HasSynced}
 	return c, err
@@ -109,13 +103,10 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile sweeps one member. It returns when to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) {
-		return 0, nil
-	}
-	if err == nil {
-		err = c.sweep(ctx, profile)
-	}
 	if err != nil {
+		return 0, nil //nolint:nilerr // it was deleted
+	}
+	if err := c.sweep(ctx, profile); err != nil {
 		sweeps.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("member not swept: %w", err)
 	}
@@ -139,11 +130,7 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 	if err := c.noteMember(ctx, profile.UID, client, found); err != nil {
 		return err
 	}
-	differs, err := c.differs(profile.UID, found)
-	if err != nil {
-		return err
-	}
-	if !differs {
+	if !c.differs(profile.UID, found) {
 		c.left(profile.UID, 0)
 		return nil
 	}
@@ -170,16 +157,20 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 	return found, nil
 }
 
+// cached returns all grants, as far as the cache knows them.
+func (c *Controller) cached() []*v1alpha1.AuthTokenGrant {
+	grants, err := c.Grants.Lister().List(labels.Everything())
+	utilruntime.Must(err) // A cache lists what it has.
+	return grants
+}
+
 // differs returns whether what was found is not what the grants say, as far as the cache knows
 // them.
-func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
-	grants, err := c.Grants.Lister().List(labels.Everything())
-	if err != nil {
-		return false, err
-	}
+func (c *Controller) differs(profile types.UID, found *grant.Found) bool {
+	grants := c.cached()
 	return len(orphans(found, byUID(grants))) > 0 || slices.ContainsFunc(grants, func(g *v1alpha1.AuthTokenGrant) bool {
 		return g.Spec.ClusterProfile.UID == profile && isComplete(g) && len(found.Drift(g)) > 0
-	}), nil
+	})
 }
 
 // No label of these names a cluster, a user or a grant.

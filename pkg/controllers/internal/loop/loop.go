@@ -107,6 +107,16 @@ func Object[T any](obj any) (T, bool) {
 	return of, ok
 }
 
+// Typed returns a function for a handler that calls handle with the object of an event as Object
+// returns it.
+func Typed[T any](handle func(object T)) func(obj any) {
+	return func(obj any) {
+		if object, ok := Object[T](obj); ok {
+			handle(object)
+		}
+	}
+}
+
 // Always returns a handler that handles every event in the same way.
 func Always(handle func(obj any)) cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{AddFunc: handle, UpdateFunc: func(_, obj any) { handle(obj) }, DeleteFunc: handle}
