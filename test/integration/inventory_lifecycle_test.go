@@ -55,12 +55,7 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 		held = getProfile(t, namespace, "held")
 		held.Finalizers = nil
 		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			if _, err := admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return errors.Join(errors.New("the namespace is still there"), err)
-			}
-			return nil
-		})
+		testenv.AwaitGone(t, admin.CoreV1().Namespaces(), namespace)
 	})
 	assert.Len(t, names(t, list(t, other, metav1.ListOptions{})), 1)
 }

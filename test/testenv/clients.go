@@ -5,9 +5,12 @@ package testenv
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -76,7 +79,7 @@ func Root(t testing.TB) string {
 	return Must[string](t)(ModuleRoot())
 }
 
-// What Get, Create, Update, UpdateStatus, Patch and List use of a typed client.
+// What the functions below use of a typed client.
 type (
 	getter[T any] interface {
 		Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
@@ -102,6 +105,32 @@ type (
 func Get[T any](t testing.TB, client getter[T], name string) T {
 	t.Helper()
 	return Must[T](t)(client.Get(t.Context(), name, metav1.GetOptions{}))
+}
+
+// Await waits until there is an object with that name for which check returns nil, and returns it. If
+// check is nil, any object will do.
+func Await[T any](t testing.TB, client getter[T], name string, check func(object T) error) (object T) {
+	t.Helper()
+	Eventually(t, func(ctx context.Context) (err error) {
+		object, err = client.Get(ctx, name, metav1.GetOptions{})
+		if err == nil && check != nil {
+			err = check(object)
+		}
+		return err
+	})
+	return object
+}
+
+// AwaitGone waits until there is no object with that name.
+func AwaitGone[T any](t testing.TB, client getter[T], name string) {
+	t.Helper()
+	Eventually(t, func(ctx context.Context) error {
+		_, err := client.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(fmt.Errorf("%s is still there", name), err)
+	})
 }
 
 // Create creates an object and returns it as stored. The test ends if that fails.

@@ -62,18 +62,12 @@ func changeDecision(t *testing.T, client inventoryclient.PlacementDecisionInterf
 // untilSays waits until the condition Ready of a set has words in its message, and returns the set.
 func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		set, err = f.ours(t).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours(t), name, func(set *v1alpha1.ClusterCredentialSet) error {
 		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady); is == nil || !strings.Contains(is.Message, words) {
 			return fmt.Errorf("the condition is %+v, want %q in it", is, words)
 		}
 		return nil
 	})
-	return set
 }
 
 // untilNoSecret waits until a Secret is gone.
@@ -142,12 +136,11 @@ func (f *fleet) testDecisions(t *testing.T) {
 		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
-	testenv.Eventually(t, func(ctx context.Context) error {
-		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
-		if err == nil && (made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion") {
-			err = fmt.Errorf("the decision is still hers: %+v", made)
+	testenv.Await(t, hostile, slice, func(made *inventoryv1alpha1.PlacementDecision) error {
+		if made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion" {
+			return fmt.Errorf("the decision is still hers: %+v", made)
 		}
-		return err
+		return nil
 	})
 	f.until(t, "decided", "Ready")
 	now := f.secret(t, "decided-bravelion")
@@ -168,12 +161,11 @@ func (f *fleet) testDecisions(t *testing.T) {
 		_, err = placements.Update(t.Context(), stored, metav1.UpdateOptions{})
 		return err
 	}))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
-		if err == nil && len(made.Decisions) < 2 {
-			err = errors.New("both clusters are not decided yet")
+	testenv.Await(t, hostile, slice, func(made *inventoryv1alpha1.PlacementDecision) error {
+		if len(made.Decisions) < 2 {
+			return errors.New("both clusters are not decided yet")
 		}
-		return err
+		return nil
 	})
 	assert.Equal(t, int32(1), f.until(t, "decided", "Ready").Status.Selected)
 
@@ -242,10 +234,7 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	before := f.secret(t, "by-labels-bravelion")
 	f.remove(t, "by-names")
 	require.NoError(t, f.admin.CoreV1().Secrets(consumers).Delete(t.Context(), "by-labels-smartfish", metav1.DeleteOptions{}))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, "by-labels-smartfish", metav1.GetOptions{})
-		return err
-	})
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), "by-labels-smartfish", nil)
 	seeing.Rules[1].Verbs = seeing.Rules[1].Verbs[2:]
 	testenv.Update(t, f.admin.RbacV1().ClusterRoles(), seeing)
 	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) {

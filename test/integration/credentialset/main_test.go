@@ -159,19 +159,14 @@ func (f *fleet) remove(t *testing.T, name string) {
 // set.
 func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		set, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	return testenv.Await(t, sets, name, func(set *v1alpha1.ClusterCredentialSet) error {
 		condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 		if condition == nil || condition.Reason != reason || condition.ObservedGeneration != set.Generation {
 			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
 		}
 		return nil
 	})
-	return set
 }
 
 func (f *fleet) secret(t *testing.T, name string) *corev1.Secret {

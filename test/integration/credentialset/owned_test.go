@@ -215,11 +215,7 @@ func (f *fleet) testTampering(t *testing.T) {
 func (f *fleet) conflict(t *testing.T, name, reason string) string {
 	t.Helper()
 	message := ""
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := f.ours(t).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, f.ours(t), name, func(set *v1alpha1.ClusterCredentialSet) error {
 		is := ptr.Deref(meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetConflict), metav1.Condition{})
 		if is.Reason != reason {
 			return fmt.Errorf("set %s has %+v, want reason %q", name, is, reason)

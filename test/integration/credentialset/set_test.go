@@ -60,11 +60,8 @@ func (f *fleet) testCredentials(t *testing.T) {
 	set := f.until(t, "fleet", "Ready")
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Await(t, sets, "fleet", func(set *v1alpha1.ClusterCredentialSet) error {
 		if next := set.Status.NextRotation; next == nil || time.Until(next.Time) < 42*time.Minute || time.Until(next.Time) > 48*time.Minute {
 			return fmt.Errorf("the next rotation is at %v, want one after 72 to 80 %% of an hour", next)
 		}
@@ -120,10 +117,7 @@ func (f *fleet) testSelection(t *testing.T) {
 	})
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 	f.label(t, "smartfish", "smartfish")
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{})
-		return err
-	})
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), leaving.Name, nil)
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 }
 
@@ -137,15 +131,12 @@ func (f *fleet) rotate(t *testing.T, name, value string) {
 // changed waits until a Secret has another token than it had, and returns it.
 func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
 	t.Helper()
-	var now *corev1.Secret
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		now, err = f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
-		if err == nil && bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
-			err = errors.New("the Secret is unchanged")
+	return testenv.Await(t, f.admin.CoreV1().Secrets(consumers), before.Name, func(now *corev1.Secret) error {
+		if bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
+			return errors.New("the Secret is unchanged")
 		}
-		return err
+		return nil
 	})
-	return now
 }
 
 func (f *fleet) testRotation(t *testing.T) {
@@ -210,15 +201,11 @@ func (f *fleet) testReplacement(t *testing.T) {
 	require.NoError(t, f.profiles.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	f.join(t, f.smartfish, "smartfish")
 	profile := testenv.Get(t, f.profiles, "smartfish")
-	testenv.Eventually(t, func(ctx context.Context) error {
-		secret, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), before.Name, func(secret *corev1.Secret) error {
 		if uid := secret.Annotations["clusterpass.dev/credential-cluster-uid"]; uid != string(profile.UID) {
 			return fmt.Errorf("the Secret is for UID %s", uid)
 		}
-		_, err = holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -416,30 +403,15 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	set.Namespace, set.Spec.Secret.Namespace = "with-set", "with-secrets"
 	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace)
 	testenv.Create(t, sets, set)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets("with-secrets").Get(ctx, "short-lived-bravelion", metav1.GetOptions{})
-		return err
-	})
+	testenv.Await(t, f.admin.CoreV1().Secrets("with-secrets"), "short-lived-bravelion", nil)
 	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
-	f.untilGone(t, "with-set")
+	testenv.AwaitGone(t, namespaces, "with-set")
 	left, err := f.admin.CoreV1().Secrets("with-secrets").Get(t.Context(), "short-lived-bravelion", metav1.GetOptions{})
 	require.NoError(t, err, "nobody could delete the Secret")
 	f.untilTokenEnds(t, left)
 	require.NoError(t, namespaces.Delete(t.Context(), "with-secrets", metav1.DeleteOptions{}))
-	f.untilGone(t, "with-secrets")
-}
-
-// untilGone waits until a namespace of the hub is gone.
-func (f *fleet) untilGone(t *testing.T, namespace string) {
-	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("namespace %s is there: %w", namespace, err)
-	})
+	testenv.AwaitGone(t, namespaces, "with-secrets")
 }
 
 // testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete

@@ -195,15 +195,10 @@ func (f *fleet) renewAuthor(t *testing.T, user, set string, args ...string) (str
 // untilExpiring waits until the condition AuthorExpiring of the set aging has a reason.
 func (f *fleet) untilExpiring(t *testing.T, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		if set, err = f.ours(t).Get(ctx, "aging", metav1.GetOptions{}); err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours(t), "aging", func(set *v1alpha1.ClusterCredentialSet) error {
 		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring); is == nil || is.Reason != reason {
 			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
 		}
 		return nil
 	})
-	return set
 }

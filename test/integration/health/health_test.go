@@ -43,12 +43,11 @@ func (f *fleet) testFacts(t *testing.T) {
 	require.NoError(t, f.bravelion.Kill("kube-apiserver"))
 	f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
 	require.NoError(t, f.bravelion.Restart(t.Context(), "kube-apiserver"))
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		profile, err = f.profiles.Get(ctx, "bravelion", metav1.GetOptions{})
-		if err == nil && len(profile.Status.Properties) != 2 {
-			err = fmt.Errorf("its properties are %v", profile.Status.Properties)
+	profile = testenv.Await(t, f.profiles, "bravelion", func(profile *inventoryv1alpha1.ClusterProfile) error {
+		if len(profile.Status.Properties) != 2 {
+			return fmt.Errorf("its properties are %v", profile.Status.Properties)
 		}
-		return err
+		return nil
 	})
 	assert.Equal(t, "nvidia.com/gpu.product L4", profile.Status.Properties[0].Name+" "+profile.Status.Properties[0].Value)
 	assert.Equal(t, "topology.kubernetes.io/region eu", profile.Status.Properties[1].Name+" "+profile.Status.Properties[1].Value)

@@ -6,7 +6,6 @@
 package health
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -64,11 +63,7 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus, reasons ...string) metav1.Condition {
 	t.Helper()
 	var last *metav1.Condition
-	testenv.Eventually(t, func(ctx context.Context) error {
-		profile, err := f.profiles.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, f.profiles, name, func(profile *inventoryv1alpha1.ClusterProfile) error {
 		last = meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 		if last == nil || last.Status != status || len(reasons) > 0 && !slices.Contains(reasons, last.Reason) {
 			return fmt.Errorf("%s is %v", name, last)

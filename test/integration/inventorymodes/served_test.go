@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -212,11 +211,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 		installProfileCRDs(t)
 		expectUnavailable(t, profilesPath)
 		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			namespace, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
+		testenv.Await(t, namespaces, created.Name, func(namespace *corev1.Namespace) error {
 			if !slices.ContainsFunc(namespace.Status.Conditions, func(c corev1.NamespaceCondition) bool {
 				return c.Type == corev1.NamespaceDeletionDiscoveryFailure && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, multicluster.String())
 			}) {
@@ -225,13 +220,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 			return nil
 		})
 	})
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("namespace %s is still there: %w", created.Name, err)
-	})
+	testenv.AwaitGone(t, namespaces, created.Name)
 }
 
 // join makes bravelion known to the hub as the ClusterProfile named.

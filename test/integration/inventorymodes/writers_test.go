@@ -103,20 +103,13 @@ func expectDecisionWriters(t *testing.T) {
 		// The garbage collector watches a kind some time after its CustomResourceDefinition is there.
 		// Once it has deleted the second decision, whose owner never was, it knows the first, too.
 		own("dangling", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "never-was", UID: "5a1b6f0e-3c1d-4a55-8f5e-6f1d2c3b4a59"}})
-		testenv.Eventually(t, func(ctx context.Context) error {
-			_, err := ours.Get(ctx, "dangling", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return errors.Join(errors.New("the garbage collector has not seen it yet"), err)
-		})
+		testenv.AwaitGone(t, ours, "dangling")
 		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			d, err := ours.Get(ctx, "owned", metav1.GetOptions{})
-			if err == nil && len(d.OwnerReferences) > 0 {
-				err = errors.New("it is owned still")
+		testenv.Await(t, ours, "owned", func(d *inventoryv1alpha1.PlacementDecision) error {
+			if len(d.OwnerReferences) > 0 {
+				return errors.New("it is owned still")
 			}
-			return err
+			return nil
 		})
 	})
 	t.Run("in the end it is the controller manager's again", func(t *testing.T) {

@@ -66,12 +66,12 @@ func keepSet(t *testing.T) {
 // setReady waits until the set has a credential for bravelion.
 func setReady(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
-		if err == nil && set.Status.Ready != 1 {
-			err = fmt.Errorf("the status is %+v", set.Status)
+	sets := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Await(t, sets, "fleet", func(set *clusterpassv1alpha1.ClusterCredentialSet) error {
+		if set.Status.Ready != 1 {
+			return fmt.Errorf("the status is %+v", set.Status)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -107,10 +107,7 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	assert.Contains(t, out, "hub: marked secret/member-default-bravelion in clusterpass-system as leaving\n")
 	stop()
 	assert.Empty(t, testenv.List(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{}).Items)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
-		return notFound(err)
-	})
+	testenv.AwaitGone(t, shared.Hub.Kube(t).CoreV1().Secrets(team), "fleet-bravelion")
 }
 
 // leaving marks bravelion as an unjoin does that is interrupted then.

@@ -137,11 +137,7 @@ func (f *fleet) testAllow(t *testing.T) {
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
 	command := func(condition string) []string {
 		var args []string
-		testenv.Eventually(t, func(ctx context.Context) error {
-			set, err := f.sets(t).Get(ctx, setName, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
+		testenv.Await(t, f.sets(t), setName, func(set *v1alpha1.ClusterCredentialSet) error {
 			is := meta.FindStatusCondition(set.Status.Conditions, condition)
 			if is == nil || is.Status != metav1.ConditionFalse || !strings.Contains(is.Message, "kubectl ") {
 				return fmt.Errorf("the conditions are %+v", set.Status.Conditions)

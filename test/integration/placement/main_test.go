@@ -184,16 +184,11 @@ func (f *fleet) decides(t *testing.T, namespace, placement string, want ...strin
 // until waits until the condition PlacementSatisfied of a placement has a reason.
 func (f *fleet) until(t *testing.T, namespace, name, reason string) *v1alpha1.Placement {
 	t.Helper()
-	var placement *v1alpha1.Placement
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		if placement, err = f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours.Placements(namespace), name, func(placement *v1alpha1.Placement) error {
 		is := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied)
 		if is == nil || is.Reason != reason || is.ObservedGeneration != placement.Generation {
 			return fmt.Errorf("the conditions are %+v, want %s", placement.Status.Conditions, reason)
 		}
 		return nil
 	})
-	return placement
 }

@@ -290,12 +290,12 @@ func TestPlacement_NobodyMissesCluster(t *testing.T) {
 // selects waits until the status of a placement counts so many.
 func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		placement, err := f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil && (int(placement.Status.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied)) {
-			err = fmt.Errorf("%d clusters are selected, want %d", placement.Status.NumberOfSelectedClusters, count)
+	testenv.Await(t, f.ours.Placements(namespace), name, func(placement *v1alpha1.Placement) error {
+		is := placement.Status
+		if int(is.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(is.Conditions, v1alpha1.PlacementSatisfied) {
+			return fmt.Errorf("%d clusters are selected, want %d", is.NumberOfSelectedClusters, count)
 		}
-		return err
+		return nil
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -72,30 +73,23 @@ func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 // everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
 func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 	t.Helper()
-	ctx, client, all := t.Context(), cluster.Kube(t), map[string]bool{}
-	add := func(kind string, o *metav1.ObjectMeta) {
-		all[fmt.Sprintf("%s %s/%s %s", kind, o.Namespace, o.Name, o.UID)] = true
-	}
-	for _, o := range testenv.Must[*corev1.NamespaceList](t)(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})).Items {
-		add("Namespace", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*corev1.ServiceAccountList](t)(client.CoreV1().ServiceAccounts("").List(ctx, metav1.ListOptions{})).Items {
-		add("ServiceAccount", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*corev1.SecretList](t)(client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{})).Items {
-		add("Secret", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.ClusterRoleList](t)(client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})).Items {
-		add("ClusterRole", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.ClusterRoleBindingList](t)(client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})).Items {
-		add("ClusterRoleBinding", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.RoleList](t)(client.RbacV1().Roles("").List(ctx, metav1.ListOptions{})).Items {
-		add("Role", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.RoleBindingList](t)(client.RbacV1().RoleBindings("").List(ctx, metav1.ListOptions{})).Items {
-		add("RoleBinding", &o.ObjectMeta)
+	core, rbac, all := cluster.Kube(t).CoreV1(), cluster.Kube(t).RbacV1(), map[string]bool{}
+	for kind, list := range map[string]runtime.Object{
+		"Namespace":          testenv.List(t, core.Namespaces(), metav1.ListOptions{}),
+		"ServiceAccount":     testenv.List(t, core.ServiceAccounts(""), metav1.ListOptions{}),
+		"Secret":             testenv.List(t, core.Secrets(""), metav1.ListOptions{}),
+		"ClusterRole":        testenv.List(t, rbac.ClusterRoles(), metav1.ListOptions{}),
+		"ClusterRoleBinding": testenv.List(t, rbac.ClusterRoleBindings(), metav1.ListOptions{}),
+		"Role":               testenv.List(t, rbac.Roles(""), metav1.ListOptions{}),
+		"RoleBinding":        testenv.List(t, rbac.RoleBindings(""), metav1.ListOptions{}),
+	} {
+		require.NoError(t, meta.EachListItem(list, func(item runtime.Object) error {
+			o, err := meta.Accessor(item)
+			if err == nil {
+				all[fmt.Sprintf("%s %s/%s %s", kind, o.GetNamespace(), o.GetName(), o.GetUID())] = true
+			}
+			return err
+		}))
 	}
 	return all
 }
@@ -210,13 +204,7 @@ func TestRevocation_NamespaceDeleted(t *testing.T) {
 	untilGone(t, g)
 	err := g.use(t.Context())
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return errors.Join(errors.New("the namespace is still there"), err)
-	})
+	testenv.AwaitGone(t, shared.Hub.Kube(t).CoreV1().Namespaces(), "team-gone")
 }
 
 func TestRevocation_ProfileDeleted(t *testing.T) {
