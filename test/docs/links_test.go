@@ -68,7 +68,6 @@ func TestPages_Lines(t *testing.T) {
 // TestReadme_Length keeps the README what is read in one sitting.
 func TestReadme_Length(t *testing.T) {
 	root, _ := pages(t)
-	content, err := os.ReadFile(filepath.Join(root, "README.md"))
-	require.NoError(t, err)
+	content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "README.md")))
 	assert.LessOrEqual(t, strings.Count(string(content), "\n"), 200)
 }

@@ -42,8 +42,7 @@ func TestPlugin_Commands(t *testing.T) {
 	plugin.InitDefaultCompletionCmd()
 	found := 0
 	for _, file := range files {
-		content, err := os.ReadFile(filepath.Join(root, file))
-		require.NoError(t, err)
+		content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, file)))
 		for i, line := range strings.Split(string(content), "\n") {
 			for _, match := range mention.FindAllStringSubmatch(line, -1) {
 				found++

@@ -74,7 +74,8 @@ func updateSecret(t *testing.T, name string) {
 func nameSecret(t *testing.T, name string) {
 	t.Helper()
 	patchAccess(t, name, fmt.Sprintf(`[{"name":"kubeconfig-secretreader","cluster":{"server":"https://attacker.example.com","extensions":[
-		{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"key":"kubeconfig","namespace":%q}}]}}]`, name, testenv.SystemNamespace))
+		{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"key":"kubeconfig","namespace":%q}}]}}]`,
+		name, testenv.SystemNamespace))
 }
 
 func patchAccess(t *testing.T, cluster, accessProviders string) {

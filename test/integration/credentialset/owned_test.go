@@ -145,8 +145,7 @@ func bearerToken(t *testing.T, secret *corev1.Secret) string {
 // managerLog returns what the controller manager has logged.
 func (f *fleet) managerLog(t *testing.T) string {
 	t.Helper()
-	log, err := os.ReadFile(f.manager.Log())
-	require.NoError(t, err)
+	log := testenv.Must[[]byte](t)(os.ReadFile(f.manager.Log()))
 	return string(log)
 }
 

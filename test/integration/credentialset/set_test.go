@@ -271,7 +271,8 @@ func (f *fleet) testAuthor(t *testing.T) {
 	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
 	labelled := testenv.Patch(t, sets, "forged", `{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`)
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
-	_, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
+	patch := []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`)
+	_, err := sets.Patch(t.Context(), "forged", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
@@ -324,7 +325,8 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 	profile := testenv.Get(t, f.profiles, "bravelion")
 	request := &multiclusterv1alpha1.AuthTokenRequest{}
 	request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: "bravelion", UID: profile.UID}
-	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	_, err := sets.CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 
 	// Who may ask gets nothing for a set as it was before.
@@ -343,7 +345,9 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 func (f *fleet) testForeignSecret(t *testing.T) {
 	t.Helper()
 	secrets := f.admin.CoreV1().Secrets(consumers)
-	theirs := testenv.Create(t, secrets, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")}})
+	theirs := testenv.Create(t, secrets, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")},
+	})
 	f.create(t, author, newSet("taken", "bravelion"))
 	set := f.until(t, "taken", v1alpha1.CredentialSetReasonNotReady)
 	assert.Contains(t, set.Status.Credentials[0].Message, "is not this set's, and is left alone")
@@ -454,7 +458,8 @@ func (f *fleet) testOrphaning(t *testing.T) {
 	f.until(t, "orphaned", "Ready")
 	first, second := f.secret(t, "orphaned-bravelion"), f.secret(t, "orphaned-smartfish")
 	grants, name := f.hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]
-	_, err := grants.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`), metav1.PatchOptions{})
+	patch := []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`)
+	_, err := grants.Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "nobody takes the label off: %v", err)
 	testenv.Patch(t, grants, name, `{"metadata":{"ownerReferences":null}}`)
 	orphan := metav1.DeletePropagationOrphan

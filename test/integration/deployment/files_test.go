@@ -133,8 +133,7 @@ func manifests(t *testing.T, folder string) []byte {
 	require.NoError(t, err)
 	var all [][]byte
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(t, err)
+		data := testenv.Must[[]byte](t)(os.ReadFile(file))
 		all = append(all, data)
 	}
 	return bytes.Join(all, []byte("\n---\n"))
@@ -143,8 +142,7 @@ func manifests(t *testing.T, folder string) []byte {
 // replaceIn replaces the one place where a file says before.
 func replaceIn(t *testing.T, file, before, after string) {
 	t.Helper()
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(file))
 	require.Equal(t, 1, strings.Count(string(data), before), file)
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(data), before, after, 1)), 0o600))
 }

@@ -60,8 +60,7 @@ func TestHostileMembers(t *testing.T) {
 			text, _, err := testenv.Metrics(t.Context(), config)
 			require.NoError(t, err)
 			assert.NotContains(t, text, marker, "%s has a metric with a member's words", program)
-			log, err := os.ReadFile(program)
-			require.NoError(t, err)
+			log := testenv.Must[[]byte](t)(os.ReadFile(program))
 			assert.NotContains(t, string(log), "\x1b", "%s steers a terminal", program)
 			assert.NotContains(t, string(log), "\nroot# ", "%s has a line that a member has written", program)
 		}

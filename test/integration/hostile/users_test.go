@@ -169,8 +169,7 @@ func (f *fleet) testHub(t *testing.T, p *programs) {
 		Spec:     clientauthenticationv1.ExecCredentialSpec{Cluster: &clientauthenticationv1.Cluster{Server: "https://member.example.com"}},
 	}
 	exec.Spec.Cluster.Config.Raw = cluster
-	info, err := json.Marshal(exec)
-	require.NoError(t, err)
+	info := testenv.Must[[]byte](t)(json.Marshal(exec))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, lie := range slices.Sorted(maps.Keys(f.liar.lies)) {

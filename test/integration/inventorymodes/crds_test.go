@@ -40,8 +40,7 @@ func installProfileCRDs(t *testing.T) {
 // not.
 func installServiceCRDs(t *testing.T, alpha bool) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "mcs-api.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "mcs-api.yaml")))
 	for document := range strings.SplitSeq(string(data), "\n---\n") {
 		c := &apiextensionsv1.CustomResourceDefinition{}
 		require.NoError(t, yaml.UnmarshalStrict([]byte(document), c))

@@ -194,8 +194,7 @@ func withoutServerFields(t *testing.T, list string) string {
 			unstructured.RemoveNestedField(item.Object, "metadata", field)
 		}
 	}
-	data, err := json.Marshal(&all)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(json.Marshal(&all))
 	return string(data)
 }
 

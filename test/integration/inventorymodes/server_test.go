@@ -154,8 +154,7 @@ func (s *server) expectNotReady(t *testing.T, name string, words ...string) stri
 // log returns what the server has logged.
 func (s *server) log(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(s.Log())
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(s.Log()))
 	return string(data)
 }
 

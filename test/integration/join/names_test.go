@@ -19,7 +19,8 @@ import (
 // secretOf returns the hub's Secret for a ClusterProfile; nil where there is none.
 func secretOf(t *testing.T, profile string) *corev1.Secret {
 	t.Helper()
-	all := testenv.List(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"})
+	ofMembers := metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"}
+	all := testenv.List(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), ofMembers)
 	for i := range all.Items {
 		if all.Items[i].Annotations["clusterpass.dev/cluster-profile"] == profile {
 			return &all.Items[i]

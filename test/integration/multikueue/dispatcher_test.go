@@ -242,8 +242,7 @@ func (f *fleet) placementFile(t *testing.T, name string, labels map[string]strin
 			RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: labels}},
 		}}},
 	}
-	data, err := json.Marshal(placement)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(json.Marshal(placement))
 	file := filepath.Join(t.TempDir(), name+".json")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	return file

@@ -50,7 +50,7 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")
 	assert.NotEmpty(t, credentials)
 	assert.Empty(t, refused)
-	secrets := testenv.List(t, f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	secrets := f.secrets(t)
 	assert.Empty(t, secrets.Items, "the set keeps no credentials")
 	f.testGrantOfKueue(t)
 }
@@ -99,8 +99,7 @@ func withPlugin(t *testing.T, kubeconfig string) func(configuration map[string]a
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	data, err := os.ReadFile(example(t, "clusterprofile/configuration.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "clusterprofile/configuration.yaml")))
 	part := map[string]any{}
 	require.NoError(t, yaml.Unmarshal(data, &part))
 	providers, _, err := unstructured.NestedSlice(part, "multiKueue", "clusterProfile", "accessProviders")

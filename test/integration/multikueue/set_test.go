@@ -58,8 +58,7 @@ func TestMultiKueue(t *testing.T) {
 	t.Run("an author who may not write objects of Kueue has none written", func(t *testing.T) { f.testAuthor(t) })
 	t.Run("without the consumer, or without the set, nothing stays", func(t *testing.T) { f.testDeletion(t) })
 	t.Run("no token is in any log", func(t *testing.T) {
-		text, err := os.ReadFile(manager.Log())
-		require.NoError(t, err)
+		text := testenv.Must[[]byte](t)(os.ReadFile(manager.Log()))
 		assert.NotContains(t, string(text), "eyJ")
 	})
 }
@@ -182,10 +181,17 @@ func (f *fleet) testRotation(t *testing.T) {
 	}
 }
 
+// secrets returns the Secrets of all sets.
+func (f *fleet) secrets(t *testing.T) *corev1.SecretList {
+	t.Helper()
+	options := metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID}
+	return testenv.List(t, f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace), options)
+}
+
 // tokens returns the kubeconfigs of the members, by the names of the Secrets.
 func (f *fleet) tokens(t *testing.T) map[string]string {
 	t.Helper()
-	list := testenv.List(t, f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	list := f.secrets(t)
 	tokens := map[string]string{}
 	for i := range list.Items {
 		tokens[list.Items[i].Name] = string(list.Items[i].Data["kubeconfig"])
@@ -284,8 +290,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 
 func (f *fleet) exampleSet(t *testing.T) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Clean(example(t, setFile)))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Clean(example(t, setFile))))
 	set := &v1alpha1.ClusterCredentialSet{}
 	require.NoError(t, yaml.UnmarshalStrict(data, set))
 	return set
@@ -322,7 +327,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.nothingLeft(t))
-	list := testenv.List(t, f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
+	list := f.secrets(t)
 	assert.Empty(t, list.Items)
 
 	// Kueue goes by the AdmissionCheck that it holds back, also for the next set of that name.

@@ -291,9 +291,9 @@ func TestPlacement_NobodyMissesCluster(t *testing.T) {
 func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 	t.Helper()
 	testenv.Await(t, f.ours.Placements(namespace), name, func(placement *v1alpha1.Placement) error {
-		is := placement.Status
-		if int(is.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(is.Conditions, v1alpha1.PlacementSatisfied) {
-			return fmt.Errorf("%d clusters are selected, want %d", is.NumberOfSelectedClusters, count)
+		selected := placement.Status.NumberOfSelectedClusters
+		if int(selected) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied) {
+			return fmt.Errorf("%d clusters are selected, want %d", selected, count)
 		}
 		return nil
 	})

@@ -147,7 +147,8 @@ func (f *execFixture) refused(t *testing.T, account string, dryRun ...string) er
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: f.name, Namespace: f.namespace},
 			ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
 		}}
-		_, refusal = shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
+		requests := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default")
+		_, refusal = requests.Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
 		if refusal == nil {
 			return errors.New("it is answered: the server has not seen the edit yet")
 		}
@@ -215,7 +216,7 @@ func TestExec_ProfileToSeveral(t *testing.T) {
 	require.Equal(t, system.UID, g.Status.MemberUID)
 	// As if the access had never been noted.
 	patch := `{"status":{"accessProvider":null}}`
-	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), old.Name, patch, "status")
+	testenv.Patch(t, grants(t, "default"), old.Name, patch, "status")
 
 	f.lead(t, shared.Smartfish)
 	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {

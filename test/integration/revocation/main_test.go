@@ -19,6 +19,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -46,6 +47,12 @@ func TestMain(m *testing.M) {
 	}})
 }
 
+// grants returns a client for the grants of a namespace.
+func grants(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantInterface {
+	t.Helper()
+	return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(namespace)
+}
+
 // granted is a grant and a client that uses a token of it.
 type granted struct {
 	*clusterpassv1alpha1.AuthTokenGrant
@@ -71,7 +78,7 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 	rest, err := config.ClientConfig()
 	require.NoError(t, err)
 	rest.QPS = -1
-	g := testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(namespace), answer.Status.GrantName)
+	g := testenv.Get(t, grants(t, namespace), answer.Status.GrantName)
 	return granted{AuthTokenGrant: g, client: testenv.Kube(t, rest)}
 }
 
@@ -83,7 +90,7 @@ func (g granted) use(ctx context.Context) error {
 
 func deleteGrant(t *testing.T, g granted) {
 	t.Helper()
-	require.NoError(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
+	require.NoError(t, grants(t, g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
 }
 
 func newNamespace(t *testing.T, name string) {

@@ -97,7 +97,7 @@ func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 func untilGone(t *testing.T, g granted) time.Time {
 	t.Helper()
 	return testenv.Eventually(t, func(ctx context.Context) error {
-		left, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+		left, err := grants(t, g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && left.UID != g.UID {
 			return nil
 		}
@@ -166,11 +166,12 @@ func TestRevocation_AccountName(t *testing.T) {
 	deleteGrant(t, g)
 	var taken time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
 			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
 			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
-		}}, metav1.CreateOptions{})
+		}}
+		_, err := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{})
 		taken = time.Now()
 		return err
 	})
@@ -184,11 +185,11 @@ func TestRevocation_ByLabel(t *testing.T) {
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
 		patch := `{"metadata":{"labels":{"team":"red"}}}`
-		testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
+		testenv.Patch(t, grants(t, "default"), g.Name, patch)
 		all = append(all, g)
 	}
 	red := metav1.ListOptions{LabelSelector: "team=red"}
-	require.NoError(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
+	require.NoError(t, grants(t, "default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
 	for _, g := range all {
 		untilGone(t, g)
 		err := g.use(t.Context())
@@ -265,7 +266,7 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 // revokedCondition returns the condition that says how far a revocation is.
 func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
 	t.Helper()
-	live, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+	live, err := grants(t, g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +342,7 @@ func TestRevocation_AbandonMember(t *testing.T) {
 		return err
 	})
 	patch := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
-	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, patch)
+	testenv.Patch(t, grants(t, "default"), g.Name, patch)
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }

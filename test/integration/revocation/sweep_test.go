@@ -165,7 +165,7 @@ func TestSweep_ForeignAccount(t *testing.T) {
 func lose(t *testing.T, g granted) {
 	t.Helper()
 	annotate := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
-	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace), g.Name, annotate)
+	testenv.Patch(t, grants(t, g.Namespace), g.Name, annotate)
 	deleteGrant(t, g)
 	untilGone(t, g)
 }
