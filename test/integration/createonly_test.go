@@ -231,7 +231,7 @@ func refusalOf(t *testing.T, user *rest.Config, method, path string) metav1.Stat
 
 func TestKubectl_GetAll(t *testing.T) {
 	namespace := newNamespace(t)
-	createProfile(t, namespace, newProfile("whale", "everything"))
+	createProfile(t, namespace, testenv.NewProfile("whale", "everything"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
 	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Services(namespace), service)
 	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")

@@ -98,7 +98,7 @@ func (s *lonelyServer) run(t *testing.T, args ...string) (string, error) {
 
 // numbered returns a profile whose whole content follows from its number.
 func numbered(i int) *inventoryv1alpha1.ClusterProfile {
-	profile := newProfile(fmt.Sprintf("profile-%04d", i), "durable")
+	profile := testenv.NewProfile(fmt.Sprintf("profile-%04d", i), "durable")
 	profile.Labels = map[string]string{"number": strconv.Itoa(i)}
 	profile.Spec.DisplayName = strings.Repeat(fmt.Sprintf("number %d; ", i), 50)
 	return profile

@@ -40,7 +40,7 @@ func secretProvider(cluster clientcmdv1.Cluster, namespace, secret string) inven
 func profileWith(t *testing.T, name string, providers ...inventoryv1alpha1.AccessProvider) {
 	t.Helper()
 	profiles := profilesIn(t, "default")
-	profile := testenv.Create(t, profiles, newProfile(name, "test"))
+	profile := testenv.Create(t, profiles, testenv.NewProfile(name, "test"))
 	profile.Status.AccessProviders = providers
 	testenv.UpdateStatus(t, profiles, profile)
 }

@@ -55,7 +55,7 @@ func TestClients_Informers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	namespace := newNamespace(t)
-	createProfile(t, namespace, newProfile("before", "informer"))
+	createProfile(t, namespace, testenv.NewProfile("before", "informer"))
 	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(
 		shared.Hub.Inventory(t), 0, inventoryinformers.WithNamespace(namespace))
 	profiles := factory.Apis().V1alpha1().ClusterProfiles()
@@ -85,7 +85,7 @@ func TestClients_Informers(t *testing.T) {
 	}
 
 	expect("add before")
-	after := createProfile(t, namespace, newProfile("after", "informer"))
+	after := createProfile(t, namespace, testenv.NewProfile("after", "informer"))
 	expect("add after")
 	after.Spec.DisplayName = "changed"
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
@@ -102,7 +102,7 @@ func TestClients_Protobuf(t *testing.T) {
 	config := shared.Hub.RESTConfig()
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client := testenv.Inventory(t, config).ApisV1alpha1().ClusterProfiles(namespace)
-	testenv.Create(t, client, newProfile("whale", "protobuf"))
+	testenv.Create(t, client, testenv.NewProfile("whale", "protobuf"))
 	assert.Len(t, testenv.List(t, client, metav1.ListOptions{}).Items, 1)
 
 	path := "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/" + namespace + "/clusterprofiles"
@@ -131,7 +131,7 @@ func TestClients_Protobuf(t *testing.T) {
 
 func TestClients_Metadata(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	profile := newProfile("whale", "metadata")
+	profile := testenv.NewProfile("whale", "metadata")
 	profile.Labels = map[string]string{"a": "b"}
 	profile = createProfile(t, namespace, profile)
 	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(shared.Hub.RESTConfig()))

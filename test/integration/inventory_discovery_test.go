@@ -145,7 +145,7 @@ func TestDiscovery_Kubectl(t *testing.T) {
 // Kubectl prints the columns.
 func TestInventory_Columns(t *testing.T) {
 	namespace := newNamespace(t)
-	profile := newProfile("whale", "columns")
+	profile := testenv.NewProfile("whale", "columns")
 	profile.Spec.DisplayName = "Big Whale"
 	profile = createProfile(t, namespace, profile)
 	profile.Status.Version.Kubernetes = "v1.37.2"

@@ -50,13 +50,6 @@ func decisionsIn(t *testing.T, namespace string) inventoryclient.PlacementDecisi
 	return shared.Hub.Inventory(t).ApisV1alpha1().PlacementDecisions(namespace)
 }
 
-func newProfile(name, manager string) *inventoryv1alpha1.ClusterProfile {
-	return &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: manager}},
-	}
-}
-
 func newDecision(name string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
 	decision := &inventoryv1alpha1.PlacementDecision{
 		ObjectMeta: metav1.ObjectMeta{Name: name},

@@ -25,11 +25,11 @@ import (
 func TestInventory_NamespaceDeleted(t *testing.T) {
 	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
 	admin := shared.Hub.Kube(t)
-	held := newProfile("held", "lifecycle")
+	held := testenv.NewProfile("held", "lifecycle")
 	held.Finalizers = []string{"example.com/hold"}
 	held = createProfile(t, namespace, held)
-	createProfile(t, namespace, newProfile("free", "lifecycle"))
-	createProfile(t, other, newProfile("free", "lifecycle"))
+	createProfile(t, namespace, testenv.NewProfile("free", "lifecycle"))
+	createProfile(t, other, testenv.NewProfile("free", "lifecycle"))
 	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
 	require.NoError(t, admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}))
 
@@ -48,7 +48,7 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 		return nil
 	})
 	t.Run("and nothing new is taken while it terminates", func(t *testing.T) {
-		_, err := profilesIn(t, namespace).Create(ctx, newProfile("late", "lifecycle"), metav1.CreateOptions{})
+		_, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("late", "lifecycle"), metav1.CreateOptions{})
 		assert.True(t, apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), "%v", err)
 	})
 	t.Run("and the namespace goes with the last finalizer", func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 }
 
 func TestInventory_NoSuchNamespace(t *testing.T) {
-	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), newProfile("lost", "lifecycle"), metav1.CreateOptions{})
+	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), testenv.NewProfile("lost", "lifecycle"), metav1.CreateOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	assert.ErrorContains(t, err, `"no-such-namespace"`)
 }
@@ -70,7 +70,7 @@ func TestInventory_NoSuchNamespace(t *testing.T) {
 func TestInventory_GarbageCollection(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	configMaps := shared.Hub.Kube(t).CoreV1().ConfigMaps(namespace)
-	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
+	owner := createProfile(t, namespace, testenv.NewProfile("owner", "lifecycle"))
 	owned := []metav1.OwnerReference{*metav1.NewControllerRef(owner, inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile"))}
 	decision := newDecision("owned", "owner")
 	decision.OwnerReferences = owned
@@ -129,11 +129,11 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	})
 
 	testenv.Eventually(t, func(ctx context.Context) error {
-		created, err := profilesIn(t, namespace).Create(ctx, newProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		created, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil || created.Spec.DisplayName != "Cluster whale" {
 			return errors.Join(fmt.Errorf("displayName is %q", created.Spec.DisplayName), err)
 		}
 		return nil
 	})
-	assert.Equal(t, "Cluster shark", createProfile(t, namespace, newProfile("shark", "admission")).Spec.DisplayName)
+	assert.Equal(t, "Cluster shark", createProfile(t, namespace, testenv.NewProfile("shark", "admission")).Spec.DisplayName)
 }

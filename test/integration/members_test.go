@@ -52,10 +52,7 @@ func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user cli
 func join(t *testing.T, name, secret string) {
 	t.Helper()
 	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
-	profile := testenv.Create(t, profiles, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	})
+	profile := testenv.Create(t, profiles, testenv.NewProfile(name, "test"))
 	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{
 		Name: "kubeconfig-secretreader",
 		Cluster: clientcmdv1.Cluster{

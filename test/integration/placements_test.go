@@ -223,7 +223,7 @@ func TestPlacement_Invalid(t *testing.T) {
 }
 
 func TestClusterProfile_InvalidTaints(t *testing.T) {
-	profile := newProfile("tainted", "taints")
+	profile := testenv.NewProfile("tainted", "taints")
 	profile.Annotations = map[string]string{clusterpassv1alpha1.AnnotationTaints: `[{"key":"gpu","effect":"NoSchedule"}]`}
 	_, err := profilesIn(t, newNamespace(t)).Create(t.Context(), profile, metav1.CreateOptions{})
 	assert.True(t, apierrors.IsInvalid(err), "%v", err)

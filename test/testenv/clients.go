@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
@@ -77,6 +78,14 @@ func (c *Cluster) User(t testing.TB, user string, groups ...string) *rest.Config
 func Root(t testing.TB) string {
 	t.Helper()
 	return Must[string](t)(ModuleRoot())
+}
+
+// NewProfile returns a ClusterProfile with that name, of a cluster manager.
+func NewProfile(name, manager string) *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: manager}},
+	}
 }
 
 // What the functions below use of a typed client.

@@ -114,10 +114,7 @@ func (f *fleet) probes(t *testing.T) float64 {
 
 func (f *fleet) testAnothers(t *testing.T) {
 	t.Helper()
-	created := testenv.Create(t, f.profiles, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "anothers"},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "another"}},
-	})
+	created := testenv.Create(t, f.profiles, testenv.NewProfile("anothers", "another"))
 	ours := created.DeepCopy()
 	ours.ObjectMeta = metav1.ObjectMeta{Name: "nowhere"}
 	ours.Spec.ClusterManager.Name = "clusterpass"

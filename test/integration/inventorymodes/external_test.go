@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -103,11 +102,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 	status := getProfile(t, "external").Status
 
 	create := func() types.UID {
-		created := testenv.Create(t, client, &inventoryv1alpha1.ClusterProfile{
-			ObjectMeta: metav1.ObjectMeta{Name: "passing"},
-			Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"}},
-		})
-		return created.UID
+		return testenv.Create(t, client, testenv.NewProfile("passing", "somebody")).UID
 	}
 	first := create()
 	// At once: before any informer can know it.

@@ -65,10 +65,9 @@ func (f *fleet) namespace(t *testing.T, name, set string) {
 // cluster makes a ClusterProfile that is healthy.
 func (f *fleet) cluster(ctx context.Context, namespace, name string, labels map[string]string) error {
 	profiles := f.inventory.ClusterProfiles(namespace)
-	profile, err := profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{})
+	profile := testenv.NewProfile(name, "test")
+	profile.Labels = labels
+	profile, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}

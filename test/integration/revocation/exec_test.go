@@ -107,10 +107,7 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 	newNamespace(t, namespace)
 	fillPlugin(t)
 	admin := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace)
-	testenv.Create(t, admin, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	})
+	testenv.Create(t, admin, testenv.NewProfile(name, "test"))
 	t.Cleanup(func() {
 		assert.NoError(t, admin.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}))
 	})

@@ -22,7 +22,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -215,10 +214,7 @@ func TestRevocation_ProfileDeleted(t *testing.T) {
 	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
 	require.NoError(t, profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}))
 	// One of the same name takes its place: it is another cluster.
-	testenv.Create(t, profiles, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	})
+	testenv.Create(t, profiles, testenv.NewProfile("copy", "test"))
 	untilGone(t, g)
 	err := g.use(t.Context())
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
