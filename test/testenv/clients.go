@@ -116,8 +116,8 @@ func Get[T any](t testing.TB, client getter[T], name string) T {
 	return Must[T](t)(client.Get(t.Context(), name, metav1.GetOptions{}))
 }
 
-// Await waits until there is an object with that name for which check returns nil, and returns it. If
-// check is nil, any object will do.
+// Await waits until there is an object with that name for which check returns nil, and returns it.
+// If check is nil, any object will do.
 func Await[T any](t testing.TB, client getter[T], name string, check func(object T) error) (object T) {
 	t.Helper()
 	Eventually(t, func(ctx context.Context) (err error) {

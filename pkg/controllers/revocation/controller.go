@@ -209,8 +209,8 @@ func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	return g.CreationTimestamp.Add(c.Retention)
 }
 
-// end deletes g, and records an event that says why. If version is not nil, it deletes g only at that
-// resource version.
+// end deletes g, and records an event that says why. If version is not nil, it deletes g only at
+// that resource version.
 func (c *Controller) end(ctx context.Context, g *v1alpha1.AuthTokenGrant, version *string, reason, note string) error {
 	err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name,
 		metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &g.UID, ResourceVersion: version}})

@@ -194,8 +194,8 @@ func requests(pod *corev1.Pod) corev1.ResourceList {
 	return sum
 }
 
-// free returns how much of a resource pods without tolerations of their own can still request on the
-// node.
+// free returns how much of a resource pods without tolerations of their own can still request on
+// the node.
 func (n *node) free(name corev1.ResourceName) resource.Quantity {
 	takes, slots := n.takesAll || name == n.reservedFor, n.left(corev1.ResourcePods)
 	if !takes || slots.IsZero() {
