@@ -58,7 +58,7 @@ func (m *manager) controllers() ([]controller, error) {
 }
 
 func (m *manager) grantController() (controller, error) {
-	c, err := revocation.New(revocation.Options{
+	return revocation.New(revocation.Options{
 		HubID:     m.hubID,
 		Client:    m.client,
 		Grants:    m.grants.Clusterpass().V1alpha1().AuthTokenGrants(),
@@ -70,15 +70,9 @@ func (m *manager) grantController() (controller, error) {
 		Workers:   m.options.GrantSyncs,
 		Clock:     m.clock,
 	})
-	if err != nil {
-		return nil, err
-	}
-	revocation.RegisterMetrics(c)
-	return c, nil
 }
 
 func (m *manager) sweepController() (controller, error) {
-	sweep.RegisterMetrics()
 	return sweep.New(sweep.Options{
 		HubID:       m.hubID,
 		Client:      m.client,
@@ -94,7 +88,7 @@ func (m *manager) sweepController() (controller, error) {
 }
 
 func (m *manager) inventoryController() (controller, error) {
-	c, err := health.New(health.Options{
+	return health.New(health.Options{
 		Manager:       m.options.ClusterManager,
 		Client:        m.inventory,
 		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
@@ -106,11 +100,6 @@ func (m *manager) inventoryController() (controller, error) {
 		Workers:       m.options.MemberProbes,
 		Clock:         m.clock,
 	})
-	if err != nil {
-		return nil, err
-	}
-	health.RegisterMetrics(c)
-	return c, nil
 }
 
 func (m *manager) scoreController() (controller, error) {
@@ -118,7 +107,6 @@ func (m *manager) scoreController() (controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	score.RegisterMetrics()
 	return score.New(score.Options{
 		ClusterManager: m.options.ClusterManager,
 		Client:         m.client,
@@ -133,7 +121,6 @@ func (m *manager) scoreController() (controller, error) {
 }
 
 func (m *manager) rotationController() (controller, error) {
-	rotation.RegisterMetrics()
 	return rotation.New(rotation.Options{
 		Hub:      m.kubernetes,
 		Access:   m.access,
@@ -196,7 +183,6 @@ func (m *manager) placementController() (controller, error) {
 }
 
 func (m *manager) dispatcher() (controller, error) {
-	dispatcher.RegisterMetrics()
 	return dispatcher.New(dispatcher.Options{
 		Hub:     m.kubernetes,
 		Objects: m.objects,

@@ -1,7 +1,7 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rights reviews the rights of users on the hub.
+// Package rights reviews the rights of users on the hub, and those of a client on its cluster.
 package rights
 
 import (

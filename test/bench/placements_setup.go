@@ -12,7 +12,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/testutil"
@@ -227,32 +226,25 @@ func (w *watched) wait(ctx context.Context, shown func() bool) error {
 
 // metrics are those of the controller manager, and of the server.
 type metrics struct {
-	manager, server kubernetes.Interface
+	manager, server *rest.Config
 }
 
 func metricsOf(manager *testenv.ControllerManager, server *testenv.Server) (m metrics, err error) {
 	const user, group = "bench-metrics", "system:masters"
-	config, err := manager.DirectConfig(user, group)
-	if err != nil {
+	if m.manager, err = manager.DirectConfig(user, group); err != nil {
 		return m, err
 	}
-	if m.manager, err = kubernetes.NewForConfig(config); err != nil {
-		return m, err
-	}
-	if config, err = server.DirectConfig(user, group); err != nil {
-		return m, err
-	}
-	m.server, err = kubernetes.NewForConfig(config)
+	m.server, err = server.DirectConfig(user, group)
 	return m, err
 }
 
 // cost returns what was done so far.
 func (m metrics) cost(ctx context.Context) (cost, error) {
-	manager, err := samples(ctx, m.manager)
+	_, manager, err := testenv.Metrics(ctx, m.manager)
 	if err != nil {
 		return cost{}, err
 	}
-	server, err := samples(ctx, m.server)
+	_, server, err := testenv.Metrics(ctx, m.server)
 	if err != nil {
 		return cost{}, err
 	}
@@ -261,15 +253,6 @@ func (m metrics) cost(ctx context.Context) (cost, error) {
 		DecisionWrites: sum(manager, "clusterpass_placement_decision_writes_total", nil),
 		StatusWrites:   sum(server, "apiserver_request_total", map[string]string{"resource": "placements", "subresource": "status", "verb": "PUT"}),
 	}, nil
-}
-
-func samples(ctx context.Context, client kubernetes.Interface) (testutil.Metrics, error) {
-	text, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
-	all := testutil.NewMetrics()
-	return all, testutil.ParseMetrics(string(text), &all)
 }
 
 // sum adds up the samples of a metric that have these labels.

@@ -12,14 +12,13 @@ import (
 	"net/http"
 	"time"
 
-	"gopkg.in/go-jose/go-jose.v2/jwt"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/member"
 )
 
 const (
@@ -153,23 +152,11 @@ func firstToken(ctx context.Context, requester *client, mint request) (string, e
 
 // boundSecret returns the Secret that a token is bound to.
 func boundSecret(token string) (*authenticationv1.BoundObjectReference, error) {
-	var claims struct {
-		Kubernetes struct {
-			Secret struct {
-				Name string    `json:"name"`
-				UID  types.UID `json:"uid"`
-			} `json:"secret"`
-		} `json:"kubernetes.io"`
-	}
-	parsed, err := jwt.ParseSigned(token)
+	bound, err := member.ParseToken(token)
 	if err != nil {
-		// The parser's words could hold a part of the token.
-		return nil, errors.New("what the hub minted is no JSON Web Token")
+		return nil, fmt.Errorf("the token that the hub minted: %w", err)
 	}
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return nil, errors.New("the claims of the token that the hub minted cannot be read")
-	}
-	secret := claims.Kubernetes.Secret
+	secret := bound.Secret
 	if secret.UID == "" {
 		return nil, errors.New("the token that the hub minted is not bound to a Secret")
 	}

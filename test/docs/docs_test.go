@@ -31,8 +31,7 @@ func TestRead(t *testing.T) {
 // all returns every block of the documentation.
 func all(t *testing.T) []Block {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	files, err := Files(root)
 	require.NoError(t, err)
 	var blocks []Block
@@ -47,8 +46,7 @@ func all(t *testing.T) []Block {
 // TestExamples compares what the documentation shows with the examples that users apply, letter for
 // letter. The comment at the head of an example is its own.
 func TestExamples(t *testing.T) {
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	compared := map[string]bool{}
 	for _, block := range all(t) {
 		example, ok := strings.CutPrefix(block.Test, "equals ")

@@ -34,11 +34,8 @@ func TestBrokenLinks(t *testing.T) {
 // pages returns the source tree, and the pages of its documentation.
 func pages(t *testing.T) (root string, all []string) {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	all, err = Pages(root)
-	require.NoError(t, err)
-	return root, all
+	root = testenv.Root(t)
+	return root, testenv.Must[[]string](t)(Pages(root))
 }
 
 func TestPages_Links(t *testing.T) {
@@ -71,7 +68,6 @@ func TestPages_Lines(t *testing.T) {
 // TestReadme_Length keeps the README what is read in one sitting.
 func TestReadme_Length(t *testing.T) {
 	root, _ := pages(t)
-	content, err := os.ReadFile(filepath.Join(root, "README.md"))
-	require.NoError(t, err)
+	content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "README.md")))
 	assert.LessOrEqual(t, strings.Count(string(content), "\n"), 200)
 }

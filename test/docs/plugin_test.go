@@ -26,8 +26,7 @@ var mention = regexp.MustCompile("kubectl clusterpass ([^`|#;&\n\"')]+)")
 // TestPlugin_Commands looks for every command and flag of kubectl clusterpass that is written
 // anywhere in the documentation and in the examples, also where it is not run.
 func TestPlugin_Commands(t *testing.T) {
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	files, err := Files(root)
 	require.NoError(t, err)
 	for _, pattern := range []string{"artifacts/examples/*.yaml", "artifacts/examples/*/*.yaml", "artifacts/dashboards/*.yaml"} {
@@ -43,8 +42,7 @@ func TestPlugin_Commands(t *testing.T) {
 	plugin.InitDefaultCompletionCmd()
 	found := 0
 	for _, file := range files {
-		content, err := os.ReadFile(filepath.Join(root, file))
-		require.NoError(t, err)
+		content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, file)))
 		for i, line := range strings.Split(string(content), "\n") {
 			for _, match := range mention.FindAllStringSubmatch(line, -1) {
 				found++

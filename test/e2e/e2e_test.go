@@ -27,8 +27,7 @@ import (
 // tree, for another role and hence another ServiceAccount.
 func example(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml"))
-	require.NoError(t, err)
+	content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml")))
 	return strings.NewReplacer("name: view", "name: cluster-admin", "serviceAccountName: work", "serviceAccountName: talk").Replace(string(content))
 }
 

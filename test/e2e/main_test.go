@@ -98,8 +98,7 @@ func healFleet(ctx context.Context) error {
 // process returns a process of the fleet, such as smartfish-kube-apiserver.
 func process(t *testing.T, name string) *os.Process {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(local, "run", name+".json"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(local, "run", name+".json")))
 	var record struct {
 		PID int `json:"pid"`
 	}

@@ -39,6 +39,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -201,6 +202,14 @@ func Writes(actions []clienttesting.Action) []string {
 		}
 	}
 	return writes
+}
+
+// Events returns the events that were recorded since it was last called.
+func Events(recorder *events.FakeRecorder) (all []string) {
+	for len(recorder.Events) > 0 {
+		all = append(all, <-recorder.Events)
+	}
+	return all
 }
 
 func call(a clienttesting.Action) string {

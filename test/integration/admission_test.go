@@ -19,7 +19,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -104,7 +103,7 @@ func expectDenied(t *testing.T, f form, change func(*v1alpha1.AuthTokenRequest),
 // Who is in break-glass is exempt from the policy view-only.
 func TestPolicies_BreakGlass(t *testing.T) {
 	applyPolicy(t, "view-only.yaml", "validatingadmission")
-	operator := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("operator", "system:masters", "break-glass"))
+	operator := shared.Hub.User(t, "operator", "system:masters", "break-glass")
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			expectDenied(t, f, func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Name = "cluster-admin" }, "only the ClusterRole view")
@@ -159,8 +158,7 @@ func audienceOf(t *testing.T, token string) []string {
 // with kind: validatingadmission or mutatingadmission.
 func applyPolicy(t *testing.T, file, kind string) {
 	t.Helper()
-	root := testenv.Must[string](t)(testenv.ModuleRoot())
-	path := filepath.Join(root, "artifacts", "examples", "policies", file)
+	path := filepath.Join(testenv.Root(t), "artifacts", "examples", "policies", file)
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", path))
 	admin := dyn(t, shared.Hub.RESTConfig())
 	t.Cleanup(func() {

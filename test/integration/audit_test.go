@@ -4,19 +4,15 @@
 package integration
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/rest"
@@ -26,35 +22,22 @@ import (
 )
 
 // auditEvent returns the first event in an audit log that matches, or nil.
-func auditEvent(path string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
+func auditEvent(path string, match func(*auditv1.Event) bool) (found *auditv1.Event, err error) {
 	files, err := testenv.AuditLogs(path)
 	if err != nil {
 		return nil, err
 	}
 	for _, file := range files {
-		if event, err := auditEventIn(file, match); err != nil || event != nil {
-			return event, err
+		err := testenv.EachAuditEvent(file, func(event *auditv1.Event) {
+			if found == nil && event.Stage == auditv1.StageResponseComplete && match(event) {
+				found = event
+			}
+		})
+		if err != nil || found != nil {
+			return found, err
 		}
 	}
 	return nil, nil //nolint:nilnil // none is an answer here
-}
-
-func auditEventIn(file string, match func(*auditv1.Event) bool) (*auditv1.Event, error) {
-	log, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		event := &auditv1.Event{}
-		// The last line may be half written.
-		if json.Unmarshal(lines.Bytes(), event) == nil && event.Stage == auditv1.StageResponseComplete && match(event) {
-			return event, nil
-		}
-	}
-	return nil, lines.Err()
 }
 
 func awaitAuditEvent(t *testing.T, file string, match func(*auditv1.Event) bool) (found *auditv1.Event) {
@@ -84,11 +67,11 @@ func TestAudit_CredentialID(t *testing.T) {
 	answer := mintFor(t, asked, request("bravelion", "audited", "view"))
 	g := getGrant(t, answer.Status.GrantName)
 	used := time.Now()
-	_, err := kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	testenv.List(t, testenv.Kube(t, fromKubeconfig(t, answer)).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 
 	onMember := awaitAuditEvent(t, shared.Bravelion.AuditLog(), func(e *auditv1.Event) bool {
-		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" && e.RequestReceivedTimestamp.After(used)
+		return e.User.Username == "system:serviceaccount:default:audited" && e.ObjectRef != nil && e.ObjectRef.Resource == "configmaps" &&
+			e.RequestReceivedTimestamp.After(used)
 	})
 	credential := onMember.User.Extra["authentication.kubernetes.io/credential-id"]
 	require.Len(t, credential, 1)
@@ -111,7 +94,7 @@ func TestAudit_CredentialID(t *testing.T) {
 	assert.EqualValues(t, auditID, onHub.AuditID)
 	assert.Equal(t, auditv1.LevelMetadata, onHub.Level)
 	assert.Nil(t, onHub.ResponseObject)
-	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "audited", metav1.GetOptions{}))
+	account := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default"), "audited")
 	assert.Equal(t, auditID, account.Annotations[grant.AnnotationAuditID])
 	assert.Equal(t, "default/"+g.Name, account.Annotations[grant.AnnotationGrant])
 }

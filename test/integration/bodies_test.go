@@ -118,7 +118,7 @@ func TestBodies_Hostile(t *testing.T) {
 	})
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
-	client := kube(t, config).Discovery().RESTClient()
+	client := testenv.Kube(t, config).Discovery().RESTClient()
 	for name, h := range hostiles() {
 		t.Run(name, func(t *testing.T) {
 			for _, entries := range []int{1001, 9999, 10_001, (h.most - kibibyte) / (len(h.entry) + 6)} {
@@ -170,7 +170,7 @@ func TestBodies_HostileQuantities(t *testing.T) {
 	})
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
-	client := kube(t, config).Discovery().RESTClient()
+	client := testenv.Kube(t, config).Discovery().RESTClient()
 	for resource, body := range map[string]string{
 		"placements": `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"hostile"},"spec":{"predicates":[
 			{"requiredClusterSelector":{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":%q}]}}}]}}`,
@@ -222,7 +222,7 @@ func TestBodies_HostileStatus(t *testing.T) {
 	profiles := profilesIn(t, namespace)
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: "bravelion"}}
 	profile.Spec.ClusterManager.Name = "somebody"
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), profile, metav1.CreateOptions{}))
+	testenv.Create(t, profiles, profile)
 	patch := func(list, entry string, entries int) error {
 		all := make([]string, entries)
 		for i := range all {

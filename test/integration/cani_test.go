@@ -88,7 +88,7 @@ func rightsFor(cluster, role string) []right {
 // TestCanI_ExampleRoles asks for every group of the examples, and for one of none of
 // them, which rights it has, and has a request refused for exactly those that it lacks.
 func TestCanI_ExampleRoles(t *testing.T) {
-	root := testenv.Must[string](t)(testenv.ModuleRoot())
+	root := testenv.Root(t)
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
 	token := func(cluster string) string { return "create clusterprofiles/" + cluster + " --subresource=token" }
 	const requests = "create authtokenrequests.multicluster.x-k8s.io"
@@ -106,7 +106,7 @@ func TestCanI_ExampleRoles(t *testing.T) {
 		"no-such-group": nil,
 	}
 	for group, questions := range may {
-		config := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("member-of-"+group, group))
+		config := shared.Hub.User(t, "member-of-"+group, group)
 		for _, cluster := range []string{"bravelion", "whale"} {
 			for _, role := range []string{"view", "edit", "cluster-admin"} {
 				t.Run(group+" "+role+" on "+cluster, func(t *testing.T) {
@@ -156,15 +156,15 @@ func asSomebody(config *rest.Config, user string, groups ...string) *rest.Config
 // bindTo binds rules in namespace default of the hub to subject.
 func bindTo(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), "default", name, subject, rules...)
+	testenv.Grant(t, shared.Hub.Kube(t), "default", name, subject, rules...)
 }
 
 // serviceAccount makes a ServiceAccount in namespace default of the hub and returns the client
 // config of its token.
 func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
-	accounts := kube(t, shared.Hub.RESTConfig()).CoreV1().ServiceAccounts("default")
-	testenv.Must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	accounts := shared.Hub.Kube(t).CoreV1().ServiceAccounts("default")
+	testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	token := testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
 	return withToken(shared.Hub, token.Status.Token)
 }
@@ -183,7 +183,7 @@ func TestEntitlement_Requesters(t *testing.T) {
 	account := serviceAccount(t, "who-account")
 	stranger := serviceAccount(t, "who-stranger")
 	certificate := func(name string, groups ...string) *rest.Config {
-		return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(name, groups...))
+		return shared.Hub.User(t, name, groups...)
 	}
 	bindTo(t, "who-user", testenv.UserSubject("who:alice"), viewOnBravelion()...)
 	bindTo(t, "who-group", groupSubject("who:viewers"), viewOnBravelion()...)
@@ -265,7 +265,7 @@ func TestEntitlement_ClusterRoleBinding(t *testing.T) {
 // client config.
 func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	client := kube(t, shared.Hub.RESTConfig())
+	client := shared.Hub.Kube(t)
 	admin := client.RbacV1()
 	testenv.Grant(t, client, "", name, subject, rules...)
 	t.Cleanup(func() {
@@ -274,7 +274,7 @@ func clusterRole(t *testing.T, name string, subject rbacv1.Subject, rules ...rba
 		assert.NoError(t, admin.ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}))
 		assert.NoError(t, admin.ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{}))
 	})
-	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
+	return shared.Hub.User(t, subject.Name)
 }
 
 // expectEntitled expects a request for view on bravelion to be answered, or to be refused, and

@@ -67,8 +67,7 @@ spec:
 // client certificate.
 func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 	t.Helper()
-	root := testenv.Must[string](t)(testenv.ModuleRoot())
-	file := testenv.Must[*os.File](t)(os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
+	file := testenv.Must[*os.File](t)(os.Open(filepath.Join(testenv.Root(t), "artifacts", "examples", "rbac", "bravelion-viewer.yaml")))
 	defer file.Close()
 	var role rbacv1.Role
 	require.NoError(t, yaml.NewYAMLToJSONDecoder(file).Decode(&role))
@@ -78,8 +77,7 @@ func ordinaryUser(t *testing.T, user string, more ...rbacv1.PolicyRule) string {
 // expectNothingGranted fails the test where account has a grant: without one, no token was made.
 func expectNothingGranted(t *testing.T, account string) {
 	t.Helper()
-	list, err := grants(t).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	list := testenv.List(t, grants(t), metav1.ListOptions{})
 	for i := range list.Items {
 		assert.NotEqual(t, account, list.Items[i].Spec.ServiceAccount.Name, "a token was made")
 	}
@@ -233,9 +231,9 @@ func refusalOf(t *testing.T, user *rest.Config, method, path string) metav1.Stat
 
 func TestKubectl_GetAll(t *testing.T) {
 	namespace := newNamespace(t)
-	createProfile(t, namespace, newProfile("whale", "everything"))
+	createProfile(t, namespace, testenv.NewProfile("whale", "everything"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
-	testenv.Must[*corev1.Service](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}))
+	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Services(namespace), service)
 	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
 	assert.NoError(t, err)
 	assert.Equal(t, "service/only\n", out)

@@ -33,12 +33,12 @@ const denying = "denying"
 // An ordinary user learns whether a member's quota, its policies or a namespace that is being
 // deleted is in the way.
 func TestDenial(t *testing.T) {
-	hubSecrets(t).create(workingSecret(t, denying))
+	createSecret(t, denying)
 	join(t, denying, denying)
 	t.Cleanup(func() { leave(t, denying) })
 	user := grantTo(t, "denied", mayRequest(), mayMint(denying),
 		mayUse(denying, "bind:view", "in:quota-accounts", "in:quota-secrets", "in:denied-by-policy", "in:ending"))
-	onMember := kube(t, shared.Smartfish.RESTConfig())
+	onMember := shared.Smartfish.Kube(t)
 
 	t.Run("a quota of ServiceAccounts", func(t *testing.T) {
 		lift := quota(t, onMember, "quota-accounts", "count/serviceaccounts")
@@ -91,7 +91,7 @@ func expectDenial(t *testing.T, user *rest.Config, namespace string, reason meta
 	assert.NotContains(t, is.Message, "does not allow clusterpass")
 	_, err = grants(t).Get(t.Context(), grantNameOf(t, requestIn(namespace)), metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a grant is left of what was denied: %v", err)
-	onMember := kube(t, shared.Smartfish.RESTConfig())
+	onMember := shared.Smartfish.Kube(t)
 	_, err = onMember.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "denied", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a ServiceAccount is left of what was denied: %v", err)
 }
@@ -119,11 +119,11 @@ func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (l
 	}
 	none := corev1.ResourceList{corev1.ResourceName(of): resource.MustParse("0")}
 	quotas := onMember.CoreV1().ResourceQuotas(namespace)
-	created := testenv.Must[*corev1.ResourceQuota](t)(quotas.Create(ctx, &corev1.ResourceQuota{
+	created := testenv.Create(t, quotas, &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none},
-	}, metav1.CreateOptions{}))
+	})
 	created.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
-	testenv.Must[*corev1.ResourceQuota](t)(quotas.UpdateStatus(ctx, created, metav1.UpdateOptions{}))
+	testenv.UpdateStatus(t, quotas, created)
 	untilDenied(t, func(ctx context.Context) error {
 		return tryCreate(ctx, onMember, namespace, of)
 	}, "exceeded quota")
@@ -165,7 +165,7 @@ func untilDenied(t *testing.T, do func(ctx context.Context) error, words string)
 func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string) {
 	t.Helper()
 	ctx, policies := t.Context(), onMember.AdmissionregistrationV1()
-	testenv.Must[*admissionregistrationv1.ValidatingAdmissionPolicy](t)(policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+	testenv.Create(t, policies.ValidatingAdmissionPolicies(), &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
@@ -179,13 +179,13 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 				Message:    "no bindings for " + namespace,
 			}},
 		},
-	}, metav1.CreateOptions{}))
-	testenv.Must[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t)(policies.ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+	})
+	testenv.Create(t, policies.ValidatingAdmissionPolicyBindings(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName: namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 		},
-	}, metav1.CreateOptions{}))
+	})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(ctx)
 		_ = policies.ValidatingAdmissionPolicyBindings().Delete(ctx, namespace, metav1.DeleteOptions{})
@@ -206,11 +206,11 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (end func()) {
 	t.Helper()
 	ctx := t.Context()
-	testenv.Must[*corev1.Namespace](t)(onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Create(t, onMember.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	maps := onMember.CoreV1().ConfigMaps(name)
-	held := testenv.Must[*corev1.ConfigMap](t)(maps.Create(ctx, &corev1.ConfigMap{
+	held := testenv.Create(t, maps, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/held"}},
-	}, metav1.CreateOptions{}))
+	})
 	require.NoError(t, onMember.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 	untilDenied(t, func(ctx context.Context) error {
 		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
@@ -218,8 +218,8 @@ func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (
 	}, "is being terminated")
 	return func() {
 		t.Helper()
-		held = testenv.Must[*corev1.ConfigMap](t)(maps.Get(ctx, held.Name, metav1.GetOptions{}))
+		held = testenv.Get(t, maps, held.Name)
 		held.Finalizers = nil
-		testenv.Must[*corev1.ConfigMap](t)(maps.Update(ctx, held, metav1.UpdateOptions{}))
+		testenv.Update(t, maps, held)
 	}
 }

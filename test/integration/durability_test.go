@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -74,13 +73,13 @@ func (s *lonelyServer) waitKnown(t *testing.T) {
 
 func (s *lonelyServer) profiles(t *testing.T, namespace string) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(s.config)).ApisV1alpha1().ClusterProfiles(namespace)
+	return testenv.Inventory(t, s.config).ApisV1alpha1().ClusterProfiles(namespace)
 }
 
 // all returns the ClusterProfiles of a namespace by name, and the list's resourceVersion.
 func (s *lonelyServer) all(t *testing.T, namespace string) (map[string]inventoryv1alpha1.ClusterProfile, int) {
 	t.Helper()
-	found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{}))
+	found := testenv.List(t, s.profiles(t, namespace), metav1.ListOptions{})
 	byName := map[string]inventoryv1alpha1.ClusterProfile{}
 	for _, profile := range found.Items {
 		byName[profile.Name] = profile
@@ -99,7 +98,7 @@ func (s *lonelyServer) run(t *testing.T, args ...string) (string, error) {
 
 // numbered returns a profile whose whole content follows from its number.
 func numbered(i int) *inventoryv1alpha1.ClusterProfile {
-	profile := newProfile(fmt.Sprintf("profile-%04d", i), "durable")
+	profile := testenv.NewProfile(fmt.Sprintf("profile-%04d", i), "durable")
 	profile.Labels = map[string]string{"number": strconv.Itoa(i)}
 	profile.Spec.DisplayName = strings.Repeat(fmt.Sprintf("number %d; ", i), 50)
 	return profile
@@ -229,9 +228,9 @@ func TestSnapshot(t *testing.T) {
 	s := newLonelyServer(t, filepath.Join(shared.Dir, "saved"))
 	s.start(t)
 	for i := range 20 {
-		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(s.profiles(t, namespace).Create(t.Context(), numbered(i), metav1.CreateOptions{}))
+		testenv.Create(t, s.profiles(t, namespace), numbered(i))
 	}
-	page := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(s.profiles(t, namespace).List(t.Context(), metav1.ListOptions{Limit: 1}))
+	page := testenv.List(t, s.profiles(t, namespace), metav1.ListOptions{Limit: 1})
 	want, saved := s.all(t, namespace)
 	file := filepath.Join(t.TempDir(), "snapshot")
 	restoredDir := filepath.Join(shared.Dir, "restored")
@@ -261,5 +260,5 @@ func TestSnapshot(t *testing.T) {
 	assert.True(t, apierrors.IsResourceExpired(err), "a list that began before the restore goes on: %v", err)
 	changed := got["profile-0007"]
 	changed.Spec.DisplayName = "restored"
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(restored.profiles(t, namespace).Update(t.Context(), &changed, metav1.UpdateOptions{}))
+	testenv.Update(t, restored.profiles(t, namespace), &changed)
 }

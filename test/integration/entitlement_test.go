@@ -34,8 +34,8 @@ func grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) *rest.Config
 // grantIn is grantTo for another namespace.
 func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *rest.Config {
 	t.Helper()
-	testenv.Grant(t, kube(t, shared.Hub.RESTConfig()), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
-	return testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
+	testenv.Grant(t, shared.Hub.Kube(t), namespace, strings.ReplaceAll(user, ":", "-"), testenv.UserSubject(user), rules...)
+	return shared.Hub.User(t, user)
 }
 
 // Rules as a person would write them: design.md has no "*".
@@ -208,7 +208,7 @@ func TestServer_ForgedHeaders(t *testing.T) {
 
 // Anonymous gets nothing, whatever RBAC says.
 func TestEntitlement_Anonymous(t *testing.T) {
-	admin := kube(t, shared.Hub.RESTConfig())
+	admin := shared.Hub.Kube(t)
 	const role = "too-generous"
 	testenv.Grant(t, admin, "default", role, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
 		rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})

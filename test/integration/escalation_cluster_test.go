@@ -40,9 +40,9 @@ func secretProvider(cluster clientcmdv1.Cluster, namespace, secret string) inven
 func profileWith(t *testing.T, name string, providers ...inventoryv1alpha1.AccessProvider) {
 	t.Helper()
 	profiles := profilesIn(t, "default")
-	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), newProfile(name, "test"), metav1.CreateOptions{}))
+	profile := testenv.Create(t, profiles, testenv.NewProfile(name, "test"))
 	profile.Status.AccessProviders = providers
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	testenv.UpdateStatus(t, profiles, profile)
 }
 
 // adminSecret returns the Secret of the ClusterProfile default/name that leads to bravelion, with
@@ -56,7 +56,7 @@ func adminSecret(t *testing.T, name string) *corev1.Secret {
 
 func storeSecret(t *testing.T, namespace string, secret *corev1.Secret) {
 	t.Helper()
-	testenv.Must[*corev1.Secret](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(namespace).Create(t.Context(), secret, metav1.CreateOptions{}))
+	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Secrets(namespace), secret)
 }
 
 // joinAlias makes another ClusterProfile that leads to bravelion, and waits until the server knows
@@ -170,7 +170,7 @@ func TestEscalation_WaitingBinding(t *testing.T) {
 				Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: account}},
 				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 			}
-			testenv.Must[*rbacv1.RoleBinding](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().RoleBindings("default").Create(t.Context(), binding, metav1.CreateOptions{}))
+			testenv.Create(t, shared.Bravelion.Kube(t).RbacV1().RoleBindings("default"), binding)
 		},
 	}
 	for account, bind := range tests {
@@ -180,7 +180,7 @@ func TestEscalation_WaitingBinding(t *testing.T) {
 				answer, _, err := ask(t.Context(), user, forms[0], request("bravelion", account), metav1.CreateOptions{})
 				expectRefusal(t, err, http.StatusConflict, account)
 				if err == nil {
-					assert.Error(t, listsSecrets(t.Context(), kube(t, fromKubeconfig(t, answer))),
+					assert.Error(t, listsSecrets(t.Context(), testenv.Kube(t, fromKubeconfig(t, answer))),
 						"a token without roles lists Secrets, by a binding that somebody else made for the ServiceAccount")
 				}
 			})
@@ -208,7 +208,7 @@ func TestEscalation_Impersonation(t *testing.T) {
 	climber(t, "entitled")
 	grantTo(t, "impostor", mayRequest())
 	direct := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("impostor"))
-	through := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig("impostor"))
+	through := shared.Hub.User(t, "impostor")
 	// A certificate of the authority for users, with the name that the aggregator has in that of
 	// another authority.
 	aggregator := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("front-proxy-client"))
@@ -261,7 +261,7 @@ func TestEscalation_AmbiguousBody(t *testing.T) {
 		for name, test := range tests {
 			t.Run(name, func(t *testing.T) {
 				body := fmt.Sprintf(`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":%s,"spec":{%s}}`, test.metadata, test.spec)
-				err := kube(t, user).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
+				err := testenv.Kube(t, user).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
 					SetHeader("Content-Type", "application/json").Body([]byte(body)).Do(t.Context()).Error()
 				expectRefusal(t, err, test.code, test.words)
 			})

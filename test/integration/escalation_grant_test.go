@@ -20,7 +20,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
@@ -29,7 +28,7 @@ import (
 // grantsAs returns the client of a user for the grants in namespace default.
 func grantsAs(t *testing.T, user *rest.Config) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(user)).ClusterpassV1alpha1().AuthTokenGrants("default")
+	return testenv.Clusterpass(t, user).ClusterpassV1alpha1().AuthTokenGrants("default")
 }
 
 func mayGrants(resource string, verbs ...string) rbacv1.PolicyRule {
@@ -101,7 +100,7 @@ func TestEscalation_PartOfGrant(t *testing.T) {
 			_, err := status.Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{})
 			expectRefusal(t, err, http.StatusForbidden, `cannot patch resource "authtokengrants"`)
 			// As with a custom resource, what is not of the status is left as it was.
-			testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(status.Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{}, "status"))
+			testenv.Patch(t, status, name, attempt.patch, "status")
 		})
 	}
 	after := getGrant(t, name)
@@ -147,7 +146,7 @@ func TestEscalation_SimilarNames(t *testing.T) {
 		admin := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"a", "cluster-admin"))
 		viewer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", long+"b", "view"))
 		require.NotEqual(t, viewer.Status.GrantName, admin.Status.GrantName)
-		err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, viewer)))
+		err := listsSecrets(t.Context(), testenv.Kube(t, fromKubeconfig(t, viewer)))
 		assert.True(t, apierrors.IsForbidden(err), "the token of view lists Secrets: %v", err)
 	})
 	t.Run("clusters and accounts that read the same together", func(t *testing.T) {
@@ -183,7 +182,7 @@ func TestEscalation_NameOfAnotherGrant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request("bravelion", "collide-"+name, "view")
-			bravelion := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), mintFor(t, user, request("bravelion", "collider", "view")).Status.GrantName, metav1.GetOptions{}))
+			bravelion := testenv.Get(t, grants(t), mintFor(t, user, request("bravelion", "collider", "view")).Status.GrantName)
 			stored := storeGrant(t, "default", grantNameOf(t, r), func(g *clusterpassv1alpha1.AuthTokenGrant) {
 				g.Spec = *bravelion.Spec.DeepCopy()
 				g.Spec.ServiceAccount.Name = r.Spec.ServiceAccountName

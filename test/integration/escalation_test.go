@@ -58,8 +58,7 @@ func unchanged(t *testing.T, attempt func()) {
 func grantVersions(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{}))
-	for _, g := range list.Items {
+	for _, g := range testenv.List(t, grantsIn(t, metav1.NamespaceAll), metav1.ListOptions{}).Items {
 		all = append(all, fmt.Sprintf("authtokengrants %s/%s %s %s", g.Namespace, g.Name, g.UID, g.ResourceVersion))
 	}
 	return all
@@ -75,9 +74,9 @@ func climber(t *testing.T, user string, more ...rbacv1.PolicyRule) *rest.Config 
 // of clusterpass's.
 func powerfulAccount(t *testing.T, name string) {
 	t.Helper()
-	member := kube(t, shared.Bravelion.RESTConfig())
+	member := shared.Bravelion.Kube(t)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	testenv.Must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}))
+	testenv.Create(t, member.CoreV1().ServiceAccounts("default"), account)
 	bindOnBravelion(t, name)
 }
 
@@ -89,7 +88,7 @@ func bindOnBravelion(t *testing.T, name string) {
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 	}
-	testenv.Must[*rbacv1.ClusterRoleBinding](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}))
+	testenv.Create(t, shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings(), binding)
 }
 
 // escalation is a request that is refused in every form.
@@ -278,10 +277,10 @@ func TestEscalation_RulesOnTheHub(t *testing.T) {
 
 // An admin of a namespace gives himself no tokens.
 func TestEscalation_NamespaceAdmin(t *testing.T) {
-	ctx, hub := t.Context(), kube(t, shared.Hub.RESTConfig())
+	ctx, hub := t.Context(), shared.Hub.Kube(t)
 	subject := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "namespace-admin"}
 	testenv.Bind(t, hub, "default", subject.Name, subject, "admin")
-	user := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(subject.Name))
+	user := shared.Hub.User(t, subject.Name)
 	unchanged(t, func() {
 		for _, f := range forms {
 			_, _, err := ask(ctx, user, f, request("bravelion", "namespace-admin", "view"), metav1.CreateOptions{})
@@ -289,7 +288,7 @@ func TestEscalation_NamespaceAdmin(t *testing.T) {
 		}
 		for _, rule := range []rbacv1.PolicyRule{mayMint("bravelion"), mayUse("bravelion", "bind:view"), mayUse("bravelion", "*"), mayRequest()} {
 			role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "self-service"}, Rules: []rbacv1.PolicyRule{rule}}
-			_, err := kube(t, user).RbacV1().Roles("default").Create(ctx, role, metav1.CreateOptions{})
+			_, err := testenv.Kube(t, user).RbacV1().Roles("default").Create(ctx, role, metav1.CreateOptions{})
 			expectRefusal(t, err, http.StatusForbidden, "attempting to grant RBAC permissions not currently held")
 		}
 	})
@@ -302,7 +301,7 @@ func TestEscalation_RightTakenAway(t *testing.T) {
 	user := climber(t, "former")
 	r := request("bravelion", "former", "view")
 	mintFor(t, user, r)
-	roles := kube(t, shared.Hub.RESTConfig()).RbacV1().Roles("default")
+	roles := shared.Hub.Kube(t).RbacV1().Roles("default")
 	removed := time.Now()
 	testenv.Must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/rules","value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`), metav1.PatchOptions{}))
@@ -351,7 +350,7 @@ func TestEscalation_ForgedFields(t *testing.T) {
 	assert.Empty(t, g.OwnerReferences)
 	assert.Empty(t, g.Labels)
 	assert.NotEqualValues(t, "forged", g.UID)
-	account := testenv.Must[*corev1.ServiceAccount](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").Get(t.Context(), "forger", metav1.GetOptions{}))
+	account := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default"), "forger")
 	assert.Empty(t, account.Labels["team"])
 	assert.Empty(t, account.Finalizers)
 	assert.Empty(t, account.OwnerReferences)

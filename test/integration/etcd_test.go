@@ -21,7 +21,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -52,7 +51,7 @@ func TestServer_EtcdCluster(t *testing.T) {
 	t.Cleanup(server.Stop)
 	require.NoError(t, server.StartUnregistered(ctx))
 	user := testenv.Must[*rest.Config](t)(server.DirectConfig("admin", "system:masters"))
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(user)).ApisV1alpha1().ClusterProfiles("default")
+	profiles := testenv.Inventory(t, user).ApisV1alpha1().ClusterProfiles("default")
 	profile := &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "encrypted"},
 		Spec: inventoryv1alpha1.ClusterProfileSpec{
@@ -66,7 +65,7 @@ func TestServer_EtcdCluster(t *testing.T) {
 		_, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 		return err
 	})
-	read := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Get(ctx, "encrypted", metav1.GetOptions{}))
+	read := testenv.Get(t, profiles, "encrypted")
 	assert.Equal(t, "plain to see", read.Spec.DisplayName)
 
 	etcd := etcdClient(t, shared.Hub.EtcdArgs())

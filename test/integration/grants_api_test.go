@@ -24,14 +24,13 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
 
 func grantsIn(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants(namespace)
+	return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(namespace)
 }
 
 // storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns
@@ -57,7 +56,7 @@ func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1
 	key := fmt.Sprintf("%s/clusterpass.dev/authtokengrants/%s/%s", shared.Server.EtcdPrefix(), namespace, name)
 	value := testenv.Must[[]byte](t)(json.Marshal(grant))
 	testenv.Must[*clientv3.PutResponse](t)(etcd.Put(t.Context(), key, string(value)))
-	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Get(t, grantsIn(t, namespace), name)
 }
 
 const grantManifest = `apiVersion: clusterpass.dev/v1alpha1
@@ -89,8 +88,7 @@ func TestGrantsAPI_Create(t *testing.T) {
 	status, _, body := send(t, http.MethodPost, "/apis/clusterpass.dev/v1alpha1/namespaces/"+namespace+"/authtokengrants",
 		http.Header{"Content-Type": []string{"application/yaml"}}, []byte(grantManifest))
 	assert.Equal(t, http.StatusMethodNotAllowed, status, string(body))
-	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
-	assert.Empty(t, list.Items)
+	assert.Empty(t, testenv.List(t, grantsIn(t, namespace), metav1.ListOptions{}).Items)
 }
 
 // Users change only the metadata of a grant.
@@ -125,7 +123,7 @@ func TestGrantsAPI_Patch(t *testing.T) {
 			if test.want != "" {
 				require.True(t, apierrors.IsInvalid(err), "%v", err)
 				require.ErrorContains(t, err, test.want)
-				after = testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+				after = testenv.Get(t, grantsIn(t, namespace), name)
 				assert.Empty(t, cmp.Diff(before, after), "-before +after")
 				return
 			}
@@ -202,6 +200,6 @@ func TestGrantsAPI_DeleteBySelector(t *testing.T) {
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
 	ofShark := metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}
 	require.NoError(t, grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, ofShark))
-	list := testenv.Must[*clusterpassv1alpha1.AuthTokenGrantList](t)(grantsIn(t, namespace).List(t.Context(), metav1.ListOptions{}))
+	list := testenv.List(t, grantsIn(t, namespace), metav1.ListOptions{})
 	assert.Equal(t, []string{"ours"}, names(t, list), "what is left")
 }

@@ -35,19 +35,19 @@ import (
 // grants returns the client for the grants in namespace default of the hub.
 func grants(t *testing.T) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().AuthTokenGrants("default")
+	return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")
 }
 
 func getGrant(t *testing.T, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
-	return testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grants(t).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Get(t, grants(t), name)
 }
 
 // ownedBy lists the objects on a cluster that are labelled as a grant's, but for Secrets, by kind
 // and name.
 func ownedBy(t *testing.T, cluster *testenv.Cluster, uid types.UID) []clusterpassv1alpha1.MemberObject {
 	t.Helper()
-	ctx, client := t.Context(), kube(t, cluster.RESTConfig())
+	ctx, client := t.Context(), cluster.Kube(t)
 	options := metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + string(uid)}
 	var found []clusterpassv1alpha1.MemberObject
 	add := func(kind string, list any, err error) {
@@ -127,7 +127,7 @@ func TestGrant_Change(t *testing.T) {
 	}
 	user := changer("changer")
 	viewer := mintFor(t, user, request("bravelion", name, "view"))
-	old := kube(t, fromKubeconfig(t, viewer))
+	old := testenv.Kube(t, fromKubeconfig(t, viewer))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -135,7 +135,7 @@ func TestGrant_Change(t *testing.T) {
 	go func() { widened <- useUntilRefused(ctx, old) }()
 
 	editor := mintFor(t, user, request("bravelion", name, "edit"))
-	assert.NoError(t, listsSecrets(t.Context(), kube(t, fromKubeconfig(t, editor))), "the new token lacks the new rights")
+	assert.NoError(t, listsSecrets(t.Context(), testenv.Kube(t, fromKubeconfig(t, editor))), "the new token lacks the new rights")
 	select {
 	case err := <-widened:
 		assert.NoError(t, err)
@@ -149,7 +149,7 @@ func TestGrant_Change(t *testing.T) {
 	assert.Equal(t, g.Status.MemberObjects, ownedBy(t, shared.Bravelion, g.UID), "what the grant says it owns, and what is there")
 
 	narrowed := mintFor(t, user, request("bravelion", name, "view"))
-	err := listsSecrets(t.Context(), kube(t, fromKubeconfig(t, narrowed)))
+	err := listsSecrets(t.Context(), testenv.Kube(t, fromKubeconfig(t, narrowed)))
 	assert.True(t, apierrors.IsForbidden(err), "after edit was taken away, listing Secrets: %v", err)
 	_, warnings, err := ask(t.Context(), changer("usurper"), forms[0], request("bravelion", name, "edit"), metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -199,7 +199,7 @@ func TestGrant_ChangeRefused(t *testing.T) {
 	}
 	expectSame(t, before, objects(t, shared.Bravelion))
 	assert.Equal(t, g.ResourceVersion, getGrant(t, g.Name).ResourceVersion, "the grant was written")
-	_, err := kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+	_, err := testenv.Kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
 	assert.NoError(t, err, "the token from before does not work any more")
 }
 
@@ -219,11 +219,10 @@ func TestGrant_BeingRevoked(t *testing.T) {
 // backup. No controller manager is there to do it.
 func forget(t *testing.T, name string) {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
+	client := shared.Hub.Clusterpass(t)
 	// Not t.Context(): it may have ended by now.
 	ctx, of := context.Background(), client.ClusterpassV1alpha1().AuthTokenGrants("default")
-	err = of.Delete(ctx, name, metav1.DeleteOptions{})
+	err := of.Delete(ctx, name, metav1.DeleteOptions{})
 	if err == nil {
 		_, err = of.Patch(ctx, name, types.MergePatchType,
 			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`), metav1.PatchOptions{})
@@ -238,7 +237,7 @@ func TestGrant_DeletedMeanwhile(t *testing.T) {
 	r := request("smartfish", "meanwhile", "view")
 	name := grantNameOf(t, r)
 	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
-		return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig())).ClusterpassV1alpha1().
+		return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().
 			AuthTokenGrants("default").Delete(context.Background(), name, metav1.DeleteOptions{})
 	})
 	before := bindingsAndSecrets(t, shared.Smartfish)
@@ -255,7 +254,7 @@ func TestGrant_ChangedMeanwhile(t *testing.T) {
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
 	g := getGrant(t, first.Status.GrantName)
 	// Whoever mints next has to look at everything again, and is overtaken while at it.
-	member := kube(t, shared.Smartfish.RESTConfig())
+	member := shared.Smartfish.Kube(t)
 	require.NoError(t, member.RbacV1().ClusterRoleBindings().Delete(t.Context(), grant.BindingName(g.UID, "view"), metav1.DeleteOptions{}))
 	require.NoError(t, member.CoreV1().Secrets("default").Delete(t.Context(), grant.SecretName(g.UID), metav1.DeleteOptions{}))
 	overtaking := make(chan error, 1)
@@ -317,11 +316,11 @@ func bindingsAndSecrets(t *testing.T, cluster *testenv.Cluster) []string {
 func TestGrant_ForeignSecret(t *testing.T) {
 	r := request("bravelion", "swapped", "view")
 	g := getGrant(t, mintFor(t, shared.Hub.RESTConfig(), r).Status.GrantName)
-	ctx, secrets := t.Context(), kube(t, shared.Bravelion.RESTConfig()).CoreV1().Secrets("default")
-	secret := testenv.Must[*corev1.Secret](t)(secrets.Get(ctx, grant.SecretName(g.UID), metav1.GetOptions{}))
+	ctx, secrets := t.Context(), shared.Bravelion.Kube(t).CoreV1().Secrets("default")
+	secret := testenv.Get(t, secrets, grant.SecretName(g.UID))
 	require.NoError(t, secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}))
 	theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secret.Name}}
-	testenv.Must[*corev1.Secret](t)(secrets.Create(ctx, theirs, metav1.CreateOptions{}))
+	testenv.Create(t, secrets, theirs)
 	_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{})
 	assert.True(t, apierrors.IsConflict(err), "a token was bound to somebody else's Secret: %v", err)
 }

@@ -21,7 +21,7 @@ var namesCluster = []string{"clusterpass_member_calls_in_flight{", "clusterpass_
 // Readiness and metrics are named as documented.
 func TestServer_ReadinessAndMetrics(t *testing.T) {
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "measured", "view"))
-	direct := kube(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("admin", "system:masters")))
+	direct := testenv.Kube(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("admin", "system:masters")))
 	tests := map[string][]string{
 		"/readyz?verbose": {"[+]etcd ok", "[+]clusterpass-aggregator-ca ok", "[+]clusterpass-member-secrets ok", "[+]informer-sync ok"},
 		"/livez?verbose":  {"[+]ping ok"},

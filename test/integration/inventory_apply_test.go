@@ -129,7 +129,7 @@ func TestApply_Conflict(t *testing.T) {
 // Apply merges lists by their keys.
 func TestApply_Lists(t *testing.T) {
 	namespace := newNamespace(t)
-	createProfile(t, namespace, newProfile("whale", "apply"))
+	createProfile(t, namespace, testenv.NewProfile("whale", "apply"))
 	const now = `lastTransitionTime: "2026-01-01T00:00:00Z"`
 	parts := map[string]string{
 		"health": `status:
@@ -238,7 +238,7 @@ func TestInventory_Patch(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			profile := newProfile("", "patch")
+			profile := testenv.NewProfile("", "patch")
 			profile.GenerateName, profile.Spec.DisplayName = "patched-", "old"
 			profile = createProfile(t, namespace, profile)
 			_, err := profilesIn(t, namespace).Patch(t.Context(), profile.Name, test.kind, []byte(test.patch), metav1.PatchOptions{}, test.subresource...)

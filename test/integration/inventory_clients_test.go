@@ -15,12 +15,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/test/testenv"
@@ -33,17 +31,17 @@ func TestClients_PlacementDecisions(t *testing.T) {
 	client := decisionsIn(t, namespace)
 	decision := newDecision("slice", "whale")
 	decision.SchedulerName = "first"
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Create(ctx, decision, metav1.CreateOptions{}))
+	decision = testenv.Create(t, client, decision)
 	w := testenv.Must[watch.Interface](t)(client.Watch(ctx, metav1.ListOptions{ResourceVersion: decision.ResourceVersion}))
 	defer w.Stop()
 
 	decision.Decisions = append(decision.Decisions, newDecision("", "shark").Decisions...)
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Update(ctx, decision, metav1.UpdateOptions{}))
+	decision = testenv.Update(t, client, decision)
 	assert.EqualValues(t, 2, decision.Generation)
-	decision = testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(client.Patch(ctx, "slice", types.MergePatchType, []byte(`{"schedulerName":"second"}`), metav1.PatchOptions{}))
+	decision = testenv.Patch(t, client, "slice", `{"schedulerName":"second"}`)
 	assert.Equal(t, "second", decision.SchedulerName)
 	assert.Len(t, decision.Decisions, 2)
-	found := testenv.Must[*inventoryv1alpha1.PlacementDecisionList](t)(client.List(ctx, metav1.ListOptions{}))
+	found := testenv.List(t, client, metav1.ListOptions{})
 	assert.Len(t, found.Items, 1)
 	assert.NotEmpty(t, found.ResourceVersion)
 	require.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
@@ -57,9 +55,9 @@ func TestClients_Informers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	namespace := newNamespace(t)
-	createProfile(t, namespace, newProfile("before", "informer"))
+	createProfile(t, namespace, testenv.NewProfile("before", "informer"))
 	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(
-		testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())), 0, inventoryinformers.WithNamespace(namespace))
+		shared.Hub.Inventory(t), 0, inventoryinformers.WithNamespace(namespace))
 	profiles := factory.Apis().V1alpha1().ClusterProfiles()
 	events := make(chan string, 10)
 	nameOf := func(obj any) string { return obj.(*inventoryv1alpha1.ClusterProfile).Name }
@@ -87,7 +85,7 @@ func TestClients_Informers(t *testing.T) {
 	}
 
 	expect("add before")
-	after := createProfile(t, namespace, newProfile("after", "informer"))
+	after := createProfile(t, namespace, testenv.NewProfile("after", "informer"))
 	expect("add after")
 	after.Spec.DisplayName = "changed"
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, after, metav1.UpdateOptions{}))
@@ -103,10 +101,9 @@ func TestClients_Protobuf(t *testing.T) {
 	namespace := newNamespace(t)
 	config := shared.Hub.RESTConfig()
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(t.Context(), newProfile("whale", "protobuf"), metav1.CreateOptions{}))
-	found := testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(client.List(t.Context(), metav1.ListOptions{}))
-	assert.Len(t, found.Items, 1)
+	client := testenv.Inventory(t, config).ApisV1alpha1().ClusterProfiles(namespace)
+	testenv.Create(t, client, testenv.NewProfile("whale", "protobuf"))
+	assert.Len(t, testenv.List(t, client, metav1.ListOptions{}).Items, 1)
 
 	path := "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/" + namespace + "/clusterprofiles"
 	tests := map[string]struct {
@@ -134,7 +131,7 @@ func TestClients_Protobuf(t *testing.T) {
 
 func TestClients_Metadata(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	profile := newProfile("whale", "metadata")
+	profile := testenv.NewProfile("whale", "metadata")
 	profile.Labels = map[string]string{"a": "b"}
 	profile = createProfile(t, namespace, profile)
 	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(shared.Hub.RESTConfig()))

@@ -145,17 +145,15 @@ func TestDiscovery_Kubectl(t *testing.T) {
 // Kubectl prints the columns.
 func TestInventory_Columns(t *testing.T) {
 	namespace := newNamespace(t)
-	profile := newProfile("whale", "columns")
+	profile := testenv.NewProfile("whale", "columns")
 	profile.Spec.DisplayName = "Big Whale"
 	profile = createProfile(t, namespace, profile)
 	profile.Status.Version.Kubernetes = "v1.37.2"
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}
-	_, err := profilesIn(t, namespace).UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, profilesIn(t, namespace), profile)
 	decision := newDecision("slice", "whale", "shark")
 	decision.SchedulerName = "columns"
-	_, err = decisionsIn(t, namespace).Create(t.Context(), decision, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, decisionsIn(t, namespace), decision)
 
 	tests := map[string]struct {
 		args []string

@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -36,28 +35,19 @@ var (
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "inventory-"}}
-	created, err := kube(t, shared.Hub.RESTConfig()).CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return created.Name
+	return testenv.Create(t, shared.Hub.Kube(t).CoreV1().Namespaces(), namespace).Name
 }
 
 // profilesIn returns upstream's client for the ClusterProfiles in a namespace of the hub.
 func profilesIn(t *testing.T, namespace string) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
+	return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace)
 }
 
 // decisionsIn returns upstream's client for the PlacementDecisions in a namespace of the hub.
 func decisionsIn(t *testing.T, namespace string) inventoryclient.PlacementDecisionInterface {
 	t.Helper()
-	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().PlacementDecisions(namespace)
-}
-
-func newProfile(name, manager string) *inventoryv1alpha1.ClusterProfile {
-	return &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: manager}},
-	}
+	return shared.Hub.Inventory(t).ApisV1alpha1().PlacementDecisions(namespace)
 }
 
 func newDecision(name string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
@@ -74,12 +64,12 @@ func newDecision(name string, clusters ...string) *inventoryv1alpha1.PlacementDe
 
 func createProfile(t *testing.T, namespace string, profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Create(t.Context(), profile, metav1.CreateOptions{}))
+	return testenv.Create(t, profilesIn(t, namespace), profile)
 }
 
 func getProfile(t *testing.T, namespace, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Get(t.Context(), name, metav1.GetOptions{}))
+	return testenv.Get(t, profilesIn(t, namespace), name)
 }
 
 // names returns the names of the objects in a list, in its order.

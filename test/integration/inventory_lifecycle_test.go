@@ -24,12 +24,12 @@ import (
 // Deleting a namespace deletes the inventory in it.
 func TestInventory_NamespaceDeleted(t *testing.T) {
 	ctx, namespace, other := t.Context(), newNamespace(t), newNamespace(t)
-	admin := kube(t, shared.Hub.RESTConfig())
-	held := newProfile("held", "lifecycle")
+	admin := shared.Hub.Kube(t)
+	held := testenv.NewProfile("held", "lifecycle")
 	held.Finalizers = []string{"example.com/hold"}
 	held = createProfile(t, namespace, held)
-	createProfile(t, namespace, newProfile("free", "lifecycle"))
-	createProfile(t, other, newProfile("free", "lifecycle"))
+	createProfile(t, namespace, testenv.NewProfile("free", "lifecycle"))
+	createProfile(t, other, testenv.NewProfile("free", "lifecycle"))
 	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
 	require.NoError(t, admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}))
 
@@ -48,25 +48,20 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 		return nil
 	})
 	t.Run("and nothing new is taken while it terminates", func(t *testing.T) {
-		_, err := profilesIn(t, namespace).Create(ctx, newProfile("late", "lifecycle"), metav1.CreateOptions{})
+		_, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("late", "lifecycle"), metav1.CreateOptions{})
 		assert.True(t, apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), "%v", err)
 	})
 	t.Run("and the namespace goes with the last finalizer", func(t *testing.T) {
 		held = getProfile(t, namespace, "held")
 		held.Finalizers = nil
 		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profilesIn(t, namespace).Update(ctx, held, metav1.UpdateOptions{}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			if _, err := admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return errors.Join(errors.New("the namespace is still there"), err)
-			}
-			return nil
-		})
+		testenv.AwaitGone(t, admin.CoreV1().Namespaces(), namespace)
 	})
 	assert.Len(t, names(t, list(t, other, metav1.ListOptions{})), 1)
 }
 
 func TestInventory_NoSuchNamespace(t *testing.T) {
-	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), newProfile("lost", "lifecycle"), metav1.CreateOptions{})
+	_, err := profilesIn(t, "no-such-namespace").Create(t.Context(), testenv.NewProfile("lost", "lifecycle"), metav1.CreateOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	assert.ErrorContains(t, err, `"no-such-namespace"`)
 }
@@ -74,14 +69,14 @@ func TestInventory_NoSuchNamespace(t *testing.T) {
 // Owned objects go with their owner.
 func TestInventory_GarbageCollection(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	configMaps := kube(t, shared.Hub.RESTConfig()).CoreV1().ConfigMaps(namespace)
-	owner := createProfile(t, namespace, newProfile("owner", "lifecycle"))
+	configMaps := shared.Hub.Kube(t).CoreV1().ConfigMaps(namespace)
+	owner := createProfile(t, namespace, testenv.NewProfile("owner", "lifecycle"))
 	owned := []metav1.OwnerReference{*metav1.NewControllerRef(owner, inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile"))}
 	decision := newDecision("owned", "owner")
 	decision.OwnerReferences = owned
-	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, decision, metav1.CreateOptions{}))
+	testenv.Create(t, decisionsIn(t, namespace), decision)
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: owned}}
-	testenv.Must[*corev1.ConfigMap](t)(configMaps.Create(ctx, configMap, metav1.CreateOptions{}))
+	testenv.Create(t, configMaps, configMap)
 
 	foreground := metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}
 	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "owner", foreground))
@@ -99,14 +94,14 @@ func TestInventory_GarbageCollection(t *testing.T) {
 }
 
 func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
-	ctx, namespace := t.Context(), newNamespace(t)
-	policies := kube(t, shared.Hub.RESTConfig()).AdmissionregistrationV1()
+	namespace := newNamespace(t)
+	policies := shared.Hub.Kube(t).AdmissionregistrationV1()
 	const name = "names-for-people"
 	rule := admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 		Rule:       admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"}, Resources: []string{"clusterprofiles"}},
 	}
-	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicy](t)(policies.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
+	testenv.Create(t, policies.MutatingAdmissionPolicies(), &admissionregistrationv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
 			FailurePolicy:      ptr.To(admissionregistrationv1.Fail),
@@ -122,11 +117,11 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 				},
 			}},
 		},
-	}, metav1.CreateOptions{}))
-	testenv.Must[*admissionregistrationv1.MutatingAdmissionPolicyBinding](t)(policies.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+	})
+	testenv.Create(t, policies.MutatingAdmissionPolicyBindings(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name},
-	}, metav1.CreateOptions{}))
+	})
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		assert.NoError(t, policies.MutatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{}))
@@ -134,11 +129,11 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	})
 
 	testenv.Eventually(t, func(ctx context.Context) error {
-		created, err := profilesIn(t, namespace).Create(ctx, newProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		created, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil || created.Spec.DisplayName != "Cluster whale" {
 			return errors.Join(fmt.Errorf("displayName is %q", created.Spec.DisplayName), err)
 		}
 		return nil
 	})
-	assert.Equal(t, "Cluster shark", createProfile(t, namespace, newProfile("shark", "admission")).Spec.DisplayName)
+	assert.Equal(t, "Cluster shark", createProfile(t, namespace, testenv.NewProfile("shark", "admission")).Spec.DisplayName)
 }

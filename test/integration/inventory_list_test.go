@@ -24,7 +24,7 @@ func TestList_Chunks(t *testing.T) {
 	var all []string
 	for i := range 7 {
 		all = append(all, fmt.Sprintf("p%d", i))
-		createProfile(t, namespace, newProfile(all[i], "chunks"))
+		createProfile(t, namespace, testenv.NewProfile(all[i], "chunks"))
 	}
 	page := list(t, namespace, metav1.ListOptions{Limit: 3})
 	moment := page.ResourceVersion
@@ -33,7 +33,7 @@ func TestList_Chunks(t *testing.T) {
 	found := names(t, page)
 
 	// What happens now is not for the pages that follow.
-	createProfile(t, namespace, newProfile("p35", "chunks"))
+	createProfile(t, namespace, testenv.NewProfile("p35", "chunks"))
 	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "p6", metav1.DeleteOptions{}))
 	for page.Continue != "" {
 		page = list(t, namespace, metav1.ListOptions{Limit: 3, Continue: page.Continue})
@@ -59,10 +59,10 @@ func TestList_Chunks(t *testing.T) {
 
 func TestList_ResourceVersion(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
-	createProfile(t, namespace, newProfile("stays", "moments"))
-	goes := createProfile(t, namespace, newProfile("goes", "moments"))
+	createProfile(t, namespace, testenv.NewProfile("stays", "moments"))
+	goes := createProfile(t, namespace, testenv.NewProfile("goes", "moments"))
 	require.NoError(t, profilesIn(t, namespace).Delete(ctx, "goes", metav1.DeleteOptions{}))
-	comes := createProfile(t, namespace, newProfile("comes", "moments"))
+	comes := createProfile(t, namespace, testenv.NewProfile("comes", "moments"))
 	before, after := []string{"goes", "stays"}, []string{"comes", "stays"}
 	tests := map[string]struct {
 		options metav1.ListOptions

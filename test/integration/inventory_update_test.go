@@ -24,7 +24,7 @@ import (
 func TestInventory_Generation(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client := profilesIn(t, namespace)
-	profile := createProfile(t, namespace, newProfile("counted", "update"))
+	profile := createProfile(t, namespace, testenv.NewProfile("counted", "update"))
 	require.EqualValues(t, 1, profile.Generation)
 	steps := []struct {
 		name   string
@@ -59,7 +59,7 @@ func TestInventory_Generation(t *testing.T) {
 // An update that changes nothing writes nothing.
 func TestInventory_UpdateNothing(t *testing.T) {
 	namespace := newNamespace(t)
-	profile := createProfile(t, namespace, newProfile("same", "update"))
+	profile := createProfile(t, namespace, testenv.NewProfile("same", "update"))
 	for name, update := range map[string]func(context.Context, *inventoryv1alpha1.ClusterProfile, metav1.UpdateOptions) (*inventoryv1alpha1.ClusterProfile, error){
 		"the object": profilesIn(t, namespace).Update, "its status": profilesIn(t, namespace).UpdateStatus,
 	} {
@@ -76,7 +76,7 @@ func TestInventory_ForgedFields(t *testing.T) {
 	client := profilesIn(t, namespace)
 
 	t.Run("a create sets no status, uid, creation time, generation or deletion time", func(t *testing.T) {
-		forged := newProfile("forged", "update")
+		forged := testenv.NewProfile("forged", "update")
 		forged.UID, forged.Generation = "forged", 42
 		forged.CreationTimestamp = metav1.NewTime(time.Unix(0, 0))
 		forged.DeletionTimestamp, forged.DeletionGracePeriodSeconds = ptr.To(metav1.NewTime(time.Unix(1, 0))), ptr.To[int64](1)
@@ -91,20 +91,20 @@ func TestInventory_ForgedFields(t *testing.T) {
 		assert.Empty(t, created.Status.Conditions)
 	})
 	t.Run("a create with a resourceVersion is refused", func(t *testing.T) {
-		profile := newProfile("versioned", "update")
+		profile := testenv.NewProfile("versioned", "update")
 		profile.ResourceVersion = "1"
 		_, err := client.Create(ctx, profile, metav1.CreateOptions{})
 		assert.Error(t, err)
 	})
 	t.Run("an update of the spec sets no status, one of the status no spec and no labels", func(t *testing.T) {
-		profile := createProfile(t, namespace, newProfile("apart", "update"))
+		profile := createProfile(t, namespace, testenv.NewProfile("apart", "update"))
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by spec", "by spec"
-		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.Update(t, client, profile)
 		assert.Empty(t, profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by status", "by status"
 		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"}, []string{"example.com/hold"}
-		profile = testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, profile, metav1.UpdateOptions{}))
+		profile = testenv.UpdateStatus(t, client, profile)
 		assert.Equal(t, "by status", profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		assert.Empty(t, profile.Labels)
@@ -112,7 +112,7 @@ func TestInventory_ForgedFields(t *testing.T) {
 		assert.Empty(t, profile.Finalizers)
 	})
 	t.Run("another uid is a conflict, another creation time is not taken", func(t *testing.T) {
-		profile := createProfile(t, namespace, newProfile("born", "update"))
+		profile := createProfile(t, namespace, testenv.NewProfile("born", "update"))
 		replaced := profile.DeepCopy()
 		replaced.UID = "another"
 		_, err := client.Update(ctx, replaced, metav1.UpdateOptions{})
@@ -126,20 +126,20 @@ func TestInventory_ForgedFields(t *testing.T) {
 		}
 	})
 	t.Run("a resourceVersion that is not the latest is a conflict", func(t *testing.T) {
-		old := createProfile(t, namespace, newProfile("raced", "update"))
+		old := createProfile(t, namespace, testenv.NewProfile("raced", "update"))
 		newer := old.DeepCopy()
 		newer.Spec.DisplayName = "newer"
-		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, newer, metav1.UpdateOptions{}))
+		testenv.Update(t, client, newer)
 		_, err := client.Update(ctx, old, metav1.UpdateOptions{})
 		assert.True(t, apierrors.IsConflict(err), "%v", err)
 		_, err = client.UpdateStatus(ctx, old, metav1.UpdateOptions{})
 		assert.True(t, apierrors.IsConflict(err), "%v", err)
 	})
 	t.Run("a name that exists, and one that does not", func(t *testing.T) {
-		createProfile(t, namespace, newProfile("twice", "update"))
-		_, err := client.Create(ctx, newProfile("twice", "update"), metav1.CreateOptions{})
+		createProfile(t, namespace, testenv.NewProfile("twice", "update"))
+		_, err := client.Create(ctx, testenv.NewProfile("twice", "update"), metav1.CreateOptions{})
 		assert.True(t, apierrors.IsAlreadyExists(err), "%v", err)
-		_, err = client.UpdateStatus(ctx, newProfile("never", "update"), metav1.UpdateOptions{})
+		_, err = client.UpdateStatus(ctx, testenv.NewProfile("never", "update"), metav1.UpdateOptions{})
 		assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	})
 }
@@ -148,11 +148,11 @@ func TestInventory_ForgedFields(t *testing.T) {
 func TestInventory_DryRun(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	client, dry := profilesIn(t, namespace), []string{metav1.DryRunAll}
-	stored := createProfile(t, namespace, newProfile("stored", "dry"))
+	stored := createProfile(t, namespace, testenv.NewProfile("stored", "dry"))
 	changed := stored.DeepCopy()
 	changed.Spec.DisplayName, changed.Status.Version.Kubernetes = "changed", "changed"
 
-	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, newProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
+	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, testenv.NewProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
 	assert.NotEmpty(t, created.UID)
 	assert.EqualValues(t, 1, created.Generation)
 	updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
@@ -161,7 +161,7 @@ func TestInventory_DryRun(t *testing.T) {
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType, []byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
 	assert.NoError(t, client.Delete(ctx, "stored", metav1.DeleteOptions{DryRun: dry}))
 	assert.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{}))
-	_, err := client.Create(ctx, newProfile("refused", ""), metav1.CreateOptions{DryRun: dry})
+	_, err := client.Create(ctx, testenv.NewProfile("refused", ""), metav1.CreateOptions{DryRun: dry})
 	assert.True(t, apierrors.IsInvalid(err), "%v", err)
 
 	found := list(t, namespace, metav1.ListOptions{})
@@ -173,7 +173,7 @@ func TestInventory_Delete(t *testing.T) {
 	client := profilesIn(t, namespace)
 
 	t.Run("with preconditions", func(t *testing.T) {
-		profile := createProfile(t, namespace, newProfile("guarded", "delete"))
+		profile := createProfile(t, namespace, testenv.NewProfile("guarded", "delete"))
 		tests := map[string]metav1.Preconditions{
 			"another uid":             {UID: ptr.To[types.UID]("another")},
 			"another resourceVersion": {ResourceVersion: ptr.To("1")},
@@ -189,7 +189,7 @@ func TestInventory_Delete(t *testing.T) {
 	})
 	t.Run("a collection, by selectors", func(t *testing.T) {
 		for name, manager := range map[string]string{"a": "keep", "b": "drop", "c": "drop"} {
-			profile := newProfile(name, manager)
+			profile := testenv.NewProfile(name, manager)
 			profile.Labels = map[string]string{"name": name}
 			createProfile(t, namespace, profile)
 		}
@@ -198,7 +198,7 @@ func TestInventory_Delete(t *testing.T) {
 		assert.Equal(t, []string{"a", "c"}, names(t, list(t, namespace, metav1.ListOptions{})), "what is left")
 	})
 	t.Run("with a finalizer, that must go first", func(t *testing.T) {
-		profile := newProfile("held", "delete")
+		profile := testenv.NewProfile("held", "delete")
 		profile.Finalizers = []string{"example.com/hold"}
 		createProfile(t, namespace, profile)
 		require.NoError(t, client.Delete(ctx, "held", metav1.DeleteOptions{}))
@@ -217,7 +217,7 @@ func TestInventory_Delete(t *testing.T) {
 
 func TestInventory_KubectlWait(t *testing.T) {
 	namespace := newNamespace(t)
-	profile := createProfile(t, namespace, newProfile("awaited", "wait"))
+	profile := createProfile(t, namespace, testenv.NewProfile("awaited", "wait"))
 	waited := make(chan error, 1)
 	go func() {
 		_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")

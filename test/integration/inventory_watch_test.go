@@ -41,15 +41,15 @@ func expectEvent(t *testing.T, w watch.Interface, kind watch.EventType, name str
 
 func list(t *testing.T, namespace string, options metav1.ListOptions) *inventoryv1alpha1.ClusterProfileList {
 	t.Helper()
-	return testenv.Must[*inventoryv1alpha1.ClusterProfileList](t)(profilesIn(t, namespace).List(t.Context(), options))
+	return testenv.List(t, profilesIn(t, namespace), options)
 }
 
 // A watch goes on from a resourceVersion.
 func TestWatch_ResourceVersion(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	w := watchProfiles(t, namespace, metav1.ListOptions{ResourceVersion: list(t, namespace, metav1.ListOptions{}).ResourceVersion})
-	first := createProfile(t, namespace, newProfile("first", "watch"))
-	createProfile(t, namespace, newProfile("second", "watch"))
+	first := createProfile(t, namespace, testenv.NewProfile("first", "watch"))
+	createProfile(t, namespace, testenv.NewProfile("second", "watch"))
 	first.Spec.DisplayName = "changed"
 	_, err := profilesIn(t, namespace).Update(ctx, first, metav1.UpdateOptions{})
 	require.NoError(t, err)
@@ -67,12 +67,12 @@ func TestWatch_ResourceVersion(t *testing.T) {
 // A watch sends bookmarks when asked.
 func TestWatch_Bookmarks(t *testing.T) {
 	namespace, elsewhere := newNamespace(t), newNamespace(t)
-	from := createProfile(t, namespace, newProfile("marked", "watch")).ResourceVersion
+	from := createProfile(t, namespace, testenv.NewProfile("marked", "watch")).ResourceVersion
 	// A bookmark comes two seconds before the watch ends.
 	w := watchProfiles(t, namespace, metav1.ListOptions{
 		ResourceVersion: from, AllowWatchBookmarks: true, TimeoutSeconds: ptr.To[int64](4),
 	})
-	latest := createProfile(t, elsewhere, newProfile("unwatched", "watch")).ResourceVersion
+	latest := createProfile(t, elsewhere, testenv.NewProfile("unwatched", "watch")).ResourceVersion
 	event := nextEvent(t, w)
 	bookmark, ok := event.Object.(*inventoryv1alpha1.ClusterProfile)
 	require.Equal(t, watch.Bookmark, event.Type, "%v", event.Object)
@@ -87,7 +87,7 @@ func TestWatch_Bookmarks(t *testing.T) {
 func TestWatch_List(t *testing.T) {
 	namespace := newNamespace(t)
 	for _, name := range []string{"a", "b", "c"} {
-		createProfile(t, namespace, newProfile(name, "watchlist"))
+		createProfile(t, namespace, testenv.NewProfile(name, "watchlist"))
 	}
 	w := watchProfiles(t, namespace, metav1.ListOptions{
 		SendInitialEvents:    ptr.To(true),
@@ -101,7 +101,7 @@ func TestWatch_List(t *testing.T) {
 	accessor := testenv.Must[metav1.Object](t)(meta.Accessor(event.Object))
 	require.Equal(t, watch.Bookmark, event.Type, "%v", event.Object)
 	require.Equal(t, "true", accessor.GetAnnotations()[metav1.InitialEventsAnnotationKey], "%v", event.Object)
-	createProfile(t, namespace, newProfile("d", "watchlist"))
+	createProfile(t, namespace, testenv.NewProfile("d", "watchlist"))
 	expectEvent(t, w, watch.Added, "d")
 }
 
@@ -114,9 +114,9 @@ func TestWatch_Selection(t *testing.T) {
 		"by name":    {FieldSelector: "metadata.name=chosen"},
 		"by manager": {FieldSelector: "spec.clusterManager.name=mine"},
 	}
-	chosen := newProfile("chosen", "mine")
+	chosen := testenv.NewProfile("chosen", "mine")
 	chosen.Labels = map[string]string{"tier": "prod"}
-	createProfile(t, namespace, newProfile("other", "theirs"))
+	createProfile(t, namespace, testenv.NewProfile("other", "theirs"))
 	chosen = createProfile(t, namespace, chosen)
 	chosen.Labels["tier"] = "test"
 	_, err := profilesIn(t, namespace).Update(ctx, chosen, metav1.UpdateOptions{})
@@ -141,11 +141,11 @@ func TestWatch_Selection(t *testing.T) {
 func TestWatch_Selectors(t *testing.T) {
 	namespace, elsewhere := newNamespace(t), newNamespace(t)
 	for name, manager := range map[string]string{"alpha": "one", "beta": "two", "gamma": "one"} {
-		profile := newProfile(name, manager)
+		profile := testenv.NewProfile(name, manager)
 		profile.Labels = map[string]string{inventoryv1alpha1.LabelClusterManagerKey: manager, "letter": name}
 		createProfile(t, namespace, profile)
 	}
-	createProfile(t, elsewhere, newProfile("alpha", "one"))
+	createProfile(t, elsewhere, testenv.NewProfile("alpha", "one"))
 	tests := map[string]struct {
 		in      string
 		options metav1.ListOptions

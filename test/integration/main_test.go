@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/test/testenv"
@@ -37,11 +36,6 @@ func TestMain(m *testing.M) {
 }
 
 func serverAuditLog() string { return filepath.Join(shared.Dir, "server-audit.log") }
-
-func kube(t *testing.T, config *rest.Config) kubernetes.Interface {
-	t.Helper()
-	return testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
-}
 
 func dyn(t *testing.T, config *rest.Config) dynamic.Interface {
 	t.Helper()

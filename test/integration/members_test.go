@@ -22,7 +22,6 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
@@ -52,11 +51,8 @@ func secretFor(t *testing.T, name string, cluster clientcmdapi.Cluster, user cli
 // secret.
 func join(t *testing.T, name, secret string) {
 	t.Helper()
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
-	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{}))
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	profile := testenv.Create(t, profiles, testenv.NewProfile(name, "test"))
 	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{
 		Name: "kubeconfig-secretreader",
 		Cluster: clientcmdv1.Cluster{
@@ -67,7 +63,7 @@ func join(t *testing.T, name, secret string) {
 			}},
 		},
 	}}
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	testenv.UpdateStatus(t, profiles, profile)
 }
 
 // listen accepts connections on a free port and hands them to serve, until the test ends.
@@ -138,7 +134,7 @@ func TestMembers_Failures(t *testing.T) {
 			if test.change != nil {
 				test.change(secret)
 			}
-			testenv.Must[*corev1.Secret](t)(kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Create(t.Context(), secret, metav1.CreateOptions{}))
+			testenv.Create(t, shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace), secret)
 			join(t, cluster, cluster)
 			begin := time.Now()
 			_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request(cluster, "broken", "view"), metav1.CreateOptions{})
@@ -166,12 +162,12 @@ func TestMembers_Forbidden(t *testing.T) {
 // A cluster replaced under its name starts over.
 func TestMembers_Replaced(t *testing.T) {
 	ctx := t.Context()
-	hub, profiles := kube(t, shared.Hub.RESTConfig()), testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	hub, profiles := shared.Hub.Kube(t), shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	for i, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
 		admin := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(cluster.Kubeconfig()))
 		user := admin.AuthInfos[admin.Contexts[admin.CurrentContext].AuthInfo]
 		secret := secretFor(t, "replaced", clientcmdapi.Cluster{Server: cluster.Server(), CertificateAuthorityData: cluster.CA()}, *user)
-		testenv.Must[*corev1.Secret](t)(hub.CoreV1().Secrets(testenv.SystemNamespace).Create(ctx, secret, metav1.CreateOptions{}))
+		testenv.Create(t, hub.CoreV1().Secrets(testenv.SystemNamespace), secret)
 		join(t, "replaced", "replaced")
 		testenv.Eventually(t, func(context.Context) error {
 			answer, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request("replaced", "replaced", "view"), metav1.CreateOptions{})
@@ -181,7 +177,7 @@ func TestMembers_Replaced(t *testing.T) {
 			if answer.Status.Cluster.Server != cluster.Server() {
 				return fmt.Errorf("round %d: the answer is for %s", i, answer.Status.Cluster.Server)
 			}
-			_, err = kube(t, withToken(cluster, answer.Status.Token)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+			_, err = testenv.Kube(t, withToken(cluster, answer.Status.Token)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 			return err
 		})
 		require.NoError(t, hub.CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, "replaced", metav1.DeleteOptions{}))

@@ -4,11 +4,9 @@
 package integration
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -79,12 +77,12 @@ func TestMint_Kubectl(t *testing.T) {
 func expectClusterAdminOnBravelionAlone(t *testing.T, answer *v1alpha1.AuthTokenRequest) {
 	t.Helper()
 	ctx := t.Context()
-	member := kube(t, withToken(shared.Bravelion, answer.Status.Token))
-	who := testenv.Must[*authenticationv1.SelfSubjectReview](t)(member.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
+	member := testenv.Kube(t, withToken(shared.Bravelion, answer.Status.Token))
+	who := testenv.Create(t, member.AuthenticationV1().SelfSubjectReviews(), &authenticationv1.SelfSubjectReview{})
 	assert.Equal(t, "system:serviceaccount:default:work", who.Status.UserInfo.Username)
 	_, err := member.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{})
 	assert.NoError(t, err, "the token is not cluster-admin")
-	other := kube(t, withToken(shared.Smartfish, answer.Status.Token))
+	other := testenv.Kube(t, withToken(shared.Smartfish, answer.Status.Token))
 	_, err = other.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	assert.True(t, apierrors.IsUnauthorized(err), "smartfish answers to the token: %v", err)
 	left := time.Until(answer.Status.ExpirationTimestamp.Time)
@@ -106,7 +104,7 @@ func TestMint_Answer(t *testing.T) {
 	assert.Equal(t, shared.Bravelion.CA(), status.Cluster.CertificateAuthorityData)
 	lifetime := status.ExpirationTimestamp.Sub(status.RefreshAfter.Time)
 	assert.InDelta(t, 12, lifetime.Minutes(), 1, "refreshAfter before the end of an hour")
-	member := kube(t, fromKubeconfig(t, answer))
+	member := testenv.Kube(t, fromKubeconfig(t, answer))
 	_, err := member.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
 	assert.NoError(t, err, "the kubeconfig of the answer does not work")
 	_, err = member.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
@@ -121,16 +119,16 @@ func TestMint_Forms(t *testing.T) {
 			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
 			require.NoError(t, err)
 			assert.Equal(t, f.kind, answer.TypeMeta)
-			_, err = kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+			_, err = testenv.Kube(t, fromKubeconfig(t, answer)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
 			assert.NoError(t, err)
 		})
 	}
-	accounts := testenv.Must[*corev1.ServiceAccountList](t)(kube(t, shared.Bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").
-		List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=forms"}))
+	onMember := shared.Bravelion.Kube(t)
+	accounts := testenv.List(t, onMember.CoreV1().ServiceAccounts("default"), metav1.ListOptions{FieldSelector: "metadata.name=forms"})
 	require.Len(t, accounts.Items, 1)
 	labels := accounts.Items[0].Labels
-	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().
-		List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + labels[grant.LabelGrantUID]}))
+	ofGrant := metav1.ListOptions{LabelSelector: grant.LabelGrantUID + "=" + labels[grant.LabelGrantUID]}
+	bindings := testenv.List(t, onMember.RbacV1().ClusterRoleBindings(), ofGrant)
 	assert.Len(t, bindings.Items, 1, "ClusterRoleBindings for one entitlement")
 }
 
@@ -162,22 +160,13 @@ func TestMint_Warm(t *testing.T) {
 // memberCalls returns what the member's audit log has of clusterpass since from.
 func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv1.Event {
 	t.Helper()
-	file := testenv.Must[*os.File](t)(os.Open(member.AuditLog()))
-	defer func() { _ = file.Close() }()
 	var calls []auditv1.Event
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event auditv1.Event
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			continue // the last line may be half written
-		}
+	member.EachAuditEvent(t, func(event *auditv1.Event) {
 		ours := strings.HasPrefix(event.User.Username, "system:serviceaccount:clusterpass-system:")
 		if ours && event.Stage == auditv1.StageResponseComplete && event.RequestReceivedTimestamp.After(from) {
-			calls = append(calls, event)
+			calls = append(calls, *event)
 		}
-	}
-	require.NoError(t, lines.Err())
+	})
 	return calls
 }
 
@@ -246,7 +235,7 @@ func TestMint_InlineRules(t *testing.T) {
 	r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: pods}}
 	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: maps}}
 	answer := mintFor(t, shared.Hub.RESTConfig(), r)
-	ctx, member := t.Context(), kube(t, fromKubeconfig(t, answer))
+	ctx, member := t.Context(), testenv.Kube(t, fromKubeconfig(t, answer))
 
 	_, err := member.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{})
 	assert.NoError(t, err, "the ClusterRole's rules do not hold in every namespace")
@@ -257,10 +246,10 @@ func TestMint_InlineRules(t *testing.T) {
 	_, err = member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
 	assert.True(t, apierrors.IsForbidden(err), "beyond the rules: %v", err)
 
-	admin := kube(t, shared.Bravelion.RESTConfig())
-	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "rules", metav1.GetOptions{}))
+	admin := shared.Bravelion.Kube(t)
+	account := testenv.Get(t, admin.CoreV1().ServiceAccounts("default"), "rules")
 	name := grant.Prefix + account.Labels[grant.LabelGrantUID] + ":pods"
-	role := testenv.Must[*rbacv1.ClusterRole](t)(admin.RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{}))
+	role := testenv.Get(t, admin.RbacV1().ClusterRoles(), name)
 	assert.True(t, equality.Semantic.DeepEqual(role.Rules, pods), "%v", role.Rules)
 	theft := request("bravelion", "thief", name)
 	_, _, err = ask(ctx, shared.Hub.RESTConfig(), forms[0], theft, metav1.CreateOptions{})
@@ -269,9 +258,9 @@ func TestMint_InlineRules(t *testing.T) {
 
 // What is on the member and not ours is refused, and untouched.
 func TestMint_ForeignObjects(t *testing.T) {
-	ctx, member := t.Context(), kube(t, shared.Bravelion.RESTConfig())
+	ctx, member := t.Context(), shared.Bravelion.Kube(t)
 	powerful := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "powerful"}}
-	testenv.Must[*corev1.ServiceAccount](t)(member.CoreV1().ServiceAccounts("default").Create(ctx, powerful, metav1.CreateOptions{}))
+	testenv.Create(t, member.CoreV1().ServiceAccounts("default"), powerful)
 	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "taken", "cluster-admin"))
 	elsewhere := request("bravelion", "elsewhere", "view")
 	mintFor(t, shared.Hub.RESTConfig(), elsewhere)
@@ -329,7 +318,7 @@ func TestMint_RacingRequests(t *testing.T) {
 		assert.ErrorContains(t, err, "may not update it")
 	}
 	assert.Len(t, won, 1, "tokens by role")
-	bindings := testenv.Must[*rbacv1.ClusterRoleBindingList](t)(kube(t, shared.Bravelion.RESTConfig()).RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{}))
+	bindings := testenv.List(t, shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings(), metav1.ListOptions{})
 	bound := map[string]bool{}
 	for _, binding := range bindings.Items {
 		for _, subject := range binding.Subjects {
@@ -343,12 +332,12 @@ func TestMint_RacingRequests(t *testing.T) {
 
 // A binding left by a deleted ServiceAccount lends nothing to the next.
 func TestMint_BindingLeft(t *testing.T) {
-	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
+	ctx, admin := t.Context(), shared.Bravelion.Kube(t)
 	first := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "cluster-admin"))
 	require.NoError(t, admin.CoreV1().ServiceAccounts("default").Delete(ctx, "reused", metav1.DeleteOptions{}))
 	forget(t, first.Status.GrantName)
 	answer := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "reused", "view"))
-	member := kube(t, fromKubeconfig(t, answer))
+	member := testenv.Kube(t, fromKubeconfig(t, answer))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := member.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
 		if !apierrors.IsForbidden(err) {
@@ -360,16 +349,16 @@ func TestMint_BindingLeft(t *testing.T) {
 
 // Deleting the Secret ends its tokens, and the next mint repairs.
 func TestMint_SecretDeleted(t *testing.T) {
-	ctx, admin := t.Context(), kube(t, shared.Bravelion.RESTConfig())
+	ctx, admin := t.Context(), shared.Bravelion.Kube(t)
 	r := request("bravelion", "fenced", "view")
 	first := mintFor(t, shared.Hub.RESTConfig(), r)
-	account := testenv.Must[*corev1.ServiceAccount](t)(admin.CoreV1().ServiceAccounts("default").Get(ctx, "fenced", metav1.GetOptions{}))
+	account := testenv.Get(t, admin.CoreV1().ServiceAccounts("default"), "fenced")
 	secret := "clusterpass-" + account.Labels[grant.LabelGrantUID]
 	require.NoError(t, admin.CoreV1().Secrets("default").Delete(ctx, secret, metav1.DeleteOptions{}))
 	second := mintFor(t, shared.Hub.RESTConfig(), r)
-	_, err := kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	_, err := testenv.Kube(t, fromKubeconfig(t, second)).CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	assert.NoError(t, err, "the token after the repair does not work")
-	old := kube(t, fromKubeconfig(t, first))
+	old := testenv.Kube(t, fromKubeconfig(t, first))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := old.CoreV1().Pods("").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 			return errors.Join(errors.New("the token outlives the Secret that it is bound to"), err)
@@ -414,7 +403,7 @@ func tableOf(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest) st
 	body := r.DeepCopy()
 	body.TypeMeta = forms[0].kind
 	encoded := testenv.Must[[]byte](t)(json.Marshal(body))
-	raw := testenv.Must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
+	raw := testenv.Must[[]byte](t)(testenv.Kube(t, config).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
 		Param("includeObject", "Object").
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").
 		SetHeader("Content-Type", "application/json").Body(encoded).DoRaw(t.Context()))

@@ -15,12 +15,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	applyv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -31,10 +29,10 @@ func placementsAs(t *testing.T, namespace, user, role string) clusterpassclient.
 	t.Helper()
 	config := shared.Hub.RESTConfig()
 	if role != "" {
-		testenv.Bind(t, kube(t, config), namespace, user, testenv.UserSubject(user), role)
-		config = testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
+		testenv.Bind(t, testenv.Kube(t, config), namespace, user, testenv.UserSubject(user), role)
+		config = shared.Hub.User(t, user)
 	}
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config)).ClusterpassV1alpha1().Placements(namespace)
+	return testenv.Clusterpass(t, config).ClusterpassV1alpha1().Placements(namespace)
 }
 
 func newPlacement(name string) *clusterpassv1alpha1.Placement {
@@ -49,7 +47,7 @@ func TestPlacement_OfOCM(t *testing.T) {
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
 
-	placement := testenv.Must[*clusterpassv1alpha1.Placement](t)(placementsAs(t, namespace, "", "").Get(t.Context(), "from-ocm", metav1.GetOptions{}))
+	placement := testenv.Get(t, placementsAs(t, namespace, "", ""), "from-ocm")
 	assert.EqualValues(t, 1, placement.Generation, "to apply what is there")
 	var weights []int32
 	for _, config := range placement.Spec.PrioritizerPolicy.Configurations {
@@ -74,7 +72,7 @@ func TestPlacement_Author(t *testing.T) {
 	}
 	forged := newPlacement("authored")
 	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
-	created := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Create(ctx, forged, metav1.CreateOptions{}))
+	created := testenv.Create(t, first, forged)
 	expect(t, created, "placement-first", 1)
 
 	patch := func(t *testing.T, client clusterpassclient.PlacementInterface, body string, dryRun ...string) *clusterpassv1alpha1.Placement {
@@ -92,12 +90,12 @@ func TestPlacement_Author(t *testing.T) {
 		assert.True(t, apierrors.IsInvalid(err), "a %s of the spec by another user: %v", kind, err)
 		assert.ErrorContains(t, err, `spec: Forbidden: its author is user "placement-first", and a patch would put`)
 	}
-	whole := testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Get(ctx, "authored", metav1.GetOptions{}))
+	whole := testenv.Get(t, second, "authored")
 	whole.Spec.NumberOfClusters, whole.Status.NumberOfSelectedClusters = ptr.To(int32(2)), 7
 	expect(t, testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})), "placement-second", 2)
-	stored := testenv.Must[*clusterpassv1alpha1.Placement](t)(first.Get(ctx, "authored", metav1.GetOptions{}))
+	stored := testenv.Get(t, first, "authored")
 	expect(t, stored, "placement-first", 1)
-	stored = testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{}))
+	stored = testenv.Update(t, second, whole)
 	expect(t, stored, "placement-second", 2)
 	expect(t, patch(t, second, `{"spec":{"numberOfClusters":3}}`), "placement-second", 3)
 	assert.Zero(t, stored.Status.NumberOfSelectedClusters, "written through the main resource")
@@ -138,7 +136,7 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	kubeconfigOf := func(user string) string {
 		testenv.Bind(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user), "edit")
-		return kubeconfigFor(t, testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user)))
+		return kubeconfigFor(t, shared.Hub.User(t, user))
 	}
 	author, editor := kubeconfigOf("authors-kim"), kubeconfigOf("authors-sam")
 	for kind, spec := range map[string]string{
@@ -188,8 +186,8 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 func TestPlacement_RBAC(t *testing.T) {
 	ctx, namespace := t.Context(), newNamespace(t)
 	editor, viewer := placementsAs(t, namespace, "placement-editor", "edit"), placementsAs(t, namespace, "placement-viewer", "view")
-	testenv.Must[*clusterpassv1alpha1.Placement](t)(editor.Create(ctx, newPlacement("guarded"), metav1.CreateOptions{}))
-	testenv.Must[*clusterpassv1alpha1.Placement](t)(viewer.Get(ctx, "guarded", metav1.GetOptions{}))
+	testenv.Create(t, editor, newPlacement("guarded"))
+	testenv.Get(t, viewer, "guarded")
 	status := []byte(`{"status":{"numberOfSelectedClusters":1}}`)
 	_, createErr := viewer.Create(ctx, newPlacement("forged"), metav1.CreateOptions{})
 	_, patchErr := viewer.Patch(ctx, "guarded", types.MergePatchType, []byte(`{"spec":{"numberOfClusters":1}}`), metav1.PatchOptions{})
@@ -225,7 +223,7 @@ func TestPlacement_Invalid(t *testing.T) {
 }
 
 func TestClusterProfile_InvalidTaints(t *testing.T) {
-	profile := newProfile("tainted", "taints")
+	profile := testenv.NewProfile("tainted", "taints")
 	profile.Annotations = map[string]string{clusterpassv1alpha1.AnnotationTaints: `[{"key":"gpu","effect":"NoSchedule"}]`}
 	_, err := profilesIn(t, newNamespace(t)).Create(t.Context(), profile, metav1.CreateOptions{})
 	assert.True(t, apierrors.IsInvalid(err), "%v", err)

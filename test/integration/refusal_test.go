@@ -4,12 +4,9 @@
 package integration
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -22,13 +19,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
-	"k8s.io/client-go/kubernetes"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/component-base/metrics/testutil"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -50,40 +44,43 @@ func workingSecret(t *testing.T, name string) *corev1.Secret {
 
 func hubProfiles(t *testing.T) inventoryclient.ClusterProfileInterface {
 	t.Helper()
-	return testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
+	return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 }
 
-func hubSecrets(t *testing.T) secretWriter {
+// hubSecrets returns a client for the Secrets of members.
+func hubSecrets(t *testing.T) coreclient.SecretInterface {
 	t.Helper()
-	return secretWriter{t, kube(t, shared.Hub.RESTConfig())}
+	return shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
 }
 
-// secretWriter writes Secrets where those of members are.
-type secretWriter struct {
-	t   *testing.T
-	hub kubernetes.Interface
+// createSecret and joinByIt make the two things that a working cluster of that name has, and
+// updateSecret makes the first one work that is there.
+func createSecret(t *testing.T, name string) {
+	t.Helper()
+	testenv.Create(t, hubSecrets(t), workingSecret(t, name))
 }
 
-func (w secretWriter) create(secret *corev1.Secret) {
-	w.t.Helper()
-	testenv.Must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Create(w.t.Context(), secret, metav1.CreateOptions{}))
+func joinByIt(t *testing.T, name string) {
+	t.Helper()
+	join(t, name, name)
 }
 
-func (w secretWriter) update(secret *corev1.Secret) {
-	w.t.Helper()
-	testenv.Must[*corev1.Secret](w.t)(w.hub.CoreV1().Secrets(testenv.SystemNamespace).Update(w.t.Context(), secret, metav1.UpdateOptions{}))
+func updateSecret(t *testing.T, name string) {
+	t.Helper()
+	testenv.Update(t, hubSecrets(t), workingSecret(t, name))
 }
 
-// accessBy is a status.accessProviders that names a Secret.
-func accessBy(secret string) string {
-	return fmt.Sprintf(`[{"name":"kubeconfig-secretreader","cluster":{"server":"https://attacker.example.com","extensions":[
-		{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"key":"kubeconfig","namespace":%q}}]}}]`, secret, testenv.SystemNamespace)
+// nameSecret has the status of the profile name its Secret.
+func nameSecret(t *testing.T, name string) {
+	t.Helper()
+	patchAccess(t, name, fmt.Sprintf(`[{"name":"kubeconfig-secretreader","cluster":{"server":"https://attacker.example.com","extensions":[
+		{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"key":"kubeconfig","namespace":%q}}]}}]`,
+		name, testenv.SystemNamespace))
 }
 
 func patchAccess(t *testing.T, cluster, accessProviders string) {
 	t.Helper()
-	patch := []byte(`{"status":{"accessProviders":` + accessProviders + `}}`)
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Patch(t.Context(), cluster, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	testenv.Patch(t, hubProfiles(t), cluster, `{"status":{"accessProviders":`+accessProviders+`}}`, "status")
 }
 
 // What was written a moment ago counts, whatever the caches of the server have: nothing here waits.
@@ -96,102 +93,56 @@ func TestRefusal_StaleCache(t *testing.T) {
 	}{
 		"all of it is new": {mend: func(t *testing.T, name string) {
 			t.Helper()
-
-			hubSecrets(t).create(workingSecret(t, name))
-			join(t, name, name)
+			createSecret(t, name)
+			joinByIt(t, name)
 		}},
-		"the profile is new": {
-			prepare: func(t *testing.T, name string) {
-				t.Helper()
-				hubSecrets(t).create(workingSecret(t, name))
-			},
-			words: "not found",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				join(t, name, name)
-			},
-		},
-		"the Secret is new": {
-			prepare: func(t *testing.T, name string) {
-				t.Helper()
-				join(t, name, name)
-			},
-			words: "there is no Secret",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				hubSecrets(t).create(workingSecret(t, name))
-			},
-		},
+		"the profile is new": {createSecret, "not found", joinByIt},
+		"the Secret is new":  {joinByIt, "there is no Secret", createSecret},
 		"the Secret is labelled now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-
 				secret := workingSecret(t, name)
 				secret.Labels = nil
-				hubSecrets(t).create(secret)
-				join(t, name, name)
+				testenv.Create(t, hubSecrets(t), secret)
+				joinByIt(t, name)
 			},
-			words: "there is no Secret",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				hubSecrets(t).update(workingSecret(t, name))
-			},
+			words: "there is no Secret", mend: updateSecret,
 		},
 		"the Secret is annotated now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-
 				secret := workingSecret(t, name)
 				secret.Annotations[member.ClusterProfileAnnotation] = "default/bravelion"
-				hubSecrets(t).create(secret)
-				join(t, name, name)
+				testenv.Create(t, hubSecrets(t), secret)
+				joinByIt(t, name)
 			},
-			words: "is not for this cluster",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				hubSecrets(t).update(workingSecret(t, name))
-			},
+			words: "is not for this cluster", mend: updateSecret,
 		},
 		"the Secret has another credential now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-
 				good := clientcmdapi.Cluster{Server: shared.Smartfish.Server(), CertificateAuthorityData: shared.Smartfish.CA()}
-				hubSecrets(t).create(secretFor(t, name, good, clientcmdapi.AuthInfo{Token: "has-ended"}))
-				join(t, name, name)
+				testenv.Create(t, hubSecrets(t), secretFor(t, name, good, clientcmdapi.AuthInfo{Token: "has-ended"}))
+				joinByIt(t, name)
 			},
-			words: "does not accept clusterpass's own credential",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				hubSecrets(t).update(workingSecret(t, name))
-			},
+			words: "does not accept clusterpass's own credential", mend: updateSecret,
 		},
 		"the status names the Secret now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-
-				hubSecrets(t).create(workingSecret(t, name))
+				createSecret(t, name)
 				join(t, name, "another")
 			},
-			words: "there is no Secret",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				patchAccess(t, name, accessBy(name))
-			},
+			words: "there is no Secret", mend: nameSecret,
 		},
 		"the status has an access provider now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-
-				hubSecrets(t).create(workingSecret(t, name))
-				join(t, name, name)
+				createSecret(t, name)
+				joinByIt(t, name)
 				patchAccess(t, name, "null")
 			},
-			words: "status.accessProviders has none",
-			mend: func(t *testing.T, name string) {
-				t.Helper()
-				patchAccess(t, name, accessBy(name))
-			},
+			words: "status.accessProviders has none", mend: nameSecret,
 		},
 	}
 	for name, test := range tests {
@@ -214,12 +165,12 @@ func TestRefusal_StaleCache(t *testing.T) {
 // successor is not.
 func TestRefusal_UID(t *testing.T) {
 	const cluster = "fresh-uid"
-	hubSecrets(t).create(workingSecret(t, cluster))
+	createSecret(t, cluster)
 	t.Cleanup(func() { leave(t, cluster) })
 	var last types.UID
 	for round := range freshRounds {
 		join(t, cluster, cluster)
-		uid := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(hubProfiles(t).Get(t.Context(), cluster, metav1.GetOptions{})).UID
+		uid := testenv.Get(t, hubProfiles(t), cluster).UID
 		r := request(cluster, fmt.Sprintf("fresh-uid-%d", round), "view")
 		r.Spec.TargetClusterProfile.UID = uid
 		_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
@@ -298,7 +249,7 @@ func leave(t *testing.T, cluster string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), testenv.WaitTimeout)
 	defer cancel()
 	_ = hubProfiles(t).Delete(ctx, cluster, metav1.DeleteOptions{})
-	_ = kube(t, shared.Hub.RESTConfig()).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
+	_ = shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace).Delete(ctx, cluster, metav1.DeleteOptions{})
 }
 
 // reads are what the server has read so far: a Secret from the hub, and ClusterProfiles from its
@@ -307,21 +258,15 @@ type reads struct{ secrets, profiles int }
 
 func readsSoFar(t *testing.T, secret string) (all reads) {
 	t.Helper()
-	log := testenv.Must[*os.File](t)(os.Open(shared.Hub.AuditLog()))
-	defer func() { _ = log.Close() }()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		var event auditv1.Event
-		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Stage == auditv1.StageResponseComplete && event.Verb == "get" &&
+	shared.Hub.EachAuditEvent(t, func(event *auditv1.Event) {
+		if event.Stage == auditv1.StageResponseComplete && event.Verb == "get" &&
 			event.ObjectRef != nil && event.ObjectRef.Resource == "secrets" && event.ObjectRef.Name == secret {
 			all.secrets++
 		}
-	}
+	})
 	config := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters"))
-	text := testenv.Must[[]byte](t)(kube(t, config).CoreV1().RESTClient().Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").DoRaw(t.Context()))
-	metrics := testutil.NewMetrics()
-	require.NoError(t, testutil.ParseMetrics(string(text), &metrics))
+	_, metrics, err := testenv.Metrics(t.Context(), config)
+	require.NoError(t, err)
 	for _, sample := range metrics["etcd_requests_total"] {
 		if sample.Metric["operation"] == "get" && strings.HasPrefix(string(sample.Metric["resource"]), "clusterprofiles") {
 			all.profiles += int(sample.Value)

@@ -28,11 +28,10 @@ func TestRefusals_OfOneUser(t *testing.T) {
 	kubeconfig := ordinaryUser(t, user)
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
-	client := kube(t, config).Discovery().RESTClient()
+	client := testenv.Kube(t, config).Discovery().RESTClient()
 	asked := request("bravelion", "refused-often", "cluster-admin")
 	asked.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest"))
-	body, err := json.Marshal(asked)
-	require.NoError(t, err)
+	body := testenv.Must[[]byte](t)(json.Marshal(asked))
 	post := func(ctx context.Context, dryRun bool) (code, retryAfter int32) {
 		r := client.Post().AbsPath("/apis/multicluster.x-k8s.io/v1alpha1/namespaces/default/authtokenrequests").MaxRetries(0).
 			SetHeader("Content-Type", "application/json").Body(body)

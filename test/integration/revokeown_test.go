@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -34,7 +33,7 @@ func TestPolicyRevokeOwn(t *testing.T) {
 
 	// revoke tries to delete a grant, which is there afterwards.
 	revoke := func(ctx context.Context, config *rest.Config, name string) error {
-		client := testenv.Must[versioned.Interface](t)(versioned.NewForConfig(config))
+		client := testenv.Clusterpass(t, config)
 		return client.ClusterpassV1alpha1().AuthTokenGrants("default").Delete(ctx, name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
 	}
 	answer, _, err := ask(t.Context(), owner, forms[0], request("bravelion", "revoke-own", "view"), metav1.CreateOptions{})

@@ -47,8 +47,8 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 	}))
 	t.Cleanup(server.Close)
 
-	hooks := kube(t, cluster.RESTConfig()).AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	testenv.Must[*admissionregistrationv1.ValidatingWebhookConfiguration](t)(hooks.Create(t.Context(), webhook(server, resource), metav1.CreateOptions{}))
+	hooks := cluster.Kube(t).AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	testenv.Create(t, hooks, webhook(server, resource))
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		assert.NoError(t, hooks.Delete(context.Background(), webhookName, metav1.DeleteOptions{}))
@@ -58,7 +58,7 @@ func whenCreated(t *testing.T, cluster *testenv.Cluster, resource string, do fun
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := kube(t, cluster.RESTConfig()).RbacV1().ClusterRoleBindings().Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := cluster.Kube(t).RbacV1().ClusterRoleBindings().Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && !active.Load() {
 			err = errors.New("the webhook is not called yet")
 		}

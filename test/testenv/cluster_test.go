@@ -12,44 +12,34 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 )
 
 // A cluster keeps its data, and tells users apart.
 func TestCluster(t *testing.T) {
 	ctx := t.Context()
 	cluster := Start(t, Options{Name: "member", Audit: true})
-	admin, err := kubernetes.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}
-	_, err = admin.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
-	require.NoError(t, err)
+	namespaces := cluster.Kube(t).CoreV1().Namespaces()
+	Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kept"}})
 
 	t.Run("a killed etcd and kube-apiserver come back with what was written", func(t *testing.T) {
 		require.NoError(t, cluster.Kill(etcdName))
 		require.NoError(t, cluster.Kill(apiServerName))
 		require.NoError(t, cluster.Restart(ctx, etcdName))
 		require.NoError(t, cluster.Restart(ctx, apiServerName))
-		_, err := admin.CoreV1().Namespaces().Get(ctx, "kept", metav1.GetOptions{})
-		require.NoError(t, err)
+		Get(t, namespaces, "kept")
 	})
 
 	t.Run("a client certificate is its user and nobody else", func(t *testing.T) {
-		config, err := cluster.UserConfig("jane", "developers")
-		require.NoError(t, err)
-		jane, err := kubernetes.NewForConfig(config)
-		require.NoError(t, err)
-		review, err := jane.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		jane := Kube(t, cluster.User(t, "jane", "developers"))
+		review := Create(t, jane.AuthenticationV1().SelfSubjectReviews(), &authenticationv1.SelfSubjectReview{})
 		require.Equal(t, "jane", review.Status.UserInfo.Username)
 		require.ElementsMatch(t, []string{"developers", "system:authenticated"}, review.Status.UserInfo.Groups)
-		_, err = jane.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		_, err := jane.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		require.True(t, apierrors.IsForbidden(err), err)
 	})
 
 	t.Run("the audit log has the requests and no bodies", func(t *testing.T) {
-		log, err := os.ReadFile(cluster.AuditLog())
-		require.NoError(t, err)
+		log := Must[[]byte](t)(os.ReadFile(cluster.AuditLog()))
 		require.Contains(t, string(log), `"requestURI":"/api/v1/namespaces`)
 		require.NotContains(t, string(log), "requestObject")
 	})

@@ -17,10 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 )
 
 // The hub, which is its own member, has ClusterProfiles as upstream's CRD: what Join does must not
@@ -30,18 +28,11 @@ func TestJoin(t *testing.T) {
 	hub := Start(t, Options{Name: "hub"})
 	member := hub
 	installInventoryCRD(t, hub)
-	client, err := kubernetes.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	profiles, err := inventory.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-
+	profiles, secrets := hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet"), hub.Kube(t).CoreV1().Secrets(SystemNamespace)
 	var profile *inventoryv1alpha1.ClusterProfile
 	var secret *corev1.Secret
 	read := func() {
-		profile, err = profiles.ApisV1alpha1().ClusterProfiles("fleet").Get(ctx, "member", metav1.GetOptions{})
-		require.NoError(t, err)
-		secret, err = client.CoreV1().Secrets(SystemNamespace).Get(ctx, "member-fleet-member", metav1.GetOptions{})
-		require.NoError(t, err)
+		profile, secret = Get(t, profiles, "member"), Get(t, secrets, "member-fleet-member")
 	}
 	require.NoError(t, Join(ctx, hub, member, "fleet", "member"))
 	read()
@@ -60,10 +51,7 @@ func TestJoin(t *testing.T) {
 	t.Run("the kubeconfig is that of clusterpass on the member, for about 30 days", func(t *testing.T) {
 		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data[memberSecretKey])
 		require.NoError(t, err)
-		us, err := kubernetes.NewForConfig(config)
-		require.NoError(t, err)
-		review, err := us.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		review := Create(t, Kube(t, config).AuthenticationV1().SelfSubjectReviews(), &authenticationv1.SelfSubjectReview{})
 		require.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", review.Status.UserInfo.Username)
 		_, renewAt := tokenOf(secret.Data[memberSecretKey])
 		require.WithinDuration(t, time.Now().Add(memberTokenLifetime/2), renewAt, time.Hour)
@@ -79,10 +67,8 @@ func TestJoin(t *testing.T) {
 
 	t.Run("a token that the member refuses is replaced", func(t *testing.T) {
 		before := secret.Data[memberSecretKey]
-		admin, err := kubernetes.NewForConfig(member.RESTConfig())
-		require.NoError(t, err)
 		// The token names the uid of its ServiceAccount, which Join creates anew.
-		require.NoError(t, admin.CoreV1().ServiceAccounts(SystemNamespace).Delete(ctx, memberServiceAccount, metav1.DeleteOptions{}))
+		require.NoError(t, member.Kube(t).CoreV1().ServiceAccounts(SystemNamespace).Delete(ctx, memberServiceAccount, metav1.DeleteOptions{}))
 		// The member goes on accepting it from its cache for up to 10 seconds.
 		require.NoError(t, wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
 			if err := Join(ctx, hub, member, "fleet", "member"); err != nil {

@@ -170,23 +170,6 @@ func (f *Fleet) stop() {
 	}
 }
 
-// Must returns a function that returns the value of a call that went well, and ends the test after
-// one that did not.
-func Must[T any](t testing.TB) func(value T, err error) T {
-	t.Helper()
-	return func(value T, err error) T {
-		t.Helper()
-		require.NoError(t, err)
-		return value
-	}
-}
-
-// Kube returns a client for the cluster's admin.
-func (c *Cluster) Kube(t testing.TB) kubernetes.Interface {
-	t.Helper()
-	return Must[kubernetes.Interface](t)(kubernetes.NewForConfig(c.RESTConfig()))
-}
-
 // Metrics returns the metrics of the program that config reaches, as it exposes them and parsed.
 func Metrics(ctx context.Context, config *rest.Config) (text string, parsed testutil.Metrics, err error) {
 	client, err := kubernetes.NewForConfig(config)
@@ -204,7 +187,15 @@ func Metrics(ctx context.Context, config *rest.Config) (text string, parsed test
 // EachAuditEvent calls do with each event that the cluster's audit log has so far.
 func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
 	t.Helper()
-	log := Must[*os.File](t)(os.Open(c.AuditLog()))
+	require.NoError(t, EachAuditEvent(c.AuditLog(), do))
+}
+
+// EachAuditEvent calls do with each event that an audit log has so far.
+func EachAuditEvent(file string, do func(event *auditv1.Event)) error {
+	log, err := os.Open(file)
+	if err != nil {
+		return err
+	}
 	defer log.Close()
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<24)
@@ -214,5 +205,5 @@ func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
 			do(&event)
 		}
 	}
-	require.NoError(t, lines.Err())
+	return lines.Err()
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,16 +29,12 @@ func UserSubject(name string) rbacv1.Subject {
 func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	rbac, meta := cluster.RbacV1(), metav1.ObjectMeta{Name: name}
-	var err error
-	if namespace == "" {
-		_, err = rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
-	} else {
-		_, err = rbac.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
-	}
-	require.NoError(t, err)
 	role := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}
 	if namespace == "" {
 		role.Kind = "ClusterRole"
+		Create(t, rbac.ClusterRoles(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules})
+	} else {
+		Create(t, rbac.Roles(namespace), &rbacv1.Role{ObjectMeta: meta, Rules: rules})
 	}
 	bind(t, cluster, namespace, name, subject, role, rules)
 }
@@ -48,8 +43,7 @@ func Grant(t testing.TB, cluster kubernetes.Interface, namespace, name string, s
 // that is empty in all of the cluster.
 func Bind(t testing.TB, cluster kubernetes.Interface, namespace, name string, subject rbacv1.Subject, clusterRole string) {
 	t.Helper()
-	role, err := cluster.RbacV1().ClusterRoles().Get(t.Context(), clusterRole, metav1.GetOptions{})
-	require.NoError(t, err)
+	role := Get(t, cluster.RbacV1().ClusterRoles(), clusterRole)
 	bind(t, cluster, namespace, name, subject, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole}, role.Rules)
 }
 
@@ -58,13 +52,11 @@ func bind(
 ) {
 	t.Helper()
 	rbac, meta, subjects := cluster.RbacV1(), metav1.ObjectMeta{Name: name}, []rbacv1.Subject{subject}
-	var err error
 	if namespace == "" {
-		_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role}, metav1.CreateOptions{})
+		Create(t, rbac.ClusterRoleBindings(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role})
 	} else {
-		_, err = rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role}, metav1.CreateOptions{})
+		Create(t, rbac.RoleBindings(namespace), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: role})
 	}
-	require.NoError(t, err)
 	for i := range rules {
 		// kube-apiserver reads RBAC from its own cache, and keeps no answers: from the first yes on it is
 		// yes.

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 )
 
 func TestStartServer(t *testing.T) {
@@ -23,11 +22,10 @@ func TestStartServer(t *testing.T) {
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(ctx))
 
-	client, err := inventory.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
+	profiles := hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	var lastErr error
-	err = wait.PollUntilContextTimeout(ctx, readyPoll, time.Minute, true, func(ctx context.Context) (bool, error) {
-		_, lastErr = client.ApisV1alpha1().ClusterProfiles("default").Get(ctx, "member", metav1.GetOptions{})
+	err := wait.PollUntilContextTimeout(ctx, readyPoll, time.Minute, true, func(ctx context.Context) (bool, error) {
+		_, lastErr = profiles.Get(ctx, "member", metav1.GetOptions{})
 		return lastErr == nil, nil
 	})
 	require.NoError(t, err, "a ClusterProfile is gone after the server was killed: %v", lastErr)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -19,15 +20,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 )
 
 const (
@@ -58,10 +59,9 @@ type Options struct {
 // Controller nominates clusters. Use New.
 type Controller struct {
 	Options
-	kueue     *watched
-	decisions inventorylisters.PlacementDecisionLister
-	queue     workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced    []cache.InformerSynced
+	kueue  *watched
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced []cache.InformerSynced
 
 	mu sync.Mutex
 	// waiting has the progress of Workloads that wait for a cluster.
@@ -74,12 +74,12 @@ func New(o Options) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching Kueue: %w", err)
 	}
+	registerMetrics()
 	c := &Controller{
-		Options:   o,
-		kueue:     watched,
-		decisions: o.Decisions.Lister(),
-		waiting:   map[cache.ObjectName]*progress{},
-		queue:     loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
+		Options: o,
+		kueue:   watched,
+		waiting: map[cache.ObjectName]*progress{},
+		queue:   loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
 	}
 	return c, c.watch()
 }
@@ -94,7 +94,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, informer := range append(c.kueue.informers(), c.Decisions.Informer()) {
+	k := c.kueue
+	for _, informer := range []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters, c.Decisions.Informer()} {
 		running.Go(func() { informer.RunWithContext(ctx) })
 	}
 	if cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
@@ -129,18 +130,71 @@ func (c *Controller) usable(ctx context.Context) error {
 		kueue.Workloads, kueue.LocalQueues, kueue.AdmissionChecks, kueue.MultiKueueConfigs, kueue.MultiKueueClusters)
 }
 
-var (
-	nominations = metrics.NewCounter(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "multikueue_nominations_total",
-		Help:           "How often clusters were nominated for a Workload of Kueue, or nominations taken back.",
-		StabilityLevel: metrics.ALPHA,
-	})
-
-	registerOnce sync.Once
-)
-
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() { legacyregistry.MustRegister(nominations) })
+func (c *Controller) watch() error {
+	for _, w := range []struct {
+		what     string
+		informer cache.SharedIndexInformer
+		changed  func(object metav1.Object)
+	}{
+		{kueue.Workloads, c.kueue.workloads, c.workloadChanged},
+		{kueue.LocalQueues, c.kueue.queues, c.queueChanged},
+		{kueue.AdmissionChecks, c.kueue.checks, c.kueueChanged},
+		{kueue.MultiKueueConfigs, c.kueue.configs, c.kueueChanged},
+		{kueue.MultiKueueClusters, c.kueue.clusters, c.kueueChanged},
+		{"PlacementDecisions", c.Decisions.Informer(), c.decisionChanged},
+	} {
+		handle := loop.Typed(func(object metav1.ObjectMetaAccessor) { w.changed(object.GetObjectMeta()) })
+		synced, err := loop.AddHandler(w.what, w.informer, loop.Always(handle))
+		if err != nil {
+			return err
+		}
+		c.synced = append(c.synced, synced)
+	}
+	return nil
 }
+
+func (c *Controller) workloadChanged(object metav1.Object) {
+	c.queue.Add(cache.MetaObjectToName(object))
+}
+
+// queueChanged enqueues the Workloads of a LocalQueue, which may name another Placement now.
+func (c *Controller) queueChanged(object metav1.Object) {
+	c.addAll(byQueue, object.GetNamespace()+"/"+object.GetName())
+}
+
+// kueueChanged enqueues all waiting Workloads. Kueue's configuration objects change rarely.
+func (c *Controller) kueueChanged(metav1.Object) {
+	c.add(c.kueue.workloads.GetIndexer().List())
+}
+
+// decisionChanged enqueues the Workloads that name the Placement of a decision, or whose LocalQueue
+// names it.
+func (c *Controller) decisionChanged(object metav1.Object) {
+	key := object.GetNamespace() + "/" + object.GetLabels()[inventoryv1alpha1.PlacementKeyLabel]
+	c.addAll(byPlacement, key)
+	queues, _ := c.kueue.queues.GetIndexer().IndexKeys(byPlacement, key)
+	for _, queue := range queues {
+		c.addAll(byQueue, queue)
+	}
+}
+
+// addAll enqueues the waiting Workloads with a value in an index.
+func (c *Controller) addAll(index, value string) {
+	objs, _ := c.kueue.workloads.GetIndexer().ByIndex(index, value)
+	c.add(objs)
+}
+
+// add enqueues the waiting Workloads.
+func (c *Controller) add(objs []any) {
+	for _, obj := range objs {
+		if w, ok := obj.(*workload); ok && w.waits() {
+			c.queue.Add(cache.MetaObjectToName(w))
+		}
+	}
+}
+
+var nominations = metric.Counter("multikueue_nominations_total",
+	"How often clusters were nominated for a Workload of Kueue, or nominations taken back.")
+
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(nominations) })

@@ -112,10 +112,6 @@ func newWatched(objects dynamic.Interface) (*watched, error) {
 		keepAs[multiKueueConfig](k.configs), keepAs[multiKueueCluster](k.clusters))
 }
 
-func (k *watched) informers() []cache.SharedIndexInformer {
-	return []cache.SharedIndexInformer{k.workloads, k.queues, k.checks, k.configs, k.clusters}
-}
-
 // keepAs makes an informer convert objects to type T.
 func keepAs[T any](informer cache.SharedIndexInformer) error {
 	return informer.SetTransform(func(obj any) (any, error) {

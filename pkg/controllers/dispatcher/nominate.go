@@ -83,7 +83,7 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{config.Spec.Clusters, reasonNominated, "neither it nor its LocalQueue names a Placement"}, nil
 	}
 	key := labels.Set{inventoryv1alpha1.PlacementKeyLabel: name}
-	found, err := c.decisions.PlacementDecisions(w.Namespace).List(key.AsSelector())
+	found, err := c.Decisions.Lister().PlacementDecisions(w.Namespace).List(key.AsSelector())
 	if err != nil {
 		return nomination{}, err
 	}

@@ -19,18 +19,22 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -63,9 +67,8 @@ type Options struct {
 // Controller maintains the health in ClusterProfiles. Use New.
 type Controller struct {
 	Options
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced cache.InformerSynced
 
 	mu sync.Mutex
 	// seen has the observations of each profile's member, by UID of the profile.
@@ -75,24 +78,21 @@ type Controller struct {
 // New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
-		Options:  o,
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
-		seen:     map[types.UID]*observed{},
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
+		seen:    map[types.UID]*observed{},
 	}
-	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
+	c.registerMetrics()
+	var err error
+	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
 		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    c.added,
+			AddFunc:    loop.Typed(c.added),
 			UpdateFunc: c.updated,
-			DeleteFunc: c.deleted,
+			DeleteFunc: loop.Typed(c.deleted),
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.synced = registration
-	return c, nil
+	return c, err
 }
 
 func (c *Controller) isOurs(obj any) bool {
@@ -102,14 +102,12 @@ func (c *Controller) isOurs(obj any) bool {
 
 // added probes a new profile at once, and others in their turn: a restart must not cause a thousand
 // probes in a second.
-func (c *Controller) added(obj any) {
-	if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-		if health(profile) == nil {
-			c.queue.Add(cache.MetaObjectToName(profile))
-			return
-		}
-		c.queue.AddAfter(cache.MetaObjectToName(profile), c.untilNext(profile.UID))
+func (c *Controller) added(profile *inventoryv1alpha1.ClusterProfile) {
+	if health(profile) == nil {
+		c.queue.Add(cache.MetaObjectToName(profile))
+		return
 	}
+	c.queue.AddAfter(cache.MetaObjectToName(profile), c.untilNext(profile.UID))
 }
 
 // updated probes at once if the access to the member has changed.
@@ -122,12 +120,10 @@ func (c *Controller) updated(oldObj, obj any) {
 	}
 }
 
-func (c *Controller) deleted(obj any) {
-	if profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj); ok {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.seen, profile.UID)
-	}
+func (c *Controller) deleted(profile *inventoryv1alpha1.ClusterProfile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.seen, profile.UID)
 }
 
 // untilNext returns the time until the next regular probe of a profile. Profiles have different
@@ -144,15 +140,14 @@ func (c *Controller) untilNext(uid types.UID) time.Duration {
 
 // Run probes until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
 
 // reconcile probes one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil || !c.isOurs(profile) {
 		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
@@ -215,4 +210,60 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	o.lastWrite = c.Clock.Now()
 	c.recordChanges(profile, next)
 	return nil
+}
+
+// No label of these metrics has the name of a cluster.
+var (
+	probes = metric.CounterVec("member_probes_total",
+		"Probes of member clusters, by result: Ready, or the reason that the condition ControlPlaneHealthy then has.", "result")
+
+	probeDuration = metric.Histogram("member_probe_duration_seconds", "How long probes of member clusters take, in seconds.", 0.001)
+
+	clustersDesc = metrics.NewDesc("clusterpass_clusters",
+		"ClusterProfiles of this manager by the status of their condition ControlPlaneHealthy: True, False or Unknown.",
+		[]string{"healthy"}, nil, metrics.ALPHA, "")
+
+	registerOnce sync.Once
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry. They count the
+// clusters of the first one.
+func (c *Controller) registerMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(probes, probeDuration)
+		metric.Start(probes, ReasonReady, ReasonNotReady, ReasonTimeout, ReasonConnectionRefused, ReasonUnreachable, ReasonTLSFailed,
+			ReasonUnauthorized, ReasonCredentialExpired, ReasonForbidden, ReasonCredentialPluginFailed, ReasonNoAccess, ReasonUnexpectedAnswer)
+		legacyregistry.CustomMustRegister(&collector{controller: c})
+	})
+}
+
+// collector counts ClusterProfiles at each scrape.
+type collector struct {
+	metrics.BaseStableCollector
+	controller *Controller
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- clustersDesc }
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	profiles, err := c.controller.Profiles.Lister().List(labels.Everything())
+	if err != nil {
+		return
+	}
+	counts := map[metav1.ConditionStatus]int{metav1.ConditionTrue: 0, metav1.ConditionFalse: 0, metav1.ConditionUnknown: 0}
+	for _, profile := range profiles {
+		if !c.controller.isOurs(profile) {
+			continue
+		}
+		status := metav1.ConditionUnknown
+		if condition := health(profile); condition != nil {
+			status = condition.Status
+		}
+		counts[status]++
+	}
+	for status, count := range counts {
+		ch <- metrics.NewLazyConstMetric(clustersDesc, metrics.GaugeValue, float64(count), string(status))
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -112,10 +113,8 @@ func replace(old, found map[string]string, stored []inventoryv1alpha1.Property) 
 // properties returns all properties. Those from ClusterProperties take precedence over those from
 // nodes.
 func (f *facts) properties() map[string]string {
-	all := maps.Clone(f.nodes)
-	if all == nil {
-		all = map[string]string{}
-	}
+	all := map[string]string{}
+	maps.Copy(all, f.nodes)
 	for name, value := range f.cluster {
 		if value != "" || all[name] == "" {
 			all[name] = value
@@ -187,20 +186,13 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	return found, nil
 }
 
-// join returns the values separated by commas. It leaves out values that exceed the length of a
+// join returns the values separated by commas, without the last ones if they exceed the length of a
 // property.
 func join(values []string) string {
-	joined := ""
-	for i, value := range values {
-		if i > 0 {
-			value = "," + value
-		}
-		if len(joined)+len(value) > maxPropertyValue {
-			break
-		}
-		joined += value
+	for len(strings.Join(values, ",")) > maxPropertyValue {
+		values = values[:len(values)-1]
 	}
-	return joined
+	return strings.Join(values, ",")
 }
 
 // merge returns the properties of a profile, updated with the facts. An unchanged property keeps

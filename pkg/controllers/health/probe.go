@@ -18,6 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -125,7 +126,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 		now := c.Clock.Now()
 		o.note(now, outcome{metav1.ConditionUnknown, ReasonNoAccess, words.Message(wordsOf(err))})
 		o.noteMembership(now)
-		countProbe(ReasonNoAccess)
+		probes.WithLabelValues(ReasonNoAccess).Inc()
 		return
 	}
 	began := c.Clock.Now()
@@ -134,7 +135,7 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 		return
 	}
 	probeDuration.Observe(c.Clock.Since(began).Seconds())
-	countProbe(probe.reason)
+	probes.WithLabelValues(probe.reason).Inc()
 	// When the answer was asked for, not when a timeout was over.
 	o.note(began, probe)
 	if o.failures == 0 {
@@ -227,9 +228,9 @@ func wordsOf(err error) string {
 // rightsEvery is after how many probes the rights on a member are reviewed again.
 const rightsEvery = 4
 
-// rights are two that every member gives its hub, by one ClusterRole. A member that gives neither
-// has lost that role or its binding.
-var rights = []authorizationv1.ResourceAttributes{
+// expectedRights are two that every member gives its hub, by one ClusterRole. A member that gives
+// neither has lost that role or its binding.
+var expectedRights = []authorizationv1.ResourceAttributes{
 	{Verb: "list", Resource: "serviceaccounts"},
 	{Verb: "create", Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
 }
@@ -243,15 +244,13 @@ func (o *observed) askRights(ctx context.Context, client *member.Client) {
 	o.untilRights = rightsEvery
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("no answer within %s", probeTimeout))
 	defer cancel()
-	reviews := client.Kubernetes().AuthorizationV1().SelfSubjectAccessReviews()
-	for i := range rights {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &rights[i]}}
-		answer, err := reviews.Create(ctx, review, metav1.CreateOptions{})
+	for _, right := range expectedRights {
+		missing, err := rights.Missing(ctx, client.Kubernetes(), right, right.Verb)
 		if err != nil {
 			klog.FromContext(ctx).V(2).Info("The rights on a member are not known", "reason", client.Error(err, "review its rights"))
 			return
 		}
-		if answer.Status.Allowed {
+		if len(missing) == 0 {
 			o.rightsLost = ""
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -58,7 +59,9 @@ func desired(profile *inventoryv1alpha1.ClusterProfile, o *observed) *inventoryv
 	if o.facts.version != "" {
 		next.Status.Version.Kubernetes = o.facts.version
 	}
-	if merged := o.facts.merge(profile.Status.Properties, metav1.NewTime(o.factsAt)); !sameProperties(profile.Status.Properties, merged) {
+	// Unchanged properties keep their time, so a change of their order alone is none.
+	merged := o.facts.merge(profile.Status.Properties, metav1.NewTime(o.factsAt))
+	if !sets.New(merged...).Equal(sets.New(profile.Status.Properties...)) {
 		next.Status.Properties = merged
 	}
 	if equality.Semantic.DeepEqual(profile.Status, next.Status) {
@@ -110,48 +113,23 @@ func setCondition(conditions *[]metav1.Condition, condition metav1.Condition) {
 	meta.SetStatusCondition(conditions, condition)
 }
 
-// sameProperties returns whether two lists are equal, except for their order and lastObservedTime.
-func sameProperties(a, b []inventoryv1alpha1.Property) bool {
-	values := map[string]string{}
-	for _, property := range a {
-		values[property.Name] = property.Value
-	}
-	if len(a) != len(b) {
-		return false
-	}
-	for _, property := range b {
-		if value, ok := values[property.Name]; !ok || value != property.Value {
-			return false
-		}
-	}
-	return true
-}
-
 // recordChanges records an event if the health of the member has changed, or else if Joined has
 // changed.
 func (c *Controller) recordChanges(old, now *inventoryv1alpha1.ClusterProfile) {
-	if after := changed(old, now, inventoryv1alpha1.ClusterConditionControlPlaneHealthy); after != nil {
-		c.event(now, after, "ControlPlaneHealthy", "ControlPlaneUnhealthy")
-	} else if after := changed(old, now, ConditionJoined); after != nil {
-		c.event(now, after, "Joined", "NotJoined")
+	for _, condition := range []struct{ kind, whenTrue, otherwise string }{
+		{inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "ControlPlaneHealthy", "ControlPlaneUnhealthy"},
+		{ConditionJoined, "Joined", "NotJoined"},
+	} {
+		before := meta.FindStatusCondition(old.Status.Conditions, condition.kind)
+		after := meta.FindStatusCondition(now.Status.Conditions, condition.kind)
+		if after == nil || before != nil && before.Status == after.Status {
+			continue
+		}
+		eventType, reason := corev1.EventTypeWarning, condition.otherwise
+		if after.Status == metav1.ConditionTrue {
+			eventType, reason = corev1.EventTypeNormal, condition.whenTrue
+		}
+		c.Recorder.Eventf(now, nil, eventType, reason, "Probe", "%s: %s", after.Reason, words.Message(after.Message))
+		return
 	}
-}
-
-// changed returns the condition of that type if its status has changed, and nil otherwise.
-func changed(old, now *inventoryv1alpha1.ClusterProfile, kind string) *metav1.Condition {
-	before, after := meta.FindStatusCondition(old.Status.Conditions, kind), meta.FindStatusCondition(now.Status.Conditions, kind)
-	if after == nil || before != nil && before.Status == after.Status {
-		return nil
-	}
-	return after
-}
-
-// event records an event with the reason good if the condition is True, or else a warning with the
-// reason bad.
-func (c *Controller) event(profile *inventoryv1alpha1.ClusterProfile, condition *metav1.Condition, good, bad string) {
-	kind, reason := corev1.EventTypeWarning, bad
-	if condition.Status == metav1.ConditionTrue {
-		kind, reason = corev1.EventTypeNormal, good
-	}
-	c.Recorder.Eventf(profile, nil, kind, reason, "Probe", "%s: %s", condition.Reason, words.Message(condition.Message))
 }

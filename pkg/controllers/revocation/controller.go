@@ -7,27 +7,31 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
-	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -74,9 +78,6 @@ type Options struct {
 // Controller ends grants. It is made by New.
 type Controller struct {
 	Options
-	grants   listers.AuthTokenGrantLister
-	profiles inventorylisters.ClusterProfileLister
-	indexer  cache.Indexer
 	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	synced   []cache.InformerSynced
 	members  limiter
@@ -87,41 +88,33 @@ type Controller struct {
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:  o,
-		grants:   o.Grants.Lister(),
-		profiles: o.Profiles.Lister(),
-		indexer:  o.Grants.Informer().GetIndexer(),
 		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
 		recovery: recovery{waiting: map[types.UID]bool{}},
 		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, leastBackoff, mostBackoff),
 	}
+	c.registerMetrics()
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
 		return nil, fmt.Errorf("index of grants: %w", err)
 	}
-	grants, err := loop.AddHandler("grants", o.Grants.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { c.enqueue(obj) },
+	grants, grantsErr := loop.AddHandler("grants", o.Grants.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: c.enqueue,
 		UpdateFunc: func(before, obj any) {
 			if !isOnlyNoted(before, obj) {
 				c.enqueue(obj)
 			}
 		},
-		DeleteFunc: func(obj any) { c.forget(obj) },
+		DeleteFunc: c.forget,
 	})
-	if err != nil {
-		return nil, err
-	}
-	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+	profiles, profilesErr := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
 			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && profile.DeletionTimestamp != nil {
 				c.enqueueOf(obj)
 			}
 		},
-		DeleteFunc: func(obj any) { c.enqueueOf(obj) },
+		DeleteFunc: c.enqueueOf,
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{grants, profiles}
-	return c, nil
+	return c, errors.Join(grantsErr, profilesErr)
 }
 
 func profileUID(obj any) ([]string, error) {
@@ -133,12 +126,9 @@ func profileUID(obj any) ([]string, error) {
 }
 
 func (c *Controller) enqueue(obj any) {
-	name, err := cache.DeletionHandlingObjectToName(obj)
-	if err != nil {
-		utilruntime.HandleError(err)
-		return
+	if g, ok := obj.(*v1alpha1.AuthTokenGrant); ok {
+		c.queue.Add(cache.MetaObjectToName(g))
 	}
-	c.queue.Add(name)
 }
 
 // enqueueOf enqueues all grants of a ClusterProfile that is deleted, or is being deleted.
@@ -154,7 +144,7 @@ func (c *Controller) enqueueOf(obj any) {
 
 // of returns the grants of the ClusterProfile with that UID.
 func (c *Controller) of(profile types.UID) []any {
-	grants, err := c.indexer.ByIndex(byProfile, string(profile))
+	grants, err := c.Grants.Informer().GetIndexer().ByIndex(byProfile, string(profile))
 	if err != nil {
 		utilruntime.HandleError(err)
 	}
@@ -174,7 +164,7 @@ func (c *Controller) forget(obj any) {
 // UID.
 func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.ClusterProfile {
 	of := g.Spec.ClusterProfile
-	profile, err := c.profiles.ClusterProfiles(of.Namespace).Get(of.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(of.Namespace).Get(of.Name)
 	if err != nil || profile.UID != of.UID {
 		return nil
 	}
@@ -183,8 +173,7 @@ func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.Clus
 
 // Run works until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "grant", c.reconcile)
 		c.recovery.probes.Wait()
 	}
@@ -193,7 +182,7 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile does what is due for a grant. It returns after how long to do so again, zero if only a
 // change of the grant makes that necessary.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	g, err := c.grants.AuthTokenGrants(name.Namespace).Get(name.Name)
+	g, err := c.Grants.Lister().AuthTokenGrants(name.Namespace).Get(name.Name)
 	if err != nil {
 		return 0, nil //nolint:nilerr // it is gone
 	}
@@ -207,7 +196,8 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if left := c.expiry(g).Sub(c.Clock.Now()); left > 0 {
 		return left, nil
 	}
-	return 0, c.endExpired(ctx, g)
+	// Unless a token of it was issued meanwhile.
+	return 0, c.end(ctx, g, &g.ResourceVersion, "Expired", expiredNote(g))
 }
 
 // expiry returns when a grant is deleted: Retention after the last of its tokens has expired, or
@@ -219,11 +209,13 @@ func (c *Controller) expiry(g *v1alpha1.AuthTokenGrant) time.Time {
 	return g.CreationTimestamp.Add(c.Retention)
 }
 
-// endExpired deletes g unless a token of it was issued meanwhile.
-func (c *Controller) endExpired(ctx context.Context, g *v1alpha1.AuthTokenGrant) error {
-	err := c.delete(ctx, g, metav1.Preconditions{UID: &g.UID, ResourceVersion: &g.ResourceVersion})
+// end deletes g, and records an event that says why. If version is not nil, it deletes g only at
+// that resource version.
+func (c *Controller) end(ctx context.Context, g *v1alpha1.AuthTokenGrant, version *string, reason, note string) error {
+	err := c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name,
+		metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &g.UID, ResourceVersion: version}})
 	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "Expired", "Delete", "%s", expiredNote(g))
+		c.Recorder.Eventf(g, nil, eventNormal, reason, "Delete", "%s", note)
 	}
 	return ignoreGone(err, g)
 }
@@ -233,10 +225,6 @@ func expiredNote(g *v1alpha1.AuthTokenGrant) string {
 		return "No token of this grant was ever issued"
 	}
 	return "No token of this grant has been valid since " + g.Status.ExpirationCeiling.UTC().Format(time.RFC3339)
-}
-
-func (c *Controller) delete(ctx context.Context, g *v1alpha1.AuthTokenGrant, preconditions metav1.Preconditions) error {
-	return c.Client.ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(ctx, g.Name, metav1.DeleteOptions{Preconditions: &preconditions})
 }
 
 // busyRetry is after how long to retry a grant whose member is busy with other grants.
@@ -269,5 +257,78 @@ func (l *limiter) leave(profile types.UID) {
 	defer l.mu.Unlock()
 	if l.busy[profile]--; l.busy[profile] == 0 {
 		delete(l.busy, profile)
+	}
+}
+
+// No label of these metrics has the name of a cluster, user or grant.
+var (
+	revocations = metric.CounterVec("grant_revocations_total",
+		"Revocations of grants, by result: Revoked, Abandoned, or Failed for each failed attempt.", "result")
+
+	revocationDuration = metric.Histogram("grant_revocation_duration_seconds",
+		"Time from the deletion of a grant until its tokens had no rights on the member cluster, in seconds. "+
+			"The deletion is stored in whole seconds.", 0.5)
+
+	grantsDesc = metrics.NewDesc("clusterpass_grants",
+		"Grants by state: Ready, NotReady, Expired (no token of it is valid any more) or Revoking.", []string{"state"}, nil, metrics.ALPHA, "")
+
+	oldestDesc = metrics.NewDesc("clusterpass_grant_revocation_oldest_seconds",
+		"Time since the deletion of the grant that has waited longest to be revoked, in seconds; 0 if none waits.", nil, nil, metrics.ALPHA, "")
+
+	registerOnce sync.Once
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry. They count the
+// grants of the first one.
+func (c *Controller) registerMetrics() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(revocations, revocationDuration)
+		metric.Start(revocations, "Revoked", "Abandoned", "Failed")
+		legacyregistry.CustomMustRegister(&collector{controller: c})
+	})
+}
+
+// collector counts grants at each scrape.
+type collector struct {
+	metrics.BaseStableCollector
+	controller *Controller
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*collector) DescribeWithStability(ch chan<- *metrics.Desc) {
+	ch <- grantsDesc
+	ch <- oldestDesc
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *collector) CollectWithStability(ch chan<- metrics.Metric) {
+	grants, err := c.controller.Grants.Lister().List(labels.Everything())
+	if err != nil {
+		return
+	}
+	counts := map[string]int{"Ready": 0, "NotReady": 0, "Expired": 0, "Revoking": 0}
+	var oldest time.Duration
+	for _, g := range grants {
+		counts[c.controller.state(g)]++
+		if g.DeletionTimestamp != nil {
+			oldest = max(oldest, c.controller.Clock.Since(g.DeletionTimestamp.Time))
+		}
+	}
+	ch <- metrics.NewLazyConstMetric(oldestDesc, metrics.GaugeValue, oldest.Seconds())
+	for state, count := range counts {
+		ch <- metrics.NewLazyConstMetric(grantsDesc, metrics.GaugeValue, float64(count), state)
+	}
+}
+
+func (c *Controller) state(g *v1alpha1.AuthTokenGrant) string {
+	switch ceiling := g.Status.ExpirationCeiling; {
+	case g.DeletionTimestamp != nil:
+		return "Revoking"
+	case ceiling != nil && ceiling.Time.Before(c.Clock.Now()):
+		return "Expired"
+	case meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.GrantReady):
+		return "Ready"
+	default:
+		return "NotReady"
 	}
 }

@@ -91,7 +91,7 @@ func (f *fixture) store(t *testing.T, o runtime.Object) {
 // see has the informers see an object.
 func (f *fixture) see(t *testing.T, o runtime.Object) {
 	t.Helper()
-	indexer := f.indexer
+	indexer := f.Grants.Informer().GetIndexer()
 	if _, ok := o.(*inventoryv1alpha1.ClusterProfile); ok {
 		indexer = f.Profiles.Informer().GetIndexer()
 	}
@@ -123,12 +123,7 @@ func (f *fixture) expectRequeue(t *testing.T, g *v1alpha1.AuthTokenGrant, after 
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() (all []string) {
-	for len(f.events.Events) > 0 {
-		all = append(all, <-f.events.Events)
-	}
-	return all
-}
+func (f *fixture) told() []string { return fakemember.Events(f.events) }
 
 func at(t time.Time) *metav1.Time {
 	stamp := metav1.NewTime(t)

@@ -51,7 +51,9 @@ func (c *Controller) await(ctx context.Context, g *v1alpha1.AuthTokenGrant, clie
 		c.recovery.mu.Lock()
 		delete(c.recovery.waiting, profile)
 		c.recovery.mu.Unlock()
-		c.enqueueRevoking(profile)
+		for _, g := range c.revoking(profile) {
+			c.enqueue(g)
+		}
 	})
 }
 
@@ -87,9 +89,6 @@ func ask(ctx context.Context, client *member.Client) error {
 	ctx, cancel := context.WithTimeout(member.Insist(ctx), probeWithin)
 	defer cancel()
 	_, err := client.Kubernetes().Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-	if err == nil {
-		return nil
-	}
 	return client.Error(err, "answer")
 }
 
@@ -109,10 +108,4 @@ func (c *Controller) revoking(profile types.UID) []*v1alpha1.AuthTokenGrant {
 		}
 	}
 	return all
-}
-
-func (c *Controller) enqueueRevoking(profile types.UID) {
-	for _, g := range c.revoking(profile) {
-		c.enqueue(g)
-	}
 }

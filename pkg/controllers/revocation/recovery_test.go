@@ -68,7 +68,7 @@ func TestRecovery_MemberBack(t *testing.T) {
 func TestRecovery_NoGrantsLeft(t *testing.T) {
 	f, _, grants := down(t)
 	for _, g := range grants {
-		require.NoError(t, f.indexer.Delete(g))
+		require.NoError(t, f.Grants.Informer().GetIndexer().Delete(g))
 	}
 	f.waitFor(t, "the end of the wait", func() bool { return f.awaited() == 0 })
 }

@@ -83,7 +83,8 @@ func (c *Controller) client(ctx context.Context, g *v1alpha1.AuthTokenGrant) (*m
 	if err == nil {
 		return client, nil
 	}
-	if ctx.Err() == nil && g.Status.AccessProvider != nil && !leadsAsBefore(client, g) {
+	access := g.Status.AccessProvider
+	if ctx.Err() == nil && access != nil && (client == nil || !equality.Semantic.DeepEqual(client.Provider(), *access)) {
 		if noted, notedErr := c.clientBy(ctx, g, remembered(g)); notedErr == nil {
 			return noted, nil
 		}
@@ -107,11 +108,6 @@ func (c *Controller) clientBy(
 		fmt.Errorf("cluster %s did not say who it is within %s", client.Name(), memberTimeout))
 	defer cancel()
 	return client, grant.CheckMemberOf(ctx, g, client)
-}
-
-// leadsAsBefore returns whether a client uses the access that g has noted.
-func leadsAsBefore(client *member.Client, g *v1alpha1.AuthTokenGrant) bool {
-	return client != nil && equality.Semantic.DeepEqual(client.Provider(), *g.Status.AccessProvider)
 }
 
 // remembered returns the ClusterProfile of g as far as the grant has noted it.
@@ -256,12 +252,8 @@ func (c *Controller) endWithoutProfile(ctx context.Context, g *v1alpha1.AuthToke
 	case err != nil && !gone.Is(err, inventoryv1alpha1.Resource("clusterprofiles"), of.Name):
 		return fmt.Errorf("ClusterProfile %s: %w", grant.Cluster(g), err)
 	}
-	err = c.delete(ctx, g, metav1.Preconditions{UID: &g.UID})
-	if err == nil {
-		c.Recorder.Eventf(g, nil, eventNormal, "ClusterProfileGone", "Delete", "ClusterProfile %s with UID %s is gone, or is being deleted",
-			grant.Cluster(g), of.UID)
-	}
-	return ignoreGone(err, g)
+	return c.end(ctx, g, nil, "ClusterProfileGone",
+		fmt.Sprintf("ClusterProfile %s with UID %s is gone, or is being deleted", grant.Cluster(g), of.UID))
 }
 
 // ignoreGone drops the error for a grant that is deleted or replaced, which causes an event of its

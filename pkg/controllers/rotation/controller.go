@@ -24,16 +24,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
 )
@@ -70,36 +69,27 @@ type Options struct {
 // Controller renews credentials. Use New.
 type Controller struct {
 	Options
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced cache.InformerSynced
 }
 
 // New returns a Controller with a handler at its informer, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
-		Options:  o,
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
 	}
-	registration, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-				c.queue.Add(cache.MetaObjectToName(profile))
-			}
-		},
+	var err error
+	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) { c.queue.Add(cache.MetaObjectToName(profile)) }),
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.synced = registration
-	return c, nil
+	return c, err
 }
 
 // Run renews credentials until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "rotation", c.synced)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "rotation", c.synced); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
@@ -107,7 +97,7 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile renews the credential for one member if that is due. It returns after how long to
 // reconcile it again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
 		return 0, nil //nolint:nilerr // it was deleted
 	}
@@ -169,7 +159,7 @@ func (c *Controller) isReplaced(ctx context.Context, own *credential) bool {
 }
 
 func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, renewed *credential) {
-	renewals.WithLabelValues(resultRenewed).Inc()
+	renewals.WithLabelValues("Renewed").Inc()
 	until := renewed.NotAfter.UTC().Format(time.RFC3339)
 	klog.FromContext(ctx).Info("Renewed the credential for a member", "notAfter", until)
 	c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "CredentialRenewed", "Renew",
@@ -177,7 +167,7 @@ func (c *Controller) succeeded(ctx context.Context, profile *inventoryv1alpha1.C
 }
 
 func (c *Controller) failed(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, err error) {
-	renewals.WithLabelValues(resultFailed).Inc()
+	renewals.WithLabelValues("Failed").Inc()
 	klog.FromContext(ctx).V(2).Info("The credential for a member is not renewed", "reason", err)
 	reason := "CredentialNotRenewed"
 	if _, ended := errors.AsType[*endedError](err); ended {
@@ -199,29 +189,11 @@ func (e *endedError) Error() string {
 	return fmt.Sprintf("the member does not accept it; it says that it ends at %s. %s", e.end.UTC().Format(time.RFC3339), e.mend)
 }
 
-const (
-	resultRenewed = "Renewed"
-	resultFailed  = "Failed"
-)
+var renewals = metric.CounterVec("member_credential_renewals_total",
+	"Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.", "result")
 
-var (
-	// No label of this metric has the name of a cluster.
-	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "member_credential_renewals_total",
-		Help:           "Renewals of the hub's own credentials for member clusters, by result: Renewed, or Failed for each failed attempt.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
-
-	registerOnce sync.Once
-)
-
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() {
-		legacyregistry.MustRegister(renewals)
-		for _, result := range []string{resultRenewed, resultFailed} {
-			renewals.WithLabelValues(result)
-		}
-	})
-}
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(renewals)
+	metric.Start(renewals, "Renewed", "Failed")
+})

@@ -203,12 +203,7 @@ func (f *fixture) changeSecret(t *testing.T, change func(*corev1.Secret)) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() (all []string) {
-	for len(f.events.Events) > 0 {
-		all = append(all, <-f.events.Events)
-	}
-	return all
-}
+func (f *fixture) told() []string { return fakemember.Events(f.events) }
 
 func (f *fixture) requeues() int { return f.queue.NumRequeues(cache.MetaObjectToName(f.profile)) }
 

@@ -23,10 +23,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-const (
-	// memberTimeout bounds all calls of one renewal to a member.
-	memberTimeout = 30 * time.Second
-)
+// memberTimeout bounds all calls of one renewal to a member.
+const memberTimeout = 30 * time.Second
 
 // renew replaces a credential by its successor, and returns that. It returns nil if another user
 // has replaced the credential meanwhile.
@@ -56,10 +54,11 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 	timeout := fmt.Errorf("cluster %s has not renewed the credential within %s", client.Name(), memberTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
-	answer, err := client.Kubernetes().CoreV1().ServiceAccounts(old.namespace).CreateToken(ctx, old.account, &authenticationv1.TokenRequest{
+	accounts := client.Kubernetes().CoreV1().ServiceAccounts(old.Namespace)
+	answer, err := accounts.CreateToken(ctx, old.ServiceAccount.Name, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{
 			ExpirationSeconds: ptr.To(int64(c.Lifetime.Seconds())),
-			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: old.secret.Name, UID: old.secret.UID},
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: old.Secret.Name, UID: old.Secret.UID},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -70,7 +69,7 @@ func (c *Controller) request(ctx context.Context, client *member.Client, old *cr
 		return nil, fmt.Errorf("the member answered with a token that was rejected: %w", err)
 	}
 	as := func(token string) member.Reviews { return client.WithToken(token) }
-	err = member.CheckToken(ctx, as, successor.token, successor.namespace, successor.account)
+	err = member.CheckToken(ctx, as, successor.token, successor.Namespace, successor.ServiceAccount.Name)
 	if err == nil {
 		return successor, nil
 	}
@@ -91,7 +90,7 @@ func (c *Controller) check(successor, old *credential) error {
 	switch {
 	case successor == nil:
 		return errors.New("it is no bearer token, is not bound to the requested Secret, or never expires, and could not be used or renewed again")
-	case successor.username() != old.username() || successor.secret != old.secret:
+	case successor.username() != old.username() || successor.Secret != old.Secret:
 		return errors.New("it is for another ServiceAccount, or bound to another Secret")
 	case !c.Clock.Now().Before(successor.NotBefore.Add(time.Duration(earliest * float64(successor.NotAfter.Sub(successor.NotBefore))))):
 		return fmt.Errorf("by the hub's clock it is already old: it is valid from %s until %s; compare the clocks",
@@ -141,41 +140,29 @@ const (
 	earliest = renewAt - spread
 )
 
-// credential has the claims of clusterpass's own token. They are not verified: the member verifies
-// the token when it is used.
+// credential is clusterpass's own token for a member, and its claims.
 type credential struct {
-	member.Validity
+	member.BoundToken
+	token string
 	// reference names the Secret with the token.
 	reference member.SecretReference
-	token     string
-	// namespace and account are those of the ServiceAccount. secret is what the token is bound to.
-	namespace, account string
-	secret             member.TokenObject
 }
 
 // newCredential returns the credential for token, or nil if it is not one to renew: a token of a
 // ServiceAccount that expires, and is bound to the Secret member.CredentialSecret.
 func newCredential(reference member.SecretReference, token string) *credential {
 	bound, err := member.ParseToken(token)
-	if err != nil {
+	if err != nil || bound.Secret.Name != member.CredentialSecret || bound.Namespace == "" || bound.ServiceAccount.Name == "" ||
+		bound.NotBefore.IsZero() || bound.NotAfter.IsZero() {
 		return nil
 	}
-	c := &credential{
-		Validity:  bound.Validity,
-		reference: reference,
-		token:     token,
-		namespace: bound.Namespace,
-		account:   bound.ServiceAccount.Name,
-		secret:    bound.Secret,
-	}
-	if c.secret.Name != member.CredentialSecret || c.namespace == "" || c.account == "" || c.NotBefore.IsZero() || c.NotAfter.IsZero() {
-		return nil
-	}
-	return c
+	return &credential{BoundToken: *bound, token: token, reference: reference}
 }
 
 // username returns the name of the token's user on the member.
-func (c *credential) username() string { return serviceaccount.MakeUsername(c.namespace, c.account) }
+func (c *credential) username() string {
+	return serviceaccount.MakeUsername(c.Namespace, c.ServiceAccount.Name)
+}
 
 // due returns when to renew the credential for the cluster of the profile with that UID.
 func (c *credential) due(profile types.UID) time.Time {

@@ -75,7 +75,7 @@ func TestNewCredential(t *testing.T) {
 			}
 			require.NotNil(t, got)
 			assert.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", got.username())
-			assert.Equal(t, member.TokenObject{Name: "clusterpass-credential", UID: "s"}, got.secret)
+			assert.Equal(t, member.TokenObject{Name: "clusterpass-credential", UID: "s"}, got.Secret)
 		})
 	}
 }

@@ -94,24 +94,23 @@ func TestController_Renew(t *testing.T) {
 
 // What is not theirs to renew is left alone.
 func TestController_SyncNothingToRenew(t *testing.T) {
+	changed := func(change func(*corev1.Secret)) func(*testing.T, *fixture) {
+		return func(t *testing.T, f *fixture) {
+			t.Helper()
+			f.changeSecret(t, change)
+		}
+	}
 	for name, change := range map[string]func(*testing.T, *fixture){
 		"a profile without an access provider": func(_ *testing.T, f *fixture) { f.profile.Status.AccessProviders = nil },
 		"a profile whose Secret is missing": func(t *testing.T, f *fixture) {
 			t.Helper()
 			require.NoError(t, f.hub.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "clusterpass-system", "kubeconfig"))
 		},
-		"a Secret that is for another cluster": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.changeSecret(t, func(s *corev1.Secret) { s.Annotations[member.ClusterProfileAnnotation] = "default/another" })
-		},
-		"a Secret without the label": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.changeSecret(t, func(s *corev1.Secret) { s.Labels = nil })
-		},
-		"a Secret that is no kubeconfig": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.changeSecret(t, func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") })
-		},
+		"a Secret that is for another cluster": changed(func(s *corev1.Secret) {
+			s.Annotations[member.ClusterProfileAnnotation] = "default/another"
+		}),
+		"a Secret without the label":     changed(func(s *corev1.Secret) { s.Labels = nil }),
+		"a Secret that is no kubeconfig": changed(func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") }),
 		"a token that is not bound to the Secret for it": func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.put(t, f.sign(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}},`+lasting(time.Second)+"}"))

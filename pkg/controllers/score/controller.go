@@ -13,22 +13,25 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/controllers/score/usage"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
-	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/member/paged"
 )
 
 const (
@@ -70,32 +73,26 @@ type Options struct {
 // Controller collects scores. Use New.
 type Controller struct {
 	Options
-	scores   listers.ClusterScoreLister
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   []cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced []cache.InformerSynced
 }
 
 // New returns a Controller with handlers at its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
-		Options:  o,
-		scores:   o.Scores.Lister(),
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok && c.manages(profile) {
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {
+			if c.manages(profile) {
 				c.queue.AddAfter(cache.MetaObjectToName(profile), time.Duration(loop.Phase(profile.UID)*float64(o.Period)))
 			}
-		},
+		}),
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{profiles, o.Scores.Informer().HasSynced}
-	return c, nil
+	return c, err
 }
 
 func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
@@ -104,22 +101,18 @@ func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
 
 // Run collects scores until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "score", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "score", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
 
 // reconcile collects the scores of one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) || err == nil && !c.manages(profile) {
-		return 0, nil
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
+	if err != nil || !c.manages(profile) {
+		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
-	var again time.Duration
-	if err == nil {
-		again, err = c.sync(ctx, profile)
-	}
+	again, err := c.sync(ctx, profile)
 	if err != nil {
 		collections.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("scores not collected: %w", err)
@@ -142,39 +135,88 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	return again, c.store(ctx, profile, found, validPeriods*again)
 }
 
-// No label of these metrics has the name of a cluster.
-var (
-	collections = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_collections_total",
-		Help:           "Readings of a member cluster's nodes and pods, by result: OK or Failed.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
+// unfinished is a field selector without finished pods, which hold no resources any more.
+const unfinished = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 
-	duration = metrics.NewHistogram(&metrics.HistogramOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_collection_duration_seconds",
-		Help:           "How long it took to read a member cluster's nodes and pods.",
-		Buckets:        metrics.ExponentialBuckets(0.01, 2, 14),
-		StabilityLevel: metrics.ALPHA,
-	})
+// found is the result of a collection.
+type found struct {
+	values    []v1alpha1.ClusterValue
+	condition metav1.Condition
+}
 
-	writes = metrics.NewCounter(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "score_writes_total",
-		Help:           "Writes of ClusterScores, of changed figures or of how long they are valid.",
-		StabilityLevel: metrics.ALPHA,
-	})
+// collect reads nodes and pods of a member. If the member forbids it, and the last attempt failed
+// as well, it returns a result without values, and no error.
+func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, failedBefore bool) (*found, error) {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	timeout := fmt.Errorf("nodes and pods of cluster %s were not read within %s", client.Name(), memberTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
+	defer cancel()
+	cluster := usage.New(c.DeviceLabels)
+	err = read(ctx, client.Kubernetes().CoreV1().RESTClient(), cluster)
+	// An API server that is starting may refuse requests for a moment.
+	if apierrors.IsForbidden(err) && failedBefore {
+		return forbidden(), nil
+	}
+	if err != nil {
+		return nil, client.Error(err, "list nodes and pods")
+	}
+	return collected(cluster.Values(v1alpha1.MaxScores)), nil
+}
 
-	registerOnce sync.Once
-)
-
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() {
-		legacyregistry.MustRegister(collections, duration, writes)
-		for _, result := range []string{"OK", "Failed"} {
-			collections.WithLabelValues(result)
+// read adds all nodes, and then all pods, to cluster.
+func read(ctx context.Context, client rest.Interface, cluster *usage.Cluster) error {
+	err := paged.Each(ctx, client, "nodes", metav1.ListOptions{}, func(item []byte) error {
+		var node corev1.Node
+		if err := node.Unmarshal(item); err != nil {
+			return err
 		}
+		return cluster.AddNode(&node)
+	})
+	if err != nil {
+		return err
+	}
+	return paged.Each(ctx, client, "pods", metav1.ListOptions{FieldSelector: unfinished}, func(item []byte) error {
+		var pod corev1.Pod
+		if err := pod.Unmarshal(item); err != nil {
+			return err
+		}
+		cluster.AddPod(&pod)
+		return nil
 	})
 }
+
+func collected(values []v1alpha1.ClusterValue, more bool) *found {
+	condition := metav1.Condition{
+		Type: v1alpha1.ScoreCollected, Status: metav1.ConditionTrue, Reason: v1alpha1.ScoreReasonCollected,
+		Message: "nodes and pods of the member cluster were counted",
+	}
+	if more {
+		condition.Reason = v1alpha1.ScoreReasonTooMany
+		condition.Message = fmt.Sprintf(
+			"only %d amounts are kept, first those of resources that nodes have; there are more, or some have no valid name", v1alpha1.MaxScores)
+	}
+	return &found{values: values, condition: condition}
+}
+
+func forbidden() *found {
+	return &found{condition: metav1.Condition{
+		Type: v1alpha1.ScoreCollected, Status: metav1.ConditionFalse, Reason: v1alpha1.ScoreReasonForbidden,
+		Message: "the member cluster does not let clusterpass list nodes and pods: apply artifacts/deploy/member/base/usage.yaml there",
+	}}
+}
+
+var (
+	collections = metric.CounterVec("score_collections_total",
+		"Readings of a member cluster's nodes and pods, by result: OK or Failed.", "result")
+	duration = metric.Histogram("score_collection_duration_seconds", "How long it took to read a member cluster's nodes and pods.", 0.01)
+	writes   = metric.Counter("score_writes_total", "Writes of ClusterScores, of changed figures or of how long they are valid.")
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(collections, duration, writes)
+	metric.Start(collections, "OK", "Failed")
+})

@@ -38,7 +38,8 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	changed := meta.SetStatusCondition(&next.Status.Conditions, what.condition)
 	changed = changed || !equality.Semantic.DeepEqual(next.Status.Values, score.Status.Values) ||
 		!equality.Semantic.DeepEqual(next.Status.Scores, score.Status.Scores)
-	if !changed && !ends(score.Status.ValidUntil, now.Add(freshPeriods*valid/validPeriods)) {
+	until, fresh := score.Status.ValidUntil, now.Add(freshPeriods*valid/validPeriods)
+	if !changed && until != nil && !until.Time.Before(fresh) {
 		return nil
 	}
 	next.Status.ValidUntil = nil
@@ -56,16 +57,11 @@ func (c *Controller) store(ctx context.Context, profile *inventoryv1alpha1.Clust
 	return nil
 }
 
-// ends returns whether a score is not valid at that time, or has never been valid.
-func ends(validUntil *metav1.Time, at time.Time) bool {
-	return validUntil == nil || validUntil.Time.Before(at)
-}
-
 // ensure returns the ClusterScore of profile, and creates it if it is missing. It returns an error
 // if an object of that name belongs to another owner, or to an earlier profile of the same name and
 // is about to be deleted.
 func (c *Controller) ensure(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*v1alpha1.ClusterScore, error) {
-	score, err := c.scores.ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
+	score, err := c.Scores.Lister().ClusterScores(profile.Namespace).Get(scoreName(profile.Name))
 	if apierrors.IsNotFound(err) {
 		score, err = c.Client.ClusterpassV1alpha1().ClusterScores(profile.Namespace).Create(ctx, newScore(profile), metav1.CreateOptions{})
 	}

@@ -10,26 +10,28 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
-	listers "clusterpass.dev/pkg/generated/listers/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
@@ -69,58 +71,42 @@ type Options struct {
 // Controller sweeps members. It is made by New.
 type Controller struct {
 	Options
-	grants   listers.AuthTokenGrantLister
-	profiles inventorylisters.ClusterProfileLister
-	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   []cache.InformerSynced
+	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced []cache.InformerSynced
 }
 
 // New returns a Controller that has registered with its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
+	registerMetrics()
 	c := &Controller{
-		Options:  o,
-		grants:   o.Grants.Lister(),
-		profiles: o.Profiles.Lister(),
-		queue:    loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
+		Options: o,
+		queue:   loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if name, err := cache.ObjectToName(obj); err == nil {
-				// Not all at once when the program starts.
-				c.queue.AddAfter(name, wait.Jitter(o.Period/10, 1))
-			}
-		},
-		DeleteFunc: func(obj any) {
-			if profile, ok := obj.(*inventoryv1alpha1.ClusterProfile); ok {
-				c.left(profile.UID, 0)
-			}
-		},
+		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {
+			// Not all at once when the program starts.
+			c.queue.AddAfter(cache.MetaObjectToName(profile), wait.Jitter(o.Period/10, 1))
+		}),
+		DeleteFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) { c.left(profile.UID, 0) }),
 	})
-	if err != nil {
-		return nil, err
-	}
 	c.synced = []cache.InformerSynced{profiles, o.Grants.Informer().HasSynced}
-	return c, nil
+	return c, err
 }
 
 // Run sweeps until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	ctx, synced := loop.Begin(member.Quiet(ctx), "sweep", c.synced...)
-	if synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "sweep", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }
 
 // reconcile sweeps one member. It returns when to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
-	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) {
-		return 0, nil
-	}
-	if err == nil {
-		err = c.sweep(ctx, profile)
-	}
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
 	if err != nil {
+		return 0, nil //nolint:nilerr // it was deleted
+	}
+	if err := c.sweep(ctx, profile); err != nil {
 		sweeps.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("member not swept: %w", err)
 	}
@@ -144,11 +130,7 @@ func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.Clust
 	if err := c.noteMember(ctx, profile.UID, client, found); err != nil {
 		return err
 	}
-	differs, err := c.differs(profile.UID, found)
-	if err != nil {
-		return err
-	}
-	if !differs {
+	if !c.differs(profile.UID, found) {
 		c.left(profile.UID, 0)
 		return nil
 	}
@@ -175,14 +157,63 @@ func (c *Controller) list(ctx context.Context, client *member.Client) (*grant.Fo
 	return found, nil
 }
 
+// cached returns all grants, as far as the cache knows them.
+func (c *Controller) cached() []*v1alpha1.AuthTokenGrant {
+	grants, err := c.Grants.Lister().List(labels.Everything())
+	utilruntime.Must(err) // A cache lists what it has.
+	return grants
+}
+
 // differs returns whether what was found is not what the grants say, as far as the cache knows
 // them.
-func (c *Controller) differs(profile types.UID, found *grant.Found) (bool, error) {
-	grants, err := c.grants.List(labels.Everything())
-	if err != nil {
-		return false, err
-	}
+func (c *Controller) differs(profile types.UID, found *grant.Found) bool {
+	grants := c.cached()
 	return len(orphans(found, byUID(grants))) > 0 || slices.ContainsFunc(grants, func(g *v1alpha1.AuthTokenGrant) bool {
 		return g.Spec.ClusterProfile.UID == profile && isComplete(g) && len(found.Drift(g)) > 0
-	}), nil
+	})
+}
+
+// No label of these names a cluster, a user or a grant.
+var (
+	sweeps = metric.CounterVec("member_sweeps_total",
+		"Comparisons of a member cluster with what grants say, by result: OK or Failed.", "result")
+	repairs = metric.CounterVec("drift_repairs_total",
+		"Repairs of what somebody had changed or deleted on a member cluster, by kind of the object.", "kind")
+	removals = metric.Counter("orphans_removed_total", "Objects removed from member clusters because they belonged to no grant.")
+
+	orphansLeft = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "clusterpass",
+		Name:      "orphans_left",
+		Help: "Objects on member clusters that belong to no grant and that the last sweep left: " +
+			"there were more than one sweep removes, or it failed.",
+		StabilityLevel: metrics.ALPHA,
+	})
+
+	// leftOf are the parts of orphansLeft, by the UID of the ClusterProfile.
+	leftOf = struct {
+		sync.Mutex
+		counts map[types.UID]int
+	}{counts: map[types.UID]int{}}
+)
+
+// registerMetrics registers the metrics of this controller with the legacy registry.
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(sweeps, repairs, removals, orphansLeft)
+	metric.Start(sweeps, "OK", "Failed")
+	metric.Start(repairs, "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+})
+
+// left notes how many orphans are left on the member of a ClusterProfile.
+func (*Controller) left(profile types.UID, count int) {
+	leftOf.Lock()
+	defer leftOf.Unlock()
+	delete(leftOf.counts, profile)
+	if count > 0 {
+		leftOf.counts[profile] = count
+	}
+	total := 0
+	for _, n := range leftOf.counts {
+		total += n
+	}
+	orphansLeft.Set(float64(total))
 }

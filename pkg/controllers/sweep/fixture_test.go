@@ -69,8 +69,7 @@ func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(f.profile))
 	for _, g := range grants {
 		f.member.Ensure(t, hubID, g)
-		f.store(t, g)
-		f.see(t, g)
+		f.update(t, g)
 	}
 	return f
 }
@@ -90,6 +89,13 @@ func (f *fixture) store(t *testing.T, g *v1alpha1.AuthTokenGrant) {
 func (f *fixture) see(t *testing.T, g *v1alpha1.AuthTokenGrant) {
 	t.Helper()
 	require.NoError(t, f.Grants.Informer().GetIndexer().Add(g))
+}
+
+// update has the hub store a grant, or what it has become, and the informers see that.
+func (f *fixture) update(t *testing.T, g *v1alpha1.AuthTokenGrant) {
+	t.Helper()
+	f.store(t, g)
+	f.see(t, g)
 }
 
 // forget has the hub lose a grant, and the informers see that.
@@ -116,12 +122,7 @@ func (f *fixture) sweepOnce(t *testing.T) ([]string, error) {
 }
 
 // told returns the events since it was last called.
-func (f *fixture) told() (all []string) {
-	for len(f.events.Events) > 0 {
-		all = append(all, <-f.events.Events)
-	}
-	return all
-}
+func (f *fixture) told() []string { return fakemember.Events(f.events) }
 
 // requeues returns how often in a row the profile has failed.
 func (f *fixture) requeues() int { return f.queue.NumRequeues(cache.MetaObjectToName(f.profile)) }
@@ -133,15 +134,26 @@ func (f *fixture) lose(t *testing.T, g *v1alpha1.AuthTokenGrant, kind string) {
 	require.NoError(t, f.member.Tracker().Delete(gvr, object.Namespace, object.Name))
 }
 
-// change has somebody change an object of a grant on the member, which is the first of its kind.
-func change[T runtime.Object](t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant, kind string, change func(T)) {
-	t.Helper()
-	gvr, object := f.first(t, g, kind)
-	found, err := f.member.Tracker().Get(gvr, object.Namespace, object.Name)
-	require.NoError(t, err)
-	changed := found.DeepCopyObject().(T)
-	change(changed)
-	require.NoError(t, f.member.Tracker().Update(gvr, changed, object.Namespace))
+// losing returns lose for that kind.
+func losing(kind string) func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {
+	return func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+		t.Helper()
+		f.lose(t, g, kind)
+	}
+}
+
+// changing returns a function that has somebody change an object of a grant on the member, which is
+// the first of its kind.
+func changing[T runtime.Object](kind string, change func(T)) func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {
+	return func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+		t.Helper()
+		gvr, object := f.first(t, g, kind)
+		found, err := f.member.Tracker().Get(gvr, object.Namespace, object.Name)
+		require.NoError(t, err)
+		changed := found.DeepCopyObject().(T)
+		change(changed)
+		require.NoError(t, f.member.Tracker().Update(gvr, changed, object.Namespace))
+	}
 }
 
 func (f *fixture) first(t *testing.T, g *v1alpha1.AuthTokenGrant, kind string) (schema.GroupVersionResource, v1alpha1.MemberObject) {

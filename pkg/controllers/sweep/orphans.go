@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -40,11 +39,7 @@ const (
 func (c *Controller) removeOrphans(
 	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client, found, again *grant.Found,
 ) error {
-	cached, err := c.grants.List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	if len(orphans(again, byUID(cached))) == 0 {
+	if len(orphans(again, byUID(c.cached()))) == 0 {
 		c.left(profile.UID, 0)
 		return nil
 	}

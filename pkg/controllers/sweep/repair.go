@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
@@ -30,12 +29,7 @@ import (
 // repairAll repairs all grants of a ClusterProfile that differ from the member in both readings of
 // it. What cannot be repaired is noted on the grant.
 func (c *Controller) repairAll(ctx context.Context, profile types.UID, client *member.Client, found, again *grant.Found) {
-	grants, err := c.grants.List(labels.Everything())
-	if err != nil {
-		klog.FromContext(ctx).Error(err, "Grants can't be listed")
-		return
-	}
-	for _, g := range grants {
+	for _, g := range c.cached() {
 		if g.Spec.ClusterProfile.UID != profile || !isComplete(g) {
 			continue
 		}
@@ -55,11 +49,7 @@ func isComplete(g *v1alpha1.AuthTokenGrant) bool {
 // noteMember notes which cluster the member is on the grants that do not say so yet, and were found
 // there.
 func (c *Controller) noteMember(ctx context.Context, profile types.UID, client *member.Client, found *grant.Found) error {
-	grants, err := c.grants.List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	for _, g := range grants {
+	for _, g := range c.cached() {
 		if g.Spec.ClusterProfile.UID != profile || g.Status.MemberUID != "" || !isComplete(g) || !found.HasAccount(g) {
 			continue
 		}

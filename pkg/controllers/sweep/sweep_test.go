@@ -48,44 +48,17 @@ func TestController_SweepNothing(t *testing.T) {
 // What somebody has changed is repaired.
 func TestController_Repair(t *testing.T) {
 	for name, harm := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
-		"a ServiceAccount that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "ServiceAccount")
-		},
-		"a ClusterRole that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "ClusterRole")
-		},
-		"a ClusterRoleBinding that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "ClusterRoleBinding")
-		},
-		"a Role that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "Role")
-		},
-		"a RoleBinding that is gone": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "RoleBinding")
-		},
-		"a Role with more rights": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			change(t, f, g, "Role", func(r *rbacv1.Role) { r.Rules[0].Verbs = []string{"*"} })
-		},
-		"a ClusterRole with more rights": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			change(t, f, g, "ClusterRole", func(r *rbacv1.ClusterRole) { r.Rules[0].Resources = []string{"*"} })
-		},
-		"a binding of somebody else as well": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			change(t, f, g, "ClusterRoleBinding", func(b *rbacv1.ClusterRoleBinding) {
-				b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"})
-			})
-		},
-		"a binding of another role": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			change(t, f, g, "RoleBinding", func(b *rbacv1.RoleBinding) { b.RoleRef.Name = "admin" })
-		},
+		"a ServiceAccount that is gone":     losing("ServiceAccount"),
+		"a ClusterRole that is gone":        losing("ClusterRole"),
+		"a ClusterRoleBinding that is gone": losing("ClusterRoleBinding"),
+		"a Role that is gone":               losing("Role"),
+		"a RoleBinding that is gone":        losing("RoleBinding"),
+		"a Role with more rights":           changing("Role", func(r *rbacv1.Role) { r.Rules[0].Verbs = []string{"*"} }),
+		"a ClusterRole with more rights":    changing("ClusterRole", func(r *rbacv1.ClusterRole) { r.Rules[0].Resources = []string{"*"} }),
+		"a binding of somebody else as well": changing("ClusterRoleBinding", func(b *rbacv1.ClusterRoleBinding) {
+			b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"})
+		}),
+		"a binding of another role": changing("RoleBinding", func(b *rbacv1.RoleBinding) { b.RoleRef.Name = "admin" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := fakemember.NewGrant("one")
@@ -115,14 +88,12 @@ func TestController_NotRepaired(t *testing.T) {
 		"one that is being deleted": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			g.DeletionTimestamp = &metav1.Time{Time: now}
-			f.store(t, g)
-			f.see(t, g)
+			f.update(t, g)
 		},
 		"one that the member never had all of": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			g.Generation++
-			f.store(t, g)
-			f.see(t, g)
+			f.update(t, g)
 		},
 		"one that has changed, which the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
@@ -203,8 +174,7 @@ func TestController_SweepOtherProfile(t *testing.T) {
 	other := fakemember.NewGrant("other")
 	other.Spec.ClusterProfile.UID = "profile-2"
 	f := newFixture(t)
-	f.store(t, other)
-	f.see(t, other)
+	f.update(t, other)
 	writes, err := f.sweepOnce(t)
 	require.NoError(t, err)
 	assert.Empty(t, writes)
@@ -301,8 +271,7 @@ func TestController_NoOrphans(t *testing.T) {
 			t.Helper()
 			g.DeletionTimestamp = &metav1.Time{Time: now}
 			g.Spec.ClusterRoles, g.Spec.Roles = nil, nil
-			f.store(t, g)
-			f.see(t, g)
+			f.update(t, g)
 		},
 		"what belongs to a grant without, while the hub can't list them": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
@@ -330,7 +299,6 @@ func TestController_NoOrphans(t *testing.T) {
 func TestController_MaxRemovals(t *testing.T) {
 	f := newFixture(t)
 	t.Cleanup(func() { f.left(f.profile.UID, 0) })
-	RegisterMetrics()
 	f.MaxRemovals = 2
 	lost := fakemember.NewGrant("lost")
 	f.member.Ensure(t, hubID, lost)
@@ -391,25 +359,19 @@ func TestController_SweepNotesTheCluster(t *testing.T) {
 		want   types.UID
 	}{
 		"on a grant that is found": {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
-		"on none that is missing": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			f.lose(t, g, "ServiceAccount")
-		}},
-		"on none that is another's": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			change(t, f, g, "ServiceAccount", func(a *corev1.ServiceAccount) { a.Labels[grant.LabelGrantUID] = "other" })
-		}},
+		"on none that is missing":  {change: losing("ServiceAccount")},
+		"on none that is another's": {change: changing("ServiceAccount", func(a *corev1.ServiceAccount) {
+			a.Labels[grant.LabelGrantUID] = "other"
+		})},
 		"on none that says it": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			g.Status.MemberUID = "b"
-			f.store(t, g)
-			f.see(t, g)
+			f.update(t, g)
 		}, want: "b"},
 		"on none that is being deleted": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			g.DeletionTimestamp = &metav1.Time{Time: now}
-			f.store(t, g)
-			f.see(t, g)
+			f.update(t, g)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -430,8 +392,7 @@ func TestController_SweepOtherCluster(t *testing.T) {
 	f := newFixture(t, g)
 	f.uidOf(t, "b")
 	g.Status.MemberUID = "a"
-	f.store(t, g)
-	f.see(t, g)
+	f.update(t, g)
 	f.lose(t, g, "ClusterRoleBinding")
 	writes, err := f.sweepOnce(t)
 	require.NoError(t, err)

@@ -29,7 +29,6 @@ import (
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	certutil "k8s.io/client-go/util/cert"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	"sigs.k8s.io/cluster-inventory-api/pkg/access"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -64,8 +63,8 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 			}},
 		},
 	}
-	client := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("default")
-	profile := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Get(t.Context(), member.Name(), metav1.GetOptions{}))
+	client := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	profile := testenv.Get(t, client, member.Name())
 	others := profile.Status.AccessProviders[:0:0]
 	for _, other := range profile.Status.AccessProviders {
 		if other.Name != provider.Name {
@@ -73,7 +72,7 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 		}
 	}
 	profile.Status.AccessProviders = append(others, provider)
-	return testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{}))
+	return testenv.UpdateStatus(t, client, profile)
 }
 
 // library returns upstream's access library as a consumer configures it, by a file.
@@ -97,7 +96,7 @@ func client(t *testing.T, from *access.Config, profile *inventoryv1alpha1.Cluste
 	t.Helper()
 	config := testenv.Must[*rest.Config](t)(from.BuildConfigFromCP(profile))
 	config.QPS = -1
-	return testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(config))
+	return testenv.Kube(t, config)
 }
 
 // identity asks the cluster of client who it is used by, and by which credential.
@@ -192,8 +191,7 @@ func TestPlugin_RefusedToken(t *testing.T) {
 	_, first, err := identity(t.Context(), client)
 	require.NoError(t, err)
 	secrets := shared.Smartfish.Kube(t).CoreV1().Secrets("default")
-	list := testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}))
-	for _, secret := range list.Items {
+	for _, secret := range testenv.List(t, secrets, metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy}).Items {
 		require.NoError(t, secrets.Delete(t.Context(), secret.Name, metav1.DeleteOptions{}))
 	}
 	testenv.Eventually(t, func(ctx context.Context) error {

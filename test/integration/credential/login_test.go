@@ -32,7 +32,7 @@ func account(t *testing.T, name string, entitled bool) func() string {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
 	accounts := hub.CoreV1().ServiceAccounts("default")
-	testenv.Must[*corev1.ServiceAccount](t)(accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	if entitled {
 		testenv.Bind(t, hub, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, consumer)
 	}
@@ -142,7 +142,7 @@ func TestKubectl_LoginByCertificate(t *testing.T) {
 // TestPlugin_RequireTicket runs every command that asks for a token under the policy of the
 // examples.
 func TestPlugin_RequireTicket(t *testing.T) {
-	policy := filepath.Join(testenv.Must[string](t)(testenv.ModuleRoot()), "artifacts", "examples", "policies", "require-ticket.yaml")
+	policy := filepath.Join(testenv.Root(t), "artifacts", "examples", "policies", "require-ticket.yaml")
 	h := newHome(t, consumer)
 	admin := func(args ...string) {
 		h.output(t, shared.kubectl, append([]string{"--kubeconfig=" + shared.Hub.Kubeconfig()}, args...)...)

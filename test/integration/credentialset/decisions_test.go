@@ -15,10 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -28,11 +26,7 @@ import (
 // decisionsOf returns a client for the PlacementDecisions of team as a user.
 func (f *fleet) decisionsOf(t *testing.T, user string) inventoryclient.PlacementDecisionInterface {
 	t.Helper()
-	config, err := f.hub.UserConfig(user)
-	require.NoError(t, err)
-	client, err := inventory.NewForConfig(config)
-	require.NoError(t, err)
-	return client.ApisV1alpha1().PlacementDecisions(team)
+	return testenv.Inventory(t, f.hub.User(t, user)).ApisV1alpha1().PlacementDecisions(team)
 }
 
 // decision names clusters of namespace default, for the sets that go by key.
@@ -68,18 +62,12 @@ func changeDecision(t *testing.T, client inventoryclient.PlacementDecisionInterf
 // untilSays waits until the condition Ready of a set has words in its message, and returns the set.
 func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		set, err = f.ours(t).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours(t), name, func(set *v1alpha1.ClusterCredentialSet) error {
 		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady); is == nil || !strings.Contains(is.Message, words) {
 			return fmt.Errorf("the condition is %+v, want %q in it", is, words)
 		}
 		return nil
 	})
-	return set
 }
 
 // untilNoSecret waits until a Secret is gone.
@@ -110,8 +98,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 	// What mallory makes, she has written, whatever she claims.
 	claimed := decision("claimed", key, "smartfish")
 	claimed.Annotations = map[string]string{writer: v1alpha1.ControllerManagerUser}
-	made, err := hostile.Create(t.Context(), claimed, metav1.CreateOptions{})
-	require.NoError(t, err)
+	made := testenv.Create(t, hostile, claimed)
 	assert.Equal(t, mallory, made.Annotations[writer])
 	made = changeDecision(t, hostile, "claimed", func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Annotations[writer] = v1alpha1.ControllerManagerUser
@@ -122,25 +109,21 @@ func (f *fleet) testDecisions(t *testing.T) {
 
 	// A decision of the controller manager's that belongs to no Placement does not count, also not
 	// under a key that mallory gives it.
-	_, err = ours.Create(t.Context(), decision("any", "cold", "smartfish"), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, ours, decision("any", "cold", "smartfish"))
 	made = changeDecision(t, hostile, "any", func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Labels[inventoryv1alpha1.DecisionKeyLabel] = key
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
-	_, err = ours.Create(t.Context(), decision("a-stray", key, "smartfish"), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, ours, decision("a-stray", key, "smartfish"))
 	f.untilSays(t, "decided", `do not count: 3. The first is a-stray: it belongs to no Placement`)
 
 	// One of a Placement of kim's does.
-	_, err = f.admin.CoreV1().Namespaces().Patch(t.Context(), "default", types.MergePatchType, []byte(`{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"prod"}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.admin.CoreV1().Namespaces(), "default", `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"prod"}}}`)
 	placements := f.as(t, author).ClusterpassV1alpha1().Placements(team)
 	only := v1alpha1.ClusterPredicate{RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"cluster": "bravelion"}}}}
-	_, err = placements.Create(t.Context(), &v1alpha1.Placement{
+	testenv.Create(t, placements, &v1alpha1.Placement{
 		ObjectMeta: metav1.ObjectMeta{Name: key}, Spec: v1alpha1.PlacementSpec{ClusterSets: []string{"prod"}, Predicates: []v1alpha1.ClusterPredicate{only}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	f.until(t, "decided", "Ready")
 	secret := f.secret(t, "decided-bravelion")
 	assert.Equal(t, "cluster", secret.Labels["argocd.argoproj.io/secret-type"])
@@ -153,20 +136,18 @@ func (f *fleet) testDecisions(t *testing.T) {
 		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
-	testenv.Eventually(t, func(ctx context.Context) error {
-		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
-		if err == nil && (made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion") {
-			err = fmt.Errorf("the decision is still hers: %+v", made)
+	testenv.Await(t, hostile, slice, func(made *inventoryv1alpha1.PlacementDecision) error {
+		if made.Annotations[writer] != v1alpha1.ControllerManagerUser || made.Decisions[0].ClusterProfileRef.Name != "bravelion" {
+			return fmt.Errorf("the decision is still hers: %+v", made)
 		}
-		return err
+		return nil
 	})
 	f.until(t, "decided", "Ready")
 	now := f.secret(t, "decided-bravelion")
 	assert.Equal(t, secret.UID, now.UID)
 	assert.Equal(t, secret.ResourceVersion, now.ResourceVersion, "nothing was minted")
-	_, err = f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).Get(t.Context(), secret.Annotations["clusterpass.dev/credential-grant"], metav1.GetOptions{})
-	require.NoError(t, err)
-	_, err = f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "decided-smartfish", metav1.GetOptions{})
+	testenv.Get(t, f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team), secret.Annotations["clusterpass.dev/credential-grant"])
+	_, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "decided-smartfish", metav1.GetOptions{})
 	require.Error(t, err, "mallory has chosen a cluster")
 
 	// A bound holds, also for those who count.
@@ -180,19 +161,17 @@ func (f *fleet) testDecisions(t *testing.T) {
 		_, err = placements.Update(t.Context(), stored, metav1.UpdateOptions{})
 		return err
 	}))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		made, err := hostile.Get(ctx, slice, metav1.GetOptions{})
-		if err == nil && len(made.Decisions) < 2 {
-			err = errors.New("both clusters are not decided yet")
+	testenv.Await(t, hostile, slice, func(made *inventoryv1alpha1.PlacementDecision) error {
+		if len(made.Decisions) < 2 {
+			return errors.New("both clusters are not decided yet")
 		}
-		return err
+		return nil
 	})
 	assert.Equal(t, int32(1), f.until(t, "decided", "Ready").Status.Selected)
 
 	// She can take the decision from its Placement, and does not freeze it: it counts no more. After a
 	// while the cluster is given up.
-	_, err = hostile.Patch(t.Context(), slice, types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, hostile, slice, `{"metadata":{"ownerReferences":null}}`)
 	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
 	f.untilNoSecret(t, secret.Name)
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -210,19 +189,16 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	t.Helper()
 	const nora, refused = "nora", v1alpha1.CredentialSetReasonAuthorForbidden
 	f.entitle(t, nora, "view")
-	role, err := f.admin.RbacV1().ClusterRoles().Get(t.Context(), nora, metav1.GetOptions{})
-	require.NoError(t, err)
+	role := testenv.Get(t, f.admin.RbacV1().ClusterRoles(), nora)
 	seeing := role.DeepCopy()
 	role.Rules[1].Verbs = role.Rules[1].Verbs[2:]
-	blind, err := f.admin.RbacV1().ClusterRoles().Update(t.Context(), role, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	blind := testenv.Update(t, f.admin.RbacV1().ClusterRoles(), role)
 
 	byLabels, byNames := newSet("by-labels", "bravelion", "smartfish"), newSet("by-names")
 	byNames.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion", "not-there"}}
 	byDecision := newSet("by-decision")
 	byDecision.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", DecisionKey: "any", DecisionWriters: []string{nora}}
-	_, err = f.decisionsOf(t, nora).Create(t.Context(), decision("any-1", "any", "bravelion"), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.decisionsOf(t, nora), decision("any-1", "any", "bravelion"))
 	for _, set := range []*v1alpha1.ClusterCredentialSet{byLabels, byNames, byDecision} {
 		f.create(t, nora, set)
 		is := f.until(t, set.Name, refused)
@@ -236,24 +212,20 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	}
 	// What looks like a credential of the set, and has no grant, makes it tell no more.
 	by := f.until(t, "by-labels", refused)
-	_, err = f.admin.CoreV1().Secrets(consumers).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+	testenv.Create(t, f.admin.CoreV1().Secrets(consumers), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Name: "by-labels-bravelion", Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(by.UID)},
 		Annotations: map[string]string{"clusterpass.dev/credential-cluster": "bravelion"},
-	}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	}})
 	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["looked-at"] = "yes" })
 	f.untilNoSecret(t, "by-labels-bravelion")
 	by = f.until(t, "by-labels", refused)
 	assert.Zero(t, by.Status.Selected)
 	assert.Empty(t, by.Status.Credentials)
-	events, err := f.admin.EventsV1().Events(team).List(t.Context(), metav1.ListOptions{FieldSelector: "regarding.name=by-labels"})
-	require.NoError(t, err)
-	assert.Empty(t, events.Items)
+	assert.Empty(t, testenv.List(t, f.admin.EventsV1().Events(team), metav1.ListOptions{FieldSelector: "regarding.name=by-labels"}).Items)
 
 	// Once she may see them, her sets have what they select.
 	seeing.ResourceVersion = blind.ResourceVersion
-	seeing, err = f.admin.RbacV1().ClusterRoles().Update(t.Context(), seeing, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	seeing = testenv.Update(t, f.admin.RbacV1().ClusterRoles(), seeing)
 	for name, selected := range map[string]int32{"by-labels": 2, "by-names": 1, "by-decision": 1} {
 		assert.Equal(t, selected, f.until(t, name, "Ready").Status.Selected, name)
 	}
@@ -262,13 +234,9 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	before := f.secret(t, "by-labels-bravelion")
 	f.remove(t, "by-names")
 	require.NoError(t, f.admin.CoreV1().Secrets(consumers).Delete(t.Context(), "by-labels-smartfish", metav1.DeleteOptions{}))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, "by-labels-smartfish", metav1.GetOptions{})
-		return err
-	})
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), "by-labels-smartfish", nil)
 	seeing.Rules[1].Verbs = seeing.Rules[1].Verbs[2:]
-	_, err = f.admin.RbacV1().ClusterRoles().Update(t.Context(), seeing, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.Update(t, f.admin.RbacV1().ClusterRoles(), seeing)
 	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) {
 		set.Spec.Secret.Labels["changed"] = "yes"
 		metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1alpha1.AnnotationRotate, "1")

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
@@ -24,18 +23,15 @@ import (
 // made when the quota is lifted.
 func (f *fleet) testQuota(t *testing.T) {
 	t.Helper()
-	onMember, err := kubernetes.NewForConfig(f.bravelion.RESTConfig())
-	require.NoError(t, err)
+	onMember := f.bravelion.Kube(t)
 	quotas := onMember.CoreV1().ResourceQuotas("default")
 	none := corev1.ResourceList{"count/serviceaccounts": resource.MustParse("0")}
-	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
+	quota := testenv.Create(t, quotas, &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	// Members run no controller that counts.
 	quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
-	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, quotas, quota)
 	testenv.Eventually(t, func(ctx context.Context) error { // the member's admission follows its quotas
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}
 		if made, err := onMember.CoreV1().ServiceAccounts("default").Create(ctx, account, metav1.CreateOptions{}); err == nil {

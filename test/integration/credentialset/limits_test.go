@@ -85,8 +85,7 @@ func (f *fleet) testLimits(t *testing.T) {
 		testenv.Eventually(t, func(context.Context) error { return create(placement("c"), metav1.CreateOptions{}) })
 	})
 	t.Run("another namespace has a limit of its own", func(t *testing.T) {
-		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
 		f.bind(t, "other", zoe, "edit", testenv.UserSubject(zoe))
 		testenv.Eventually(t, func(ctx context.Context) error {
 			_, err := f.as(t, zoe).ClusterpassV1alpha1().Placements("other").Create(ctx, placement("a"), metav1.CreateOptions{})
@@ -94,24 +93,19 @@ func (f *fleet) testLimits(t *testing.T) {
 		})
 	})
 	t.Run("a ResourceQuota of the hub is no limit for what clusterpass serves", func(t *testing.T) {
-		_, err := f.admin.CoreV1().ResourceQuotas("other").Create(t.Context(), &corev1.ResourceQuota{
+		testenv.Create(t, f.admin.CoreV1().ResourceQuotas("other"), &corev1.ResourceQuota{
 			ObjectMeta: metav1.ObjectMeta{Name: "placements"},
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/placements.clusterpass.dev": resource.MustParse("0")}},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
-		_, err = f.as(t, zoe).ClusterpassV1alpha1().Placements("other").Create(t.Context(), placement("b"), metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
+		testenv.Create(t, f.as(t, zoe).ClusterpassV1alpha1().Placements("other"), placement("b"))
 	})
 	t.Run("what the controller manager creates is neither counted nor refused", func(t *testing.T) {
 		hostile, ours := f.decisionsOf(t, zoe), f.decisionsOf(t, v1alpha1.ControllerManagerUser)
 		for i := range 5 {
-			made, err := ours.Create(t.Context(), decision(fmt.Sprint("ours-", i), "any"), metav1.CreateOptions{})
-			require.NoError(t, err)
-			assert.Equal(t, v1alpha1.ControllerManagerUser, made.Annotations[creator])
+			assert.Equal(t, v1alpha1.ControllerManagerUser, testenv.Create(t, ours, decision(fmt.Sprint("ours-", i), "any")).Annotations[creator])
 		}
 		for i := range 2 {
-			_, err := hostile.Create(t.Context(), decision(fmt.Sprint("theirs-", i), "any"), metav1.CreateOptions{})
-			require.NoError(t, err)
+			testenv.Create(t, hostile, decision(fmt.Sprint("theirs-", i), "any"))
 		}
 		testenv.Eventually(t, func(ctx context.Context) error {
 			list, err := hostile.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
@@ -122,7 +116,6 @@ func (f *fleet) testLimits(t *testing.T) {
 		})
 		_, err := hostile.Create(t.Context(), decision("theirs-2", "any"), metav1.CreateOptions{})
 		refused(t, err, `namespace "team" has 2 placementdecisions, of at most 2`)
-		_, err = ours.Create(t.Context(), decision("ours-5", "any"), metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, ours, decision("ours-5", "any"))
 	})
 }

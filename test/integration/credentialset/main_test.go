@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -52,15 +51,12 @@ func startFleet(t *testing.T) *fleet {
 		smartfish: testenv.Start(t, testenv.Options{Name: "smartfish"}),
 	}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
-	f.admin = f.kube(t)
+	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	f.admin = f.hub.Kube(t)
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
 	for _, namespace := range []string{team, consumers} {
-		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
 	f.allowSecrets(t, consumers)
 	f.entitle(t, author, "view")
@@ -79,8 +75,7 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 func (f *fleet) label(t *testing.T, name, value string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"cluster":%q}}}`, value)
-	_, err := f.profiles.Patch(t.Context(), name, "application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.profiles, name, patch)
 }
 
 // allowSecrets is what the message of a set in another namespace asks for.
@@ -111,29 +106,16 @@ func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	f.bind(t, consumers, user, "edit", subject)
 }
 
-func (f *fleet) kube(t *testing.T) kubernetes.Interface {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	return client
-}
-
 // ours returns the admin's client for sets.
 func (f *fleet) ours(t *testing.T) clientv1alpha1.ClusterCredentialSetInterface {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	return client.ClusterpassV1alpha1().ClusterCredentialSets(team)
+	return f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 }
 
 // as returns a client for clusterpass's own API as a user.
 func (f *fleet) as(t *testing.T, user string) versioned.Interface {
 	t.Helper()
-	config, err := f.hub.UserConfig(user)
-	require.NoError(t, err)
-	client, err := versioned.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	return testenv.Clusterpass(t, f.hub.User(t, user))
 }
 
 // newSet returns a set of view on the clusters with the label cluster, in any of values.
@@ -154,8 +136,7 @@ func newSet(name string, values ...string) *v1alpha1.ClusterCredentialSet {
 func (f *fleet) create(t *testing.T, user string, set *v1alpha1.ClusterCredentialSet) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
 	sets := f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	created, err := sets.Create(t.Context(), set, metav1.CreateOptions{})
-	require.NoError(t, err)
+	created := testenv.Create(t, sets, set)
 	t.Cleanup(func() { f.remove(t, created.Name) })
 	return created
 }
@@ -178,26 +159,19 @@ func (f *fleet) remove(t *testing.T, name string) {
 // set.
 func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		set, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	return testenv.Await(t, sets, name, func(set *v1alpha1.ClusterCredentialSet) error {
 		condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 		if condition == nil || condition.Reason != reason || condition.ObservedGeneration != set.Generation {
 			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
 		}
 		return nil
 	})
-	return set
 }
 
 func (f *fleet) secret(t *testing.T, name string) *corev1.Secret {
 	t.Helper()
-	secret, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	return secret
+	return testenv.Get(t, f.admin.CoreV1().Secrets(consumers), name)
 }
 
 // holder returns a client that uses the kubeconfig in a Secret.
@@ -205,7 +179,5 @@ func holder(t *testing.T, secret *corev1.Secret) kubernetes.Interface {
 	t.Helper()
 	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	return testenv.Kube(t, config)
 }

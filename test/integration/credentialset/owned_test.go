@@ -42,8 +42,7 @@ func (f *fleet) change(t *testing.T, name string, change func(secret *corev1.Sec
 // is missing.
 func (f *fleet) addOthers(t *testing.T, name string) (check func(secret *corev1.Secret) error) {
 	t.Helper()
-	owner, err := f.admin.CoreV1().ConfigMaps(consumers).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	owner := testenv.Create(t, f.admin.CoreV1().ConfigMaps(consumers), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	const finalizer = "example.com/backup"
 	f.change(t, name, func(secret *corev1.Secret) {
 		secret.Labels["team"], secret.Annotations["note"], secret.Data["more"] = "a", "b", []byte("c")
@@ -146,8 +145,7 @@ func bearerToken(t *testing.T, secret *corev1.Secret) string {
 // managerLog returns what the controller manager has logged.
 func (f *fleet) managerLog(t *testing.T) string {
 	t.Helper()
-	log, err := os.ReadFile(f.manager.Log())
-	require.NoError(t, err)
+	log := testenv.Must[[]byte](t)(os.ReadFile(f.manager.Log()))
 	return string(log)
 }
 
@@ -216,11 +214,7 @@ func (f *fleet) testTampering(t *testing.T) {
 func (f *fleet) conflict(t *testing.T, name, reason string) string {
 	t.Helper()
 	message := ""
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := f.ours(t).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, f.ours(t), name, func(set *v1alpha1.ClusterCredentialSet) error {
 		is := ptr.Deref(meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetConflict), metav1.Condition{})
 		if is.Reason != reason {
 			return fmt.Errorf("set %s has %+v, want reason %q", name, is, reason)

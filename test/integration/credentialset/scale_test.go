@@ -17,10 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
@@ -61,8 +59,7 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	set.Spec.Clusters.Namespace = team
 	set.Spec.Clusters.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"many": "true"}}
 	set.Spec.Secret.Namespace = ""
-	_, err := f.ours(t).Create(t.Context(), set, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours(t), set)
 	first := f.versions(t, *manyProfiles)
 	hub, onMembers := f.calls(t, members)
 	t.Logf("%d credentials took %.2f calls to the hub and %.2f to the members each", *manyProfiles, per(hub.about, *manyProfiles), per(onMembers, *manyProfiles))
@@ -80,8 +77,7 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 
 	hubBefore, membersBefore := f.calls(t, members)
 	before := f.versions(t, *manyProfiles)
-	_, err = f.ours(t).Patch(t.Context(), "many", types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.ours(t), "many", `{"metadata":{"annotations":{"`+v1alpha1.AnnotationRotate+`":"all"}}}`)
 	testenv.EventuallyIn(t.Context(), t, manyTimeout, func(context.Context) error {
 		if left := *manyProfiles - differences(before, f.versions(t, *manyProfiles)); left > 0 {
 			return fmt.Errorf("%d are not rotated yet", left)
@@ -107,12 +103,9 @@ func per(calls, credentials int) float64 { return float64(calls) / float64(crede
 // connect makes the admin's clients, and the namespace of the profiles.
 func (f *fleet) connect(t *testing.T) {
 	t.Helper()
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.profiles = client.ApisV1alpha1().ClusterProfiles(team)
-	f.admin = f.kube(t)
-	_, err = f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(team)
+	f.admin = f.hub.Kube(t)
+	testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
 }
 
 // copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret
@@ -125,9 +118,7 @@ func (f *fleet) copyProfiles(t *testing.T) []*testenv.Cluster {
 		name := "member" + strconv.Itoa(i)
 		member := testenv.Start(t, testenv.Options{Name: name, Audit: true})
 		require.NoError(t, testenv.Join(t.Context(), f.hub, member, team, name))
-		original, err := f.profiles.Get(t.Context(), name, metav1.GetOptions{})
-		require.NoError(t, err)
-		members, originals = append(members, member), append(originals, original)
+		members, originals = append(members, member), append(originals, testenv.Get(t, f.profiles, name))
 	}
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(copying)
@@ -168,8 +159,7 @@ func (f *fleet) copyProfile(ctx context.Context, original *inventoryv1alpha1.Clu
 func (f *fleet) setMany(t *testing.T, name, value string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"many":%q}}}`, value)
-	_, err := f.profiles.Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.profiles, name, patch)
 }
 
 // versions waits until there are so many Secrets of sets, and returns their resource versions by

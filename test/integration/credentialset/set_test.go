@@ -17,14 +17,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -62,11 +60,8 @@ func (f *fleet) testCredentials(t *testing.T) {
 	set := f.until(t, "fleet", "Ready")
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Await(t, sets, "fleet", func(set *v1alpha1.ClusterCredentialSet) error {
 		if next := set.Status.NextRotation; next == nil || time.Until(next.Time) < 42*time.Minute || time.Until(next.Time) > 48*time.Minute {
 			return fmt.Errorf("the next rotation is at %v, want one after 72 to 80 %% of an hour", next)
 		}
@@ -80,8 +75,7 @@ func (f *fleet) testCredentials(t *testing.T) {
 		_, err = holder(t, secret).CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
 		require.True(t, apierrors.IsForbidden(err), "and nothing else: %v", err)
 	}
-	grants, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	grants := testenv.List(t, f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{})
 	require.Len(t, grants.Items, 2)
 	for i := range grants.Items {
 		assert.Equal(t, author, grants.Items[i].Spec.Requester.Username)
@@ -102,10 +96,7 @@ func (f *fleet) testNames(t *testing.T) {
 	assert.Equal(t, f.smartfish.Server(), string(secret.Data["server"]))
 	config := rest.AnonymousClientConfig(&rest.Config{Host: string(secret.Data["server"]), TLSClientConfig: rest.TLSClientConfig{CAData: secret.Data["ca.crt"]}})
 	config.BearerToken = string(secret.Data["token"])
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	_, err = client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	testenv.List(t, testenv.Kube(t, config).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 }
 
 func (f *fleet) testSelection(t *testing.T) {
@@ -126,10 +117,7 @@ func (f *fleet) testSelection(t *testing.T) {
 	})
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 	f.label(t, "smartfish", "smartfish")
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{})
-		return err
-	})
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), leaving.Name, nil)
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 }
 
@@ -137,22 +125,18 @@ func (f *fleet) testSelection(t *testing.T) {
 func (f *fleet) rotate(t *testing.T, name, value string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRotate, value)
-	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), name, "application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team), name, patch)
 }
 
 // changed waits until a Secret has another token than it had, and returns it.
 func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
 	t.Helper()
-	var now *corev1.Secret
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		now, err = f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
-		if err == nil && bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
-			err = errors.New("the Secret is unchanged")
+	return testenv.Await(t, f.admin.CoreV1().Secrets(consumers), before.Name, func(now *corev1.Secret) error {
+		if bytes.Equal(now.Data["kubeconfig"], before.Data["kubeconfig"]) {
+			return errors.New("the Secret is unchanged")
 		}
-		return err
+		return nil
 	})
-	return now
 }
 
 func (f *fleet) testRotation(t *testing.T) {
@@ -163,8 +147,7 @@ func (f *fleet) testRotation(t *testing.T) {
 	f.rotate(t, "rotated", "1")
 	after := f.changed(t, before)
 	for _, secret := range []*corev1.Secret{before, after} {
-		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
+		testenv.List(t, holder(t, secret).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 	}
 	// Whatever else is asked for comes after a second rotation would have.
 	f.create(t, author, newSet("rotated-later", "bravelion"))
@@ -185,18 +168,15 @@ func (f *fleet) testRepair(t *testing.T) {
 	t.Run("also what was changed", func(t *testing.T) {
 		tampered := again.DeepCopy()
 		tampered.Data["kubeconfig"] = []byte("of somebody else")
-		_, err := secrets.Update(t.Context(), tampered, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		testenv.Update(t, secrets, tampered)
 		again = f.changed(t, tampered)
-		_, err = holder(t, again).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
+		testenv.List(t, holder(t, again).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 	})
 	t.Run("also a grant that was revoked", func(t *testing.T) {
 		grants := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team)
 		require.NoError(t, grants.Delete(t.Context(), set.Status.Credentials[0].GrantName, metav1.DeleteOptions{}))
 		next := f.changed(t, again)
-		_, err := holder(t, next).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
+		testenv.List(t, holder(t, next).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 	})
 }
 
@@ -220,17 +200,12 @@ func (f *fleet) testReplacement(t *testing.T) {
 	before := f.secret(t, "replaced-smartfish")
 	require.NoError(t, f.profiles.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	f.join(t, f.smartfish, "smartfish")
-	profile, err := f.profiles.Get(t.Context(), "smartfish", metav1.GetOptions{})
-	require.NoError(t, err)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		secret, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, before.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	profile := testenv.Get(t, f.profiles, "smartfish")
+	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), before.Name, func(secret *corev1.Secret) error {
 		if uid := secret.Annotations["clusterpass.dev/credential-cluster-uid"]; uid != string(profile.UID) {
 			return fmt.Errorf("the Secret is for UID %s", uid)
 		}
-		_, err = holder(t, secret).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -294,10 +269,10 @@ func (f *fleet) testAuthor(t *testing.T) {
 	f.bind(t, team, "sam", "edit", testenv.UserSubject("sam"))
 	f.bind(t, "default", "sam", "view", testenv.UserSubject("sam"))
 	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
-	labelled, err := sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	labelled := testenv.Patch(t, sets, "forged", `{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`)
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
-	_, err = sets.Patch(t.Context(), "forged", "application/merge-patch+json", []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`), metav1.PatchOptions{})
+	patch := []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`)
+	_, err := sets.Patch(t.Context(), "forged", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
@@ -347,11 +322,11 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 	t.Helper()
 	f.create(t, author, newSet("guarded", "bravelion"))
 	f.until(t, "guarded", "Ready")
-	profile, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, f.profiles, "bravelion")
 	request := &multiclusterv1alpha1.AuthTokenRequest{}
 	request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: "bravelion", UID: profile.UID}
-	_, err = f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
+	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	_, err := sets.CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 
 	// Who may ask gets nothing for a set as it was before.
@@ -370,8 +345,9 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 func (f *fleet) testForeignSecret(t *testing.T) {
 	t.Helper()
 	secrets := f.admin.CoreV1().Secrets(consumers)
-	theirs, err := secrets.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	theirs := testenv.Create(t, secrets, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")},
+	})
 	f.create(t, author, newSet("taken", "bravelion"))
 	set := f.until(t, "taken", v1alpha1.CredentialSetReasonNotReady)
 	assert.Contains(t, set.Status.Credentials[0].Message, "is not this set's, and is left alone")
@@ -421,43 +397,25 @@ func (f *fleet) testDeletion(t *testing.T) {
 // manager has lost its rights there.
 func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
+	client := f.hub.Clusterpass(t)
 	namespaces := f.admin.CoreV1().Namespaces()
 	for _, namespace := range []string{"with-set", "with-secrets"} {
-		_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
 	f.allowSecrets(t, "with-secrets")
 	set := newSet("short-lived", "bravelion")
 	set.Namespace, set.Spec.Secret.Namespace = "with-set", "with-secrets"
 	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace)
-	_, err = sets.Create(t.Context(), set, metav1.CreateOptions{})
-	require.NoError(t, err)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Secrets("with-secrets").Get(ctx, "short-lived-bravelion", metav1.GetOptions{})
-		return err
-	})
+	testenv.Create(t, sets, set)
+	testenv.Await(t, f.admin.CoreV1().Secrets("with-secrets"), "short-lived-bravelion", nil)
 	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
-	f.untilGone(t, "with-set")
+	testenv.AwaitGone(t, namespaces, "with-set")
 	left, err := f.admin.CoreV1().Secrets("with-secrets").Get(t.Context(), "short-lived-bravelion", metav1.GetOptions{})
 	require.NoError(t, err, "nobody could delete the Secret")
 	f.untilTokenEnds(t, left)
 	require.NoError(t, namespaces.Delete(t.Context(), "with-secrets", metav1.DeleteOptions{}))
-	f.untilGone(t, "with-secrets")
-}
-
-// untilGone waits until a namespace of the hub is gone.
-func (f *fleet) untilGone(t *testing.T, namespace string) {
-	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("namespace %s is there: %w", namespace, err)
-	})
+	testenv.AwaitGone(t, namespaces, "with-secrets")
 }
 
 // testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete
@@ -465,24 +423,20 @@ func (f *fleet) untilGone(t *testing.T, namespace string) {
 func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	t.Helper()
 	for _, namespace := range []string{"never-allowed", "once-allowed"} {
-		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
 	never := newSet("never-allowed", "bravelion")
 	never.Spec.Secret.Namespace = "never-allowed"
-	_, err := f.ours(t).Create(t.Context(), never, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours(t), never)
 	f.until(t, never.Name, v1alpha1.CredentialSetReasonNoSecrets)
 	f.remove(t, never.Name)
 
 	f.allowSecrets(t, "once-allowed")
 	once := newSet("once-allowed", "bravelion")
 	once.Spec.Secret.Namespace = "once-allowed"
-	_, err = f.ours(t).Create(t.Context(), once, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours(t), once)
 	f.until(t, once.Name, "Ready")
-	left, err := f.admin.CoreV1().Secrets("once-allowed").Get(t.Context(), "once-allowed-bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
+	left := testenv.Get(t, f.admin.CoreV1().Secrets("once-allowed"), "once-allowed-bravelion")
 	require.NoError(t, f.admin.RbacV1().RoleBindings("once-allowed").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	f.remove(t, once.Name)
 	f.untilTokenEnds(t, left)
@@ -503,13 +457,11 @@ func (f *fleet) testOrphaning(t *testing.T) {
 	f.create(t, author, newSet("orphaned", "bravelion", "smartfish"))
 	f.until(t, "orphaned", "Ready")
 	first, second := f.secret(t, "orphaned-bravelion"), f.secret(t, "orphaned-smartfish")
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	grants, name := client.ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]
-	_, err = grants.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`), metav1.PatchOptions{})
+	grants, name := f.hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]
+	patch := []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`)
+	_, err := grants.Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "nobody takes the label off: %v", err)
-	_, err = grants.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, grants, name, `{"metadata":{"ownerReferences":null}}`)
 	orphan := metav1.DeletePropagationOrphan
 	require.NoError(t, f.ours(t).Delete(t.Context(), "orphaned", metav1.DeleteOptions{PropagationPolicy: &orphan}))
 	f.untilTokenEnds(t, first)

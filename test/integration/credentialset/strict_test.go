@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -39,22 +38,18 @@ const maxAuthorAge = 20 * time.Second
 // of a set, others are authors for maxAuthorAge, and namespaces have small limits.
 func TestCredentialSets_StrictHub(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
-	f.admin = f.kube(t)
+	f.admin = f.hub.Kube(t)
 	age := fmt.Sprint("--max-set-author-age=", maxAuthorAge)
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: append([]string{age, "--set-author-masters=Refuse"}, limits...)})
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{age}})
 	for _, namespace := range []string{team, consumers} {
-		_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
 	f.allowSecrets(t, consumers)
-	profiles, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	profile, err := profiles.ApisV1alpha1().ClusterProfiles("default").Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	profile := testenv.Create(t, f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{Name: "bravelion", Labels: map[string]string{"cluster": "bravelion"}},
 		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	for _, user := range []string{author, "sam", "zoe"} {
 		f.entitle(t, user, "view")
 	}
@@ -91,10 +86,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 	})
 	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
 	t.Run("to apply it as it is renews nothing", func(t *testing.T) {
-		set, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
-		require.NoError(t, err)
-		same, err := sets.Update(t.Context(), set, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		same := testenv.Update(t, sets, testenv.Get(t, sets, "aging"))
 		assert.Equal(t, created.Spec.Author, same.Spec.Author)
 	})
 	t.Run("who may not, renews nothing", func(t *testing.T) {
@@ -123,19 +115,15 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 		tried, err := sets.RenewAuthor(t.Context(), "aging", of(created.UID, 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		require.NoError(t, err)
 		assert.Equal(t, "sam", tried.Spec.Author.Username)
-		set, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
-		require.NoError(t, err)
-		assert.Equal(t, created.Spec.Author, set.Spec.Author)
+		assert.Equal(t, created.Spec.Author, testenv.Get(t, sets, "aging").Spec.Author)
 	})
 	t.Run("a policy on updates of sets holds for a new author, too", func(t *testing.T) { f.testAuthorPolicy(t, created) })
 	t.Run("who may becomes the author, and nothing else changes", func(t *testing.T) {
-		before, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
-		require.NoError(t, err)
+		before := testenv.Get(t, sets, "aging")
 		out, err := f.renewAuthor(t, "zoe", "aging", fmt.Sprint("--generation=", before.Generation), "--uid="+string(before.UID))
 		require.NoError(t, err)
 		assert.Equal(t, "clustercredentialset.clusterpass.dev/aging author is zoe\n", out)
-		after, err := sets.Get(t.Context(), "aging", metav1.GetOptions{})
-		require.NoError(t, err)
+		after := testenv.Get(t, sets, "aging")
 		assert.Equal(t, before.Generation+1, after.Generation)
 		assert.Equal(t, "zoe", after.Spec.Author.Username)
 		assert.True(t, after.Spec.Author.Since.After(before.Spec.Author.Since.Time), "%v", after.Spec.Author)
@@ -207,15 +195,10 @@ func (f *fleet) renewAuthor(t *testing.T, user, set string, args ...string) (str
 // untilExpiring waits until the condition AuthorExpiring of the set aging has a reason.
 func (f *fleet) untilExpiring(t *testing.T, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	var set *v1alpha1.ClusterCredentialSet
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		if set, err = f.ours(t).Get(ctx, "aging", metav1.GetOptions{}); err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours(t), "aging", func(set *v1alpha1.ClusterCredentialSet) error {
 		if is := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring); is == nil || is.Reason != reason {
 			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)
 		}
 		return nil
 	})
-	return set
 }

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apiserver/pkg/audit/policy"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/kubernetes"
 
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
@@ -30,8 +29,7 @@ const (
 
 func TestDeployment(t *testing.T) {
 	hub := testenv.Start(t, testenv.Options{})
-	client, err := kubernetes.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
+	client := hub.Kube(t)
 	files := deployFiles(t)
 	createForeignKinds(t, hub)
 	// For real: what the rest is in, or is about.
@@ -211,8 +209,7 @@ func TestMemberDeployment(t *testing.T) {
 		}
 	}
 	cluster := testenv.Start(t, testenv.Options{Name: "member"})
-	client, err := kubernetes.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
+	client := cluster.Kube(t)
 	files := deployFiles(t)
 
 	t.Run("the default binds three ClusterRoles, works in one namespace and makes no roles", func(t *testing.T) {

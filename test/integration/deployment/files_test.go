@@ -28,9 +28,7 @@ import (
 // artifacts returns the path of the folder artifacts.
 func artifacts(t *testing.T) string {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	return filepath.Join(root, "artifacts")
+	return filepath.Join(testenv.Root(t), "artifacts")
 }
 
 // optionalComponents are those that no overlay has.
@@ -69,7 +67,7 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 		{"monitoring.coreos.com", "ServiceMonitor", "servicemonitors"},
 	} {
 		name := kind.plural + "." + kind.group
-		_, err := crds.Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
+		testenv.Create(t, crds, &apiextensionsv1.CustomResourceDefinition{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 				Group: kind.group,
@@ -82,8 +80,7 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 					}},
 				}},
 			},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 		require.NoError(t, wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, followTimeout, true, func(ctx context.Context) (bool, error) {
 			crd, err := crds.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
@@ -136,8 +133,7 @@ func manifests(t *testing.T, folder string) []byte {
 	require.NoError(t, err)
 	var all [][]byte
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(t, err)
+		data := testenv.Must[[]byte](t)(os.ReadFile(file))
 		all = append(all, data)
 	}
 	return bytes.Join(all, []byte("\n---\n"))
@@ -146,8 +142,7 @@ func manifests(t *testing.T, folder string) []byte {
 // replaceIn replaces the one place where a file says before.
 func replaceIn(t *testing.T, file, before, after string) {
 	t.Helper()
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(file))
 	require.Equal(t, 1, strings.Count(string(data), before), file)
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(data), before, after, 1)), 0o600))
 }

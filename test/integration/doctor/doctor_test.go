@@ -23,7 +23,6 @@ import (
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	"clusterpass.dev/pkg/doctor"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/test/testenv"
 )
@@ -50,16 +49,12 @@ func TestDoctor_HealthyFleet(t *testing.T) {
 
 func expectNoGrants(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants("").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	grants := testenv.List(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(""), metav1.ListOptions{})
 	assert.Empty(t, grants.Items, "what was minted is left")
 }
 
 func TestDoctor_MayNotLook(t *testing.T) {
-	nobody, err := shared.Hub.UserConfig("nobody-in-particular")
-	require.NoError(t, err)
+	nobody := shared.Hub.User(t, "nobody-in-particular")
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
 	for _, finding := range diagnose(t, nobody, o) {
@@ -73,9 +68,8 @@ func TestDoctor_MayNotLook(t *testing.T) {
 
 func TestDoctor_MayNotMint(t *testing.T) {
 	// Revoking it would be allowed.
-	testenv.Bind(t, kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
-	editor, err := shared.Hub.UserConfig("editor")
-	require.NoError(t, err)
+	testenv.Bind(t, shared.Hub.Kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
+	editor := shared.Hub.User(t, "editor")
 	o := options()
 	o.Mint = []types.NamespacedName{defaultBravelion}
 	found := diagnose(t, editor, o)
@@ -99,8 +93,7 @@ func TestDoctor_APIServiceGone(t *testing.T) {
 func TestDoctor_APIServiceWithoutCA(t *testing.T) {
 	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
 	require.NoError(t, err)
-	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), apiService, types.MergePatchType, []byte(`{"spec":{"caBundle":null}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, client.ApiregistrationV1().APIServices(), apiService, `{"spec":{"caBundle":null}}`)
 	expect(t, options(), expected{
 		check: "certificates", verdict: doctor.Fail, about: apiService, message: "it has no caBundle", mend: "kubectl apply -k artifacts/deploy/overlays/",
 	})
@@ -120,9 +113,8 @@ func TestDoctor_ServerDown(t *testing.T) {
 	expect(t, options(), expected{check: "grants", verdict: doctor.Fail, message: "the hub does not answer", mend: "apiservices"})
 	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
 	t.Run("so that namespaces hang", func(t *testing.T) {
-		namespaces := kube(t).CoreV1().Namespaces()
-		_, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		namespaces := shared.Hub.Kube(t).CoreV1().Namespaces()
+		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}})
 		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
 		expect(t, options(), expected{
 			check: "namespaces", verdict: doctor.Fail, about: "Namespace hangs", message: "NamespaceDeletionDiscoveryFailure: ", mend: "kubectl delete apiservice " + apiService,
@@ -141,12 +133,10 @@ func TestDoctor_ServerDown(t *testing.T) {
 }
 
 func TestDoctor_ServerWithoutRights(t *testing.T) {
-	roles := kube(t).RbacV1().ClusterRoles()
-	role, err := roles.Get(t.Context(), "clusterpass-apiserver", metav1.GetOptions{})
-	require.NoError(t, err)
+	roles := shared.Hub.Kube(t).RbacV1().ClusterRoles()
+	role := testenv.Get(t, roles, "clusterpass-apiserver")
 	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
-	_, err = roles.Update(t.Context(), role, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.Update(t, roles, role)
 	expect(t, options(), expected{
 		check: "server-rbac", verdict: doctor.Fail, about: doctor.DefaultServerUser,
 		message: "it lacks list, watch on mutatingadmissionpolicies", mend: "kubectl apply -k artifacts/deploy/rbac",
@@ -232,17 +222,16 @@ func TestDoctor_ManagerStopped(t *testing.T) {
 }
 
 func TestDoctor_Powers(t *testing.T) {
-	bindings := kube(t).RbacV1().ClusterRoleBindings()
+	bindings := shared.Hub.Kube(t).RbacV1().ClusterRoleBindings()
 	for name, subject := range map[string]rbacv1.Subject{
 		"eve-has-all":      {Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"},
 		"everybody-has-it": {Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"},
 	} {
-		_, err := bindings.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		testenv.Create(t, bindings, &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 			Subjects:   []rbacv1.Subject{subject},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 		verdict := map[string]doctor.Verdict{"eve": doctor.Warn, "system:authenticated": doctor.Fail}[subject.Name]
 		expect(t, options(), expected{
 			check: "powers", verdict: verdict, about: fmt.Sprintf("%s %s -> ClusterRole cluster-admin -> ClusterRoleBinding %s", subject.Kind, subject.Name, name),
@@ -262,13 +251,11 @@ func TestDoctor_NoSuchCluster(t *testing.T) {
 // changeSecret changes the Secret with the member's kubeconfig until the test ends.
 func changeSecret(t *testing.T, change func(*corev1.Secret)) {
 	t.Helper()
-	secrets := kube(t).CoreV1().Secrets(testenv.SystemNamespace)
-	before, err := secrets.Get(t.Context(), memberSecret, metav1.GetOptions{})
-	require.NoError(t, err)
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
+	before := testenv.Get(t, secrets, memberSecret)
 	changed := before.DeepCopy()
 	change(changed)
-	_, err = secrets.Update(t.Context(), changed, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.Update(t, secrets, changed)
 	t.Cleanup(func() {
 		before.ResourceVersion = ""
 		_, err := secrets.Update(context.WithoutCancel(t.Context()), before, metav1.UpdateOptions{})

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/pkg/doctor"
@@ -102,11 +101,4 @@ func eventually(t *testing.T, options doctor.Options, check func([]doctor.Findin
 		}
 		return nil
 	})
-}
-
-func kube(t *testing.T) kubernetes.Interface {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	return client
 }

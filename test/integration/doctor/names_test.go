@@ -19,7 +19,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/doctor"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -47,7 +46,7 @@ func installOtherProducts(t *testing.T) {
 			group = otherFleet
 		}
 		name := names.Plural + "." + group
-		_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
+		testenv.Create(t, client.ApiextensionsV1().CustomResourceDefinitions(), &apiextensionsv1.CustomResourceDefinition{
 			ObjectMeta: metav1.ObjectMeta{
 				Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"},
 			},
@@ -60,8 +59,7 @@ func installOtherProducts(t *testing.T) {
 					}},
 				}},
 			},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 		t.Cleanup(func() {
 			// Not t.Context(), which has ended by now.
 			assert.NoError(t, client.ApiextensionsV1().CustomResourceDefinitions().Delete(context.Background(), name, metav1.DeleteOptions{}))
@@ -86,11 +84,8 @@ func setPriority(t *testing.T, service, priority string) {
 
 func TestDoctor_OtherProductsKinds(t *testing.T) {
 	expect(t, options(), expected{check: "names", verdict: doctor.OK, message: "no other group of the hub has a name of clusterpass's resources"})
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	placements := client.ClusterpassV1alpha1().Placements("default")
-	_, err = placements.Create(t.Context(), &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	placements := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().Placements("default")
+	testenv.Create(t, placements, &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}})
 	t.Cleanup(func() { assert.NoError(t, placements.Delete(context.Background(), "mine", metav1.DeleteOptions{})) })
 	installOtherProducts(t)
 

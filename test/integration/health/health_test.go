@@ -16,10 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -34,27 +32,22 @@ func TestHealth(t *testing.T) {
 
 func (f *fleet) testFacts(t *testing.T) {
 	t.Helper()
-	profile, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, f.profiles, "bravelion")
 	assert.True(t, meta.IsStatusConditionTrue(profile.Status.Conditions, "Joined"))
 	assert.NotEmpty(t, profile.Status.AccessProviders)
 
 	// A node is an API object like any other. What is new on the member is seen when it is back.
-	client, err := kubernetes.NewForConfig(f.bravelion.RESTConfig())
-	require.NoError(t, err)
-	_, err = client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+	testenv.Create(t, f.bravelion.Kube(t).CoreV1().Nodes(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: "worker", Labels: map[string]string{"topology.kubernetes.io/region": "eu", "nvidia.com/gpu.product": "L4"},
-	}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	}})
 	require.NoError(t, f.bravelion.Kill("kube-apiserver"))
 	f.untilHealthy(t, "bravelion", metav1.ConditionFalse)
 	require.NoError(t, f.bravelion.Restart(t.Context(), "kube-apiserver"))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		profile, err = f.profiles.Get(ctx, "bravelion", metav1.GetOptions{})
-		if err == nil && len(profile.Status.Properties) != 2 {
-			err = fmt.Errorf("its properties are %v", profile.Status.Properties)
+	profile = testenv.Await(t, f.profiles, "bravelion", func(profile *inventoryv1alpha1.ClusterProfile) error {
+		if len(profile.Status.Properties) != 2 {
+			return fmt.Errorf("its properties are %v", profile.Status.Properties)
 		}
-		return err
+		return nil
 	})
 	assert.Equal(t, "nvidia.com/gpu.product L4", profile.Status.Properties[0].Name+" "+profile.Status.Properties[0].Value)
 	assert.Equal(t, "topology.kubernetes.io/region eu", profile.Status.Properties[1].Name+" "+profile.Status.Properties[1].Value)
@@ -73,8 +66,7 @@ func (f *fleet) testIdle(t *testing.T) {
 		f.untilHealthy(t, name, metav1.ConditionTrue)
 	}
 	f.untilHealthy(t, "bravelion", metav1.ConditionTrue)
-	list, err := f.profiles.List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	list := testenv.List(t, f.profiles, metav1.ListOptions{})
 	require.Len(t, list.Items, 20)
 	events, err := f.profiles.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
 	require.NoError(t, err)
@@ -97,10 +89,7 @@ func (f *fleet) testIdle(t *testing.T) {
 // scoresAreFresh makes sure that each of the twenty profiles has a score that is valid.
 func (f *fleet) scoresAreFresh(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	scores, err := client.ClusterpassV1alpha1().ClusterScores("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	scores := testenv.List(t, f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterScores("default"), metav1.ListOptions{})
 	require.Len(t, scores.Items, 20)
 	for i := range scores.Items {
 		require.NotNil(t, scores.Items[i].Status.ValidUntil, scores.Items[i].Name)
@@ -125,28 +114,19 @@ func (f *fleet) probes(t *testing.T) float64 {
 
 func (f *fleet) testAnothers(t *testing.T) {
 	t.Helper()
-	created, err := f.profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "anothers"},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "another"}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	created := testenv.Create(t, f.profiles, testenv.NewProfile("anothers", "another"))
 	ours := created.DeepCopy()
 	ours.ObjectMeta = metav1.ObjectMeta{Name: "nowhere"}
 	ours.Spec.ClusterManager.Name = "clusterpass"
-	_, err = f.profiles.Create(t.Context(), ours, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.profiles, ours)
 	// Ours came later and has been seen to.
 	f.untilHealthy(t, "nowhere", metav1.ConditionUnknown, "NoAccess")
-	now, err := f.profiles.Get(t.Context(), "anothers", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.Equal(t, created.ResourceVersion, now.ResourceVersion)
+	assert.Equal(t, created.ResourceVersion, testenv.Get(t, f.profiles, "anothers").ResourceVersion)
 }
 
 func (f *fleet) testCredential(t *testing.T) {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(f.smartfish.RESTConfig())
-	require.NoError(t, err)
-	accounts := client.CoreV1().ServiceAccounts("clusterpass-system")
+	accounts := f.smartfish.Kube(t).CoreV1().ServiceAccounts("clusterpass-system")
 	require.NoError(t, accounts.Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))
 	f.untilHealthy(t, "smartfish", metav1.ConditionFalse, "Unauthorized")
 	f.join(t, f.smartfish, "smartfish")

@@ -6,7 +6,6 @@
 package health
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -43,9 +41,7 @@ func startFleet(t *testing.T) *fleet {
 		smartfish: testenv.Start(t, testenv.Options{Name: "smartfish"}),
 	}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
+	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{
@@ -67,11 +63,7 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 func (f *fleet) untilHealthy(t *testing.T, name string, status metav1.ConditionStatus, reasons ...string) metav1.Condition {
 	t.Helper()
 	var last *metav1.Condition
-	testenv.Eventually(t, func(ctx context.Context) error {
-		profile, err := f.profiles.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, f.profiles, name, func(profile *inventoryv1alpha1.ClusterProfile) error {
 		last = meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
 		if last == nil || last.Status != status || len(reasons) > 0 && !slices.Contains(reasons, last.Reason) {
 			return fmt.Errorf("%s is %v", name, last)

@@ -60,8 +60,7 @@ func TestHostileMembers(t *testing.T) {
 			text, _, err := testenv.Metrics(t.Context(), config)
 			require.NoError(t, err)
 			assert.NotContains(t, text, marker, "%s has a metric with a member's words", program)
-			log, err := os.ReadFile(program)
-			require.NoError(t, err)
+			log := testenv.Must[[]byte](t)(os.ReadFile(program))
 			assert.NotContains(t, string(log), "\x1b", "%s steers a terminal", program)
 			assert.NotContains(t, string(log), "\nroot# ", "%s has a line that a member has written", program)
 		}
@@ -87,8 +86,7 @@ func (f *fleet) ask(ctx context.Context, client versioned.Interface, cluster str
 // testServer has tokens of all members asked for at once, and of the honest one all the time.
 func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
+	client := f.hub.Clusterpass(t)
 	heap := watchHeap(t.Context(), config)
 	honestCtx, stop := context.WithCancel(t.Context())
 	var honestly sync.WaitGroup
@@ -172,16 +170,12 @@ func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 	t.Logf("at most %.0f MiB in use", used)
 	assert.Less(t, used, float64(maxHeap))
 
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	grants := testenv.List(t, f.hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), metav1.ListOptions{})
 	for i := range grants.Items {
 		text := fmt.Sprint(grants.Items[i].Status)
 		assert.NotContains(t, text, "\x1b", grants.Items[i].Name)
 	}
-	events, err := f.admin.EventsV1().Events("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	events := testenv.List(t, f.admin.EventsV1().Events("default"), metav1.ListOptions{})
 	for i := range events.Items {
 		assert.NotContains(t, events.Items[i].Note, "\x1b", events.Items[i].Name)
 		assert.NotContains(t, events.Items[i].Note, "\n", events.Items[i].Name)

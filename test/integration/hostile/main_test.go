@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
@@ -52,17 +51,11 @@ func startFleet(t *testing.T) *fleet {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{})}
 	bravelion, smartfish := testenv.Start(t, testenv.Options{Name: "bravelion"}), testenv.Start(t, testenv.Options{Name: honest})
 	f.server = testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: []string{"--v=4"}})
-	var err error
-	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.profiles = client.ApisV1alpha1().ClusterProfiles("default")
+	f.admin, f.profiles = f.hub.Kube(t), f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	require.NoError(t, testenv.Join(t.Context(), f.hub, bravelion, "default", "bravelion"))
 	require.NoError(t, testenv.Join(t.Context(), f.hub, smartfish, "default", honest))
 	f.liar = startLiar(t, bravelion.RESTConfig())
-	original, err := f.profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
+	original := testenv.Get(t, f.profiles, "bravelion")
 	for what := range about {
 		for lie := range f.liar.lies {
 			f.add(t, original, what, lie)
@@ -79,8 +72,7 @@ func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, wh
 	t.Helper()
 	name := nameOf(what, lie)
 	secrets := f.admin.CoreV1().Secrets(testenv.SystemNamespace)
-	secret, err := secrets.Get(t.Context(), "member-default-"+original.Name, metav1.GetOptions{})
-	require.NoError(t, err)
+	secret := testenv.Get(t, secrets, "member-default-"+original.Name)
 	config, err := clientcmd.Load(secret.Data["kubeconfig"])
 	require.NoError(t, err)
 	for _, cluster := range config.Clusters {
@@ -89,18 +81,15 @@ func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, wh
 	}
 	kubeconfig, err := clientcmd.Write(*config)
 	require.NoError(t, err)
-	_, err = secrets.Create(t.Context(), &corev1.Secret{
+	testenv.Create(t, secrets, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "member-default-" + name, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/" + name}},
 		Data:       map[string][]byte{"kubeconfig": kubeconfig},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	profile, err := f.profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
+	profile := testenv.Create(t, f.profiles, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec})
 	original.Status.DeepCopyInto(&profile.Status)
 	extension := &profile.Status.AccessProviders[0].Cluster.Extensions[0].Extension
 	extension.Raw = []byte(strings.ReplaceAll(string(extension.Raw), "member-default-"+original.Name, "member-default-"+name))
-	_, err = f.profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, f.profiles, profile)
 }
 
 // heap watches how much memory a program has in use, in bytes.

@@ -49,8 +49,7 @@ type programs struct {
 
 func buildPrograms(t *testing.T) *programs {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	bin := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
@@ -170,8 +169,7 @@ func (f *fleet) testHub(t *testing.T, p *programs) {
 		Spec:     clientauthenticationv1.ExecCredentialSpec{Cluster: &clientauthenticationv1.Cluster{Server: "https://member.example.com"}},
 	}
 	exec.Spec.Cluster.Config.Raw = cluster
-	info, err := json.Marshal(exec)
-	require.NoError(t, err)
+	info := testenv.Must[[]byte](t)(json.Marshal(exec))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, lie := range slices.Sorted(maps.Keys(f.liar.lies)) {
@@ -205,15 +203,12 @@ func (f *fleet) testHub(t *testing.T, p *programs) {
 // client certificate.
 func (f *fleet) ordinaryUser(t *testing.T) string {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	documented, err := os.Open(filepath.Join(root, "artifacts", "examples", "rbac", "bravelion-viewer.yaml"))
+	documented, err := os.Open(filepath.Join(testenv.Root(t), "artifacts", "examples", "rbac", "bravelion-viewer.yaml"))
 	require.NoError(t, err)
 	defer documented.Close()
 	var role rbacv1.Role
 	require.NoError(t, utilyaml.NewYAMLToJSONDecoder(documented).Decode(&role))
-	list, err := f.profiles.List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	list := testenv.List(t, f.profiles, metav1.ListOptions{})
 	for i := range role.Rules {
 		if len(role.Rules[i].ResourceNames) > 0 {
 			role.Rules[i].ResourceNames = nil

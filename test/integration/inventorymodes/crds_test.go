@@ -40,8 +40,7 @@ func installProfileCRDs(t *testing.T) {
 // not.
 func installServiceCRDs(t *testing.T, alpha bool) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "mcs-api.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "mcs-api.yaml")))
 	for document := range strings.SplitSeq(string(data), "\n---\n") {
 		c := &apiextensionsv1.CustomResourceDefinition{}
 		require.NoError(t, yaml.UnmarshalStrict([]byte(document), c))
@@ -54,15 +53,10 @@ func installServiceCRDs(t *testing.T, alpha bool) {
 // createCRD creates a CRD, waits until the hub has established it, and removes it after the test.
 func createCRD(t *testing.T, c *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
-	client := crdClient(t)
-	_, err := client.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), c, metav1.CreateOptions{})
-	require.NoError(t, err)
+	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
+	testenv.Create(t, crds, c)
 	t.Cleanup(func() { removeCRD(context.WithoutCancel(t.Context()), t, c.Name) })
-	testenv.Eventually(t, func(ctx context.Context) error {
-		got, err := client.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, c.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	testenv.Await(t, crds, c.Name, func(got *apiextensionsv1.CustomResourceDefinition) error {
 		for _, condition := range got.Status.Conditions {
 			if condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue {
 				return nil

@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -62,13 +61,12 @@ func TestExternal_CRDsBefore(t *testing.T) {
 // expectEntitlement has a user ask before and after the rights that a person would grant.
 func expectEntitlement(t *testing.T) {
 	t.Helper()
-	user, err := hub.UserConfig("jane")
-	require.NoError(t, err)
+	user := hub.User(t, "jane")
 	r := request("external", "jane", "view")
 	grantTo(t, "jane-asks", "jane", rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
 	before := memberObjects(t)
 
-	_, err = ask(t.Context(), user, r)
+	_, err := ask(t.Context(), user, r)
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 	require.ErrorContains(t, err, "lacks: ", "a 403 names what is missing")
 	on := `clusterprofiles.multicluster.x-k8s.io "external" in namespace "default"`
@@ -100,16 +98,11 @@ func causes(err error) []string {
 func expectProfilesAreFollowed(t *testing.T) {
 	t.Helper()
 	admin := hub.RESTConfig()
-	client := profilesClient(t).ApisV1alpha1().ClusterProfiles("default")
+	client := hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	status := getProfile(t, "external").Status
 
 	create := func() types.UID {
-		created, err := client.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
-			ObjectMeta: metav1.ObjectMeta{Name: "passing"},
-			Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"}},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
-		return created.UID
+		return testenv.Create(t, client, testenv.NewProfile("passing", "somebody")).UID
 	}
 	first := create()
 	// At once: before any informer can know it.
@@ -140,8 +133,7 @@ func expectProfilesAreFollowed(t *testing.T) {
 	// A status that its manager writes is followed: here it points at the Secret of another profile.
 	profile := getProfile(t, "passing")
 	profile.Status = status
-	_, err = client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, client, profile)
 	_, err = ask(t.Context(), admin, request("passing", "passing", "view"))
 	require.ErrorContains(t, err, "is not for this cluster")
 	require.NoError(t, client.Delete(t.Context(), "passing", metav1.DeleteOptions{}))
@@ -159,13 +151,13 @@ func expectProfilesAreFollowed(t *testing.T) {
 // grantTo binds rules in namespace default of the hub to a user.
 func grantTo(t *testing.T, name, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
-	testenv.Grant(t, kube(t, hub.RESTConfig()), "default", name, testenv.UserSubject(user), rules...)
+	testenv.Grant(t, hub.Kube(t), "default", name, testenv.UserSubject(user), rules...)
 }
 
 // memberObjects lists what clusterpass could have changed on the member.
 func memberObjects(t *testing.T) []string {
 	t.Helper()
-	client := kube(t, bravelion.RESTConfig())
+	client := bravelion.Kube(t)
 	var all []string
 	for _, path := range []string{
 		"/api/v1/namespaces", "/api/v1/serviceaccounts", "/api/v1/secrets", "/apis/rbac.authorization.k8s.io/v1/roles",

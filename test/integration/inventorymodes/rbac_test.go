@@ -54,12 +54,10 @@ func TestServer_Forbidden(t *testing.T) {
 // artifacts/deploy/rbac leaves it, and waits until the hub's authoriser knows.
 func denyServer(t *testing.T, group, resource string) {
 	t.Helper()
-	client := kube(t, hub.RESTConfig())
-	role, err := client.RbacV1().ClusterRoles().Get(t.Context(), serverName, metav1.GetOptions{})
-	require.NoError(t, err)
+	client := hub.Kube(t)
+	role := testenv.Get(t, client.RbacV1().ClusterRoles(), serverName)
 	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, group) })
-	_, err = client.RbacV1().ClusterRoles().Update(t.Context(), role, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.Update(t, client.RbacV1().ClusterRoles(), role)
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User:               "system:serviceaccount:" + testenv.SystemNamespace + ":" + serverName,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Group: group, Resource: resource},

@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	clientset "clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
 )
@@ -21,9 +20,7 @@ import (
 // whose ClusterProfile, an object of the CRD, is.
 func expectGrantsAreRevoked(t *testing.T) {
 	t.Helper()
-	client, err := clientset.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	grants := client.ClusterpassV1alpha1().AuthTokenGrants("default")
+	grants := hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")
 	testenv.StartControllerManager(t, hub, testenv.ControllerManagerConfig{})
 
 	before := accounts(t)
@@ -37,7 +34,7 @@ func expectGrantsAreRevoked(t *testing.T) {
 
 	require.NoError(t, grants.DeleteCollection(t.Context(), metav1.DeleteOptions{},
 		metav1.ListOptions{FieldSelector: "spec.serviceAccount.name=revoked"}))
-	require.NoError(t, profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
+	require.NoError(t, hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(context.Context) error {
 		if now := accounts(t); len(now) > len(before) {
 			return fmt.Errorf("ServiceAccounts on the member: %v", now)
@@ -56,7 +53,7 @@ func expectGrantsAreRevoked(t *testing.T) {
 // accounts lists the ServiceAccounts on the member that clusterpass has made.
 func accounts(t *testing.T) []string {
 	t.Helper()
-	list, err := kube(t, bravelion.RESTConfig()).CoreV1().ServiceAccounts("default").List(t.Context(),
+	list, err := bravelion.Kube(t).CoreV1().ServiceAccounts("default").List(t.Context(),
 		metav1.ListOptions{LabelSelector: grant.LabelManagedBy})
 	require.NoError(t, err)
 	names := make([]string, 0, len(list.Items))

@@ -16,12 +16,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -196,8 +194,7 @@ func withoutServerFields(t *testing.T, list string) string {
 			unstructured.RemoveNestedField(item.Object, "metadata", field)
 		}
 	}
-	data, err := json.Marshal(&all)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(json.Marshal(&all))
 	return string(data)
 }
 
@@ -206,19 +203,14 @@ func TestServed_NamespacesWait(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, served)
 	s.register(t, multicluster, clusterpass)
-	namespaces := kube(t, hub.RESTConfig()).CoreV1().Namespaces()
-	created, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	namespaces := hub.Kube(t).CoreV1().Namespaces()
+	created := testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}})
 
 	t.Run("it is told why", func(t *testing.T) {
 		installProfileCRDs(t)
 		expectUnavailable(t, profilesPath)
 		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			namespace, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
+		testenv.Await(t, namespaces, created.Name, func(namespace *corev1.Namespace) error {
 			if !slices.ContainsFunc(namespace.Status.Conditions, func(c corev1.NamespaceCondition) bool {
 				return c.Type == corev1.NamespaceDeletionDiscoveryFailure && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, multicluster.String())
 			}) {
@@ -227,13 +219,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 			return nil
 		})
 	})
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := namespaces.Get(ctx, created.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("namespace %s is still there: %w", created.Name, err)
-	})
+	testenv.AwaitGone(t, namespaces, created.Name)
 }
 
 // join makes bravelion known to the hub as the ClusterProfile named.
@@ -244,14 +230,5 @@ func join(t *testing.T, name string) {
 
 func getProfile(t *testing.T, name string) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	profile, err := profilesClient(t).ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	return profile
-}
-
-func profilesClient(t *testing.T) inventory.Interface {
-	t.Helper()
-	client, err := inventory.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	return client
+	return testenv.Get(t, hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), name)
 }

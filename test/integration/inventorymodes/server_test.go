@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -88,7 +87,7 @@ func (s *server) start(t *testing.T) {
 // Service has no endpoints.
 func (s *server) keepService(t *testing.T) {
 	t.Helper()
-	client := kube(t, hub.RESTConfig())
+	client := hub.Kube(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
@@ -155,8 +154,7 @@ func (s *server) expectNotReady(t *testing.T, name string, words ...string) stri
 // log returns what the server has logged.
 func (s *server) log(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(s.Log())
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(s.Log()))
 	return string(data)
 }
 
@@ -258,13 +256,5 @@ func expectToken(t *testing.T, config *rest.Config, r *v1alpha1.AuthTokenRequest
 	})
 	asAccount := rest.AnonymousClientConfig(bravelion.RESTConfig())
 	asAccount.BearerToken = answer.Status.Token
-	_, err := kube(t, asAccount).CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-}
-
-func kube(t *testing.T, config *rest.Config) kubernetes.Interface {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	testenv.List(t, testenv.Kube(t, asAccount).CoreV1().Pods("default"), metav1.ListOptions{})
 }

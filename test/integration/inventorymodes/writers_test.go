@@ -15,10 +15,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -35,11 +33,7 @@ func expectDecisionWriters(t *testing.T) {
 	defer testenv.MustKubectl(t, hub.Kubeconfig(), "", "delete", "-f", policy)
 	decisionsOf := func(name, user string) inventoryclient.PlacementDecisionInterface {
 		grantTo(t, name, user, rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"placementdecisions"}, Verbs: []string{"*"}})
-		config, err := hub.UserConfig(user)
-		require.NoError(t, err)
-		client, err := inventory.NewForConfig(config)
-		require.NoError(t, err)
-		return client.ApisV1alpha1().PlacementDecisions("default")
+		return testenv.Inventory(t, hub.User(t, user)).ApisV1alpha1().PlacementDecisions("default")
 	}
 	hostile, ours := decisionsOf("writes-hostile", mallory), decisionsOf("writes", controller)
 	decision := func(name, says string) *inventoryv1alpha1.PlacementDecision {
@@ -65,8 +59,7 @@ func expectDecisionWriters(t *testing.T) {
 		_, err := ours.Create(ctx, decision("gpu", controller), metav1.CreateOptions{})
 		return err
 	})
-	_, err := hostile.Create(t.Context(), decision("honest", mallory), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, hostile, decision("honest", mallory))
 
 	for name, test := range map[string]struct {
 		change  func(d *inventoryv1alpha1.PlacementDecision)
@@ -87,10 +80,9 @@ func expectDecisionWriters(t *testing.T) {
 		"her own name, and nothing besides": {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations[writer] = mallory }, false},
 	} {
 		t.Run("mallory writes "+name, func(t *testing.T) {
-			d, err := hostile.Get(t.Context(), "gpu", metav1.GetOptions{})
-			require.NoError(t, err)
+			d := testenv.Get(t, hostile, "gpu")
 			test.change(d)
-			_, err = hostile.Update(t.Context(), d, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+			_, err := hostile.Update(t.Context(), d, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 			if !test.refused {
 				require.NoError(t, err)
 				return
@@ -100,46 +92,32 @@ func expectDecisionWriters(t *testing.T) {
 		})
 	}
 	t.Run("the garbage collector takes an owner away that leaves its dependents", func(t *testing.T) {
-		admin, err := kubernetes.NewForConfig(hub.RESTConfig())
-		require.NoError(t, err)
-		configMaps := admin.CoreV1().ConfigMaps("default")
-		owner, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owns-decisions"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		configMaps := hub.Kube(t).CoreV1().ConfigMaps("default")
+		owner := testenv.Create(t, configMaps, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owns-decisions"}})
 		own := func(name string, owner *corev1.ConfigMap) {
 			owned := decision(name, controller)
 			owned.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
-			_, err := ours.Create(t.Context(), owned, metav1.CreateOptions{})
-			require.NoError(t, err)
+			testenv.Create(t, ours, owned)
 		}
 		own("owned", owner)
 		// The garbage collector watches a kind some time after its CustomResourceDefinition is there.
 		// Once it has deleted the second decision, whose owner never was, it knows the first, too.
 		own("dangling", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "never-was", UID: "5a1b6f0e-3c1d-4a55-8f5e-6f1d2c3b4a59"}})
-		testenv.Eventually(t, func(ctx context.Context) error {
-			_, err := ours.Get(ctx, "dangling", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return errors.Join(errors.New("the garbage collector has not seen it yet"), err)
-		})
+		testenv.AwaitGone(t, ours, "dangling")
 		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			d, err := ours.Get(ctx, "owned", metav1.GetOptions{})
-			if err == nil && len(d.OwnerReferences) > 0 {
-				err = errors.New("it is owned still")
+		testenv.Await(t, ours, "owned", func(d *inventoryv1alpha1.PlacementDecision) error {
+			if len(d.OwnerReferences) > 0 {
+				return errors.New("it is owned still")
 			}
-			return err
+			return nil
 		})
 	})
 	t.Run("in the end it is the controller manager's again", func(t *testing.T) {
-		d, err := hostile.Get(t.Context(), "gpu", metav1.GetOptions{})
-		require.NoError(t, err)
+		d := testenv.Get(t, hostile, "gpu")
 		d.Annotations[writer] = mallory
-		d, err = hostile.Update(t.Context(), d, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		d = testenv.Update(t, hostile, d)
 		d.Annotations[writer] = controller
-		_, err = ours.Update(t.Context(), d, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		testenv.Update(t, ours, d)
 	})
 	require.NoError(t, ours.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}))
 }

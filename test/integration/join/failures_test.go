@@ -14,9 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -96,8 +94,7 @@ func TestJoin_Forbidden(t *testing.T) {
 // relabel changes the labels of clusterpass's ServiceAccount on bravelion.
 func relabel(t *testing.T, patch string) {
 	t.Helper()
-	_, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Patch(t.Context(), "clusterpass", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system"), "clusterpass", patch)
 }
 
 // removeUser takes out of a snapshot what as has made.
@@ -112,17 +109,13 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
 	require.ErrorContains(t, err, "is joined, but its condition ControlPlaneHealthy was not True within 1s: no controller has set it yet")
 
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profiles := client.ApisV1alpha1().ClusterProfiles("default")
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
-		profile, err := profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
-		require.NoError(t, err)
+		profile := testenv.Get(t, profiles, "bravelion")
 		apimeta.SetStatusCondition(&profile.Status.Conditions, metav1.Condition{
 			Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: status, Reason: "Tried", Message: "by a test",
 		})
-		_, err = profiles.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		testenv.UpdateStatus(t, profiles, profile)
 		_, err = clusterpass(t.Context(), append(join, "--timeout=1s")...)
 		if status == metav1.ConditionFalse {
 			require.ErrorContains(t, err, "it is False (Tried): by a test")
@@ -135,10 +128,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 // Join returns when the controller manager finds the member healthy.
 func TestJoin_HealthyMember(t *testing.T) {
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "smartfish", metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "smartfish")
 	assert.True(t, apimeta.IsStatusConditionTrue(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy))
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
 }

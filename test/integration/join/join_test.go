@@ -57,9 +57,7 @@ func memberClient(t *testing.T, answer *v1alpha1.AuthTokenRequest) kubernetes.In
 	t.Helper()
 	config, err := clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig)
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	return testenv.Kube(t, config)
 }
 
 // Joined members give tokens.
@@ -88,16 +86,13 @@ func TestJoin(t *testing.T) {
 		require.NoError(t, notFound(err), "nothing is left of it")
 	})
 	t.Run("a namespace that the member does not allow is refused by it", func(t *testing.T) {
-		secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
-		require.NoError(t, err)
+		secret := testenv.Get(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion")
 		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
 		require.NoError(t, err)
-		us, err := kubernetes.NewForConfig(config)
-		require.NoError(t, err)
+		us := testenv.Kube(t, config)
 		_, err = us.CoreV1().Secrets("kube-system").List(t.Context(), metav1.ListOptions{})
 		require.True(t, apierrors.IsForbidden(err), err)
-		_, err = us.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "clusterpass-credential", metav1.GetOptions{})
-		require.NoError(t, err)
+		testenv.Get(t, us.CoreV1().Secrets("clusterpass-system"), "clusterpass-credential")
 		_, err = us.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "another", metav1.GetOptions{})
 		require.True(t, apierrors.IsForbidden(err), err)
 	})
@@ -132,11 +127,10 @@ func TestJoin(t *testing.T) {
 		join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 		mustClusterpass(t, append(join, "--allow-namespaces=default,team-a", "--allow-rules")...)
 		roles := shared.Bravelion.Kube(t).RbacV1()
-		_, err := roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
-		require.NoError(t, err)
+		testenv.Get(t, roles.RoleBindings("team-a"), "clusterpass")
 		out := mustClusterpass(t, join...)
 		assert.Contains(t, out, "member: deleted rolebinding.rbac.authorization.k8s.io/clusterpass in team-a\n")
-		_, err = roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
+		_, err := roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, notFound(err))
 		_, err = roles.ClusterRoleBindings().Get(t.Context(), "clusterpass:allow-rules", metav1.GetOptions{})
 		require.NoError(t, notFound(err))

@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -122,8 +121,7 @@ func TestJoin_BundleOfCAs(t *testing.T) {
 		}
 		secret.Data[kubeconfigKey], err = clientcmd.Write(*config)
 		require.NoError(t, err)
-		_, err = shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		testenv.Update(t, shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace), secret)
 		answer, err := request(t, "bravelion", "work", "view")
 		require.NoError(t, err)
 		assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))

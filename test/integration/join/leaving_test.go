@@ -23,7 +23,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
@@ -31,26 +30,17 @@ import (
 // team is a namespace of the hub with a set.
 const team = "team"
 
-// sets returns a client for the sets of team.
-func sets(t *testing.T) versioned.Interface {
-	t.Helper()
-	client, err := versioned.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	return client
-}
-
 // keepSet has a set in team keep a credential for bravelion, until the test ends. The
 // ClusterProfile is in another namespace.
 func keepSet(t *testing.T) {
 	t.Helper()
 	hub := shared.Hub.Kube(t)
-	_, err := hub.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, hub.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		// The controller manager can't see to the set without the RoleBinding, which goes with the
 		// namespace.
-		all := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+		all := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
 		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
 			_, err := all.Get(ctx, "fleet", metav1.GetOptions{})
@@ -64,25 +54,24 @@ func keepSet(t *testing.T) {
 	})
 	testenv.Bind(t, hub, team, "clusterpass-credential-sets",
 		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}, "clusterpass:credential-sets")
-	_, err = sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Create(t.Context(), &clusterpassv1alpha1.ClusterCredentialSet{
+	testenv.Create(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team), &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
 			Clusters: clusterpassv1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion"}},
 			Template: clusterpassv1alpha1.CredentialTemplate{ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 }
 
 // setReady waits until the set has a credential for bravelion.
 func setReady(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "fleet", metav1.GetOptions{})
-		if err == nil && set.Status.Ready != 1 {
-			err = fmt.Errorf("the status is %+v", set.Status)
+	sets := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Await(t, sets, "fleet", func(set *clusterpassv1alpha1.ClusterCredentialSet) error {
+		if set.Status.Ready != 1 {
+			return fmt.Errorf("the status is %+v", set.Status)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -90,7 +79,7 @@ func setReady(t *testing.T) {
 // function that it returns is called.
 func askForRotations(t *testing.T) (stop func()) {
 	t.Helper()
-	client := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	client := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
 	asking.Go(func() {
@@ -117,21 +106,15 @@ func TestUnjoin_MemberOfASet(t *testing.T) {
 	t.Logf("it took %s", time.Since(began))
 	assert.Contains(t, out, "hub: marked secret/member-default-bravelion in clusterpass-system as leaving\n")
 	stop()
-	grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	assert.Empty(t, grants.Items)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
-		return notFound(err)
-	})
+	assert.Empty(t, testenv.List(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), metav1.ListOptions{}).Items)
+	testenv.AwaitGone(t, shared.Hub.Kube(t).CoreV1().Secrets(team), "fleet-bravelion")
 }
 
 // leaving marks bravelion as an unjoin does that is interrupted then.
 func leaving(t *testing.T) {
 	t.Helper()
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
-	_, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, patch, metav1.PatchOptions{})
-	require.NoError(t, err)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"2026-05-04T12:00:00Z"}}}`, member.LeavingAnnotation)
+	testenv.Patch(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion", patch)
 }
 
 // requestAs has kubectl create an AuthTokenRequest for bravelion as a user with a kubeconfig, and
@@ -185,14 +168,13 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 			if err := notFound(err); err != nil {
 				return err
 			}
-			grants, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
+			grants, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
 			if err == nil && len(grants.Items) > 0 {
 				err = fmt.Errorf("%d grants", len(grants.Items))
 			}
 			return err
 		})
-		set, err := sets(t).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(t.Context(), "fleet", metav1.GetOptions{})
-		require.NoError(t, err)
+		set := testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team), "fleet")
 		condition := apimeta.FindStatusCondition(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady)
 		assert.Contains(t, condition.Message, "not selected, as `kubectl clusterpass unjoin` is removing them from the hub: bravelion")
 	})

@@ -35,8 +35,7 @@ func TestJoin_Manifests(t *testing.T) {
 // manifests returns the objects of a kustomization by kind and name.
 func manifests(t *testing.T, folder string) map[string]any {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	kubectl, err := testenv.ToolPath("kubectl")
 	require.NoError(t, err)
 	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, folder)).Output()

@@ -19,8 +19,8 @@ import (
 // secretOf returns the hub's Secret for a ClusterProfile; nil where there is none.
 func secretOf(t *testing.T, profile string) *corev1.Secret {
 	t.Helper()
-	all, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").List(t.Context(), metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"})
-	require.NoError(t, err)
+	ofMembers := metav1.ListOptions{LabelSelector: "clusterpass.dev/member-kubeconfig"}
+	all := testenv.List(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), ofMembers)
 	for i := range all.Items {
 		if all.Items[i].Annotations["clusterpass.dev/cluster-profile"] == profile {
 			return &all.Items[i]
@@ -42,8 +42,7 @@ func joinAs(t *testing.T, namespace, name, cluster string) {
 // ClusterProfiles whose Secrets would share a name.
 func TestJoin_SecretNames(t *testing.T) {
 	for _, namespace := range []string{"a-b", "a"} {
-		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		testenv.Create(t, shared.Hub.Kube(t).CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
 	joinAs(t, "a-b", "c", "bravelion")
 	first := secretOf(t, "a-b/c")

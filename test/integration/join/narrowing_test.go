@@ -12,8 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -31,9 +29,7 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountN
 		name, err = testenv.Kubectl(ctx, shared.kubeconfig, request, "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
 		return err
 	})
-	g, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	return g
+	return testenv.Get(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), name)
 }
 
 // accountGone returns nil where team-a of bravelion has no such ServiceAccount.
@@ -68,7 +64,7 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 	t.Run("but where the grants are to be revoked", func(t *testing.T) {
 		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+testenv.WaitTimeout.String())...)
 		require.NoError(t, accountGone(t, "narrowed"))
-		_, err := sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
+		_, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
 		require.NoError(t, notFound(err))
 		_, err = shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
 		require.NoError(t, notFound(err))
@@ -96,22 +92,17 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	require.NoError(t, err, "a dry run has ended tokens")
 
 	// The ClusterProfile and its Secret do not tell which member it is, and the grant does.
-	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
-	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
-	require.NoError(t, err)
-	inventoryClient, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
-	require.NoError(t, err)
+	forget := `{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`
+	testenv.Patch(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion", forget)
+	testenv.Patch(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "bravelion", forget)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
 	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
 	require.Error(t, accountGone(t, "stuck"))
 
 	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that
 	// it is revoked.
-	forget = []byte(`{"status":{"memberUID":null}}`)
-	_, err = sets(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, forget, metav1.PatchOptions{}, "status")
-	require.NoError(t, err)
+	forget = `{"status":{"memberUID":null}}`
+	testenv.Patch(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name, forget, "status")
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
 	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
 	require.Error(t, accountGone(t, "stuck"))

@@ -74,18 +74,15 @@ func TestJoin_CredentialOnly(t *testing.T) {
 	}
 	t.Run("what an earlier release did not make", func(t *testing.T) {
 		roles, bindings := admin.RbacV1().ClusterRoles(), admin.RbacV1().ClusterRoleBindings()
-		main, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
-		require.NoError(t, err)
+		main := testenv.Get(t, roles, "clusterpass")
 		require.NoError(t, roles.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
 		require.NoError(t, bindings.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
-		_, err = request(t, "bravelion", "unidentified", "edit")
+		_, err := request(t, "bravelion", "unidentified", "edit")
 		require.NoError(t, err, "access by a Secret works without")
 		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+testenv.WaitTimeout.String())
 		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
 		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
-		after, err := roles.Get(t.Context(), "clusterpass", metav1.GetOptions{})
-		require.NoError(t, err)
-		assert.Equal(t, main.ResourceVersion, after.ResourceVersion, "what is allowed is left as it is")
+		assert.Equal(t, main.ResourceVersion, testenv.Get(t, roles, "clusterpass").ResourceVersion, "what is allowed is left as it is")
 	})
 	t.Run("no note of what was allowed", func(t *testing.T) {
 		require.NoError(t, admin.RbacV1().ClusterRoles().Delete(t.Context(), "clusterpass", metav1.DeleteOptions{}))

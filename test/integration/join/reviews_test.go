@@ -39,8 +39,7 @@ const selfSubjectReviews = "/selfsubjectreviews"
 func withoutBasicUser(t *testing.T) {
 	t.Helper()
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
-	binding, err := bindings.Get(t.Context(), "system:basic-user", metav1.GetOptions{})
-	require.NoError(t, err)
+	binding := testenv.Get(t, bindings, "system:basic-user")
 	require.NoError(t, bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}))
 	t.Cleanup(func() {
 		binding.ObjectMeta = metav1.ObjectMeta{Name: binding.Name, Labels: binding.Labels, Annotations: binding.Annotations}
@@ -55,8 +54,7 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Helper()
 	const name = "admin-behind-a-proxy"
 	client := shared.Bravelion.Kube(t)
-	_, err := client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, client.CoreV1().ServiceAccounts("default"), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	testenv.Bind(t, client, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, "cluster-admin")
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())

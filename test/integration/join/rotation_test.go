@@ -22,13 +22,11 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
@@ -39,9 +37,7 @@ const kubeconfigKey = "kubeconfig"
 // hubSecret returns the hub's Secret for bravelion.
 func hubSecret(t *testing.T) *corev1.Secret {
 	t.Helper()
-	secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
-	return secret
+	return testenv.Get(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion")
 }
 
 // aged has the hub hold, for bravelion, a token that is as the one it holds, but for when it was
@@ -69,8 +65,7 @@ func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 
 	secret.Data[kubeconfigKey], err = member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
 	require.NoError(t, err)
-	secret, err = shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Update(t.Context(), secret, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	secret = testenv.Update(t, shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace), secret)
 	return secret, token
 }
 
@@ -79,8 +74,7 @@ func whoami(t *testing.T, token string) (string, error) {
 	t.Helper()
 	config := rest.AnonymousClientConfig(shared.Bravelion.RESTConfig())
 	config.BearerToken = token
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
+	client := testenv.Kube(t, config)
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
@@ -91,11 +85,7 @@ func whoami(t *testing.T, token string) (string, error) {
 // profileOf returns bravelion's ClusterProfile.
 func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
-	return profile
+	return testenv.Get(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "bravelion")
 }
 
 // conditionAs waits until a condition of bravelion has a reason, and returns it.
@@ -198,9 +188,7 @@ func TestRotation_HubShutOut(t *testing.T) {
 	admin := shared.Bravelion.Kube(t)
 	hub, err := clientcmd.RESTConfigFromKubeConfig(hubSecret(t).Data[kubeconfigKey])
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(hub)
-	require.NoError(t, err)
-	unbound, err := client.CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
+	unbound, err := testenv.Kube(t, hub).CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7 * 24 * 3600))}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = whoami(t, unbound.Status.Token)
@@ -214,8 +202,7 @@ func TestRotation_HubShutOut(t *testing.T) {
 		}
 		return nil
 	})
-	bindings, err := admin.RbacV1().ClusterRoleBindings().List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	bindings := testenv.List(t, admin.RbacV1().ClusterRoleBindings(), metav1.ListOptions{})
 	for i := range bindings.Items {
 		for _, subject := range bindings.Items[i].Subjects {
 			assert.False(t, subject.Namespace == "clusterpass-system" && subject.Name == "clusterpass", bindings.Items[i].Name)
@@ -237,8 +224,7 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	assert.NotEqual(t, old, token)
 	claims, err := member.ParseToken(token)
 	require.NoError(t, err)
-	account, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Get(t.Context(), "clusterpass", metav1.GetOptions{})
-	require.NoError(t, err)
+	account := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system"), "clusterpass")
 	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
 }
 

@@ -14,10 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -29,9 +27,7 @@ func TestUnjoin_HalfIsGone(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	for name, remove := range map[string]func() error{
 		"the ClusterProfile": func() error {
-			client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-			require.NoError(t, err)
-			return client.ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
+			return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
 		},
 		"the Secret on the hub": func() error {
 			return shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
@@ -72,10 +68,9 @@ func TestUnjoin_AbandonMember(t *testing.T) {
 	assert.Equal(t, before, snapshot(t, shared.Hub))
 
 	accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
-	theirs, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{
+	theirs := testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{
 		grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "another-hub", grant.LabelGrantUID: "of-another-hub",
-	}}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	}}})
 	t.Cleanup(func() { _ = accounts.Delete(context.WithoutCancel(t.Context()), "theirs", metav1.DeleteOptions{}) })
 
 	// It was not gone: what it has of the grant belongs to none now, and is in nobody's way.
@@ -111,16 +106,14 @@ func TestUnjoin_Hub(t *testing.T) {
 func TestUnjoin_AccountOfTwo(t *testing.T) {
 	joined(t, "bravelion")
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
-	joinedSecret, err := secrets.Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
-	byHand, err := secrets.Create(t.Context(), &corev1.Secret{
+	joinedSecret := testenv.Get(t, secrets, "member-default-bravelion")
+	byHand := testenv.Create(t, secrets, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "by-hand", Labels: map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
 			Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/by-hand"},
 		},
 		Data: joinedSecret.Data,
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	t.Cleanup(func() { _ = secrets.Delete(context.WithoutCancel(t.Context()), "by-hand", metav1.DeleteOptions{}) })
 	before := snapshot(t, shared.Bravelion)
 
@@ -130,15 +123,12 @@ func TestUnjoin_AccountOfTwo(t *testing.T) {
 	assert.Equal(t, before, snapshot(t, shared.Bravelion))
 	config, err := clientcmd.RESTConfigFromKubeConfig(byHand.Data["kubeconfig"])
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	_, err = client.CoreV1().ServiceAccounts("default").List(t.Context(), metav1.ListOptions{})
+	_, err = testenv.Kube(t, config).CoreV1().ServiceAccounts("default").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err, "the other one's credential works")
 
 	t.Run("and takes it away when nobody needs it any more", func(t *testing.T) {
 		byHand.Data = map[string][]byte{"kubeconfig": bytes.ReplaceAll(byHand.Data["kubeconfig"], []byte("https://"), []byte("https://other."))}
-		_, err := secrets.Update(t.Context(), byHand, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		testenv.Update(t, secrets, byHand)
 		out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 		assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system\n")
 	})
@@ -148,12 +138,10 @@ func TestUnjoin_AccountOfTwo(t *testing.T) {
 func TestUnjoin_OthersObjects(t *testing.T) {
 	joined(t, "bravelion")
 	client := shared.Bravelion.Kube(t).CoreV1()
-	_, err := client.ConfigMaps("clusterpass-system").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, client.ConfigMaps("clusterpass-system"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}})
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 	assert.Contains(t, out, "member: namespace/clusterpass-system stays: configmap/theirs in clusterpass-system is in it\n")
-	_, err = client.ConfigMaps("clusterpass-system").Get(t.Context(), "theirs", metav1.GetOptions{})
-	require.NoError(t, err)
+	testenv.Get(t, client.ConfigMaps("clusterpass-system"), "theirs")
 	require.NoError(t, client.ConfigMaps("clusterpass-system").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))
 }
 
@@ -176,8 +164,7 @@ func logged(t *testing.T, do func()) string {
 func TestJoin_LogsNoToken(t *testing.T) {
 	log := logged(t, func() { joined(t, "bravelion") })
 	require.Contains(t, log, "/api/v1/namespaces/clusterpass-system/serviceaccounts/clusterpass/token", "the call is logged")
-	secret, err := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
-	require.NoError(t, err)
+	secret := testenv.Get(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion")
 	log += logged(t, func() {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 		mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")

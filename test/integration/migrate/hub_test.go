@@ -43,17 +43,12 @@ type clients struct {
 
 func newClients(t *testing.T) clients {
 	t.Helper()
-	var c clients
-	var err error
-	c.kube, err = kubernetes.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	c.crds, err = apiextensions.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	c.apiServices, err = aggregator.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	c.inventory, err = inventory.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	return c
+	return clients{
+		kube:        hub.Kube(t),
+		crds:        testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(hub.RESTConfig())),
+		apiServices: testenv.Must[aggregator.Interface](t)(aggregator.NewForConfig(hub.RESTConfig())),
+		inventory:   hub.Inventory(t),
+	}
 }
 
 // newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a
@@ -86,8 +81,7 @@ func (c clients) startServer(t *testing.T) (port int32) {
 // createCRD creates a CustomResourceDefinition and waits until its objects can be listed.
 func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
-	_, err := c.crds.ApiextensionsV1().CustomResourceDefinitions().Create(t.Context(), definition, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, c.crds.ApiextensionsV1().CustomResourceDefinitions(), definition)
 	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
 		return c.kube.Discovery().RESTClient().Get().
 			AbsPath("/apis", definition.Spec.Group, definition.Spec.Versions[0].Name, definition.Spec.Names.Plural).Do(ctx).Error()
@@ -147,9 +141,7 @@ func (c clients) requireCRDs(t *testing.T) {
 
 func (c clients) apiService(t *testing.T) *apiregistrationv1.APIService {
 	t.Helper()
-	service, err := c.apiServices.ApiregistrationV1().APIServices().Get(t.Context(), inventoryAPI, metav1.GetOptions{})
-	require.NoError(t, err)
-	return service
+	return testenv.Get(t, c.apiServices.ApiregistrationV1().APIServices(), inventoryAPI)
 }
 
 // namespace creates one that no other test uses.

@@ -138,8 +138,7 @@ func TestMigrate_Owners(t *testing.T) {
 	parent := c.createProfile(t, "default", "parent", 1)
 	child := c.createProfile(t, "default", "child", 2)
 	child.OwnerReferences = []metav1.OwnerReference{{APIVersion: "multicluster.x-k8s.io/v1alpha1", Kind: "ClusterProfile", Name: parent.Name, UID: parent.UID}}
-	_, err := c.inventory.ApisV1alpha1().ClusterProfiles("default").Update(t.Context(), child, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.Update(t, c.inventory.ApisV1alpha1().ClusterProfiles("default"), child)
 
 	a := newAttempt(t, port)
 	a.mustRun(t)

@@ -20,6 +20,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/test/testenv"
 )
 
 // manyProfiles is how many ClusterProfiles a hub has that is filled.
@@ -55,7 +56,7 @@ func (c clients) fill(t *testing.T, n int) string {
 func (c clients) createProfile(t *testing.T, namespace, name string, i int) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
 	client := c.inventory.ApisV1alpha1().ClusterProfiles(namespace)
-	profile, err := client.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
+	profile := testenv.Create(t, client, &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
 			Labels:      map[string]string{inventoryv1alpha1.LabelClusterManagerKey: "somebody", "tier": fmt.Sprint("t", i%3)},
@@ -65,14 +66,12 @@ func (c clients) createProfile(t *testing.T, namespace, name string, i int) *inv
 			DisplayName:    fmt.Sprintf("Cluster %d", i),
 			ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	if i%10 == 9 {
 		return profile // one that its manager has not got to yet
 	}
 	profile.Status = profileStatus(i)
-	profile, err = client.UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	profile = testenv.UpdateStatus(t, client, profile)
 	return profile
 }
 
@@ -103,26 +102,21 @@ func profileStatus(i int) inventoryv1alpha1.ClusterProfileStatus {
 
 func (c clients) createDecision(t *testing.T, namespace, name string, owner metav1.OwnerReference) {
 	t.Helper()
-	_, err := c.inventory.ApisV1alpha1().PlacementDecisions(namespace).Create(t.Context(), &inventoryv1alpha1.PlacementDecision{
+	testenv.Create(t, c.inventory.ApisV1alpha1().PlacementDecisions(namespace), &inventoryv1alpha1.PlacementDecision{
 		ObjectMeta:    metav1.ObjectMeta{Name: name, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: name}, OwnerReferences: []metav1.OwnerReference{owner}},
 		Decisions:     []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "cluster-00"}, Reason: "it has room"}},
 		SchedulerName: "scheduler",
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 }
 
 // list returns all objects that the hub has.
 func (c clients) list(t *testing.T) objects {
 	t.Helper()
 	found := objects{profiles: map[string]inventoryv1alpha1.ClusterProfile{}, decisions: map[string]inventoryv1alpha1.PlacementDecision{}}
-	profiles, err := c.inventory.ApisV1alpha1().ClusterProfiles("").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	for _, profile := range profiles.Items {
+	for _, profile := range testenv.List(t, c.inventory.ApisV1alpha1().ClusterProfiles(""), metav1.ListOptions{}).Items {
 		found.profiles[profile.Namespace+"/"+profile.Name] = profile
 	}
-	decisions, err := c.inventory.ApisV1alpha1().PlacementDecisions("").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	for _, decision := range decisions.Items {
+	for _, decision := range testenv.List(t, c.inventory.ApisV1alpha1().PlacementDecisions(""), metav1.ListOptions{}).Items {
 		found.decisions[decision.Namespace+"/"+decision.Name] = decision
 	}
 	return found

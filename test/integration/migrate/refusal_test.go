@@ -41,9 +41,7 @@ func (c clients) versions(t *testing.T) map[string]string {
 	for name, decision := range found.decisions {
 		all["decision "+name] = decision.ResourceVersion
 	}
-	crds, err := c.crds.ApiextensionsV1().CustomResourceDefinitions().List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	for _, crd := range crds.Items {
+	for _, crd := range testenv.List(t, c.crds.ApiextensionsV1().CustomResourceDefinitions(), metav1.ListOptions{}).Items {
 		all["definition "+crd.Name] = string(crd.UID) + crd.ResourceVersion
 	}
 	service := c.apiService(t)
@@ -155,7 +153,7 @@ func (c clients) createDeployment(t *testing.T, args ...string) {
 	t.Helper()
 	labels := map[string]string{"app": "clusterpass-apiserver"}
 	deployments := c.kube.AppsV1().Deployments(testenv.SystemNamespace)
-	deployment, err := deployments.Create(t.Context(), &appsv1.Deployment{
+	deployment := testenv.Create(t, deployments, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "clusterpass-apiserver"},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
@@ -164,8 +162,7 @@ func (c clients) createDeployment(t *testing.T, args ...string) {
 				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "server", Image: "clusterpass-apiserver", Args: args}}},
 			},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	t.Cleanup(func() {
 		require.NoError(t, deployments.Delete(context.WithoutCancel(t.Context()), deployment.Name, metav1.DeleteOptions{}))
 	})
@@ -187,8 +184,7 @@ func (c clients) setFinalizers(t *testing.T, name string, finalizers ...string) 
 func TestMigrate_Forbidden(t *testing.T) {
 	c, port := newHub(t)
 	c.fill(t, few)
-	jane, err := hub.UserConfig("jane")
-	require.NoError(t, err)
+	jane := hub.User(t, "jane")
 
 	t.Run("all of them", func(t *testing.T) {
 		a := newAttempt(t, port)
@@ -261,8 +257,7 @@ func TestMigrate_NotConfirmed(t *testing.T) {
 		next.answer = &answering{answer: strings.NewReader("yes\n"), before: func() {
 			c.createProfile(t, namespace, "added", 1)
 			patch := `{"metadata":{"labels":{"tier":"changed"}}}`
-			_, err := profiles.Patch(t.Context(), "cluster-00", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-			require.NoError(t, err)
+			testenv.Patch(t, profiles, "cluster-00", patch)
 			require.NoError(t, profiles.Delete(t.Context(), "cluster-02", metav1.DeleteOptions{}))
 		}}
 		err := next.run(t)
@@ -292,11 +287,10 @@ func TestMigrate_Different(t *testing.T) {
 	mine := c.createProfile(t, namespace, "cluster-00", 7)
 	exported := before.profiles[namespace+"/cluster-02"]
 	exported.ResourceVersion, exported.UID = "", ""
-	bare, err := c.inventory.ApisV1alpha1().ClusterProfiles(namespace).Create(t.Context(), &exported, metav1.CreateOptions{})
-	require.NoError(t, err)
+	bare := testenv.Create(t, c.inventory.ApisV1alpha1().ClusterProfiles(namespace), &exported)
 
 	refused := a.again()
-	err = refused.run(t)
+	err := refused.run(t)
 	require.ErrorContains(t, err, "1 objects were not imported, all others were:\n- ClusterProfile "+namespace+"/cluster-00: 409 it exists and differs from the export, in annotations, labels, spec, status\n")
 	require.ErrorContains(t, err, "--keep-existing")
 	after := c.list(t)

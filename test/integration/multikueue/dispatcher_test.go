@@ -82,9 +82,7 @@ func (f *fleet) testDispatcherIsInstalled(t *testing.T) {
 
 func dispatcherFiles(t *testing.T) string {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	return filepath.Join(root, "artifacts", "deploy", "multikueue-dispatcher")
+	return filepath.Join(testenv.Root(t), "artifacts", "deploy", "multikueue-dispatcher")
 }
 
 // testUntold is for a Kueue that nominates all clusters at once, as by default.
@@ -189,8 +187,7 @@ func (f *fleet) testLost(t *testing.T) {
 	job := f.exampleJob(t)
 	job.Annotations = map[string]string{kubelet.RunForAnnotation: "1h"}
 	job.Labels[v1alpha1.LabelPlacement] = "t4"
-	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
-	require.NoError(t, err)
+	made := testenv.Create(t, f.hub.Kube(t).BatchV1().Jobs(namespace), job)
 	testenv.Eventually(t, func(ctx context.Context) error { return f.members[0].runs(ctx, t, made.Name) })
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator=nvidia-tesla-t4")
 	f.members[0].kueue.Stop()
@@ -206,9 +203,7 @@ func (f *fleet) submitFor(t *testing.T, placement string) string {
 	if placement != "" {
 		job.Labels[v1alpha1.LabelPlacement] = placement
 	}
-	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return made.Name
+	return testenv.Create(t, f.hub.Kube(t).BatchV1().Jobs(namespace), job).Name
 }
 
 // submitHeld is submitFor while members admit no Workload, until release.
@@ -247,8 +242,7 @@ func (f *fleet) placementFile(t *testing.T, name string, labels map[string]strin
 			RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: labels}},
 		}}},
 	}
-	data, err := json.Marshal(placement)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(json.Marshal(placement))
 	file := filepath.Join(t.TempDir(), name+".json")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	return file

@@ -86,13 +86,11 @@ func unchanged(*v1alpha1.AuthTokenRequest) {}
 // them.
 func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1alpha1.AuthTokenRequest {
 	t.Helper()
-	data, err := os.ReadFile(example(t, "authtokenrequest-kueue-v0.19.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "authtokenrequest-kueue-v0.19.yaml")))
 	request, answer := &v1alpha1.AuthTokenRequest{}, &v1alpha1.AuthTokenRequest{}
 	require.NoError(t, yaml.UnmarshalStrict(data, request))
 	edit(request)
-	data, err = yaml.Marshal(request)
-	require.NoError(t, err)
+	data = testenv.Must[[]byte](t)(yaml.Marshal(request))
 	file := filepath.Join(t.TempDir(), "request.yaml")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	// The server learns of the member's Secret by a watch.
@@ -155,15 +153,12 @@ func activeCondition(cluster *unstructured.Unstructured) (*metav1.Condition, err
 // submit creates a Job on the hub and returns its name.
 func (f *fleet) submit(t *testing.T) string {
 	t.Helper()
-	job, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), f.exampleJob(t), metav1.CreateOptions{})
-	require.NoError(t, err)
-	return job.Name
+	return testenv.Create(t, f.hub.Kube(t).BatchV1().Jobs(namespace), f.exampleJob(t)).Name
 }
 
 func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {
 	t.Helper()
-	data, err := os.ReadFile(example(t, "job.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "job.yaml")))
 	job := &batchv1.Job{}
 	require.NoError(t, yaml.UnmarshalStrict(data, job))
 	return job

@@ -87,9 +87,7 @@ func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) []byte {
 // example returns the path of a file in artifacts/examples/multikueue.
 func example(t *testing.T, name string) string {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
-	return filepath.Join(root, "artifacts", "examples", "multikueue", name)
+	return filepath.Join(testenv.Root(t), "artifacts", "examples", "multikueue", name)
 }
 
 func dynamicClient(t *testing.T, cluster *testenv.Cluster) dynamic.Interface {

@@ -7,12 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -21,9 +19,7 @@ import (
 // everything again.
 func (f *fleet) testPlacement(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	scores := client.ClusterpassV1alpha1().ClusterScores(namespace)
+	scores := f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterScores(namespace)
 	score(t, scores, memberName, 10)
 	score(t, scores, elsewhere, 90)
 	kubectl(t, f.hub, "apply", "-f", placementExample(t, "own-score.yaml"))
@@ -44,14 +40,12 @@ func score(t *testing.T, scores clientv1alpha1.ClusterScoreInterface, cluster st
 	t.Helper()
 	is, err := scores.Get(t.Context(), cluster+"-power", metav1.GetOptions{})
 	if err != nil {
-		is, err = scores.Create(t.Context(), &v1alpha1.ClusterScore{
+		is = testenv.Create(t, scores, &v1alpha1.ClusterScore{
 			ObjectMeta: metav1.ObjectMeta{Name: cluster + "-power"},
 			Spec:       v1alpha1.ClusterScoreSpec{ClusterProfileName: cluster, ResourceName: "power"},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 	}
 	is.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "green", Value: ptr.To(value)}}
 	is.Status.ValidUntil = ptr.To(metav1.NewTime(time.Now().Add(time.Hour)))
-	_, err = scores.UpdateStatus(t.Context(), is, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, scores, is)
 }

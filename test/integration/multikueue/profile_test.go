@@ -18,14 +18,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -35,8 +32,7 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Name: "hub"})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
 	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
-	_, err := f.hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.KueueNamespace}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.hub.Kube(t).CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.KueueNamespace}})
 	f.members = append(f.members, f.startMember(t, testenv.KueueNamespace, memberName))
 	f.tellPlugin(t, f.members[0])
 	kubectl(t, f.members[0].Cluster, "apply", "--server-side", "-f", example(t, "clusterprofile/worker-role.yaml"))
@@ -54,8 +50,7 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")
 	assert.NotEmpty(t, credentials)
 	assert.Empty(t, refused)
-	secrets, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
-	require.NoError(t, err)
+	secrets := f.secrets(t)
 	assert.Empty(t, secrets.Items, "the set keeps no credentials")
 	f.testGrantOfKueue(t)
 }
@@ -63,14 +58,11 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 // testGrantOfKueue looks at what is recorded of the token: it is Kueue's own.
 func (f *fleet) testGrantOfKueue(t *testing.T) {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	grants, err := client.ClusterpassV1alpha1().AuthTokenGrants(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	client := f.hub.Clusterpass(t)
+	grants := testenv.List(t, client.ClusterpassV1alpha1().AuthTokenGrants(testenv.KueueNamespace), metav1.ListOptions{})
 	require.Len(t, grants.Items, 1)
 	assert.Equal(t, "system:serviceaccount:kueue-system:kueue-controller-manager", grants.Items[0].Spec.Requester.Username)
-	set, err := client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace).Get(t.Context(), setName, metav1.GetOptions{})
-	require.NoError(t, err)
+	set := testenv.Get(t, client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace), setName)
 	require.NotEmpty(t, set.Status.Conditions)
 	assert.Equal(t, v1alpha1.CredentialSetReasonNoneKept, set.Status.Conditions[0].Reason)
 	require.NoError(t, client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace).Delete(t.Context(), setName, metav1.DeleteOptions{}))
@@ -80,12 +72,10 @@ func (f *fleet) testGrantOfKueue(t *testing.T) {
 // tellPlugin adds to the member's ClusterProfile what join --consumer-service-account writes.
 func (f *fleet) tellPlugin(t *testing.T, m *member) {
 	t.Helper()
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
+	client := f.hub.Inventory(t)
 	request := fmt.Sprintf(`{"targetClusterProfile":{"namespace":%q,"name":%q},"serviceAccountNamespace":"default","serviceAccountName":"kueue","clusterRoles":[{"name":"multikueue"}]}`,
 		testenv.KueueNamespace, m.Name())
-	profile, err := client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace).Get(t.Context(), m.Name(), metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace), m.Name())
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"accessProviders": append(profile.Status.AccessProviders, inventoryv1alpha1.AccessProvider{
 		Name: "clusterpass",
 		Cluster: clientcmdv1.Cluster{
@@ -94,16 +84,14 @@ func (f *fleet) tellPlugin(t *testing.T, m *member) {
 		},
 	})}})
 	require.NoError(t, err)
-	_, err = client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace).Patch(t.Context(), m.Name(), types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	require.NoError(t, err)
+	testenv.Patch(t, client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace), m.Name(), string(patch), "status")
 }
 
 // withPlugin returns what adds the example's part to Kueue's configuration, with a plugin that is
 // there, and is Kueue to the hub.
 func withPlugin(t *testing.T, kubeconfig string) func(configuration map[string]any) {
 	t.Helper()
-	root, err := testenv.ModuleRoot()
-	require.NoError(t, err)
+	root := testenv.Root(t)
 	plugin := filepath.Join(t.TempDir(), "clusterpass-credential-plugin")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", plugin, "./cmd/clusterpass-credential-plugin")
 	build.Dir = root
@@ -111,8 +99,7 @@ func withPlugin(t *testing.T, kubeconfig string) func(configuration map[string]a
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	data, err := os.ReadFile(example(t, "clusterprofile/configuration.yaml"))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "clusterprofile/configuration.yaml")))
 	part := map[string]any{}
 	require.NoError(t, yaml.Unmarshal(data, &part))
 	providers, _, err := unstructured.NestedSlice(part, "multiKueue", "clusterProfile", "accessProviders")

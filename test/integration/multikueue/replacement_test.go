@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/test/kubelet"
@@ -84,11 +83,7 @@ func (f *fleet) allow(t *testing.T) {
 
 func (f *fleet) profileUID(t *testing.T, name string) types.UID {
 	t.Helper()
-	client, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	profile, err := client.ApisV1alpha1().ClusterProfiles(namespace).Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	return profile.UID
+	return testenv.Get(t, f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace), name).UID
 }
 
 // submitLong creates a Job on the hub that runs until it is told otherwise, and returns its name.
@@ -96,9 +91,7 @@ func (f *fleet) submitLong(t *testing.T) string {
 	t.Helper()
 	job := f.exampleJob(t)
 	job.Annotations = map[string]string{kubelet.RunForAnnotation: "1h"}
-	made, err := f.hub.Kube(t).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return made.Name
+	return testenv.Create(t, f.hub.Kube(t).BatchV1().Jobs(namespace), job).Name
 }
 
 // runs returns nil when a Job runs on the member.

@@ -112,8 +112,7 @@ func (f *fleet) submitMany(ctx context.Context, t *testing.T) {
 
 func (f *fleet) allJobs(t *testing.T) []string {
 	t.Helper()
-	list, err := f.hub.Kube(t).BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	list := testenv.List(t, f.hub.Kube(t).BatchV1().Jobs(namespace), metav1.ListOptions{})
 	require.GreaterOrEqual(t, len(list.Items), *loadJobs-1)
 	var names []string
 	for i := range list.Items {

@@ -27,7 +27,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -59,17 +58,14 @@ func TestMultiKueue(t *testing.T) {
 	t.Run("an author who may not write objects of Kueue has none written", func(t *testing.T) { f.testAuthor(t) })
 	t.Run("without the consumer, or without the set, nothing stays", func(t *testing.T) { f.testDeletion(t) })
 	t.Run("no token is in any log", func(t *testing.T) {
-		text, err := os.ReadFile(manager.Log())
-		require.NoError(t, err)
+		text := testenv.Must[[]byte](t)(os.ReadFile(manager.Log()))
 		assert.NotContains(t, string(text), "eyJ")
 	})
 }
 
 func (f *fleet) sets(t *testing.T) clientv1alpha1.ClusterCredentialSetInterface {
 	t.Helper()
-	client, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	return client.ClusterpassV1alpha1().ClusterCredentialSets(namespace)
+	return f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(namespace)
 }
 
 // ready returns a check that the condition MultiKueueReady of the set has a reason, and its message
@@ -140,11 +136,7 @@ func (f *fleet) testAllow(t *testing.T) {
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
 	command := func(condition string) []string {
 		var args []string
-		testenv.Eventually(t, func(ctx context.Context) error {
-			set, err := f.sets(t).Get(ctx, setName, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
+		testenv.Await(t, f.sets(t), setName, func(set *v1alpha1.ClusterCredentialSet) error {
 			is := meta.FindStatusCondition(set.Status.Conditions, condition)
 			if is == nil || is.Status != metav1.ConditionFalse || !strings.Contains(is.Message, "kubectl ") {
 				return fmt.Errorf("the conditions are %+v", set.Status.Conditions)
@@ -189,11 +181,17 @@ func (f *fleet) testRotation(t *testing.T) {
 	}
 }
 
+// secrets returns the Secrets of all sets.
+func (f *fleet) secrets(t *testing.T) *corev1.SecretList {
+	t.Helper()
+	options := metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID}
+	return testenv.List(t, f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace), options)
+}
+
 // tokens returns the kubeconfigs of the members, by the names of the Secrets.
 func (f *fleet) tokens(t *testing.T) map[string]string {
 	t.Helper()
-	list, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
-	require.NoError(t, err)
+	list := f.secrets(t)
 	tokens := map[string]string{}
 	for i := range list.Items {
 		tokens[list.Items[i].Name] = string(list.Items[i].Data["kubeconfig"])
@@ -205,8 +203,7 @@ func (f *fleet) tokens(t *testing.T) map[string]string {
 // worker returns whom the member sees in Kueue of the hub.
 func (m *member) worker(t *testing.T) string {
 	t.Helper()
-	accounts, err := m.Cluster.Kube(t).CoreV1().ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	accounts := testenv.List(t, m.Cluster.Kube(t).CoreV1().ServiceAccounts(namespace), metav1.ListOptions{})
 	for i := range accounts.Items {
 		if name := accounts.Items[i].Name; strings.HasPrefix(name, setName+"-") {
 			return "system:serviceaccount:" + namespace + ":" + name
@@ -274,20 +271,14 @@ func (f *fleet) testNameTaken(t *testing.T) {
 func (f *fleet) testAuthor(t *testing.T) {
 	t.Helper()
 	const author = "kim"
-	admin := f.hub.Kube(t)
-	testenv.Grant(t, admin, "", author, testenv.UserSubject(author),
+	testenv.Grant(t, f.hub.Kube(t), "", author, testenv.UserSubject(author),
 		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
 		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"}, Verbs: []string{"*"}},
 		rbacv1.PolicyRule{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, Verbs: []string{"create", "update"}},
 		rbacv1.PolicyRule{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"}, ResourceNames: []string{"bravelion"}})
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.knows(t))
-	config, err := f.hub.UserConfig(author)
-	require.NoError(t, err)
-	client, err := versioned.NewForConfig(config)
-	require.NoError(t, err)
-	_, err = client.ClusterpassV1alpha1().ClusterCredentialSets(namespace).Create(t.Context(), f.exampleSet(t), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, testenv.Clusterpass(t, f.hub.User(t, author)).ClusterpassV1alpha1().ClusterCredentialSets(namespace), f.exampleSet(t))
 	// Tokens it may have; of what Kueue needs, nothing else than the one that RBAC names.
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonForbidden, author, "create on multikueueclusters.kueue.x-k8s.io \"smartfish\"",
 		"create on multikueueconfigs.kueue.x-k8s.io \"fleet\""))
@@ -299,8 +290,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 
 func (f *fleet) exampleSet(t *testing.T) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Clean(example(t, setFile)))
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Clean(example(t, setFile))))
 	set := &v1alpha1.ClusterCredentialSet{}
 	require.NoError(t, yaml.UnmarshalStrict(data, set))
 	return set
@@ -321,14 +311,13 @@ func (f *fleet) testDeletion(t *testing.T) {
 
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":null}}}`)
 	testenv.Eventually(t, f.nothingLeft(t))
-	set, err := f.sets(t).Get(t.Context(), setName, metav1.GetOptions{})
-	require.NoError(t, err)
+	set := testenv.Get(t, f.sets(t), setName)
 	assert.Equal(t, int32(2), set.Status.Ready)
 	f.tokens(t)
 
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"configName":"other"}}}}`)
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
-	_, err = dynamicClient(t, f.hub).Resource(admissionChecks).Get(t.Context(), "other", metav1.GetOptions{})
+	_, err := dynamicClient(t, f.hub).Resource(admissionChecks).Get(t.Context(), "other", metav1.GetOptions{})
 	require.NoError(t, err)
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"configName":null}}}}`)
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
@@ -338,8 +327,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.nothingLeft(t))
-	list, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelCredentialSetUID})
-	require.NoError(t, err)
+	list := f.secrets(t)
 	assert.Empty(t, list.Items)
 
 	// Kueue goes by the AdmissionCheck that it holds back, also for the next set of that name.

@@ -17,15 +17,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
@@ -50,14 +47,7 @@ func startFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Audit: true})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	var err error
-	f.admin, err = kubernetes.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	ours, err := versioned.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	theirs, err := inventory.NewForConfig(f.hub.RESTConfig())
-	require.NoError(t, err)
-	f.ours, f.inventory = ours.ClusterpassV1alpha1(), theirs.ApisV1alpha1()
+	f.admin, f.ours, f.inventory = f.hub.Kube(t), f.hub.Clusterpass(t).ClusterpassV1alpha1(), f.hub.Inventory(t).ApisV1alpha1()
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
 	return f
 }
@@ -69,17 +59,15 @@ func (f *fleet) namespace(t *testing.T, name, set string) {
 	if set != "" {
 		namespace.Labels = map[string]string{"multicluster.x-k8s.io/clusterset": set}
 	}
-	_, err := f.admin.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.admin.CoreV1().Namespaces(), namespace)
 }
 
 // cluster makes a ClusterProfile that is healthy.
 func (f *fleet) cluster(ctx context.Context, namespace, name string, labels map[string]string) error {
 	profiles := f.inventory.ClusterProfiles(namespace)
-	profile, err := profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{})
+	profile := testenv.NewProfile(name, "test")
+	profile.Labels = labels
+	profile, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
@@ -98,19 +86,16 @@ func (f *fleet) health(ctx context.Context, profile *inventoryv1alpha1.ClusterPr
 // observe says that a cluster of team is still as it was.
 func (f *fleet) observe(t *testing.T, name string, at metav1.Time) {
 	t.Helper()
-	profile, err := f.inventory.ClusterProfiles("team").Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
+	profile := testenv.Get(t, f.inventory.ClusterProfiles("team"), name)
 	profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", Value: "north", LastObservedTime: at}}
-	_, err = f.inventory.ClusterProfiles("team").UpdateStatus(t.Context(), profile, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, f.inventory.ClusterProfiles("team"), profile)
 }
 
 // label gives a cluster of team the label that placements look at.
 func (f *fleet) label(t *testing.T, name, value string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"kind":%q}}}`, value)
-	_, err := f.inventory.ClusterProfiles("team").Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.inventory.ClusterProfiles("team"), name, patch)
 }
 
 // counter returns the sum of a metric of the controller manager.
@@ -134,15 +119,13 @@ func (f *fleet) score(t *testing.T, namespace, cluster string, value int32, vali
 	scores := f.ours.ClusterScores(namespace)
 	score, err := scores.Get(t.Context(), cluster, metav1.GetOptions{})
 	if err != nil {
-		score, err = scores.Create(t.Context(), &v1alpha1.ClusterScore{
+		score = testenv.Create(t, scores, &v1alpha1.ClusterScore{
 			ObjectMeta: metav1.ObjectMeta{Name: cluster}, Spec: v1alpha1.ClusterScoreSpec{ClusterProfileName: cluster, ResourceName: "speed"},
-		}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		})
 	}
 	score.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "disk", Value: ptr.To(value)}}
 	score.Status.ValidUntil = &metav1.Time{Time: validUntil}
-	_, err = scores.UpdateStatus(t.Context(), score, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	testenv.UpdateStatus(t, scores, score)
 }
 
 // byDisk returns a placement of the best clusters by that score, all with a label.
@@ -200,16 +183,11 @@ func (f *fleet) decides(t *testing.T, namespace, placement string, want ...strin
 // until waits until the condition PlacementSatisfied of a placement has a reason.
 func (f *fleet) until(t *testing.T, namespace, name, reason string) *v1alpha1.Placement {
 	t.Helper()
-	var placement *v1alpha1.Placement
-	testenv.Eventually(t, func(ctx context.Context) (err error) {
-		if placement, err = f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
-			return err
-		}
+	return testenv.Await(t, f.ours.Placements(namespace), name, func(placement *v1alpha1.Placement) error {
 		is := meta.FindStatusCondition(placement.Status.Conditions, v1alpha1.PlacementSatisfied)
 		if is == nil || is.Reason != reason || is.ObservedGeneration != placement.Generation {
 			return fmt.Errorf("the conditions are %+v, want %s", placement.Status.Conditions, reason)
 		}
 		return nil
 	})
-	return placement
 }

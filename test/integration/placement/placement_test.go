@@ -24,7 +24,6 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/cli"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -54,8 +53,7 @@ func (f *fleet) testRanks(t *testing.T) {
 	hour := time.Now().Add(time.Hour)
 	f.score(t, "team", "bravelion", 10, hour)
 	f.score(t, "team", "smartfish", 30, hour)
-	_, err := f.ours.Placements("team").Create(t.Context(), byDisk("disk", 2), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours.Placements("team"), byDisk("disk", 2))
 	f.decides(t, "team", "disk", "team/smartfish", "team/bravelion")
 	f.score(t, "team", "bravelion", 40, hour)
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
@@ -105,8 +103,7 @@ func (f *fleet) testExplain(t *testing.T) {
 	assert.Empty(t, warnings)
 
 	f.namespace(t, "empty", "")
-	_, err := f.ours.Placements("empty").Create(t.Context(), byDisk("nothing", 1), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours.Placements("empty"), byDisk("nothing", 1))
 	f.until(t, "empty", "nothing", v1alpha1.PlacementReasonNoClusterMatched)
 	lines, warnings = f.explain(t, "empty", "nothing")
 	assert.Equal(t, []string{
@@ -123,8 +120,7 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 	writes := f.counter(t, "clusterpass_placement_decision_writes_total")
 	before, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
-	placement, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
-	require.NoError(t, err)
+	placement := testenv.Get(t, f.ours.Placements("team"), "disk")
 	for i := range 10 {
 		f.score(t, "team", "bravelion", 40, time.Now().Add(time.Hour+time.Duration(i)*time.Minute))
 		f.observe(t, "bravelion", metav1.NewTime(time.Now().Add(time.Duration(i)*time.Second)))
@@ -132,9 +128,7 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 	after, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
 	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
-	same, err := f.ours.Placements("team").Get(t.Context(), "disk", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.Equal(t, placement.ResourceVersion, same.ResourceVersion)
+	assert.Equal(t, placement.ResourceVersion, testenv.Get(t, f.ours.Placements("team"), "disk").ResourceVersion)
 
 	f.label(t, "bravelion", "none")
 	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
@@ -149,9 +143,7 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 func (f *fleet) testHealth(t *testing.T) {
 	t.Helper()
 	set := func(status metav1.ConditionStatus) {
-		profile, err := f.inventory.ClusterProfiles("team").Get(t.Context(), "bravelion", metav1.GetOptions{})
-		require.NoError(t, err)
-		require.NoError(t, f.health(t.Context(), profile, status))
+		require.NoError(t, f.health(t.Context(), testenv.Get(t, f.inventory.ClusterProfiles("team"), "bravelion"), status))
 	}
 	set(metav1.ConditionFalse)
 	f.decides(t, "team", "disk", "team/smartfish", "team/whale")
@@ -162,8 +154,7 @@ func (f *fleet) testHealth(t *testing.T) {
 func (f *fleet) testRepair(t *testing.T) {
 	t.Helper()
 	decisions := f.inventory.PlacementDecisions("team")
-	_, err := decisions.Patch(t.Context(), "disk-decision-1", types.MergePatchType, []byte(`{"decisions":[{"clusterProfileRef":{"name":"slow"}}]}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, decisions, "disk-decision-1", `{"decisions":[{"clusterProfileRef":{"name":"slow"}}]}`)
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
 	require.NoError(t, decisions.Delete(t.Context(), "disk-decision-1", metav1.DeleteOptions{}))
 	f.decides(t, "team", "disk", "team/bravelion", "team/smartfish")
@@ -183,16 +174,12 @@ func (f *fleet) testRepair(t *testing.T) {
 func (f *fleet) testNameTaken(t *testing.T) {
 	t.Helper()
 	decisions := f.inventory.PlacementDecisions("team")
-	theirs, err := decisions.Create(t.Context(), &inventoryv1alpha1.PlacementDecision{
+	theirs := testenv.Create(t, decisions, &inventoryv1alpha1.PlacementDecision{
 		ObjectMeta: metav1.ObjectMeta{Name: "taken-decision-1"}, Decisions: []inventoryv1alpha1.ClusterDecision{}, SchedulerName: "another",
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("taken", 1), metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
+	testenv.Create(t, f.ours.Placements("team"), byDisk("taken", 1))
 	f.until(t, "team", "taken", v1alpha1.PlacementReasonNameTaken)
-	same, err := decisions.Get(t.Context(), "taken-decision-1", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.Equal(t, theirs.ResourceVersion, same.ResourceVersion)
+	assert.Equal(t, theirs.ResourceVersion, testenv.Get(t, decisions, "taken-decision-1").ResourceVersion)
 	require.NoError(t, decisions.Delete(t.Context(), "taken-decision-1", metav1.DeleteOptions{}))
 	f.decides(t, "team", "taken", "team/bravelion")
 }
@@ -201,15 +188,11 @@ func (f *fleet) testClusterSets(t *testing.T) {
 	t.Helper()
 	const author = "kim"
 	require.NoError(t, f.cluster(t.Context(), other, "secret", map[string]string{"kind": "fast"}))
-	config, err := f.hub.UserConfig(author)
-	require.NoError(t, err)
-	client, err := versioned.NewForConfig(config)
-	require.NoError(t, err)
+	client := testenv.Clusterpass(t, f.hub.User(t, author))
 	f.bind(t, "team", "admin", author)
 	placement := byDisk("shared", 1)
 	placement.Spec.ClusterSets = []string{"shared"}
-	placement, err = client.ClusterpassV1alpha1().Placements("team").Create(t.Context(), placement, metav1.CreateOptions{})
-	require.NoError(t, err)
+	placement = testenv.Create(t, client.ClusterpassV1alpha1().Placements("team"), placement)
 	require.Equal(t, author, placement.Spec.Author.Username)
 	f.until(t, "team", "shared", v1alpha1.PlacementReasonNoClusterSets)
 	lines, _ := f.explain(t, "team", "shared")
@@ -250,8 +233,7 @@ func (f *fleet) testRestart(t *testing.T) {
 	before, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
 	require.NoError(t, f.manager.Restart(t.Context()))
-	_, err = f.ours.Placements("team").Create(t.Context(), byDisk("after", 1), metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours.Placements("team"), byDisk("after", 1))
 	f.decides(t, "team", "after", "team/bravelion")
 	after, err := f.slices(t.Context(), "team", "disk")
 	require.NoError(t, err)
@@ -287,8 +269,7 @@ func TestPlacement_NobodyMissesCluster(t *testing.T) {
 	require.NoError(t, group.Wait())
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
 	placement.Spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyExact // By name.
-	_, err := f.ours.Placements("many").Create(t.Context(), placement, metav1.CreateOptions{})
-	require.NoError(t, err)
+	testenv.Create(t, f.ours.Placements("many"), placement)
 	f.selects(t, "many", "all", clusters)
 
 	stop := f.watchForGaps(t, clusters)
@@ -309,12 +290,12 @@ func TestPlacement_NobodyMissesCluster(t *testing.T) {
 // selects waits until the status of a placement counts so many.
 func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		placement, err := f.ours.Placements(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil && (int(placement.Status.NumberOfSelectedClusters) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied)) {
-			err = fmt.Errorf("%d clusters are selected, want %d", placement.Status.NumberOfSelectedClusters, count)
+	testenv.Await(t, f.ours.Placements(namespace), name, func(placement *v1alpha1.Placement) error {
+		selected := placement.Status.NumberOfSelectedClusters
+		if int(selected) != count || !meta.IsStatusConditionTrue(placement.Status.Conditions, v1alpha1.PlacementSatisfied) {
+			return fmt.Errorf("%d clusters are selected, want %d", selected, count)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -322,8 +303,7 @@ func (f *fleet) selects(t *testing.T, namespace, name string, count int) {
 // them how many of the clusters that stay were in no slice.
 func (f *fleet) watchForGaps(t *testing.T, stay int) func() (events int, gaps []string) {
 	t.Helper()
-	list, err := f.inventory.PlacementDecisions("many").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	list := testenv.List(t, f.inventory.PlacementDecisions("many"), metav1.ListOptions{})
 	there := map[string][]inventoryv1alpha1.ClusterDecision{}
 	for i := range list.Items {
 		there[list.Items[i].Name] = list.Items[i].Decisions

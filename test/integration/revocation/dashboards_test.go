@@ -173,6 +173,5 @@ func expressions(t *testing.T) map[string]string {
 
 func artifact(t *testing.T, name string) []byte {
 	t.Helper()
-	root := testenv.Must[string](t)(testenv.ModuleRoot())
-	return testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "dashboards", name)))
+	return testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(testenv.Root(t), "artifacts", "dashboards", name)))
 }

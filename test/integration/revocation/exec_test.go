@@ -23,13 +23,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
-	"k8s.io/client-go/rest"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -109,19 +106,16 @@ func newExecFixture(t *testing.T, namespace, name string) *execFixture {
 	t.Helper()
 	newNamespace(t, namespace)
 	fillPlugin(t)
-	admin := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles(namespace)
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(admin.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{}))
+	admin := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace)
+	testenv.Create(t, admin, testenv.NewProfile(name, "test"))
 	t.Cleanup(func() {
 		assert.NoError(t, admin.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}))
 	})
 	user := "editor-of-" + namespace
 	testenv.Grant(t, shared.Hub.Kube(t), namespace, user, testenv.UserSubject(user),
 		rbacv1.PolicyRule{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"patch"}})
-	config := testenv.Must[*rest.Config](t)(shared.Hub.UserConfig(user))
-	f := &execFixture{namespace: namespace, name: name, editor: testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(config)).ApisV1alpha1().ClusterProfiles(namespace)}
+	config := shared.Hub.User(t, user)
+	f := &execFixture{namespace: namespace, name: name, editor: testenv.Inventory(t, config).ApisV1alpha1().ClusterProfiles(namespace)}
 	f.lead(t, shared.Bravelion)
 	return f
 }
@@ -134,7 +128,7 @@ func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
 		Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{}`)}}},
 	}}
 	patch := testenv.Must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": []any{provider}}}))
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(f.editor.Patch(t.Context(), f.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	testenv.Patch(t, f.editor, f.name, string(patch), "status")
 }
 
 func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
@@ -150,7 +144,8 @@ func (f *execFixture) refused(t *testing.T, account string, dryRun ...string) er
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: f.name, Namespace: f.namespace},
 			ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
 		}}
-		_, refusal = hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
+		requests := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default")
+		_, refusal = requests.Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
 		if refusal == nil {
 			return errors.New("it is answered: the server has not seen the edit yet")
 		}
@@ -214,12 +209,11 @@ func TestExec_ProfileToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
 	g := mint(t, "default", f.name, "exec-trusting", f.target)
 	old := mint(t, "default", f.name, "exec-trusting-old", f.target)
-	system, err := shared.Bravelion.Kube(t).CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
-	require.NoError(t, err)
+	system := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().Namespaces(), metav1.NamespaceSystem)
 	require.Equal(t, system.UID, g.Status.MemberUID)
 	// As if the access had never been noted.
-	patch := []byte(`{"status":{"accessProvider":null}}`)
-	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), old.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"))
+	patch := `{"status":{"accessProvider":null}}`
+	testenv.Patch(t, grants(t, "default"), old.Name, patch, "status")
 
 	f.lead(t, shared.Smartfish)
 	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {

@@ -19,7 +19,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
+	clusterpassclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -47,9 +47,10 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-func hub(t *testing.T) *versioned.Clientset {
+// grants returns a client for the grants of a namespace.
+func grants(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantInterface {
 	t.Helper()
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(shared.Hub.RESTConfig()))
+	return shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(namespace)
 }
 
 // granted is a grant and a client that uses a token of it.
@@ -71,14 +72,14 @@ func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha
 	if change != nil {
 		change(&request.Spec)
 	}
-	answer := testenv.Must[*v1alpha1.AuthTokenRequest](t)(hub(t).MulticlusterV1alpha1().AuthTokenRequests(namespace).Create(t.Context(), request, metav1.CreateOptions{}))
+	answer := testenv.Create(t, shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests(namespace), request)
 	shared.tokens = append(shared.tokens, answer.Status.Token)
 	config := testenv.Must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
 	rest, err := config.ClientConfig()
 	require.NoError(t, err)
 	rest.QPS = -1
-	g := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(t.Context(), answer.Status.GrantName, metav1.GetOptions{}))
-	return granted{AuthTokenGrant: g, client: testenv.Must[kubernetes.Interface](t)(kubernetes.NewForConfig(rest))}
+	g := testenv.Get(t, grants(t, namespace), answer.Status.GrantName)
+	return granted{AuthTokenGrant: g, client: testenv.Kube(t, rest)}
 }
 
 // use uses the token of a grant of view.
@@ -89,10 +90,10 @@ func (g granted) use(ctx context.Context) error {
 
 func deleteGrant(t *testing.T, g granted) {
 	t.Helper()
-	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
+	require.NoError(t, grants(t, g.Namespace).Delete(t.Context(), g.Name, metav1.DeleteOptions{}))
 }
 
 func newNamespace(t *testing.T, name string) {
 	t.Helper()
-	testenv.Must[*corev1.Namespace](t)(shared.Hub.Kube(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}))
+	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 }

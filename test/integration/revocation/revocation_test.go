@@ -20,9 +20,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -73,30 +72,23 @@ func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 // everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
 func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 	t.Helper()
-	ctx, client, all := t.Context(), cluster.Kube(t), map[string]bool{}
-	add := func(kind string, o *metav1.ObjectMeta) {
-		all[fmt.Sprintf("%s %s/%s %s", kind, o.Namespace, o.Name, o.UID)] = true
-	}
-	for _, o := range testenv.Must[*corev1.NamespaceList](t)(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})).Items {
-		add("Namespace", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*corev1.ServiceAccountList](t)(client.CoreV1().ServiceAccounts("").List(ctx, metav1.ListOptions{})).Items {
-		add("ServiceAccount", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*corev1.SecretList](t)(client.CoreV1().Secrets("").List(ctx, metav1.ListOptions{})).Items {
-		add("Secret", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.ClusterRoleList](t)(client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})).Items {
-		add("ClusterRole", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.ClusterRoleBindingList](t)(client.RbacV1().ClusterRoleBindings().List(ctx, metav1.ListOptions{})).Items {
-		add("ClusterRoleBinding", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.RoleList](t)(client.RbacV1().Roles("").List(ctx, metav1.ListOptions{})).Items {
-		add("Role", &o.ObjectMeta)
-	}
-	for _, o := range testenv.Must[*rbacv1.RoleBindingList](t)(client.RbacV1().RoleBindings("").List(ctx, metav1.ListOptions{})).Items {
-		add("RoleBinding", &o.ObjectMeta)
+	core, rbac, all := cluster.Kube(t).CoreV1(), cluster.Kube(t).RbacV1(), map[string]bool{}
+	for kind, list := range map[string]runtime.Object{
+		"Namespace":          testenv.List(t, core.Namespaces(), metav1.ListOptions{}),
+		"ServiceAccount":     testenv.List(t, core.ServiceAccounts(""), metav1.ListOptions{}),
+		"Secret":             testenv.List(t, core.Secrets(""), metav1.ListOptions{}),
+		"ClusterRole":        testenv.List(t, rbac.ClusterRoles(), metav1.ListOptions{}),
+		"ClusterRoleBinding": testenv.List(t, rbac.ClusterRoleBindings(), metav1.ListOptions{}),
+		"Role":               testenv.List(t, rbac.Roles(""), metav1.ListOptions{}),
+		"RoleBinding":        testenv.List(t, rbac.RoleBindings(""), metav1.ListOptions{}),
+	} {
+		require.NoError(t, meta.EachListItem(list, func(item runtime.Object) error {
+			o, err := meta.Accessor(item)
+			if err == nil {
+				all[fmt.Sprintf("%s %s/%s %s", kind, o.GetNamespace(), o.GetName(), o.GetUID())] = true
+			}
+			return err
+		}))
 	}
 	return all
 }
@@ -104,7 +96,7 @@ func everything(t *testing.T, cluster *testenv.Cluster) map[string]bool {
 func untilGone(t *testing.T, g granted) time.Time {
 	t.Helper()
 	return testenv.Eventually(t, func(ctx context.Context) error {
-		left, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+		left, err := grants(t, g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && left.UID != g.UID {
 			return nil
 		}
@@ -115,7 +107,7 @@ func untilGone(t *testing.T, g granted) time.Time {
 // lookalikes makes objects on a member that are like those of a grant, but not its own.
 func lookalikes(t *testing.T, g granted) {
 	t.Helper()
-	ctx, client := t.Context(), shared.Bravelion.Kube(t)
+	client := shared.Bravelion.Kube(t)
 	labels := func(hubID string, uid types.UID) map[string]string {
 		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
 	}
@@ -123,8 +115,8 @@ func lookalikes(t *testing.T, g granted) {
 		"of-another-hub": labels("another-hub", g.UID),
 		"of-nobody":      nil,
 	} {
-		testenv.Must[*corev1.Secret](t)(client.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
-		testenv.Must[*rbacv1.ClusterRole](t)(client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}}, metav1.CreateOptions{}))
+		testenv.Create(t, client.CoreV1().Secrets("default"), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
+		testenv.Create(t, client.RbacV1().ClusterRoles(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
 	}
 }
 
@@ -173,11 +165,12 @@ func TestRevocation_AccountName(t *testing.T) {
 	deleteGrant(t, g)
 	var taken time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := hub(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
 			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
 			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
-		}}, metav1.CreateOptions{})
+		}}
+		_, err := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{})
 		taken = time.Now()
 		return err
 	})
@@ -190,12 +183,12 @@ func TestRevocation_ByLabel(t *testing.T) {
 	var all []granted
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
-		patch := []byte(`{"metadata":{"labels":{"team":"red"}}}`)
-		testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+		patch := `{"metadata":{"labels":{"team":"red"}}}`
+		testenv.Patch(t, grants(t, "default"), g.Name, patch)
 		all = append(all, g)
 	}
 	red := metav1.ListOptions{LabelSelector: "team=red"}
-	require.NoError(t, hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
+	require.NoError(t, grants(t, "default").DeleteCollection(t.Context(), metav1.DeleteOptions{}, red))
 	for _, g := range all {
 		untilGone(t, g)
 		err := g.use(t.Context())
@@ -211,26 +204,17 @@ func TestRevocation_NamespaceDeleted(t *testing.T) {
 	untilGone(t, g)
 	err := g.use(t.Context())
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := shared.Hub.Kube(t).CoreV1().Namespaces().Get(ctx, "team-gone", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return errors.Join(errors.New("the namespace is still there"), err)
-	})
+	testenv.AwaitGone(t, shared.Hub.Kube(t).CoreV1().Namespaces(), "team-gone")
 }
 
 func TestRevocation_ProfileDeleted(t *testing.T) {
 	newNamespace(t, "fleet-gone")
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-gone")
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet-gone")
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"))
 	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
 	require.NoError(t, profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}))
 	// One of the same name takes its place: it is another cluster.
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Create(t.Context(), &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "copy"},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	}, metav1.CreateOptions{}))
+	testenv.Create(t, profiles, testenv.NewProfile("copy", "test"))
 	untilGone(t, g)
 	err := g.use(t.Context())
 	assert.True(t, apierrors.IsUnauthorized(err), "%v", err)
@@ -240,11 +224,11 @@ func TestRevocation_ProfileDeleted(t *testing.T) {
 // would have tokens outlive their grant.
 func TestRevocation_EditedProfiles(t *testing.T) {
 	newNamespace(t, "fleet-held")
-	profiles := testenv.Must[*inventory.Clientset](t)(inventory.NewForConfig(shared.Hub.RESTConfig())).ApisV1alpha1().ClusterProfiles("fleet-held")
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet-held")
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "fleet-held", "held"))
 	patch := func(patch string, subresources ...string) {
 		t.Helper()
-		testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(profiles.Patch(t.Context(), "held", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...))
+		testenv.Patch(t, profiles, "held", patch, subresources...)
 	}
 	held := func(account string) granted {
 		t.Helper()
@@ -278,7 +262,7 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 // revokedCondition returns the condition that says how far a revocation is.
 func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
 	t.Helper()
-	live, err := hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
+	live, err := grants(t, g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -340,7 +324,7 @@ func TestRevocation_AbandonMember(t *testing.T) {
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Bravelion, "default", "lost"))
 	g := mint(t, "default", "lost", "abandoned", nil)
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
-	for _, s := range testenv.Must[*corev1.SecretList](t)(secrets.List(t.Context(), metav1.ListOptions{})).Items {
+	for _, s := range testenv.List(t, secrets, metav1.ListOptions{}).Items {
 		if s.Annotations["clusterpass.dev/cluster-profile"] == "default/lost" {
 			require.NoError(t, secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}))
 		}
@@ -353,8 +337,8 @@ func TestRevocation_AbandonMember(t *testing.T) {
 		}
 		return err
 	})
-	patch := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
-	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants("default").Patch(t.Context(), g.Name, types.MergePatchType, patch, metav1.PatchOptions{}))
+	patch := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
+	testenv.Patch(t, grants(t, "default"), g.Name, patch)
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -152,12 +151,12 @@ func TestSweep_ForeignAccount(t *testing.T) {
 	}
 	require.NoError(t, err)
 	expectEvents(t, g, "DriftNotRepaired")
-	found := testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{}))
+	found := testenv.Get(t, accounts, "usurped")
 	assert.Equal(t, theirs.UID, found.UID)
 	assert.Empty(t, found.Labels)
 	deleteGrant(t, g)
 	untilGone(t, g)
-	found = testenv.Must[*corev1.ServiceAccount](t)(accounts.Get(t.Context(), "usurped", metav1.GetOptions{}))
+	found = testenv.Get(t, accounts, "usurped")
 	assert.Equal(t, theirs.UID, found.UID, "the account was removed with the grant")
 }
 
@@ -165,8 +164,8 @@ func TestSweep_ForeignAccount(t *testing.T) {
 // backup.
 func lose(t *testing.T, g granted) {
 	t.Helper()
-	annotate := []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
-	testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(hub(t).ClusterpassV1alpha1().AuthTokenGrants(g.Namespace).Patch(t.Context(), g.Name, types.MergePatchType, annotate, metav1.PatchOptions{}))
+	annotate := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
+	testenv.Patch(t, grants(t, g.Namespace), g.Name, annotate)
 	deleteGrant(t, g)
 	untilGone(t, g)
 }
@@ -184,11 +183,10 @@ func TestSweep_Orphans(t *testing.T) {
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
 	}
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
-	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), another, metav1.CreateOptions{}))
+	testenv.Create(t, bindings, another)
 	stray := another.DeepCopy()
-	own := testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), grant.BindingName(kept.UID, "view"), metav1.GetOptions{}))
-	stray.Name, stray.Labels = "not-named-by-its-grant", own.Labels
-	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), stray, metav1.CreateOptions{}))
+	stray.Name, stray.Labels = "not-named-by-its-grant", testenv.Get(t, bindings, grant.BindingName(kept.UID, "view")).Labels
+	testenv.Create(t, bindings, stray)
 
 	for _, g := range lost {
 		lose(t, g)

@@ -44,16 +44,16 @@ func TestScore_Keeper(t *testing.T) {
 	bind(t, keeper, "clusterpass:score-keeper")
 	bind(t, viewer, "view")
 	scores := hub(t, keeper).ClusterpassV1alpha1().ClusterScores(namespace)
-	created := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("latency", "bravelion", "latency"), metav1.CreateOptions{}))
+	created := testenv.Create(t, scores, custom("latency", "bravelion", "latency"))
 
 	t.Run("with a status that only the subresource sets", func(t *testing.T) {
 		created.Status.Scores = []v1alpha1.ClusterScoreItem{{Name: "example.com/latency", Value: ptr.To(int32(40))}}
 		created.Labels = map[string]string{"kept": "no"}
-		updated := testenv.Must[*v1alpha1.ClusterScore](t)(scores.UpdateStatus(t.Context(), created, metav1.UpdateOptions{}))
+		updated := testenv.UpdateStatus(t, scores, created)
 		assert.Len(t, updated.Status.Scores, 1)
 		assert.Empty(t, updated.Labels)
 		updated.Status, updated.Labels = v1alpha1.ClusterScoreStatus{}, map[string]string{"kept": "yes"}
-		updated = testenv.Must[*v1alpha1.ClusterScore](t)(scores.Update(t.Context(), updated, metav1.UpdateOptions{}))
+		updated = testenv.Update(t, scores, updated)
 		assert.Len(t, updated.Status.Scores, 1)
 		assert.Equal(t, "yes", updated.Labels["kept"])
 	})
@@ -64,7 +64,7 @@ func TestScore_Keeper(t *testing.T) {
 				WithValues(applyv1alpha1.ClusterValue().WithName(name).WithValue(resource.MustParse("3"))))
 			testenv.Must[*v1alpha1.ClusterScore](t)(scores.ApplyStatus(t.Context(), apply, metav1.ApplyOptions{FieldManager: manager}))
 		}
-		got := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Get(t.Context(), "latency", metav1.GetOptions{}))
+		got := testenv.Get(t, scores, "latency")
 		assert.Len(t, got.Status.Values, 2)
 		assert.Len(t, got.Status.Scores, 1)
 	})
@@ -87,7 +87,7 @@ func TestScore_Keeper(t *testing.T) {
 // What is wrong with a score is told by field.
 func TestScore_Invalid(t *testing.T) {
 	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
-	stored := testenv.Must[*v1alpha1.ClusterScore](t)(scores.Create(t.Context(), custom("strict", "bravelion", "strict"), metav1.CreateOptions{}))
+	stored := testenv.Create(t, scores, custom("strict", "bravelion", "strict"))
 	status := func(change func(*v1alpha1.ClusterScoreStatus)) error {
 		next := stored.DeepCopy()
 		change(&next.Status)

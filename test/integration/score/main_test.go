@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/test/testenv"
 )
@@ -28,13 +26,10 @@ func TestMain(m *testing.M) {
 }
 
 // hub returns a client for a user of the hub; admin is one with all rights.
-func hub(t *testing.T, user string) *versioned.Clientset {
+func hub(t *testing.T, user string) versioned.Interface {
 	t.Helper()
-	config := shared.Hub.RESTConfig()
-	if user != admin {
-		var err error
-		config, err = shared.Hub.UserConfig(user)
-		require.NoError(t, err)
+	if user == admin {
+		return shared.Hub.Clusterpass(t)
 	}
-	return testenv.Must[*versioned.Clientset](t)(versioned.NewForConfig(config))
+	return testenv.Clusterpass(t, shared.Hub.User(t, user))
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,16 +31,16 @@ const (
 func addNode(t *testing.T, name string, unschedulable bool) {
 	t.Helper()
 	nodes := shared.Bravelion.Kube(t).CoreV1().Nodes()
-	node := testenv.Must[*corev1.Node](t)(nodes.Create(t.Context(), &corev1.Node{
+	node := testenv.Create(t, nodes, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"nvidia.com/gpu.product": "Tesla-T4"}},
-	}, metav1.CreateOptions{}))
+	})
 	// Admission taints a node as not ready; the node lifecycle controller would take that off.
 	node.Spec.Taints, node.Spec.Unschedulable = nil, unschedulable
-	node = testenv.Must[*corev1.Node](t)(nodes.Update(t.Context(), node, metav1.UpdateOptions{}))
+	node = testenv.Update(t, nodes, node)
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 	node.Status.Allocatable = quantities("cpu", "4", "memory", "8Gi", "pods", "110", gpu, "2")
 	node.Status.Capacity = node.Status.Allocatable
-	testenv.Must[*corev1.Node](t)(nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{}))
+	testenv.UpdateStatus(t, nodes, node)
 }
 
 func quantities(pairs ...string) corev1.ResourceList {
@@ -67,9 +66,9 @@ func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(
 		change(&pod.Spec)
 	}
 	pods := shared.Bravelion.Kube(t).CoreV1().Pods("default")
-	pod = testenv.Must[*corev1.Pod](t)(pods.Create(t.Context(), pod, metav1.CreateOptions{}))
+	pod = testenv.Create(t, pods, pod)
 	pod.Status.Phase = phase
-	testenv.Must[*corev1.Pod](t)(pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}))
+	testenv.UpdateStatus(t, pods, pod)
 }
 
 func usageScore(ctx context.Context, t *testing.T) (*v1alpha1.ClusterScore, error) {
@@ -155,7 +154,7 @@ func TestUsage_Forbidden(t *testing.T) {
 	addNode(t, "unread", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
-	binding := testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Get(t.Context(), "clusterpass:usage", metav1.GetOptions{}))
+	binding := testenv.Get(t, bindings, "clusterpass:usage")
 	require.NoError(t, bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		score, err := usageScore(ctx, t)
@@ -172,7 +171,7 @@ func TestUsage_Forbidden(t *testing.T) {
 		return nil
 	})
 	binding.ResourceVersion, binding.UID = "", ""
-	testenv.Must[*rbacv1.ClusterRoleBinding](t)(bindings.Create(t.Context(), binding, metav1.CreateOptions{}))
+	testenv.Create(t, bindings, binding)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 }
 

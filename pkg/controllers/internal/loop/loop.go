@@ -75,21 +75,18 @@ func Next[T comparable](
 	defer queue.Done(item)
 	ctx = klog.NewContext(ctx, klog.LoggerWithValues(klog.FromContext(ctx), kind, item))
 	again, err := reconcile(ctx, item)
-	if later, ok := errors.AsType[RetryError](err); ok {
+	later, isRetry := errors.AsType[RetryError](err)
+	switch {
+	case isRetry:
 		queue.AddAfter(item, time.Duration(later))
-		return true
-	}
-	if err != nil && ctx.Err() != nil {
-		return true
-	}
-	if err != nil {
+	case err == nil:
+		queue.Forget(item)
+		if again > 0 {
+			queue.AddAfter(item, again)
+		}
+	case ctx.Err() == nil:
 		klog.FromContext(ctx).V(2).Info("Trying again", "reason", err)
 		queue.AddRateLimited(item)
-		return true
-	}
-	queue.Forget(item)
-	if again > 0 {
-		queue.AddAfter(item, again)
 	}
 	return true
 }
@@ -108,6 +105,16 @@ func Object[T any](obj any) (T, bool) {
 	}
 	of, ok := obj.(T)
 	return of, ok
+}
+
+// Typed returns a function for a handler that calls handle with the object of an event as Object
+// returns it.
+func Typed[T any](handle func(object T)) func(obj any) {
+	return func(obj any) {
+		if object, ok := Object[T](obj); ok {
+			handle(object)
+		}
+	}
 }
 
 // Always returns a handler that handles every event in the same way.

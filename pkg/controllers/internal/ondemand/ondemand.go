@@ -11,6 +11,7 @@ package ondemand
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"k8s.io/client-go/tools/cache"
@@ -65,13 +66,8 @@ func (i *Informers[T]) Start(ctx context.Context, namespace string) (reader T, e
 // started and have synced, and the handler has received their objects.
 func (i *Informers[T]) Get(namespace string) (reader T, err error) {
 	found := i.find(namespace)
-	if found == nil {
+	if found == nil || slices.ContainsFunc(found.synced, func(synced cache.InformerSynced) bool { return !synced() }) {
 		return reader, i.notRead
-	}
-	for _, synced := range found.synced {
-		if !synced() {
-			return reader, i.notRead
-		}
 	}
 	return found.reader, nil
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
+	nodeutil "k8s.io/component-helpers/node/util"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
@@ -125,7 +126,8 @@ func (n *node) admit(from *corev1.Node) {
 			taints.Insert(corev1.ResourceName(from.Spec.Taints[i].Key))
 		}
 	}
-	if !isReady(from) || from.Spec.Unschedulable || len(taints) > 1 {
+	_, ready := nodeutil.GetNodeCondition(&from.Status, corev1.NodeReady)
+	if ready == nil || ready.Status != corev1.ConditionTrue || from.Spec.Unschedulable || len(taints) > 1 {
 		return
 	}
 	n.takesAll = len(taints) == 0
@@ -134,15 +136,6 @@ func (n *node) admit(from *corev1.Node) {
 			n.reservedFor = name
 		}
 	}
-}
-
-func isReady(n *corev1.Node) bool {
-	for i := range n.Status.Conditions {
-		if n.Status.Conditions[i].Type == corev1.NodeReady {
-			return n.Status.Conditions[i].Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // AddPod counts a pod: on its node, or as pending. It ignores a pod on an unknown node, which was
@@ -201,11 +194,12 @@ func requests(pod *corev1.Pod) corev1.ResourceList {
 	return sum
 }
 
-// free returns how much of a resource pods can still request on the node.
+// free returns how much of a resource pods without tolerations of their own can still request on
+// the node.
 func (n *node) free(name corev1.ResourceName) resource.Quantity {
-	slots := n.left(corev1.ResourcePods)
-	if !n.takes(name) || slots.IsZero() {
-		return resource.Quantity{Format: n.format(name)}
+	takes, slots := n.takesAll || name == n.reservedFor, n.left(corev1.ResourcePods)
+	if !takes || slots.IsZero() {
+		return resource.Quantity{Format: n.allocatable[name].Format}
 	}
 	return n.left(name)
 }
@@ -215,18 +209,7 @@ func (n *node) left(name corev1.ResourceName) resource.Quantity {
 	left := n.allocatable[name].DeepCopy()
 	left.Sub(n.requested[string(name)])
 	if left.Sign() < 0 {
-		return resource.Quantity{Format: n.format(name)}
+		return resource.Quantity{Format: n.allocatable[name].Format}
 	}
 	return left
-}
-
-// format returns the format for amounts of a resource, for example powers of two for memory.
-func (n *node) format(name corev1.ResourceName) resource.Format {
-	return n.allocatable[name].Format
-}
-
-// takes returns whether a pod without its own tolerations that requests a resource can be scheduled
-// on the node.
-func (n *node) takes(name corev1.ResourceName) bool {
-	return n.takesAll || name == n.reservedFor
 }
