@@ -165,7 +165,7 @@ func failed(findings []doctor.Finding, clients *doctor.Clients, host string) err
 func (o *doctorOptions) lookForLeftovers(
 	ctx context.Context, clients *doctor.Clients, host string, write func(io.Writer, []doctor.Finding) error,
 ) error {
-	members := map[string]doctor.Cluster{}
+	members := map[string]*doctor.Clients{}
 	for _, name := range o.memberContexts {
 		raw, err := o.flags.ToRawKubeConfigLoader().RawConfig()
 		if err != nil {
@@ -175,7 +175,7 @@ func (o *doctorOptions) lookForLeftovers(
 		if err != nil {
 			return fmt.Errorf("--member-context %s: %w", name, err)
 		}
-		if members[name], err = doctor.NewCluster(config); err != nil {
+		if members[name], err = doctor.NewClients(config); err != nil {
 			return fmt.Errorf("--member-context %s: %w", name, err)
 		}
 	}

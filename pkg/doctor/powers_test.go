@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -99,9 +100,9 @@ func rbacObjects() *fake.Clientset {
 
 func TestCheckPowers(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
-	e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion"}}}
+	e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion"}}}
 
-	found := checkPowers(t.Context(), e)
+	found := examine(t, checkPowers, e)
 
 	type line struct {
 		verdict        Verdict
@@ -126,14 +127,12 @@ func TestCheckPowers(t *testing.T) {
 func TestCheckPowers_UnknownNamespaces(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
 	e.hub.profiles.err = assert.AnError
-	var about []string
-	for _, f := range checkPowers(t.Context(), e) {
-		about = append(about, f.About)
-	}
-	assert.Contains(t, about, "Group elsewhere -> ClusterRole cluster-admin -> RoleBinding elsewhere/owners")
+	assert.True(t, slices.ContainsFunc(examine(t, checkPowers, e), func(f Finding) bool {
+		return f.About == "Group elsewhere -> ClusterRole cluster-admin -> RoleBinding elsewhere/owners"
+	}))
 }
 
 func TestCheckPowers_None(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset(clusterRole("reader"))})
-	assert.Equal(t, OK, Worst(checkPowers(t.Context(), e)))
+	assert.Equal(t, OK, Worst(examine(t, checkPowers, e)))
 }
