@@ -5,6 +5,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -209,9 +210,9 @@ var errNotHub = errors.New(
 	"this context, made by kubectl clusterpass kubeconfig, is for a member cluster: name the hub's context with --context")
 
 // isGetToken returns whether a credential plugin is our get-token, as contexts run it.
-func isGetToken(plugin *clientcmdapi.ExecConfig) bool {
-	return plugin != nil && len(plugin.Args) > 0 && plugin.Args[0] == getTokenName &&
-		slices.ContainsFunc(plugin.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })
+func isGetToken(exec *clientcmdapi.ExecConfig) bool {
+	return exec != nil && len(exec.Args) > 0 && exec.Args[0] == getTokenName &&
+		slices.ContainsFunc(exec.Args, func(arg string) bool { return strings.HasPrefix(arg, "--"+flagHubKubeconfig+"=") })
 }
 
 // userNamer knows the name that the hub knows its client by.
@@ -230,9 +231,7 @@ func newRequest(ctx context.Context, hub userNamer, namespace, cluster string, f
 	if err := flags.Apply(&r); err != nil {
 		return r, err
 	}
-	if r.ServiceAccountNamespace == "" {
-		r.ServiceAccountNamespace = metav1.NamespaceDefault
-	}
+	r.ServiceAccountNamespace = cmp.Or(r.ServiceAccountNamespace, metav1.NamespaceDefault)
 	if r.ServiceAccountName != "" {
 		return r, nil
 	}
